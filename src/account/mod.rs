@@ -1,0 +1,97 @@
+//! Does this account exist?
+//!
+//! [`AccountSource`] is the seam at which rcptd meets the world that knows the accounts. A source says
+//! one of three things, and **"I don't know" is never "no"**: a timeout, a reply that means nothing, a
+//! database error are [`Verdict::Unknown`] with a reason, and only the operator's policy turns that into
+//! an answer for the mail server.
+
+pub mod settings;
+pub mod spec;
+
+use crate::addr::Address;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// What is known of an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The account exists; mail for it may be accepted.
+    Exists,
+    /// The account certainly does not exist; mail for it is to be refused for good.
+    Missing,
+    /// Nobody can say now; mail for it is to be deferred.
+    Unknown(Reason),
+}
+
+/// Why nothing is known: text for the log and for `explain`, never for a peer.
+///
+/// The text may quote a server's reply, so whoever logs it escapes it (see [`crate::addr::escape`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    text: Arc<str>,
+    accept: bool,
+}
+
+impl Reason {
+    /// A reason in one sentence fragment, such as `no reply to VRFY within 5 s`.
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
+        Reason { text: text.into(), accept: false }
+    }
+
+    /// The same reason of a source whose operator prefers to accept mail while it cannot say.
+    #[must_use]
+    pub fn accepting(mut self) -> Self {
+        self.accept = true;
+        self
+    }
+
+    /// Whether the operator chose to accept mail while this source cannot say.
+    pub fn is_accepting(&self) -> bool {
+        self.accept
+    }
+
+    /// The text for the log.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// A verdict and who gave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// What is known.
+    pub verdict: Verdict,
+    /// The name of the source that said so, as the operator wrote it (`vrfy:127.0.0.1:5025`).
+    pub source: Arc<str>,
+    /// Whether it was remembered rather than asked.
+    pub cached: bool,
+}
+
+impl Answer {
+    /// A fresh answer of the source called `source`.
+    pub fn new(verdict: Verdict, source: &Arc<str>) -> Self {
+        Answer { verdict, source: source.clone(), cached: false }
+    }
+}
+
+/// An answer to come.
+pub type AnswerFuture<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
+
+/// Somebody who knows which accounts exist.
+///
+/// `account` is the address mail would be delivered to, domain in lower case. An implementation must
+/// answer [`Verdict::Unknown`] whenever it is not certain, must not block the runtime, and must survive
+/// being dropped in the middle (a deadline stands round every call). It need not cache, limit or time
+/// anything: the wrappers in this folder do that for every source alike.
+pub trait AccountSource: fmt::Debug + Send + Sync {
+    /// Asks whether `account` exists.
+    fn verify<'a>(&'a self, account: &'a Address) -> AnswerFuture<'a>;
+}

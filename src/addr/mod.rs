@@ -1,0 +1,207 @@
+//! What a mail address is: parsing the argument of `RCPT TO`, comparing, folding, printing, escaping.
+//!
+//! An [`Address`] is parsed once at the edge. It keeps the exact bytes the mail server sent, because the
+//! milter's "delete recipient" must repeat them, and beside them the mailbox they name: the local part
+//! without its quoting (RFC 5321, section 4.1.2) and the domain in its canonical spelling.
+//!
+//! Parsing is total: whatever a mail server lets through becomes an `Address`, since nothing may be lost
+//! here. What cannot name a mailbox says so by [`Address::malformed`], what a server may route by its
+//! local part by [`Address::may_be_rerouted`]; the resolver decides what that means.
+
+mod escape;
+mod parse;
+
+pub use escape::{Escaped, escape};
+
+use icu_casemap::CaseMapper;
+use std::borrow::Cow;
+use std::fmt;
+
+/// Longest local part that can name a mailbox, in octets.
+///
+/// RFC 5321, section 4.5.3.1.1 asks for 64; Postfix and Sendmail pass on far longer ones. 255 is the
+/// longest name a file system or a login name can have, so nothing longer exists anywhere.
+pub const MAX_LOCAL_PART: usize = 255;
+
+/// Longest domain, in octets of its ASCII form (RFC 5321, section 4.5.3.1.2).
+pub const MAX_DOMAIN: usize = 255;
+
+/// Why the local part of an address cannot name a mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// A control character, which no mailbox name may hold (RFC 5321, section 4.1.2).
+    Control,
+    /// Octets that are not UTF-8 (RFC 6531, section 3.3).
+    NotUtf8,
+    /// Longer than [`MAX_LOCAL_PART`], or a domain longer than [`MAX_DOMAIN`].
+    TooLong,
+    /// A quoted string that does not end.
+    Quote,
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Malformed::Control => "control character in the address",
+            Malformed::NotUtf8 => "address is not UTF-8",
+            Malformed::TooLong => "address is too long",
+            Malformed::Quote => "quoted string does not end",
+        })
+    }
+}
+
+/// A mail address, with the bytes it was read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    raw: Box<[u8]>,
+    local: Box<str>,
+    domain: Box<str>,
+    malformed: Option<Malformed>,
+}
+
+impl Address {
+    /// Reads the first argument of `RCPT TO`: with angle brackets or without, quoted or not, after a
+    /// source route (RFC 5321, appendix C: to be ignored), with a dot behind the domain or without a
+    /// domain at all.
+    pub fn from_rcpt(argument: &[u8]) -> Self {
+        let parsed = parse::path(argument);
+        Address {
+            raw: argument.into(),
+            local: parsed.local.into(),
+            domain: canonical_domain(&parsed.domain).into(),
+            malformed: parsed.malformed,
+        }
+    }
+
+    /// The mailbox `local` (unquoted) at `domain`.
+    pub fn new(local: &str, domain: &str) -> Result<Self, Malformed> {
+        if local.len() > MAX_LOCAL_PART || domain.len() > MAX_DOMAIN {
+            return Err(Malformed::TooLong);
+        }
+        if local.chars().chain(domain.chars()).any(char::is_control) {
+            return Err(Malformed::Control);
+        }
+        let mut address = Address {
+            raw: Box::default(),
+            local: local.into(),
+            domain: canonical_domain(domain).into(),
+            malformed: None,
+        };
+        address.raw = address.path().into_bytes().into();
+        Ok(address)
+    }
+
+    /// The same recipient as the mail server names it, understood to be the mailbox of `meaning`.
+    #[must_use]
+    pub fn meaning(self, meaning: Address) -> Self {
+        Address { raw: self.raw, ..meaning }
+    }
+
+    /// The same recipient at `domain`, for an address that came without one.
+    #[must_use]
+    pub fn at(self, domain: &str) -> Self {
+        Address { domain: canonical_domain(domain).into(), ..self }
+    }
+
+    /// The bytes it was read from.
+    pub fn raw(&self) -> &[u8] {
+        &self.raw
+    }
+
+    /// The local part, without quotes and backslashes.
+    pub fn local(&self) -> &str {
+        &self.local
+    }
+
+    /// The domain in canonical spelling, `None` where there is none.
+    pub fn domain(&self) -> Option<&str> {
+        (!self.domain.is_empty()).then_some(&*self.domain)
+    }
+
+    /// Why this cannot name a mailbox, if it cannot.
+    pub fn malformed(&self) -> Option<Malformed> {
+        self.malformed
+    }
+
+    /// Whether a mail server may read a route out of the local part: `user%host@relay`,
+    /// `host!user@relay`, `user@host@relay`, `user\@host@relay`, or no local part at all. Only the server
+    /// knows where such an address leads.
+    pub fn may_be_rerouted(&self) -> bool {
+        self.local.is_empty() || self.local.contains(['%', '!', '@', '\\'])
+    }
+
+    /// Whether both name one mailbox. Domains compare without regard to case, local parts by choice.
+    pub fn same_mailbox(&self, other: &Address, case_sensitive: bool) -> bool {
+        self.domain == other.domain
+            && if case_sensitive {
+                self.local == other.local
+            } else {
+                fold(&self.local) == fold(&other.local)
+            }
+    }
+
+    /// A key that is equal for equal mailboxes (see [`Address::same_mailbox`]).
+    pub fn key(&self, case_sensitive: bool) -> String {
+        let local = if case_sensitive { Cow::Borrowed(&*self.local) } else { fold(&self.local) };
+        // No domain holds a NUL, so no two mailboxes share a key.
+        [&*local, &*self.domain].join("\0")
+    }
+
+    /// The address in angle brackets, as SMTP and the milter protocol want it.
+    pub fn path(&self) -> String {
+        format!("<{self}>")
+    }
+}
+
+/// The address without brackets, its local part quoted where it has to be.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if is_dot_string(&self.local) {
+            f.write_str(&self.local)?;
+        } else {
+            f.write_str("\"")?;
+            for c in self.local.chars() {
+                if matches!(c, '"' | '\\') {
+                    f.write_str("\\")?;
+                }
+                write!(f, "{c}")?;
+            }
+            f.write_str("\"")?;
+        }
+        if self.domain.is_empty() { Ok(()) } else { write!(f, "@{}", self.domain) }
+    }
+}
+
+/// Whether a local part needs no quotes: the Dot-string of RFC 5321, section 4.1.2, with the UTF-8 of
+/// RFC 6531, section 3.3.
+fn is_dot_string(local: &str) -> bool {
+    let atext = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || !c.is_ascii();
+    !local.is_empty() && local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(atext))
+}
+
+/// A text in the form in which spellings that differ by case only are equal: Unicode's full case folding,
+/// as Postfix does it (`ß` becomes `ss`).
+pub fn fold(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return if text.bytes().any(|b| b.is_ascii_uppercase()) {
+            Cow::Owned(text.to_ascii_lowercase())
+        } else {
+            Cow::Borrowed(text)
+        };
+    }
+    CaseMapper::new().fold_string(text)
+}
+
+/// A domain as it is compared: lower case, in A-labels (RFC 5890) where it is international, without the
+/// dot that marks it as fully qualified.
+pub fn canonical_domain(domain: &str) -> Cow<'_, str> {
+    let domain = domain.strip_suffix('.').unwrap_or(domain);
+    if domain.is_ascii() {
+        return fold(domain);
+    }
+    // What IDNA refuses is nobody's domain; it only has to stay what it is.
+    idna::domain_to_ascii(domain).map_or_else(|_| fold(domain), Cow::Owned)
+}
+
+#[cfg(test)]
+mod tests;

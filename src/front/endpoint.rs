@@ -1,0 +1,101 @@
+//! Where a front listens, as the operator writes it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// A place to listen at.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// A TCP port of an address or name.
+    Inet {
+        /// An address without brackets, or a host name; names are looked up when listening begins.
+        host: String,
+        /// The port; 0 lets the system choose one.
+        port: u16,
+    },
+    /// A UNIX socket.
+    Unix(PathBuf),
+    /// A socket that systemd opened for us, by its `FileDescriptorName=`.
+    Systemd(String),
+}
+
+impl FromStr for Endpoint {
+    type Err = String;
+
+    /// Postfix' spelling (`inet:host:port`, `inet6:[address]:port`, `unix:/path`), Sendmail's
+    /// (`inet:port@host`, `local:/path`), and `systemd:name`. The error is a sentence with the remedy.
+    fn from_str(text: &str) -> Result<Self, String> {
+        const WANT: &str =
+            "write inet:HOST:PORT, inet6:[ADDRESS]:PORT, unix:/PATH, inet:PORT@HOST or systemd:NAME";
+        let (kind, rest) = text.split_once(':').ok_or(WANT)?;
+        match kind {
+            "inet" | "inet6" => {
+                let (host, port) = match rest.split_once('@') {
+                    Some((port, host)) => (host, port),
+                    None => rest.rsplit_once(':').ok_or(WANT)?,
+                };
+                let bracketed = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+                let host = bracketed.unwrap_or(host);
+                if host.is_empty() || (host.contains(':') && bracketed.is_none() && !rest.contains('@')) {
+                    return Err(WANT.into());
+                }
+                let port =
+                    port.parse().map_err(|_| format!("\"{port}\" is not a port number from 0 to 65535"))?;
+                Ok(Endpoint::Inet { host: host.into(), port })
+            }
+            "unix" | "local" if rest.starts_with('/') => Ok(Endpoint::Unix(rest.into())),
+            "unix" | "local" => Err("the path of a socket must be absolute: write unix:/PATH".into()),
+            "systemd" if !rest.is_empty() => Ok(Endpoint::Systemd(rest.into())),
+            _ => Err(WANT.into()),
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Endpoint::Inet { host, port } if host.contains(':') => write!(f, "inet6:[{host}]:{port}"),
+            Endpoint::Inet { host, port } => write!(f, "inet:{host}:{port}"),
+            Endpoint::Unix(path) => write!(f, "unix:{}", path.display()),
+            Endpoint::Systemd(name) => write!(f, "systemd:{name}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings() {
+        for (text, want) in [
+            ("inet:127.0.0.1:3047", "inet:127.0.0.1:3047"),
+            ("inet:localhost:0", "inet:localhost:0"),
+            ("inet6:[::1]:3047", "inet6:[::1]:3047"),
+            ("inet:[::1]:3047", "inet6:[::1]:3047"),
+            ("inet:3047@127.0.0.1", "inet:127.0.0.1:3047"),
+            ("inet6:3047@::1", "inet6:[::1]:3047"),
+            ("unix:/run/rcptd/milter.sock", "unix:/run/rcptd/milter.sock"),
+            ("local:/run/rcptd/milter.sock", "unix:/run/rcptd/milter.sock"),
+            ("systemd:rcptd-milter", "systemd:rcptd-milter"),
+        ] {
+            let got = text.parse::<Endpoint>().map(|e| e.to_string());
+            assert_eq!(got.as_deref(), Ok(want), "{text}");
+        }
+        for bad in [
+            "",
+            "3047",
+            "inet:3047",
+            "inet::1:3047",
+            "inet:host:70000",
+            "inet:host:x",
+            "unix:run/x",
+            "fifo:/x",
+            "systemd:",
+            "inet:@h",
+        ] {
+            assert!(bad.parse::<Endpoint>().is_err(), "{bad}");
+        }
+    }
+}

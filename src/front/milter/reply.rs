@@ -1,0 +1,109 @@
+//! What a refused or deferred recipient is told.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Longest text of a reply in octets: RFC 5321, section 4.5.3.1.5 allows a reply line of 512, from which
+/// code, enhanced code, what Sendmail puts before the text and the line end have to be taken.
+pub const MAX_TEXT: usize = 400;
+
+/// A refusal (5xx) or deferral (4xx) with its enhanced code (RFC 3463) and one line of text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    code: u16,
+    enhanced: Box<str>,
+    text: Box<str>,
+}
+
+impl Reply {
+    /// The three-digit code, 400 to 559.
+    pub fn code(&self) -> u16 {
+        self.code
+    }
+
+    /// The enhanced status code, of the same class as the code.
+    pub fn enhanced(&self) -> &str {
+        &self.enhanced
+    }
+
+    /// The text as the peer is to see it.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether the refusal is for good.
+    pub fn is_permanent(&self) -> bool {
+        self.code >= 500
+    }
+}
+
+impl FromStr for Reply {
+    type Err = String;
+
+    /// Reads `550 5.1.1 text`. The error is a sentence with the remedy.
+    fn from_str(line: &str) -> Result<Self, String> {
+        const WANT: &str = "write a code, an enhanced code and a text, such as \"550 5.1.1 User unknown\"";
+        let mut parts = line.splitn(3, ' ');
+        let (Some(code), Some(enhanced), Some(text)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(WANT.into());
+        };
+        let code = match code.as_bytes() {
+            // RFC 5321, section 4.2.1. 421 would end the whole SMTP session.
+            [b'4' | b'5', b'0'..=b'5', b'0'..=b'9'] if code != "421" => code.parse().map_err(|_| WANT)?,
+            _ => {
+                return Err(format!(
+                    "\"{code}\" is no reply code for a recipient: use 4xx or 5xx, but not 421"
+                ));
+            }
+        };
+        let digits = |part: &str| (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+        let classes: Vec<&str> = enhanced.split('.').collect();
+        if classes.len() != 3 || !classes.iter().all(|part| digits(part)) {
+            return Err(WANT.into());
+        }
+        if classes[0] != line[..1].to_owned() {
+            return Err(format!(
+                "the enhanced code {enhanced} and the code {code} must begin with the same digit"
+            ));
+        }
+        if text.trim().is_empty() || text.len() > MAX_TEXT || text.chars().any(char::is_control) {
+            return Err(format!("the text must be one line of 1 to {MAX_TEXT} octets"));
+        }
+        Ok(Reply { code, enhanced: enhanced.into(), text: text.into() })
+    }
+}
+
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.code, self.enhanced, self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn good_and_bad() {
+        for good in ["550 5.1.1 User unknown", "451 4.3.0 50% is not enough", "450 4.1.1 später"] {
+            assert_eq!(good.parse::<Reply>().map(|r| r.to_string()).as_deref(), Ok(good));
+        }
+        let long = format!("550 5.1.1 {}", "x".repeat(MAX_TEXT + 1));
+        for bad in [
+            "",
+            "550",
+            "550 5.1.1",
+            "550 5.1.1  ",
+            "250 2.1.5 ok",
+            "421 4.3.0 bye",
+            "550 4.1.1 x",
+            "560 5.1.1 x",
+            "550 5.1 x",
+            "550 User unknown",
+            "550 5.1.1 a\r\nb",
+            &long,
+        ] {
+            assert!(bad.parse::<Reply>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! rcptd answers one question for a mail server: who is this recipient, really?
+//!
+//! The library exists so that the program, its tests, its benches and its fuzz targets share one code
+//! base. No promise is made about its interface, but for [`account::AccountSource`], which is where a
+//! site adds a source of its own (see `examples/account_source.rs`).
+//!
+//! A file imports only from levels below its own; `tests/layering.rs` guards it:
+//!
+//! | level | folder | owns |
+//! | --- | --- | --- |
+//! | 0 | [`addr`] | what a mail address is: parse the argument of RCPT, compare, fold, print, escape |
+//! | 0 | [`diag`] | what is wrong with a text of the operator: place, message, remedy |
+//! | 0 | [`observe`] | what is logged and counted: one function per event |
+//! | 1 | [`rules`] | the alias rules: text to compiled rules to decision; pure, bounded |
+//! | 2 | [`account`] | does this account exist: the sources and what they are combined with |
+//! | 3 | [`resolve`] | rules and accounts make one [`resolve::Outcome`] of a recipient |
+//! | 4 | [`front`] | the protocols; each a pure part and a thin adapter |
+//! | 5 | [`config`] | what the operator wrote, checked |
+//! | 6 | [`daemon`] | build, run, reload, stop |
+//! | 7 | [`cli`] | the commands an operator types |
+
+pub mod account;
+pub mod addr;
+pub mod cli;
+pub mod config;
+pub mod daemon;
+pub mod diag;
+pub mod front;
+pub mod observe;
+pub mod resolve;
+pub mod rules;
