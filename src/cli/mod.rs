@@ -1,5 +1,59 @@
-//! The commands.
+//! The commands an operator types.
+
+mod args;
+mod check;
+mod demo;
+mod explain;
+mod lookup;
+mod serve;
+mod terminal;
+
+use args::{Cli, Command};
+use clap::Parser;
+use clap::error::ErrorKind;
+use std::process::ExitCode;
+
+/// Exit codes of sysexits(3), and what they stand for here.
+pub mod exit {
+    /// Done; found.
+    pub const OK: u8 = 0;
+    /// Not found.
+    pub const NOT_FOUND: u8 = 1;
+    /// The command line cannot be understood.
+    pub const USAGE: u8 = 64;
+    /// An input cannot be read.
+    pub const NO_INPUT: u8 = 66;
+    /// A socket cannot be opened.
+    pub const UNAVAILABLE: u8 = 69;
+    /// A defect in rcptd.
+    pub const SOFTWARE: u8 = 70;
+    /// The operating system refuses something we need.
+    pub const OS_ERROR: u8 = 71;
+    /// An output cannot be written.
+    pub const IO_ERROR: u8 = 74;
+    /// Nobody can say now; try again.
+    pub const TEMPORARY: u8 = 75;
+    /// The configuration cannot be used.
+    pub const CONFIG: u8 = 78;
+}
+
 /// Runs the program.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            let asked = matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            // Where even that cannot be written there is nobody to tell.
+            let _ = e.print();
+            return if asked { exit::OK } else { exit::USAGE }.into();
+        }
+    };
+    match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(args) => serve::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Lookup(args) => lookup::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Demo(args) => demo::run(&args),
+    }
+    .into()
 }

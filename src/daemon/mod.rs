@@ -1,1 +1,187 @@
-//! TODO
+//! Build, run, reload, stop.
+//!
+//! [`run`] is the whole life of the daemon and takes from outside what makes it hard to test: the
+//! configuration file and the [`Control`] that says when to reload and when to stop; `signals` ties that to
+//! the signals of a real process.
+
+mod build;
+mod control;
+mod watch;
+
+pub use build::{build, policy, resolver};
+pub use control::{Command, Control, channel, signals};
+
+use crate::config::{self, Config};
+use crate::diag::Problem;
+use crate::front::listen::{Inherited, SocketFile, bind};
+use crate::front::milter::adapter::{Limits, Milter};
+use crate::observe;
+use sd_notify::NotifyState;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch as flag;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+/// How long messages under way may take to end after a request to stop. systemd's own limit is 90 s, and
+/// whoever restarts a mail filter does not want mail deferred for longer than need be.
+pub const DRAIN: Duration = Duration::from_secs(10);
+/// How long sessions may take to end after that; each has at most one command in hand.
+pub const END: Duration = Duration::from_secs(2);
+
+/// Why the daemon could not start. Each line is a sentence with the remedy.
+#[derive(Debug)]
+pub enum Failure {
+    /// The configuration cannot be used.
+    Configuration(Vec<Problem>),
+    /// Sources that cannot be built from it.
+    Sources(Vec<String>),
+    /// Sockets that cannot be opened.
+    Unavailable(Vec<String>),
+}
+
+/// Runs the daemon until `control` says to stop. `config` was read from its path just now.
+pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
+    let service = build(&config).await.map_err(Failure::Sources)?;
+    let milter = Milter::new(service);
+    let (stop, end) = (flag::Sender::new(false), flag::Sender::new(false));
+    let mut tasks = listen(&config, &milter, &stop, &end).await?;
+
+    for problem in &config.problems {
+        observe::configuration_warning(problem);
+    }
+    notify(&[NotifyState::Ready]);
+    observe::started(env!("CARGO_PKG_VERSION"), config.rules.len(), config.domains.len());
+    let mut watcher = watch::Watch::new(&config, &control);
+    let mut current = config;
+    let signal = loop {
+        match control.next().await {
+            Command::Reload(why) => {
+                reloading();
+                let path = current.path.clone();
+                match reload(&path, &milter).await {
+                    Ok(new) => {
+                        let restart = config::needs_restart(&current, &new);
+                        observe::reloaded(why, new.rules.len(), &restart);
+                        for problem in &new.problems {
+                            observe::configuration_warning(problem);
+                        }
+                        watcher = watch::Watch::new(&new, &control);
+                        current = new;
+                    }
+                    Err(failure) => {
+                        observe::reload_failed(why, &failure.lines());
+                        watcher.also(&failure.files());
+                    }
+                }
+                notify(&[NotifyState::Ready]);
+            }
+            Command::Stop(signal) => break signal,
+        }
+    };
+    drop(watcher);
+
+    observe::stopping(signal, milter.busy());
+    notify(&[NotifyState::Stopping]);
+    stop.send_replace(true);
+    let begun = Instant::now();
+    while milter.busy() > 0 && begun.elapsed() < DRAIN {
+        tokio::select! {
+            () = sleep(Duration::from_millis(20)) => (),
+            Command::Stop(_) = control.next() => {
+                observe::forced("second signal");
+                break;
+            }
+        }
+    }
+    end.send_replace(true);
+    if timeout(END, async { while tasks.join_next().await.is_some() {} }).await.is_err() {
+        observe::forced("sessions do not end");
+    }
+    observe::stopped();
+    Ok(())
+}
+
+async fn listen(
+    config: &Config,
+    milter: &Arc<Milter>,
+    stop: &flag::Sender<bool>,
+    end: &flag::Sender<bool>,
+) -> Result<JoinSet<()>, Failure> {
+    let file = SocketFile { mode: config.milter.socket_mode, group: config.milter.socket_group.clone() };
+    let limits = Limits { connections: config.milter.max_connections, idle: config.milter.idle_timeout };
+    let mut inherited = Inherited::from_env();
+    let (mut listeners, mut failures) = (Vec::new(), Vec::new());
+    for endpoint in &config.milter.listen {
+        match bind(endpoint, &file, &mut inherited).await {
+            Ok(some) => listeners.extend(some),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    if !failures.is_empty() {
+        return Err(Failure::Unavailable(failures));
+    }
+    let mut tasks = JoinSet::new();
+    for listener in listeners {
+        observe::listening(listener.name());
+        let (stop, end) = (raised(stop), raised(end));
+        let serve = milter.clone().serve(listener, limits, stop, end);
+        tasks.spawn(async move {
+            if let Err(e) = serve.await {
+                observe::panicked(&e);
+            }
+        });
+    }
+    Ok(tasks)
+}
+
+/// Completes when the flag is raised, or can no longer be.
+fn raised(flag: &flag::Sender<bool>) -> impl Future<Output = ()> + Send + use<> {
+    let mut flag = flag.subscribe();
+    async move {
+        let _ = flag.wait_for(|raised| *raised).await;
+    }
+}
+
+/// Reads, checks and builds everything anew, then puts it in place of the old; on any error nothing changes.
+async fn reload(path: &Path, milter: &Milter) -> Result<Config, Failure> {
+    let path = path.to_owned();
+    // Reading files and compiling rules may take a while; look-ups go on meanwhile.
+    let loaded = tokio::task::spawn_blocking(move || config::load(&path)).await;
+    let config = match loaded {
+        Ok(config) => config.map_err(Failure::Configuration)?,
+        Err(e) => return Err(Failure::Sources(vec![format!("a defect in rcptd: {e}")])),
+    };
+    milter.replace(build(&config).await.map_err(Failure::Sources)?);
+    Ok(config)
+}
+
+/// Tells systemd, if it is there. What cannot be told changes nothing.
+fn notify(states: &[NotifyState]) {
+    let _ = sd_notify::notify(states);
+}
+
+fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => notify(&[NotifyState::Reloading, now]),
+        Err(_) => notify(&[NotifyState::Reloading]),
+    }
+}
+
+impl Failure {
+    /// One line a problem.
+    pub fn lines(&self) -> Vec<String> {
+        match self {
+            Failure::Configuration(problems) => problems.iter().map(ToString::to_string).collect(),
+            Failure::Sources(lines) | Failure::Unavailable(lines) => lines.clone(),
+        }
+    }
+
+    fn files(&self) -> Vec<std::path::PathBuf> {
+        match self {
+            Failure::Configuration(problems) => problems.iter().map(|p| p.text.file.to_string().into()).collect(),
+            Failure::Sources(_) | Failure::Unavailable(_) => Vec::new(),
+        }
+    }
+}

@@ -1,1 +1,343 @@
-//! What is logged and counted: one function per event.
+//! What is logged and counted: one function per event, so that the lines never drift apart.
+//!
+//! The policy:
+//! - `error`: rcptd cannot do its work, and somebody has to act: a broken reload, a canary that sings.
+//! - `warn`: something went wrong that rcptd went on from: a session that broke, a socket that could not be
+//!   accepted.
+//! - `info`: start, stop, reload, and **one line per recipient decided**, queue id first.
+//! - `debug`: the course of single connections.
+//!
+//! Every text from outside is escaped ([`crate::addr::escape`]); nothing here is ever sent to a peer.
+
+pub mod setup;
+
+use crate::addr::escape;
+use std::fmt::{self, Display};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+use tracing::{debug, error, info, warn};
+
+/// What has happened since the start.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Milter sessions begun.
+    pub sessions: AtomicU64,
+    /// Milter sessions that ended by an error of the peer, of the network or of ours.
+    pub session_errors: AtomicU64,
+    /// Recipients decided.
+    pub recipients: AtomicU64,
+    /// Recipients replaced by their account.
+    pub rewritten: AtomicU64,
+    /// Recipients refused.
+    pub refused: AtomicU64,
+    /// Recipients deferred.
+    pub deferred: AtomicU64,
+    /// Reloads that took effect.
+    pub reloads: AtomicU64,
+    /// Reloads that failed and changed nothing.
+    pub failed_reloads: AtomicU64,
+}
+
+/// The one set of counters of the process.
+pub static COUNTERS: Counters = Counters {
+    sessions: AtomicU64::new(0),
+    session_errors: AtomicU64::new(0),
+    recipients: AtomicU64::new(0),
+    rewritten: AtomicU64::new(0),
+    refused: AtomicU64::new(0),
+    deferred: AtomicU64::new(0),
+    reloads: AtomicU64::new(0),
+    failed_reloads: AtomicU64::new(0),
+};
+
+impl Display for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let figures = [
+            ("sessions", &self.sessions),
+            ("session_errors", &self.session_errors),
+            ("recipients", &self.recipients),
+            ("rewritten", &self.rewritten),
+            ("refused", &self.refused),
+            ("deferred", &self.deferred),
+            ("reloads", &self.reloads),
+            ("failed_reloads", &self.failed_reloads),
+        ];
+        for (i, (name, figure)) in figures.iter().enumerate() {
+            write!(f, "{}{name}={}", if i == 0 { "" } else { " " }, figure.load(Relaxed))?;
+        }
+        Ok(())
+    }
+}
+
+/// How a recipient was decided; the word of the log line and of the counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decided {
+    /// In none of our domains.
+    NotOurs,
+    /// An account by its own name.
+    Keep,
+    /// Replaced by its account.
+    Rewrite,
+    /// Refused.
+    Reject,
+    /// Deferred.
+    Defer,
+}
+
+impl Decided {
+    fn name(self) -> &'static str {
+        match self {
+            Decided::NotOurs => "not-ours",
+            Decided::Keep => "keep",
+            Decided::Rewrite => "rewrite",
+            Decided::Reject => "reject",
+            Decided::Defer => "defer",
+        }
+    }
+}
+
+/// One recipient decided.
+pub struct Recipient<'a> {
+    /// The server's queue id; Postfix has none before the first accepted recipient.
+    pub queue_id: Option<&'a [u8]>,
+    /// Our number of the session, the same in all of its lines.
+    pub session: u64,
+    /// The decision.
+    pub decided: Decided,
+    /// Whether the decision was only observed and the mail left alone.
+    pub observed: bool,
+    /// Where the decision comes from, such as `rule:aliases.rules:3`.
+    pub reason: &'a dyn Display,
+    /// Code and enhanced code of the reply; `None`: no objection.
+    pub code: Option<(u16, &'a str)>,
+    /// The sender, as the server names it.
+    pub from: Option<&'a [u8]>,
+    /// The recipient as typed.
+    pub to: &'a [u8],
+    /// The account it is replaced by.
+    pub new_to: Option<&'a dyn Display>,
+    /// The client's name and address.
+    pub client: (Option<&'a [u8]>, Option<&'a [u8]>),
+    /// Who was asked for the account, and whether the answer was remembered.
+    pub source: Option<(&'a str, bool)>,
+    /// Why, in words.
+    pub detail: Option<&'a dyn Display>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Display for Recipient<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let observed = if self.observed { "would-" } else { "" };
+        write!(
+            f,
+            "{}: session={} listener=milter stage=RCPT",
+            escape(self.queue_id.unwrap_or(b"NOQUEUE")),
+            self.session
+        )?;
+        write!(f, " verdict={observed}{} reason={}", self.decided.name(), self.reason)?;
+        match self.code {
+            Some((code, enhanced)) => write!(f, " code=\"{code} {enhanced}\"")?,
+            None => f.write_str(" code=\"250 2.1.5\"")?,
+        }
+        if let Some(from) = self.from {
+            write!(f, " from=<{}>", escape(unbracketed(from)))?;
+        }
+        write!(f, " to=<{}>", escape(unbracketed(self.to)))?;
+        if let Some(new_to) = self.new_to {
+            write!(f, " newto=<{new_to}>")?;
+        }
+        if let (name, Some(address)) = self.client {
+            write!(f, " client={}[{}]", escape(name.unwrap_or(b"unknown")), escape(address))?;
+        }
+        if let Some((source, cached)) = self.source {
+            write!(f, " source={source} cache={}", if cached { "hit" } else { "miss" })?;
+        }
+        if let Some(detail) = self.detail {
+            write!(f, " detail=\"{}\"", escape(&detail.to_string()))?;
+        }
+        write!(f, " ms={}", self.took.as_millis())
+    }
+}
+
+fn unbracketed(path: &[u8]) -> &[u8] {
+    path.strip_prefix(b"<").and_then(|p| p.strip_suffix(b">")).unwrap_or(path)
+}
+
+/// A recipient was decided.
+pub fn recipient(recipient: &Recipient<'_>) {
+    COUNTERS.recipients.fetch_add(1, Relaxed);
+    let counter = match recipient.decided {
+        Decided::NotOurs | Decided::Keep => None,
+        Decided::Rewrite => Some(&COUNTERS.rewritten),
+        Decided::Reject => Some(&COUNTERS.refused),
+        Decided::Defer => Some(&COUNTERS.deferred),
+    };
+    if let Some(counter) = counter.filter(|_| !recipient.observed) {
+        counter.fetch_add(1, Relaxed);
+    }
+    info!("{recipient}");
+}
+
+/// A message was edited: how many recipients went and came.
+pub fn edited(queue_id: Option<&[u8]>, session: u64, deleted: usize, added: usize) {
+    let id = escape(queue_id.unwrap_or(b"NOQUEUE"));
+    debug!("{id}: session={session} listener=milter stage=EOM deleted={deleted} added={added}");
+}
+
+/// The edits of a message could not be sent; it was deferred.
+pub fn edit_failed(queue_id: Option<&[u8]>, session: u64, why: &dyn Display) {
+    let id = escape(queue_id.unwrap_or(b"NOQUEUE"));
+    error!(
+        "{id}: session={session} listener=milter stage=EOM message deferred, recipients not replaced: {why}"
+    );
+}
+
+/// A session began.
+pub fn session_begun(session: u64) {
+    COUNTERS.sessions.fetch_add(1, Relaxed);
+    debug!("session={session} listener=milter begins");
+}
+
+/// A mail server that does not let milters replace recipients.
+pub fn cannot_replace(session: u64) {
+    error!(
+        "session={session} listener=milter the mail server offers no replacement of recipients: \
+         let it speak milter protocol 2 or later with SMFIF_ADDRCPT and SMFIF_DELRCPT"
+    );
+}
+
+/// A session ended before its time. `last` is the letter of the last command that was read.
+pub fn session_broken(listener: &dyn Display, last: Option<u8>, why: &dyn Display) {
+    COUNTERS.session_errors.fetch_add(1, Relaxed);
+    let last = last.map_or("none".into(), |b| escape(&[b]).to_string());
+    warn!("listener={listener} milter session broken: {why} (last command: {last})");
+}
+
+/// No connection could be accepted for now.
+pub fn accept_failed(listener: &dyn Display, why: &std::io::Error, pause: Duration) {
+    warn!("listener={listener} cannot accept a connection, next try in {} ms: {why}", pause.as_millis());
+}
+
+/// As many connections are open as may be. Said at each one, since each makes a mail server's client wait.
+pub fn connection_limit(listener: &dyn Display, open: usize) {
+    warn!(
+        "listener={listener} {open} connections are open, which is the limit; further ones wait (milter.max_connections)"
+    );
+}
+
+/// A listener was opened.
+pub fn listening(listener: &dyn Display) {
+    info!("listener={listener} listening");
+}
+
+/// The daemon is up.
+pub fn started(version: &str, rules: usize, domains: usize) {
+    info!("rcptd {version} ready: {rules} rules, {domains} domains");
+}
+
+/// A warning of the configuration.
+pub fn configuration_warning(problem: &dyn Display) {
+    warn!("{}", escape(&problem.to_string()));
+}
+
+/// A reload took effect. `restart` are the keys that wait for a restart.
+pub fn reloaded(why: &str, rules: usize, restart: &[&str]) {
+    COUNTERS.reloads.fetch_add(1, Relaxed);
+    info!("configuration reloaded ({why}): {rules} rules");
+    if !restart.is_empty() {
+        warn!("these settings have changed but take effect at the next restart only: {}", restart.join(", "));
+    }
+}
+
+/// A reload failed; the old configuration stays.
+pub fn reload_failed(why: &str, problems: &[String]) {
+    COUNTERS.failed_reloads.fetch_add(1, Relaxed);
+    for problem in problems {
+        error!("{}", escape(problem));
+    }
+    error!(
+        "configuration not reloaded ({why}): {} problems; the old configuration stays in force",
+        problems.len()
+    );
+}
+
+/// Changes of the configuration cannot be watched for.
+pub fn not_watching(why: &dyn Display) {
+    warn!("cannot watch the configuration for changes, send SIGHUP instead: {why}");
+}
+
+/// The daemon is about to stop.
+pub fn stopping(signal: &str, busy: usize) {
+    info!("{signal}: stopping, {busy} messages under way");
+}
+
+/// The daemon stops at once.
+pub fn forced(why: &str) {
+    warn!("{why}: stopping at once; mail servers will try again what was under way");
+}
+
+/// The daemon has stopped.
+pub fn stopped() {
+    info!("stopped: {COUNTERS}");
+}
+
+/// A task of ours died. The session it served is lost, nothing else.
+pub fn panicked(what: &dyn Display) {
+    error!("a defect in rcptd ended one session, please report it: {what}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example() -> Recipient<'static> {
+        Recipient {
+            queue_id: Some(b"4XyZ12"),
+            session: 7,
+            decided: Decided::Rewrite,
+            observed: false,
+            reason: &"rule:aliases.rules:3",
+            code: None,
+            from: Some(b"a@b.test"),
+            to: b"<foo-macys-m5@example.com>",
+            new_to: Some(&"foo@example.com"),
+            client: (Some(b"c.test"), Some(b"192.0.2.1")),
+            source: Some(("vrfy:127.0.0.1:5025", true)),
+            detail: None,
+            took: Duration::from_millis(3),
+        }
+    }
+
+    #[test]
+    fn the_line() {
+        assert_eq!(
+            example().to_string(),
+            "4XyZ12: session=7 listener=milter stage=RCPT verdict=rewrite reason=rule:aliases.rules:3 \
+             code=\"250 2.1.5\" from=<a@b.test> to=<foo-macys-m5@example.com> newto=<foo@example.com> \
+             client=c.test[192.0.2.1] source=vrfy:127.0.0.1:5025 cache=hit ms=3"
+        );
+    }
+
+    #[test]
+    fn nothing_from_outside_forges_a_line() {
+        let evil: &[u8] = b"x\r\n4XyZ13: session=8 \"\x1b[2J\xff";
+        let line = Recipient {
+            queue_id: Some(evil),
+            from: Some(evil),
+            to: evil,
+            client: (Some(evil), Some(evil)),
+            detail: Some(&"550 x\r\ny\x1b\"z"),
+            code: Some((550, "5.1.1")),
+            observed: true,
+            decided: Decided::Reject,
+            ..example()
+        }
+        .to_string();
+        assert!(!line.chars().any(char::is_control), "{line}");
+        assert!(
+            line.contains("verdict=would-reject") && line.contains("detail=\"550 x\\x0d\\x0ay\\x1b\\\"z\""),
+            "{line}"
+        );
+    }
+}

@@ -1,3 +1,10 @@
-//! The milter: `session` is the protocol as a pure state machine, `adapter` ties it to indymilter.
+//! The milter.
+//!
+//! [`session`] is the protocol as a pure state machine, [`adapter`] ties it to the library that speaks it,
+//! [`wire`] is the stream below that, [`dsn`] and [`reply`] are what goes over it.
 
+pub mod adapter;
+pub mod dsn;
 pub mod reply;
+pub mod session;
+pub mod wire;

@@ -1,0 +1,131 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Resolves computed mail aliases for Postfix and Sendmail.
+///
+/// People hand out addresses that anyone can check in the head: foo-macys-m5@example.com is account foo,
+/// vendor macys, and a checksum. rcptd is a milter: at each RCPT it resolves the alias, verifies that the
+/// account exists, refuses what does not, and at the end of the message replaces the recipient.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true, after_help = AFTER)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub serve: Serve,
+}
+
+const AFTER: &str = "\
+First steps:
+  rcptd demo                                     see what it does; touches nothing
+  rcptd check -c /etc/rcptd/rcptd.conf           is the configuration right?
+  rcptd explain -c /etc/rcptd/rcptd.conf ADDR    what would become of mail to ADDR, and why?
+  rcptd serve -c /etc/rcptd/rcptd.conf           serve
+
+Exit codes (sysexits): 0 done, 1 not found, 64 usage, 66 input missing, 69 cannot listen, 75 try again,
+78 configuration. See rcptd(8) and rcptd.conf(5).";
+
+/// Where the configuration is, unless said otherwise.
+pub const CONFIG: &str = "/etc/rcptd/rcptd.conf";
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve mail servers, in the foreground (the default command)
+    Serve(Serve),
+    /// Say what is wrong with a configuration or with rules, all of it
+    Check(Check),
+    /// Ask the rules, and nothing but the rules, whose an alias is
+    Lookup(Lookup),
+    /// Say what would become of mail to an address, and why
+    Explain(Explain),
+    /// Show the milter at work: no mail server, no files, no privileges
+    Demo(Demo),
+}
+
+/// SIGHUP reads the configuration and the rules again, and changes nothing if anything is wrong with them.
+/// SIGTERM lets messages under way end; a second one does not.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Configuration file
+    #[arg(short, long, value_name = "FILE", default_value = CONFIG)]
+    pub config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Configuration file, together with the rules it names
+    #[arg(short, long, value_name = "FILE", default_value = CONFIG)]
+    pub config: PathBuf,
+    /// Rules alone; may be repeated
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    pub rules: Vec<PathBuf>,
+    /// One JSON object a problem: file, line, column, severity, message, help
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Plain output is the account alone, one line a name, empty where there is none. Exit code 0 if every name
+/// was found, 1 if not, 75 if the rules could not say.
+#[derive(Debug, Args)]
+pub struct Lookup {
+    /// Rules; may be repeated
+    #[arg(long, value_name = "FILE", required = true)]
+    pub rules: Vec<PathBuf>,
+    /// One JSON object a name: q, account (or null), ambiguous
+    #[arg(long)]
+    pub json: bool,
+    /// Without regard to upper and lower case, as the daemon does by default
+    #[arg(long)]
+    pub fold: bool,
+    /// Local parts; - reads them from standard input, one a line, as they are
+    #[arg(value_name = "NAME", required = true)]
+    pub names: Vec<String>,
+}
+
+/// Asks the account sources just as the daemon would.
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// Configuration file
+    #[arg(short, long, value_name = "FILE", default_value = CONFIG)]
+    pub config: PathBuf,
+    /// One JSON object an address
+    #[arg(long)]
+    pub json: bool,
+    /// Addresses, as in RCPT TO, with angle brackets or without
+    #[arg(value_name = "ADDRESS", required = true)]
+    pub addresses: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// When to use colour
+    #[arg(long, value_enum, default_value_t = Colour::Auto)]
+    pub color: Colour,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Colour {
+    Auto,
+    Always,
+    Never,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_is_the_default() {
+        let cli = Cli::try_parse_from(["rcptd", "-c", "/x"]).expect("parses");
+        assert!(cli.command.is_none() && cli.serve.config == PathBuf::from("/x"));
+        assert!(Cli::try_parse_from(["rcptd", "-c", "/x", "check"]).is_err());
+    }
+}

@@ -1,0 +1,205 @@
+//! `rcptd demo`: the milter at work, without a mail server.
+//!
+//! What is shown is what happened: the daemon's own milter with built-in rules and accounts, driven over a
+//! TCP connection by the mail server's side of the protocol.
+
+mod mta;
+
+use super::args::{self, Colour};
+use super::{exit, terminal};
+use crate::account::{AccountSource, Answer, AnswerFuture, Verdict};
+use crate::addr::{Address, escape};
+use crate::diag::Text;
+use crate::front::endpoint::Endpoint;
+use crate::front::listen::{Inherited, SocketFile, bind};
+use crate::front::milter::adapter::{Limits, Milter, Service};
+use crate::front::milter::session::Policy;
+use crate::resolve::{Resolver, Settings};
+use crate::rules::{self, Dialect, Options};
+use mta::{Edit, Mta, Reply};
+use std::fmt::Write;
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const DOMAIN: &str = "example.com";
+const RULES: &str = "\
+# An account, a dash, whom the address was given to, a dash, and a code that anyone can work out:
+# the first character of the name and how many characters it has.
+ACCOUNT foo, bar
+MATCHES %account%-%alnum%-%code%
+WITH CHAR(1,-), CHARS();
+";
+const ACCOUNTS: [&str; 3] = ["alice", "bar", "foo"];
+
+/// Messages: what is shown, and recipients with what is to be seen about each.
+const MESSAGES: [(&str, &[(&str, &str)]); 2] = [
+    (
+        "One message, five recipients",
+        &[
+            ("foo-macys-m5@example.com", "alias: \"macys\" begins with m and has 5 characters"),
+            ("foo-macys-m6@example.com", "wrong checksum"),
+            ("nobody@example.com", "no such account"),
+            ("alice@example.com", "an account by its own name"),
+            ("friend@elsewhere.example", "not one of our domains"),
+        ],
+    ),
+    (
+        "One message to two aliases of one account",
+        &[("foo-macys-m5@example.com", "alias of foo"), ("foo-google-g6@example.com", "alias of foo, too")],
+    ),
+];
+
+pub fn run(args: &args::Demo) -> u8 {
+    let colour = match args.color {
+        Colour::Auto => std::io::stdout().is_terminal(),
+        Colour::Always => true,
+        Colour::Never => false,
+    };
+    let runtime = match terminal::runtime() {
+        Ok(runtime) => runtime,
+        Err(code) => return code,
+    };
+    match runtime.block_on(show(&Paint { colour })) {
+        Ok(text) => terminal::print(&text).err().unwrap_or(exit::OK),
+        Err(e) => {
+            eprintln!("rcptd: the demonstration failed: {e}");
+            exit::SOFTWARE
+        }
+    }
+}
+
+/// The accounts of the demonstration: an `AccountSource` in its smallest form.
+#[derive(Debug)]
+struct Accounts(Arc<str>);
+
+impl AccountSource for Accounts {
+    fn verify<'a>(&'a self, account: &'a Address) -> AnswerFuture<'a> {
+        let exists = ACCOUNTS.contains(&account.local());
+        let verdict = if exists { Verdict::Exists } else { Verdict::Missing };
+        Box::pin(async move { Answer::new(verdict, &self.0) })
+    }
+}
+
+fn service() -> Result<Service, String> {
+    let text = Text::new("demo.rules", RULES);
+    let options = Options { fold: true, dialect: Dialect::Any };
+    let loaded = rules::load(&[text], &options).map_err(|problems| format!("{problems:?}"))?;
+    let settings = Settings { domains: vec![DOMAIN.into()], origin: DOMAIN.into(), case_sensitive: false };
+    let accounts = Arc::new(Accounts("demo".into()));
+    let policy = Policy {
+        unknown: "550 5.1.1 Recipient address rejected: User unknown".parse()?,
+        later: "451 4.3.0 Recipient address lookup failed, please try again later".parse()?,
+        max_recipients: 1000,
+        header: None,
+        case_sensitive: false,
+        observe: false,
+    };
+    Ok(Service {
+        resolver: Resolver::new(settings, Arc::new(loaded.rules), accounts),
+        policy: Arc::new(policy),
+        deadline: Duration::from_secs(8),
+    })
+}
+
+async fn show(paint: &Paint) -> Result<String, String> {
+    let began = Instant::now();
+    let endpoint = Endpoint::Inet { host: "127.0.0.1".into(), port: 0 };
+    let file = SocketFile { mode: 0o600, group: None };
+    let listener = bind(&endpoint, &file, &mut Inherited::from_env()).await?.pop().ok_or("no socket")?;
+    let name = listener.name().clone();
+    let limits = Limits { connections: 2, idle: Duration::from_secs(10) };
+    let milter = Milter::new(service()?);
+    tokio::spawn(milter.serve(listener, limits, std::future::pending(), std::future::pending::<()>()));
+
+    let port = name.rsplit(':').next().unwrap_or_default();
+    let mut mta = Mta::connect(&format!("127.0.0.1:{port}")).await.map_err(|e| e.to_string())?;
+    let mut out = String::new();
+    heading(&mut out, paint);
+    let mut say = |text: &str| {
+        out.push_str(text);
+        out.push('\n');
+    };
+    for (title, recipients) in MESSAGES {
+        say(&paint.bold(title));
+        say(&paint.client("MAIL FROM:<orders@shop.example>"));
+        mta.mail("orders@shop.example").await.map_err(|e| e.to_string())?;
+        for (recipient, remark) in recipients {
+            say(&format!("{}  {}", paint.client(&format!("{:42}", format!("RCPT TO:<{recipient}>"))), paint.faint(remark)));
+            let reply = mta.rcpt(recipient).await.map_err(|e| e.to_string())?;
+            say(&paint.reply(&reply));
+        }
+        let edits = mta.end_of_message().await.map_err(|e| e.to_string())?;
+        say(&paint.client("DATA"));
+        say(&paint.faint("    at the end of the message the milter tells the mail server:"));
+        for edit in &edits {
+            say(&paint.edit(edit));
+        }
+        say("");
+    }
+    mta.quit().await;
+    let _ = write!(
+        out,
+        "That was real: rcptd's milter on {name}, driven as Postfix would, in {} ms.\n\n{NEXT}",
+        began.elapsed().as_millis()
+    );
+    Ok(out)
+}
+
+fn heading(out: &mut String, paint: &Paint) {
+    let accounts = ACCOUNTS.join(", ");
+    // Writing to a String cannot fail.
+    let _ = writeln!(out, "{}\n", paint.bold(&format!("rcptd for the domain {DOMAIN}; accounts: {accounts}; rules:")));
+    for line in RULES.lines() {
+        let _ = writeln!(out, "    {}", if line.starts_with('#') { paint.faint(line) } else { line.into() });
+    }
+    out.push('\n');
+}
+
+const NEXT: &str = "\
+How to go on:
+  1. write your rules and the four lines of rcptd.conf: see milter.conf.sample
+  2. rcptd check -c rcptd.conf
+  3. rcptd explain -c rcptd.conf foo-macys-m5@YOUR.DOMAIN
+  4. put it behind Postfix or Sendmail: see MILTER_README.md; `observe = true` decides and logs, and
+     leaves the mail alone
+";
+
+struct Paint {
+    colour: bool,
+}
+
+impl Paint {
+    fn with(&self, code: &str, text: &str) -> String {
+        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.into() }
+    }
+
+    fn bold(&self, text: &str) -> String {
+        self.with("1", text)
+    }
+
+    fn faint(&self, text: &str) -> String {
+        self.with("2", text)
+    }
+
+    fn client(&self, text: &str) -> String {
+        format!("C:  {}", self.with("36", text))
+    }
+
+    fn reply(&self, reply: &Reply) -> String {
+        match reply {
+            Reply::Continue => format!("S:  {}", self.with("32", "250 2.1.5 Ok")),
+            Reply::Error(text) => format!("S:  {}", self.with("31", &escape(text).to_string())),
+        }
+    }
+
+    fn edit(&self, edit: &Edit) -> String {
+        match edit {
+            Edit::Delete(raw) => format!("    {}", self.with("31", &format!("- recipient {}", escape(raw)))),
+            Edit::Add(path, parameters) => {
+                let line = format!("+ recipient {} ({})", escape(path), escape(parameters));
+                format!("    {}", self.with("32", &line))
+            }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! `rcptd explain`
+
+use super::{args, exit, terminal};
+use crate::account::{AccountSource, Answer, Verdict};
+use crate::addr::{Address, escape};
+use crate::config::{self, Config};
+use crate::daemon;
+use crate::front::milter::session::{Edit, Rcpt, Say, Session, Step, TOO_MANY};
+use crate::resolve::{Outcome, Question, Resolution, Resolver};
+use serde_json::json;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub fn run(args: &args::Explain) -> u8 {
+    let config = match config::load(&args.config) {
+        Ok(config) => config,
+        Err(problems) => {
+            terminal::show(&problems);
+            return exit::CONFIG;
+        }
+    };
+    let runtime = match terminal::runtime() {
+        Ok(runtime) => runtime,
+        Err(code) => return code,
+    };
+    let code = runtime.block_on(explain(args, &config));
+    runtime.shutdown_background();
+    code
+}
+
+async fn explain(args: &args::Explain, config: &Config) -> u8 {
+    let sources = match crate::account::build(&config.account, config.case_sensitive).await {
+        Ok(sources) => sources,
+        Err(lines) => {
+            lines.iter().for_each(|line| eprintln!("rcptd: {line}"));
+            return exit::CONFIG;
+        }
+    };
+    let resolver = daemon::resolver(config, sources.composed.clone());
+    let mut worst = exit::OK;
+    for address in &args.addresses {
+        let found = Explained::new(address, config, &resolver, &sources.members).await;
+        let text = if args.json { format!("{}\n", found.json()) } else { found.text() };
+        if let Err(code) = terminal::print(&text) {
+            return code;
+        }
+        worst = worst.max(match found.resolution.outcome {
+            Outcome::NotOurs | Outcome::Keep | Outcome::Rewrite(_) => exit::OK,
+            Outcome::NoSuchUser(_) => exit::NOT_FOUND,
+            Outcome::TryLater(_) => exit::TEMPORARY,
+        });
+    }
+    worst
+}
+
+/// All there is to say of one address.
+struct Explained {
+    address: String,
+    rules: Option<String>,
+    answers: Vec<(Answer, Duration)>,
+    resolution: Resolution,
+    reply: String,
+    edits: Vec<Edit>,
+}
+
+impl Explained {
+    async fn new(address: &str, config: &Config, resolver: &Resolver, members: &[Arc<dyn AccountSource>]) -> Self {
+        // The very session the daemon runs, so that this cannot differ from what it does.
+        let mut session = Session::new(Arc::new(daemon::policy(config)));
+        let rcpt = Rcpt { argument: address.as_bytes(), ..Rcpt::default() };
+        let none: [&[u8]; 0] = [];
+        let (resolution, say) = match session.recipient(rcpt, &none) {
+            Step::Resolve(question) => {
+                let resolution = resolver.resolve(&question).await;
+                let say = session.resolved(&resolution.outcome, resolution.mailbox.clone());
+                (resolution, say)
+            }
+            Step::Reply(say) => (Resolution::bare(Outcome::NotOurs), say),
+        };
+        let reply = match say {
+            Say::Continue => "250 2.1.5 (no objection)".to_owned(),
+            Say::Error(reply) => reply.to_string(),
+            Say::TooMany => format!("{} {} {}", TOO_MANY.0, TOO_MANY.1, TOO_MANY.2),
+        };
+        let mut answers = Vec::new();
+        if let Some(account) = &resolution.account {
+            for member in members {
+                let began = Instant::now();
+                answers.push((member.verify(account).await, began.elapsed()));
+            }
+        }
+        let question = Question { recipient: Address::from_rcpt(address.as_bytes()), routed: None };
+        let rules = resolver.mailbox(&question).ok().map(|m| resolver.rules().explain(m.local()).to_string());
+        Explained { address: address.into(), rules, answers, resolution, reply, edits: session.end_of_message() }
+    }
+
+    fn outcome(&self) -> String {
+        match &self.resolution.outcome {
+            Outcome::NotOurs => "not in one of our domains; left alone".into(),
+            Outcome::Keep => "an account by its own name; kept".into(),
+            Outcome::Rewrite(to) => format!("replaced by {to}"),
+            Outcome::NoSuchUser(why) => format!("refused: {why}"),
+            Outcome::TryLater(why) => format!("deferred: {}", escape(&why.to_string())),
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut out = String::new();
+        let mut part = |name: &str, text: &str| {
+            for (i, line) in text.trim_end().lines().enumerate() {
+                // Writing to a String cannot fail.
+                let _ = writeln!(out, "  {:9} {line}", if i == 0 { name } else { "" });
+            }
+        };
+        if let Some(rules) = &self.rules {
+            part("rules", rules);
+        }
+        if let Some(account) = &self.resolution.account {
+            part("account", &account.to_string());
+        }
+        for (answer, took) in &self.answers {
+            part("", &format!("{}: {} ({} ms)", answer.source, verdict(&answer.verdict).1, took.as_millis()));
+        }
+        part("outcome", &self.outcome());
+        part("milter", &format!("RCPT   {}", self.reply));
+        for edit in &self.edits {
+            part("", &format!("end    {edit}"));
+        }
+        format!("{}\n{out}", escape(&self.address))
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let answers = self.answers.iter().map(|(answer, took)| {
+            let (word, text) = verdict(&answer.verdict);
+            json!({ "source": &*answer.source, "verdict": word, "text": text, "ms": took.as_millis() })
+        });
+        let outcome = match &self.resolution.outcome {
+            Outcome::NotOurs => "not_ours",
+            Outcome::Keep => "keep",
+            Outcome::Rewrite(_) => "rewrite",
+            Outcome::NoSuchUser(_) => "no_such_user",
+            Outcome::TryLater(_) => "try_later",
+        };
+        json!({
+            "address": self.address,
+            "mailbox": self.resolution.mailbox.as_ref().map(ToString::to_string),
+            "rules": self.rules,
+            "account": self.resolution.account.as_ref().map(ToString::to_string),
+            "answers": answers.collect::<Vec<_>>(),
+            "outcome": outcome,
+            "text": self.outcome(),
+            "reply": self.reply,
+            "edits": self.edits.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn verdict(verdict: &Verdict) -> (&'static str, String) {
+    match verdict {
+        Verdict::Exists => ("exists", "exists".into()),
+        Verdict::Missing => ("missing", "does not exist".into()),
+        Verdict::Unknown(why) => {
+            let policy = if why.is_accepting() { "; accepted all the same, by account.unknown" } else { "" };
+            ("unknown", format!("cannot say: {}{policy}", escape(why.as_str())))
+        }
+    }
+}

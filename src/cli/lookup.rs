@@ -1,0 +1,81 @@
+//! `rcptd lookup`
+
+use super::{args, exit, terminal};
+use crate::diag::Text;
+use crate::rules::{self, Decision, Dialect, Options, Rules};
+use serde_json::json;
+use std::fs;
+use std::io::{self, BufRead, BufWriter, Write};
+
+pub fn run(args: &args::Lookup) -> u8 {
+    let mut texts = Vec::new();
+    for path in &args.rules {
+        match fs::read_to_string(path) {
+            Ok(content) => texts.push(Text::new(&path.display().to_string(), &content)),
+            Err(e) => {
+                eprintln!("rcptd: {}: {e}", path.display());
+                return if e.kind() == io::ErrorKind::InvalidData { exit::CONFIG } else { exit::NO_INPUT };
+            }
+        }
+    }
+    let options = Options { fold: args.fold, dialect: Dialect::TcpTable };
+    let rules = match rules::load(&texts, &options) {
+        Ok(loaded) => loaded.rules,
+        Err(problems) => {
+            terminal::show(&problems);
+            return exit::CONFIG;
+        }
+    };
+    let mut out = BufWriter::new(io::stdout().lock());
+    match names(args, &rules, &mut out).and_then(|code| out.flush().map(|()| code)) {
+        Ok(code) => code,
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => exit::OK,
+        Err(e) => {
+            eprintln!("rcptd: {e}");
+            exit::IO_ERROR
+        }
+    }
+}
+
+fn names(args: &args::Lookup, rules: &Rules, out: &mut impl Write) -> io::Result<u8> {
+    let mut worst = exit::OK;
+    for name in &args.names {
+        if name != "-" {
+            worst = worst.max(one(name.as_bytes(), args.json, rules, out)?);
+            continue;
+        }
+        let mut input = io::stdin().lock();
+        let mut line = Vec::new();
+        while input.read_until(b'\n', &mut line)? > 0 {
+            let name = line.strip_suffix(b"\n").unwrap_or(&line);
+            worst = worst.max(one(name, args.json, rules, out)?);
+            line.clear();
+        }
+    }
+    Ok(worst)
+}
+
+fn one(name: &[u8], json: bool, rules: &Rules, out: &mut impl Write) -> io::Result<u8> {
+    // No rule matches what is not text.
+    let decision = std::str::from_utf8(name).map_or(Decision::NoMatch, |name| rules.find(name));
+    let (account, ambiguous, code) = match decision {
+        Decision::NoMatch => (None, false, exit::NOT_FOUND),
+        Decision::Account { name, ambiguous, .. } => (Some(name), ambiguous, exit::OK),
+        Decision::Ambiguous { .. } => (None, true, exit::NOT_FOUND),
+        Decision::CannotSay { statement } => {
+            let statement = rules.statement(statement);
+            eprintln!(
+                "rcptd: {}:{}: too many steps for this name; the daemon would defer it",
+                statement.file, statement.line
+            );
+            (None, false, exit::TEMPORARY)
+        }
+    };
+    if json {
+        let q = String::from_utf8_lossy(name);
+        writeln!(out, "{}", json!({ "q": q, "account": account, "ambiguous": ambiguous }))?;
+    } else {
+        writeln!(out, "{}", account.unwrap_or_default())?;
+    }
+    Ok(code)
+}

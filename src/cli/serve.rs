@@ -1,0 +1,71 @@
+//! `rcptd serve`
+
+use super::{args, exit, terminal};
+use crate::config::{self, Config, Target};
+use crate::daemon::{self, Failure};
+use crate::observe;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+pub fn run(args: &args::Serve) -> u8 {
+    let config = match config::load(&args.config) {
+        Ok(config) => config,
+        Err(problems) => {
+            terminal::show(&problems);
+            eprintln!("rcptd: not started; \"rcptd check -c {}\" checks without starting", args.config.display());
+            return exit::CONFIG;
+        }
+    };
+    if let Err(e) = observe::setup::init(config.log.target == Target::Journald, config.log.level.into()) {
+        eprintln!("rcptd: cannot log to {:?}: {e} (set log.target = \"stderr\")", config.log.target);
+        return exit::UNAVAILABLE;
+    }
+    report_panics();
+    raise_open_files();
+    let runtime = match runtime(&config) {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            eprintln!("rcptd: cannot start: {e}");
+            return exit::OS_ERROR;
+        }
+    };
+    let result = runtime.block_on(async {
+        let control = daemon::signals().map_err(|e| Failure::Unavailable(vec![format!("cannot catch signals: {e}")]))?;
+        daemon::run(config, control).await
+    });
+    // Questions still under way (a name service that hangs) are no reason to stay.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => exit::OK,
+        Err(failure) => {
+            for line in failure.lines() {
+                eprintln!("rcptd: {line}");
+            }
+            match failure {
+                Failure::Configuration(_) | Failure::Sources(_) => exit::CONFIG,
+                Failure::Unavailable(_) => exit::UNAVAILABLE,
+            }
+        }
+    }
+}
+
+fn runtime(config: &Config) -> std::io::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if config.workers > 0 {
+        builder.worker_threads(config.workers);
+    }
+    builder.enable_all().build()
+}
+
+/// A panic costs one session; it must not go unseen.
+fn report_panics() {
+    std::panic::set_hook(Box::new(|what| observe::panicked(&what)));
+}
+
+/// As many open files as the system lets us have, for as many connections as the operator allows. systemd's
+/// soft limit of 1024 is for programs that use select(2).
+fn raise_open_files() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // With the old limit fewer connections fit; the listener waits for room then.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}

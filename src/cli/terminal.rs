@@ -1,0 +1,37 @@
+//! What the commands share in speaking to a terminal or a script.
+
+use super::exit;
+use crate::diag::{Problem, Severity};
+use std::io::{self, IsTerminal, Write};
+
+/// Writes `text` to standard output; the exit code where that fails. A reader that has seen enough (`head`)
+/// is no failure.
+pub fn print(text: &str) -> Result<(), u8> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+            eprintln!("rcptd: cannot write: {e}");
+            Err(exit::IO_ERROR)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Shows problems on standard error, at length on a terminal and in a line each elsewhere.
+pub fn show(problems: &[Problem]) {
+    let colour = io::stderr().is_terminal();
+    for problem in problems {
+        if colour { eprintln!("{}\n", problem.render(true)) } else { eprintln!("{problem}") }
+    }
+    let errors = problems.iter().filter(|p| p.severity == Severity::Error).count();
+    if errors > 0 {
+        eprintln!("rcptd: {errors} {}", if errors == 1 { "error" } else { "errors" });
+    }
+}
+
+/// A single-threaded runtime, for commands that ask a few questions.
+pub fn runtime() -> Result<tokio::runtime::Runtime, u8> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| {
+        eprintln!("rcptd: cannot start: {e}");
+        exit::OS_ERROR
+    })
+}

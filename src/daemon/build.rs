@@ -1,0 +1,40 @@
+//! From a checked configuration to what serves.
+
+use crate::account;
+use crate::config::Config;
+use crate::front::milter::adapter::Service;
+use crate::front::milter::session::Policy;
+use crate::resolve::{Resolver, Settings};
+use std::sync::Arc;
+
+/// Everything a milter session works with. The errors are sentences with the remedy, all of them.
+pub async fn build(config: &Config) -> Result<Service, Vec<String>> {
+    let sources = account::build(&config.account, config.case_sensitive).await?;
+    Ok(Service {
+        resolver: resolver(config, sources.composed),
+        policy: Arc::new(policy(config)),
+        deadline: config.milter.deadline,
+    })
+}
+
+/// The resolver of a configuration over these accounts.
+pub fn resolver(config: &Config, accounts: Arc<dyn account::AccountSource>) -> Resolver {
+    let settings = Settings {
+        domains: config.domains.clone(),
+        origin: config.origin.clone(),
+        case_sensitive: config.case_sensitive,
+    };
+    Resolver::new(settings, config.rules.clone(), accounts)
+}
+
+/// What a session may do.
+pub fn policy(config: &Config) -> Policy {
+    Policy {
+        unknown: config.milter.unknown_reply.clone(),
+        later: config.milter.later_reply.clone(),
+        max_recipients: config.milter.max_recipients,
+        header: config.milter.header.clone(),
+        case_sensitive: config.case_sensitive,
+        observe: config.observe,
+    }
+}

@@ -1,0 +1,69 @@
+//! Watches the files of the configuration.
+
+use super::control::{Command, Control};
+use crate::config::Config;
+use crate::observe;
+use notify::event::{AccessKind, AccessMode, EventKind};
+use notify::{RecommendedWatcher, RecursiveMode};
+use notify_debouncer_full::{DebounceEventResult, Debouncer, NoCache, new_debouncer_opt};
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Changes are collected for so long: an editor or a package manager makes several of one.
+pub const DEBOUNCE: Duration = Duration::from_millis(500);
+
+/// The watch over the files of one configuration; it ends with the value.
+pub(super) struct Watch {
+    files: Arc<Mutex<HashSet<PathBuf>>>,
+    debouncer: Option<Debouncer<RecommendedWatcher, NoCache>>,
+}
+
+impl Watch {
+    /// Watches all files `config` was read from, if it wants that; each change asks `control` for a reload.
+    pub(super) fn new(config: &Config, control: &Control) -> Self {
+        let files = Arc::new(Mutex::new(HashSet::new()));
+        let mut watch = Watch { files: files.clone(), debouncer: None };
+        let Some(sender) = control.sender().filter(|_| config.watch) else { return watch };
+        let changed = move |events: DebounceEventResult| {
+            let files = files.lock().unwrap_or_else(PoisonError::into_inner);
+            let ours = |path: &PathBuf| files.contains(path);
+            if events.is_ok_and(|events| events.iter().any(|e| is_change(e.kind) && e.paths.iter().any(ours))) {
+                // A full channel holds a reload already.
+                let _ = sender.try_send(Command::Reload("file changed"));
+            }
+        };
+        match new_debouncer_opt::<_, RecommendedWatcher, NoCache>(DEBOUNCE, None, changed, NoCache, notify::Config::default()) {
+            Ok(debouncer) => watch.debouncer = Some(debouncer),
+            Err(e) => observe::not_watching(&e),
+        }
+        watch.also(&config.files);
+        watch
+    }
+
+    /// Watches these files as well.
+    pub(super) fn also(&mut self, files: &[PathBuf]) {
+        let Some(debouncer) = &mut self.debouncer else { return };
+        let mut known = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        for file in files {
+            // The folder is what is watched: a file that is replaced by another keeps its name only.
+            let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+            let folder = file.parent().unwrap_or(Path::new("/")).to_owned();
+            let seen = known.iter().any(|k| k.parent() == Some(&*folder));
+            known.insert(file);
+            if !seen && let Err(e) = debouncer.watch(&folder, RecursiveMode::NonRecursive) {
+                observe::not_watching(&e);
+            }
+        }
+    }
+}
+
+/// Whether an event may have changed a file. Our own reading raises events as well.
+fn is_change(kind: EventKind) -> bool {
+    match kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
+        EventKind::Access(_) => false,
+        _ => true,
+    }
+}

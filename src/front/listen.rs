@@ -1,0 +1,281 @@
+//! Listening sockets of every front: opened as the operator says, accepting whatever happens.
+
+use super::endpoint::Endpoint;
+use crate::observe;
+use listenfd::ListenFd;
+use nix::sys::stat::{Mode, umask};
+use std::fs;
+use std::future::Future;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream, lookup_host};
+use tokio::time::{Sleep, sleep};
+
+/// Connections the kernel keeps for us until they are accepted; more than a mail server opens at once.
+pub const BACKLOG: u32 = 1024;
+/// First and longest pause after a failed accept. Without a pause a lack of file descriptors would keep a
+/// processor busy; with a long one, a short lack would be felt.
+pub const ACCEPT_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+
+/// How a UNIX socket is to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketFile {
+    /// Permissions; a mail server must be able to write.
+    pub mode: u32,
+    /// Its group, where not our own.
+    pub group: Option<String>,
+}
+
+/// Sockets handed down by systemd, each until it is taken.
+pub struct Inherited {
+    sockets: ListenFd,
+    names: Vec<String>,
+}
+
+impl Inherited {
+    /// Those of this process (sd_listen_fds(3)).
+    pub fn from_env() -> Self {
+        let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+        Inherited { sockets: ListenFd::from_env(), names: names.split(':').map(String::from).collect() }
+    }
+
+    fn take(&mut self, name: &str) -> io::Result<Vec<Kind>> {
+        let mut kinds = Vec::new();
+        for i in (0..self.sockets.len()).filter(|i| self.names.get(*i).is_some_and(|n| n == name)) {
+            if let Ok(Some(tcp)) = self.sockets.take_tcp_listener(i) {
+                tcp.set_nonblocking(true)?;
+                kinds.push(Kind::Tcp(TcpListener::from_std(tcp)?));
+            } else if let Some(unix) = self.sockets.take_unix_listener(i)? {
+                unix.set_nonblocking(true)?;
+                kinds.push(Kind::Unix(UnixListener::from_std(unix)?));
+            }
+        }
+        Ok(kinds)
+    }
+}
+
+/// A socket that accepts connections.
+pub struct Listener {
+    kind: Kind,
+    name: Arc<str>,
+    pause: Option<Pin<Box<Sleep>>>,
+    failures: u32,
+    _file: Option<Unlink>,
+}
+
+enum Kind {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// A connection.
+pub enum Stream {
+    /// Over TCP.
+    Tcp(TcpStream),
+    /// Over a UNIX socket.
+    Unix(UnixStream),
+}
+
+/// Opens the socket or sockets of an endpoint: a host name may stand for several addresses. The error is a
+/// sentence with the remedy.
+pub async fn bind(
+    endpoint: &Endpoint,
+    file: &SocketFile,
+    inherited: &mut Inherited,
+) -> Result<Vec<Listener>, String> {
+    let say = |e: io::Error| format!("cannot listen at {endpoint}: {e}{}", remedy(&e));
+    let mut file_made = None;
+    let kinds = match endpoint {
+        Endpoint::Inet { host, port } => {
+            let mut kinds = Vec::new();
+            for address in lookup_host((&**host, *port)).await.map_err(say)? {
+                let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+                let listener = socket.and_then(|s| {
+                    s.set_reuseaddr(true)?;
+                    s.bind(address)?;
+                    s.listen(BACKLOG)
+                });
+                kinds.push(Kind::Tcp(listener.map_err(say)?));
+            }
+            kinds
+        }
+        Endpoint::Unix(path) => {
+            let made = bind_unix(path, file).map_err(|e| format!("cannot listen at {endpoint}: {e}"))?;
+            file_made = Some(made.1);
+            vec![Kind::Unix(made.0)]
+        }
+        Endpoint::Systemd(name) => {
+            let kinds = inherited.take(name).map_err(say)?;
+            if kinds.is_empty() {
+                return Err(format!(
+                    "systemd has handed down no socket called {name}: start by a socket unit with \
+                     FileDescriptorName={name}"
+                ));
+            }
+            kinds
+        }
+    };
+    let listener = |kind: Kind| Listener {
+        name: kind.name(endpoint).into(),
+        kind,
+        pause: None,
+        failures: 0,
+        _file: file_made.take(),
+    };
+    Ok(kinds.into_iter().map(listener).collect())
+}
+
+fn remedy(e: &io::Error) -> &'static str {
+    match e.kind() {
+        io::ErrorKind::AddrInUse => " (another program listens there; is rcptd running already?)",
+        io::ErrorKind::PermissionDenied => " (ports below 1024 need CAP_NET_BIND_SERVICE)",
+        io::ErrorKind::AddrNotAvailable => " (no interface of this host has that address)",
+        _ => "",
+    }
+}
+
+fn bind_unix(path: &Path, file: &SocketFile) -> Result<(UnixListener, Unlink), String> {
+    match fs::symlink_metadata(path) {
+        Ok(meta) if !meta.file_type().is_socket() => {
+            return Err("something that is not a socket is there; move it away".into());
+        }
+        Ok(_) => match std::os::unix::net::UnixStream::connect(path) {
+            Ok(_) => return Err("another program listens there; is rcptd running already?".into()),
+            Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
+                fs::remove_file(path).map_err(|e| format!("a socket left behind cannot be removed: {e}"))?;
+            }
+            Err(e) => return Err(format!("a socket is there that may be in use: {e}")),
+        },
+        Err(e) if e.kind() == io::ErrorKind::NotFound => (),
+        Err(e) => return Err(e.to_string()),
+    }
+    // No one may connect before mode and group are set.
+    let before = umask(Mode::from_bits_truncate(0o777));
+    let listener = UnixListener::bind(path);
+    umask(before);
+    let listener = listener.map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound => format!("{e} (make its folder first)"),
+        _ => e.to_string(),
+    })?;
+    let ours = Unlink::new(path).map_err(|e| e.to_string())?;
+    if let Some(group) = &file.group {
+        let gid = nix::unistd::Group::from_name(group).map_err(|e| e.to_string())?;
+        let gid = gid.ok_or_else(|| format!("there is no group called {group}"))?.gid;
+        nix::unistd::chown(path, None, Some(gid)).map_err(|e| {
+            format!("cannot give the socket to group {group}: {e} (rcptd's user must be a member)")
+        })?;
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(file.mode)).map_err(|e| e.to_string())?;
+    Ok((listener, ours))
+}
+
+/// Removes a socket at the end, if it still is the one that was made.
+struct Unlink {
+    path: PathBuf,
+    inode: (u64, u64),
+}
+
+impl Unlink {
+    fn new(path: &Path) -> io::Result<Self> {
+        let meta = fs::symlink_metadata(path)?;
+        Ok(Unlink { path: path.into(), inode: (meta.dev(), meta.ino()) })
+    }
+}
+
+impl Drop for Unlink {
+    fn drop(&mut self) {
+        if fs::symlink_metadata(&self.path).is_ok_and(|m| (m.dev(), m.ino()) == self.inode) {
+            // Nothing depends on it: what is left behind is replaced at the next start.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl Kind {
+    fn name(&self, endpoint: &Endpoint) -> String {
+        match self {
+            Kind::Tcp(l) => l.local_addr().map_or_else(
+                |_| endpoint.to_string(),
+                |a| Endpoint::Inet { host: a.ip().to_string(), port: a.port() }.to_string(),
+            ),
+            Kind::Unix(_) => endpoint.to_string(),
+        }
+    }
+}
+
+impl Listener {
+    /// Where it listens, with the port the system chose.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The next connection. Errors are logged and waited out: neither a lack of file descriptors nor a
+    /// client that has gone again is a reason to stop serving.
+    pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Stream> {
+        loop {
+            if let Some(pause) = &mut self.pause {
+                ready!(pause.as_mut().poll(cx));
+                self.pause = None;
+            }
+            let accepted = match &self.kind {
+                Kind::Tcp(l) => ready!(l.poll_accept(cx)).and_then(|(s, _)| {
+                    // Replies are small and waited for; Nagle's algorithm would hold them back.
+                    s.set_nodelay(true)?;
+                    Ok(Stream::Tcp(s))
+                }),
+                Kind::Unix(l) => ready!(l.poll_accept(cx)).map(|(s, _)| Stream::Unix(s)),
+            };
+            match accepted {
+                Ok(stream) => {
+                    self.failures = 0;
+                    return Poll::Ready(stream);
+                }
+                Err(e) => {
+                    let (first, longest) = ACCEPT_PAUSE;
+                    let pause = (first * 2u32.pow(self.failures.min(10))).min(longest);
+                    self.failures = self.failures.saturating_add(1);
+                    observe::accept_failed(&self.name, &e, pause);
+                    self.pause = Some(Box::pin(sleep(pause)));
+                }
+            }
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Tcp(s) => Pin::new(s).poll_read(cx, buf),
+            Stream::Unix(s) => Pin::new(s).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Tcp(s) => Pin::new(s).poll_write(cx, buf),
+            Stream::Unix(s) => Pin::new(s).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Tcp(s) => Pin::new(s).poll_flush(cx),
+            Stream::Unix(s) => Pin::new(s).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Tcp(s) => Pin::new(s).poll_shutdown(cx),
+            Stream::Unix(s) => Pin::new(s).poll_shutdown(cx),
+        }
+    }
+}

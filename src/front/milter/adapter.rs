@@ -1,0 +1,399 @@
+//! Ties the session to indymilter; the only file that names it.
+//!
+//! Nothing is decided here: a callback unpacks the event, asks the session, awaits the resolver, and turns
+//! the session's word into the library's.
+
+use super::session::{Edit, Origin, Policy, Rcpt, Say, Session, Step, TOO_MANY};
+use super::wire::{MtaStream, Shared};
+use crate::addr::Address;
+use crate::front::listen::Listener;
+use crate::observe::{self, Decided};
+use crate::resolve::{Doubt, Outcome, Question, Resolution, Resolver, RuleTrace};
+use arc_swap::ArcSwap;
+use indymilter::{
+    ActionError, Actions, Callbacks, Config, Context, ContextActions, EomContext, MacroStage, Macros,
+    NegotiateContext, ProtoOpts, SetErrorReply, Status,
+};
+use std::ffi::{CStr, CString};
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+use tokio::time::timeout;
+
+/// What sessions work with; a reload puts a new one in its place.
+#[derive(Debug)]
+pub struct Service {
+    /// Decides.
+    pub resolver: Resolver,
+    /// The operator's choices.
+    pub policy: Arc<Policy>,
+    /// Longest wait for a decision; the recipient is deferred then. Below the mail server's own limit.
+    pub deadline: Duration,
+}
+
+/// Limits of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most sessions at once; further ones wait to be accepted.
+    pub connections: usize,
+    /// Longest wait for the next command of a session.
+    pub idle: Duration,
+}
+
+/// What all sessions of the process share.
+#[derive(Debug)]
+pub struct Milter {
+    service: ArcSwap<Service>,
+    sessions: AtomicU64,
+    busy: AtomicUsize,
+}
+
+/// The steps we can do without. DATA is among them, and so are all replies but those to RCPT and the end.
+const SKIPPED: ProtoOpts = ProtoOpts::NO_CONNECT
+    .union(ProtoOpts::NO_HELO)
+    .union(ProtoOpts::NO_DATA)
+    .union(ProtoOpts::NO_HEADER)
+    .union(ProtoOpts::NO_EOH)
+    .union(ProtoOpts::NO_BODY)
+    .union(ProtoOpts::NO_UNKNOWN)
+    .union(ProtoOpts::NOREPLY_MAIL);
+
+/// The macros wanted, by stage; asked for where the server lets us. Sendmail names the queue id at MAIL only.
+const MACROS: [(MacroStage, &CStr); 4] = [
+    (MacroStage::Connect, c"{client_name} {client_addr}"),
+    (MacroStage::Mail, c"i {mail_addr}"),
+    (MacroStage::Rcpt, c"i {rcpt_addr} {rcpt_mailer}"),
+    (MacroStage::Eom, c"i"),
+];
+
+impl Milter {
+    /// A milter that works with `service` until told otherwise.
+    pub fn new(service: Service) -> Arc<Self> {
+        Arc::new(Milter { service: ArcSwap::from_pointee(service), sessions: 0.into(), busy: 0.into() })
+    }
+
+    /// Has new sessions work with `service`; those under way keep what they began with.
+    pub fn replace(&self, service: Service) {
+        self.service.store(Arc::new(service));
+    }
+
+    /// Messages under way that have a recipient.
+    pub fn busy(&self) -> usize {
+        self.busy.load(Relaxed)
+    }
+
+    /// Serves a listener until `stop` completes: then nothing more is accepted. Sessions under way end when
+    /// `end` completes, each after the command in hand.
+    pub async fn serve(
+        self: Arc<Self>,
+        listener: Listener,
+        limits: Limits,
+        stop: impl Future<Output = ()> + Send + 'static,
+        end: impl Future<Output = ()>,
+    ) -> io::Result<()> {
+        let shared =
+            Arc::new(Shared { listener: listener.name().clone(), open: 0.into(), stopping: false.into() });
+        let accept = Accept {
+            listener: Some(listener),
+            shared: shared.clone(),
+            stop: Box::pin(stop),
+            limit: limits.connections,
+        };
+        let config = Config {
+            max_connections: limits.connections,
+            connection_timeout: limits.idle,
+            ..Config::default()
+        };
+        let end = async {
+            end.await;
+            shared.stopping.store(true, Relaxed);
+        };
+        indymilter::run(accept, self.callbacks(), config, end).await
+    }
+
+    fn callbacks(self: Arc<Self>) -> Callbacks<Conn> {
+        let [a, b] = [self.clone(), self];
+        // No on_connect: the library ends a session whose address Sendmail labels "IPv6:".
+        Callbacks::new()
+            .on_negotiate(move |cx, actions, opts| {
+                let milter = a.clone();
+                Box::pin(async move { negotiate(cx, &milter, actions, opts) })
+            })
+            .on_mail(|cx, _| Box::pin(async move { mail(cx) }))
+            .on_rcpt(move |cx, args| {
+                let milter = b.clone();
+                Box::pin(async move { rcpt(cx, &milter, &args).await })
+            })
+            .on_eom(|cx| Box::pin(eom(cx)))
+            .on_abort(|cx| {
+                Box::pin(async move {
+                    if let Some(conn) = &mut cx.data {
+                        conn.session.abort();
+                        conn.count_busy();
+                    }
+                    Status::Continue
+                })
+            })
+            .on_close(|cx| {
+                Box::pin(async move {
+                    cx.data = None;
+                    Status::Continue
+                })
+            })
+    }
+}
+
+/// One connection: it lasts longer than a message, so the session inside is what is reset.
+struct Conn {
+    milter: Arc<Milter>,
+    service: Arc<Service>,
+    session: Session,
+    number: u64,
+    silent_mail: bool,
+    extended_add: bool,
+    busy: bool,
+}
+
+impl Conn {
+    fn new(milter: &Arc<Milter>) -> Self {
+        let service = milter.service.load_full();
+        let number = milter.sessions.fetch_add(1, Relaxed) + 1;
+        observe::session_begun(number);
+        let session = Session::new(service.policy.clone());
+        let milter = milter.clone();
+        Conn { milter, service, session, number, silent_mail: false, extended_add: false, busy: false }
+    }
+
+    fn count_busy(&mut self) {
+        match (self.busy, self.session.is_busy()) {
+            (false, true) => drop(self.milter.busy.fetch_add(1, Relaxed)),
+            (true, false) => drop(self.milter.busy.fetch_sub(1, Relaxed)),
+            _ => (),
+        }
+        self.busy = self.session.is_busy();
+    }
+}
+
+impl Drop for Conn {
+    fn drop(&mut self) {
+        self.session.abort();
+        self.count_busy();
+    }
+}
+
+fn negotiate(
+    cx: &mut NegotiateContext<Conn>,
+    milter: &Arc<Milter>,
+    actions: Actions,
+    opts: ProtoOpts,
+) -> Status {
+    let mut conn = Conn::new(milter);
+    let needed = Actions::ADD_RCPT | Actions::DELETE_RCPT;
+    if !actions.contains(needed) {
+        observe::cannot_replace(conn.number);
+    }
+    let header = if conn.service.policy.header.is_some() { Actions::CHANGE_HEADER } else { Actions::empty() };
+    let wished = Actions::ADD_RCPT_EXT | Actions::REQUEST_MACROS | header;
+    cx.requested_actions = needed | (actions & wished);
+    // Never ask for what is not offered: the library would end the session.
+    cx.requested_opts = opts & SKIPPED;
+    if actions.contains(Actions::REQUEST_MACROS) {
+        cx.requested_macros = MACROS.iter().map(|(stage, names)| (*stage, CString::from(*names))).collect();
+    }
+    conn.silent_mail = cx.requested_opts.contains(ProtoOpts::NOREPLY_MAIL);
+    conn.extended_add = cx.requested_actions.contains(Actions::ADD_RCPT_EXT);
+    cx.data = Some(conn);
+    Status::Continue
+}
+
+fn mail(cx: &mut Context<Conn>) -> Status {
+    let Some(conn) = &mut cx.data else { return Status::Continue };
+    conn.session.mail();
+    conn.count_busy();
+    if conn.silent_mail { Status::Noreply } else { Status::Continue }
+}
+
+async fn rcpt(cx: &mut Context<Conn>, milter: &Arc<Milter>, args: &[CString]) -> Status {
+    let Context { data, macros, reply, .. } = cx;
+    let conn = data.get_or_insert_with(|| Conn::new(milter));
+    let argument = args.first().map_or(&b""[..], |a| a.as_bytes());
+    let routed = get(macros, c"{rcpt_addr}");
+    // sendmail(1) through Postfix: an address that was never typed in a RCPT command, and no mailer. A server
+    // that sends no macros at all is none of those.
+    let local = routed.is_some() && get(macros, c"{rcpt_mailer}").is_none() && !argument.starts_with(b"<");
+    let origin = if local { Origin::Local } else { Origin::Smtp };
+    let parameters: Vec<&[u8]> = args.iter().skip(1).map(|a| a.as_bytes()).collect();
+
+    let say = match conn.session.recipient(Rcpt { argument, routed, origin }, &parameters) {
+        Step::Reply(say) => say,
+        Step::Resolve(question) => {
+            conn.count_busy();
+            let began = Instant::now();
+            let resolution = timeout(conn.service.deadline, conn.service.resolver.resolve(&question)).await;
+            let resolution =
+                resolution.unwrap_or_else(|_| Resolution::bare(Outcome::TryLater(Doubt::Deadline)));
+            let say = conn.session.resolved(&resolution.outcome, resolution.mailbox.clone());
+            log(conn, macros, &question, &resolution, &say, began.elapsed());
+            say
+        }
+    };
+    conn.count_busy();
+    let (code, enhanced, text) = match &say {
+        Say::Continue => return Status::Continue,
+        Say::TooMany => (TOO_MANY.0.into(), TOO_MANY.1, TOO_MANY.2),
+        Say::Error(r) => (r.code().to_string(), r.enhanced(), r.text()),
+    };
+    // Both servers take % for the beginning of something.
+    let text = text.replace('%', "%%");
+    let permanent = code.starts_with('5');
+    // A text that does not fit is left out; the class of the reply is what counts.
+    let _ = reply.set_error_reply(&code, Some(enhanced), [text.as_str()]);
+    if permanent { Status::Reject } else { Status::Tempfail }
+}
+
+async fn eom(cx: &mut EomContext<Conn>) -> Status {
+    let Some(conn) = &mut cx.data else { return Status::Continue };
+    let edits = conn.session.end_of_message();
+    conn.count_busy();
+    if edits.is_empty() {
+        return Status::Continue;
+    }
+    let (number, extended) = (conn.number, conn.extended_add);
+    let queue_id = get(&cx.macros, c"i");
+    let (mut deleted, mut added) = (0, 0);
+    for edit in edits {
+        match &edit {
+            Edit::Delete(_) => deleted += 1,
+            Edit::Add { .. } => added += 1,
+            Edit::Header { .. } => (),
+        }
+        if let Err(why) = apply(&cx.actions, edit, extended).await {
+            observe::edit_failed(queue_id, number, &why);
+            return Status::Tempfail;
+        }
+    }
+    observe::edited(queue_id, number, deleted, added);
+    Status::Continue
+}
+
+async fn apply(actions: &impl ContextActions, edit: Edit, extended: bool) -> Result<(), ActionError> {
+    match edit {
+        Edit::Delete(raw) => actions.delete_recipient(text(&raw)).await,
+        Edit::Add { path, parameters } if extended => {
+            actions.add_recipient_ext(text(path.as_bytes()), Some(text(parameters.as_bytes()))).await
+        }
+        Edit::Add { path, .. } => actions.add_recipient(text(path.as_bytes())).await,
+        // Not offered, not done: the header is a convenience.
+        Edit::Header { name, value } => {
+            match actions.change_header(text(name.as_bytes()), 1, Some(text(value.as_bytes()))).await {
+                Err(ActionError::NotAvailable) => Ok(()),
+                other => other,
+            }
+        }
+    }
+}
+
+/// A C string of bytes that hold no NUL: each comes from one, or from an [`Address`], which holds no controls.
+fn text(bytes: &[u8]) -> CString {
+    CString::new(bytes).unwrap_or_default()
+}
+
+fn get<'m>(macros: &'m Macros, name: &CStr) -> Option<&'m [u8]> {
+    macros.get(name).map(CStr::to_bytes)
+}
+
+fn log(
+    conn: &Conn,
+    macros: &Macros,
+    question: &Question,
+    resolution: &Resolution,
+    say: &Say,
+    took: Duration,
+) {
+    let Resolution { outcome, rule, answer, .. } = resolution;
+    let reason = ReasonText { resolver: &conn.service.resolver, outcome, rule: *rule };
+    let (decided, new_to, detail): (_, Option<&Address>, Option<&dyn fmt::Display>) = match outcome {
+        Outcome::NotOurs => (Decided::NotOurs, None, None),
+        Outcome::Keep => (Decided::Keep, None, None),
+        Outcome::Rewrite(to) => (Decided::Rewrite, Some(to), None),
+        Outcome::NoSuchUser(why) => (Decided::Reject, None, Some(why)),
+        Outcome::TryLater(why) => (Decided::Defer, None, Some(why)),
+    };
+    let observed = *say == Say::Continue
+        && (conn.service.policy.observe || matches!(decided, Decided::Reject | Decided::Defer));
+    observe::recipient(&observe::Recipient {
+        queue_id: get(macros, c"i"),
+        session: conn.number,
+        decided,
+        observed,
+        reason: &reason,
+        code: match say {
+            Say::Error(reply) => Some((reply.code(), reply.enhanced())),
+            Say::Continue | Say::TooMany => None,
+        },
+        from: get(macros, c"{mail_addr}"),
+        to: question.recipient.raw(),
+        new_to: new_to.map(|a| a as &dyn fmt::Display),
+        client: (get(macros, c"{client_name}"), get(macros, c"{client_addr}")),
+        source: answer.as_ref().map(|a| (&*a.source, a.cached)),
+        detail,
+        took,
+    });
+}
+
+/// Where a decision comes from.
+struct ReasonText<'a> {
+    resolver: &'a Resolver,
+    outcome: &'a Outcome,
+    rule: RuleTrace,
+}
+
+impl fmt::Display for ReasonText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = |f: &mut fmt::Formatter<'_>, kind: &str, i: usize| {
+            let statement = self.resolver.rules().statement(i);
+            write!(f, "{kind}:{}:{}", statement.file, statement.line)
+        };
+        match (self.outcome, self.rule) {
+            (Outcome::NotOurs, _) => f.write_str("domain"),
+            (Outcome::TryLater(Doubt::Rules(i)), _) => place(f, "rule-budget", *i),
+            (_, RuleTrace::None) => f.write_str("account"),
+            (_, RuleTrace::Matched(i)) => place(f, "rule", i),
+            (_, RuleTrace::MatchedTwice(i)) => place(f, "rule-twice", i),
+            (_, RuleTrace::DebugAccount(i)) => place(f, "debug-account", i),
+            (_, RuleTrace::Ambiguous(i)) => place(f, "rule-ambiguous", i),
+        }
+    }
+}
+
+/// A listener that stops accepting when told, and closes its socket then.
+struct Accept {
+    listener: Option<Listener>,
+    shared: Arc<Shared>,
+    stop: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>,
+    limit: usize,
+}
+
+impl indymilter::Listener for Accept {
+    type Io = MtaStream;
+
+    fn poll_accept(&mut self, cx: &mut std::task::Context<'_>) -> Poll<io::Result<MtaStream>> {
+        let Some(listener) = &mut self.listener else { return Poll::Pending };
+        if self.stop.as_mut().poll(cx).is_ready() {
+            self.listener = None;
+            return Poll::Pending;
+        }
+        listener.poll_accept(cx).map(|stream| {
+            let stream = MtaStream::new(stream, self.shared.clone());
+            let open = self.shared.open.load(Relaxed);
+            if open >= self.limit {
+                observe::connection_limit(&self.shared.listener, open);
+            }
+            Ok(stream)
+        })
+    }
+}

@@ -1,0 +1,263 @@
+//! One milter session as a state machine: no I/O, no clock, nothing of the library that speaks the wire.
+//!
+//! Inputs are the events of the protocol in whatever order a peer sends them; [`Session::recipient`] asks
+//! for a recipient to be resolved, [`Session::resolved`] takes the outcome and says what to reply, and
+//! [`Session::end_of_message`] hands out the edits. What the state holds is one message's: MAIL, the end of
+//! a message and ABORT all reset it, since Postfix and Sendmail differ in which of them they send.
+
+use super::dsn::Parameters;
+use super::reply::Reply;
+use crate::addr::{Address, escape};
+use crate::resolve::{Outcome, Question};
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+
+/// What the operator chose for sessions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Said to a recipient that does not exist.
+    pub unknown: Reply,
+    /// Said to a recipient of whom nobody can tell now.
+    pub later: Reply,
+    /// Most recipients of one message that are looked at; the rest are deferred. Bounds what a session holds.
+    pub max_recipients: usize,
+    /// Name of the header that records the alias.
+    pub header: Option<String>,
+    /// Whether local parts that differ by case only are different.
+    pub case_sensitive: bool,
+    /// Decide and log, but touch nothing.
+    pub observe: bool,
+}
+
+/// Reply to recipients above [`Policy::max_recipients`] (RFC 5321, section 4.5.3.1.10).
+pub const TOO_MANY: (&str, &str, &str) = ("452", "4.5.3", "Too many recipients");
+
+/// How the message is being submitted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// By SMTP; recipients may be refused.
+    #[default]
+    Smtp,
+    /// By sendmail(1), through Postfix' `non_smtpd_milters`: a recipient that is refused or deferred keeps
+    /// the whole message in the maildrop queue for ever, so none is.
+    Local,
+}
+
+/// The arguments of one RCPT event.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rcpt<'a> {
+    /// The recipient as typed.
+    pub argument: &'a [u8],
+    /// `{rcpt_addr}`: where the server itself would take it.
+    pub routed: Option<&'a [u8]>,
+    /// How it was submitted.
+    pub origin: Origin,
+}
+
+/// What is to be done about a RCPT event.
+#[derive(Clone, Debug)]
+#[must_use]
+pub enum Step {
+    /// Find out, then call [`Session::resolved`].
+    Resolve(Question),
+    /// Reply at once.
+    Reply(Say),
+}
+
+/// The reply to a recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Say {
+    /// No objection.
+    Continue,
+    /// Refused or deferred with the operator's text.
+    Error(Reply),
+    /// Deferred: [`TOO_MANY`].
+    TooMany,
+}
+
+/// One change of the message, to be applied in the order given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// Take out a recipient, named by exactly these bytes.
+    Delete(Arc<[u8]>),
+    /// Put in a recipient, a path in angle brackets, with its ESMTP parameters.
+    Add {
+        /// The path.
+        path: String,
+        /// `NOTIFY=… ORCPT=…`, for servers that take them.
+        parameters: String,
+    },
+    /// Set the first header of this name.
+    Header {
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: String,
+    },
+}
+
+/// As `explain` shows it: `delete <alias>`, `add <account> NOTIFY=…`.
+impl fmt::Display for Edit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Edit::Delete(raw) => write!(f, "delete {}", escape(raw)),
+            Edit::Add { path, parameters } => write!(f, "add {path} {parameters}"),
+            Edit::Header { name, value } => write!(f, "header {name}: {value}"),
+        }
+    }
+}
+
+/// A recipient that was let in.
+#[derive(Debug)]
+struct Accepted {
+    recipient: Address,
+    raw: Arc<[u8]>,
+    target: Option<Address>,
+    parameters: Parameters,
+    origin: Origin,
+}
+
+/// The state of one session.
+#[derive(Debug)]
+pub struct Session {
+    policy: Arc<Policy>,
+    pending: Option<(Question, Parameters, Origin)>,
+    accepted: Vec<Accepted>,
+}
+
+impl Session {
+    /// A session under `policy`, for as long as it lasts.
+    pub fn new(policy: Arc<Policy>) -> Self {
+        Session { policy, pending: None, accepted: Vec::new() }
+    }
+
+    /// MAIL: a message begins, whatever became of the one before.
+    pub fn mail(&mut self) {
+        self.reset();
+    }
+
+    /// ABORT, or the connection is closing.
+    pub fn abort(&mut self) {
+        self.reset();
+    }
+
+    fn reset(&mut self) {
+        self.pending = None;
+        // A message of a thousand recipients must not cost the rest of a long session.
+        self.accepted = Vec::new();
+    }
+
+    /// Whether a message is under way that has a recipient.
+    pub fn is_busy(&self) -> bool {
+        self.pending.is_some() || !self.accepted.is_empty()
+    }
+
+    /// RCPT, with its ESMTP parameters.
+    pub fn recipient<A: AsRef<[u8]>>(&mut self, rcpt: Rcpt<'_>, parameters: &[A]) -> Step {
+        self.pending = None;
+        if self.accepted.len() >= self.policy.max_recipients {
+            let spared = self.policy.observe || rcpt.origin == Origin::Local;
+            return Step::Reply(if spared { Say::Continue } else { Say::TooMany });
+        }
+        let question = Question {
+            recipient: Address::from_rcpt(rcpt.argument),
+            routed: rcpt.routed.map(Address::from_rcpt),
+        };
+        self.pending = Some((question.clone(), Parameters::parse(parameters), rcpt.origin));
+        Step::Resolve(question)
+    }
+
+    /// The outcome for the recipient asked last; `mailbox` is the mailbox it stands for, where that is ours.
+    /// Without such a recipient there is nothing to say.
+    pub fn resolved(&mut self, outcome: &Outcome, mailbox: Option<Address>) -> Say {
+        let Some((question, parameters, origin)) = self.pending.take() else { return Say::Continue };
+        if self.policy.observe {
+            return Say::Continue;
+        }
+        let target = match (outcome, origin) {
+            (Outcome::NotOurs | Outcome::Keep, _) => None,
+            (Outcome::Rewrite(target), _) => Some(target.clone()),
+            (Outcome::NoSuchUser(_) | Outcome::TryLater(_), Origin::Local) => None,
+            (Outcome::NoSuchUser(_), Origin::Smtp) => return Say::Error(self.policy.unknown.clone()),
+            (Outcome::TryLater(_), Origin::Smtp) => return Say::Error(self.policy.later.clone()),
+        };
+        let raw = question.recipient.raw().into();
+        let recipient = mailbox.unwrap_or(question.recipient);
+        self.accepted.push(Accepted { recipient, raw, target, parameters, origin });
+        Say::Continue
+    }
+
+    /// The message is complete: what is to be changed, deletions first. Postfix undoes an addition by a later
+    /// deletion of the same address, and delivers twice to an address that is added while it is there.
+    pub fn end_of_message(&mut self) -> Vec<Edit> {
+        let accepted = std::mem::take(&mut self.accepted);
+        self.pending = None;
+        if accepted.iter().all(|a| a.target.is_none()) {
+            return Vec::new();
+        }
+        let key = |address: &Address| address.key(self.policy.case_sensitive);
+        let mut edits = Vec::with_capacity(2 * accepted.len() + 1);
+        let mut deleted: HashSet<Arc<[u8]>> = HashSet::new();
+        // Those that stay, then those that were added: none of them is added again.
+        let mut present: HashMap<String, Option<usize>> = HashMap::new();
+        for one in &accepted {
+            if one.target.is_none() {
+                present.insert(key(&one.recipient), None);
+                continue;
+            }
+            for raw in one.names() {
+                if deleted.insert(raw.clone()) {
+                    edits.push(Edit::Delete(raw));
+                }
+            }
+        }
+        let mut additions: Vec<(&Address, &Address, Parameters)> = Vec::new();
+        for one in &accepted {
+            let Some(target) = &one.target else { continue };
+            match present.get(&key(target)) {
+                Some(None) => (),
+                Some(Some(i)) => {
+                    if let Some((_, _, parameters)) = additions.get_mut(*i) {
+                        parameters.merge(&one.parameters);
+                    }
+                }
+                None => {
+                    present.insert(key(target), Some(additions.len()));
+                    additions.push((target, &one.recipient, one.parameters.clone()));
+                }
+            }
+        }
+        edits.extend(additions.into_iter().map(|(target, alias, parameters)| Edit::Add {
+            path: target.path(),
+            parameters: parameters.for_alias(alias),
+        }));
+        edits.extend(self.header(&accepted));
+        edits
+    }
+
+    /// The alias, for the recipient's own filters: the server's trace of it (X-Original-To) is lost by the
+    /// replacement. Only for a message to one recipient; else it would tell one of the others.
+    fn header(&self, accepted: &[Accepted]) -> Option<Edit> {
+        let (name, [only]) = (self.policy.header.as_ref()?, accepted) else { return None };
+        let value = only.recipient.to_string();
+        // A header takes UTF-8 only in messages that were announced to hold it.
+        (only.target.is_some() && value.is_ascii()).then(|| Edit::Header { name: name.clone(), value })
+    }
+}
+
+impl Accepted {
+    /// The names under which the server may know this recipient. sendmail(1) shows a milter `user@origin`
+    /// for what was typed as `user`, yet deletes only by what was typed; a deletion of what is not there is
+    /// ignored.
+    fn names(&self) -> Vec<Arc<[u8]>> {
+        match self.origin {
+            Origin::Smtp => vec![self.raw.clone()],
+            Origin::Local => vec![self.raw.clone(), self.recipient.local().as_bytes().into()],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
