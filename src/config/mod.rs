@@ -1,1 +1,128 @@
-//! TODO
+//! What the operator wrote, checked.
+//!
+//! The configuration takes three forms. `raw` is the file: each key with its type and its place. The checks
+//! make of it a [`Config`]: defaults, bounds and what one key means for another. The live form, with sockets
+//! and connections, is made elsewhere.
+//!
+//! A run names everything that is wrong, in this file and in the rules, since an operator who mends one error
+//! to be shown the next has a bad day. So no step stops at an error; [`load`] refuses the whole at the end.
+
+mod account;
+mod check;
+mod files;
+mod milter;
+mod near;
+mod raw;
+mod read;
+mod time;
+mod top;
+
+pub use files::{MAX_CONFIG, MAX_RULES, MAX_RULES_FILES};
+pub use milter::Milter;
+pub use raw::keys;
+pub use top::{Level, Log, Target};
+
+use crate::account::settings::Settings;
+use crate::diag::{Problem, Text, any_error};
+use check::Check;
+use std::path::{Path, PathBuf};
+
+/// A configuration that can be used.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file it is from.
+    pub path: PathBuf,
+    /// The domains whose recipients are looked at, in canonical spelling.
+    pub domains: Vec<String>,
+    /// The domain understood where a recipient has none.
+    pub origin: String,
+    /// Whether local parts that differ by case only are different.
+    pub case_sensitive: bool,
+    /// Whether everything is decided and logged, but nothing done.
+    pub observe: bool,
+    /// Whether a changed file is read again without being told to.
+    pub watch: bool,
+    /// How many threads work; 0 for as many as there are cores.
+    pub workers: usize,
+    /// The milter.
+    pub milter: Milter,
+    /// Which accounts exist.
+    pub account: Settings,
+    /// What is logged, and where to.
+    pub log: Log,
+    /// Every file that was read: a change in one asks for a reload.
+    pub files: Vec<PathBuf>,
+    /// Warnings and notes.
+    pub problems: Vec<Problem>,
+}
+
+/// Reads the configuration file at `path` and the files it names.
+///
+/// The error is a list of all that is wrong, with at least one error in it.
+pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
+    let bytes = files::read(path, MAX_CONFIG).map_err(|(why, help)| {
+        let text = Text::new(&path.display().to_string(), "");
+        vec![Problem::error(&text, 0..0, format!("the configuration cannot be read: {why}")).help(help)]
+    })?;
+    let mut problems = Vec::new();
+    let text = files::text(path, &bytes, &mut problems);
+    let read = read::read(&text);
+    problems.extend(read.problems);
+    let raw = read.raw;
+
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut files = vec![path.to_owned()];
+    let mut check = Check { text: &text, problems: Vec::new(), complete: read.doubtful.is_empty() };
+    let _texts = check.rules(&raw.rules, folder, &mut files);
+    let _debug = check.debug_account(&raw.debug_account);
+    let domains = check.domains(&raw.domains);
+    let origin = check.origin(&raw.origin, &domains);
+    let milter = check.milter(&raw.milter);
+    let account = check.account(&raw.account, folder, (&milter, &raw.milter.deadline));
+    files.extend(account.vrfy.tls_ca.clone());
+    let workers = check.workers(&raw.workers);
+    let log = check.log(&raw.log);
+    let mut found = check.problems;
+    found.retain(|problem| problem.text != text || !read::is_doubtful(&read.doubtful, problem));
+    problems.append(&mut found);
+    // By place in this file; the rules have their own order.
+    problems.sort_by_key(|problem| {
+        (problem.text != text, if problem.text == text { problem.span.start } else { 0 })
+    });
+    if any_error(&problems) {
+        return Err(problems);
+    }
+    Ok(Config {
+        path: path.to_owned(),
+        domains,
+        origin,
+        case_sensitive: raw.case_sensitive.given().is_some_and(|given| given.value),
+        observe: raw.observe.given().is_some_and(|given| given.value),
+        watch: raw.watch.given().is_none_or(|given| given.value),
+        workers,
+        milter,
+        account,
+        log,
+        files,
+        problems,
+    })
+}
+
+/// The keys that differ and that a reload cannot apply, since they are in force from the start of the
+/// program: sockets are open, threads run, the log is set up.
+pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let (a, b) = (&old.milter, &new.milter);
+    [
+        ("workers", old.workers != new.workers),
+        ("milter.listen", a.listen != b.listen),
+        ("milter.socket_mode", a.socket_mode != b.socket_mode),
+        ("milter.socket_group", a.socket_group != b.socket_group),
+        ("milter.max_connections", a.max_connections != b.max_connections),
+        ("milter.idle_timeout", a.idle_timeout != b.idle_timeout),
+        ("log.target", old.log.target != new.log.target),
+        ("log.level", old.log.level != new.log.level),
+    ]
+    .into_iter()
+    .filter_map(|(key, differs)| differs.then_some(key))
+    .collect()
+}

@@ -1,0 +1,47 @@
+//! The files: the one place where the configuration touches the disk.
+
+use crate::diag::{Problem, Text};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// Largest configuration file: hundreds of times the sample, so that the path of a mailbox or a disk given
+/// by mistake does not fill the memory.
+pub const MAX_CONFIG: u64 = 1 << 20;
+/// Largest file of rules: some hundred thousand rules.
+pub const MAX_RULES: u64 = 16 << 20;
+/// Most files of rules; each is watched.
+pub const MAX_RULES_FILES: usize = 1000;
+
+/// Reads a text file of at most `limit` bytes. The error is a sentence fragment and a remedy.
+pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, (String, String)> {
+    let failed = |error: &io::Error| {
+        let help = match error.kind() {
+            io::ErrorKind::NotFound => "check the name",
+            io::ErrorKind::PermissionDenied => "let the user that runs rcptd read it and enter its folders",
+            _ => "check that it is a file that can be read",
+        };
+        (error.to_string(), help.to_owned())
+    };
+    let file = File::open(path).map_err(|error| failed(&error))?;
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(|error| failed(&error))?;
+    if bytes.len() as u64 > limit {
+        return Err((format!("it is larger than {limit} bytes"), "check the name, or split the file".into()));
+    }
+    Ok(bytes)
+}
+
+/// Makes a text of what was read; what is not UTF-8 is a problem of its own, and replaced.
+pub(super) fn text(path: &Path, bytes: &[u8], problems: &mut Vec<Problem>) -> Text {
+    let text = Text::new(&path.display().to_string(), &String::from_utf8_lossy(bytes));
+    if let Err(error) = std::str::from_utf8(bytes) {
+        // Up to there the replaced text is the original one, so the place is right.
+        let at = error.valid_up_to();
+        problems.push(
+            Problem::error(&text, at..at + 1, "this is not UTF-8")
+                .help("save the file in the encoding UTF-8"),
+        );
+    }
+    text
+}

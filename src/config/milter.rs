@@ -1,0 +1,206 @@
+//! `[milter]`, checked.
+
+use super::check::{Check, text};
+use super::raw::{self, Field};
+use crate::addr::escape;
+use crate::front::endpoint::Endpoint;
+use crate::front::milter::reply::Reply;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// How the milter is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Milter {
+    /// Where the mail server finds it.
+    pub listen: Vec<Endpoint>,
+    /// Permissions of UNIX sockets.
+    pub socket_mode: u32,
+    /// Group of UNIX sockets.
+    pub socket_group: Option<String>,
+    /// Longest time from question to answer.
+    pub deadline: Duration,
+    /// Most connections at once.
+    pub max_connections: usize,
+    /// How long a connection may be silent.
+    pub idle_timeout: Duration,
+    /// Most recipients remembered of one message; further ones are deferred.
+    pub max_recipients: usize,
+    /// What is said of a recipient whose account does not exist: a refusal for good.
+    pub unknown_reply: Reply,
+    /// What is said while nobody can tell: a deferral.
+    pub later_reply: Reply,
+    /// The header that records the alias of a message to one recipient.
+    pub header: Option<String>,
+}
+
+/// Default of `milter.listen`: this host only, since whoever reaches the port can ask for accounts.
+pub const LISTEN: &str = "inet:127.0.0.1:3047";
+/// Default of `milter.socket_mode`: owner and group, to which the mail server is added.
+pub const SOCKET_MODE: u32 = 0o660;
+/// Default of `milter.deadline`: Sendmail waits 10 s for an answer (timeout `R` of `INPUT_MAIL_FILTER`),
+/// Postfix 30 s; whoever is late has the message treated by `milter_default_action`.
+pub const DEADLINE: Duration = Duration::from_secs(8);
+/// Default of `milter.max_connections`: well above Postfix's `default_process_limit` of 100, since each of
+/// its smtpd and cleanup processes may keep one.
+pub const MAX_CONNECTIONS: usize = 1000;
+/// Default of `milter.idle_timeout`: a milter connection lives as long as the SMTP session, in which a client
+/// may be silent for 5 minutes at a time (RFC 5321, section 4.5.3.2) and a message may take long.
+pub const IDLE_TIMEOUT: Duration = Duration::from_hours(2);
+/// Default of `milter.max_recipients`: Postfix's `smtpd_recipient_limit` is 1000; lists may have it higher.
+pub const MAX_RECIPIENTS: usize = 10_000;
+/// Default of `milter.unknown_reply`.
+pub const UNKNOWN_REPLY: &str = "550 5.1.1 Recipient address rejected: User unknown";
+/// Default of `milter.later_reply`.
+pub const LATER_REPLY: &str = "451 4.3.0 Recipient address lookup failed, please try again later";
+
+/// Most places to listen at; more is a mistake, and each costs a task.
+pub const MAX_LISTEN: usize = 32;
+/// Bounds of `milter.deadline`: above them Postfix's `milter_command_timeout` of 30 s has gone by.
+const DEADLINES: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(29);
+/// Bounds of `milter.max_connections`: each is a file descriptor and some memory.
+const CONNECTIONS: RangeInclusive<usize> = 1..=100_000;
+/// Bounds of `milter.idle_timeout`.
+const IDLE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(7 * 24);
+/// Bounds of `milter.max_recipients`: each is an address in memory until the message ends.
+const RECIPIENTS: RangeInclusive<usize> = 1..=1_000_000;
+/// Longest silence of an SMTP client that is in order (RFC 5321, section 4.5.3.2).
+const CLIENT_SILENCE: Duration = Duration::from_mins(5);
+/// Longest name of a header: the line with a short value stays below the 78 characters that RFC 5322,
+/// section 2.1.1 recommends.
+pub const MAX_HEADER: usize = 64;
+/// Headers that mean something to others: those of RFC 5322, section 3.6, and the one by which Postfix sees
+/// mail loops.
+const TAKEN: [&str; 24] = [
+    "Bcc",
+    "Cc",
+    "Comments",
+    "Date",
+    "Delivered-To",
+    "From",
+    "In-Reply-To",
+    "Keywords",
+    "Message-ID",
+    "Received",
+    "References",
+    "Reply-To",
+    "Resent-Bcc",
+    "Resent-Cc",
+    "Resent-Date",
+    "Resent-From",
+    "Resent-Message-ID",
+    "Resent-Reply-To",
+    "Resent-Sender",
+    "Resent-To",
+    "Return-Path",
+    "Sender",
+    "Subject",
+    "To",
+];
+
+impl Check<'_> {
+    /// The whole section.
+    pub fn milter(&mut self, raw: &raw::Milter) -> Milter {
+        let listen = self.listen(&raw.listen);
+        let unix = listen.iter().any(|endpoint| matches!(endpoint, Endpoint::Unix(_)));
+        for field in [&raw.socket_mode, &raw.socket_group] {
+            if let Some(given) = text(field).filter(|_| !unix && !listen.is_empty()) {
+                self.warning(
+                    given,
+                    format!("{} has no effect", given.key),
+                    "it is for unix: in milter.listen only",
+                );
+            }
+        }
+        let milter = Milter {
+            listen,
+            socket_mode: self.socket_mode(&raw.socket_mode),
+            socket_group: text(&raw.socket_group).map(|given| given.value.clone()),
+            deadline: self.time(&raw.deadline, DEADLINE, &DEADLINES),
+            max_connections: self.number(&raw.max_connections, MAX_CONNECTIONS, &CONNECTIONS),
+            idle_timeout: self.time(&raw.idle_timeout, IDLE_TIMEOUT, &IDLE),
+            max_recipients: self.number(&raw.max_recipients, MAX_RECIPIENTS, &RECIPIENTS),
+            unknown_reply: self.reply(&raw.unknown_reply, UNKNOWN_REPLY, true),
+            later_reply: self.reply(&raw.later_reply, LATER_REPLY, false),
+            header: self.header(&raw.header),
+        };
+        if let Some(given) = raw.idle_timeout.given().filter(|given| given.value < CLIENT_SILENCE) {
+            let help = "an SMTP client may be silent for 5m, and the mail server then finds its milter gone";
+            self.warning(given, format!("{} is short", given.key), help);
+        }
+        milter
+    }
+
+    fn listen(&mut self, field: &Field<raw::List<String>>) -> Vec<Endpoint> {
+        let Some(given) = field.given() else { return LISTEN.parse().into_iter().collect() };
+        let mut listen: Vec<Endpoint> = Vec::new();
+        for item in &given.value.items {
+            let Some(endpoint) = self.parsed(given, item.span(), item.get_ref()) else { continue };
+            if listen.contains(&endpoint) {
+                let message = format!("{}: {} is there twice", given.key, escape(item.get_ref()));
+                self.error_in(given, item.span(), message, "remove one of them");
+            } else {
+                listen.push(endpoint);
+            }
+        }
+        if given.value.items.is_empty() && given.value.complete {
+            let help = format!("write where the mail server finds the milter, such as \"{LISTEN}\"");
+            self.error(given, format!("{} is empty", given.key), help);
+        } else if listen.len() > MAX_LISTEN {
+            self.error(
+                given,
+                format!("{} has too many entries", given.key),
+                format!("at most {MAX_LISTEN} are possible"),
+            );
+        }
+        listen
+    }
+
+    fn socket_mode(&mut self, field: &Field<String>) -> u32 {
+        let Some(given) = field.given() else { return SOCKET_MODE };
+        match u32::from_str_radix(&given.value, 8) {
+            Ok(mode) if mode <= 0o777 && given.value.bytes().all(|b| b.is_ascii_digit()) => mode,
+            _ => {
+                let message = format!("{} = \"{}\" is no permission", given.key, escape(&given.value));
+                self.error(given, message, "write octal digits, such as \"0660\"");
+                SOCKET_MODE
+            }
+        }
+    }
+
+    fn reply(&mut self, field: &Field<String>, default: &str, permanent: bool) -> Reply {
+        let written = field.given().and_then(|given| {
+            let reply: Reply = self.parsed(given, given.span.clone(), &given.value)?;
+            if reply.is_permanent() == permanent {
+                return Some(reply);
+            }
+            let (kind, help) = if permanent {
+                ("a refusal", "write a code from 500 on, such as 550 5.1.1")
+            } else {
+                ("a deferral", "write a code below 500, such as 451 4.3.0, so that no mail is lost")
+            };
+            self.error(given, format!("{} = {} is not {kind}", given.key, reply.code()), help);
+            None
+        });
+        written.unwrap_or_else(|| {
+            #[expect(clippy::expect_used, reason = "the two defaults are constants, and a test reads both")]
+            default.parse().expect("a default reply")
+        })
+    }
+
+    fn header(&mut self, field: &Field<String>) -> Option<String> {
+        let given = text(field)?;
+        let name = &given.value;
+        // RFC 5322, section 2.2: printable characters without the colon.
+        let help = if !name.bytes().all(|b| b.is_ascii_graphic() && b != b':') {
+            "write printable ASCII without blanks and colons, such as \"X-Alias\"".to_owned()
+        } else if name.len() > MAX_HEADER {
+            format!("write at most {MAX_HEADER} characters")
+        } else if TAKEN.iter().any(|taken| taken.eq_ignore_ascii_case(name)) {
+            "that header has a meaning of its own; write one such as \"X-Alias\"".to_owned()
+        } else {
+            return Some(name.clone());
+        };
+        self.error(given, format!("{} = \"{}\" cannot be used", given.key, escape(name)), help);
+        None
+    }
+}

@@ -1,0 +1,271 @@
+//! The configuration as it is written: each key with its type, nothing checked against another.
+//!
+//! The macro makes of one list the fields, their reader and the names known to [`keys`], so that the
+//! three cannot differ.
+
+use super::read::{Reader, Value};
+use crate::diag::Text;
+use std::ops::Range;
+use std::time::Duration;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// A key's value and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Given<T> {
+    /// The key with its section, such as `milter.listen`.
+    pub key: &'static str,
+    /// The file, which is another one where an old statement in the rules stands for the key.
+    pub text: Text,
+    /// The bytes of the value in it.
+    pub span: Range<usize>,
+    /// What was written.
+    pub value: T,
+}
+
+/// A key in the file.
+#[derive(Debug, Default)]
+pub(super) enum Field<T> {
+    /// It is not there.
+    #[default]
+    Absent,
+    /// It is there, but not of its type; that has been said.
+    Broken,
+    /// It is there.
+    Given(Given<T>),
+}
+
+impl<T> Field<T> {
+    /// What is there, if it can be used.
+    pub fn given(&self) -> Option<&Given<T>> {
+        match self {
+            Field::Given(given) => Some(given),
+            Field::Absent | Field::Broken => None,
+        }
+    }
+}
+
+/// One value or a list of them.
+#[derive(Debug)]
+pub(super) struct List<T> {
+    /// Those that could be read.
+    pub items: Vec<Spanned<T>>,
+    /// Whether that is all of them.
+    pub complete: bool,
+}
+
+/// A table whose keys are known.
+pub(super) trait Section: Default {
+    /// What stands before its keys: `milter.`, or nothing for the top of the file.
+    const PREFIX: &'static str;
+    /// Its keys.
+    const KEYS: &'static [&'static str];
+    /// The sections in it.
+    const SECTIONS: &'static [&'static str];
+
+    /// Reads one key; `false` if there is none of that name.
+    fn set(&mut self, name: &str, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> bool;
+
+    /// Adds its keys and those of the sections in it to `keys`.
+    fn list(keys: &mut Vec<(&'static str, &'static str)>);
+
+    /// Reads a whole table.
+    fn read_table(table: &DeTable<'_>, reader: &mut Reader<'_>) -> Self {
+        let mut section = Self::default();
+        for (name, value) in table {
+            if !section.set(name.get_ref(), value, reader) {
+                reader.unknown_key::<Self>(name);
+            }
+        }
+        section
+    }
+}
+
+macro_rules! sections {
+    ($(
+        $(#[$about:meta])*
+        $section:ident $prefix:literal {
+            $( $(#[$doc:meta])* $key:ident: $type:ty, )*
+        } $( + {
+            $( $(#[$sub_doc:meta])* $sub:ident: $sub_type:ident, )*
+        } )?
+    )*) => {$(
+        $(#[$about])*
+        #[derive(Debug, Default)]
+        pub(super) struct $section {
+            $( $(#[$doc])* pub $key: Field<$type>, )*
+            $($( $(#[$sub_doc])* pub $sub: $sub_type, )*)?
+        }
+
+        impl Section for $section {
+            const PREFIX: &'static str = $prefix;
+            const KEYS: &'static [&'static str] = &[$( stringify!($key) ),*];
+            const SECTIONS: &'static [&'static str] = &[$($( stringify!($sub) ),*)?];
+
+            fn set(&mut self, name: &str, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> bool {
+                match name {
+                    $( stringify!($key) => {
+                        self.$key = reader.field(concat!($prefix, stringify!($key)), value);
+                    } )*
+                    $($( stringify!($sub) => {
+                        self.$sub = reader.section(concat!($prefix, stringify!($sub)), value);
+                    } )*)?
+                    _ => return false,
+                }
+                true
+            }
+
+            fn list(keys: &mut Vec<(&'static str, &'static str)>) {
+                keys.extend(Self::KEYS.iter().map(|key| (Self::PREFIX.trim_end_matches('.'), *key)));
+                $($( $sub_type::list(keys); )*)?
+            }
+        }
+    )*};
+}
+
+sections! {
+    /// The top of the file.
+    Top "" {
+        /// The domains whose recipients are looked at.
+        domains: List<String>,
+        /// The domain understood where a recipient has none; the first of `domains` where empty.
+        origin: String,
+        /// Files of alias rules, relative to this file.
+        rules: List<String>,
+        /// Whether local parts that differ by case only are different.
+        case_sensitive: bool,
+        /// The account of aliases that lead to several; none where empty.
+        debug_account: String,
+        /// Whether everything is decided and logged, but nothing done.
+        observe: bool,
+        /// Whether a changed file is read again without being told to.
+        watch: bool,
+        /// How many threads work; 0 for as many as there are cores.
+        workers: u64,
+    } + {
+        /// The milter.
+        milter: Milter,
+        /// Which accounts exist.
+        account: Account,
+        /// What is logged, and where to.
+        log: Log,
+    }
+
+    /// `[milter]`
+    Milter "milter." {
+        /// Where the mail server finds the milter.
+        listen: List<String>,
+        /// The permissions of UNIX sockets, in octal digits.
+        socket_mode: String,
+        /// The group of UNIX sockets; the program's own where empty.
+        socket_group: String,
+        /// Longest time from question to answer.
+        deadline: Duration,
+        /// Most connections of the mail server at once.
+        max_connections: u64,
+        /// How long a connection may be silent.
+        idle_timeout: Duration,
+        /// Most recipients remembered of one message.
+        max_recipients: u64,
+        /// What is said of a recipient whose account does not exist.
+        unknown_reply: String,
+        /// What is said while nobody can tell.
+        later_reply: String,
+        /// A header that records the alias of a message to one recipient; none where empty.
+        header: String,
+    }
+
+    /// `[account]`
+    Account "account." {
+        /// Who knows the accounts; several are asked in turn.
+        source: List<Source>,
+        /// Longest wait for a source.
+        deadline: Duration,
+        /// Most questions to a source at once.
+        concurrency: u64,
+        /// What happens to mail while a source cannot say.
+        unknown: String,
+    } + {
+        /// What is remembered.
+        cache: Cache,
+        /// For `vrfy:` sources.
+        vrfy: Vrfy,
+    }
+
+    /// A source with settings of its own.
+    SourceTable "account.source." {
+        /// Which one.
+        source: String,
+        /// As `account.deadline`.
+        deadline: Duration,
+        /// As `account.concurrency`.
+        concurrency: u64,
+        /// As `account.unknown`.
+        unknown: String,
+    }
+
+    /// `[account.cache]`
+    Cache "account.cache." {
+        /// How long an account is remembered as existing.
+        exists: Duration,
+        /// How long it is remembered as missing.
+        missing: Duration,
+        /// Most accounts remembered.
+        entries: u64,
+    }
+
+    /// `[account.vrfy]`
+    Vrfy "account.vrfy." {
+        /// The name said in EHLO; the host's own where empty.
+        helo: String,
+        /// VRFYs sent over one connection.
+        per_connection: u64,
+        /// Idle connections kept open.
+        idle_connections: u64,
+        /// How long an idle connection is kept.
+        idle_timeout: Duration,
+        /// What a reply 252 means.
+        code_252: String,
+        /// How often an account that cannot exist is asked for, to see what 252 means.
+        canary_interval: Duration,
+        /// Whether connections are encrypted.
+        starttls: String,
+        /// The name in the server's certificate; the host name of the source where empty.
+        tls_name: String,
+        /// A file of certificates that may have signed the server's; the system's where empty.
+        tls_ca: String,
+    }
+
+    /// `[log]`
+    Log "log." {
+        /// Where the log goes.
+        target: String,
+        /// The least important events logged.
+        level: String,
+    }
+}
+
+/// An entry of `account.source`: the source alone, or a table with it.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// `"vrfy:127.0.0.1:5025"`
+    Name(String),
+    /// `{ source = "vrfy:127.0.0.1:5025", deadline = "2s" }`
+    Table(Box<SourceTable>),
+}
+
+impl Value for Source {
+    fn read(key: &str, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
+        match value.get_ref() {
+            DeValue::Table(table) => Some(Source::Table(Box::new(SourceTable::read_table(table, reader)))),
+            _ => String::read(key, value, reader).map(Source::Name),
+        }
+    }
+}
+
+/// Every key with its section (`""` for the top of the file), in the order of the reference.
+pub fn keys() -> Vec<(&'static str, &'static str)> {
+    let mut keys = Vec::new();
+    Top::list(&mut keys);
+    keys
+}

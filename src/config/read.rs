@@ -1,0 +1,281 @@
+//! From the text of the file to the raw form, with every problem on the way.
+
+use super::near::nearest;
+use super::raw::{self, Field, Given, List, Section, Top};
+use super::time;
+use crate::addr::escape;
+use crate::diag::{Problem, Text};
+use std::ops::Range;
+use std::time::Duration;
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
+
+/// A type a key can have.
+pub(super) trait Value: Sized {
+    /// Reads it; a problem of `key` is told to `reader`, and `None` returned.
+    fn read(key: &str, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self>;
+}
+
+impl Value for String {
+    fn read(key: &str, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
+        match value.get_ref() {
+            DeValue::String(text) => Some(text.to_string()),
+            _ => reader.wrong_type(key, value, "a text", "write it in quotes"),
+        }
+    }
+}
+
+impl Value for bool {
+    fn read(key: &str, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
+        match value.get_ref() {
+            DeValue::Boolean(yes) => Some(*yes),
+            _ => reader.wrong_type(key, value, "true or false", "write it without quotes"),
+        }
+    }
+}
+
+impl Value for u64 {
+    fn read(key: &str, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
+        match value.get_ref() {
+            DeValue::Integer(number) => {
+                u64::from_str_radix(number.as_str(), number.radix()).ok().or_else(|| {
+                    let message = format!("{key} = {number} is out of range");
+                    reader.error(value.span(), message, "write a number that is neither negative nor huge")
+                })
+            }
+            _ => reader.wrong_type(key, value, "a number", "write a whole number without quotes"),
+        }
+    }
+}
+
+impl Value for Duration {
+    fn read(key: &str, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
+        match value.get_ref() {
+            DeValue::String(text) => time::parse(text).or_else(|| {
+                reader.error(
+                    value.span(),
+                    format!("{key} = \"{}\" is not a time", escape(&**text)),
+                    time::REMEDY,
+                )
+            }),
+            DeValue::Integer(_) => u64::read(key, value, reader).map(Duration::from_secs),
+            _ => reader.wrong_type(key, value, "a time", time::REMEDY),
+        }
+    }
+}
+
+/// One value stands for a list of one.
+impl<T: Value> Value for List<T> {
+    fn read(key: &str, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
+        let values = match value.get_ref() {
+            DeValue::Array(array) => array.iter().collect(),
+            DeValue::String(_) | DeValue::Table(_) => vec![value],
+            _ => return reader.wrong_type(key, value, "a list of texts", "write it as [\"...\", \"...\"]"),
+        };
+        let mut list = List { items: Vec::new(), complete: true };
+        for value in values {
+            match T::read(key, value, reader) {
+                Some(item) => list.items.push(Spanned::new(value.span(), item)),
+                None => list.complete = false,
+            }
+        }
+        Some(list)
+    }
+}
+
+/// Collects what is wrong with the file.
+pub(super) struct Reader<'t> {
+    text: &'t Text,
+    problems: Vec<Problem>,
+}
+
+impl Reader<'_> {
+    /// Reads the value of a key.
+    pub fn field<T: Value>(&mut self, key: &'static str, value: &Spanned<DeValue<'_>>) -> Field<T> {
+        match T::read(key, value, self) {
+            Some(read) => {
+                Field::Given(Given { key, text: self.text.clone(), span: value.span(), value: read })
+            }
+            None => Field::Broken,
+        }
+    }
+
+    /// Reads a section in a section.
+    pub fn section<T: Section>(&mut self, key: &'static str, value: &Spanned<DeValue<'_>>) -> T {
+        if let DeValue::Table(table) = value.get_ref() {
+            return T::read_table(table, self);
+        }
+        let help = format!("write [{key}] on a line of its own, once, and its keys below");
+        self.error(value.span(), format!("{key} must be a section, not {}", type_name(value)), help)
+            .unwrap_or_default()
+    }
+
+    /// Says that `S` has no such key, and which one may have been meant.
+    pub fn unknown_key<S: Section>(&mut self, name: &Spanned<DeString<'_>>) {
+        let known: Vec<&str> = S::KEYS.iter().chain(S::SECTIONS).copied().collect();
+        let place = match S::PREFIX.trim_end_matches('.') {
+            "" => "at the top of the file",
+            section => &format!("in {section}"),
+        };
+        let all = raw::keys();
+        let help = if let Some(near) = nearest(name.get_ref(), &known) {
+            format!("did you mean {near}?")
+        } else if let Some((section, key)) = all.iter().find(|(_, key)| key == name.get_ref()) {
+            match *section {
+                "" => format!("{key} belongs to the top of the file, before the first section"),
+                section => format!("{key} belongs to [{section}]"),
+            }
+        } else {
+            format!("known are {}", known.join(", "))
+        };
+        let message = format!("unknown key \"{}\" {place}", escape(name.get_ref().as_ref()));
+        self.error::<()>(name.span(), message, help);
+    }
+
+    fn error<T>(&mut self, span: Range<usize>, message: String, help: impl Into<String>) -> Option<T> {
+        self.problems.push(Problem::error(self.text, span, message).help(help));
+        None
+    }
+
+    fn wrong_type<T>(
+        &mut self,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+        want: &str,
+        help: &str,
+    ) -> Option<T> {
+        self.error(value.span(), format!("{key} must be {want}, not {}", type_name(value)), help)
+    }
+}
+
+fn type_name(value: &Spanned<DeValue<'_>>) -> &'static str {
+    match value.get_ref() {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) => "a number",
+        DeValue::Float(_) => "a fraction",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+/// What was read of a file.
+pub(super) struct Read {
+    /// The raw form of all that could be read.
+    pub raw: Top,
+    /// What is wrong so far.
+    pub problems: Vec<Problem>,
+    /// Bytes that a syntax error makes doubtful: what is found wrong there may be wrong only because of it.
+    pub doubtful: Vec<Range<usize>>,
+}
+
+/// Reads the text of a configuration file. The TOML reader recovers from errors, so that one run names
+/// all of them, and what is wrong in meaning besides.
+pub(super) fn read(text: &Text) -> Read {
+    let (source, mut errors) = passable(text);
+    let (table, last) = DeTable::parse_recoverable(&source);
+    errors.extend(last);
+    let mut doubtful = Vec::new();
+    let mut syntax = Vec::new();
+    for error in &errors {
+        let span = error.span().unwrap_or_default();
+        if error.message() == "duplicate key" {
+            syntax.push(duplicate(text, span));
+            continue;
+        }
+        doubtful.push(doubt(text, table.get_ref(), span.start));
+        let message = error.message().trim_end_matches(", expected nothing");
+        syntax.push(
+            Problem::error(text, span, message).help("see https://toml.io for the syntax of this file"),
+        );
+    }
+    let mut reader = Reader { text, problems: Vec::new() };
+    let raw = Top::read_table(table.get_ref(), &mut reader);
+    let mut problems = reader.problems;
+    problems.retain(|problem| !is_doubtful(&doubtful, problem));
+    problems.append(&mut syntax);
+    Read { raw, problems, doubtful }
+}
+
+/// How often a line is taken out in [`passable`]; an operator has mended the first ones by then.
+const MAX_PASSES: usize = 20;
+
+/// The text without the lines at which the TOML reader gives up, such as a key without a value, and the
+/// errors in those lines. They are made blank, so that all places stay what they are.
+fn passable(text: &Text) -> (String, Vec<toml::de::Error>) {
+    let mut source = text.content.to_string();
+    let mut told = Vec::new();
+    for _ in 0..MAX_PASSES {
+        let (table, mut errors) = DeTable::parse_recoverable(&source);
+        let Some(last) = errors.iter().filter_map(toml::de::Error::span).map(|span| span.start).max() else {
+            break;
+        };
+        let line = line(text, last);
+        let rest = text.content.get(line.end..).unwrap_or_default();
+        let goes_on = rest.lines().any(|line| !line.trim_start().starts_with('#') && !line.trim().is_empty());
+        if !goes_on || is_heading(text, &line) || end(table.get_ref()) > line.start {
+            break;
+        }
+        errors.retain(|error| error.span().is_some_and(|span| (line.start..=line.end).contains(&span.start)));
+        told.append(&mut errors);
+        source.replace_range(line.clone(), &" ".repeat(line.len()));
+    }
+    (source, told)
+}
+
+/// Where the last value of a table ends.
+fn end(table: &DeTable<'_>) -> usize {
+    let ends = table.values().map(|value| match value.get_ref() {
+        DeValue::Table(table) => end(table).max(value.span().end),
+        _ => value.span().end,
+    });
+    ends.max().unwrap_or(0)
+}
+
+/// Whether a problem begins where a syntax error leaves a doubt.
+pub(super) fn is_doubtful(doubtful: &[Range<usize>], problem: &Problem) -> bool {
+    doubtful.iter().any(|range| range.contains(&problem.span.start))
+}
+
+fn duplicate(text: &Text, span: Range<usize>) -> Problem {
+    let name = text.content.get(span.clone()).unwrap_or_default();
+    if is_heading(text, &line(text, span.start)) {
+        Problem::error(text, span, format!("duplicate section \"{}\"", escape(name)))
+            .help("put all of its keys below one heading")
+    } else {
+        Problem::error(text, span, format!("duplicate key \"{}\"", escape(name))).help("remove one of them")
+    }
+}
+
+/// The bytes a syntax error at `offset` may have changed the meaning of: the value it is in and its line,
+/// or, where that line is a section's heading, everything after it.
+fn doubt(text: &Text, table: &DeTable<'_>, offset: usize) -> Range<usize> {
+    let line = line(text, offset);
+    match value_at(table, offset) {
+        Some(value) => line.start.min(value.start)..(line.end + 1).max(value.end),
+        None if is_heading(text, &line) => line.start..usize::MAX,
+        None => line.start..line.end + 1,
+    }
+}
+
+/// The value that is not a table and holds `offset`.
+fn value_at(table: &DeTable<'_>, offset: usize) -> Option<Range<usize>> {
+    table.values().find_map(|value| match value.get_ref() {
+        DeValue::Table(table) => value_at(table, offset),
+        _ => (value.span().start..=value.span().end).contains(&offset).then(|| value.span()),
+    })
+}
+
+/// Whether a line is the heading of a section.
+fn is_heading(text: &Text, line: &Range<usize>) -> bool {
+    text.content.get(line.clone()).is_some_and(|line| line.trim_start().starts_with('['))
+}
+
+/// The line round `offset`, without its end.
+fn line(text: &Text, offset: usize) -> Range<usize> {
+    let offset = text.content.floor_char_boundary(offset);
+    let start = text.content[..offset].rfind('\n').map_or(0, |end| end + 1);
+    let end = text.content[offset..].find('\n').map_or(text.content.len(), |end| offset + end);
+    start..end
+}

@@ -1,0 +1,180 @@
+//! The top of the file and `[log]`, checked.
+
+use super::check::{Check, text};
+use super::files;
+use super::raw::{self, Field, List};
+use crate::addr::{MAX_LOCAL_PART, escape};
+use crate::diag::{Problem, Text};
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+/// Most domains; the list is compared with each recipient by hash, but written and read by people.
+pub const MAX_DOMAINS: usize = 100_000;
+/// Bounds of `workers` where it is not 0: the work is mostly waiting, so even few do.
+const WORKERS: RangeInclusive<usize> = 0..=256;
+
+/// Where the log goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Target {
+    /// Standard error, which systemd and containers collect.
+    #[default]
+    Stderr,
+    /// The journal of systemd, with fields.
+    Journald,
+}
+
+/// The least important events logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// What keeps mail from flowing.
+    Error,
+    /// What somebody should look at.
+    Warn,
+    /// One line per decision, and start, stop and reload.
+    #[default]
+    Info,
+    /// How decisions came about.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl Level {
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Error => "error",
+            Level::Warn => "warn",
+            Level::Info => "info",
+            Level::Debug => "debug",
+            Level::Trace => "trace",
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What is logged, and where to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Log {
+    /// Where to.
+    pub target: Target,
+    /// What.
+    pub level: Level,
+}
+
+impl Check<'_> {
+    /// `domains`, in canonical spelling.
+    pub fn domains(&mut self, field: &Field<List<String>>) -> Vec<String> {
+        const HELP: &str = "write the domains of your aliases, such as domains = [\"example.com\"]";
+        let given = match field {
+            Field::Given(given) => given,
+            Field::Absent => {
+                self.missing("domains", HELP);
+                return Vec::new();
+            }
+            Field::Broken => return Vec::new(),
+        };
+        let mut domains: Vec<String> = Vec::new();
+        let mut seen = std::collections::HashSet::new();
+        for item in &given.value.items {
+            let Some(domain) = self.domain(given, item.span(), item.get_ref()) else { continue };
+            if seen.insert(domain.clone()) {
+                domains.push(domain);
+            } else {
+                let message = format!("domains: {} is there twice", escape(item.get_ref()));
+                self.problems
+                    .push(Problem::warning(&given.text, item.span(), message).help("remove one of them"));
+            }
+        }
+        if given.value.items.is_empty() && given.value.complete {
+            self.error(given, "domains is empty", HELP);
+        } else if domains.len() > MAX_DOMAINS {
+            self.error(given, "domains has too many entries", format!("at most {MAX_DOMAINS} are possible"));
+        }
+        domains
+    }
+
+    /// `origin`, by default the first of `domains`.
+    pub fn origin(&mut self, field: &Field<String>, domains: &[String]) -> String {
+        text(field)
+            .and_then(|given| self.domain(given, given.span.clone(), &given.value))
+            .or_else(|| domains.first().cloned())
+            .unwrap_or_default()
+    }
+
+    /// `debug_account`: the local part of a mailbox.
+    pub fn debug_account(&mut self, field: &Field<String>) -> Option<String> {
+        let given = text(field)?;
+        let account = &given.value;
+        let help = if account.contains('@') {
+            "write what stands before the @ only".to_owned()
+        } else if account.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            "write it without blanks".to_owned()
+        } else if account.len() > MAX_LOCAL_PART {
+            format!("write at most {MAX_LOCAL_PART} octets")
+        } else {
+            return Some(account.clone());
+        };
+        self.error(given, format!("{} = \"{}\" is not an account", given.key, escape(account)), help);
+        None
+    }
+
+    /// `workers`.
+    pub fn workers(&mut self, field: &Field<u64>) -> usize {
+        self.number(field, 0, &WORKERS)
+    }
+
+    /// `[log]`
+    pub fn log(&mut self, raw: &raw::Log) -> Log {
+        let levels = [Level::Error, Level::Warn, Level::Info, Level::Debug, Level::Trace];
+        Log {
+            target: self.choice(
+                &raw.target,
+                Target::default(),
+                &[("stderr", Target::Stderr), ("journald", Target::Journald)],
+            ),
+            level: self.choice(&raw.level, Level::default(), &levels.map(|level| (level.name(), level))),
+        }
+    }
+
+    /// The files of `rules`, relative to `folder`, and their texts as far as they can be read. What was
+    /// tried is added to `watched` either way, since a missing file may come.
+    pub fn rules(
+        &mut self,
+        field: &Field<List<String>>,
+        folder: &Path,
+        watched: &mut Vec<PathBuf>,
+    ) -> Vec<Text> {
+        let Some(given) = field.given() else { return Vec::new() };
+        if given.value.items.len() > files::MAX_RULES_FILES {
+            let help = format!("at most {} are possible", files::MAX_RULES_FILES);
+            self.error(given, "rules has too many entries", help);
+            return Vec::new();
+        }
+        let mut texts = Vec::new();
+        for item in &given.value.items {
+            let path = folder.join(item.get_ref());
+            if watched.contains(&path) {
+                let message = format!("rules: \"{}\" is there twice", escape(item.get_ref()));
+                self.error_in(given, item.span(), message, "remove one of them");
+                continue;
+            }
+            match files::read(&path, files::MAX_RULES) {
+                Ok(bytes) => texts.push(files::text(&path, &bytes, &mut self.problems)),
+                Err((why, help)) => {
+                    let message =
+                        format!("rules file {} cannot be read: {why}", escape(&path.display().to_string()));
+                    self.error_in(given, item.span(), message, help);
+                }
+            }
+            watched.push(path);
+        }
+        texts
+    }
+}

@@ -1,0 +1,427 @@
+//! The configuration as operators meet it: broken files with what is said of each, and the sample and the
+//! manual page against the program.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![allow(clippy::format_collect, reason = "speed is no matter here")]
+
+use proptest::prelude::*;
+use rcptd::account::settings::Settings;
+use rcptd::config::{self, Config, Log, Milter, keys, needs_restart};
+use rcptd::diag::{Problem, any_error};
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The smallest file that works.
+const SMALLEST: &str = "\
+domains = [\"example.com\"]
+rules = [\"aliases.rules\"]
+[milter]
+listen = \"inet:127.0.0.1:3047\"
+[account]
+source = \"vrfy:127.0.0.1:5025\"
+";
+
+fn root(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// Loads `content` from a folder with an empty `aliases.rules`.
+fn load(content: &str) -> Result<Config, Vec<Problem>> {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("aliases.rules"), "").unwrap();
+    let path = folder.path().join("rcptd.conf");
+    fs::write(&path, content).unwrap();
+    config::load(&path)
+}
+
+/// What is said about the configuration in `folder`, as `rcptd check` would.
+fn said(folder: &Path) -> String {
+    let (verdict, problems) = match config::load(&folder.join("rcptd.conf")) {
+        Ok(config) => ("loads", config.problems),
+        Err(problems) => {
+            assert!(any_error(&problems), "{}: refused without an error", folder.display());
+            ("refused", problems)
+        }
+    };
+    let mut said = format!("{verdict}\n");
+    for problem in problems {
+        let long = problem.render(false);
+        assert!(long.contains(&problem.message), "{long}");
+        writeln!(said, "{problem}").unwrap();
+    }
+    said.replace(&format!("{}/", folder.display()), "")
+}
+
+/// With `RCPTD_BLESS=1` in the environment the expected texts are written anew; read the difference!
+#[test]
+fn broken_configurations() {
+    let bless = std::env::var_os("RCPTD_BLESS").is_some_and(|value| value == "1");
+    let mut folders: Vec<PathBuf> =
+        fs::read_dir(root("tests/data/config")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    folders.sort();
+    assert!(folders.len() >= 15, "only {} folders", folders.len());
+    let mut wrong = String::new();
+    for folder in folders {
+        let expected = folder.join("expected.txt");
+        let got = said(&folder);
+        if bless {
+            fs::write(&expected, &got).unwrap();
+        }
+        match fs::read_to_string(&expected) {
+            Ok(want) if want == got => {}
+            Ok(want) => writeln!(wrong, "{}\n want:\n{want} got:\n{got}", folder.display()).unwrap(),
+            Err(error) => writeln!(wrong, "{}: {error}", expected.display()).unwrap(),
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// All that a configuration says, without where it is from. Whoever adds a field is told to add it here.
+type Meaning = ((Vec<String>, String, bool, bool, bool, usize), (Milter, Settings, Log));
+
+fn meaning(config: Config) -> Meaning {
+    let Config {
+        path: _,
+        domains,
+        origin,
+        case_sensitive,
+        observe,
+        watch,
+        workers,
+        milter,
+        account,
+        log,
+        files: _,
+        problems: _,
+    } = config;
+    ((domains, origin, case_sensitive, observe, watch, workers), (milter, account, log))
+}
+
+#[test]
+fn the_smallest_file() {
+    let config = load(SMALLEST).unwrap();
+    assert_eq!(config.problems, []);
+    assert_eq!(config.files.len(), 2, "{:?}", config.files);
+    assert_eq!(config.origin, "example.com");
+    assert!(config.watch && !config.observe && !config.case_sensitive);
+}
+
+fn sample() -> String {
+    fs::read_to_string(root("milter.conf.sample")).unwrap()
+}
+
+/// Whether a line of the sample is a default: no blank behind the `#`.
+fn is_default(line: &str) -> bool {
+    line.strip_prefix('#').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()))
+}
+
+#[test]
+fn the_sample_says_what_the_program_does() {
+    let want = meaning(load(SMALLEST).unwrap());
+    let as_it_is = load(&sample()).unwrap();
+    assert_eq!(as_it_is.problems, []);
+    assert_eq!(meaning(as_it_is), want);
+    let mut defaults = 0;
+    let uncommented: String = sample()
+        .lines()
+        .map(|line| {
+            defaults += usize::from(is_default(line));
+            format!("{}\n", if is_default(line) { &line[1..] } else { line })
+        })
+        .collect();
+    assert_eq!(defaults + 4, keys().len());
+    assert_eq!(meaning(load(&uncommented).unwrap()), want);
+}
+
+/// The keys of a text in the syntax of the sample.
+fn keys_in(text: &str) -> BTreeSet<(String, String)> {
+    let mut section = String::new();
+    let mut keys = BTreeSet::new();
+    for line in text.lines() {
+        let line = if is_default(line) { &line[1..] } else { line };
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_end_matches(']').into();
+        } else if let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
+            assert!(keys.insert((section.clone(), key.into())), "{key} is there twice");
+        }
+    }
+    keys
+}
+
+fn known_keys() -> BTreeSet<(String, String)> {
+    keys().into_iter().map(|(section, key)| (section.into(), key.into())).collect()
+}
+
+#[test]
+fn the_sample_has_every_key() {
+    assert_eq!(keys_in(&sample()), known_keys());
+}
+
+/// Every key with a value that is not its default, and whether a change needs a restart.
+const CHANGES: &[(&str, &str, &str, bool)] = &[
+    ("", "domains", "[\"Example.ORG.\", \"grün.example\"]", false),
+    ("", "origin", "\"example.net\"", false),
+    ("", "rules", "[]", false),
+    ("", "case_sensitive", "true", false),
+    ("", "debug_account", "\"postmaster\"", false),
+    ("", "observe", "true", false),
+    ("", "watch", "false", false),
+    ("", "workers", "2", true),
+    ("milter", "listen", "[\"unix:/run/rcptd/milter.sock\", \"inet6:[::1]:3047\"]", true),
+    ("milter", "socket_mode", "\"0600\"", true),
+    ("milter", "socket_group", "\"postfix\"", true),
+    ("milter", "deadline", "\"9s\"", false),
+    ("milter", "max_connections", "200", true),
+    ("milter", "idle_timeout", "\"1h\"", true),
+    ("milter", "max_recipients", "100", false),
+    ("milter", "unknown_reply", "\"550 5.1.1 Never heard of\"", false),
+    ("milter", "later_reply", "\"450 4.1.1 Not now\"", false),
+    ("milter", "header", "\"X-Alias\"", false),
+    (
+        "account",
+        "source",
+        "[\"file:/etc/vips\", { source = \"vrfy:mail.example.com:25\", deadline = 2 }]",
+        false,
+    ),
+    ("account", "deadline", "\"1s\"", false),
+    ("account", "concurrency", "5", false),
+    ("account", "unknown", "\"accept\"", false),
+    ("account.cache", "exists", "\"0s\"", false),
+    ("account.cache", "missing", "0", false),
+    ("account.cache", "entries", "0", false),
+    ("account.vrfy", "helo", "\"mx.example.com\"", false),
+    ("account.vrfy", "per_connection", "100000", false),
+    ("account.vrfy", "idle_connections", "0", false),
+    ("account.vrfy", "idle_timeout", "\"2m\"", false),
+    ("account.vrfy", "code_252", "\"exists\"", false),
+    ("account.vrfy", "canary_interval", "\"1d\"", false),
+    ("account.vrfy", "starttls", "\"required\"", false),
+    ("account.vrfy", "tls_name", "\"mail.example.com\"", false),
+    ("account.vrfy", "tls_ca", "\"aliases.rules\"", false),
+    ("log", "target", "\"journald\"", true),
+    ("log", "level", "\"debug\"", true),
+];
+
+/// [`SMALLEST`] with `key = value` in `section`.
+fn with(section: &str, key: &str, value: &str) -> String {
+    let mut text: String = SMALLEST
+        .lines()
+        .filter(|line| !line.starts_with(&format!("{key} =")))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let line = format!("{key} = {value}\n");
+    let heading = format!("[{section}]\n");
+    match text.find(&heading) {
+        _ if section.is_empty() => text.insert_str(0, &line),
+        Some(at) => text.insert_str(at + heading.len(), &line),
+        None => text += &(heading + &line),
+    }
+    text
+}
+
+#[test]
+fn every_key_counts() {
+    let old = load(SMALLEST).unwrap();
+    let mut seen = BTreeSet::new();
+    for &(section, key, value, restart) in CHANGES {
+        let new = load(&with(section, key, value)).unwrap_or_else(|problems| panic!("{key}: {problems:?}"));
+        let name = format!("{section}.{key}");
+        let want = if restart { vec![name.trim_start_matches('.')] } else { vec![] };
+        assert_eq!(needs_restart(&old, &new), want);
+        if !["rules", "debug_account"].contains(&key) {
+            assert_ne!(meaning(new), meaning(old.clone()), "{name}");
+        }
+        seen.insert((section.to_owned(), key.to_owned()));
+    }
+    assert_eq!(seen, known_keys());
+    assert_eq!(needs_restart(&old, &old), Vec::<&str>::new());
+}
+
+#[test]
+fn the_sample_marks_what_needs_a_restart() {
+    let mut section = String::new();
+    let mut seen = 0;
+    // A paragraph: some prose, then the keys it is about.
+    for paragraph in sample().split("\n\n") {
+        if let Some(heading) = paragraph.lines().find_map(|line| line.strip_prefix('[')) {
+            section = heading.trim_end_matches(']').into();
+        }
+        for (_, key) in keys_in(paragraph) {
+            let entry = CHANGES.iter().find(|entry| (entry.0, entry.1) == (&*section, &*key)).unwrap();
+            assert_eq!(paragraph.contains("(restart)"), entry.3, "{key}");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, CHANGES.len());
+}
+
+/// The keys of the manual page with what is said of each.
+fn manual() -> Vec<(String, String, String)> {
+    let page = fs::read_to_string(root("install/rcptd.conf.5")).unwrap();
+    let mut section = String::new();
+    let mut entries: Vec<(String, String, String)> = Vec::new();
+    for line in page.lines() {
+        if let Some(heading) = line.strip_prefix(".Ss ") {
+            let name = heading.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+            section = name.unwrap_or_default().into();
+        } else if let Some(key) = line.strip_prefix(".It Ic ") {
+            entries.push((section.clone(), key.split(' ').next().unwrap().into(), String::new()));
+        } else if let Some((.., text)) = entries.last_mut() {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    entries
+}
+
+#[test]
+fn the_manual_page_agrees() {
+    let manual = manual();
+    assert_eq!(manual.len(), keys().len());
+    let got: BTreeSet<_> = manual.iter().map(|(section, key, _)| (section.clone(), key.clone())).collect();
+    assert_eq!(got, known_keys());
+    for (section, key, text) in manual {
+        let entry = CHANGES.iter().find(|entry| (entry.0, entry.1) == (&*section, &*key)).unwrap();
+        assert_eq!(text.contains(".Em Restart"), entry.3, "{key}");
+    }
+}
+
+#[test]
+fn the_manual_page_has_the_defaults_of_the_sample() {
+    let manual = manual();
+    let mut section = String::new();
+    for line in sample().lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_end_matches(']').into();
+        } else if is_default(line) {
+            let (key, value) = line[1..].split_once(" = ").unwrap();
+            let (.., text) = manual.iter().find(|entry| (&*entry.0, &*entry.1) == (&*section, key)).unwrap();
+            let default = &text[text.find("Default:").unwrap()..];
+            assert!(
+                default.contains(value.trim_matches('"')),
+                "{section}.{key}: {value} is not in {default}"
+            );
+        }
+    }
+}
+
+/// `key = value` at the top or below its heading gives an error that holds `want`.
+fn refused(section: &str, key: &str, value: &str, want: &str) {
+    match load(&with(section, key, value)) {
+        Ok(_) => panic!("{key} = {value} was taken"),
+        Err(problems) => {
+            assert!(problems.iter().any(|p| p.to_string().contains(want)), "{key}: {problems:?}");
+        }
+    }
+}
+
+#[test]
+fn bounds() {
+    for (section, key, good, bad) in [
+        ("", "workers", vec!["0", "256"], vec!["257", "-1", "99999999999999999999"]),
+        ("milter", "deadline", vec!["\"100ms\"", "29"], vec!["0", "30", "\"99ms\""]),
+        ("milter", "max_connections", vec!["1", "100000"], vec!["0", "100001"]),
+        ("milter", "idle_timeout", vec!["1", "\"1w\""], vec!["0", "\"8d\""]),
+        ("milter", "max_recipients", vec!["1", "1_000_000"], vec!["0", "1_000_001"]),
+        ("account", "deadline", vec!["\"10ms\"", "\"1m\""], vec!["\"9ms\"", "61"]),
+        ("account", "concurrency", vec!["1", "10000"], vec!["0", "10001"]),
+        ("account.cache", "exists", vec!["0", "\"7d\""], vec!["\"8d\""]),
+        ("account.cache", "missing", vec!["0", "\"7d\""], vec!["\"8d\""]),
+        ("account.cache", "entries", vec!["0", "10000000"], vec!["10000001"]),
+        ("account.vrfy", "per_connection", vec!["1", "1000000"], vec!["0", "1000001", "4294967297"]),
+        ("account.vrfy", "idle_connections", vec!["0", "1000"], vec!["1001"]),
+        ("account.vrfy", "idle_timeout", vec!["1", "\"1h\""], vec!["0", "\"61m\""]),
+        ("account.vrfy", "canary_interval", vec!["1", "\"1d\""], vec!["0", "\"25h\""]),
+    ] {
+        for good in good {
+            let text = with(section, key, good);
+            assert!(load(&text).is_ok(), "{key} = {good}: {:?}", load(&text));
+        }
+        for bad in bad {
+            refused(section, key, bad, "is out of range");
+        }
+    }
+}
+
+#[test]
+fn limits_of_lists_and_files() {
+    let list = |n: usize, item: &dyn Fn(usize) -> String| {
+        format!("[{}]", (0..n).map(|i| format!("\"{}\"", item(i))).collect::<Vec<_>>().join(","))
+    };
+    for (section, key, limit, item) in [
+        (
+            "milter",
+            "listen",
+            32,
+            (&|i: usize| format!("inet:127.0.0.1:{}", 2000 + i)) as &dyn Fn(usize) -> String,
+        ),
+        ("account", "source", 16, &|i| format!("vrfy:127.0.0.1:{}", 2000 + i)),
+        ("", "rules", config::MAX_RULES_FILES, &|i| format!("{}aliases.rules", "./".repeat(i))),
+    ] {
+        let good = with(section, key, &list(limit, item));
+        // Files may be missing there; that there are too many of them must not be said.
+        let said = load(&good).err().unwrap_or_default();
+        assert!(!said.iter().any(|p| p.message.contains("too many")), "{key}: {said:?}");
+        refused(section, key, &list(limit + 1, item), "too many");
+    }
+    refused("milter", "header", &format!("\"{}\"", "x".repeat(65)), "64 characters");
+    assert!(load(&with("milter", "header", &format!("\"{}\"", "x".repeat(64)))).is_ok());
+
+    let room = usize::try_from(config::MAX_CONFIG).unwrap() - SMALLEST.len() - 1;
+    assert!(load(&format!("{SMALLEST}#{}", "x".repeat(room))).is_ok());
+    let problems = load(&format!("{SMALLEST}#{}", "x".repeat(room + 1))).unwrap_err();
+    assert!(problems[0].message.contains("larger than"), "{problems:?}");
+
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("rcptd.conf"), SMALLEST).unwrap();
+    let rules = fs::File::create(folder.path().join("aliases.rules")).unwrap();
+    rules.set_len(config::MAX_RULES + 1).unwrap();
+    let problems = config::load(&folder.path().join("rcptd.conf")).unwrap_err();
+    assert!(problems[0].message.contains("larger than"), "{problems:?}");
+}
+
+#[test]
+fn what_is_not_utf_8_is_named_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rcptd.conf");
+    fs::write(&path, [b"workers = 2 #\n# gr\xfcn\nrules = 3\n" as &[u8], SMALLEST.as_bytes()].concat())
+        .unwrap();
+    let problems = config::load(&path).unwrap_err();
+    let places: Vec<_> = problems.iter().map(|p| (p.place(), &p.message)).collect();
+    assert!(
+        places.iter().any(|(place, message)| *place == (2, 5) && message.contains("UTF-8")),
+        "{places:?}"
+    );
+    assert!(places.iter().any(|(place, _)| *place == (3, 9)), "the rest is checked too: {places:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Whatever is written, it is answered, every answer can be shown, and a refusal has a reason.
+    #[test]
+    fn nothing_written_makes_it_fall(
+        lines in proptest::collection::vec((0..CHANGES.len(), 0..CHANGES.len(), "[ -~ü\n\"'\\[\\]{}=#,]{0,6}"), 0..12)
+    ) {
+        let mut text = String::new();
+        for (key, value, noise) in lines {
+            let (section, key, ..) = CHANGES[key];
+            let value = CHANGES[value].2;
+            match noise.len() {
+                0 => writeln!(text, "[{section}]").unwrap(),
+                1 | 2 => writeln!(text, "{key} = {value}").unwrap(),
+                _ => writeln!(text, "{key} = {noise} {value}").unwrap(),
+            }
+        }
+        match load(&text) {
+            Ok(config) => prop_assert!(!any_error(&config.problems)),
+            Err(problems) => {
+                prop_assert!(any_error(&problems));
+                for problem in problems {
+                    prop_assert!(problem.render(false).contains(problem.severity.name()));
+                }
+            }
+        }
+    }
+}
