@@ -1,1 +1,249 @@
-//! The rules.
+//! The alias rules: which account, if any, an address is a computed alias of.
+//!
+//! Pure: no files, no clock, bounded work. In layers, each a module: `syntax` (text to tree, with a place for
+//! everything), `check` and `unique` (what cannot be right), `compile` (tree to [`Rules`]), `eval` (name to
+//! [`Decision`]), `trace` (why).
+//!
+//! A statement names accounts, an expression to match names with, and functions that compute a code from
+//! the parts of the name; a name is an alias if the code in it is the code computed:
+//!
+//! ```text
+//! ACCOUNT foo MATCHES %account%-%ident%-%code% WITH CHAR(1,-), CHARS();
+//! ```
+//!
+//! makes `foo-macys-m5` one of foo. Aliases of this kind are in the hands of third parties for good, so the
+//! language is that of the predecessor to the last detail, but for what crashed, fooled its own checks, or
+//! was left to chance; `tests/data/rules` holds what it was observed to do.
+
+mod check;
+mod compile;
+mod compute;
+mod cursor;
+mod eval;
+mod expression;
+mod legacy;
+mod spots;
+mod syntax;
+mod unique;
+mod words;
+
+pub use check::Never;
+pub use legacy::{Dialect, Legacy, Logging, Setting};
+pub use words::{Class, Function};
+
+use crate::addr::fold;
+use crate::diag::{self, Problem, Text};
+use compile::{Compiler, Program, characters};
+use eval::{Hit, Lookup};
+use std::borrow::Cow;
+
+/// Longest name looked up, in bytes. A local part has 255 at most and a line of a table protocol 4096;
+/// counts of a longer one would not fit into the digits expected.
+pub const MAX_NAME: usize = 4096;
+
+/// Most steps of one look-up, each a few nanoseconds, so that none takes longer than about 50 ms. What real
+/// rules ask for names of legal length takes less than a thousandth of it.
+pub const MAX_STEPS: u64 = 10_000_000;
+
+/// How texts are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Compare without regard to case. A code is then computed from the folded text, so an alias whose code
+    /// counts lower case letters only is another one for a name with capitals.
+    pub fold: bool,
+    /// Which configuration statements are known.
+    pub dialect: Dialect,
+}
+
+/// What was read.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The rules.
+    pub rules: Rules,
+    /// The settings found beside them.
+    pub legacy: Legacy,
+    /// Warnings and notes.
+    pub problems: Vec<Problem>,
+}
+
+/// Rules to look names up in.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    programs: Vec<Program>,
+    /// By number, as the operator spelled them first.
+    accounts: Vec<Box<str>>,
+    debug_account: Option<String>,
+    fold: bool,
+}
+
+/// What the rules say of a name.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Decision<'r> {
+    /// It is not an alias.
+    NoMatch,
+    /// It is an alias of one account, or goes to the debug account.
+    Account {
+        /// The account.
+        name: &'r str,
+        /// The first statement that matched.
+        statement: usize,
+        /// Whether it matched in more than one way.
+        ambiguous: bool,
+        /// Whether the account is the debug account, there being more than one other.
+        by_debug: bool,
+    },
+    /// It is an alias of more than one account.
+    Ambiguous {
+        /// The statements that matched.
+        statements: Vec<usize>,
+    },
+    /// It would take too long to find out. It may well be an alias.
+    CannotSay {
+        /// The statement at which the look-up was given up.
+        statement: usize,
+    },
+}
+
+/// A statement as the log names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Statement<'r> {
+    /// The file it stands in; empty for a statement there is not.
+    pub file: &'r str,
+    /// Its line.
+    pub line: usize,
+    /// Its expression.
+    pub text: &'r str,
+}
+
+/// `aliases.rules:3`
+impl std::fmt::Display for Statement<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// Reads `texts` as one: statements follow each other, of a repeated setting the last one counts.
+///
+/// The error holds every error and warning of all texts, in order.
+pub fn load(texts: &[Text], options: &Options) -> Result<Loaded, Vec<Problem>> {
+    let mut legacy = Legacy::default();
+    let mut problems = Vec::new();
+    let mut statements = Vec::new();
+    let mut gaps = false;
+    for text in texts {
+        let mut faults = Vec::new();
+        let tree = syntax::read(text, options.dialect, &mut legacy, &mut faults);
+        gaps |= tree.gaps;
+        for statement in tree.statements {
+            statements.push((text, check::statement(statement, &mut faults)));
+        }
+        faults.sort_by_key(|fault| fault.span.start);
+        problems.extend(faults.into_iter().map(|fault| fault.of(text)));
+    }
+    // With a statement missing, others may only look as if they left doubt.
+    if !gaps {
+        let all: Vec<_> = statements.iter().map(|(text, checked)| (*text, &checked.statement)).collect();
+        unique::check(&all, options.fold, &mut problems);
+    }
+    if diag::any_error(&problems) {
+        return Err(problems);
+    }
+    let mut compiler = Compiler::new(options.fold);
+    let programs = statements.into_iter().map(|(text, checked)| compiler.program(text, checked)).collect();
+    let debug_account = legacy.debug_account.as_ref().map(|setting| setting.value.clone());
+    let rules = Rules { programs, accounts: compiler.accounts, debug_account: None, fold: options.fold };
+    Ok(Loaded { rules: rules.with_debug_account(debug_account), legacy, problems })
+}
+
+/// A name as the statements see it.
+struct Facts<'n> {
+    name: Cow<'n, str>,
+    characters: u128,
+}
+
+impl Rules {
+    /// Looks `name` up: the local part of an address, without quotes.
+    pub fn find(&self, name: &str) -> Decision<'_> {
+        let facts = self.facts(name);
+        let mut lookup = Lookup::new(&facts.name, MAX_STEPS);
+        let mut found: Option<(usize, Hit)> = None;
+        let mut statements = Vec::new();
+        for (statement, program) in self.candidates(&facts) {
+            if facts.name.len() > MAX_NAME {
+                return Decision::CannotSay { statement };
+            }
+            let hit = match lookup.statement(program) {
+                Err(_) => return Decision::CannotSay { statement },
+                Ok(None) => continue,
+                Ok(Some(hit)) => hit,
+            };
+            match &mut found {
+                None => found = Some((statement, hit)),
+                Some((first, so_far)) => {
+                    if statements.is_empty() {
+                        statements.push(*first);
+                    }
+                    statements.push(statement);
+                    so_far.several |= hit.several || hit.account != so_far.account;
+                    so_far.ambiguous |= hit.ambiguous;
+                }
+            }
+        }
+        let Some((statement, hit)) = found else { return Decision::NoMatch };
+        if !hit.several {
+            let name = self.accounts.get(hit.account as usize).map_or("", |name| &**name);
+            return Decision::Account { name, statement, ambiguous: hit.ambiguous, by_debug: false };
+        }
+        if let Some(name) = self.debug_account() {
+            return Decision::Account { name, statement, ambiguous: true, by_debug: true };
+        }
+        if statements.is_empty() {
+            statements.push(statement);
+        }
+        Decision::Ambiguous { statements }
+    }
+
+    fn facts<'n>(&self, name: &'n str) -> Facts<'n> {
+        let name = if self.fold { fold(name) } else { Cow::Borrowed(name) };
+        let characters = characters(&name);
+        Facts { name, characters }
+    }
+
+    /// The statements that may match, in order. What is left out certainly does not.
+    fn candidates(&self, facts: &Facts<'_>) -> impl Iterator<Item = (usize, &Program)> {
+        let (characters, len) = (facts.characters, facts.name.len());
+        self.programs.iter().enumerate().filter(move |(_, program)| {
+            program.never.is_none() && program.needs & !characters == 0 && len >= program.min_len
+        })
+    }
+
+    /// How many statements there are.
+    pub fn len(&self) -> usize {
+        self.programs.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.programs.is_empty()
+    }
+
+    /// The statement numbered `i`, as in a [`Decision`].
+    pub fn statement(&self, i: usize) -> Statement<'_> {
+        self.programs.get(i).map_or(Statement { file: "", line: 0, text: "" }, |program| Statement {
+            file: &program.text.file,
+            line: program.line,
+            text: &program.expression,
+        })
+    }
+
+    /// Who gets what is an alias of more than one account.
+    pub fn debug_account(&self) -> Option<&str> {
+        self.debug_account.as_deref()
+    }
+
+    /// The same rules with another debug account; an empty one is none.
+    #[must_use]
+    pub fn with_debug_account(self, account: Option<String>) -> Self {
+        Rules { debug_account: account.filter(|account| !account.is_empty()), ..self }
+    }
+}

@@ -1,0 +1,118 @@
+//! What the functions give.
+
+use super::check::Formula;
+use super::words::{Function, is_alpha, is_digit, is_vowel};
+use std::borrow::Cow;
+
+/// The value of a function that looks at `text`; `rest` is the code still to be read. `None` where it has
+/// none.
+pub(super) fn value<'a>(formula: &'a Formula, text: &'a str, rest: &str) -> Option<Cow<'a, str>> {
+    let next = || rest.chars().next();
+    match formula {
+        Formula::Count(function) => Some(Cow::Owned(count(*function, text).to_string())),
+        Formula::Any => next().filter(|c| text.contains(*c)).map(|c| c.to_string().into()),
+        Formula::None => next().filter(|c| !text.contains(*c)).map(|c| c.to_string().into()),
+        Formula::Char { at, default } => Some(char_at(text, *at).unwrap_or(default).into()),
+        Formula::LabelChar { label, at, default } => {
+            let text = label_at(text, *label).and_then(|label| char_at(label, *at));
+            Some(text.unwrap_or(default).into())
+        }
+    }
+    // What is empty fits everywhere and says nothing.
+    .filter(|value| !value.is_empty())
+}
+
+/// How much of what `function` counts there is in `text`.
+fn count(function: Function, text: &str) -> usize {
+    let of = |is: fn(u8) -> bool| text.bytes().filter(|b| is(*b)).count();
+    match function {
+        Function::Digits => of(is_digit),
+        Function::Alphas => of(is_alpha),
+        Function::Vowels => of(is_vowel),
+        Function::Labels => of(|b| b == b'.') + 1,
+        Function::Chars | Function::Any | Function::None | Function::Char => text.chars().count(),
+    }
+}
+
+/// The place of the item numbered `at` of `len`: from 1 on from the left, from -1 on from the right; 0 is
+/// the first.
+fn place(at: i64, len: usize) -> Option<usize> {
+    let n = usize::try_from(at.unsigned_abs()).unwrap_or(usize::MAX);
+    if at < 0 { len.checked_sub(n) } else { Some(n.max(1) - 1).filter(|n| *n < len) }
+}
+
+fn char_at(text: &str, at: i64) -> Option<&str> {
+    let n = place(at, text.chars().count())?;
+    let (start, c) = text.char_indices().nth(n)?;
+    text.get(start..start + c.len_utf8())
+}
+
+fn label_at(text: &str, label: i64) -> Option<&str> {
+    text.split('.').nth(place(label, text.split('.').count())?)
+}
+
+/// Whether `CHAR` gives `token`, looking at the identifier `text`, which is ASCII.
+pub(super) fn is_character(formula: &Formula, text: &[u8], token: &[u8]) -> bool {
+    let at = |text: &[u8], at| place(at, text.len()).map(|n| text[n]);
+    let (c, default) = match formula {
+        Formula::Char { at: n, default } => (at(text, *n), default),
+        Formula::LabelChar { label, at: n, default } => {
+            let mut labels = text.split(|b| *b == b'.');
+            let label = place(*label, labels.clone().count()).and_then(|n| labels.nth(n));
+            (label.and_then(|label| at(label, *n)), default)
+        }
+        Formula::Count(_) | Formula::Any | Formula::None => return false,
+    };
+    c.map_or(token == default.as_bytes(), |c| token == [c])
+}
+
+/// A character of the code that is looked for in an identifier.
+pub(super) struct Character(Option<u8>);
+
+impl Character {
+    pub fn of(name: &[u8], start: usize, end: usize) -> Self {
+        // Identifiers are ASCII: anything longer is in none.
+        Character((end - start == 1).then(|| name[start]))
+    }
+
+    /// Where it first stands in `text`.
+    pub fn find(&self, text: &[u8]) -> Option<usize> {
+        let wanted = self.0?;
+        text.iter().position(|b| *b == wanted)
+    }
+}
+
+/// What functions count, up to one position of a name: four counts of 16 bits.
+pub(super) type Tally = u64;
+
+fn lane(function: Function) -> u32 {
+    match function {
+        Function::Digits => 0,
+        Function::Alphas => 16,
+        Function::Vowels => 32,
+        _ => 48,
+    }
+}
+
+/// The tallies up to every position of `name`, which is no longer than [`MAX_NAME`](super::MAX_NAME), so that
+/// no count overflows.
+pub(super) fn tally(name: &str) -> Vec<Tally> {
+    let mut so_far = 0;
+    let counts = |is: bool, function| u64::from(is) << lane(function);
+    std::iter::once(0)
+        .chain(name.bytes().map(|b| {
+            so_far += counts(is_digit(b), Function::Digits)
+                + counts(is_alpha(b), Function::Alphas)
+                + counts(is_vowel(b), Function::Vowels)
+                + counts(b == b'.', Function::Labels);
+            so_far
+        }))
+        .collect()
+}
+
+/// What `function` counts from `start` to `end`.
+pub(super) fn tallied(function: Function, tally: &[Tally], start: usize, end: usize) -> usize {
+    let lanes = tally[end] - tally[start];
+    let count = usize::from((lanes >> lane(function)) as u16);
+    if function == Function::Labels { count + 1 } else { count }
+}

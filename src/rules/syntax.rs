@@ -1,0 +1,453 @@
+//! From text to tree. A statement that is wrong is left, and reading goes on at the next one.
+
+use super::cursor::Cursor;
+use super::expression::{self, Expression};
+use super::legacy::{self, Dialect, Legacy};
+use super::words::{Class, Function, integer, is_blank, nearest};
+use crate::diag::{Problem, Severity, Text};
+use std::ops::Range;
+
+/// Something wrong with the text at hand.
+#[derive(Clone, Debug)]
+pub(super) struct Fault {
+    pub span: Range<usize>,
+    severity: Severity,
+    message: String,
+    help: Option<String>,
+}
+
+impl Fault {
+    pub fn new(span: Range<usize>, message: impl Into<String>) -> Self {
+        Fault { span, severity: Severity::Error, message: message.into(), help: None }
+    }
+
+    pub fn warning(span: Range<usize>, message: impl Into<String>) -> Self {
+        Fault { severity: Severity::Warning, ..Fault::new(span, message) }
+    }
+
+    pub fn note(span: Range<usize>, message: impl Into<String>) -> Self {
+        Fault { severity: Severity::Note, ..Fault::new(span, message) }
+    }
+
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    pub fn of(self, text: &Text) -> Problem {
+        let Fault { span, severity, message, help } = self;
+        Problem { severity, text: text.clone(), span, message, help }
+    }
+}
+
+/// A name in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Name {
+    pub value: String,
+    pub span: Range<usize>,
+}
+
+/// What a function looks at, as written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Subject {
+    Unsaid,
+    Index(i64),
+    Account,
+    Alias,
+}
+
+/// A function with its arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Call {
+    pub function: Function,
+    /// The arguments but for the default of `CHAR`.
+    pub arguments: Vec<Subject>,
+    /// The last argument of `CHAR`.
+    pub default: String,
+    /// The call with its arguments.
+    pub span: Range<usize>,
+}
+
+/// An alias statement.
+#[derive(Clone, Debug)]
+pub(super) struct Statement {
+    /// The word `ACCOUNT`.
+    pub keyword: Range<usize>,
+    pub accounts: Vec<Name>,
+    pub using: Option<Class>,
+    /// `None` without `ALIASED` and for `ALIASED *`.
+    pub aliases: Option<Vec<Name>>,
+    pub expression: Expression,
+    pub calls: Vec<Call>,
+}
+
+/// All of a text.
+#[derive(Debug, Default)]
+pub(super) struct Tree {
+    pub statements: Vec<Statement>,
+    /// Whether some statement could not be read to its end and is missing.
+    pub gaps: bool,
+}
+
+/// A statement cannot be read any further; the next one is to be looked for at this place.
+struct Stop(usize);
+
+/// Reads `text`; its configuration statements go to `legacy`.
+pub(super) fn read(text: &Text, dialect: Dialect, legacy: &mut Legacy, faults: &mut Vec<Fault>) -> Tree {
+    let mut parser = Parser { cursor: Cursor::new(&text.content), faults };
+    let mut tree = Tree::default();
+    while let Some(word) = parser.cursor.word() {
+        let first = parser.cursor.slice(&word);
+        if first == ACCOUNT {
+            match parser.statement(word) {
+                Ok(statement) => tree.statements.push(statement),
+                Err(Stop(pos)) => {
+                    tree.gaps = true;
+                    parser.resume(pos);
+                }
+            }
+        } else if legacy::first_words().any(|known| known == legacy::head(first)) {
+            legacy::read(&mut parser.cursor, &word, dialect, text, legacy, parser.faults);
+        } else {
+            tree.gaps = true;
+            parser.unknown(&word);
+        }
+    }
+    tree
+}
+
+const ACCOUNT: &str = "ACCOUNT";
+
+struct Parser<'t, 'f> {
+    cursor: Cursor<'t>,
+    faults: &'f mut Vec<Fault>,
+}
+
+impl Parser<'_, '_> {
+    /// Goes to the next statement at or behind `pos`: behind the end of this one, or where a line begins
+    /// like one.
+    fn resume(&mut self, pos: usize) {
+        self.cursor.seek(pos);
+        while let Some(span) = self.cursor.peek_word() {
+            let word = self.cursor.slice(&span);
+            self.cursor.seek(span.start);
+            if self.cursor.begins_line() && (word == ACCOUNT || self.is_setting(&span)) {
+                return;
+            }
+            // A semicolon ends a statement behind a parenthesis or a blank; elsewhere it may be text.
+            let end = word.find(");").map(|i| i + 2).or_else(|| (word == ";").then_some(1));
+            self.cursor.seek(end.map_or(span.end, |end| span.start + end));
+            if end.is_some() || word.ends_with(';') {
+                return;
+            }
+        }
+    }
+
+    /// Whether a configuration statement begins with the word at `span`.
+    fn is_setting(&self, span: &Range<usize>) -> bool {
+        let known = |word: &str| legacy::first_words().any(|first| first == word);
+        let mut rest = self.cursor;
+        known(legacy::head(self.cursor.slice(span))) && {
+            let line = rest.rest_of_line();
+            rest.slice(&line).contains(':')
+        }
+    }
+
+    /// A word with which no statement begins.
+    fn unknown(&mut self, span: &Range<usize>) {
+        let word = self.cursor.slice(span);
+        let fault = Fault::new(span.clone(), format!("no statement begins with \"{word}\""));
+        let name = legacy::head(word);
+        let fault = match nearest(name, legacy::first_words().chain([ACCOUNT])) {
+            _ if name.starts_with('\u{feff}') => fault.help("save the file without a byte order mark"),
+            Some(ACCOUNT) if name == ACCOUNT => fault.help("no colon stands behind ACCOUNT"),
+            Some(near) => fault.help(format!("did you mean {near}?")),
+            None if word == ";" => fault.help("the statement above has ended already"),
+            None => fault
+                .help("a statement begins with ACCOUNT; a comment has a line of its own and begins with #"),
+        };
+        self.faults.push(fault);
+        self.cursor.seek(span.start);
+        let mut line = self.cursor;
+        let line = line.rest_of_line();
+        if word.contains(':') {
+            self.cursor.seek(line.end);
+        } else {
+            self.resume(span.end);
+        }
+    }
+
+    fn error<T>(&mut self, fault: Fault, resume: usize) -> Result<T, Stop> {
+        self.faults.push(fault);
+        Err(Stop(resume))
+    }
+
+    /// The text ends where `wanted` should stand.
+    fn ended<T>(&mut self, wanted: &str) -> Result<T, Stop> {
+        let end = self.cursor.end();
+        let fault = Fault::new(end.clone(), format!("the file ends where {wanted} should stand"))
+            .help("a statement ends in \";\"");
+        self.error(fault, end.end)
+    }
+
+    fn statement(&mut self, keyword: Range<usize>) -> Result<Statement, Stop> {
+        let accounts = self.names("account")?;
+        let using = if self.eat_word("USING") { self.class()? } else { None };
+        let aliases = if self.eat_word("ALIASED") { Some(self.names("alias")?) } else { None };
+        self.keyword("MATCHES", if aliases.is_some() { "alias" } else { "account" })?;
+        let Some(span) = self.cursor.word() else { return self.ended("an expression") };
+        let expression = expression::read(self.cursor.slice(&span), span, self.faults);
+        self.keyword("WITH", "expression")?;
+        let calls = self.calls()?;
+        let aliases = aliases.filter(|names| !matches!(&names[..], [name] if name.value == "*"));
+        Ok(Statement { keyword, accounts, using, aliases, expression, calls })
+    }
+
+    fn eat_word(&mut self, word: &str) -> bool {
+        let next = self.cursor.peek_word();
+        let found = next.filter(|span| self.cursor.slice(span) == word);
+        if let Some(span) = &found {
+            self.cursor.seek(span.end);
+        }
+        found.is_some()
+    }
+
+    /// Goes past `word`, which stands behind a list of `what`.
+    fn keyword(&mut self, word: &str, what: &str) -> Result<(), Stop> {
+        let Some(span) = self.cursor.peek_word() else { return self.ended(word) };
+        let found = self.cursor.slice(&span);
+        if found == word {
+            self.cursor.seek(span.end);
+            return Ok(());
+        }
+        let fault = Fault::new(span.clone(), format!("expected {word}, found \"{found}\""));
+        let fault = match (what, found) {
+            ("alias", "USING") => fault.help("USING stands in front of ALIASED"),
+            ("expression", _) if found.contains('%') => {
+                fault.help("an expression has no blanks; WITH and the functions follow it")
+            }
+            _ if nearest(found, [word]).is_some() => fault.help(format!("did you mean {word}?")),
+            _ if found.trim_end_matches(';') == word => {
+                fault.help("functions stand between WITH and the semicolon")
+            }
+            ("account" | "alias", _) if self.follows_comma(span.start, word) => {
+                fault.help(format!("remove the comma in front of {word}; it makes {word} a name of the list"))
+            }
+            ("account" | "alias", _) => fault.help("names of a list are separated by commas"),
+            _ => fault,
+        };
+        self.error(fault, span.start)
+    }
+
+    /// Whether the word in front of `pos` is `word`, behind a comma.
+    fn follows_comma(&self, pos: usize, word: &str) -> bool {
+        let before = self.cursor.slice(&(0..pos)).trim_end_matches(is_blank);
+        before.strip_suffix(word).is_some_and(|list| list.trim_end_matches(is_blank).ends_with(','))
+    }
+
+    /// A list of names: it goes on while a comma ends what was read or begins what comes.
+    fn names(&mut self, what: &str) -> Result<Vec<Name>, Stop> {
+        let mut names: Vec<Name> = Vec::new();
+        let mut empty = None;
+        // A name begins a list, follows a comma, or (`glue`) goes on where a blank stands beside a comma.
+        let mut glue = false;
+        loop {
+            let Some(span) = self.cursor.word() else { return self.ended("a list of names") };
+            let word = self.cursor.slice(&span);
+            let mut start = span.start;
+            for (i, part) in word.split(',').enumerate() {
+                let at = start..start + part.len();
+                start = at.end + 1;
+                match names.last_mut() {
+                    Some(last) if glue && i == 0 && last.value.is_empty() => {
+                        *last = Name { value: part.into(), span: at };
+                    }
+                    Some(_) if glue && i == 0 && part.is_empty() => {}
+                    _ => names.push(Name { value: part.into(), span: at }),
+                }
+            }
+            glue = true;
+            let next = self.cursor.peek_word();
+            let more = next.is_some_and(|next| self.cursor.slice(&next).starts_with(','));
+            if !word.ends_with(',') && !more {
+                break;
+            }
+        }
+        names.retain(|name| {
+            if name.value.is_empty() && empty.is_none() {
+                empty = Some(name.span.start);
+            }
+            !name.value.is_empty()
+        });
+        if let Some(pos) = empty {
+            let fault = Fault::warning(pos..pos, format!("an empty {what} name is ignored"));
+            self.faults.push(fault.help("remove the comma too many"));
+        }
+        if names.is_empty() {
+            let pos = self.cursor.pos();
+            let fault = Fault::new(pos.saturating_sub(1)..pos, format!("the list holds no {what}"));
+            return self.error(fault.help("name one at least"), pos);
+        }
+        Ok(names)
+    }
+
+    fn class(&mut self) -> Result<Option<Class>, Stop> {
+        let Some(span) = self.cursor.word() else { return self.ended("a class") };
+        let word = self.cursor.slice(&span);
+        let class = Class::from_name(word);
+        if class.is_none() {
+            let help = match nearest(word, Class::ALL.map(Class::name)) {
+                Some(near) => format!("did you mean {near}?"),
+                None => "known are alnum, alpha, number, ident, fqdn".into(),
+            };
+            self.faults.push(Fault::new(span, format!("unknown class \"{word}\"")).help(help));
+        }
+        Ok(class)
+    }
+
+    fn calls(&mut self) -> Result<Vec<Call>, Stop> {
+        let mut calls = Vec::new();
+        loop {
+            calls.extend(self.call()?);
+            self.cursor.skip_blank();
+            if self.cursor.eat(',') {
+                continue;
+            }
+            if self.cursor.eat(';') {
+                return Ok(calls);
+            }
+            let Some(span) = self.cursor.peek_word() else { return self.ended("a semicolon") };
+            let found = self.cursor.slice(&span);
+            let fault = Fault::new(span.clone(), format!("expected \",\" or \";\", found \"{found}\""));
+            let fault = match found {
+                _ if found == ACCOUNT || self.is_setting_at(&span) => {
+                    fault.help("end the statement above with a semicolon")
+                }
+                _ => fault.help("functions are separated by commas; a semicolon ends the statement"),
+            };
+            if found == ACCOUNT {
+                // It is the next statement, wherever on its line it stands.
+                self.faults.push(fault);
+                self.cursor.seek(span.start);
+                return Ok(calls);
+            }
+            return self.error(fault, span.start);
+        }
+    }
+
+    fn is_setting_at(&mut self, span: &Range<usize>) -> bool {
+        self.cursor.seek(span.start);
+        self.is_setting(span)
+    }
+
+    /// One function. `None` if something is wrong with its arguments, which is said.
+    fn call(&mut self) -> Result<Option<Call>, Stop> {
+        self.cursor.skip_blank();
+        let name = self.cursor.run(|c| is_blank(c) || "(),;".contains(c));
+        let word = self.cursor.slice(&name);
+        let Some(function) = Function::from_name(word) else {
+            let Some(found) = self.cursor.peek_word().filter(|_| word.is_empty()) else {
+                if word.is_empty() {
+                    return self.ended("a function");
+                }
+                let fault = Fault::new(name.clone(), format!("unknown function \"{word}\""));
+                let fault = match nearest(word, Function::ALL.map(Function::name)) {
+                    Some(near) => fault.help(format!("did you mean {near}?")),
+                    None => fault.help(
+                        "known are CHARS, DIGITS, ALPHAS, VOWELS, LABELS, ANY, NONE, CHAR; a code has no \
+                         literals",
+                    ),
+                };
+                return self.error(fault, name.start);
+            };
+            let text = self.cursor.slice(&found);
+            let fault = Fault::new(found.clone(), format!("expected a function, found \"{text}\""));
+            return self.error(fault.help("such as CHARS()"), found.start);
+        };
+        if !self.cursor.eat('(') {
+            let fault = Fault::new(name.clone(), format!("no \"(\" behind {word}"));
+            return self.error(fault.help(format!("write {word}(…) without a blank in between")), name.start);
+        }
+        let Some(arguments) = self.arguments() else {
+            let fault = Fault::new(name.clone(), format!("the parenthesis behind {word} is not closed"));
+            return self.error(fault, name.start);
+        };
+        let span = name.start..self.cursor.pos();
+        match call(function, &arguments, span) {
+            Ok(call) => Ok(Some(call)),
+            Err(fault) => {
+                let (runaway, resume) = (arguments.iter().any(|a| a.value.contains(['(', ';'])), name.start);
+                if runaway {
+                    let fault = Fault::new(name, format!("the parenthesis behind {word} is not closed"));
+                    return self.error(fault.help("a closing parenthesis ends the arguments"), resume);
+                }
+                self.faults.push(fault);
+                Ok(None)
+            }
+        }
+    }
+
+    /// The arguments up to the closing parenthesis, without blanks; `None` if there is none.
+    fn arguments(&mut self) -> Option<Vec<Name>> {
+        let mut arguments = Vec::new();
+        let mut value = String::new();
+        self.cursor.skip_blank();
+        let mut start = self.cursor.pos();
+        let mut end = start;
+        loop {
+            let c = self.cursor.peek()?;
+            if is_blank(c) {
+                self.cursor.skip_blank();
+                continue;
+            }
+            self.cursor.eat(c);
+            if c == ',' || c == ')' {
+                arguments.push(Name { value: std::mem::take(&mut value), span: start..end.max(start) });
+                start = self.cursor.pos();
+                end = start;
+                if c == ')' {
+                    return Some(arguments);
+                }
+                continue;
+            }
+            if value.is_empty() {
+                start = self.cursor.pos() - c.len_utf8();
+            }
+            end = self.cursor.pos();
+            value.push(c);
+        }
+    }
+}
+
+/// What the arguments of `function` say.
+fn call(function: Function, arguments: &[Name], span: Range<usize>) -> Result<Call, Fault> {
+    let name = function.name();
+    let (subjects, default) = match arguments {
+        _ if function != Function::Char => (arguments, String::new()),
+        [subjects @ .., default] if !subjects.is_empty() => (subjects, default.value.clone()),
+        _ => {
+            return Err(Fault::new(span, "CHAR has too few arguments")
+                .help("it is CHAR(index, default), or CHAR(identifier, index, default)"));
+        }
+    };
+    if function != Function::Char && arguments.len() > 1 {
+        return Err(Fault::new(span, format!("{name} has more than one argument"))
+            .help(format!("it is {name}() or {name}(identifier)")));
+    }
+    // Only where an index says what CHAR looks at, or may, can it be a name.
+    let named = function != Function::Char || arguments.len() == 3;
+    let arguments = subjects.iter().enumerate().map(|(i, argument)| {
+        let Name { value, span } = argument;
+        match &*value.to_lowercase() {
+            "" => Ok(Subject::Unsaid),
+            "account" if named && i == 0 => Ok(Subject::Account),
+            "alias" if named && i == 0 => Ok(Subject::Alias),
+            _ => integer(value).map(Subject::Index).ok_or_else(|| {
+                let what = if named && i == 0 { "a number, account or alias" } else { "a number" };
+                Fault::new(span.clone(), format!("\"{value}\" is not {what}"))
+                    .help("identifiers are numbered from 1, from the left")
+            }),
+        }
+    });
+    Ok(Call { function, arguments: arguments.collect::<Result<_, _>>()?, default, span })
+}
