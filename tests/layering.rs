@@ -56,8 +56,17 @@ const PURE: &[&str] = &[
     "front/milter/dsn.rs",
     "front/milter/reply.rs",
 ];
-const IMPURE: &[&str] =
-    &["std::net", "std::fs", "std::io", "std::env", "std::process", "std::thread", "Instant::now", "SystemTime", "tokio"];
+const IMPURE: &[&str] = &[
+    "std::net",
+    "std::fs",
+    "std::io",
+    "std::env",
+    "std::process",
+    "std::thread",
+    "Instant::now",
+    "SystemTime",
+    "tokio",
+];
 
 fn sources() -> BTreeMap<String, String> {
     fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
@@ -113,13 +122,18 @@ fn imports_go_downwards() {
         let Some(own) = folder(&file) else { continue };
         for (at, _) in code(&text).match_indices("crate::") {
             let code = code(&text);
-            let other: String = code[at + 7..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let other: String =
+                code[at + 7..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
             if other == own || other.is_empty() {
                 continue;
             }
             seen += 1;
             if level(&other) >= level(own) && !ALLOWED.contains(&(own, &*other)) {
-                faults.push(format!("src/{file} (level {}) imports crate::{other} (level {})", level(own), level(&other)));
+                faults.push(format!(
+                    "src/{file} (level {}) imports crate::{other} (level {})",
+                    level(own),
+                    level(&other)
+                ));
             }
         }
     }
@@ -139,7 +153,10 @@ fn crates_are_named_where_they_belong() {
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     let sources = sources();
-    assert!(names(&code(&sources["front/milter/adapter.rs"]), "indymilter"), "the search for crates is broken");
+    assert!(
+        names(&code(&sources["front/milter/adapter.rs"]), "indymilter"),
+        "the search for crates is broken"
+    );
 }
 
 #[test]

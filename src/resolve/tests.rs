@@ -1,1 +1,180 @@
+use super::*;
+use crate::account::AnswerFuture;
+use crate::diag::Text;
+use crate::rules::{self, Dialect, Options};
+use std::sync::Mutex;
 
+const RULES: &str = "\
+ACCOUNT foo, Bar MATCHES %account%-%alnum%-%code% WITH CHAR(1,-), CHARS();
+ACCOUNT gone MATCHES gone.%alpha%.%code% WITH CHARS();
+ACCOUNT doubtful MATCHES %alpha%=%code% WITH CHARS();
+ACCOUNT a MATCHES twice+%alpha%+%code% WITH CHARS();
+ACCOUNT b MATCHES twice+%ident%+%code% WITH CHARS();
+ACCOUNT foo MATCHES %alpha%is%alpha%.%code% WITH CHARS(1), CHARS(2);
+";
+
+/// Knows a few accounts, has doubts about one, and remembers what it was asked.
+#[derive(Debug, Default)]
+struct Accounts {
+    asked: Mutex<Vec<String>>,
+    accepting: bool,
+}
+
+impl AccountSource for Accounts {
+    fn verify<'a>(&'a self, account: &'a Address) -> AnswerFuture<'a> {
+        self.asked.lock().expect("lock").push(account.to_string());
+        let reason = Reason::new("down");
+        let verdict = match account.local() {
+            "foo" | "Bar" | "alice" | "a b" | "a@b" | "debug" | "postmaster" => Verdict::Exists,
+            "doubtful" => Verdict::Unknown(if self.accepting { reason.accepting() } else { reason }),
+            _ => Verdict::Missing,
+        };
+        Box::pin(async move { Answer::new(verdict, &"table".into()) })
+    }
+}
+
+fn resolver(accounts: Arc<Accounts>, case_sensitive: bool, debug: Option<&str>) -> Resolver {
+    let options = Options { fold: !case_sensitive, dialect: Dialect::Any };
+    let loaded = rules::load(&[Text::new("test.rules", RULES)], &options).expect("rules");
+    let settings = Settings {
+        domains: vec!["Example.TEST".into(), "bücher.example".into()],
+        origin: "example.test".into(),
+        case_sensitive,
+    };
+    Resolver::new(settings, Arc::new(loaded.rules.with_debug_account(debug.map(String::from))), accounts)
+}
+
+/// `not-ours`, `keep`, `-> address`, `no: why`, `later: why`
+fn show(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::NotOurs => "not-ours".into(),
+        Outcome::Keep => "keep".into(),
+        Outcome::Rewrite(to) => format!("-> {to}"),
+        Outcome::NoSuchUser(why) => format!("no: {why}"),
+        Outcome::TryLater(why) => format!("later: {why}"),
+    }
+}
+
+async fn ask(resolver: &Resolver, recipient: &[u8], routed: Option<&str>) -> Resolution {
+    let question = Question {
+        recipient: Address::from_rcpt(recipient),
+        routed: routed.map(|r| Address::from_rcpt(r.as_bytes())),
+    };
+    resolver.resolve(&question).await
+}
+
+#[tokio::test]
+async fn recipients() {
+    let accounts = Arc::new(Accounts::default());
+    let resolver = resolver(accounts.clone(), false, None);
+    // recipient, where the server would take it, outcome, who was asked for
+    let cases: &[(&str, Option<&str>, &str, &str)] = &[
+        ("<foo-macys-m5@example.test>", None, "-> foo@example.test", "foo@example.test"),
+        ("<foo-macys-m6@example.test>", None, "no: no such account", "foo-macys-m6@example.test"),
+        ("<foo@example.test>", None, "keep", "foo@example.test"),
+        ("<nobody@example.test>", None, "no: no such account", "nobody@example.test"),
+        ("<foo-macys-m5@elsewhere.test>", None, "not-ours", ""),
+        ("<foo-macys-m5@sub.example.test>", None, "not-ours", ""),
+        // A rule whose account is gone.
+        ("<gone.abc.3@example.test>", None, "no: no such account", "gone@example.test"),
+        // Doubts.
+        ("<abc=3@example.test>", None, "later: down", "doubtful@example.test"),
+        ("<doubtful@example.test>", None, "later: down", "doubtful@example.test"),
+        // Two accounts, no debug account: as if no rule had matched.
+        ("<twice+abc+3@example.test>", None, "no: no such account", "twice+abc+3@example.test"),
+        // In two ways for one account.
+        ("<isisisisis.44@example.test>", None, "-> foo@example.test", "foo@example.test"),
+        // Spellings; the account is asked for as the rules spell it, plain ones in lower case.
+        ("<Foo-Macys-M5@EXAMPLE.test>", None, "-> foo@example.test", "foo@example.test"),
+        ("<bar-macys-m5@example.test>", None, "-> Bar@example.test", "Bar@example.test"),
+        ("<\"foo-macys-m5\"@example.test>", None, "-> foo@example.test", "foo@example.test"),
+        ("<@relay.test:foo-macys-m5@example.test>", None, "-> foo@example.test", "foo@example.test"),
+        ("<foo-macys-m5@example.test.>", None, "-> foo@example.test", "foo@example.test"),
+        ("foo-macys-m5@example.test", None, "-> foo@example.test", "foo@example.test"),
+        ("<ALICE@example.test>", None, "keep", "alice@example.test"),
+        ("<alice@BÜCHER.example>", None, "keep", "alice@xn--bcher-kva.example"),
+        ("<alice@xn--bcher-kva.example>", None, "keep", "alice@xn--bcher-kva.example"),
+        ("<\"a b\"@example.test>", None, "keep", "\"a b\"@example.test"),
+        // Without a domain: the server's word, else the origin.
+        ("<foo-macys-m5>", None, "-> foo@example.test", "foo@example.test"),
+        ("<foo-macys-m5>", Some("foo-macys-m5@elsewhere.test"), "not-ours", ""),
+        ("<postmaster>", Some("postmaster@example.test"), "keep", "postmaster@example.test"),
+        ("<>", None, "not-ours", ""),
+        // What may be a route: the server's word, else literally.
+        ("<a@b@example.test>", None, "keep", "\"a@b\"@example.test"),
+        ("<a@b@example.test>", Some("a@b@example.test"), "keep", "\"a@b\"@example.test"),
+        ("<x%elsewhere.test@example.test>", Some("x@elsewhere.test"), "not-ours", ""),
+        ("<x%elsewhere.test@example.test>", None, "no: no such account", "x%elsewhere.test@example.test"),
+        (
+            "<foo-macys-m5%example.test@example.test>",
+            Some("foo-macys-m5@example.test"),
+            "-> foo@example.test",
+            "foo@example.test",
+        ),
+        ("<elsewhere.test!x@example.test>", Some("x@elsewhere.test"), "not-ours", ""),
+        ("<a\\@elsewhere.test@example.test>", Some("a@elsewhere.test"), "not-ours", ""),
+        (
+            "<@example.test>",
+            Some("mailer-daemon@example.test"),
+            "no: no such account",
+            "mailer-daemon@example.test",
+        ),
+        ("<@example.test>", None, "not-ours", ""),
+        // The server's word does not count where the spelling leaves nothing open.
+        ("<foo-macys-m5@example.test>", Some("x@elsewhere.test"), "-> foo@example.test", "foo@example.test"),
+        // What no mailbox can be called.
+        ("<fo\x01o@example.test>", None, "no: control character in the address", ""),
+        ("<fo\x01o@elsewhere.test>", None, "not-ours", ""),
+    ];
+    for (recipient, routed, want, want_asked) in cases {
+        let got = ask(&resolver, recipient.as_bytes(), *routed).await;
+        let asked = std::mem::take(&mut *accounts.asked.lock().expect("lock")).join(" ");
+        assert_eq!((show(&got.outcome).as_str(), asked.as_str()), (*want, *want_asked), "{recipient}");
+    }
+    let latin = ask(&resolver, b"<gr\xfc\xdfe@example.test>", None).await;
+    assert_eq!(show(&latin.outcome), "no: address is not UTF-8");
+}
+
+#[tokio::test]
+async fn a_rewritten_recipient_keeps_the_bytes_it_came_with() {
+    let resolver = resolver(Arc::default(), false, None);
+    let got =
+        ask(&resolver, b"<foo-macys-m5%example.test@example.test>", Some("foo-macys-m5@example.test")).await;
+    let mailbox = got.mailbox.expect("ours");
+    assert_eq!(mailbox.raw(), b"<foo-macys-m5%example.test@example.test>");
+    assert_eq!(mailbox.to_string(), "foo-macys-m5@example.test");
+}
+
+#[tokio::test]
+async fn the_debug_account_takes_what_is_ambiguous() {
+    let resolver = resolver(Arc::default(), false, Some("debug"));
+    let got = ask(&resolver, b"<twice+abc+3@example.test>", None).await;
+    assert_eq!(show(&got.outcome), "-> debug@example.test");
+    assert!(matches!(got.rule, RuleTrace::DebugAccount(_)));
+}
+
+#[tokio::test]
+async fn with_case_the_rules_mean_what_they_say() {
+    let resolver = resolver(Arc::default(), true, None);
+    for (recipient, want) in [
+        ("<foo-macys-m5@EXAMPLE.test>", "-> foo@example.test"),
+        ("<Foo-macys-m5@example.test>", "no: no such account"),
+        ("<bar-macys-m5@example.test>", "no: no such account"),
+        ("<Bar-macys-m5@example.test>", "-> Bar@example.test"),
+        ("<ALICE@example.test>", "no: no such account"),
+    ] {
+        assert_eq!(show(&ask(&resolver, recipient.as_bytes(), None).await.outcome), want, "{recipient}");
+    }
+}
+
+#[tokio::test]
+async fn only_the_operator_turns_a_doubt_into_a_yes() {
+    let resolver = resolver(Arc::new(Accounts { accepting: true, ..Accounts::default() }), false, None);
+    for (recipient, want) in [
+        ("<abc=3@example.test>", "-> doubtful@example.test"),
+        ("<doubtful@example.test>", "keep"),
+        ("<x@example.test>", "no: no such account"),
+    ] {
+        assert_eq!(show(&ask(&resolver, recipient.as_bytes(), None).await.outcome), want, "{recipient}");
+    }
+}
