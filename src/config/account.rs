@@ -66,7 +66,11 @@ impl Check<'_> {
             Field::Broken => return Vec::new(),
         };
         let mut sources: Vec<SourceSettings> = Vec::new();
-        for item in &given.value.items {
+        if given.value.items.len() > MAX_SOURCES {
+            let help = format!("at most {MAX_SOURCES} are possible");
+            self.error(given, "account.source has too many entries", help);
+        }
+        for item in given.value.items.iter().take(MAX_SOURCES) {
             let base = |spec| SourceSettings { spec, deadline, concurrency, accept_unknown };
             let read = match item.get_ref() {
                 Source::Name(name) => self.parsed(given, item.span(), name).map(base),
@@ -81,12 +85,6 @@ impl Check<'_> {
         }
         if given.value.items.is_empty() && given.value.complete {
             self.error(given, "account.source is empty", HELP);
-        } else if sources.len() > MAX_SOURCES {
-            self.error(
-                given,
-                "account.source has too many entries",
-                format!("at most {MAX_SOURCES} are possible"),
-            );
         }
         sources
     }

@@ -133,7 +133,11 @@ impl Check<'_> {
     fn listen(&mut self, field: &Field<raw::List<String>>) -> Vec<Endpoint> {
         let Some(given) = field.given() else { return LISTEN.parse().into_iter().collect() };
         let mut listen: Vec<Endpoint> = Vec::new();
-        for item in &given.value.items {
+        if given.value.items.len() > MAX_LISTEN {
+            let help = format!("at most {MAX_LISTEN} are possible");
+            self.error(given, format!("{} has too many entries", given.key), help);
+        }
+        for item in given.value.items.iter().take(MAX_LISTEN) {
             let Some(endpoint) = self.parsed(given, item.span(), item.get_ref()) else { continue };
             if listen.contains(&endpoint) {
                 let message = format!("{}: {} is there twice", given.key, escape(item.get_ref()));
@@ -145,12 +149,6 @@ impl Check<'_> {
         if given.value.items.is_empty() && given.value.complete {
             let help = format!("write where the mail server finds the milter, such as \"{LISTEN}\"");
             self.error(given, format!("{} is empty", given.key), help);
-        } else if listen.len() > MAX_LISTEN {
-            self.error(
-                given,
-                format!("{} has too many entries", given.key),
-                format!("at most {MAX_LISTEN} are possible"),
-            );
         }
         listen
     }

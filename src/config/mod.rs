@@ -83,7 +83,7 @@ pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
     let workers = check.workers(&raw.workers);
     let log = check.log(&raw.log);
     let mut found = check.problems;
-    found.retain(|problem| problem.text != text || !read::is_doubtful(&read.doubtful, problem));
+    found.retain(|problem| problem.text.file != text.file || !read::is_doubtful(&read.doubtful, problem));
     problems.append(&mut found);
     // By place in this file; the rules have their own order.
     problems.sort_by_key(|problem| {

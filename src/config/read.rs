@@ -176,6 +176,8 @@ pub(super) fn read(text: &Text) -> Read {
     let (source, mut errors) = passable(text);
     let (table, last) = DeTable::parse_recoverable(&source);
     errors.extend(last);
+    errors.sort_by_key(|error| error.span().map(|span| span.start));
+    errors.truncate(MAX_SYNTAX_ERRORS);
     let mut doubtful = Vec::new();
     let mut syntax = Vec::new();
     for error in &errors {
@@ -198,6 +200,8 @@ pub(super) fn read(text: &Text) -> Read {
     Read { raw, problems, doubtful }
 }
 
+/// Most errors of syntax told; a file with more of them is none of ours.
+const MAX_SYNTAX_ERRORS: usize = 100;
 /// How often a line is taken out in [`passable`]; an operator has mended the first ones by then.
 const MAX_PASSES: usize = 20;
 
@@ -278,4 +282,48 @@ fn line(text: &Text, offset: usize) -> Range<usize> {
     let start = text.content[..offset].rfind('\n').map_or(0, |end| end + 1);
     let end = text.content[offset..].find('\n').map_or(text.content.len(), |end| offset + end);
     start..end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(content: &str) -> Vec<String> {
+        let mut problems = read(&Text::new("t", content)).problems;
+        problems.sort_by_key(|problem| problem.span.start);
+        problems.iter().map(|problem| format!("{}: {}", problem.place().0, problem.message)).collect()
+    }
+
+    /// A line that the TOML reader cannot pass hides nothing behind it.
+    #[test]
+    fn the_rest_is_read_too() {
+        for (content, want) in [
+            ("watch\nwatch = 1\n", vec!["1: key with no value", "2: watch must be"]),
+            (
+                "watch: true\n\n# x\nworkers = \"2\"",
+                vec!["1: invalid unquoted key", "1: key with no value", "4: workers must"],
+            ),
+            ("watch\n[milter]\nlisten\nheader = 1\n", vec!["1: key with", "3: key with", "4: milter.header"]),
+            ("watch\n# nothing more\n", vec!["1: key with no value"]),
+            ("watch = \"\"\"\nworkers = true\n", vec!["3: invalid multi-line"]),
+            ("rules = [\nworkers = 1\n", vec!["2: "]),
+            ("[milter\nlisten = 1\n", vec!["1: unclosed table"]),
+        ] {
+            let got = told(content);
+            assert!(got.len() >= want.len(), "{content:?}: {got:?}");
+            for want in &want {
+                assert!(got.iter().any(|got| got.starts_with(want)), "{content:?}: {got:?}");
+            }
+            if want.len() == 1 {
+                let line = want[0].split(':').next().unwrap();
+                assert!(got.iter().all(|got| got.starts_with(line)), "{content:?}: {got:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn errors_are_bounded() {
+        assert_eq!(told(&"watch\n".repeat(5000)).len(), MAX_SYNTAX_ERRORS);
+        assert_eq!(told(&"workers = tru\n".repeat(5000)).len(), MAX_SYNTAX_ERRORS);
+    }
 }
