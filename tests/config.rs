@@ -60,7 +60,7 @@ fn broken_configurations() {
     let mut folders: Vec<PathBuf> =
         fs::read_dir(root("tests/data/config")).unwrap().map(|entry| entry.unwrap().path()).collect();
     folders.sort();
-    assert!(folders.len() >= 15, "only {} folders", folders.len());
+    assert!(folders.len() >= 25, "only {} folders", folders.len());
     let mut wrong = String::new();
     for folder in folders {
         let expected = folder.join("expected.txt");
@@ -78,13 +78,14 @@ fn broken_configurations() {
 }
 
 /// All that a configuration says, without where it is from. Whoever adds a field is told to add it here.
-type Meaning = ((Vec<String>, String, bool, bool, bool, usize), (Milter, Settings, Log));
+type Meaning = ((Vec<String>, String, String, bool, bool, bool, usize), (Milter, Settings, Log));
 
 fn meaning(config: Config) -> Meaning {
     let Config {
         path: _,
         domains,
         origin,
+        rules,
         case_sensitive,
         observe,
         watch,
@@ -95,7 +96,7 @@ fn meaning(config: Config) -> Meaning {
         files: _,
         problems: _,
     } = config;
-    ((domains, origin, case_sensitive, observe, watch, workers), (milter, account, log))
+    ((domains, origin, format!("{rules:?}"), case_sensitive, observe, watch, workers), (milter, account, log))
 }
 
 #[test]
@@ -379,6 +380,99 @@ fn limits_of_lists_and_files() {
     rules.set_len(config::MAX_RULES + 1).unwrap();
     let problems = config::load(&folder.path().join("rcptd.conf")).unwrap_err();
     assert!(problems[0].message.contains("larger than"), "{problems:?}");
+}
+
+fn data(name: &str) -> Result<Config, Vec<Problem>> {
+    config::load(&root("tests/data/config").join(name).join("rcptd.conf"))
+}
+
+/// The statements of the predecessor mean what the keys they stand in for would.
+#[test]
+fn an_old_file_alone() {
+    let got = data("22-old-file-alone").unwrap();
+    let want = load(
+        "domains = [\"example.com\", \"example.org\"]
+         milter.listen = \"inet:127.0.0.1:3050\"
+         account.source = \"vrfy:127.0.0.1:5025\"
+         account.vrfy.helo = \"mx.example.com\"
+         log.level = \"warn\"",
+    )
+    .unwrap();
+    assert_eq!(got.rules.len(), 1);
+    assert_eq!(got.rules.debug_account(), Some("postmaster"));
+    assert_eq!(meaning(Config { rules: want.rules.clone(), ..got }), meaning(want));
+
+    let overruled = data("23-old-file-overruled").unwrap();
+    assert_eq!(overruled.domains, ["example.net"]);
+    assert_eq!(overruled.rules.debug_account(), Some("root"));
+    assert_eq!(overruled.milter.listen[0].to_string(), "inet6:[::1]:3047");
+    assert_eq!((&*overruled.account.vrfy.helo, overruled.log.level), ("", config::Level::Info));
+}
+
+/// The name of the old milter was also its only domain where none was written, and addresses of IPv6 stand
+/// in brackets.
+#[test]
+fn old_statements_and_their_defaults() {
+    for (statements, domains, listen, source) in [
+        (
+            "LOCAL HOST: a.example\nSMTP HOST: ::1\n",
+            &["a.example"] as &[&str],
+            "inet:127.0.0.1:3047",
+            "vrfy:[::1]:25",
+        ),
+        (
+            "LOCAL DOMAINS: a.example b.example\nSMTP HOST: h\nHOST: ::1\n",
+            &["a.example", "b.example"],
+            "inet6:[::1]:3047",
+            "vrfy:h:25",
+        ),
+        (
+            "ALIAS DOMAINS: c.example A.example\nLOCAL DOMAINS: a.example\nSMTP HOST: h\nPORT: 1\nSMTP PORT: 26\n",
+            &["a.example", "c.example"],
+            "inet:127.0.0.1:1",
+            "vrfy:h:26",
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("old.conf"), statements).unwrap();
+        let path = folder.path().join("rcptd.conf");
+        fs::write(&path, "rules = \"old.conf\"\n").unwrap();
+        let config = config::load(&path).unwrap_or_else(|problems| panic!("{statements}: {problems:?}"));
+        assert_eq!(config.domains, domains, "{statements}");
+        assert_eq!(config.milter.listen.iter().map(ToString::to_string).collect::<Vec<_>>(), [listen]);
+        assert_eq!(config.account.sources[0].spec, source.parse().unwrap(), "{statements}");
+    }
+}
+
+#[test]
+fn rules_alone() {
+    let file = |name: &str| root("tests/data/config").join(name);
+    let good = file("21-broken-rules/good.rules");
+    assert_eq!(config::check_rules(std::slice::from_ref(&good), false), []);
+    let old = config::check_rules(&[good.clone(), file("25-old-file-bad-values/virtual.conf")], false);
+    assert!(any_error(&old), "domains are settings of rcptd: {old:?}");
+    let ghost = config::check_rules(&[file("ghost"), file("21-broken-rules/first.rules")], false);
+    assert!(ghost.iter().any(|p| p.message.contains("cannot be read")), "{ghost:?}");
+    assert!(ghost.iter().any(|p| p.text.file.ends_with("first.rules")), "{ghost:?}");
+}
+
+#[test]
+fn case_is_told_to_the_rules() {
+    use rcptd::rules::Decision;
+    for (case_sensitive, want) in [("false", true), ("true", false)] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(
+            folder.path().join("aliases.rules"),
+            "ACCOUNT foo MATCHES %account%-%ident%-%code% WITH CHAR(1,-), CHARS();",
+        )
+        .unwrap();
+        let path = folder.path().join("rcptd.conf");
+        fs::write(&path, with("", "case_sensitive", case_sensitive)).unwrap();
+        let config = config::load(&path).unwrap();
+        assert!(matches!(config.rules.find("foo-macys-m5"), Decision::Account { name: "foo", .. }));
+        let got = matches!(config.rules.find("FOO-macys-m5"), Decision::Account { name: "foo", .. });
+        assert_eq!(got, want, "case_sensitive = {case_sensitive}");
+    }
 }
 
 #[test]

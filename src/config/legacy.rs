@@ -26,7 +26,9 @@ pub(super) fn fill(raw: &mut Top, legacy: &Legacy, problems: &mut Vec<Problem>) 
     fill.domains(&mut raw.domains, legacy);
     if let Some(name) = &legacy.local_host {
         let key = Key { name: "account.vrfy.helo", value: quoted(&name.value) };
-        fill.one(&mut raw.account.vrfy.helo, &key, &[Statement::new("LOCAL HOST", name)], |_| name.value.clone());
+        fill.one(&mut raw.account.vrfy.helo, &key, &[Statement::new("LOCAL HOST", name)], |_| {
+            name.value.clone()
+        });
     }
     if let Some(logging) = &legacy.logging {
         let level = match logging.value {
@@ -44,6 +46,14 @@ pub(super) fn fill(raw: &mut Top, legacy: &Legacy, problems: &mut Vec<Problem>) 
     {
         fill.in_vain(&Statement::new("DEBUG ACCOUNT", there), "debug_account");
     }
+}
+
+/// Whether rules that cannot be read further may hold a statement for a key that has to be there.
+pub(super) fn may_stand_in(text: &Text) -> bool {
+    text.content.lines().any(|line| {
+        let word = line.split_whitespace().next().unwrap_or_default();
+        ["SMTP", "LOCAL", "ALIAS"].contains(&word)
+    })
 }
 
 /// A statement in the rules.
@@ -97,7 +107,8 @@ impl Fill<'_> {
         let Some(first) = statements.first() else { return };
         for statement in statements {
             let message = format!("{} stands in for {}", statement.name, key.name);
-            self.problems.push(Problem::note(statement.text, statement.span.clone(), message).help(key.remedy()));
+            self.problems
+                .push(Problem::note(statement.text, statement.span.clone(), message).help(key.remedy()));
         }
         *field = Field::Given(Given {
             key: key.name,
@@ -109,7 +120,8 @@ impl Fill<'_> {
 
     fn in_vain(&mut self, statement: &Statement<'_>, key: &str) {
         let message = format!("{} has no effect, since the configuration has {key}", statement.name);
-        self.problems.push(Problem::warning(statement.text, statement.span.clone(), message).help("remove it"));
+        self.problems
+            .push(Problem::warning(statement.text, statement.span.clone(), message).help("remove it"));
     }
 
     fn listen(&mut self, field: &mut Field<List<String>>, legacy: &Legacy) {
@@ -152,7 +164,9 @@ impl Fill<'_> {
     fn domains(&mut self, field: &mut Field<List<String>>, legacy: &Legacy) {
         let mut statements = Vec::new();
         let mut domains: Vec<String> = Vec::new();
-        for (name, setting) in [("LOCAL DOMAINS", &legacy.local_domains), ("ALIAS DOMAINS", &legacy.alias_domains)] {
+        for (name, setting) in
+            [("LOCAL DOMAINS", &legacy.local_domains), ("ALIAS DOMAINS", &legacy.alias_domains)]
+        {
             if let Some(setting) = setting {
                 statements.push(Statement::new(name, setting));
                 domains.extend(setting.value.iter().cloned());

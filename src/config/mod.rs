@@ -10,6 +10,7 @@
 mod account;
 mod check;
 mod files;
+mod legacy;
 mod milter;
 mod near;
 mod raw;
@@ -24,6 +25,7 @@ pub use top::{Level, Log, Target};
 
 use crate::account::settings::Settings;
 use crate::diag::{Problem, Text, any_error};
+use crate::rules::{self, Dialect, Rules};
 use check::Check;
 use std::path::{Path, PathBuf};
 
@@ -36,6 +38,8 @@ pub struct Config {
     pub domains: Vec<String>,
     /// The domain understood where a recipient has none.
     pub origin: String,
+    /// The alias rules, with the debug account that counts.
+    pub rules: Rules,
     /// Whether local parts that differ by case only are different.
     pub case_sensitive: bool,
     /// Whether everything is decided and logged, but nothing done.
@@ -68,13 +72,29 @@ pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
     let text = files::text(path, &bytes, &mut problems);
     let read = read::read(&text);
     problems.extend(read.problems);
-    let raw = read.raw;
+    let mut raw = read.raw;
 
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut files = vec![path.to_owned()];
     let mut check = Check { text: &text, problems: Vec::new(), complete: read.doubtful.is_empty() };
-    let _texts = check.rules(&raw.rules, folder, &mut files);
-    let _debug = check.debug_account(&raw.debug_account);
+    let texts = check.rules(&raw.rules, folder, &mut files);
+    let case_sensitive = raw.case_sensitive.given().is_some_and(|given| given.value);
+    let mut rules = Rules::default();
+    match rules::load(&texts, &rules::Options { fold: !case_sensitive, dialect: Dialect::Any }) {
+        Ok(loaded) => {
+            problems.extend(loaded.problems);
+            legacy::fill(&mut raw, &loaded.legacy, &mut problems);
+            rules = loaded.rules;
+        }
+        Err(wrong) => {
+            problems.extend(wrong);
+            // What these would have stood in for is not missing.
+            check.complete &= !texts.iter().any(legacy::may_stand_in);
+        }
+    }
+    if let Some(account) = check.debug_account(&raw.debug_account) {
+        rules = rules.with_debug_account(Some(account));
+    }
     let domains = check.domains(&raw.domains);
     let origin = check.origin(&raw.origin, &domains);
     let milter = check.milter(&raw.milter);
@@ -82,13 +102,11 @@ pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
     files.extend(account.vrfy.tls_ca.clone());
     let workers = check.workers(&raw.workers);
     let log = check.log(&raw.log);
+
     let mut found = check.problems;
     found.retain(|problem| problem.text.file != text.file || !read::is_doubtful(&read.doubtful, problem));
     problems.append(&mut found);
-    // By place in this file; the rules have their own order.
-    problems.sort_by_key(|problem| {
-        (problem.text != text, if problem.text == text { problem.span.start } else { 0 })
-    });
+    sort(&mut problems, &text, &texts);
     if any_error(&problems) {
         return Err(problems);
     }
@@ -96,7 +114,8 @@ pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
         path: path.to_owned(),
         domains,
         origin,
-        case_sensitive: raw.case_sensitive.given().is_some_and(|given| given.value),
+        rules,
+        case_sensitive,
         observe: raw.observe.given().is_some_and(|given| given.value),
         watch: raw.watch.given().is_none_or(|given| given.value),
         workers,
@@ -106,6 +125,37 @@ pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
         files,
         problems,
     })
+}
+
+/// Orders problems as one reads: this file, then the rules, each from its beginning to its end.
+fn sort(problems: &mut [Problem], text: &Text, rules: &[Text]) {
+    problems.sort_by_cached_key(|problem| {
+        let file = std::iter::once(text).chain(rules).position(|text| text.file == problem.text.file);
+        (file, problem.span.start)
+    });
+}
+
+/// Checks files of rules without a configuration: what `rcptd check --rules` says. Unlike the rules of a
+/// configuration they may hold no statements that are settings of rcptd.
+pub fn check_rules(paths: &[PathBuf], case_sensitive: bool) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut texts = Vec::new();
+    for path in paths {
+        match files::read(path, MAX_RULES) {
+            Ok(bytes) => texts.push(files::text(path, &bytes, &mut problems)),
+            Err((why, help)) => {
+                let text = Text::new(&path.display().to_string(), "");
+                problems
+                    .push(Problem::error(&text, 0..0, format!("the rules cannot be read: {why}")).help(help));
+            }
+        }
+    }
+    let options = rules::Options { fold: !case_sensitive, dialect: Dialect::TcpTable };
+    match rules::load(&texts, &options) {
+        Ok(loaded) => problems.extend(loaded.problems),
+        Err(wrong) => problems.extend(wrong),
+    }
+    problems
 }
 
 /// The keys that differ and that a reload cannot apply, since they are in force from the start of the
