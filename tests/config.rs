@@ -369,6 +369,17 @@ fn limits_of_lists_and_files() {
     refused("milter", "header", &format!("\"{}\"", "x".repeat(65)), "64 characters");
     assert!(load(&with("milter", "header", &format!("\"{}\"", "x".repeat(64)))).is_ok());
 
+    let domain = |n: usize| format!("\"{}\"", "a.".repeat(n / 2) + "b");
+    for (section, key) in
+        [("", "domains"), ("", "origin"), ("account.vrfy", "helo"), ("account.vrfy", "tls_name")]
+    {
+        assert!(load(&with(section, key, &domain(254))).is_ok(), "{key}");
+        refused(section, key, &domain(256), "is not a ");
+    }
+    let account = |n: usize| format!("\"{}\"", "x".repeat(n));
+    assert!(load(&with("", "debug_account", &account(255))).is_ok());
+    refused("", "debug_account", &account(256), "255 octets");
+
     let room = usize::try_from(config::MAX_CONFIG).unwrap() - SMALLEST.len() - 1;
     assert!(load(&format!("{SMALLEST}#{}", "x".repeat(room))).is_ok());
     let problems = load(&format!("{SMALLEST}#{}", "x".repeat(room + 1))).unwrap_err();
@@ -380,6 +391,12 @@ fn limits_of_lists_and_files() {
     rules.set_len(config::MAX_RULES + 1).unwrap();
     let problems = config::load(&folder.path().join("rcptd.conf")).unwrap_err();
     assert!(problems[0].message.contains("larger than"), "{problems:?}");
+    let certificates = with("account.vrfy", "tls_ca", &format!("{:?}", folder.path().join("aliases.rules")));
+    let problems = load(&certificates).unwrap_err();
+    assert!(
+        problems.iter().any(|p| p.to_string().contains("tls_ca") && p.message.contains("larger")),
+        "{problems:?}"
+    );
 }
 
 fn data(name: &str) -> Result<Config, Vec<Problem>> {

@@ -37,6 +37,14 @@ const MAX_CERTIFICATES: u64 = 16 << 20;
 /// Words of `account.unknown`.
 const UNKNOWN: [(&str, bool); 2] = [("defer", false), ("accept", true)];
 
+/// What stands round a source.
+#[derive(Clone, Copy)]
+struct Around {
+    deadline: Duration,
+    concurrency: usize,
+    accept_unknown: bool,
+}
+
 impl Check<'_> {
     /// The whole section. Files are relative to `folder`; `milter` and the deadline it was given are what
     /// those of the sources have to fit into.
@@ -54,9 +62,8 @@ impl Check<'_> {
     fn sources(&mut self, raw: &raw::Account) -> Vec<SourceSettings> {
         const HELP: &str = "write source = \"vrfy:HOST:PORT\" below [account] to ask a mail server, or \
                             \"static:exists\" to take every account as existing";
-        let deadline = self.time(&raw.deadline, DEADLINE, &DEADLINES);
-        let concurrency = self.number(&raw.concurrency, CONCURRENCY, &CONCURRENCIES);
-        let accept_unknown = self.choice(&raw.unknown, false, &UNKNOWN);
+        let around = Around { deadline: DEADLINE, concurrency: CONCURRENCY, accept_unknown: false };
+        let around = self.around(around, &raw.deadline, &raw.concurrency, &raw.unknown);
         let given = match &raw.source {
             Field::Given(given) => given,
             Field::Absent => {
@@ -65,52 +72,57 @@ impl Check<'_> {
             }
             Field::Broken => return Vec::new(),
         };
-        let mut sources: Vec<SourceSettings> = Vec::new();
+        if given.value.items.is_empty() && given.value.complete {
+            self.error(given, "account.source is empty", HELP);
+        }
         if given.value.items.len() > MAX_SOURCES {
             let help = format!("at most {MAX_SOURCES} are possible");
             self.error(given, "account.source has too many entries", help);
         }
+        let mut sources: Vec<SourceSettings> = Vec::new();
         for item in given.value.items.iter().take(MAX_SOURCES) {
-            let base = |spec| SourceSettings { spec, deadline, concurrency, accept_unknown };
-            let read = match item.get_ref() {
-                Source::Name(name) => self.parsed(given, item.span(), name).map(base),
-                Source::Table(table) => self.source_table(table, given, &item.span(), base),
+            let (spec, around) = match item.get_ref() {
+                Source::Name(name) => (self.parsed(given, item.span(), name), around),
+                Source::Table(table) => {
+                    let spec = self.named(table, given, item.span());
+                    (spec, self.around(around, &table.deadline, &table.concurrency, &table.unknown))
+                }
             };
-            let Some(read) = read else { continue };
-            if sources.iter().any(|source| source.spec == read.spec) {
+            let Some(spec) = spec else { continue };
+            if sources.iter().any(|source| source.spec == spec) {
                 self.error_in(given, item.span(), "account.source has this one twice", "remove one of them");
-            } else {
-                sources.push(read);
             }
-        }
-        if given.value.items.is_empty() && given.value.complete {
-            self.error(given, "account.source is empty", HELP);
+            let Around { deadline, concurrency, accept_unknown } = around;
+            sources.push(SourceSettings { spec, deadline, concurrency, accept_unknown });
         }
         sources
     }
 
-    fn source_table<T>(
-        &mut self,
-        table: &raw::SourceTable,
-        list: &Given<T>,
-        span: &Range<usize>,
-        base: impl FnOnce(Spec) -> SourceSettings,
-    ) -> Option<SourceSettings> {
-        // All of them are checked before the first is missed.
-        let spec = match &table.source {
+    /// The source a table is about.
+    fn named<T>(&mut self, table: &raw::SourceTable, list: &Given<T>, span: Range<usize>) -> Option<Spec> {
+        match &table.source {
             Field::Given(name) => self.parsed(name, name.span.clone(), &name.value),
             Field::Absent => {
                 let help = "write { source = \"vrfy:HOST:PORT\", ... }";
-                self.error_in(list, span.clone(), "account.source: a table without source", help);
+                self.error_in(list, span, "account.source: a table without source", help);
                 None
             }
             Field::Broken => None,
-        };
-        let mut settings = base(spec.clone().unwrap_or(Spec::Fail));
-        settings.deadline = self.time(&table.deadline, settings.deadline, &DEADLINES);
-        settings.concurrency = self.number(&table.concurrency, settings.concurrency, &CONCURRENCIES);
-        settings.accept_unknown = self.choice(&table.unknown, settings.accept_unknown, &UNKNOWN);
-        spec.map(|_| settings)
+        }
+    }
+
+    fn around(
+        &mut self,
+        default: Around,
+        deadline: &Field<Duration>,
+        concurrency: &Field<u64>,
+        unknown: &Field<String>,
+    ) -> Around {
+        Around {
+            deadline: self.time(deadline, default.deadline, &DEADLINES),
+            concurrency: self.number(concurrency, default.concurrency, &CONCURRENCIES),
+            accept_unknown: self.choice(unknown, default.accept_unknown, &UNKNOWN),
+        }
     }
 
     /// Warns of sources whose answer would come after the milter has given its own.

@@ -5,12 +5,11 @@ use super::files;
 use super::raw::{self, Field, List};
 use crate::addr::{MAX_LOCAL_PART, escape};
 use crate::diag::{Problem, Text};
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-/// Most domains; the list is compared with each recipient by hash, but written and read by people.
-pub const MAX_DOMAINS: usize = 100_000;
 /// Bounds of `workers` where it is not 0: the work is mostly waiting, so even few do.
 const WORKERS: RangeInclusive<usize> = 0..=256;
 
@@ -80,8 +79,9 @@ impl Check<'_> {
             }
             Field::Broken => return Vec::new(),
         };
+        // As many as fit into the file, so they are looked up rather than searched for.
         let mut domains: Vec<String> = Vec::new();
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         for item in &given.value.items {
             let Some(domain) = self.domain(given, item.span(), item.get_ref()) else { continue };
             if seen.insert(domain.clone()) {
@@ -94,8 +94,6 @@ impl Check<'_> {
         }
         if given.value.items.is_empty() && given.value.complete {
             self.error(given, "domains is empty", HELP);
-        } else if domains.len() > MAX_DOMAINS {
-            self.error(given, "domains has too many entries", format!("at most {MAX_DOMAINS} are possible"));
         }
         domains
     }
