@@ -4,6 +4,7 @@
 use super::expression::Item;
 use super::syntax::{Call, Fault, Name, Statement, Subject};
 use super::words::{Class, Function};
+use crate::addr::MAX_LOCAL_PART;
 use foldhash::{HashSet, HashSetExt};
 
 /// Which text a function looks at.
@@ -50,6 +51,8 @@ pub enum Never {
     NoIdentifier(Function),
     /// `LABELS` of a text that is not a `%fqdn%`.
     NoLabels,
+    /// More functions or names than a local part has octets; each takes one at least.
+    TooLong,
 }
 
 impl std::fmt::Display for Never {
@@ -60,6 +63,7 @@ impl std::fmt::Display for Never {
                 write!(f, "{} looks at an identifier, and the expression holds none", function.name())
             }
             Never::NoLabels => f.write_str("LABELS looks at a text that is not a %fqdn%"),
+            Never::TooLong => f.write_str("no local part is long enough"),
         }
     }
 }
@@ -104,6 +108,10 @@ pub(super) fn statement(statement: Statement, faults: &mut Vec<Fault>) -> Checke
     } else if codes > 1 {
         let fault = Fault::warning(span(), "of several %code% only the last one is verified");
         faults.push(fault.help("leave one %code%"));
+    }
+    if statement.calls.len().max(statement.expression.items.len()) > MAX_LOCAL_PART {
+        never = Some(Never::TooLong);
+        faults.push(Fault::warning(span(), format!("the statement never matches: {}", Never::TooLong)));
     }
     names(&statement, &probes, faults);
     Checked { statement, probes, never }

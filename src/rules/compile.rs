@@ -87,7 +87,7 @@ pub(super) enum Use {
 /// A statement as it is matched.
 #[derive(Clone, Debug)]
 pub(super) struct Program {
-    pub text: Text,
+    pub file: Arc<str>,
     pub line: usize,
     pub expression: Box<str>,
     pub pieces: Box<[Piece]>,
@@ -107,6 +107,14 @@ pub(super) struct Program {
     pub needs: u128,
     /// The shortest name that can match.
     pub min_len: usize,
+}
+
+impl Program {
+    /// Whether the alias at this place of the list stands in it more than once.
+    pub fn repeats_alias(&self, alias: Option<usize>) -> bool {
+        let entry = self.aliases.as_ref().zip(alias).and_then(|(names, at)| names.entries.get(at));
+        entry.is_some_and(|entry| entry.repeated)
+    }
 }
 
 /// The ASCII characters of `text`, as a set.
@@ -198,7 +206,7 @@ impl Compiler {
         }
         let (needs, min_len) = needs(&pieces, calls.len(), &accounts, aliases.as_ref());
         Program {
-            text: text.clone(),
+            file: text.file.clone(),
             line: text.place(statement.keyword.start).0,
             expression: statement.expression.text.into(),
             code: pieces.iter().position(|piece| *piece == Piece::Code).unwrap_or(0),

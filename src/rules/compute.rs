@@ -113,6 +113,6 @@ pub(super) fn tally(name: &str) -> Vec<Tally> {
 /// What `function` counts from `start` to `end`.
 pub(super) fn tallied(function: Function, tally: &[Tally], start: usize, end: usize) -> usize {
     let lanes = tally[end] - tally[start];
-    let count = usize::from((lanes >> lane(function)) as u16);
+    let count = ((lanes >> lane(function)) & 0xffff) as usize;
     if function == Function::Labels { count + 1 } else { count }
 }

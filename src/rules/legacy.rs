@@ -279,7 +279,7 @@ fn take(
         }
         Item::PythonIs311 => legacy.python_is_311 = keep.setting(boolean(value).ok_or_else(|| truth(&bad))?),
         Item::CaseSensitive => {
-            legacy.case_sensitive = keep.setting(boolean(value).ok_or_else(|| truth(&bad))?)
+            legacy.case_sensitive = keep.setting(boolean(value).ok_or_else(|| truth(&bad))?);
         }
         Item::Processor => legacy.processor = keep.setting(value.into()),
         Item::SmtpHost => legacy.smtp_host = keep.setting(value.into()),

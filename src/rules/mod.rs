@@ -16,19 +16,24 @@
 //! was left to chance; `tests/data/rules` holds what it was observed to do.
 
 mod check;
+mod choices;
 mod compile;
 mod compute;
 mod cursor;
 mod eval;
 mod expression;
 mod legacy;
+mod nearest;
 mod spots;
+mod sweep;
 mod syntax;
+mod trace;
 mod unique;
 mod words;
 
 pub use check::Never;
 pub use legacy::{Dialect, Legacy, Logging, Setting};
+pub use trace::{Cut, Explanation, Finding, Outcome, Trace, Value};
 pub use words::{Class, Function};
 
 use crate::addr::fold;
@@ -230,7 +235,7 @@ impl Rules {
     /// The statement numbered `i`, as in a [`Decision`].
     pub fn statement(&self, i: usize) -> Statement<'_> {
         self.programs.get(i).map_or(Statement { file: "", line: 0, text: "" }, |program| Statement {
-            file: &program.text.file,
+            file: &program.file,
             line: program.line,
             text: &program.expression,
         })

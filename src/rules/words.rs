@@ -13,9 +13,9 @@ const LETTER: u8 = UPPER | LOWER;
 
 const KINDS: [u8; 256] = {
     let mut kinds = [0; 256];
-    let mut b = 0;
+    let mut b: u8 = 0;
     while b < 128 {
-        kinds[b] = match b as u8 {
+        kinds[b as usize] = match b {
             b'0'..=b'9' => DIGIT,
             b'A'..=b'Z' => UPPER,
             b'a' | b'e' | b'i' | b'o' | b'u' => LOWER | VOWEL,

@@ -1,0 +1,142 @@
+//! How near a name that does not match comes to matching.
+//!
+//! Other than a match this is a matter of taste, so cuts are simply tried one after the other, up to a
+//! limit, with any text in the place of an account or an alias, and the best one is shown.
+
+use super::compile::{Names, Piece, Program, Use};
+use super::eval::Pair;
+use super::trace::{Cut, Finding, cut};
+use super::words::Class;
+
+/// Most steps spent on one statement: enough for every cut of a name of ordinary length.
+const MAX_STATEMENT_STEPS: u64 = 20_000;
+
+/// How `program` comes nearest to matching `name`, which it does not match. Steps come out of `spare`.
+pub(super) fn find(program: &Program, name: &str, spare: &mut u64) -> Finding {
+    let steps = MAX_STATEMENT_STEPS.min(*spare);
+    let ends = Vec::with_capacity(program.pieces.len());
+    let mut search = Search { program, name, steps, ends, far: (0, 0), best: None };
+    search.go(0);
+    *spare -= steps - search.steps;
+    if let Some((_, finding)) = search.best {
+        return finding;
+    }
+    let (piece, at) = search.far;
+    Finding::Unfit {
+        fits: name.get(..at).unwrap_or_default().into(),
+        part: program.pieces.get(piece).map(ToString::to_string),
+        rest: name.get(at..).unwrap_or_default().into(),
+    }
+}
+
+struct Search<'s> {
+    program: &'s Program,
+    name: &'s str,
+    steps: u64,
+    /// Where the pieces cut so far end.
+    ends: Vec<usize>,
+    /// The farthest piece that did not fit, and where.
+    far: (usize, usize),
+    /// The best cut, with how many accounts and aliases are in the lists, and how many functions are right.
+    best: Option<((usize, usize), Finding)>,
+}
+
+impl Search<'_> {
+    /// Cuts the rest of the name behind `at`. Recursion is as deep as the expression has pieces, which the
+    /// length of the name limits, as no piece is empty.
+    fn go(&mut self, at: usize) {
+        let number = self.ends.len();
+        let Some(piece) = self.program.pieces.get(number) else {
+            if at == self.name.len() {
+                self.judge();
+            } else {
+                self.far = self.far.max((number, at));
+            }
+            return;
+        };
+        self.far = self.far.max((number, at));
+        let rest = &self.name[at..];
+        if let Piece::Literal(text) = piece {
+            if rest.starts_with(&**text) {
+                self.step(at + text.len());
+            }
+            return;
+        }
+        let class = if let Piece::Identifier(class, _) = piece { Some(*class) } else { None };
+        let next = match self.program.pieces.get(number + 1) {
+            Some(Piece::Literal(text)) => Some(&**text),
+            _ => None,
+        };
+        let last = number + 1 == self.program.pieces.len();
+        for (i, c) in rest.char_indices() {
+            if class.is_some_and(|class| !may_hold(class, c, i == 0)) {
+                break;
+            }
+            let end = i + c.len_utf8();
+            let behind = &rest[end..];
+            if class.is_some_and(|class| !fits(class, &rest[..end])) {
+                continue;
+            }
+            if last && !behind.is_empty() && class.is_none() {
+                continue;
+            }
+            if next.is_some_and(|text| !behind.starts_with(text)) {
+                self.far = self.far.max((number + 1, at + end));
+                continue;
+            }
+            self.step(at + end);
+            if self.steps == 0 {
+                break;
+            }
+        }
+    }
+
+    fn step(&mut self, end: usize) {
+        if let Some(steps) = self.steps.checked_sub(1) {
+            self.steps = steps;
+            self.ends.push(end);
+            self.go(end);
+            self.ends.pop();
+        }
+    }
+
+    /// Looks at a whole cut.
+    fn judge(&mut self) {
+        // Each function takes a step as well.
+        self.steps = self.steps.saturating_sub(self.program.calls.len() as u64);
+        let account = self.listed(&self.program.accounts, self.program.account_use);
+        let alias = self.program.aliases.as_ref().map(|names| self.listed(names, self.program.alias_use));
+        let (score, finding) = match (account, alias) {
+            (Err(text), Some(Ok(_))) => ((1, 0), Finding::Unlisted { what: "account", text }),
+            (Err(text), _) => ((0, 0), Finding::Unlisted { what: "account", text }),
+            (Ok(_), Some(Err(text))) => ((1, 0), Finding::Unlisted { what: "alias", text }),
+            (Ok(entry), alias) => {
+                let pair = Pair::of(self.program, entry, alias.and_then(Result::ok));
+                let cut: Cut = cut(pair, self.name, &self.ends);
+                let right = cut.values.iter().take_while(|value| value.right).count();
+                ((2, right), Finding::WrongCode(cut))
+            }
+        };
+        if self.best.as_ref().is_none_or(|(best, _)| score > *best) {
+            self.best = Some((score, finding));
+        }
+    }
+
+    /// The entry that stands in the cut; the first one of a list that does not stand in the expression.
+    fn listed(&self, names: &Names, usage: Use) -> Result<usize, String> {
+        let Use::Placed(at) = usage else { return Ok(0) };
+        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+        let text = &self.name[start..self.ends[at]];
+        names.find(text).ok_or_else(|| text.into())
+    }
+}
+
+/// Whether a text of the class may hold `c`, at its beginning or later.
+fn may_hold(class: Class, c: char, first: bool) -> bool {
+    u8::try_from(c).is_ok_and(|b| if first { class.edge(b) } else { class.inner(b) })
+}
+
+/// Whether `text`, whose characters may be there, is of the class.
+fn fits(class: Class, text: &str) -> bool {
+    text.bytes().next_back().is_some_and(|b| class.edge(b)) && (class != Class::Fqdn || text.contains('.'))
+}

@@ -1,0 +1,361 @@
+//! Why a name matches or does not: what `explain` shows.
+
+use super::check::{Formula, Never, Probe, Target};
+use super::compile::{Piece, Program};
+use super::eval::{Lookup, Pair};
+use super::{Decision, MAX_NAME, MAX_STEPS, Rules, compute, nearest};
+use crate::addr::escape;
+use std::fmt;
+
+/// What every statement says of a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// The name as it was compared.
+    pub name: String,
+    /// One for each statement, in order.
+    pub statements: Vec<Trace>,
+    /// What follows from them.
+    pub outcome: Outcome,
+}
+
+/// What one statement says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// Its file and line, `aliases.rules:3`.
+    pub place: String,
+    /// Its expression.
+    pub expression: String,
+    /// What it says.
+    pub finding: Finding,
+}
+
+/// What a statement says of a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// It matches.
+    Matched {
+        /// For this account.
+        account: String,
+        /// Whether for others as well.
+        several: bool,
+        /// Whether in more than one way.
+        ambiguous: bool,
+        /// One of the ways, unless looking for it took too long.
+        cut: Option<Cut>,
+    },
+    /// It would, if the code were another one.
+    WrongCode(Cut),
+    /// It might, if the text in the place of the account or the alias were one of its accounts or aliases.
+    Unlisted {
+        /// `account` or `alias`.
+        what: &'static str,
+        /// What stands in that place.
+        text: String,
+    },
+    /// The expression does not fit the name.
+    Unfit {
+        /// What fits, from the beginning.
+        fits: String,
+        /// The part of the expression that does not fit behind it; `None` if there is text left over.
+        part: Option<String>,
+        /// The rest of the name.
+        rest: String,
+    },
+    /// It matches nothing at all.
+    Never(Never),
+    /// Nobody knows: finding out would take too long.
+    CannotSay,
+}
+
+/// A name cut into the parts of an expression.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// The account tried.
+    pub account: String,
+    /// The names of the expression, such as `%ident%`, each with its text.
+    pub parts: Vec<(String, String)>,
+    /// The code in the name.
+    pub code: String,
+    /// The code computed; `?` stands for a character that may be any of several.
+    pub computed: String,
+    /// The functions that make it up.
+    pub values: Vec<Value>,
+}
+
+/// A function of a calc expression at work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Value {
+    /// The function and its arguments.
+    pub call: String,
+    /// The text it looked at.
+    pub text: String,
+    /// What it gave; `None` where nothing in the code can be it.
+    pub value: Option<String>,
+    /// Whether the code has it at this place.
+    pub right: bool,
+}
+
+/// What follows for a name: a [`Decision`] to keep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is not an alias.
+    NoMatch,
+    /// It goes to this account.
+    Account {
+        /// The account.
+        name: String,
+        /// Whether a statement matched in more than one way, or several accounts were meant.
+        ambiguous: bool,
+        /// Whether it is the debug account.
+        by_debug: bool,
+    },
+    /// It is an alias of more than one account, and there is no debug account.
+    Ambiguous,
+    /// It would take too long to find out.
+    CannotSay,
+}
+
+impl From<Decision<'_>> for Outcome {
+    fn from(decision: Decision<'_>) -> Self {
+        match decision {
+            Decision::NoMatch => Outcome::NoMatch,
+            Decision::Account { name, ambiguous, by_debug, .. } => {
+                Outcome::Account { name: name.into(), ambiguous, by_debug }
+            }
+            Decision::Ambiguous { .. } => Outcome::Ambiguous,
+            Decision::CannotSay { .. } => Outcome::CannotSay,
+        }
+    }
+}
+
+impl Rules {
+    /// Says why [`find`](Rules::find) decides about `name` as it does.
+    pub fn explain(&self, name: &str) -> Explanation {
+        let outcome = self.find(name).into();
+        let facts = self.facts(name);
+        let mut lookup = Lookup::new(&facts.name, MAX_STEPS);
+        let mut spare = MAX_STEPS;
+        let statements = self.programs.iter().enumerate().map(|(i, program)| Trace {
+            place: self.statement(i).to_string(),
+            expression: program.expression.to_string(),
+            finding: self.finding(program, &mut lookup, &facts.name, &mut spare),
+        });
+        Explanation { statements: statements.collect(), name: facts.name.to_string(), outcome }
+    }
+
+    fn finding(&self, program: &Program, lookup: &mut Lookup<'_>, name: &str, spare: &mut u64) -> Finding {
+        if let Some(never) = program.never {
+            return Finding::Never(never);
+        }
+        if name.len() > MAX_NAME {
+            return Finding::CannotSay;
+        }
+        let hit = match lookup.statement(program) {
+            Err(_) => return Finding::CannotSay,
+            Ok(None) => return nearest::find(program, name, spare),
+            Ok(Some(hit)) => hit,
+        };
+        let account = self.accounts.get(hit.account as usize).map_or_else(String::new, ToString::to_string);
+        let mut showing = Lookup::new(name, *spare);
+        let pair = Pair::of(program, hit.entry, hit.alias);
+        let cut = showing.witness(pair).ok().flatten().map(|ends| cut(pair, name, &ends));
+        *spare = showing.steps();
+        Finding::Matched { account, several: hit.several, ambiguous: hit.ambiguous, cut }
+    }
+}
+
+/// The cut of `name` whose pieces end at `ends`.
+pub(super) fn cut(pair: Pair<'_>, name: &str, ends: &[usize]) -> Cut {
+    let program = pair.program;
+    let mut cut = Cut {
+        account: pair.account.into(),
+        parts: Vec::new(),
+        code: String::new(),
+        computed: String::new(),
+        values: Vec::new(),
+    };
+    let mut identifiers = Vec::new();
+    let mut start = 0;
+    for (piece, end) in program.pieces.iter().zip(ends) {
+        let text = name.get(start..*end).unwrap_or_default();
+        start = *end;
+        match piece {
+            Piece::Literal(_) => continue,
+            Piece::Code => cut.code = text.into(),
+            Piece::Identifier(..) => identifiers.push(text),
+            Piece::Account | Piece::Alias | Piece::Shape => {}
+        }
+        cut.parts.push((piece.to_string(), text.into()));
+    }
+    let mut rest = &*cut.code;
+    for probe in &program.calls {
+        let text = match probe.target {
+            Target::Account => pair.account,
+            Target::Alias => pair.alias,
+            Target::Identifier(i) => identifiers.get(i).copied().unwrap_or_default(),
+        };
+        let value = compute::value(&probe.formula, text, rest);
+        let after = value.as_deref().and_then(|value| rest.strip_prefix(value));
+        cut.computed.push_str(value.as_deref().unwrap_or("?"));
+        // Behind a wrong value the code goes on where a right one would have ended.
+        let skip = value.as_deref().unwrap_or("?").chars().count();
+        rest = after.unwrap_or_else(|| rest.char_indices().nth(skip).map_or("", |(at, _)| &rest[at..]));
+        cut.values.push(Value {
+            call: probe.to_string(),
+            text: text.into(),
+            value: value.map(Into::into),
+            right: after.is_some(),
+        });
+    }
+    cut
+}
+
+impl Explanation {
+    /// The statement that came nearest to matching, if none matched.
+    pub fn nearest(&self) -> Option<&Trace> {
+        let nearness = |trace: &Trace| match &trace.finding {
+            Finding::Matched { .. } => (5, 0),
+            Finding::CannotSay => (4, 0),
+            Finding::WrongCode(cut) => (3, cut.values.iter().take_while(|value| value.right).count()),
+            Finding::Unlisted { text, .. } => (2, text.len()),
+            Finding::Unfit { fits, .. } => (1, fits.len()),
+            Finding::Never(_) => (0, 0),
+        };
+        // The first of equals.
+        self.statements.iter().rev().max_by_key(|trace| nearness(trace)).filter(|trace| nearness(trace).0 < 5)
+    }
+}
+
+/// What matched, or what came nearest, and the outcome.
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", escape(&self.name))?;
+        let matched = |trace: &&Trace| matches!(trace.finding, Finding::Matched { .. });
+        let mut shown = 0;
+        for trace in self.statements.iter().filter(matched).chain(self.nearest()) {
+            shown += 1;
+            write!(f, "{trace}")?;
+        }
+        match self.statements.len() - shown {
+            0 => {}
+            1 if shown == 1 => writeln!(f, "  the other statement does not match")?,
+            n => writeln!(f, "  {n} other statements do not match")?,
+        }
+        write!(f, "  {}", self.outcome)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::NoMatch => f.write_str("no alias"),
+            Outcome::Account { name, by_debug: true, .. } => {
+                write!(f, "ambiguous: goes to the debug account \"{}\"", escape(name))
+            }
+            Outcome::Account { name, ambiguous: true, .. } => {
+                write!(f, "ambiguous, but all the same an alias of \"{}\"", escape(name))
+            }
+            Outcome::Account { name, .. } => write!(f, "an alias of \"{}\"", escape(name)),
+            Outcome::Ambiguous => f.write_str("ambiguous: an alias of several accounts, no debug account"),
+            Outcome::CannotSay => f.write_str("cannot say: finding out would take too long"),
+        }
+    }
+}
+
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "  {} {}", escape(&self.place), escape(&self.expression))?;
+        match &self.finding {
+            Finding::Matched { account, several, ambiguous, cut } => {
+                let others = if *several { " and others" } else { "" };
+                let how = match (ambiguous, several) {
+                    (true, false) => ", in more than one way",
+                    _ => "",
+                };
+                writeln!(f, "    matches for account \"{}\"{others}{how}", escape(account))?;
+                match cut {
+                    Some(cut) => write!(f, "{cut}"),
+                    None => writeln!(f, "    there are too many ways to show one"),
+                }
+            }
+            Finding::WrongCode(cut) => {
+                let (code, computed) = (escape(&cut.code), escape(&cut.computed));
+                writeln!(f, "    no match: the code is \"{code}\", computed \"{computed}\"")?;
+                write!(f, "{cut}")
+            }
+            Finding::Unlisted { what, text } => {
+                writeln!(f, "    no match: {what} \"{}\" is not in the list", escape(text))
+            }
+            Finding::Unfit { fits, part, rest } => {
+                f.write_str("    no match: ")?;
+                match (part, &**fits, &**rest) {
+                    (Some(part), "", "") => write!(f, "\"{}\" does not fit nothing", escape(part))?,
+                    (Some(part), fits, "") => {
+                        write!(f, "behind \"{}\" the name ends, wanted \"{}\"", escape(fits), escape(part))?;
+                    }
+                    (Some(part), "", rest) => {
+                        write!(f, "\"{}\" does not fit \"{}\"", escape(part), escape(rest))?;
+                    }
+                    (Some(part), fits, rest) => {
+                        let (fits, part, rest) = (escape(fits), escape(part), escape(rest));
+                        write!(f, "behind \"{fits}\", \"{part}\" does not fit \"{rest}\"")?;
+                    }
+                    (None, fits, rest) => {
+                        write!(f, "\"{}\" fits, \"{}\" is left over", escape(fits), escape(rest))?;
+                    }
+                }
+                writeln!(f)
+            }
+            Finding::Never(never) => writeln!(f, "    never matches: {never}"),
+            Finding::CannotSay => writeln!(f, "    finding out would take too long"),
+        }
+    }
+}
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (part, text) in &self.parts {
+            writeln!(f, "      {part} = \"{}\"", escape(text))?;
+        }
+        for Value { call, text, value, right } in &self.values {
+            write!(f, "      {} of \"{}\" ", escape(call), escape(text))?;
+            match (value, right) {
+                (Some(value), true) => writeln!(f, "= \"{}\"", escape(value))?,
+                (Some(value), false) => writeln!(f, "= \"{}\", the code differs", escape(value))?,
+                (None, _) => writeln!(f, "fits no character here")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// As in an expression.
+impl fmt::Display for Piece {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Piece::Literal(text) => f.write_str(text),
+            Piece::Account => f.write_str("%account%"),
+            Piece::Alias => f.write_str("%alias%"),
+            Piece::Identifier(class, _) => write!(f, "%{}%", class.name()),
+            Piece::Shape | Piece::Code => f.write_str("%code%"),
+        }
+    }
+}
+
+/// As in a calc expression, with every argument.
+impl fmt::Display for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}(", self.function.name())?;
+        match self.target {
+            Target::Identifier(i) => write!(f, "{}", i + 1)?,
+            Target::Account => f.write_str("account")?,
+            Target::Alias => f.write_str("alias")?,
+        }
+        match &self.formula {
+            Formula::Count(_) | Formula::Any | Formula::None => {}
+            Formula::Char { at, default } => write!(f, ",{at},{default}")?,
+            Formula::LabelChar { label, at, default } => write!(f, ",{label},{at},{default}")?,
+        }
+        f.write_str(")")
+    }
+}
