@@ -24,6 +24,7 @@ mod eval;
 mod expression;
 mod legacy;
 mod nearest;
+mod shape;
 mod spots;
 mod sweep;
 mod syntax;
@@ -132,23 +133,28 @@ impl std::fmt::Display for Statement<'_> {
 /// The error holds every error and warning of all texts, in order.
 pub fn load(texts: &[Text], options: &Options) -> Result<Loaded, Vec<Problem>> {
     let mut legacy = Legacy::default();
-    let mut problems = Vec::new();
     let mut statements = Vec::new();
+    let mut faults = vec![Vec::new(); texts.len()];
     let mut gaps = false;
-    for text in texts {
-        let mut faults = Vec::new();
-        let tree = syntax::read(text, options.dialect, &mut legacy, &mut faults);
+    for (text, faults) in texts.iter().zip(&mut faults) {
+        let tree = syntax::read(text, options.dialect, &mut legacy, faults);
         gaps |= tree.gaps;
         for statement in tree.statements {
-            statements.push((text, check::statement(statement, &mut faults)));
+            statements.push((text, check::statement(statement, faults)));
         }
-        faults.sort_by_key(|fault| fault.span.start);
-        problems.extend(faults.into_iter().map(|fault| fault.of(text)));
     }
     // With a statement missing, others may only look as if they left doubt.
     if !gaps {
         let all: Vec<_> = statements.iter().map(|(text, checked)| (*text, &checked.statement)).collect();
-        unique::check(&all, options.fold, &mut problems);
+        for (x, fault) in unique::check(&all, options.fold) {
+            let text = texts.iter().position(|text| std::ptr::eq(text, all[x].0));
+            faults[text.unwrap_or_default()].push(fault);
+        }
+    }
+    let mut problems = Vec::new();
+    for (text, mut faults) in texts.iter().zip(faults) {
+        faults.sort_by_key(|fault| fault.span.start);
+        problems.extend(faults.into_iter().map(|fault| fault.of(text)));
     }
     if diag::any_error(&problems) {
         return Err(problems);

@@ -5,6 +5,7 @@
 
 use super::compile::{Names, Piece, Program, Use};
 use super::eval::Pair;
+use super::shape;
 use super::trace::{Cut, Finding, cut};
 use super::words::Class;
 
@@ -41,7 +42,7 @@ struct Search<'s> {
     best: Option<((usize, usize), Finding)>,
 }
 
-impl Search<'_> {
+impl<'s> Search<'s> {
     /// Cuts the rest of the name behind `at`. Recursion is as deep as the expression has pieces, which the
     /// length of the name limits, as no piece is empty.
     fn go(&mut self, at: usize) {
@@ -56,8 +57,8 @@ impl Search<'_> {
         };
         self.far = self.far.max((number, at));
         let rest = &self.name[at..];
-        if let Piece::Literal(text) = piece {
-            if rest.starts_with(&**text) {
+        if let Some(text) = self.fixed(piece) {
+            if rest.starts_with(text) {
                 self.step(at + text.len());
             }
             return;
@@ -80,6 +81,9 @@ impl Search<'_> {
             if last && !behind.is_empty() && class.is_none() {
                 continue;
             }
+            if *piece == Piece::Shape && !shape::fits(&self.program.calls, &rest[..end]) {
+                continue;
+            }
             if next.is_some_and(|text| !behind.starts_with(text)) {
                 self.far = self.far.max((number + 1, at + end));
                 continue;
@@ -89,6 +93,24 @@ impl Search<'_> {
                 break;
             }
         }
+    }
+
+    /// The text of a literal, and of an account or alias that stands further to the left as well.
+    fn fixed(&self, piece: &'s Piece) -> Option<&'s str> {
+        match piece {
+            Piece::Literal(text) => Some(text),
+            Piece::Account | Piece::Alias => {
+                let cut = &self.program.pieces[..self.ends.len()];
+                cut.iter().position(|before| before == piece).map(|before| self.text(before))
+            }
+            Piece::Identifier(..) | Piece::Shape | Piece::Code => None,
+        }
+    }
+
+    /// The text of the piece of this number, which has been cut.
+    fn text(&self, number: usize) -> &'s str {
+        let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.name[start..self.ends[number]]
     }
 
     fn step(&mut self, end: usize) {
@@ -125,8 +147,7 @@ impl Search<'_> {
     /// The entry that stands in the cut; the first one of a list that does not stand in the expression.
     fn listed(&self, names: &Names, usage: Use) -> Result<usize, String> {
         let Use::Placed(at) = usage else { return Ok(0) };
-        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
-        let text = &self.name[start..self.ends[at]];
+        let text = self.text(at);
         names.find(text).ok_or_else(|| text.into())
     }
 }

@@ -4,6 +4,7 @@ use super::check::{Formula, Probe, Target};
 use super::compile::{Piece, Program};
 use super::compute::{self, Character};
 use super::eval::{Counted, Lookup, Pair, Token};
+use super::shape;
 use super::words::{Class, Function, is_digit};
 
 impl Lookup<'_> {
@@ -172,8 +173,7 @@ impl Lookup<'_> {
         }
     }
 
-    /// The ends of a `%code%` that only has to look like one: each function finds its character, a digit for
-    /// one that counts, and as many digits end it as functions that count do.
+    /// The ends of a `%code%` that only has to look like one.
     fn shape_ends(
         &mut self,
         pair: Pair<'_>,
@@ -182,26 +182,16 @@ impl Lookup<'_> {
         most: usize,
         arrive: &mut impl FnMut(usize),
     ) -> Counted<()> {
-        let bytes = self.name.as_bytes();
         let calls = &pair.program.calls;
-        let counts = |probe: &Probe| probe.function.counts();
-        if calls.first().is_some_and(counts) && !bytes.get(p).is_some_and(|b| is_digit(*b)) {
-            return Ok(());
-        }
-        let mut end = p;
-        for probe in calls {
-            if counts(probe) {
-                end += bytes[end..most].iter().take_while(|b| !is_digit(**b)).count();
-            }
-            let Some(c) = self.name[end..most].chars().next() else { return Ok(()) };
-            end += c.len_utf8();
-        }
-        let trailing = calls.iter().rev().take_while(|probe| counts(probe)).count();
         self.spend(most - p + calls.len())?;
+        let Some(len) = shape::shortest(calls, &self.name[p..most]) else { return Ok(()) };
+        let end = p + len;
         if end >= least {
             arrive(end);
         }
-        let mut digits = bytes[..end].iter().rev().take_while(|b| is_digit(**b)).count();
+        let trailing = shape::trailing_digits(calls);
+        let bytes = self.name.as_bytes();
+        let mut digits = bytes[p..end].iter().rev().take_while(|b| is_digit(**b)).count();
         for at in end + 1..=most {
             digits = if is_digit(bytes[at - 1]) { digits + 1 } else { 0 };
             if at >= least && digits >= trailing && self.name.is_char_boundary(at) {

@@ -138,6 +138,10 @@ impl Parser<'_, '_> {
             let end = word.find(");").map(|i| i + 2).or_else(|| (word == ";").then_some(1));
             self.cursor.seek(end.map_or(span.end, |end| span.start + end));
             if end.is_some() || word.ends_with(';') {
+                // Another one ends nothing.
+                while self.cursor.peek_word().is_some_and(|span| self.cursor.slice(&span) == ";") {
+                    self.cursor.word();
+                }
                 return;
             }
         }

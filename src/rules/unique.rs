@@ -1,8 +1,8 @@
 //! Whether all statements together leave no doubt whose an address is.
 
 use super::expression::{Expression, Item};
-use super::syntax::{Name, Statement};
-use crate::diag::{Problem, Text};
+use super::syntax::{Fault, Name, Statement};
+use crate::diag::Text;
 use foldhash::{HashMap, HashSet, HashSetExt};
 use std::borrow::Cow;
 
@@ -16,13 +16,13 @@ struct Facts<'s> {
     aliases: Vec<Vec<Cow<'s, str>>>,
     /// The one account that has the alias, `None` if there are several.
     owner: HashMap<Cow<'s, str>, Option<Cow<'s, str>>>,
-    /// How many statements have the expression, letter by letter.
-    texts: HashMap<&'s str, usize>,
+    /// The first and the last statement that have the expression, letter by letter.
+    texts: HashMap<&'s str, (usize, usize)>,
 }
 
 impl<'s> Facts<'s> {
     fn add(&mut self, x: usize, statement: &'s Statement, key: impl Fn(&'s Name) -> Cow<'s, str>) {
-        *self.texts.entry(&statement.expression.text).or_default() += 1;
+        self.texts.entry(&statement.expression.text).or_insert((x, x)).1 = x;
         let mut accounts = HashSet::new();
         for account in statement.accounts.iter().map(&key) {
             if accounts.insert(account.clone()) {
@@ -45,6 +45,12 @@ impl<'s> Facts<'s> {
         self.aliases.push(aliases);
     }
 
+    /// Another statement with the expression of statement `x`.
+    fn same(&self, x: usize, text: &str) -> Option<usize> {
+        let (first, last) = *self.texts.get(text)?;
+        [first, last].into_iter().find(|other| *other != x)
+    }
+
     fn has_one_owner(&self, alias: &str) -> bool {
         self.owner.get(alias).is_some_and(Option::is_some)
     }
@@ -62,10 +68,10 @@ enum Aliases<'f> {
     Shared,
 }
 
-const SAME: &str = "other statements have the same expression, and it does not tell the accounts apart";
-
-/// Refuses statements that leave doubt. With `fold` names are compared without regard to case.
-pub(super) fn check(statements: &[(&Text, &Statement)], fold: bool, problems: &mut Vec<Problem>) {
+/// The statements that leave doubt, by number, and what is wrong with them. With `fold` names are compared
+/// without regard to case.
+pub(super) fn check(statements: &[(&Text, &Statement)], fold: bool) -> Vec<(usize, Fault)> {
+    let mut faults = Vec::new();
     let mut facts = Facts::default();
     for (x, (_, statement)) in statements.iter().enumerate() {
         facts.add(x, statement, |name| {
@@ -81,24 +87,34 @@ pub(super) fn check(statements: &[(&Text, &Statement)], fold: bool, problems: &m
     let mut refused = HashSet::new();
     let mut refuse = |x: usize, message: String, help: String| {
         if refused.insert(x) {
-            let (text, statement) = statements[x];
-            problems.push(Problem::error(text, statement.expression.span.clone(), message).help(help));
+            let span = statements[x].1.expression.span.clone();
+            faults.push((x, Fault::new(span, message).help(help)));
         }
+    };
+    let same = |other: usize| {
+        let (text, statement) = statements[other];
+        let line = text.place(statement.expression.span.start).0;
+        format!(
+            "the same expression stands at {}:{line} too, and it does not tell the accounts apart",
+            text.file
+        )
     };
     for (account, of) in &facts.accounts {
         let aliases = aliases_of(of, &facts, &own);
         for &x in of {
             let statement = statements[x].1;
             let expression = &statement.expression;
-            let same = facts.texts.get(&*expression.text).is_some_and(|n| *n > 1);
-            match aliases {
-                Aliases::None if same && !expression.has(&Item::Account) => {
-                    refuse(x, SAME.into(), "put %account% into it, or a literal of its own into each".into());
+            let other = facts.same(x, &expression.text);
+            match (aliases, other) {
+                (Aliases::None, Some(other)) if !expression.has(&Item::Account) => {
+                    refuse(x, same(other), "put %account% into it, or a literal of its own into each".into());
                 }
-                Aliases::Own(alias) if same && !names_someone(expression) => {
-                    refuse(x, SAME.into(), format!("put %account% into it, or %alias% for \"{alias}\""));
+                (Aliases::Own(alias), Some(other)) if !names_someone(expression) => {
+                    refuse(x, same(other), format!("put %account% into it, or %alias% for \"{alias}\""));
                 }
-                Aliases::SomeOwn(alias) if statement.aliases.is_some() && !expression.has(&Item::Alias) => {
+                (Aliases::SomeOwn(alias), _)
+                    if statement.aliases.is_some() && !expression.has(&Item::Alias) =>
+                {
                     refuse(
                         x,
                         format!("account \"{account}\" has several aliases, but the expression names none"),
@@ -124,6 +140,7 @@ pub(super) fn check(statements: &[(&Text, &Statement)], fold: bool, problems: &m
             );
         }
     }
+    faults
 }
 
 /// What the aliases are that the statements `of` an account give it.

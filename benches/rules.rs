@@ -1,0 +1,94 @@
+//! How long a look-up takes: names that match, that do not, that nearly do; rules few and many; names made
+//! to be slow.
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use rcptd::diag::Text;
+use rcptd::rules::{Options, Rules, load};
+use serde_json::Value;
+use std::fmt::Write;
+use std::hint::black_box;
+
+fn rules(config: &str) -> Rules {
+    load(&[Text::new("bench.rules", config)], &Options::default()).expect("it loads").rules
+}
+
+fn vectors(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).expect("a vector")).collect()
+}
+
+/// The rules an operator begins with.
+fn sample(c: &mut Criterion) {
+    let examples = vectors(include_str!("../tests/data/rules/b-examples.jsonl"));
+    let sample = examples.iter().find(|v| v["id"] == "b-readme-sample-table").expect("the sample");
+    let rules = rules(sample["config"].as_str().expect("a configuration"));
+    let mut group = c.benchmark_group("sample");
+    for (what, name) in [
+        ("hit", "foo-23skidoo-2k3"),
+        ("hit, alias", "griselda-23_skidoo-3k2"),
+        ("hit, no account", "samissexy.34"),
+        ("near miss, code", "foo-23skidoo-2k4"),
+        ("near miss, account", "fob-23skidoo-2k3"),
+        ("miss", "postmaster"),
+        ("miss, dots", "john.q.public"),
+        ("miss, dash", "mary-ann"),
+        ("miss, long", "xK3vqLw9ZpRt7YbN2mHc5GdJ8fQs1TaVe4UoXi6z"),
+    ] {
+        group.bench_function(what, |b| b.iter(|| black_box(rules.find(black_box(name)))));
+    }
+    group.finish();
+}
+
+/// Statements with an account each.
+fn statements(c: &mut Criterion) {
+    let mut group = c.benchmark_group("statements");
+    for n in [10, 100, 1000] {
+        let mut config = String::new();
+        for i in 0..n {
+            writeln!(config, "ACCOUNT user{i} MATCHES %account%-%ident%-%code% WITH CHAR(1,-), CHARS();")
+                .expect("a string takes all");
+        }
+        let rules = rules(&config);
+        let last = format!("user{}-macys-m5", n - 1);
+        for (what, name) in
+            [("last hits", &*last), ("no account", "nobody-macys-m5"), ("no dash", "postmaster")]
+        {
+            group.bench_with_input(BenchmarkId::new(what, n), name, |b, name| {
+                b.iter(|| black_box(rules.find(black_box(name))));
+            });
+        }
+    }
+    group.finish();
+}
+
+/// Accounts of one statement.
+fn accounts(c: &mut Criterion) {
+    let mut group = c.benchmark_group("accounts");
+    for n in [10, 1000, 100_000] {
+        let names: Vec<String> = (0..n).map(|i| format!("user{i}")).collect();
+        let rules =
+            rules(&format!("ACCOUNT {} MATCHES %account%-%ident%-%code% WITH CHARS();", names.join(",")));
+        let last = format!("user{}-macys-5", n - 1);
+        for (what, name) in [("last hits", &*last), ("no account", "nobody-macys-5")] {
+            group.bench_with_input(BenchmarkId::new(what, n), name, |b, name| {
+                b.iter(|| black_box(rules.find(black_box(name))));
+            });
+        }
+    }
+    group.finish();
+}
+
+/// Names that kept the predecessor busy for seconds to centuries.
+fn slow(c: &mut Criterion) {
+    let mut group = c.benchmark_group("slow");
+    group.sample_size(20);
+    for vector in vectors(include_str!("../tests/data/rules/slow.jsonl")) {
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        let (id, rules) = (text(&vector["id"]), rules(&text(&vector["config"])));
+        let name = text(&vector["queries"][0]["q"]);
+        group.bench_function(id, |b| b.iter(|| black_box(rules.find(black_box(&name)))));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, sample, statements, accounts, slow);
+criterion_main!(benches);
