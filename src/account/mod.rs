@@ -4,9 +4,53 @@
 //! one of three things, and **"I don't know" is never "no"**: a timeout, a reply that means nothing, a
 //! database error are [`Verdict::Unknown`] with a reason, and only the operator's policy turns that into
 //! an answer for the mail server.
+//!
+//! # The tree
+//!
+//! [`build`] makes of the settings one source that holds all the others, every box a source itself:
+//!
+//! ```text
+//! Cache ── Chain ─┬─ AcceptUnknown? ── Deadline ── Limit ── vrfy:…
+//!                 ├─ AcceptUnknown? ── Deadline ── Limit ── file:…
+//!                 └─ …
+//! ```
+//!
+//! # Writing a source
+//!
+//! A source is one file with one type that has [`AccountSource::verify`]. It does not time, limit or cache
+//! anything, since the boxes above do; three things are its own:
+//!
+//! * It answers [`Verdict::Missing`] only when the world said so in so many words. Whatever else happens is
+//!   [`Verdict::Unknown`] with a reason an operator can act on.
+//! * It does not block: files by `tokio::fs`, blocking libraries by `tokio::task::spawn_blocking` with a
+//!   permit that the closure keeps (an asker may be gone while the thread still works).
+//! * It survives being dropped at every `.await`: a connection in the middle of a command is dropped with
+//!   the question, never given back to a pool.
+//!
+//! `examples/account_source.rs` is a complete one, put together with the boxes. To give it a name that an
+//! operator can write, add a [`spec::Kind`] to its file and one line to the list in `spec.rs`.
 
+mod accept;
+mod cache;
+mod chain;
+mod deadline;
+mod file;
+mod fixed;
+mod limit;
+mod passwd;
 pub mod settings;
+mod sources;
 pub mod spec;
+#[cfg(test)]
+mod testing;
+mod vrfy;
+
+pub use accept::AcceptUnknown;
+pub use cache::{Cache, MAX_QUESTIONS};
+pub use chain::Chain;
+pub use deadline::Deadline;
+pub use limit::Limit;
+pub use sources::{Sources, build};
 
 use crate::addr::Address;
 use std::fmt;
@@ -23,6 +67,17 @@ pub enum Verdict {
     Missing,
     /// Nobody can say now; mail for it is to be deferred.
     Unknown(Reason),
+}
+
+/// `exists`, `missing` or `unknown: ` and the reason, which is to be escaped.
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Verdict::Exists => f.write_str("exists"),
+            Verdict::Missing => f.write_str("missing"),
+            Verdict::Unknown(reason) => write!(f, "unknown: {reason}"),
+        }
+    }
 }
 
 /// Why nothing is known: text for the log and for `explain`, never for a peer.

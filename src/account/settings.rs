@@ -54,11 +54,7 @@ pub struct CacheSettings {
 impl Default for CacheSettings {
     /// An hour for good news; two minutes for bad, since a new mailbox refused is mail lost.
     fn default() -> Self {
-        CacheSettings {
-            exists: Duration::from_secs(3600),
-            missing: Duration::from_secs(120),
-            entries: 100_000,
-        }
+        CacheSettings { exists: Duration::from_hours(1), missing: Duration::from_mins(2), entries: 100_000 }
     }
 }
 
@@ -116,9 +112,9 @@ impl Default for VrfySettings {
             helo: String::new(),
             per_connection: 5,
             idle_connections: 8,
-            idle_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_mins(1),
             code_252: Code252::default(),
-            canary_interval: Duration::from_secs(300),
+            canary_interval: Duration::from_mins(5),
             starttls: StartTls::default(),
             tls_name: None,
             tls_ca: None,

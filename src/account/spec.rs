@@ -1,28 +1,211 @@
 //! The sources an operator can name, `type:arguments`.
+//!
+//! Each type is one file with one [`Kind`]; [`KINDS`] is the only list of them.
 
-use std::path::PathBuf;
+use super::settings::{Settings, SourceSettings};
+use super::{AccountSource, file, fixed, passwd, vrfy};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::str::FromStr;
+use std::sync::Arc;
+
+/// Every type there is; a new one is one more line here.
+const KINDS: &[&Kind] = &[&vrfy::KIND, &file::KIND, &passwd::KIND, &fixed::STATIC, &fixed::FAIL];
+
+/// A type of source.
+pub struct Kind {
+    /// The word before the colon.
+    pub name: &'static str,
+    /// How the whole is written, for messages: `file:PATH`.
+    pub usage: &'static str,
+    /// Reads what stands behind the colon; the error is a sentence with the remedy.
+    pub read: fn(&str) -> Result<Arc<dyn Plan>, String>,
+}
+
+/// What is needed to build a source: its arguments, read and checked.
+pub trait Plan: fmt::Debug + Send + Sync {
+    /// Builds it; the errors are sentences with the remedy.
+    fn open<'a>(&'a self, site: Site<'a>) -> OpenFuture<'a>;
+}
+
+/// A source to come.
+pub type OpenFuture<'a> =
+    Pin<Box<dyn Future<Output = Result<Arc<dyn AccountSource>, Vec<String>>> + Send + 'a>>;
+
+/// What a source is built with beside its own arguments.
+#[derive(Clone, Copy, Debug)]
+pub struct Site<'a> {
+    /// The source as the operator wrote it, which is also its name.
+    pub name: &'a Arc<str>,
+    /// What is chosen for this source.
+    pub source: &'a SourceSettings,
+    /// What is chosen for all of them.
+    pub settings: &'a Settings,
+    /// Whether local parts that differ by case only are two accounts.
+    pub case_sensitive: bool,
+}
 
 /// A source as the operator named it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Spec {
-    /// `vrfy:HOST[:PORT]`, `vrfy:mx:DOMAIN`, `vrfy:srv:NAME`
-    Vrfy(String),
-    /// `file:PATH`
-    File(PathBuf),
-    /// `passwd:`
-    Passwd,
-    /// `static:exists|missing|unknown`
-    Static(super::Verdict),
-    /// `fail:`
-    Fail,
+#[derive(Clone, Debug)]
+pub struct Spec {
+    name: Arc<str>,
+    plan: Arc<dyn Plan>,
+}
+
+impl Spec {
+    /// The name of the source: what the operator wrote.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Builds the source itself, without anything round it.
+    pub(super) fn open<'a>(
+        &'a self,
+        source: &'a SourceSettings,
+        settings: &'a Settings,
+        case_sensitive: bool,
+    ) -> OpenFuture<'a> {
+        self.plan.open(Site { name: &self.name, source, settings, case_sensitive })
+    }
+}
+
+impl PartialEq for Spec {
+    /// The plan follows from the name.
+    fn eq(&self, other: &Spec) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Spec {}
+
+impl fmt::Display for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
 }
 
 impl FromStr for Spec {
     type Err = String;
 
     /// The error is a sentence with the remedy.
-    fn from_str(_: &str) -> Result<Self, String> {
-        Err("not yet".into())
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let (word, arguments) = match text.split_once(':') {
+            Some((word, arguments)) => (word, Some(arguments)),
+            None => (text, None),
+        };
+        let Some(kind) = KINDS.iter().find(|kind| kind.name == word) else {
+            return Err(unknown(word));
+        };
+        let Some(arguments) = arguments else {
+            return Err(format!("\"{text}\" lacks the colon behind the type: write {}", kind.usage));
+        };
+        let plan = (kind.read)(arguments).map_err(|error| format!("{error}: write {}", kind.usage))?;
+        Ok(Spec { name: text.into(), plan })
+    }
+}
+
+fn unknown(word: &str) -> String {
+    let known: Vec<_> = KINDS.iter().map(|kind| kind.name).collect();
+    let meant = nearest(word, &known).map_or(String::new(), |meant| format!(", did you mean \"{meant}\"?"));
+    let known = known.join(", ");
+    format!("\"{word}\" is not a type of account source{meant} (there are: {known}; write TYPE:ARGUMENTS)")
+}
+
+/// The one of `known` that `word` may be a misspelling of.
+fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    /// Two slips are a misspelling, three are another word.
+    const SLIPS: usize = 2;
+    let word = word.to_ascii_lowercase();
+    let (slips, meant) = known.iter().map(|k| (distance(&word, k), *k)).min_by_key(|(slips, _)| *slips)?;
+    // A short word is not one of another three letters with two slips.
+    (slips <= SLIPS && slips < meant.len().min(word.len())).then_some(meant)
+}
+
+/// Letters to be changed, added or left out to make `a` of `b` (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut corner = i;
+        let mut left = i + 1;
+        for (cell, y) in row.iter_mut().skip(1).zip(b.bytes()) {
+            let best = (corner + usize::from(x != y)).min(*cell + 1).min(left + 1);
+            corner = std::mem::replace(cell, best);
+            left = best;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings() {
+        for text in [
+            "vrfy:127.0.0.1",
+            "vrfy:mail.example.test:5025",
+            "vrfy:[::1]:25",
+            "vrfy:mx:example.test",
+            "vrfy:srv:_smtp._tcp.example.test",
+            "vrfy:unix:/run/smtp.sock",
+            "file:/etc/rcptd/accounts",
+            "passwd:",
+            "static:exists",
+            "static:missing",
+            "static:unknown",
+            "fail:",
+        ] {
+            let got = text.parse::<Spec>().map(|spec| spec.to_string());
+            assert_eq!(got.as_deref(), Ok(text));
+        }
+    }
+
+    #[test]
+    fn errors_name_the_remedy() {
+        for (text, want) in [
+            (
+                "",
+                "\"\" is not a type of account source (there are: vrfy, file, passwd, static, fail; write \
+                  TYPE:ARGUMENTS)",
+            ),
+            ("verfy:host", "did you mean \"vrfy\"?"),
+            ("VRFY:host", "did you mean \"vrfy\"?"),
+            ("pass:", "did you mean \"passwd\"?"),
+            ("stat1c:exists", "did you mean \"static\"?"),
+            ("ldap:localhost", "\"ldap\" is not a type of account source (there are"),
+            ("sql:x", "\"sql\" is not a type of account source (there are"),
+            ("passwd", "\"passwd\" lacks the colon behind the type: write passwd:"),
+            ("passwd:x", "write passwd:"),
+            ("static:yes", "write static:exists, static:missing or static:unknown"),
+            ("static:", "write static:exists, static:missing or static:unknown"),
+            ("fail:x", "write fail:"),
+            ("file:", "write file:/PATH"),
+            ("file:accounts", "write file:/PATH"),
+            ("vrfy:", "write vrfy:HOST[:PORT]"),
+        ] {
+            let got = text.parse::<Spec>().map(|spec| spec.to_string());
+            assert!(got.as_ref().is_err_and(|error| error.contains(want)), "{text}: {got:?}");
+        }
+    }
+
+    #[test]
+    fn distances() {
+        for (a, b, want) in [
+            ("", "", 0),
+            ("", "abc", 3),
+            ("abc", "", 3),
+            ("vrfy", "verfy", 1),
+            ("kitten", "sitting", 3),
+            ("flaw", "lawn", 2),
+            ("ab", "ba", 2),
+        ] {
+            assert_eq!(distance(a, b), want, "{a} {b}");
+        }
     }
 }

@@ -9,6 +9,7 @@
 //!
 //! Every text from outside is escaped ([`crate::addr::escape`]); nothing here is ever sent to a peer.
 
+pub mod account;
 pub mod setup;
 
 use crate::addr::escape;

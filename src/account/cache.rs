@@ -1,0 +1,311 @@
+//! A source that remembers.
+//!
+//! What exists and what is missing is remembered for a time each; what nobody could say is not remembered
+//! at all. Askers of one account wait for one question (single flight), and that question belongs to none
+//! of them: it is asked in a task of its own, so that askers who give up sooner than the answer comes do
+//! not keep the memory empty for ever. The task ends when the cache itself is dropped.
+
+use super::settings::CacheSettings;
+use super::{AccountSource, Answer, AnswerFuture, Reason, Verdict};
+use crate::addr::Address;
+use foldhash::quality::RandomState;
+use moka::future::Cache as Store;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{Semaphore, watch};
+
+/// Most questions under way at once, waiting ones included. Each is a task with an address and perhaps a
+/// connection; a server slow enough to gather more of them would not answer them in time either.
+pub const MAX_QUESTIONS: usize = 10_000;
+
+/// Remembers the answers of `inner`.
+pub struct Cache {
+    inner: Arc<dyn AccountSource>,
+    store: Store<String, Answer, RandomState>,
+    lives: Lives,
+    case_sensitive: bool,
+    questions: Arc<Semaphore>,
+    /// The questions under way end when this is dropped.
+    alive: watch::Sender<()>,
+}
+
+impl Cache {
+    /// `inner` with a memory as `settings` says, in which local parts that differ by case only are one
+    /// account unless `case_sensitive`.
+    pub fn new(settings: &CacheSettings, case_sensitive: bool, inner: Arc<dyn AccountSource>) -> Self {
+        Cache::with_limit(MAX_QUESTIONS, settings, case_sensitive, inner)
+    }
+
+    fn with_limit(
+        questions: usize,
+        settings: &CacheSettings,
+        case_sensitive: bool,
+        inner: Arc<dyn AccountSource>,
+    ) -> Self {
+        let lives = Lives { exists: settings.exists, missing: settings.missing };
+        let store = Store::builder()
+            .max_capacity(settings.entries)
+            .expire_after(lives)
+            .build_with_hasher(RandomState::default());
+        Cache {
+            inner,
+            store,
+            lives,
+            case_sensitive,
+            questions: Arc::new(Semaphore::new(questions)),
+            alive: watch::Sender::new(()),
+        }
+    }
+
+    fn cannot_say(reason: &str) -> Answer {
+        Answer::new(Verdict::Unknown(Reason::new(reason)), &Arc::from("cache"))
+    }
+
+    async fn ask(&self, key: String, account: Address) -> Answer {
+        let Ok(permit) = self.questions.clone().try_acquire_owned() else {
+            return Cache::cannot_say("too many questions under way");
+        };
+        let (store, inner, lives) = (self.store.clone(), self.inner.clone(), self.lives);
+        let mut alive = self.alive.subscribe();
+        let task = tokio::spawn(async move {
+            let _permit = permit;
+            let question = store.try_get_with(key, async {
+                let answer = inner.verify(&account).await;
+                // An error is shared with those who wait for it, and not kept.
+                if lives.of(&answer.verdict).is_some() { Ok(answer) } else { Err(answer) }
+            });
+            tokio::select! {
+                answer = question => Some(answer.unwrap_or_else(|unkept| Answer::clone(&unkept))),
+                _ = alive.changed() => None,
+            }
+        });
+        match task.await {
+            Ok(Some(answer)) => answer,
+            // A source that panics has said nothing; the panic itself is in the log.
+            Ok(None) | Err(_) => Cache::cannot_say("the question was given up"),
+        }
+    }
+}
+
+impl AccountSource for Cache {
+    fn verify<'a>(&'a self, account: &'a Address) -> AnswerFuture<'a> {
+        Box::pin(async move {
+            let key = account.key(self.case_sensitive);
+            match self.store.get(&key).await {
+                Some(answer) => Answer { cached: true, ..answer },
+                // Boxed, so that the future of the usual case stays small.
+                None => Box::pin(self.ask(key, account.clone())).await,
+            }
+        })
+    }
+}
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache")
+            .field("lives", &self.lives)
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How long each verdict lives.
+#[derive(Clone, Copy, Debug)]
+struct Lives {
+    exists: Duration,
+    missing: Duration,
+}
+
+impl Lives {
+    fn of(self, verdict: &Verdict) -> Option<Duration> {
+        let life = match verdict {
+            Verdict::Exists => self.exists,
+            Verdict::Missing => self.missing,
+            Verdict::Unknown(_) => Duration::ZERO,
+        };
+        (!life.is_zero()).then_some(life)
+    }
+}
+
+impl moka::Expiry<String, Answer> for Lives {
+    fn expire_after_create(&self, _: &String, answer: &Answer, _: Instant) -> Option<Duration> {
+        Some(self.of(&answer.verdict).unwrap_or_default())
+    }
+
+    /// An entry that has expired but is still in its place is updated rather than created.
+    fn expire_after_update(
+        &self,
+        _: &String,
+        answer: &Answer,
+        _: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        Some(self.of(&answer.verdict).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Double, account};
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(60);
+    const LONG: Duration = Duration::from_mins(10);
+
+    fn cache(exists: Duration, missing: Duration, double: &Arc<Double>) -> Arc<Cache> {
+        let settings = CacheSettings { exists, missing, entries: 1000 };
+        Arc::new(Cache::new(&settings, false, double.clone()))
+    }
+
+    fn unknown() -> Verdict {
+        Verdict::Unknown(Reason::new("down"))
+    }
+
+    #[tokio::test]
+    async fn each_verdict_has_its_life() {
+        // says, life of exists, of missing, questions asked by: twice at once, once more after SHORT
+        for (says, exists, missing, at_once, later) in [
+            (Verdict::Exists, LONG, SHORT, 1, 1),
+            (Verdict::Exists, SHORT, LONG, 1, 2),
+            (Verdict::Exists, Duration::ZERO, LONG, 2, 3),
+            (Verdict::Missing, SHORT, LONG, 1, 1),
+            (Verdict::Missing, LONG, SHORT, 1, 2),
+            (Verdict::Missing, LONG, Duration::ZERO, 2, 3),
+            (unknown(), LONG, LONG, 2, 3),
+        ] {
+            let case = format!("{says:?} {exists:?} {missing:?}");
+            let double = Arc::new(Double::says(says.clone()));
+            let cache = cache(exists, missing, &double);
+            let foo = account("foo@example.test");
+            assert!(!cache.verify(&foo).await.cached, "{case}");
+            let got = cache.verify(&account("FOO@Example.TEST")).await;
+            assert_eq!((got.cached, double.asked()), (at_once == 1, at_once), "{case}");
+            assert_eq!((&got.verdict, &*got.source), (&says, "double:"), "{case}");
+            tokio::time::sleep(SHORT * 2).await;
+            let got = cache.verify(&foo).await;
+            assert_eq!((got.cached, double.asked()), (later == 1, later), "{case}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_asked_again_lives_again() {
+        let double = Arc::new(Double::says(Verdict::Missing));
+        let cache = cache(LONG, SHORT, &double);
+        let foo = account("foo@example.test");
+        cache.verify(&foo).await;
+        tokio::time::sleep(SHORT * 2).await;
+        double.say(Verdict::Exists);
+        assert_eq!(cache.verify(&foo).await.verdict, Verdict::Exists);
+        // The life is that of the new verdict.
+        tokio::time::sleep(SHORT * 2).await;
+        assert!(cache.verify(&foo).await.cached);
+        assert_eq!(double.asked(), 2);
+    }
+
+    #[tokio::test]
+    async fn case_counts_by_choice() {
+        for (case_sensitive, want) in [(false, 1), (true, 2)] {
+            let double = Arc::new(Double::says(Verdict::Exists));
+            let cache = Cache::new(&CacheSettings::default(), case_sensitive, double.clone());
+            for spelling in ["foo@example.test", "Foo@EXAMPLE.test", "\"foo\"@example.test."] {
+                cache.verify(&account(spelling)).await;
+            }
+            assert_eq!(double.asked(), want);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hundred_askers_one_question() {
+        for says in [Verdict::Exists, unknown()] {
+            let double = Arc::new(Double::says(says.clone()).after(Duration::from_secs(1)));
+            let cache = cache(LONG, LONG, &double);
+            let askers: Vec<_> = (0..100)
+                .map(|_| {
+                    let cache = cache.clone();
+                    tokio::spawn(async move { cache.verify(&account("foo@example.test")).await.verdict })
+                })
+                .collect();
+            for asker in askers {
+                assert_eq!(asker.await.unwrap(), says);
+            }
+            assert_eq!(double.asked(), 1, "{says:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn askers_who_give_up_still_fill_it() {
+        let double = Arc::new(Double::says(Verdict::Exists).after(Duration::from_secs(3)));
+        let cache = cache(LONG, LONG, &double);
+        let foo = account("foo@example.test");
+        for _ in 0..2 {
+            assert!(tokio::time::timeout(Duration::from_secs(1), cache.verify(&foo)).await.is_err());
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let got = cache.verify(&foo).await;
+        assert_eq!((got.verdict, got.cached, double.asked()), (Verdict::Exists, true, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn questions_end_with_the_cache() {
+        let double = Arc::new(Double::says(Verdict::Exists).after(LONG));
+        let cache = cache(LONG, LONG, &double);
+        let foo = account("foo@example.test");
+        assert!(tokio::time::timeout(Duration::from_secs(1), cache.verify(&foo)).await.is_err());
+        assert_eq!(Arc::strong_count(&double), 3);
+        drop(cache);
+        // Not one of them waits for the answer, 599 s away.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(Arc::strong_count(&double), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn questions_are_bounded() {
+        let double = Arc::new(Double::says(Verdict::Exists).after(Duration::from_secs(1)));
+        let cache = Arc::new(Cache::with_limit(2, &CacheSettings::default(), false, double.clone()));
+        let askers: Vec<_> = (0..3)
+            .map(|i| {
+                let cache = cache.clone();
+                tokio::spawn(async move { cache.verify(&account(&format!("foo{i}@example.test"))).await })
+            })
+            .collect();
+        let mut got = Vec::new();
+        for asker in askers {
+            got.push(asker.await.unwrap().verdict.to_string());
+        }
+        assert_eq!(got, ["exists", "exists", "unknown: too many questions under way"]);
+        // They are given back, and what is remembered needs none.
+        assert_eq!(cache.verify(&account("foo2@example.test")).await.verdict, Verdict::Exists);
+        assert_eq!(double.asked(), 3);
+    }
+
+    #[tokio::test]
+    async fn entries_are_bounded() {
+        let double = Arc::new(Double::says(Verdict::Exists));
+        let settings = CacheSettings { entries: 10, ..CacheSettings::default() };
+        let cache = Cache::new(&settings, false, double.clone());
+        for i in 0..200 {
+            cache.verify(&account(&format!("foo{i}@example.test"))).await;
+        }
+        cache.store.run_pending_tasks().await;
+        assert!(cache.store.entry_count() <= 10, "{}", cache.store.entry_count());
+    }
+
+    #[derive(Debug)]
+    struct Panics;
+
+    impl AccountSource for Panics {
+        fn verify<'a>(&'a self, _: &'a Address) -> AnswerFuture<'a> {
+            Box::pin(async { panic!("a source with a bug") })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_unknown() {
+        let cache = Cache::new(&CacheSettings::default(), false, Arc::new(Panics));
+        for _ in 0..2 {
+            let got = cache.verify(&account("foo@example.test")).await.verdict.to_string();
+            assert_eq!(got, "unknown: the question was given up");
+        }
+    }
+}

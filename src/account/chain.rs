@@ -1,0 +1,125 @@
+//! Several sources asked one after the other.
+//!
+//! The first definite answer counts, and the members behind it are not asked. What comes after a member
+//! that could not say is only worth half:
+//!
+//! | before | this member says | the chain |
+//! | --- | --- | --- |
+//! | – | exists | exists, and stops |
+//! | – | missing | missing, and stops |
+//! | some unknown | exists | exists, and stops |
+//! | some unknown | missing | stays unknown: the one that could not say might have said "exists" |
+//! | – or some unknown | unknown | remembers it and goes on |
+//!
+//! An unknown chain gives the reason of the first member that could not say. It is accepting only if all
+//! those that could not say are: one of them that insists on an answer must not be overruled.
+
+use super::{AccountSource, Answer, AnswerFuture, Reason, Verdict};
+use crate::addr::Address;
+use std::sync::Arc;
+
+/// Asks its members in order.
+#[derive(Debug)]
+pub struct Chain {
+    members: Vec<Arc<dyn AccountSource>>,
+}
+
+impl Chain {
+    /// `members` in the order in which they are asked.
+    pub fn new(members: Vec<Arc<dyn AccountSource>>) -> Self {
+        Chain { members }
+    }
+
+    async fn ask(&self, account: &Address) -> Answer {
+        let mut unknown: Option<(Answer, Reason)> = None;
+        for member in &self.members {
+            let answer = member.verify(account).await;
+            match (&answer.verdict, &mut unknown) {
+                (Verdict::Exists, _) | (Verdict::Missing, None) => return answer,
+                (Verdict::Missing, Some(_)) => (),
+                (Verdict::Unknown(reason), Some((_, first))) => first.accept &= reason.accept,
+                (Verdict::Unknown(reason), None) => {
+                    let reason = reason.clone();
+                    unknown = Some((answer, reason));
+                }
+            }
+        }
+        match unknown {
+            Some((first, reason)) => Answer { verdict: Verdict::Unknown(reason), ..first },
+            None => Answer::new(Verdict::Unknown(Reason::new("no source to ask")), &Arc::from("chain")),
+        }
+    }
+}
+
+impl AccountSource for Chain {
+    fn verify<'a>(&'a self, account: &'a Address) -> AnswerFuture<'a> {
+        Box::pin(self.ask(account))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Double, account};
+    use super::*;
+
+    /// What each member says: `e`xists, `m`issing, `u`nknown, `a`ccepting unknown; what the chain says; who
+    /// says so; how many were asked.
+    const TABLE: &[(&str, char, &str, usize)] = &[
+        ("", 'u', "chain", 0),
+        ("e", 'e', "0", 1),
+        ("m", 'm', "0", 1),
+        ("u", 'u', "0", 1),
+        ("a", 'a', "0", 1),
+        ("ee", 'e', "0", 1),
+        ("em", 'e', "0", 1),
+        ("me", 'm', "0", 1),
+        ("mu", 'm', "0", 1),
+        ("ue", 'e', "1", 2),
+        ("ae", 'e', "1", 2),
+        ("um", 'u', "0", 2),
+        ("am", 'a', "0", 2),
+        ("uu", 'u', "0", 2),
+        ("ua", 'u', "0", 2),
+        ("au", 'u', "0", 2),
+        ("aa", 'a', "0", 2),
+        ("ume", 'e', "2", 3),
+        ("amu", 'u', "0", 3),
+        ("ama", 'a', "0", 3),
+        ("umm", 'u', "0", 3),
+        ("uue", 'e', "2", 3),
+        ("aaum", 'u', "0", 4),
+    ];
+
+    #[tokio::test]
+    async fn table() {
+        for (members, want, by, asked) in TABLE {
+            let doubles: Vec<_> = members
+                .chars()
+                .enumerate()
+                .map(|(i, says)| {
+                    let reason = Reason::new(format!("reason {i}"));
+                    let verdict = match says {
+                        'e' => Verdict::Exists,
+                        'm' => Verdict::Missing,
+                        'u' => Verdict::Unknown(reason),
+                        _ => Verdict::Unknown(reason.accepting()),
+                    };
+                    Arc::new(Double::says(verdict).called(&i.to_string()))
+                })
+                .collect();
+            let chain = Chain::new(doubles.iter().map(|d| d.clone() as Arc<dyn AccountSource>).collect());
+            let answer = chain.verify(&account("foo@example.test")).await;
+            let got = match &answer.verdict {
+                Verdict::Exists => 'e',
+                Verdict::Missing => 'm',
+                Verdict::Unknown(reason) if reason.is_accepting() => 'a',
+                Verdict::Unknown(_) => 'u',
+            };
+            assert_eq!((got, &*answer.source), (*want, *by), "{members}");
+            assert_eq!(doubles.iter().map(|d| d.asked()).sum::<usize>(), *asked, "{members}");
+            if let (Verdict::Unknown(reason), false) = (&answer.verdict, members.is_empty()) {
+                assert_eq!(reason.as_str(), "reason 0", "{members}");
+            }
+        }
+    }
+}

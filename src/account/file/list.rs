@@ -1,0 +1,172 @@
+//! What a list of accounts says.
+
+use super::MAX_FILE;
+use crate::addr::Address;
+use crate::diag::{Problem, Text};
+use foldhash::fast::RandomState;
+use std::collections::HashSet;
+
+/// Most problems named of one list; who has more has taken the wrong file.
+const MAX_PROBLEMS: usize = 20;
+
+/// The accounts of a list by their keys (see [`Address::key`]).
+#[derive(Debug, Default)]
+pub(super) struct List {
+    keys: HashSet<Box<str>, RandomState>,
+}
+
+impl List {
+    /// Whether the account of this key is listed, at its domain or at any.
+    pub fn has(&self, key: &str) -> bool {
+        // The key of an account without a domain ends with the separator.
+        let anywhere = key.find('\0').map_or(key, |nul| &key[..=nul]);
+        self.keys.contains(anywhere) || self.keys.contains(key)
+    }
+
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+}
+
+/// Reads a list, or says what is wrong with it, a line for each problem.
+pub(super) fn parse(file: &str, bytes: Vec<u8>, case_sensitive: bool) -> Result<List, Vec<String>> {
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(vec![format!("{file}: the list is larger than {MAX_FILE} bytes: use a database")]);
+    }
+    let content = String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let line = error.as_bytes().iter().take(good).fold(1, |line, b| line + usize::from(*b == b'\n'));
+        vec![format!("{file}:{line}: the list is not UTF-8: save it as UTF-8")]
+    })?;
+    let (mut list, mut bad) = (List::default(), Vec::new());
+    let mut start = 0;
+    for line in content.split_inclusive('\n') {
+        let entry = line.trim().trim_start_matches('\u{feff}');
+        if !entry.is_empty() && !entry.starts_with('#') {
+            match account(entry) {
+                Ok(account) => {
+                    list.keys.insert(account.key(case_sensitive).into());
+                }
+                Err(why) => bad.push((start..start + line.trim_end().len(), why)),
+            }
+            if bad.len() == MAX_PROBLEMS {
+                break;
+            }
+        }
+        start += line.len();
+    }
+    if bad.is_empty() {
+        return Ok(list);
+    }
+    let text = Text::new(file, &content);
+    Err(bad
+        .into_iter()
+        .map(|(span, why)| {
+            Problem::error(&text, span, why)
+                .help("write one account a line, USER or USER@DOMAIN; comments begin with #")
+                .to_string()
+        })
+        .collect())
+}
+
+fn account(entry: &str) -> Result<Address, String> {
+    let account = Address::from_rcpt(entry.as_bytes());
+    if let Some(malformed) = account.malformed() {
+        return Err(malformed.to_string());
+    }
+    // A line of another kind of file, such as aliases(5) or passwd(5), must not pass as one odd account.
+    let odd = |c: char| c.is_whitespace() || c.is_control() || ":,;<>()\\".contains(c);
+    if account.domain().is_some_and(|domain| domain.contains(odd) || domain.contains('@')) {
+        return Err("the domain holds a character that no domain has".into());
+    }
+    if !entry.contains('"') && (entry.contains(odd) || entry.matches('@').count() > 1) {
+        return Err("the line is more than one account".into());
+    }
+    if account.local().is_empty() {
+        return Err("the user is missing".into());
+    }
+    if entry.ends_with('@') {
+        return Err("the domain behind the @ is missing".into());
+    }
+    Ok(account)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::testing::account;
+    use super::*;
+
+    const LIST: &str = "\u{feff}# our people\n\nfoo\n  Bar@Example.TEST  \r\n\"a b\"@example.test\ngrüße\n\
+                        baz@bücher.example\nno.newline";
+
+    #[test]
+    fn who_is_listed() {
+        let list = parse("x", LIST.into(), false).unwrap();
+        assert_eq!(list.len(), 6);
+        for (text, want) in [
+            ("foo@example.test", true),
+            ("FOO@other.test", true),
+            ("foo", true),
+            ("bar@example.test", true),
+            ("bar@other.test", false),
+            ("bar", false),
+            ("\"a b\"@example.test", true),
+            ("GRÜSSE@example.test", true),
+            ("baz@xn--bcher-kva.example", true),
+            ("no.newline@example.test", true),
+            ("nonewline@example.test", false),
+            ("fo@example.test", false),
+            ("fooo@example.test", false),
+            ("our@example.test", false),
+            ("#@example.test", false),
+            ("@example.test", false),
+        ] {
+            assert_eq!(list.has(&account(text).key(false)), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn case_counts_by_choice() {
+        let list = parse("x", b"Foo\nbar@Example.TEST".to_vec(), true).unwrap();
+        for (text, want) in [
+            ("Foo@d.test", true),
+            ("foo@d.test", false),
+            ("bar@EXAMPLE.test", true),
+            ("Bar@example.test", false),
+        ] {
+            assert_eq!(list.has(&account(text).key(true)), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn errors_have_their_line() {
+        for (content, want) in [
+            ("foo\nbar: baz\n", "x:2:1: error: the line is more than one account (write one account a line"),
+            ("foo bar", "x:1:1: error: the line is more than one account"),
+            ("root:x:0:0:root:/root:/bin/sh", "x:1:1: error: the line is more than one account"),
+            ("a@b@c", "x:1:1: error: the line is more than one account"),
+            ("@example.test", "x:1:1: error: the user is missing"),
+            ("foo@", "x:1:1: error: the domain behind the @ is missing"),
+            ("\"foo", "x:1:1: error: quoted string does not end"),
+            ("\"foo\"@exa mple", "x:1:1: error: the domain holds a character"),
+            ("fo\x01o", "x:1:1: error: control character in the address"),
+        ] {
+            let got = parse("x", content.into(), false).unwrap_err();
+            assert!(got.len() == 1 && got[0].starts_with(want), "{content}: {got:?}");
+        }
+        assert_eq!(
+            parse("x", b"foo\nb\xfcr".to_vec(), false).unwrap_err(),
+            ["x:2: the list is not UTF-8: save it as UTF-8"]
+        );
+    }
+
+    #[test]
+    fn bounded() {
+        let problems = parse("x", "a b\n".repeat(1000).into(), false).unwrap_err();
+        assert_eq!(problems.len(), MAX_PROBLEMS);
+        let largest = vec![b'#'; usize::try_from(MAX_FILE).unwrap()];
+        assert_eq!(parse("x", largest.clone(), false).unwrap().len(), 0);
+        let too_large = [largest, b"#".to_vec()].concat();
+        assert!(parse("x", too_large, false).unwrap_err()[0].contains("larger than"));
+    }
+}

@@ -1,0 +1,153 @@
+//! `passwd:`, the users of this host.
+//!
+//! Asks the name service switch (nsswitch.conf(5)), so that LDAP, SSSD and the like count as well as
+//! /etc/passwd. Only the local part is asked, at whatever domain: which domains are ours is for the rules.
+//! System users such as `daemon` exist here too.
+
+use super::spec::{Kind, OpenFuture, Plan, Site};
+use super::{AccountSource, Answer, AnswerFuture, Reason, Verdict};
+use crate::addr::{self, Address};
+use nix::unistd::User;
+use std::borrow::Cow;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// Most lookups at once. Each holds a thread, also after its asker has given up, since getpwnam_r(3) cannot
+/// be interrupted; a name service that hangs must not eat the threads of everybody else.
+const LOOKUPS: usize = 8;
+
+/// `passwd:`
+pub(super) const KIND: Kind = Kind {
+    name: "passwd",
+    usage: "passwd:",
+    read: |arguments| match arguments {
+        "" => Ok(Arc::new(NameService)),
+        _ => Err("it takes no arguments".into()),
+    },
+};
+
+#[derive(Debug)]
+struct NameService;
+
+impl Plan for NameService {
+    fn open<'a>(&'a self, site: Site<'a>) -> OpenFuture<'a> {
+        let source = Passwd {
+            name: site.name.clone(),
+            case_sensitive: site.case_sensitive,
+            lookups: Arc::new(Semaphore::new(LOOKUPS)),
+            find: find_user,
+        };
+        Box::pin(async { Ok(Arc::new(source) as Arc<dyn AccountSource>) })
+    }
+}
+
+/// Whether there is a user of this name; the error says why nobody knows.
+type Find = fn(&str) -> Result<bool, String>;
+
+fn find_user(name: &str) -> Result<bool, String> {
+    User::from_name(name).map(|user| user.is_some()).map_err(|error| error.desc().to_string())
+}
+
+#[derive(Debug)]
+struct Passwd {
+    name: Arc<str>,
+    case_sensitive: bool,
+    lookups: Arc<Semaphore>,
+    find: Find,
+}
+
+impl Passwd {
+    async fn ask(&self, account: &Address) -> Verdict {
+        let unknown = |why: &str| Verdict::Unknown(Reason::new(format!("getpwnam_r: {why}")));
+        // A NUL would end the name early, and so name somebody else.
+        if account.local().is_empty() || account.local().contains('\0') {
+            return unknown("this local part cannot be asked");
+        }
+        let user =
+            if self.case_sensitive { Cow::Borrowed(account.local()) } else { addr::fold(account.local()) };
+        let (user, find) = (user.into_owned(), self.find);
+        let Ok(permit) = self.lookups.clone().acquire_owned().await else {
+            return unknown("no thread for it");
+        };
+        let found = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            find(&user)
+        });
+        match found.await {
+            Ok(Ok(true)) => Verdict::Exists,
+            Ok(Ok(false)) => Verdict::Missing,
+            Ok(Err(why)) => unknown(&why),
+            Err(_) => unknown("the lookup was given up"),
+        }
+    }
+}
+
+impl AccountSource for Passwd {
+    fn verify<'a>(&'a self, account: &'a Address) -> AnswerFuture<'a> {
+        Box::pin(async move { Answer::new(self.ask(account).await, &self.name) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::account;
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    fn passwd(case_sensitive: bool, find: Find) -> Arc<Passwd> {
+        let lookups = Arc::new(Semaphore::new(LOOKUPS));
+        Arc::new(Passwd { name: "passwd:".into(), case_sensitive, lookups, find })
+    }
+
+    #[tokio::test]
+    async fn the_real_one() {
+        for (user, want) in [
+            ("root@example.test", "exists"),
+            ("Root@anywhere.test", "exists"),
+            ("nosuchuser9@example.test", "missing"),
+            ("ro\0ot@example.test", "unknown: getpwnam_r: this local part cannot be asked"),
+            ("@example.test", "unknown: getpwnam_r: this local part cannot be asked"),
+        ] {
+            let got = passwd(false, find_user).ask(&account(user)).await.to_string();
+            assert_eq!(got, want, "{user}");
+        }
+        assert_eq!(passwd(true, find_user).ask(&account("Root@example.test")).await, Verdict::Missing);
+    }
+
+    #[tokio::test]
+    async fn errors_are_unknown() {
+        let got = passwd(false, |_| Err("Connection refused".into())).ask(&account("foo")).await;
+        assert_eq!(got.to_string(), "unknown: getpwnam_r: Connection refused");
+        let got = passwd(false, |_| panic!("in the name service")).ask(&account("foo")).await;
+        assert_eq!(got.to_string(), "unknown: getpwnam_r: the lookup was given up");
+    }
+
+    static RUNNING: AtomicUsize = AtomicUsize::new(0);
+    static MOST: AtomicUsize = AtomicUsize::new(0);
+
+    #[tokio::test]
+    async fn threads_are_bounded_also_by_askers_who_gave_up() {
+        let slow = passwd(false, |_| {
+            MOST.fetch_max(RUNNING.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(100));
+            RUNNING.fetch_sub(1, Ordering::SeqCst);
+            Ok(true)
+        });
+        let ask = |patience| {
+            let slow = slow.clone();
+            tokio::spawn(async move {
+                tokio::time::timeout(Duration::from_millis(patience), slow.ask(&account("foo"))).await.ok()
+            })
+        };
+        let hasty: Vec<_> = (0..LOOKUPS).map(|_| ask(20)).collect();
+        for asker in hasty {
+            assert_eq!(asker.await.unwrap(), None);
+        }
+        let patient: Vec<_> = (0..4).map(|_| ask(5000)).collect();
+        for asker in patient {
+            assert_eq!(asker.await.unwrap(), Some(Verdict::Exists));
+        }
+        assert_eq!(MOST.load(Ordering::SeqCst), LOOKUPS);
+    }
+}

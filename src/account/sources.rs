@@ -1,0 +1,165 @@
+//! The tree of sources that the settings describe.
+
+use super::settings::{Settings, SourceSettings};
+use super::{AcceptUnknown, AccountSource, Answer, AnswerFuture, Cache, Chain, Deadline, Limit};
+use crate::addr::Address;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// Builds what `settings` describe: a cache before a chain of sources, each with its deadline and its limit.
+///
+/// `case_sensitive` tells whether local parts that differ by case only are two accounts. All errors come in
+/// one run, each a sentence that names the source. Whatever the tree runs in the background (watchers, idle
+/// connections, questions under way) ends when its last `Arc` is dropped.
+pub async fn build(settings: &Settings, case_sensitive: bool) -> Result<Arc<dyn AccountSource>, Vec<String>> {
+    Sources::build(settings, case_sensitive).await.map(|sources| sources.composed)
+}
+
+/// A built tree, and its members one by one for who wants to see what each says.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// What is asked in service: cache, chain and all.
+    pub composed: Arc<dyn AccountSource>,
+    /// The members of the chain in their order, each with its deadline and limit, before the cache.
+    pub members: Vec<Arc<dyn AccountSource>>,
+}
+
+impl Sources {
+    /// As [`build`].
+    pub async fn build(settings: &Settings, case_sensitive: bool) -> Result<Self, Vec<String>> {
+        let (mut members, mut errors) = (Vec::new(), Vec::new());
+        if settings.sources.is_empty() {
+            errors.push("no account source is given: name one, such as \"passwd:\"".into());
+        }
+        for source in &settings.sources {
+            match member(source, settings, case_sensitive).await {
+                Ok(member) => members.push(member),
+                Err(mut more) => errors.append(&mut more),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let chain: Arc<dyn AccountSource> = match &members[..] {
+            [only] => only.clone(),
+            several => Arc::new(Chain::new(several.to_vec())),
+        };
+        let composed = Arc::new(Cache::new(&settings.cache, case_sensitive, chain));
+        Ok(Sources { composed, members })
+    }
+
+    /// What each member says of `account`, also those that the chain would not ask any more; nothing is
+    /// taken from the cache or put into it.
+    pub async fn verify_each(&self, account: &Address) -> Vec<Answer> {
+        let mut answers = Vec::with_capacity(self.members.len());
+        for member in &self.members {
+            answers.push(member.verify(account).await);
+        }
+        answers
+    }
+}
+
+impl AccountSource for Sources {
+    fn verify<'a>(&'a self, account: &'a Address) -> AnswerFuture<'a> {
+        self.composed.verify(account)
+    }
+}
+
+/// One source with what stands round it.
+async fn member(
+    source: &SourceSettings,
+    settings: &Settings,
+    case_sensitive: bool,
+) -> Result<Arc<dyn AccountSource>, Vec<String>> {
+    let name = source.spec.name();
+    let told = |error: String| format!("account source \"{name}\": {error}");
+    let mut errors = Vec::new();
+    if source.deadline < MIN_DEADLINE {
+        errors.push(told(format!(
+            "a deadline of {:?} leaves no time to answer: give it a second or more",
+            source.deadline
+        )));
+    }
+    if !(1..=Semaphore::MAX_PERMITS).contains(&source.concurrency) {
+        errors.push(told(format!(
+            "{} questions at once is not a limit: give one from 1 on",
+            source.concurrency
+        )));
+    }
+    let opened = source.spec.open(source, settings, case_sensitive).await;
+    let asked = match opened {
+        Ok(asked) if errors.is_empty() => asked,
+        Ok(_) => return Err(errors),
+        Err(more) => {
+            errors.extend(more.into_iter().map(told));
+            return Err(errors);
+        }
+    };
+    let limited = Arc::new(Limit::new(source.concurrency, asked));
+    let timed = Arc::new(Deadline::new(name.clone(), source.deadline, limited));
+    Ok(if source.accept_unknown { Arc::new(AcceptUnknown::new(timed)) } else { timed })
+}
+
+/// Shortest deadline that makes sense to somebody; a test may want a short one.
+const MIN_DEADLINE: Duration = Duration::from_millis(1);
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::account;
+    use super::super::{Reason, Verdict};
+    use super::*;
+
+    fn settings(specs: &[&str]) -> Settings {
+        Settings {
+            sources: specs.iter().map(|s| SourceSettings::new(s.parse().unwrap())).collect(),
+            cache: super::super::settings::CacheSettings::default(),
+            vrfy: super::super::settings::VrfySettings::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn composed_and_one_by_one() {
+        for (specs, want, each) in [
+            (&["static:exists"][..], "exists", &["exists"][..]),
+            (&["fail:", "static:exists"], "exists", &["unknown: fail: source", "exists"]),
+            (&["fail:", "static:missing"], "unknown: fail: source", &["unknown: fail: source", "missing"]),
+            (&["static:missing", "static:exists"], "missing", &["missing", "exists"]),
+            (
+                &["static:unknown", "fail:"],
+                "unknown: static: source",
+                &["unknown: static: source", "unknown: fail: source"],
+            ),
+        ] {
+            let foo = account("foo@example.test");
+            let sources = Sources::build(&settings(specs), false).await.unwrap();
+            assert_eq!(sources.verify(&foo).await.verdict.to_string(), want, "{specs:?}");
+            let got: Vec<_> = sources.verify_each(&foo).await;
+            assert_eq!(got.iter().map(|a| a.verdict.to_string()).collect::<Vec<_>>(), each, "{specs:?}");
+            assert_eq!(got.iter().map(|a| &*a.source).collect::<Vec<_>>(), specs);
+            let built = build(&settings(specs), false).await.unwrap();
+            assert_eq!(built.verify(&foo).await.verdict.to_string(), want, "{specs:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn accepting_by_choice() {
+        let mut settings = settings(&["fail:"]);
+        settings.sources[0].accept_unknown = true;
+        let got = build(&settings, false).await.unwrap().verify(&account("foo@example.test")).await.verdict;
+        assert_eq!(got, Verdict::Unknown(Reason::new("fail: source").accepting()));
+    }
+
+    #[tokio::test]
+    async fn all_errors_in_one_run() {
+        assert!(Sources::build(&settings(&[]), false).await.unwrap_err()[0].contains("passwd:"));
+        let mut settings = settings(&["static:exists", "file:/nonexistent/accounts", "fail:"]);
+        settings.sources[0].deadline = Duration::ZERO;
+        settings.sources[2].concurrency = 0;
+        let got = Sources::build(&settings, false).await.unwrap_err();
+        assert_eq!(got.len(), 3, "{got:?}");
+        for (got, want) in got.iter().zip(["static:exists", "file:/nonexistent/accounts", "fail:"]) {
+            assert!(got.starts_with(&format!("account source \"{want}\": ")), "{got}");
+        }
+    }
+}

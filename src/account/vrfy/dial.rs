@@ -1,0 +1,345 @@
+//! From a target to a session: addresses, connection, STARTTLS, EHLO, every step with its limit.
+//!
+//! STARTTLS is negotiated here and not by the SMTP library, for two reasons. What is received in plaintext
+//! behind the reply to STARTTLS must not be read as if it had come over TLS (RFC 3207, section 6, and
+//! CVE-2011-0411), and inside of TLS commands and replies have to take turns as strictly as outside.
+
+use super::connection::{Connection, Failure};
+use super::lookup::Lookup;
+use super::target::Target;
+use super::wire::{Transport, Wire};
+use crate::account::settings::{StartTls, VrfySettings};
+use lettre::transport::smtp::extension::ClientId;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_platform_verifier::BuilderVerifierExt;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+/// Most addresses tried for one connection; a domain has a handful of exchangers.
+pub(super) const MAX_ADDRESSES: usize = 8;
+
+/// What each step may take, as parts of the deadline of the source: a server that does not answer to a
+/// connection leaves time for the next one, and a step that is late has its own reason.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub connect: Duration,
+    pub hello: Duration,
+    pub tls: Duration,
+    pub command: Duration,
+}
+
+impl Limits {
+    pub fn within(deadline: Duration) -> Self {
+        Limits { connect: deadline / 4, hello: deadline / 2, tls: deadline / 2, command: deadline * 9 / 10 }
+    }
+}
+
+/// Makes connections.
+pub(super) struct Dialer {
+    pub target: Target,
+    pub lookup: Arc<dyn Lookup>,
+    pub limits: Limits,
+    pub me: ClientId,
+    pub tls: Tls,
+}
+
+/// What is to be done about STARTTLS.
+pub(super) enum Tls {
+    Never,
+    Offered(Trust),
+    Required(Trust),
+}
+
+/// Whom to trust, and under which name, if not that of the host.
+pub(super) struct Trust {
+    connector: TlsConnector,
+    name: Option<ServerName<'static>>,
+}
+
+/// One place to connect to, with the name that its certificate should have.
+enum Server {
+    Tcp(SocketAddr, String),
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Server::Tcp(address, host) if address.ip().to_string() == *host => write!(f, "{address}"),
+            Server::Tcp(address, host) => write!(f, "{host} [{}]:{}", address.ip(), address.port()),
+            Server::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+impl Dialer {
+    /// A session with the first server that will have one; the error tells why none would.
+    pub async fn connect(&self) -> Result<Connection, String> {
+        let mut failures = Vec::new();
+        let mut tried = 0;
+        match &self.target {
+            Target::Unix(path) => self.attempt(Server::Unix(path.clone()), &mut failures).await,
+            Target::Address(address) => {
+                let server = Server::Tcp(*address, address.ip().to_string());
+                self.attempt(server, &mut failures).await
+            }
+            names => {
+                for (host, port) in names.hosts(&*self.lookup).await? {
+                    let addresses = match self.lookup.addresses(&host).await {
+                        Ok(addresses) => addresses,
+                        // The next host may have some.
+                        Err(why) => {
+                            failures.push(why);
+                            continue;
+                        }
+                    };
+                    if addresses.is_empty() {
+                        failures.push(format!("{host} has no address"));
+                    }
+                    for address in addresses {
+                        if tried == MAX_ADDRESSES {
+                            return Err(failures.join("; "));
+                        }
+                        tried += 1;
+                        let server = Server::Tcp((address, port).into(), host.clone());
+                        if let Some(connection) = self.attempt(server, &mut failures).await {
+                            return Ok(connection);
+                        }
+                    }
+                }
+                None
+            }
+        }
+        .ok_or_else(|| failures.join("; "))
+    }
+
+    async fn attempt(&self, server: Server, failures: &mut Vec<String>) -> Option<Connection> {
+        match self.session(&server).await {
+            Ok(connection) => Some(connection),
+            Err(why) => {
+                failures.push(format!("{server}: {why}"));
+                None
+            }
+        }
+    }
+
+    async fn session(&self, server: &Server) -> Result<Connection, String> {
+        let dialing = async {
+            Ok::<Box<dyn Transport>, std::io::Error>(match server {
+                Server::Tcp(address, _) => {
+                    let stream = TcpStream::connect(address).await?;
+                    // Every command is one small packet, waited for.
+                    stream.set_nodelay(true)?;
+                    Box::new(stream)
+                }
+                Server::Unix(path) => Box::new(UnixStream::connect(path).await?),
+            })
+        };
+        let limit = self.limits.connect;
+        let stream = timeout(limit, dialing)
+            .await
+            .map_err(|_| format!("no connection within {limit:?}"))?
+            .map_err(|error| error.to_string())?;
+        let wire = match &self.tls {
+            Tls::Never => Wire::new(stream),
+            Tls::Offered(trust) => self.start_tls(stream, server, trust, false).await?,
+            Tls::Required(trust) => self.start_tls(stream, server, trust, true).await?,
+        };
+        Connection::open(wire, &self.me, self.limits.hello)
+            .await
+            .map_err(|failure: Failure| failure.to_string())
+    }
+
+    /// Takes the session to the point after STARTTLS where the client says EHLO; the greeting is kept for
+    /// whoever speaks SMTP from there on.
+    async fn start_tls(
+        &self,
+        stream: Box<dyn Transport>,
+        server: &Server,
+        trust: &Trust,
+        required: bool,
+    ) -> Result<Wire, String> {
+        let name = match (&trust.name, server) {
+            (Some(name), _) => name.clone(),
+            (None, Server::Tcp(_, host)) => ServerName::try_from(host.clone())
+                .map_err(|_| format!("no certificate can have the name {host}: set tls_name"))?,
+            (None, Server::Unix(_)) => return Err("a UNIX socket has no name: set tls_name".into()),
+        };
+        let mut wire = Wire::new(stream);
+        let limit = self.limits.hello;
+        let talking = async {
+            let greeting = expect(&mut wire, None, b"220").await?;
+            let hello = expect(&mut wire, Some(&format!("EHLO {}\r\n", self.me)), b"250").await?;
+            let offered = offers_starttls(&hello);
+            if offered {
+                expect(&mut wire, Some("STARTTLS\r\n"), b"220").await?;
+            }
+            Ok::<_, String>((greeting, offered))
+        };
+        let (greeting, offered) = timeout(limit, talking)
+            .await
+            .map_err(|_| format!("no greeting or reply to EHLO and STARTTLS within {limit:?}"))??;
+        let stream = wire.into_stream().map_err(|error| error.to_string())?;
+        if !offered {
+            let refused = "the server does not offer STARTTLS, which is required";
+            return if required { Err(refused.into()) } else { Ok(Wire::greeted(stream, greeting)) };
+        }
+        let limit = self.limits.tls;
+        let encrypted = timeout(limit, trust.connector.connect(name, stream))
+            .await
+            .map_err(|_| format!("no TLS within {limit:?}"))?
+            .map_err(|error| format!("TLS: {error}"))?;
+        Ok(Wire::greeted(Box::new(encrypted), greeting))
+    }
+}
+
+impl fmt::Debug for Dialer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dialer").field("target", &self.target).finish_non_exhaustive()
+    }
+}
+
+/// Exchanges a command for a reply of this code.
+async fn expect(wire: &mut Wire, command: Option<&str>, code: &[u8]) -> Result<Vec<u8>, String> {
+    let reply = wire.exchange(command).await.map_err(|error| error.to_string())?;
+    if reply.starts_with(code) {
+        Ok(reply)
+    } else {
+        Err(format!("the server said {}", String::from_utf8_lossy(&reply).trim_end()))
+    }
+}
+
+/// Whether a reply to EHLO names STARTTLS; its first line is the server's name.
+fn offers_starttls(reply: &[u8]) -> bool {
+    reply.split(|b| *b == b'\n').skip(1).any(|line| {
+        line.get(4..).is_some_and(|keyword| keyword.trim_ascii().eq_ignore_ascii_case(b"STARTTLS"))
+    })
+}
+
+impl Tls {
+    /// As the settings say; the errors are sentences with the remedy.
+    pub fn new(settings: &VrfySettings) -> Result<Self, Vec<String>> {
+        let trust = || -> Result<Trust, Vec<String>> {
+            let name = settings.tls_name.clone().map(|name| {
+                ServerName::try_from(name.clone()).map_err(|_| {
+                    vec![format!("\"{name}\" is not a name that a certificate can have: set tls_name")]
+                })
+            });
+            let connector = TlsConnector::from(Arc::new(
+                client(settings.tls_ca.as_deref()).map_err(|error| vec![error])?,
+            ));
+            Ok(Trust { connector, name: name.transpose()? })
+        };
+        match settings.starttls {
+            StartTls::Never => Ok(Tls::Never),
+            StartTls::Offered => trust().map(Tls::Offered),
+            StartTls::Required => trust().map(Tls::Required),
+        }
+    }
+}
+
+fn client(ca: Option<&Path>) -> Result<ClientConfig, String> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| format!("cannot set up TLS: {error}"))?;
+    let Some(path) = ca else {
+        let builder = builder
+            .with_platform_verifier()
+            .map_err(|error| format!("cannot use the system's certificates: {error}: set tls_ca"))?;
+        return Ok(builder.with_no_client_auth());
+    };
+    let bad = |what: String| format!("tls_ca {}: {what}: name a file of certificates (PEM)", path.display());
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| bad(error.to_string()))? {
+        let certificate = certificate.map_err(|error| bad(error.to_string()))?;
+        roots.add(certificate).map_err(|error| bad(error.to_string()))?;
+    }
+    if roots.is_empty() {
+        return Err(bad("no certificate in it".into()));
+    }
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// What is said in EHLO: the name set, or that of this host.
+pub(super) fn me(settings: &VrfySettings) -> Result<ClientId, String> {
+    let safe = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
+    let literal = |name: &str| {
+        let inside = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+        inside.is_some_and(|inside| {
+            inside.parse::<std::net::Ipv4Addr>().is_ok()
+                || inside.strip_prefix("IPv6:").is_some_and(|v6| v6.parse::<std::net::Ipv6Addr>().is_ok())
+        })
+    };
+    if !settings.helo.is_empty() {
+        return if settings.helo.chars().all(safe) || literal(&settings.helo) {
+            Ok(ClientId::Domain(settings.helo.clone()))
+        } else {
+            Err(format!("\"{}\" is not a name to be said in EHLO: set helo to a host name", settings.helo))
+        };
+    }
+    let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    Ok(ClientId::Domain(if !host.is_empty() && host.chars().all(safe) { host } else { "localhost".into() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn starttls_is_a_whole_keyword() {
+        for (reply, want) in [
+            ("250-mx.test\r\n250-SIZE\r\n250 STARTTLS\r\n", true),
+            ("250-mx.test\r\n250-starttls\r\n250 SIZE\r\n", true),
+            ("250-STARTTLS\r\n250 SIZE\r\n", false),
+            ("250-mx.test\r\n250 XSTARTTLS\r\n", false),
+            ("250-mx.test\r\n250 HELP STARTTLS\r\n", false),
+            ("250 mx.test\r\n", false),
+        ] {
+            assert_eq!(offers_starttls(reply.as_bytes()), want, "{reply}");
+        }
+    }
+
+    #[test]
+    fn ehlo_names_are_safe() {
+        for (helo, want) in [
+            ("mx.example.test", true),
+            ("[192.0.2.1]", true),
+            ("[IPv6:2001:db8::1]", true),
+            ("[2001:db8::1]", false),
+            ("mx example.test", false),
+            ("mx\r\nNOOP", false),
+            ("bücher.example", false),
+        ] {
+            let settings = VrfySettings { helo: helo.into(), ..VrfySettings::default() };
+            assert_eq!(me(&settings).is_ok(), want, "{helo}");
+        }
+        assert!(!me(&VrfySettings::default()).unwrap().to_string().is_empty());
+    }
+
+    #[test]
+    fn authorities_must_be_readable() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ca.pem");
+        let tls = || {
+            Tls::new(&VrfySettings {
+                starttls: StartTls::Required,
+                tls_ca: Some(path.clone()),
+                ..VrfySettings::default()
+            })
+        };
+        assert!(tls().err().unwrap()[0].contains("name a file of certificates"));
+        std::fs::write(&path, "no certificate\n").unwrap();
+        assert!(tls().err().unwrap()[0].contains("no certificate in it"));
+        std::fs::write(&path, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
+        assert!(tls().err().unwrap()[0].contains("ca.pem"));
+    }
+}

@@ -1,0 +1,224 @@
+//! `vrfy:`, a mail server that answers VRFY.
+//!
+//! | file | owns |
+//! | --- | --- |
+//! | `target` | which server, as the operator writes it, and in which order hosts are tried |
+//! | `lookup` | names to addresses |
+//! | `dial` | connecting, STARTTLS, EHLO |
+//! | `wire` | the stream on which commands and replies take turns |
+//! | `connection` | one session in which VRFYs are asked |
+//! | `pool` | sessions that nobody is using |
+//! | `reply` | what a reply means |
+//! | `canary` | whether a 252 can be trusted |
+//!
+//! Nothing is sent that could be more than one command or more than one address: an address with a control
+//! character, without a domain, or with a domain that is none is unknown without being asked.
+
+mod canary;
+mod connection;
+mod dial;
+mod lookup;
+mod pool;
+mod reply;
+mod target;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use super::settings::Code252;
+use super::spec::{Kind, OpenFuture, Plan, Site};
+use super::{AccountSource, Answer, AnswerFuture, Reason, Verdict};
+use crate::addr::Address;
+use canary::{Canaries, Outcome};
+use connection::{Connection, Failure};
+use dial::{Dialer, Limits, Tls};
+use lookup::{Lookup, System};
+use pool::Pool;
+use reply::{Meaning, Reply};
+use std::sync::Arc;
+use target::Target;
+
+/// Longest command, its end included (RFC 5321, section 4.5.3.1.4).
+const MAX_COMMAND: usize = 512;
+
+/// `vrfy:HOST[:PORT]`, `vrfy:mx:DOMAIN[:PORT]`, `vrfy:srv:NAME`, `vrfy:unix:/PATH`
+pub(super) const KIND: Kind = Kind {
+    name: "vrfy",
+    usage: "vrfy:HOST[:PORT], vrfy:[IPV6][:PORT], vrfy:mx:DOMAIN[:PORT], vrfy:srv:NAME or vrfy:unix:/PATH",
+    read: |arguments| Ok(Arc::new(Server { target: arguments.parse()? })),
+};
+
+#[derive(Debug)]
+struct Server {
+    target: Target,
+}
+
+impl Plan for Server {
+    fn open<'a>(&'a self, site: Site<'a>) -> OpenFuture<'a> {
+        let source = open(&self.target, site, None);
+        Box::pin(async { Ok(Arc::new(source?) as Arc<dyn AccountSource>) })
+    }
+}
+
+/// The source, with the system's lookup of names if none is given.
+fn open(target: &Target, site: Site<'_>, lookup: Option<Arc<dyn Lookup>>) -> Result<VrfySource, Vec<String>> {
+    let settings = &site.settings.vrfy;
+    let lookup = match lookup {
+        Some(lookup) => Ok(lookup),
+        None if target.is_name() => System::new().map(|system| Arc::new(system) as Arc<dyn Lookup>),
+        // It is never asked, and a host without name servers needs none.
+        None => Ok(Arc::new(lookup::Nobody) as Arc<dyn Lookup>),
+    };
+    match (lookup, dial::me(settings), Tls::new(settings)) {
+        (Ok(lookup), Ok(me), Ok(tls)) => {
+            let limits = Limits::within(site.source.deadline);
+            Ok(VrfySource {
+                name: site.name.clone(),
+                code_252: settings.code_252,
+                command: limits.command,
+                canaries: Canaries::new(site.name.clone(), settings.canary_interval),
+                pool: Pool::new(settings.per_connection, settings.idle_connections, settings.idle_timeout),
+                dialer: Dialer { target: target.clone(), lookup, limits, me, tls },
+            })
+        }
+        (lookup, me, tls) => {
+            let mut errors: Vec<_> = lookup.err().into_iter().chain(me.err()).collect();
+            errors.extend(tls.err().unwrap_or_default());
+            Err(errors)
+        }
+    }
+}
+
+/// The source.
+#[derive(Debug)]
+struct VrfySource {
+    name: Arc<str>,
+    code_252: Code252,
+    command: std::time::Duration,
+    canaries: Canaries,
+    pool: Arc<Pool>,
+    dialer: Dialer,
+}
+
+impl VrfySource {
+    async fn ask(&self, account: &Address) -> Result<Verdict, String> {
+        let path = path(account)?;
+        let mut connection = None;
+        let reply = self.exchange(&mut connection, &path).await;
+        let verdict = match reply {
+            Err(why) => Err(why),
+            Ok(reply) => match reply.meaning() {
+                Meaning::Exists => Ok(Verdict::Exists),
+                Meaning::Missing => Ok(Verdict::Missing),
+                Meaning::Perhaps => self.perhaps(&reply, account, &mut connection).await,
+                Meaning::CannotSay => Err(reply.quoted()),
+            },
+        };
+        if let Some(connection) = connection {
+            self.pool.put(connection);
+        }
+        verdict
+    }
+
+    /// What a 252 is worth.
+    async fn perhaps(
+        &self,
+        reply: &Reply,
+        account: &Address,
+        connection: &mut Option<Connection>,
+    ) -> Result<Verdict, String> {
+        let outcome = match (self.code_252, account.domain()) {
+            (Code252::Exists, _) => return Ok(Verdict::Exists),
+            (Code252::Unknown, _) | (_, None) => return Err(reply.quoted()),
+            (Code252::Canary, Some(domain)) => {
+                let send = |name: String| async move {
+                    self.exchange(connection, &format!("<{name}@{domain}>")).await
+                };
+                self.canaries.outcome(domain, send).await
+            }
+        };
+        match outcome {
+            Outcome::Refused => Ok(Verdict::Exists),
+            Outcome::Accepted => {
+                Err(format!("{} (and so for an account that does not exist)", reply.quoted()))
+            }
+            Outcome::Unsure(why) => {
+                Err(format!("{} (and for an account that does not exist: {why})", reply.quoted()))
+            }
+        }
+    }
+
+    /// Sends one VRFY, over `held` or another connection, and leaves there what can be used again.
+    ///
+    /// A connection that turns out to be gone, as idle ones do, and a 421 mean another connection and the
+    /// question once more, but not twice: a server that is in trouble has enough of it.
+    async fn exchange(&self, held: &mut Option<Connection>, path: &str) -> Result<Reply, String> {
+        let mut next = match held.take() {
+            Some(connection) if self.pool.has_more(&connection) => Some(connection),
+            Some(used_up) => {
+                self.pool.see_off(used_up);
+                None
+            }
+            None => None,
+        };
+        next = next.or_else(|| self.pool.take());
+        let mut once_more = true;
+        loop {
+            let mut connection = match next.take() {
+                Some(connection) => connection,
+                None => self.dialer.connect().await?,
+            };
+            let was_idle = connection.asked() > 0;
+            match connection.vrfy(path, self.command).await {
+                Ok(Reply { code: 421, .. }) if once_more => once_more = false,
+                Ok(reply) => {
+                    // A server that says 421 closes the connection.
+                    *held = (reply.code != 421).then_some(connection);
+                    return Ok(reply);
+                }
+                Err(Failure::Gone(_)) if was_idle && once_more => once_more = false,
+                Err(Failure::NotAsked(why)) => {
+                    *held = Some(connection);
+                    return Err(why);
+                }
+                Err(Failure::Gone(why) | Failure::Bad(why)) => return Err(why),
+            }
+        }
+    }
+}
+
+impl AccountSource for VrfySource {
+    fn verify<'a>(&'a self, account: &'a Address) -> AnswerFuture<'a> {
+        Box::pin(async move {
+            let verdict = self.ask(account).await.unwrap_or_else(|why| Verdict::Unknown(Reason::new(why)));
+            Answer::new(verdict, &self.name)
+        })
+    }
+}
+
+/// The argument of VRFY: the address in brackets, if it is nothing but one address.
+fn path(account: &Address) -> Result<String, String> {
+    let not_asked = |why: &str| Err(format!("not asked: {why}"));
+    if let Some(malformed) = account.malformed() {
+        return not_asked(&malformed.to_string());
+    }
+    let Some(domain) = account.domain() else {
+        return not_asked("the address has no domain");
+    };
+    if account.local().is_empty() {
+        return not_asked("the address has no local part");
+    }
+    if !domain.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b)) {
+        return not_asked("the domain holds a character that no domain has");
+    }
+    let path = account.path();
+    if path.chars().any(char::is_control) {
+        return not_asked("control character in the address");
+    }
+    if "VRFY ".len() + path.len() + "\r\n".len() > MAX_COMMAND {
+        return not_asked("the address is longer than a command may be");
+    }
+    Ok(path)
+}

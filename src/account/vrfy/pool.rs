@@ -1,0 +1,150 @@
+//! Connections that nobody is using.
+//!
+//! A few are kept for a while, the last one used first. The others, and those that have been asked as often
+//! as they may be, are seen off with QUIT in a task of their own, so that no answer waits for it. Whatever is
+//! left when the pool goes is seen off too.
+
+use super::connection::Connection;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep_until, timeout};
+
+/// How long a server has to say goodbye.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Most connections being seen off at once; further ones are closed without a word, so that a server which
+/// does not answer to QUIT cannot gather them.
+const FAREWELLS: usize = 16;
+
+/// See the module.
+pub(super) struct Pool {
+    per_connection: u32,
+    most: usize,
+    idle_timeout: Duration,
+    farewells: Arc<Semaphore>,
+    /// Without a runtime nobody can be seen off.
+    runtime: Option<Handle>,
+    rest: Mutex<Rest>,
+}
+
+#[derive(Default)]
+struct Rest {
+    /// In the order they came, with the time at which they must go.
+    idle: Vec<(Connection, Instant)>,
+    /// The task that sees off those whose time has come; there is none while nobody is idle.
+    sweeper: Option<AbortHandle>,
+}
+
+impl Pool {
+    pub fn new(per_connection: u32, most: usize, idle_timeout: Duration) -> Arc<Self> {
+        Arc::new(Pool {
+            per_connection: per_connection.max(1),
+            most,
+            idle_timeout,
+            farewells: Arc::new(Semaphore::new(FAREWELLS)),
+            runtime: Handle::try_current().ok(),
+            rest: Mutex::default(),
+        })
+    }
+
+    fn rest(&self) -> MutexGuard<'_, Rest> {
+        self.rest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection that was used last, if there is one.
+    pub fn take(&self) -> Option<Connection> {
+        let mut rest = self.rest();
+        let (connection, until) = rest.idle.pop()?;
+        drop(rest);
+        if until > Instant::now() {
+            return Some(connection);
+        }
+        // Those before it are older still; the sweeper is about to see to them.
+        self.see_off(connection);
+        None
+    }
+
+    /// Whether a connection may be asked once more.
+    pub fn has_more(&self, connection: &Connection) -> bool {
+        connection.asked() < self.per_connection
+    }
+
+    /// Keeps a connection for the next question, if it may be asked more and there is room.
+    pub fn put(self: &Arc<Self>, connection: Connection) {
+        if self.has_more(&connection) {
+            let mut rest = self.rest();
+            if rest.idle.len() < self.most {
+                rest.idle.push((connection, Instant::now() + self.idle_timeout));
+                if rest.sweeper.is_none() {
+                    rest.sweeper = self.runtime.as_ref().map(|runtime| {
+                        runtime.spawn(sweep(Arc::downgrade(self), self.idle_timeout)).abort_handle()
+                    });
+                }
+                return;
+            }
+        }
+        self.see_off(connection);
+    }
+
+    /// Says QUIT, without anybody waiting for it.
+    pub fn see_off(&self, connection: Connection) {
+        if let (Some(runtime), Ok(permit)) = (&self.runtime, self.farewells.clone().try_acquire_owned()) {
+            runtime.spawn(async move {
+                let _permit = permit;
+                // A server that does not answer has had its chance.
+                let _ = timeout(FAREWELL, connection.quit()).await;
+            });
+        }
+    }
+
+    /// Sees off those whose time has come; returns when the next one must go.
+    fn sweep(&self) -> Option<Instant> {
+        let mut rest = self.rest();
+        let now = Instant::now();
+        let due = rest.idle.partition_point(|(_, until)| *until <= now);
+        let gone: Vec<_> = rest.idle.drain(..due).collect();
+        let next = rest.idle.first().map(|(_, until)| *until);
+        if next.is_none() {
+            rest.sweeper = None;
+        }
+        drop(rest);
+        for (connection, _) in gone {
+            self.see_off(connection);
+        }
+        next
+    }
+}
+
+async fn sweep(pool: Weak<Pool>, first: Duration) {
+    let mut next = Instant::now() + first;
+    loop {
+        sleep_until(next).await;
+        let Some(pool) = pool.upgrade() else { return };
+        match pool.sweep() {
+            Some(instant) => next = instant,
+            None => return,
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let rest = std::mem::take(&mut *self.rest());
+        if let Some(sweeper) = rest.sweeper {
+            sweeper.abort();
+        }
+        for (connection, _) in rest.idle {
+            self.see_off(connection);
+        }
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("idle", &self.rest().idle.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,159 @@
+//! What a reply to VRFY means. Pure.
+//!
+//! | reply | meaning |
+//! | --- | --- |
+//! | 250, 251 | the account exists |
+//! | 252 | perhaps: Postfix says so for every address it would not reject, others for all |
+//! | 550, 551, 553 with an enhanced code 5.1.x, or with none | the account is missing |
+//! | everything else | the server cannot say |
+//!
+//! Two kinds of refusal among the 55x are not about the account, and so say nothing: the enhanced codes
+//! 5.1.7 and 5.1.8, which are about a sender (RFC 3463, section 3.2), and replies without an enhanced code
+//! whose text forbids the question (see [`FORBIDS`]).
+
+/// Longest text of a reply that is quoted in a reason.
+const MAX_QUOTED: usize = 300;
+
+/// What Exim, which has no enhanced codes, and its like say when an access rule forbids the question; the
+/// same 550 as for an account that does not exist.
+const FORBIDS: &[&str] =
+    &["prohibit", "access denied", "permission denied", "not permitted", "not allowed", "disabled", "relay"];
+
+/// A reply: its code and its lines, joined by blanks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Reply {
+    pub code: u16,
+    pub text: String,
+}
+
+/// What a reply says about an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    Exists,
+    Missing,
+    /// "Cannot VRFY user, but will accept message and attempt delivery" (RFC 5321, section 3.5.3).
+    Perhaps,
+    CannotSay,
+}
+
+impl Reply {
+    pub fn meaning(&self) -> Meaning {
+        match self.code {
+            250 | 251 => Meaning::Exists,
+            252 => Meaning::Perhaps,
+            550 | 551 | 553 => match self.enhanced() {
+                Some([5, 1, 7 | 8]) => Meaning::CannotSay,
+                Some([5, 1, _]) => Meaning::Missing,
+                Some(_) => Meaning::CannotSay,
+                None if self.forbids() => Meaning::CannotSay,
+                None => Meaning::Missing,
+            },
+            _ => Meaning::CannotSay,
+        }
+    }
+
+    /// Code and text, as a server says them, for a reason.
+    pub fn quoted(&self) -> String {
+        let end = self.text.floor_char_boundary(MAX_QUOTED);
+        let more = if end < self.text.len() { "…" } else { "" };
+        format!("{} {}{more}", self.code, &self.text[..end])
+    }
+
+    /// The enhanced status code at the beginning (RFC 2034, section 4), also one in the punctuation that
+    /// some products put round it.
+    fn enhanced(&self) -> Option<[u16; 3]> {
+        let word = self.text.split_whitespace().next()?.trim_matches(|c: char| !c.is_ascii_digit());
+        let mut parts = word.split('.').map(|part| part.parse().ok());
+        let code = [parts.next()??, parts.next()??, parts.next()??];
+        parts.next().is_none().then_some(code)
+    }
+
+    fn forbids(&self) -> bool {
+        let text = self.text.to_ascii_lowercase();
+        FORBIDS.iter().any(|word| text.contains(word))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Meaning::{CannotSay, Exists, Missing, Perhaps};
+    use super::*;
+
+    #[test]
+    fn meanings() {
+        for (code, text, want) in [
+            // Postfix
+            (252, "2.0.0 alice", Perhaps),
+            (
+                550,
+                "5.1.1 <bogus@example.test>: Recipient address rejected: User unknown in local recipient \
+                   table",
+                Missing,
+            ),
+            (
+                450,
+                "4.1.1 <bogus>: Recipient address rejected: User unknown in local recipient table",
+                CannotSay,
+            ),
+            (451, "4.3.0 <alice>: Temporary lookup failure", CannotSay),
+            (454, "4.7.1 <x@remote.test>: Relay access denied", CannotSay),
+            (554, "5.7.1 <alice>: Recipient address rejected: Access denied", CannotSay),
+            (554, "5.7.1 <client>: Client host rejected: Access denied", CannotSay),
+            (501, "5.1.3 Bad recipient address syntax", CannotSay),
+            (502, "5.5.1 VRFY command is disabled", CannotSay),
+            (421, "4.7.0 mx.example.test Error: too many errors", CannotSay),
+            // Sendmail
+            (250, "2.1.5 <alice@mx.example.test>", Exists),
+            (550, "5.1.1 bogus... User unknown", Missing),
+            (252, "2.1.5 <x@remote.test>", Perhaps),
+            (252, "2.5.2 Cannot VRFY user; try RCPT to attempt delivery (or try finger)", Perhaps),
+            (553, "5.1.3 <a b>... Invalid route address", Missing),
+            (553, "5.0.0 unbalanced", CannotSay),
+            (503, "5.0.0 I demand that you introduce yourself first", CannotSay),
+            // Exim
+            (250, "<alice@example.test> is deliverable", Exists),
+            (550, "<bogus@example.test> Unknown user", Missing),
+            (252, "Administrative prohibition", Perhaps),
+            (550, "Administrative prohibition", CannotSay),
+            (550, "relay not permitted", CannotSay),
+            (451, "Cannot resolve <alice@example.test> at this time", CannotSay),
+            (554, "Too many nonmail commands", CannotSay),
+            // OpenSMTPD
+            (500, "5.5.1 Invalid command: Command unrecognized", CannotSay),
+            (550, "Invalid recipient: <bogus@example.test>", Missing),
+            // Dovecot
+            (252, "2.3.3 Try RCPT instead", Perhaps),
+            (550, "5.1.1 <bogus@example.test> User doesn't exist: bogus", Missing),
+            // others
+            (251, "User not local; will forward to <foo@other.test>", Exists),
+            (551, "User not local; please try <foo@other.test>", Missing),
+            (551, "5.7.1 not for you", CannotSay),
+            (550, "5.7.1 Command rejected", CannotSay),
+            (550, "5.1.2 no such system", Missing),
+            (550, "5.1.10 null MX", Missing),
+            (550, "5.1.7 bad sender", CannotSay),
+            (550, "5.1.8 sender's domain does not exist", CannotSay),
+            (550, "#5.1.1 no such user", Missing),
+            (550, "#5.7.1 blocked", CannotSay),
+            (550, "[5.1.1]: no such user", Missing),
+            (550, "4.1.1 contradicts its code", CannotSay),
+            (550, "5.1.1.1 is not an enhanced code", Missing),
+            (550, "", Missing),
+            (552, "5.2.2 mailbox full", CannotSay),
+            (556, "5.1.10 null MX", CannotSay),
+            (200, "ok", CannotSay),
+            (299, "ok", CannotSay),
+            (354, "go ahead", CannotSay),
+        ] {
+            let reply = Reply { code, text: text.into() };
+            assert_eq!(reply.meaning(), want, "{code} {text}");
+        }
+    }
+
+    #[test]
+    fn quotes_are_short() {
+        let reply = Reply { code: 550, text: "ü".repeat(1000) };
+        assert_eq!(reply.quoted(), format!("550 {}…", "ü".repeat(150)));
+        assert_eq!(Reply { code: 550, text: "no".into() }.quoted(), "550 no");
+    }
+}

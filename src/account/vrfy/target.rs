@@ -1,0 +1,244 @@
+//! Which server to ask, as the operator writes it behind `vrfy:`.
+
+use super::lookup::{Lookup, Place};
+use crate::addr::canonical_domain;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// SMTP's port.
+const SMTP: u16 = 25;
+
+/// Longest name in DNS (RFC 1035, section 2.3.4).
+const MAX_NAME: usize = 253;
+
+/// A server, or where to look for one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// `ADDRESS[:PORT]`
+    Address(SocketAddr),
+    /// `HOST[:PORT]`
+    Host(String, u16),
+    /// `mx:DOMAIN[:PORT]`
+    Mx(String, u16),
+    /// `srv:NAME`
+    Srv(String),
+    /// `unix:/PATH`
+    Unix(PathBuf),
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return if path.starts_with('/') {
+                Ok(Target::Unix(path.into()))
+            } else {
+                Err("the path of a socket must be absolute".into())
+            };
+        }
+        if let Some(name) = text.strip_prefix("srv:") {
+            return match name.split_once(':') {
+                None => Ok(Target::Srv(host(name)?)),
+                Some(_) => Err("the port of a service stands in its SRV record".into()),
+            };
+        }
+        if let Some(rest) = text.strip_prefix("mx:") {
+            let (name, port) = split_port(rest)?;
+            return Ok(Target::Mx(host(name)?, port));
+        }
+        if let Some((address, rest)) = text.strip_prefix('[').and_then(|text| text.split_once(']')) {
+            let address: Ipv6Addr =
+                address.parse().map_err(|_| format!("\"{address}\" is not an IPv6 address"))?;
+            let port = match rest.strip_prefix(':') {
+                Some(port) => self::port(port)?,
+                None if rest.is_empty() => SMTP,
+                None => return Err(format!("\"{rest}\" behind the address is not a port")),
+            };
+            return Ok(Target::Address((address, port).into()));
+        }
+        if text.parse::<Ipv6Addr>().is_ok() {
+            return Err("an IPv6 address needs brackets".into());
+        }
+        let (name, port) = split_port(text)?;
+        match name.parse::<IpAddr>() {
+            Ok(address) => Ok(Target::Address((address, port).into())),
+            Err(_) => Ok(Target::Host(host(name)?, port)),
+        }
+    }
+}
+
+fn split_port(text: &str) -> Result<(&str, u16), String> {
+    match text.split_once(':') {
+        Some((name, port)) => Ok((name, self::port(port)?)),
+        None => Ok((text, SMTP)),
+    }
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err(format!("\"{text}\" is not a port number from 1 to 65535")),
+        Ok(port) => Ok(port),
+    }
+}
+
+fn host(name: &str) -> Result<String, String> {
+    let name = canonical_domain(name);
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+    };
+    // What ends in a number is an address (RFC 1123, section 2.1), here one that was mistyped.
+    let address = name.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+    if name.len() <= MAX_NAME && name.split('.').all(label) && !address {
+        Ok(name.into_owned())
+    } else {
+        Err(format!("\"{name}\" is not the name of a host"))
+    }
+}
+
+impl Target {
+    /// Whether its addresses are to be looked up.
+    pub fn is_name(&self) -> bool {
+        matches!(self, Target::Host(..) | Target::Mx(..) | Target::Srv(_))
+    }
+
+    /// The hosts to be tried in this order, with their ports.
+    pub async fn hosts(&self, lookup: &dyn Lookup) -> Result<Vec<(String, u16)>, String> {
+        let places = match self {
+            Target::Address(_) | Target::Unix(_) => return Ok(Vec::new()),
+            Target::Host(host, port) => return Ok(vec![(host.clone(), *port)]),
+            Target::Mx(domain, port) => {
+                let places = lookup.mx(domain).await?;
+                if places.is_empty() {
+                    // RFC 5321, section 5.1: a domain without MX is its own.
+                    return Ok(vec![(domain.clone(), *port)]);
+                }
+                if places.iter().any(is_nowhere) {
+                    return Err(format!("{domain} takes no mail (null MX, RFC 7505)"));
+                }
+                places
+            }
+            Target::Srv(service) => {
+                let places = lookup.srv(service).await?;
+                if places.iter().all(is_nowhere) {
+                    return Err(format!("there is no server of {service}"));
+                }
+                places
+            }
+        };
+        Ok(in_order(places)
+            .into_iter()
+            .map(|place| {
+                let port = place.port.unwrap_or(match self {
+                    Target::Mx(_, port) => *port,
+                    _ => SMTP,
+                });
+                (canonical_domain(&place.host).into_owned(), port)
+            })
+            .collect())
+    }
+}
+
+fn is_nowhere(place: &Place) -> bool {
+    place.host == "." || place.host.is_empty()
+}
+
+/// Sorted, the preferred first. RFC 2782 draws lots by weight to spread load; a few connections that are
+/// kept open are no load, so the heaviest is simply the first.
+fn in_order(mut places: Vec<Place>) -> Vec<Place> {
+    places.retain(|place| !is_nowhere(place));
+    places.sort_by_key(|place| (place.preference, std::cmp::Reverse(place.weight)));
+    places
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Table;
+    use super::*;
+
+    #[test]
+    fn spellings() {
+        let address = |text: &str| Target::Address(text.parse().unwrap());
+        for (text, want) in [
+            ("127.0.0.1", address("127.0.0.1:25")),
+            ("127.0.0.1:5025", address("127.0.0.1:5025")),
+            ("[::1]", address("[::1]:25")),
+            ("[2001:db8::1]:5025", address("[2001:db8::1]:5025")),
+            ("localhost", Target::Host("localhost".into(), 25)),
+            ("Mail.Example.TEST.:26", Target::Host("mail.example.test".into(), 26)),
+            ("bücher.example", Target::Host("xn--bcher-kva.example".into(), 25)),
+            ("mx", Target::Host("mx".into(), 25)),
+            ("mx:example.test", Target::Mx("example.test".into(), 25)),
+            ("mx:example.test:5025", Target::Mx("example.test".into(), 5025)),
+            ("srv:_smtp._tcp.example.test", Target::Srv("_smtp._tcp.example.test".into())),
+            ("unix:/run/smtp", Target::Unix("/run/smtp".into())),
+        ] {
+            assert_eq!(text.parse(), Ok(want), "{text}");
+        }
+        for bad in [
+            "",
+            ":25",
+            "host:",
+            "host:0",
+            "host:65536",
+            "host:smtp",
+            "host:25:25",
+            "::1",
+            "[::1",
+            "[::1]25",
+            "[127.0.0.1]",
+            "[::1]:x",
+            "mx:",
+            "mx:a b",
+            "srv:",
+            "srv:name:25",
+            "unix:run/x",
+            "unix:",
+            "a..b",
+            "user@host",
+            "127.0.0.256",
+            "127.0.0",
+            "ho st",
+            "host\r\n",
+            "-",
+            "*",
+        ] {
+            // A hyphen alone is odd, but only DNS can tell.
+            assert!(bad.parse::<Target>().is_err() || bad == "-", "{bad}");
+        }
+        let long = format!("{}.test", ["a"; 130].join("."));
+        assert!(long.parse::<Target>().is_err());
+    }
+
+    #[tokio::test]
+    async fn hosts_in_order() {
+        let table = Table::new()
+            .mx("example.test", &[(20, "b.test"), (10, "C.test."), (30, "a.test")])
+            .mx("null.test", &[(0, ".")])
+            .mx("none.test", &[])
+            .srv(
+                "_smtp._tcp.example.test",
+                &[(1, 10, 26, "x.test"), (0, 1, 27, "y.test"), (1, 90, 28, "z.test")],
+            )
+            .srv("_none._tcp.example.test", &[(0, 0, 0, ".")])
+            .srv("_empty._tcp.example.test", &[]);
+        for (target, want) in [
+            ("host.test:26", Ok("host.test:26")),
+            ("mx:example.test", Ok("c.test:25 b.test:25 a.test:25")),
+            ("mx:example.test:5025", Ok("c.test:5025 b.test:5025 a.test:5025")),
+            ("mx:none.test", Ok("none.test:25")),
+            ("mx:null.test", Err("null.test takes no mail (null MX, RFC 7505)")),
+            ("mx:nowhere.test", Err("there is no name nowhere.test")),
+            ("srv:_smtp._tcp.example.test", Ok("y.test:27 z.test:28 x.test:26")),
+            ("srv:_none._tcp.example.test", Err("there is no server of _none._tcp.example.test")),
+            ("srv:_empty._tcp.example.test", Err("there is no server of _empty._tcp.example.test")),
+        ] {
+            let got = target.parse::<Target>().unwrap().hosts(&table).await.map(|hosts| {
+                hosts.iter().map(|(host, port)| format!("{host}:{port}")).collect::<Vec<_>>().join(" ")
+            });
+            assert_eq!(got.as_deref().map_err(String::as_str), want, "{target}");
+        }
+    }
+}

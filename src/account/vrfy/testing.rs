@@ -1,0 +1,72 @@
+//! Names for tests.
+
+use super::lookup::{Found, Lookup, Place};
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+/// A table of names. What is not in it does not exist.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    addresses: HashMap<String, Vec<IpAddr>>,
+    mx: HashMap<String, Vec<Place>>,
+    srv: HashMap<String, Vec<Place>>,
+}
+
+impl Table {
+    pub fn new() -> Self {
+        Table::default()
+    }
+
+    pub fn host(mut self, name: &str, addresses: &[&str]) -> Self {
+        let addresses = addresses.iter().map(|a| a.parse().unwrap()).collect();
+        self.addresses.insert(name.into(), addresses);
+        self
+    }
+
+    pub fn mx(mut self, domain: &str, exchangers: &[(u16, &str)]) -> Self {
+        let places = exchangers
+            .iter()
+            .map(|(preference, host)| Place {
+                preference: *preference,
+                weight: 0,
+                port: None,
+                host: (*host).into(),
+            })
+            .collect();
+        self.mx.insert(domain.into(), places);
+        self
+    }
+
+    pub fn srv(mut self, service: &str, servers: &[(u16, u16, u16, &str)]) -> Self {
+        let places = servers
+            .iter()
+            .map(|(preference, weight, port, host)| Place {
+                preference: *preference,
+                weight: *weight,
+                port: Some(*port),
+                host: (*host).into(),
+            })
+            .collect();
+        self.srv.insert(service.into(), places);
+        self
+    }
+}
+
+fn find<'a, T: Clone + Send + 'a>(table: &HashMap<String, Vec<T>>, name: &str) -> Found<'a, T> {
+    let found = table.get(name).cloned().ok_or_else(|| format!("there is no name {name}"));
+    Box::pin(std::future::ready(found))
+}
+
+impl Lookup for Table {
+    fn addresses<'a>(&'a self, host: &'a str) -> Found<'a, IpAddr> {
+        find(&self.addresses, host)
+    }
+
+    fn mx<'a>(&'a self, domain: &'a str) -> Found<'a, Place> {
+        find(&self.mx, domain)
+    }
+
+    fn srv<'a>(&'a self, service: &'a str) -> Found<'a, Place> {
+        find(&self.srv, service)
+    }
+}

@@ -1,0 +1,63 @@
+//! Events of the account sources.
+
+use crate::addr::escape;
+use std::path::Path;
+use tracing::{error, info, warn};
+
+/// A server takes addresses that nobody has, so that its 252 means nothing. Said once, not per question.
+pub fn canary_accepted(source: &str, domain: &str, reply: &str) {
+    error!(
+        source = %escape(source),
+        domain = %escape(domain),
+        reply = %escape(reply),
+        "the server accepts an account that does not exist, so its 252 cannot be trusted: accounts of this \
+         domain are unknown; let the server check its recipients (Postfix: local_recipient_maps and \
+         smtpd_reject_unlisted_recipient), or set code_252"
+    );
+}
+
+/// The server refuses the account that nobody has, after it had accepted one.
+pub fn canary_refused(source: &str, domain: &str) {
+    info!(source = %escape(source), domain = %escape(domain), "the server's 252 can be trusted again");
+}
+
+/// A list of accounts is gone or cannot be read; until it can, nothing is known of its accounts.
+pub fn source_file_unreadable(source: &str, path: &Path, reason: &str) {
+    warn!(
+        source = %escape(source),
+        path = %escape(path.as_os_str().as_encoded_bytes()),
+        reason = %escape(reason),
+        "the list of accounts cannot be used, its accounts are unknown until it is put right"
+    );
+}
+
+/// A list of accounts has errors; until they are put right the last good one goes on for whom it names.
+pub fn source_file_broken(source: &str, path: &Path, problem: &str) {
+    warn!(
+        source = %escape(source),
+        path = %escape(path.as_os_str().as_encoded_bytes()),
+        problem = %escape(problem),
+        "the list of accounts has errors: accounts of the last good one still exist, all others are unknown \
+         until it is put right"
+    );
+}
+
+/// A list of accounts was read anew.
+pub fn source_file_reloaded(source: &str, path: &Path, accounts: usize) {
+    info!(
+        source = %escape(source),
+        path = %escape(path.as_os_str().as_encoded_bytes()),
+        accounts,
+        "the list of accounts was read"
+    );
+}
+
+/// Changes of a list of accounts go unnoticed but for a look now and then.
+pub fn source_file_unwatched(source: &str, path: &Path, reason: &str) {
+    warn!(
+        source = %escape(source),
+        path = %escape(path.as_os_str().as_encoded_bytes()),
+        reason = %escape(reason),
+        "the list of accounts cannot be watched, changes take effect with a delay"
+    );
+}

@@ -1,0 +1,615 @@
+//! `vrfy:` against a server that misbehaves on purpose.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "account_vrfy/fake.rs"]
+mod fake;
+
+use fake::{Act, Fake};
+use rcptd::account::settings::{CacheSettings, Code252, Settings, SourceSettings, VrfySettings};
+use rcptd::account::{AccountSource, Answer, build};
+use rcptd::addr::Address;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+const DEADLINE: Duration = Duration::from_millis(150);
+
+/// One source with a short deadline, nothing remembered, 252 worth nothing.
+fn settings(spec: &str) -> Settings {
+    let mut source = SourceSettings::new(spec.parse().unwrap());
+    source.deadline = DEADLINE;
+    Settings {
+        sources: vec![source],
+        cache: CacheSettings { exists: Duration::ZERO, missing: Duration::ZERO, entries: 1000 },
+        vrfy: VrfySettings { code_252: Code252::Unknown, per_connection: 1000, ..VrfySettings::default() },
+    }
+}
+
+/// The same with time enough for a busy machine, where no test waits for it.
+fn patient(spec: &str) -> Settings {
+    let mut settings = settings(spec);
+    settings.sources[0].deadline = Duration::from_secs(20);
+    settings
+}
+
+async fn source(settings: &Settings) -> Arc<dyn AccountSource> {
+    build(settings, false).await.unwrap()
+}
+
+async fn ask(source: &Arc<dyn AccountSource>, account: &str) -> Answer {
+    source.verify(&Address::from_rcpt(account.as_bytes())).await
+}
+
+async fn verdict(source: &Arc<dyn AccountSource>, account: &str) -> String {
+    ask(source, account).await.verdict.to_string()
+}
+
+/// Waits for something that another task is about to do.
+async fn eventually(what: &str, mut done: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !done() {
+        assert!(begin.elapsed() < Duration::from_secs(5), "{what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// reply; verdict where a 252 means nothing
+const REPLIES: &[(&str, &str)] = &[
+    // Postfix
+    ("252 2.0.0 alice", "unknown: 252 2.0.0 alice"),
+    ("550 5.1.1 <bogus>: Recipient address rejected: User unknown in local recipient table", "missing"),
+    ("450 4.1.1 <bogus>: Recipient address rejected: User unknown", "unknown: 450 4.1.1 <bogus>"),
+    ("451 4.3.0 <alice>: Temporary lookup failure", "unknown: 451 4.3.0 <alice>: Temporary lookup failure"),
+    ("454 4.7.1 <x@remote.test>: Relay access denied", "unknown: 454 "),
+    ("554 5.7.1 <client>: Client host rejected: Access denied", "unknown: 554 "),
+    ("502 5.5.1 VRFY command is disabled", "unknown: 502 "),
+    // Sendmail
+    ("250 2.1.5 <alice@mx.example.test>", "exists"),
+    ("250-2.1.5 <alice@mx.example.test>\r\n250 2.1.5 <bob@mx.example.test>", "exists"),
+    ("550 5.1.1 bogus... User unknown", "missing"),
+    ("252 2.5.2 Cannot VRFY user; try RCPT to attempt delivery (or try finger)", "unknown: 252 "),
+    ("503 5.0.0 I demand that you introduce yourself first", "unknown: 503 "),
+    // Exim
+    ("250 <alice@example.test> is deliverable", "exists"),
+    ("550 <bogus@example.test> Unknown user", "missing"),
+    ("252 Administrative prohibition", "unknown: 252 "),
+    ("550 Administrative prohibition", "unknown: 550 "),
+    ("451 Cannot resolve <alice@example.test> at this time", "unknown: 451 "),
+    ("554 Too many nonmail commands", "unknown: 554 "),
+    // OpenSMTPD
+    ("500 5.5.1 Invalid command: Command unrecognized", "unknown: 500 "),
+    ("550 Invalid recipient: <bogus@example.test>", "missing"),
+    // Dovecot
+    ("252 2.3.3 Try RCPT instead", "unknown: 252 "),
+    ("550 5.1.1 <bogus@example.test> User doesn't exist: bogus", "missing"),
+    // others
+    ("251 User not local; will forward to <foo@other.test>", "exists"),
+    ("551 User not local; please try <foo@other.test>", "missing"),
+    ("550 5.7.1 Command rejected", "unknown: 550 5.7.1 Command rejected"),
+    ("550-5.1.1 no such\r\n550 5.1.1 user", "missing"),
+    ("550-5.7.1 not for\r\n550 5.7.1 you", "unknown: 550 5.7.1 not for you"),
+    ("250 grüß Gott", "exists"),
+];
+
+#[tokio::test]
+async fn replies() {
+    let fake = Fake::start(|line, _, _| match line.strip_prefix("VRFY <").and_then(|l| l.split_once('@')) {
+        Some((number, _)) => Act::say(REPLIES[number.parse::<usize>().unwrap()].0),
+        None => Act::Usual,
+    })
+    .await;
+    let source = source(&patient(&fake.spec())).await;
+    for (number, (reply, want)) in REPLIES.iter().enumerate() {
+        let got = ask(&source, &format!("{number}@example.test")).await;
+        assert!(got.verdict.to_string().starts_with(want), "{reply}: {}", got.verdict);
+        assert_eq!((&*got.source, got.cached), (&*fake.spec(), false));
+    }
+    assert_eq!(fake.connections(), 1, "none of these replies ends a session");
+}
+
+#[tokio::test]
+async fn what_252_means_by_choice() {
+    for (code_252, want) in [(Code252::Exists, "exists"), (Code252::Unknown, "unknown: 252 2.0.0 ok")] {
+        let fake = Fake::saying("252 2.0.0 ok").await;
+        let mut settings = patient(&fake.spec());
+        settings.vrfy.code_252 = code_252;
+        assert_eq!(verdict(&source(&settings).await, "foo@example.test").await, want);
+        assert_eq!(fake.vrfys().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_is_sent() {
+    let fake = Fake::saying("250 ok").await;
+    let mut settings = patient(&fake.spec());
+    settings.vrfy.helo = "rcptd.example.test".into();
+    let source = source(&settings).await;
+    for (account, want) in [
+        ("foo@example.test", "VRFY <foo@example.test>"),
+        ("<Foo@Example.TEST.>", "VRFY <Foo@example.test>"),
+        ("\"foo\"@example.test", "VRFY <foo@example.test>"),
+        ("\"a b\"@example.test", "VRFY <\"a b\"@example.test>"),
+        ("\"a\\\"b>c\"@example.test", "VRFY <\"a\\\"b>c\"@example.test>"),
+        ("foo@[127.0.0.1]", "VRFY <foo@[127.0.0.1]>"),
+        ("foo@bücher.example", "VRFY <foo@xn--bcher-kva.example>"),
+        ("grüße@example.test", "VRFY <grüße@example.test> SMTPUTF8"),
+    ] {
+        assert_eq!(verdict(&source, account).await, "exists");
+        assert_eq!(fake.vrfys().last().unwrap(), want);
+    }
+    assert_eq!(fake.lines()[0], "EHLO rcptd.example.test");
+}
+
+#[tokio::test]
+async fn nothing_odd_is_sent() {
+    let fake = Fake::saying("250 ok").await;
+    let source = source(&patient(&fake.spec())).await;
+    let mut odd: Vec<Vec<u8>> = Vec::new();
+    for byte in 0..=255 {
+        odd.push([b"<fo", &[byte][..], b"NOOP@example.test>"].concat());
+        odd.push([b"<\"fo", &[byte][..], b"NOOP\"@example.test>"].concat());
+        odd.push([b"<foo@exa", &[byte][..], b"NOOP>"].concat());
+    }
+    for text in [
+        "foo",
+        "<>",
+        "@example.test",
+        "<foo@example.test>\r\nNOOP",
+        "foo@a b",
+        "foo@a>,<bar@b",
+        "fo\u{85}o@example.test",
+        "fo\u{2028}o@example.test",
+        "foo@exa\r\nNOOP",
+        "\"\r\nNOOP\r\n\"@example.test",
+    ] {
+        odd.push(text.into());
+    }
+    odd.push(format!("<{}@example.test>", "x".repeat(300)).into());
+    odd.push(format!("<\"{}\"@example.test>", "\\\"".repeat(255)).into());
+    odd.push(format!("<foo@{}>", "x".repeat(300)).into());
+    let mut asked = 0;
+    for account in &odd {
+        let got = source.verify(&Address::from_rcpt(account)).await.verdict.to_string();
+        if got == "exists" {
+            asked += 1;
+        } else {
+            assert!(got.starts_with("unknown: not asked: "), "{}: {got}", rcptd::addr::escape(account));
+        }
+    }
+    let lines = fake.lines();
+    assert_eq!(lines.len(), asked + 1, "a command for each question, and EHLO");
+    for line in &lines[1..] {
+        let argument =
+            line.strip_prefix("VRFY <").and_then(|l| l.trim_end_matches(" SMTPUTF8").strip_suffix('>'));
+        let domain = argument.and_then(|a| a.rsplit_once('@')).unwrap_or_else(|| panic!("{line}")).1;
+        assert!(!line.chars().any(char::is_control) && line.len() <= 510, "{line}");
+        assert!(domain.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b)), "{line}");
+    }
+    assert!(asked > 100, "{asked}");
+}
+
+#[tokio::test]
+async fn utf8_only_where_it_is_offered() {
+    let fake = Fake::start(|line, _, _| match line {
+        _ if line.starts_with("EHLO") => Act::say("250 fake"),
+        _ if line.starts_with("VRFY") => Act::say("250 ok"),
+        _ => Act::Usual,
+    })
+    .await;
+    let source = source(&patient(&fake.spec())).await;
+    for (account, want) in [
+        ("grüße@example.test", "unknown: the server does not offer SMTPUTF8"),
+        ("foo@example.test", "exists"),
+        ("grüße@example.test", "unknown: the server does not offer SMTPUTF8"),
+    ] {
+        assert_eq!(verdict(&source, account).await, want);
+    }
+    assert_eq!((fake.vrfys().len(), fake.connections()), (1, 1));
+}
+
+#[tokio::test]
+async fn misbehaviour_is_unknown_and_the_next_question_is_asked_anew() {
+    let lines = "250-x\r\n".repeat(199) + "250 x\r\n";
+    let endless = "250 ".to_string() + &"x".repeat(100_000);
+    // at which line the server misbehaves; how; the verdict
+    let cases: Vec<(&str, Act, &str)> = vec![
+        ("greeting", Act::Silence, "unknown: 127.0.0.1:PORT: no greeting or reply to EHLO within"),
+        (
+            "greeting",
+            Act::say("421 4.7.0 too many connections"),
+            "unknown: 127.0.0.1:PORT: the server said 421 4.7.0",
+        ),
+        ("greeting", Act::say("554 go away"), "unknown: 127.0.0.1:PORT: the server said 554 go away"),
+        ("greeting", Act::Close, "unknown: 127.0.0.1:PORT: the server hung up"),
+        (
+            "greeting",
+            Act::raw("SSH-2.0-OpenSSH_9.2\r\n"),
+            "unknown: 127.0.0.1:PORT: that is not an SMTP reply",
+        ),
+        (
+            "greeting",
+            Act::raw("220 hi\r\n250 fake\r\n"),
+            "unknown: 127.0.0.1:PORT: the server spoke out of turn",
+        ),
+        ("EHLO", Act::Silence, "unknown: 127.0.0.1:PORT: no greeting or reply to EHLO within"),
+        ("EHLO", Act::say("502 5.5.2 what"), "unknown: 127.0.0.1:PORT: the server said 502 5.5.2 what"),
+        ("EHLO", Act::raw("250 fake\r\n550 5.1.1 no\r\n"), "unknown: the server spoke out of turn"),
+        ("VRFY", Act::Silence, "unknown: no reply to VRFY within 135ms"),
+        ("VRFY", Act::Drip("550 5.1.1 no such user\r\n", 20), "unknown: no reply to VRFY within 135ms"),
+        ("VRFY", Act::Close, "unknown: the server hung up"),
+        ("VRFY", Act::raw("550 5.1.1 no"), "unknown: no reply to VRFY within 135ms"),
+        ("VRFY", Act::RawThenClose("550 5.1.1 no".into()), "unknown: the server hung up"),
+        ("VRFY", Act::raw("550 5.1.1 no\n"), "unknown: a line of the reply ends in a bare line feed"),
+        ("VRFY", Act::raw("550\r\n"), "unknown: that is not an SMTP reply"),
+        ("VRFY", Act::raw("5.1.1 no\r\n"), "unknown: that is not an SMTP reply"),
+        ("VRFY", Act::raw("690 x\r\n"), "unknown: that is not an SMTP reply"),
+        ("VRFY", Act::raw("\r\n"), "unknown: that is not an SMTP reply"),
+        ("VRFY", Act::raw("\0\0\0\0"), "unknown: that is not an SMTP reply"),
+        ("VRFY", Act::raw("550-5.1.1 no\r\n250 ok\r\n"), "unknown: that is not an SMTP reply"),
+        ("VRFY", Act::Raw(b"550 5.1.1 n\xf6\r\n".to_vec()), "unknown: "),
+        ("VRFY", Act::raw("550 5.1.1 no\r\n550 5.1.1 no\r\n"), "unknown: the server spoke out of turn"),
+        ("VRFY", Act::raw("252 2.0.0 ok\r\n550 5.1.1 no\r\n"), "unknown: the server spoke out of turn"),
+        ("VRFY", Act::raw("250 ok\r\n250 o"), "unknown: the server spoke out of turn"),
+        ("VRFY", Act::raw(&lines), "unknown: the reply has too many lines"),
+        ("VRFY", Act::raw(&endless), "unknown: a line of the reply is too long"),
+        ("VRFY", Act::Endless("250-x\r\n"), "unknown: the reply has too many lines"),
+        ("VRFY", Act::Endless("xxxxxxxx"), "unknown: that is not an SMTP reply"),
+    ];
+    for (at, act, want) in cases {
+        let case = format!("{at} {act:?}");
+        let case = &case[..case.floor_char_boundary(100)];
+        // Only the first connection is bad.
+        let fake = Fake::start(move |line, connection, _| match line {
+            _ if connection == 0 && line.starts_with(at) => act.clone(),
+            _ if line.starts_with("VRFY") => Act::say("550 5.1.1 no"),
+            _ => Act::Usual,
+        })
+        .await;
+        let source = source(&settings(&fake.spec())).await;
+        let begin = Instant::now();
+        let got = verdict(&source, "foo@example.test").await;
+        let want = want.replace("PORT", &fake.port().to_string());
+        assert!(got.starts_with(&want), "{case}: {got}");
+        assert!(begin.elapsed() < DEADLINE * 3, "{case}: {:?}", begin.elapsed());
+        assert_eq!(verdict(&source, "foo@example.test").await, "missing", "{case}");
+        assert_eq!(fake.connections(), 2, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_there() {
+    // A port that was free a moment ago.
+    let port = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let got = verdict(&source(&settings(&format!("vrfy:127.0.0.1:{port}"))).await, "foo@example.test").await;
+    assert!(got.starts_with(&format!("unknown: 127.0.0.1:{port}: Connection refused")), "{got}");
+}
+
+#[tokio::test]
+async fn all_addresses_are_tried() {
+    // The fake listens at 127.0.0.1 only, localhost may be ::1 as well.
+    let fake = Fake::saying("250 ok").await;
+    let source = source(&patient(&format!("vrfy:localhost:{}", fake.port()))).await;
+    assert_eq!(verdict(&source, "foo@example.test").await, "exists");
+}
+
+#[tokio::test]
+async fn a_unix_socket_will_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("smtp");
+    let fake = Fake::saying("250 ok").await;
+    fake.listen_at(&path);
+    let source = source(&patient(&format!("vrfy:unix:{}", path.display()))).await;
+    assert_eq!(verdict(&source, "foo@example.test").await, "exists");
+}
+
+#[tokio::test]
+async fn idle_connections_that_died_are_replaced() {
+    for farewell in [Act::Close, Act::RawThenClose("421 4.4.2 Error: timeout exceeded\r\n".into())] {
+        let fake = Fake::start(move |line, connection, _| match line {
+            // The first connection answers once and says farewell when it is idle.
+            _ if line.starts_with("VRFY") => {
+                let then = if connection == 0 { farewell.clone() } else { Act::Usual };
+                Act::Then(Box::new(Act::say("250 ok")), 20, Box::new(then))
+            }
+            _ => Act::Usual,
+        })
+        .await;
+        let source = source(&patient(&fake.spec())).await;
+        assert_eq!(verdict(&source, "foo@example.test").await, "exists");
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        assert_eq!(verdict(&source, "bar@example.test").await, "exists");
+        assert_eq!(fake.connections(), 2);
+        // The second question was not sent to the dead one.
+        assert_eq!(fake.vrfys(), ["VRFY <foo@example.test>", "VRFY <bar@example.test>"]);
+    }
+}
+
+#[tokio::test]
+async fn a_used_connection_that_dies_under_the_question_is_replaced_once() {
+    for (bad_connections, want, asked) in [(1, "exists", 3), (2, "unknown: the server hung up", 3)] {
+        let fake = Fake::start(move |line, connection, nth| match line {
+            _ if line.starts_with("VRFY") && connection == 0 && nth == 0 => Act::say("250 ok"),
+            _ if line.starts_with("VRFY") && connection < bad_connections => Act::Close,
+            _ if line.starts_with("VRFY") => Act::say("250 ok"),
+            _ => Act::Usual,
+        })
+        .await;
+        let source = source(&patient(&fake.spec())).await;
+        assert_eq!(verdict(&source, "foo@example.test").await, "exists");
+        assert_eq!(verdict(&source, "foo@example.test").await, want);
+        assert_eq!((fake.vrfys().len(), fake.connections()), (asked, 2));
+    }
+}
+
+#[tokio::test]
+async fn after_421_once_more_and_not_twice() {
+    for (bad_connections, want) in [(1, "missing"), (2, "unknown: 421 4.7.0 Error: too many errors")] {
+        let fake = Fake::start(move |line, connection, _| match line {
+            _ if line.starts_with("VRFY") && connection < bad_connections => {
+                Act::RawThenClose("421 4.7.0 Error: too many errors\r\n".into())
+            }
+            _ if line.starts_with("VRFY") => Act::say("550 5.1.1 no"),
+            _ => Act::Usual,
+        })
+        .await;
+        let source = source(&patient(&fake.spec())).await;
+        assert_eq!(verdict(&source, "foo@example.test").await, want);
+        assert_eq!((fake.vrfys().len(), fake.connections()), (2, 2));
+    }
+}
+
+#[tokio::test]
+async fn a_question_given_up_takes_its_connection_along() {
+    let fake = Fake::start(|line, connection, _| match line {
+        _ if line.starts_with("VRFY") && connection == 0 => {
+            Act::Then(Box::new(Act::Usual), 50, Box::new(Act::say("250 too late")))
+        }
+        _ if line.starts_with("VRFY") => Act::say("550 5.1.1 no"),
+        _ => Act::Usual,
+    })
+    .await;
+    let mut settings = patient(&fake.spec());
+    settings.sources[0].deadline = Duration::from_secs(2);
+    let sources = rcptd::account::Sources::build(&settings, false).await.unwrap();
+    let foo = Address::from_rcpt(b"foo@example.test");
+    // The member itself, without the cache, which would go on asking.
+    let member = sources.members[0].clone();
+    assert!(tokio::time::timeout(Duration::from_millis(30), member.verify(&foo)).await.is_err());
+    tokio::time::sleep(Duration::from_millis(40)).await;
+    // The late reply is nobody's.
+    assert_eq!(member.verify(&foo).await.verdict.to_string(), "missing");
+    assert_eq!(fake.connections(), 2);
+}
+
+#[tokio::test]
+async fn connections_are_asked_so_often_and_no_more() {
+    for (per_connection, questions, connections) in [(1, 3, 3), (2, 4, 2), (2, 5, 3), (10, 5, 1)] {
+        let fake = Fake::saying("250 ok").await;
+        let mut settings = patient(&fake.spec());
+        settings.vrfy.per_connection = per_connection;
+        let source = source(&settings).await;
+        for _ in 0..questions {
+            assert_eq!(verdict(&source, "foo@example.test").await, "exists");
+        }
+        assert_eq!(fake.connections(), connections, "{per_connection} {questions}");
+        let used_up = questions / per_connection as usize;
+        eventually("QUIT to all used up", || fake.count("QUIT") == used_up).await;
+    }
+}
+
+#[tokio::test]
+async fn quit_delays_nobody() {
+    let fake = Fake::start(|line, _, _| match line {
+        "QUIT" => Act::Silence,
+        _ if line.starts_with("VRFY") => Act::say("250 ok"),
+        _ => Act::Usual,
+    })
+    .await;
+    let mut settings = patient(&fake.spec());
+    settings.vrfy.per_connection = 1;
+    let source = source(&settings).await;
+    let begin = Instant::now();
+    for _ in 0..30 {
+        assert_eq!(verdict(&source, "foo@example.test").await, "exists");
+    }
+    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    // Those for whom there was no room were closed without a word.
+    eventually("QUIT to some", || (16..30).contains(&fake.count("QUIT"))).await;
+    eventually("all closed", || fake.open() == 0).await;
+}
+
+#[tokio::test]
+async fn idle_connections_are_few_and_not_for_ever() {
+    let fake = Fake::start(|line, _, _| match line {
+        _ if line.starts_with("VRFY") => Act::Then(Box::new(Act::Usual), 30, Box::new(Act::say("250 ok"))),
+        _ => Act::Usual,
+    })
+    .await;
+    let mut settings = patient(&fake.spec());
+    settings.vrfy.idle_connections = 2;
+    settings.vrfy.idle_timeout = Duration::from_millis(100);
+    let source = source(&settings).await;
+    let askers: Vec<_> = (0..6)
+        .map(|i| {
+            let source = source.clone();
+            tokio::spawn(async move { verdict(&source, &format!("foo{i}@example.test")).await })
+        })
+        .collect();
+    for asker in askers {
+        assert_eq!(asker.await.unwrap(), "exists");
+    }
+    assert_eq!(fake.connections(), 6);
+    eventually("QUIT to four", || fake.count("QUIT") == 4 && fake.open() == 2).await;
+    eventually("QUIT to the others when their time had come", || fake.count("QUIT") == 6).await;
+    // And then there is a new one.
+    assert_eq!(verdict(&source, "foo@example.test").await, "exists");
+    assert_eq!(fake.connections(), 7);
+}
+
+#[tokio::test]
+async fn nothing_is_left_when_the_tree_goes() {
+    let fake = Fake::saying("250 ok").await;
+    let source = source(&patient(&fake.spec())).await;
+    assert_eq!(verdict(&source, "foo@example.test").await, "exists");
+    assert_eq!(fake.open(), 1);
+    drop(source);
+    eventually("QUIT and closed", || fake.count("QUIT") == 1 && fake.open() == 0).await;
+}
+
+#[tokio::test]
+async fn no_more_connections_than_questions_allowed() {
+    let now = Arc::new(AtomicUsize::new(0));
+    let most = Arc::new(AtomicUsize::new(0));
+    let (n, m) = (now.clone(), most.clone());
+    let fake = Fake::start(move |line, _, _| match line {
+        _ if line.starts_with("VRFY") => {
+            m.fetch_max(n.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            let n = n.clone();
+            let done = Act::Do(Arc::new(move || {
+                n.fetch_sub(1, Ordering::SeqCst);
+            }));
+            let reply = Act::Then(Box::new(done), 0, Box::new(Act::say("250 ok")));
+            Act::Then(Box::new(Act::Usual), 10, Box::new(reply))
+        }
+        _ => Act::Usual,
+    })
+    .await;
+    let mut settings = patient(&fake.spec());
+    settings.sources[0].concurrency = 3;
+    let source = source(&settings).await;
+    let askers: Vec<_> = (0..20)
+        .map(|i| {
+            let source = source.clone();
+            tokio::spawn(async move { verdict(&source, &format!("foo{i}@example.test")).await })
+        })
+        .collect();
+    for asker in askers {
+        assert_eq!(asker.await.unwrap(), "exists");
+    }
+    assert_eq!((most.load(Ordering::SeqCst), fake.connections()), (3, 3));
+}
+
+#[tokio::test]
+async fn a_hundred_askers_one_vrfy() {
+    let fake = Fake::start(|line, _, _| match line {
+        _ if line.starts_with("VRFY") => Act::Then(Box::new(Act::Usual), 20, Box::new(Act::say("250 ok"))),
+        _ => Act::Usual,
+    })
+    .await;
+    let mut settings = patient(&fake.spec());
+    settings.cache = CacheSettings::default();
+    let source = source(&settings).await;
+    let askers: Vec<_> = (0..100)
+        .map(|_| {
+            let source = source.clone();
+            tokio::spawn(async move { verdict(&source, "foo@example.test").await })
+        })
+        .collect();
+    for asker in askers {
+        assert_eq!(asker.await.unwrap(), "exists");
+    }
+    let later = ask(&source, "FOO@example.test").await;
+    assert_eq!((later.cached, &*later.source), (true, &*fake.spec()));
+    assert_eq!(fake.vrfys(), ["VRFY <foo@example.test>"]);
+}
+
+/// A server that says 252 to all it would not reject.
+async fn postfix(rejects: impl Fn(&str) -> Option<&'static str> + Send + Sync + 'static) -> Fake {
+    Fake::start(move |line, _, _| match line.strip_prefix("VRFY <") {
+        Some(account) => Act::say(rejects(account).unwrap_or("252 2.0.0 ok")),
+        None => Act::Usual,
+    })
+    .await
+}
+
+fn with_canary(fake: &Fake) -> Settings {
+    let mut settings = patient(&fake.spec());
+    settings.vrfy.code_252 = Code252::Canary;
+    settings
+}
+
+/// The accounts asked for that nobody has.
+fn canaries(fake: &Fake) -> Vec<String> {
+    fake.vrfys().into_iter().filter(|line| !line.starts_with("VRFY <foo")).collect()
+}
+
+const NO: Option<&str> = Some("550 5.1.1 no");
+
+#[tokio::test]
+async fn the_canary_is_sent_once_for_each_domain() {
+    let fake = postfix(|account| if account.starts_with("foo@") { None } else { NO }).await;
+    let source = source(&with_canary(&fake)).await;
+    for domain in ["one.test", "two.test"] {
+        for _ in 0..3 {
+            assert_eq!(verdict(&source, &format!("foo@{domain}")).await, "exists");
+            assert_eq!(verdict(&source, &format!("foobar@{domain}")).await, "missing");
+        }
+    }
+    let canaries = canaries(&fake);
+    assert_eq!(canaries.len(), 2, "{canaries:?}");
+    for (canary, domain) in canaries.iter().zip(["one.test", "two.test"]) {
+        let name = canary.strip_prefix("VRFY <").and_then(|c| c.strip_suffix(&format!("@{domain}>")));
+        let name = name.unwrap_or_else(|| panic!("{canary}"));
+        assert!(name.len() >= 20 && name.bytes().all(|b| b.is_ascii_alphanumeric()), "{canary}");
+    }
+    assert_eq!(fake.connections(), 1);
+}
+
+#[tokio::test]
+async fn bad_and_unknown_canaries() {
+    for (reply, want) in [
+        ("252 2.0.0 ok", "unknown: 252 2.0.0 ok (and so for an account that does not exist)"),
+        ("250 ok", "unknown: 252 2.0.0 ok (and so for an account that does not exist)"),
+        (
+            "450 4.1.1 later",
+            "unknown: 252 2.0.0 ok (and for an account that does not exist: 450 4.1.1 later)",
+        ),
+        ("550 5.7.1 no", "unknown: 252 2.0.0 ok (and for an account that does not exist: 550 5.7.1 no)"),
+        (
+            "garbage",
+            "unknown: 252 2.0.0 ok (and for an account that does not exist: that is not an SMTP reply)",
+        ),
+    ] {
+        let fake = postfix(move |account| (!account.starts_with("foo")).then_some(reply)).await;
+        let source = source(&with_canary(&fake)).await;
+        for _ in 0..3 {
+            assert_eq!(verdict(&source, "foo@example.test").await, want);
+        }
+        // Not one for every question, whatever became of it.
+        assert_eq!(canaries(&fake).len(), 1, "{reply}");
+    }
+}
+
+#[tokio::test]
+async fn the_canary_keeps_to_the_limit_of_a_connection() {
+    let fake = postfix(|account| if account.starts_with("foo@") { None } else { NO }).await;
+    let mut settings = with_canary(&fake);
+    settings.vrfy.per_connection = 1;
+    let source = source(&settings).await;
+    assert_eq!(verdict(&source, "foo@example.test").await, "exists");
+    assert_eq!((fake.vrfys().len(), fake.connections()), (2, 2));
+}
+
+#[tokio::test]
+async fn a_server_that_changes_its_mind() {
+    let trusting = Arc::new(AtomicUsize::new(0));
+    let accepts = trusting.clone();
+    let fake = postfix(move |account| {
+        (!account.starts_with("foo") && accepts.load(Ordering::SeqCst) == 0).then_some("550 5.1.1 no")
+    })
+    .await;
+    let mut settings = with_canary(&fake);
+    settings.vrfy.canary_interval = Duration::from_millis(80);
+    let source = source(&settings).await;
+    for (accepts, want) in [(0, "exists"), (1, "unknown: 252"), (0, "exists")] {
+        trusting.store(accepts, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let got = verdict(&source, "foo@example.test").await;
+        assert!(got.starts_with(want), "{got}");
+    }
+    assert_eq!(canaries(&fake).len(), 3);
+}
+
+#[path = "account_vrfy/starttls.rs"]
+mod starttls;
