@@ -125,7 +125,11 @@ async fn show(paint: &Paint) -> Result<String, String> {
         say(&paint.client("MAIL FROM:<orders@shop.example>"));
         mta.mail("orders@shop.example").await.map_err(|e| e.to_string())?;
         for (recipient, remark) in recipients {
-            say(&format!("{}  {}", paint.client(&format!("{:42}", format!("RCPT TO:<{recipient}>"))), paint.faint(remark)));
+            say(&format!(
+                "{}  {}",
+                paint.client(&format!("{:42}", format!("RCPT TO:<{recipient}>"))),
+                paint.faint(remark)
+            ));
             let reply = mta.rcpt(recipient).await.map_err(|e| e.to_string())?;
             say(&paint.reply(&reply));
         }
@@ -149,7 +153,11 @@ async fn show(paint: &Paint) -> Result<String, String> {
 fn heading(out: &mut String, paint: &Paint) {
     let accounts = ACCOUNTS.join(", ");
     // Writing to a String cannot fail.
-    let _ = writeln!(out, "{}\n", paint.bold(&format!("rcptd for the domain {DOMAIN}; accounts: {accounts}; rules:")));
+    let _ = writeln!(
+        out,
+        "{}\n",
+        paint.bold(&format!("rcptd for the domain {DOMAIN}; accounts: {accounts}; rules:"))
+    );
     for line in RULES.lines() {
         let _ = writeln!(out, "    {}", if line.starts_with('#') { paint.faint(line) } else { line.into() });
     }

@@ -1,7 +1,7 @@
 //! `rcptd explain`
 
 use super::{args, exit, terminal};
-use crate::account::{AccountSource, Answer, Verdict};
+use crate::account::{AccountSource, Answer, Sources, Verdict};
 use crate::addr::{Address, escape};
 use crate::config::{self, Config};
 use crate::daemon;
@@ -30,7 +30,7 @@ pub fn run(args: &args::Explain) -> u8 {
 }
 
 async fn explain(args: &args::Explain, config: &Config) -> u8 {
-    let sources = match crate::account::build(&config.account, config.case_sensitive).await {
+    let sources = match Sources::build(&config.account, config.case_sensitive).await {
         Ok(sources) => sources,
         Err(lines) => {
             lines.iter().for_each(|line| eprintln!("rcptd: {line}"));
@@ -65,7 +65,12 @@ struct Explained {
 }
 
 impl Explained {
-    async fn new(address: &str, config: &Config, resolver: &Resolver, members: &[Arc<dyn AccountSource>]) -> Self {
+    async fn new(
+        address: &str,
+        config: &Config,
+        resolver: &Resolver,
+        members: &[Arc<dyn AccountSource>],
+    ) -> Self {
         // The very session the daemon runs, so that this cannot differ from what it does.
         let mut session = Session::new(Arc::new(daemon::policy(config)));
         let rcpt = Rcpt { argument: address.as_bytes(), ..Rcpt::default() };
@@ -92,7 +97,14 @@ impl Explained {
         }
         let question = Question { recipient: Address::from_rcpt(address.as_bytes()), routed: None };
         let rules = resolver.mailbox(&question).ok().map(|m| resolver.rules().explain(m.local()).to_string());
-        Explained { address: address.into(), rules, answers, resolution, reply, edits: session.end_of_message() }
+        Explained {
+            address: address.into(),
+            rules,
+            answers,
+            resolution,
+            reply,
+            edits: session.end_of_message(),
+        }
     }
 
     fn outcome(&self) -> String {

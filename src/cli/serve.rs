@@ -1,7 +1,7 @@
 //! `rcptd serve`
 
 use super::{args, exit, terminal};
-use crate::config::{self, Config, Target};
+use crate::config::{self, Config, Level, Target};
 use crate::daemon::{self, Failure};
 use crate::observe;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -11,11 +11,14 @@ pub fn run(args: &args::Serve) -> u8 {
         Ok(config) => config,
         Err(problems) => {
             terminal::show(&problems);
-            eprintln!("rcptd: not started; \"rcptd check -c {}\" checks without starting", args.config.display());
+            eprintln!(
+                "rcptd: not started; \"rcptd check -c {}\" checks without starting",
+                args.config.display()
+            );
             return exit::CONFIG;
         }
     };
-    if let Err(e) = observe::setup::init(config.log.target == Target::Journald, config.log.level.into()) {
+    if let Err(e) = observe::setup::init(config.log.target == Target::Journald, level(config.log.level)) {
         eprintln!("rcptd: cannot log to {:?}: {e} (set log.target = \"stderr\")", config.log.target);
         return exit::UNAVAILABLE;
     }
@@ -29,7 +32,8 @@ pub fn run(args: &args::Serve) -> u8 {
         }
     };
     let result = runtime.block_on(async {
-        let control = daemon::signals().map_err(|e| Failure::Unavailable(vec![format!("cannot catch signals: {e}")]))?;
+        let control = daemon::signals()
+            .map_err(|e| Failure::Unavailable(vec![format!("cannot catch signals: {e}")]))?;
         daemon::run(config, control).await
     });
     // Questions still under way (a name service that hangs) are no reason to stay.
@@ -45,6 +49,17 @@ pub fn run(args: &args::Serve) -> u8 {
                 Failure::Unavailable(_) => exit::UNAVAILABLE,
             }
         }
+    }
+}
+
+fn level(level: Level) -> observe::setup::Level {
+    use observe::setup::Level as To;
+    match level {
+        Level::Error => To::ERROR,
+        Level::Warn => To::WARN,
+        Level::Info => To::INFO,
+        Level::Debug => To::DEBUG,
+        Level::Trace => To::TRACE,
     }
 }
 

@@ -28,6 +28,7 @@ use crate::diag::{Problem, Text, any_error};
 use crate::rules::{self, Dialect, Rules};
 use check::Check;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A configuration that can be used.
 #[derive(Clone, Debug)]
@@ -39,7 +40,7 @@ pub struct Config {
     /// The domain understood where a recipient has none.
     pub origin: String,
     /// The alias rules, with the debug account that counts.
-    pub rules: Rules,
+    pub rules: Arc<Rules>,
     /// Whether local parts that differ by case only are different.
     pub case_sensitive: bool,
     /// Whether everything is decided and logged, but nothing done.
@@ -114,7 +115,7 @@ pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
         path: path.to_owned(),
         domains,
         origin,
-        rules,
+        rules: Arc::new(rules),
         case_sensitive,
         observe: raw.observe.given().is_some_and(|given| given.value),
         watch: raw.watch.given().is_none_or(|given| given.value),

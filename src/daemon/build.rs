@@ -1,6 +1,6 @@
 //! From a checked configuration to what serves.
 
-use crate::account;
+use crate::account::{AccountSource, Sources};
 use crate::config::Config;
 use crate::front::milter::adapter::Service;
 use crate::front::milter::session::Policy;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// Everything a milter session works with. The errors are sentences with the remedy, all of them.
 pub async fn build(config: &Config) -> Result<Service, Vec<String>> {
-    let sources = account::build(&config.account, config.case_sensitive).await?;
+    let sources = Sources::build(&config.account, config.case_sensitive).await?;
     Ok(Service {
         resolver: resolver(config, sources.composed),
         policy: Arc::new(policy(config)),
@@ -18,7 +18,7 @@ pub async fn build(config: &Config) -> Result<Service, Vec<String>> {
 }
 
 /// The resolver of a configuration over these accounts.
-pub fn resolver(config: &Config, accounts: Arc<dyn account::AccountSource>) -> Resolver {
+pub fn resolver(config: &Config, accounts: Arc<dyn AccountSource>) -> Resolver {
     let settings = Settings {
         domains: config.domains.clone(),
         origin: config.origin.clone(),

@@ -180,7 +180,9 @@ impl Failure {
 
     fn files(&self) -> Vec<std::path::PathBuf> {
         match self {
-            Failure::Configuration(problems) => problems.iter().map(|p| p.text.file.to_string().into()).collect(),
+            Failure::Configuration(problems) => {
+                problems.iter().map(|p| p.text.file.to_string().into()).collect()
+            }
             Failure::Sources(_) | Failure::Unavailable(_) => Vec::new(),
         }
     }

@@ -29,12 +29,19 @@ impl Watch {
         let changed = move |events: DebounceEventResult| {
             let files = files.lock().unwrap_or_else(PoisonError::into_inner);
             let ours = |path: &PathBuf| files.contains(path);
-            if events.is_ok_and(|events| events.iter().any(|e| is_change(e.kind) && e.paths.iter().any(ours))) {
+            if events.is_ok_and(|events| events.iter().any(|e| is_change(e.kind) && e.paths.iter().any(ours)))
+            {
                 // A full channel holds a reload already.
                 let _ = sender.try_send(Command::Reload("file changed"));
             }
         };
-        match new_debouncer_opt::<_, RecommendedWatcher, NoCache>(DEBOUNCE, None, changed, NoCache, notify::Config::default()) {
+        match new_debouncer_opt::<_, RecommendedWatcher, NoCache>(
+            DEBOUNCE,
+            None,
+            changed,
+            NoCache,
+            notify::Config::default(),
+        ) {
             Ok(debouncer) => watch.debouncer = Some(debouncer),
             Err(e) => observe::not_watching(&e),
         }

@@ -1,7 +1,7 @@
 //! Where the log goes.
 
 use std::io::{self, IsTerminal};
-use tracing::Level;
+pub use tracing::Level;
 use tracing_subscriber::fmt::format::{FmtSpan, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt;
