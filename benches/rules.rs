@@ -1,6 +1,8 @@
 //! How long a look-up takes: names that match, that do not, that nearly do; rules few and many; names made
 //! to be slow.
 
+#![allow(clippy::expect_used, missing_docs)] // a bench that cannot begin has nothing to measure
+
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use rcptd::diag::Text;
 use rcptd::rules::{Options, Rules, load};

@@ -1,5 +1,7 @@
 //! The rule engine against what its predecessor was observed to do (`data/rules/README.md`).
 
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)] // a test that panics has done its work
+
 use rcptd::diag::{Severity, Text};
 use rcptd::rules::{Decision, Dialect, Finding, Legacy, Loaded, Options, Outcome, Rules, load};
 use serde_json::{Value, json};

@@ -33,7 +33,9 @@ async fn explain(args: &args::Explain, config: &Config) -> u8 {
     let sources = match Sources::build(&config.account, config.case_sensitive).await {
         Ok(sources) => sources,
         Err(lines) => {
-            lines.iter().for_each(|line| eprintln!("rcptd: {line}"));
+            for line in &lines {
+                eprintln!("rcptd: {line}");
+            }
             return exit::CONFIG;
         }
     };

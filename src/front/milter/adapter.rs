@@ -226,7 +226,7 @@ async fn rcpt(cx: &mut Context<Conn>, milter: &Arc<Milter>, args: &[CString]) ->
     // that sends no macros at all is none of those.
     let local = routed.is_some() && get(macros, c"{rcpt_mailer}").is_none() && !argument.starts_with(b"<");
     let origin = if local { Origin::Local } else { Origin::Smtp };
-    let parameters: Vec<&[u8]> = args.iter().skip(1).map(|a| a.as_bytes()).collect();
+    let parameters: Vec<&[u8]> = args.iter().skip(1).map(CString::as_bytes).collect();
 
     let say = match conn.session.recipient(Rcpt { argument, routed, origin }, &parameters) {
         Step::Reply(say) => say,

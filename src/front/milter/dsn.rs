@@ -75,7 +75,7 @@ impl Parameters {
                     found.notify = Notify::parse(value).unwrap_or(found.notify);
                 }
                 Some((key, value)) if key.eq_ignore_ascii_case("ORCPT") => {
-                    found.orcpt = orcpt(value).or(found.orcpt)
+                    found.orcpt = orcpt(value).or(found.orcpt);
                 }
                 _ => (),
             }

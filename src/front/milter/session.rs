@@ -177,9 +177,9 @@ impl Session {
             return Say::Continue;
         }
         let target = match (outcome, origin) {
-            (Outcome::NotOurs | Outcome::Keep, _) => None,
             (Outcome::Rewrite(target), _) => Some(target.clone()),
-            (Outcome::NoSuchUser(_) | Outcome::TryLater(_), Origin::Local) => None,
+            (Outcome::NotOurs | Outcome::Keep, _)
+            | (Outcome::NoSuchUser(_) | Outcome::TryLater(_), Origin::Local) => None,
             (Outcome::NoSuchUser(_), Origin::Smtp) => return Say::Error(self.policy.unknown.clone()),
             (Outcome::TryLater(_), Origin::Smtp) => return Say::Error(self.policy.later.clone()),
         };

@@ -55,10 +55,12 @@ fn show(edits: &[Edit]) -> Vec<String> {
     edits.iter().map(line).collect()
 }
 
+/// What it is, recipients with their outcomes, the edits.
+type Case<'a> = (&'a str, &'a [(&'a str, Outcome)], &'a [&'a str]);
+
 #[test]
 fn edits() {
     let foo = rewrite("<foo@d.test>");
-    type Case<'a> = (&'a str, &'a [(&'a str, Outcome)], &'a [&'a str]);
     let cases: &[Case] = &[
         (
             "an alias",
