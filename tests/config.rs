@@ -1,7 +1,5 @@
 //! The configuration as operators meet it: broken files with what is said of each, and the sample and the
 //! manual page against the program.
-
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)] // a test that panics has done its work
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 #![allow(clippy::format_collect, reason = "speed is no matter here")]
 
