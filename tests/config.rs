@@ -135,6 +135,24 @@ fn the_sample_says_what_the_program_does() {
     assert_eq!(meaning(load(&uncommented).unwrap()), want);
 }
 
+#[test]
+fn the_examples_in_the_prose_work() {
+    let sample = sample();
+    let mut section = "";
+    let mut examples = 0;
+    for line in sample.lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_end_matches(']');
+        } else if let Some((key, value)) = line.strip_prefix("#     ").and_then(|line| line.split_once(" = "))
+        {
+            let config = load(&with(section, key, value)).unwrap_or_else(|p| panic!("{line}: {p:?}"));
+            assert_eq!(config.problems, [], "{line}");
+            examples += 1;
+        }
+    }
+    assert_eq!(examples, 1);
+}
+
 /// The keys of a text in the syntax of the sample.
 fn keys_in(text: &str) -> BTreeSet<(String, String)> {
     let mut section = String::new();
