@@ -5,6 +5,7 @@
 
 use proptest::prelude::*;
 use rcptd::account::settings::Settings;
+use rcptd::account::spec::Spec;
 use rcptd::config::{self, Config, Log, Milter, keys, needs_restart};
 use rcptd::diag::{Problem, any_error};
 use std::collections::BTreeSet;
@@ -151,6 +152,20 @@ fn the_examples_in_the_prose_work() {
         }
     }
     assert_eq!(examples, 1);
+}
+
+/// Whatever stands in the table of sources is of a type that there is.
+#[test]
+fn the_sample_names_sources_that_there_are() {
+    let (sample, mut seen) = (sample(), 0);
+    let table =
+        &sample[sample.find("# Who knows which accounts").unwrap()..sample.find("# With a list").unwrap()];
+    for line in table.lines().filter_map(|line| line.strip_prefix("#     ")) {
+        let name = line.split(' ').next().unwrap().replace("PORT", "25");
+        assert!(name.parse::<Spec>().is_ok(), "{name}");
+        seen += 1;
+    }
+    assert_eq!(seen, 8);
 }
 
 /// The keys of a text in the syntax of the sample.
