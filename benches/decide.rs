@@ -1,0 +1,101 @@
+//! What a recipient and a message cost without the wire: the resolver with a remembered verdict, and the
+//! session.
+
+#![allow(clippy::expect_used, missing_docs)] // a bench that cannot begin has nothing to measure
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use rcptd::account::settings::{CacheSettings, SourceSettings};
+use rcptd::account::{AccountSource, Cache, Chain};
+use rcptd::addr::Address;
+use rcptd::diag::Text;
+use rcptd::front::milter::session::{Policy, Rcpt, Session, Step};
+use rcptd::resolve::{Outcome, Question, Resolver, Settings};
+use rcptd::rules::{self, Dialect, Options};
+use std::hint::black_box;
+use std::sync::Arc;
+
+const RULES: &str = "\
+ACCOUNT foo, bar MATCHES %account%-%alnum%-%code% WITH CHAR(1,-), CHARS();
+ACCOUNT baz MATCHES %alpha%is%alpha%.%code% WITH CHARS(1), CHARS(2);
+ACCOUNT foo MATCHES %account%-%fqdn%-%code% WITH CHAR(1,1,-), CHAR(2,1,-), CHARS(1);
+";
+
+fn resolver(runtime: &tokio::runtime::Runtime) -> Resolver {
+    let options = Options { fold: true, dialect: Dialect::Any };
+    let rules = rules::load(&[Text::new("bench.rules", RULES)], &options).expect("rules").rules;
+    let settings = rcptd::account::settings::Settings {
+        sources: vec![SourceSettings::new("static:exists".parse().expect("source"))],
+        cache: CacheSettings::default(),
+        vrfy: rcptd::account::settings::VrfySettings::default(),
+    };
+    let accounts = runtime.block_on(rcptd::account::build(&settings, false)).expect("accounts");
+    let ours =
+        Settings { domains: vec!["example.com".into()], origin: "example.com".into(), case_sensitive: false };
+    Resolver::new(ours, Arc::new(rules), accounts)
+}
+
+fn resolve(c: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
+    let resolver = resolver(&runtime);
+    let mut group = c.benchmark_group("resolve");
+    for (name, recipient) in [
+        ("alias", "<foo-macys-m5@example.com>"),
+        ("wrong-code", "<foo-macys-m6@example.com>"),
+        ("plain", "<alice@example.com>"),
+        ("foreign", "<alice@example.org>"),
+    ] {
+        let question = Question { recipient: Address::from_rcpt(recipient.as_bytes()), routed: None };
+        runtime.block_on(resolver.resolve(&question));
+        group.bench_function(name, |b| b.iter(|| runtime.block_on(resolver.resolve(black_box(&question)))));
+    }
+    group.finish();
+
+    let mut group = c.benchmark_group("cache");
+    let down: Arc<dyn AccountSource> = Arc::new(Chain::new(Vec::new()));
+    let cache = Cache::new(&CacheSettings::default(), false, down);
+    let account = Address::new("alice", "example.com").expect("address");
+    group.bench_function("unknown", |b| b.iter(|| runtime.block_on(cache.verify(black_box(&account)))));
+    group.finish();
+}
+
+fn session(c: &mut Criterion) {
+    let policy = Arc::new(Policy {
+        unknown: "550 5.1.1 User unknown".parse().expect("reply"),
+        later: "451 4.3.0 Try later".parse().expect("reply"),
+        max_recipients: 10_000,
+        header: None,
+        case_sensitive: false,
+        observe: false,
+    });
+    let mut group = c.benchmark_group("session");
+    for recipients in [1usize, 10, 1000] {
+        let addresses: Vec<String> =
+            (0..recipients).map(|i| format!("<foo-shop{i}-s{i}@example.com>")).collect();
+        let targets: Vec<Outcome> = (0..recipients)
+            .map(|i| {
+                Outcome::Rewrite(Address::new(&format!("foo{}", i % 50), "example.com").expect("address"))
+            })
+            .collect();
+        group.throughput(Throughput::Elements(recipients as u64));
+        group.bench_function(format!("{recipients}-recipients"), |b| {
+            b.iter_batched(
+                || Session::new(policy.clone()),
+                |mut session| {
+                    session.mail();
+                    for (address, outcome) in addresses.iter().zip(&targets) {
+                        let rcpt = Rcpt { argument: address.as_bytes(), ..Rcpt::default() };
+                        if let Step::Resolve(question) = session.recipient(rcpt, &["NOTIFY=NEVER"]) {
+                            let _ = black_box(session.resolved(outcome, Some(question.recipient)));
+                        }
+                    }
+                    session.end_of_message()
+                },
+                BatchSize::SmallInput,
+            );
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, resolve, session);
+criterion_main!(benches);
