@@ -101,7 +101,9 @@ pub(super) fn statement(statement: Statement, faults: &mut Vec<Fault>) -> Checke
     }
     let codes = statement.expression.items.iter().filter(|item| **item == Item::Code).count();
     let span = || statement.expression.span.clone();
-    if codes == 0 {
+    if statement.expression.faulty {
+        // What is missing may be what is faulty.
+    } else if codes == 0 {
         never = Some(Never::NoCode);
         let fault = Fault::warning(span(), format!("the statement never matches: {}", Never::NoCode));
         faults.push(fault.help("put %code% where the code stands in the address"));
@@ -204,7 +206,7 @@ fn char(call: &Call, classes: &[Class]) -> Resolved {
         ([_, _, _], [_]) => {
             error("CHAR names a label, but there is no %fqdn%", "it is CHAR(index, default) here")
         }
-        ([_], _) | ([Unsaid, ..], [_, _, ..]) => {
+        ([_] | [Unsaid, ..], [_, _, ..]) => {
             Err(("CHAR does not say which identifier it looks at".into(), numbers("CHAR", classes.len())))
         }
         ([Index(i), rest @ ..], [_, _, ..]) if numbers_in(rest) => {

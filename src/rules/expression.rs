@@ -36,6 +36,8 @@ pub(super) struct Expression {
     pub text: String,
     pub span: Range<usize>,
     pub items: Vec<Item>,
+    /// Whether something is wrong with it, so that items are missing.
+    pub faulty: bool,
 }
 
 impl Expression {
@@ -55,6 +57,7 @@ impl Expression {
 /// Reads `text`, which stands at `span`. In a literal `%%` is one `%`; a single `%` opens a name that goes
 /// up to the next one or to the end; a `%` with nothing behind it is dropped.
 pub(super) fn read(text: &str, span: Range<usize>, faults: &mut Vec<Fault>) -> Expression {
+    let known = faults.len();
     let mut items = Vec::new();
     let mut literal = String::new();
     let mut rest = text;
@@ -89,7 +92,7 @@ pub(super) fn read(text: &str, span: Range<usize>, faults: &mut Vec<Fault>) -> E
     if !literal.is_empty() {
         items.push(Item::Literal(literal));
     }
-    Expression { text: text.into(), span, items }
+    Expression { text: text.into(), span, items, faulty: faults.len() > known }
 }
 
 /// Only letters can be told from digits where nothing stands between.

@@ -32,6 +32,9 @@ mod trace;
 mod unique;
 mod words;
 
+#[cfg(test)]
+mod tests;
+
 pub use check::Never;
 pub use legacy::{Dialect, Legacy, Logging, Setting};
 pub use trace::{Cut, Explanation, Finding, Outcome, Trace, Value};

@@ -14,15 +14,28 @@ const MAX_STATEMENT_STEPS: u64 = 20_000;
 
 /// How `program` comes nearest to matching `name`, which it does not match. Steps come out of `spare`.
 pub(super) fn find(program: &Program, name: &str, spare: &mut u64) -> Finding {
-    let steps = MAX_STATEMENT_STEPS.min(*spare);
-    let ends = Vec::with_capacity(program.pieces.len());
-    let mut search = Search { program, name, steps, ends, far: (0, 0), best: None };
-    search.go(0);
-    *spare -= steps - search.steps;
-    if let Some((_, finding)) = search.best {
+    let mut search = |listed| {
+        let steps = MAX_STATEMENT_STEPS.min(*spare);
+        let ends = Vec::with_capacity(program.pieces.len());
+        let mut search = Search { program, name, listed, steps, ends, far: (0, 0), best: None };
+        search.go(0);
+        *spare -= steps - search.steps;
+        (search.far, search.best)
+    };
+    // First with the accounts and aliases of the lists, then with any.
+    let (mut far, mut best) = search(true);
+    if best.is_none() {
+        let (any_far, any_best) = search(false);
+        best = any_best;
+        let names = [program.account_use, program.alias_use];
+        if names.iter().any(|usage| matches!(usage, Use::Placed(at) if *at >= far.0)) {
+            far = any_far;
+        }
+    }
+    if let Some((_, finding)) = best {
         return finding;
     }
-    let (piece, at) = search.far;
+    let (piece, at) = far;
     Finding::Unfit {
         fits: name.get(..at).unwrap_or_default().into(),
         part: program.pieces.get(piece).map(ToString::to_string),
@@ -33,6 +46,8 @@ pub(super) fn find(program: &Program, name: &str, spare: &mut u64) -> Finding {
 struct Search<'s> {
     program: &'s Program,
     name: &'s str,
+    /// Whether accounts and aliases have to be in the lists.
+    listed: bool,
     steps: u64,
     /// Where the pieces cut so far end.
     ends: Vec<usize>,
@@ -82,6 +97,9 @@ impl<'s> Search<'s> {
                 continue;
             }
             if *piece == Piece::Shape && !shape::fits(&self.program.calls, &rest[..end]) {
+                continue;
+            }
+            if self.listed && !self.is_listed(piece, &rest[..end]) {
                 continue;
             }
             if next.is_some_and(|text| !behind.starts_with(text)) {
@@ -141,6 +159,14 @@ impl<'s> Search<'s> {
         };
         if self.best.as_ref().is_none_or(|(best, _)| score > *best) {
             self.best = Some((score, finding));
+        }
+    }
+
+    fn is_listed(&self, piece: &Piece, text: &str) -> bool {
+        match piece {
+            Piece::Account => self.program.accounts.find(text).is_some(),
+            Piece::Alias => self.program.aliases.as_ref().is_some_and(|names| names.find(text).is_some()),
+            Piece::Literal(_) | Piece::Identifier(..) | Piece::Shape | Piece::Code => true,
         }
     }
 
