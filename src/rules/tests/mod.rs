@@ -30,7 +30,10 @@ fn problems(config: &str, dialect: Dialect, severity: Severity) -> Vec<(usize, u
     of.map(|problem| (problem.place().0, problem.place().1, problem.message)).collect()
 }
 
-fn check(cases: &[(&str, &[(usize, usize, &str)])], severity: Severity) {
+/// A text with the line, column and message of each of its problems.
+type Case<'a> = (&'a str, &'a [(usize, usize, &'a str)]);
+
+fn check(cases: &[Case<'_>], severity: Severity) {
     for (config, want) in cases {
         let got = problems(config, Dialect::TcpTable, severity);
         let got: Vec<_> = got.iter().map(|(line, column, text)| (*line, *column, &**text)).collect();

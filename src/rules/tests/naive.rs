@@ -42,7 +42,7 @@ impl Made {
                 Part::Account => "%account%".into(),
                 Part::Alias => "%alias%".into(),
                 Part::Code => "%code%".into(),
-                Part::Class(class) => format!("%{class}%"),
+                Part::Class(class) => ["%", class, "%"].concat(),
             };
         }
         let one_fqdn = self.classes() == ["fqdn"];
