@@ -1,0 +1,250 @@
+//! rcptd and real mail servers: Postfix 3.7 and 3.10, Sendmail 8.17 and 8.18, each in a container.
+//!
+//! ```text
+//! tests/run mta                                      builds the images and runs all scenarios
+//! cargo test --test mta -- --run [NAME...]           those whose name or server contains a NAME
+//! ```
+//!
+//! Each folder here is a scenario: a `scenario` file in the language of [`script`], or a `mod.rs` where a
+//! script does not do. All scenarios run against each server they are meant for, one after the other,
+//! the four servers side by side. Logs are left in `target/mta/`.
+
+mod books;
+mod log;
+mod mta;
+mod rcptd;
+mod relay;
+mod script;
+mod smtp;
+mod stage;
+
+#[path = "t12-thousand-recipients/mod.rs"]
+mod t12_thousand_recipients;
+#[path = "t19-latency/mod.rs"]
+mod t19_latency;
+#[path = "t20-random-load/mod.rs"]
+mod t20_random_load;
+
+use crate::books::Books;
+use crate::mta::{Engine, KINDS, Kind, Mta};
+use crate::relay::Relay;
+use crate::script::Script;
+use crate::stage::Stage;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::thread;
+use std::time::Instant;
+
+/// What went wrong is told to a person, so a text will do.
+pub type Outcome<T = ()> = Result<T, String>;
+
+/// How many lines of a log are printed when a scenario fails.
+const TAIL: usize = 40;
+
+/// A scenario in code; what it returns is printed.
+type Code = fn(&mut Stage<'_>) -> Outcome<String>;
+
+/// The scenarios that a script does not do for.
+const CODE: [(&str, Code); 3] = [
+    ("t12-thousand-recipients", t12_thousand_recipients::run),
+    ("t19-latency", t19_latency::run),
+    ("t20-random-load", t20_random_load::run),
+];
+
+/// What a scenario does.
+enum Body {
+    Script(Script),
+    Code(Code),
+}
+
+/// A folder here.
+struct Scenario {
+    name: String,
+    folder: PathBuf,
+    body: Body,
+}
+
+impl Scenario {
+    fn is_for(&self, kind: &Kind) -> bool {
+        match &self.body {
+            Body::Script(script) => script.is_for(kind),
+            Body::Code(_) => true,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|argument| argument == "--list") {
+        return ExitCode::SUCCESS;
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // Also where they are not run, the scenarios must be ones that could be.
+    let scenarios = match scenarios(&root.join("tests/mta")) {
+        Ok(scenarios) => scenarios,
+        Err(error) => return failed(&error),
+    };
+    let Some(at) = arguments.iter().position(|argument| argument == "--run") else {
+        println!(
+            "\nmta: {} scenarios with real mail servers were NOT RUN; they need containers: tests/run mta\n",
+            scenarios.len()
+        );
+        return ExitCode::SUCCESS;
+    };
+    let names = arguments.get(at + 1..).unwrap_or_default();
+    match run(root, &scenarios, names) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &str) -> ExitCode {
+    eprintln!("mta: {error}");
+    ExitCode::FAILURE
+}
+
+/// Reads all scenarios, in the order of their names.
+fn scenarios(folder: &Path) -> Outcome<Vec<Scenario>> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder).map_err(|e| format!("{}: {e}", folder.display()))? {
+        let folder = entry.map_err(|e| e.to_string())?.path();
+        if !folder.is_dir() {
+            continue;
+        }
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let code = CODE.iter().find(|(code, _)| *code == name);
+        let body = match (fs::read_to_string(folder.join("scenario")), code) {
+            (Ok(text), None) => {
+                Body::Script(Script::parse(&text).map_err(|e| format!("tests/mta/{name}/scenario: {e}"))?)
+            }
+            (Err(_), Some((_, code))) => Body::Code(*code),
+            (Ok(_), Some(_)) => return Err(format!("tests/mta/{name} is both a script and code")),
+            (Err(e), None) => return Err(format!("tests/mta/{name}/scenario: {e}")),
+        };
+        all.push(Scenario { name, folder, body });
+    }
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(all)
+}
+
+/// Runs what `names` select, all servers side by side.
+fn run(root: &Path, scenarios: &[Scenario], names: &[String]) -> Outcome {
+    let engine = Engine::find(root)?;
+    let target = root.join("target/mta");
+    if target.exists() {
+        fs::remove_dir_all(&target).map_err(|e| format!("{}: {e}", target.display()))?;
+    }
+    let start = Instant::now();
+    let plan: Vec<(&Kind, Vec<&Scenario>)> = KINDS
+        .iter()
+        .map(|kind| {
+            let chosen = |scenario: &&Scenario| {
+                let title = format!("{} {}", scenario.name, kind.name);
+                scenario.is_for(kind) && (names.is_empty() || names.iter().any(|name| title.contains(name)))
+            };
+            (kind, scenarios.iter().filter(chosen).collect())
+        })
+        .collect();
+    let results: Vec<Outcome<Tally>> = thread::scope(|scope| {
+        let threads: Vec<_> = plan
+            .iter()
+            .filter(|(_, scenarios)| !scenarios.is_empty())
+            .map(|(kind, scenarios)| scope.spawn(|| run_server(kind, &engine, root, &target, scenarios)))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|_| Err("a thread of the tests panicked".to_owned())))
+            .collect()
+    });
+    let mut total = Tally::default();
+    let mut errors = Vec::new();
+    for result in results {
+        match result {
+            Ok(tally) => {
+                total.passed += tally.passed;
+                total.failed.extend(tally.failed);
+            }
+            Err(error) => errors.push(error),
+        }
+    }
+    println!(
+        "\nmta: {} passed, {} failed, {} s",
+        total.passed,
+        total.failed.len(),
+        start.elapsed().as_secs()
+    );
+    errors.extend(total.failed.iter().map(|name| format!("FAILED {name}")));
+    if total.passed + errors.len() == 0 {
+        errors.push(format!("no scenario is called {names:?}"));
+    }
+    if errors.is_empty() { Ok(()) } else { Err(errors.join("\nmta: ")) }
+}
+
+/// How many scenarios passed, which failed.
+#[derive(Default)]
+struct Tally {
+    passed: usize,
+    failed: Vec<String>,
+}
+
+/// Starts one mail server and plays the scenarios with it.
+fn run_server(
+    kind: &'static Kind,
+    engine: &Engine,
+    root: &Path,
+    target: &Path,
+    scenarios: &[&Scenario],
+) -> Outcome<Tally> {
+    let mta = Mta::start(kind, engine, root, &target.join(kind.name))?;
+    let mut relay = Relay::new(mta.relay);
+    let mut books = Books::new(&mta.mail);
+    let mut tally = Tally::default();
+    for scenario in scenarios {
+        let folder = target.join(&scenario.name).join(kind.name);
+        let start = Instant::now();
+        let mark = mta.log.mark();
+        let played = catch_unwind(AssertUnwindSafe(|| play(scenario, &mta, &mut relay, &mut books, &folder)));
+        let seconds = start.elapsed().as_secs_f32();
+        let _ = fs::write(folder.join("mta.log"), mta.log.since(mark));
+        let name = format!("{} {}", scenario.name, kind.name);
+        match played.unwrap_or_else(|_| Err("the scenario's code panicked".to_owned())) {
+            Ok(note) => {
+                println!("{name} ... ok ({seconds:.1} s){note}");
+                tally.passed += 1;
+            }
+            Err(error) => {
+                let rcptd = log::Log::new(&folder.join("rcptd.log")).tail(0, TAIL);
+                let server = mta.log.tail(mark, TAIL);
+                println!(
+                    "{name} ... FAILED ({seconds:.1} s): {error}\n\
+                     --- rcptd\n{rcptd}\n--- {}\n{server}\n--- all of it: {}\n",
+                    kind.name,
+                    folder.display()
+                );
+                tally.failed.push(name);
+            }
+        }
+    }
+    Ok(tally)
+}
+
+fn play(
+    scenario: &Scenario,
+    mta: &Mta,
+    relay: &mut Relay,
+    books: &mut Books,
+    folder: &Path,
+) -> Outcome<String> {
+    let mut stage = Stage::new(mta, relay, books, &scenario.folder, folder)?;
+    let played = match &scenario.body {
+        Body::Script(script) => stage.play(script).map(|()| String::new()),
+        Body::Code(code) => code(&mut stage).map(|note| format!(": {note}")),
+    };
+    let transcript = stage.transcript();
+    let _ = fs::write(folder.join("smtp.log"), &transcript);
+    let played = played.map_err(|e| format!("{e}\n--- SMTP\n{}", transcript.trim_end()))?;
+    stage.finish()?;
+    Ok(played)
+}

@@ -1,0 +1,310 @@
+//! One scenario against one mail server: what it works with, and how its steps are carried out.
+
+use crate::Outcome;
+use crate::books::{Books, Copies, settle, submitted};
+use crate::log::wait;
+use crate::mta::Mta;
+use crate::rcptd::{Rcptd, configure};
+use crate::relay::{Relay, Way};
+use crate::script::{self, Script, Step, Vrfy};
+use crate::smtp::{Reply, Smtp, glob};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The sender of messages whose sender does not matter.
+pub const SENDER: &str = "sender@remote.test";
+
+/// For a line that a log should have by now.
+const LOG_LIMIT: Duration = Duration::from_secs(10);
+
+/// The alias of `account` for `word`, by the rules all scenarios share.
+pub fn alias(account: &str, word: &str) -> String {
+    let first = word.chars().next().unwrap_or('-');
+    format!("{account}-{word}-{first}{}", word.len())
+}
+
+/// Everything a scenario may touch.
+pub struct Stage<'a> {
+    pub mta: &'a Mta,
+    pub rcptd: Rcptd,
+    pub relay: &'a mut Relay,
+    pub books: &'a mut Books,
+    /// The folder of the scenario under `tests/mta/`.
+    data: PathBuf,
+    /// Its name, the beginning of each subject.
+    name: String,
+    /// The folder of rcptd's configuration and of what is kept for a reader.
+    pub folder: PathBuf,
+    clients: BTreeMap<String, Client>,
+    /// Queue ids of the messages that were accepted.
+    accepted: BTreeSet<String>,
+    /// Where the mail server's log was when the scenario began.
+    mark: usize,
+}
+
+/// A connection with what was written and read ahead.
+struct Client {
+    smtp: Smtp,
+    unsent: String,
+    unread: Option<Reply>,
+}
+
+impl<'a> Stage<'a> {
+    /// Sets the stage: VRFY server up, rcptd configured and running.
+    pub fn new(
+        mta: &'a Mta,
+        relay: &'a mut Relay,
+        books: &'a mut Books,
+        data: &Path,
+        folder: &Path,
+    ) -> Outcome<Self> {
+        let name = data.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+        let mark = mta.log.mark();
+        let rcptd = Rcptd::new(folder)?;
+        let mut stage = Stage {
+            mta,
+            rcptd,
+            relay,
+            books,
+            data: data.to_owned(),
+            name,
+            folder: folder.to_owned(),
+            clients: BTreeMap::new(),
+            accepted: BTreeSet::new(),
+            mark,
+        };
+        stage.install("rcptd.conf", None)?;
+        stage.install("aliases.rules", None)?;
+        stage.relay.set(Way::To(mta.vrfy))?;
+        stage.rcptd.start()?;
+        Ok(stage)
+    }
+
+    /// Puts a file where rcptd reads it: `from` of the scenario's folder, or the one that all share.
+    pub fn install(&self, file: &str, from: Option<&str>) -> Outcome {
+        let own = self.data.join(from.unwrap_or(file));
+        let shared = self.data.with_file_name(file);
+        let path = if from.is_some() || own.exists() { own } else { shared };
+        let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        let (milter, relay) = (self.mta.milter.to_string(), self.relay.address().to_string());
+        configure(&self.folder, file, &text, &[("@MILTER@", &milter), ("@VRFY@", &relay)])
+    }
+
+    /// The subject of the message that the scenario calls `name`.
+    pub fn subject(&self, name: &str) -> String {
+        format!("{}/{name}", self.name)
+    }
+
+    /// That message, each line ended by CRLF, without the final dot.
+    pub fn text(&self, name: &str) -> String {
+        let subject = self.subject(name);
+        format!(
+            "From: <{SENDER}>\r\nTo: undisclosed-recipients:;\r\nSubject: {subject}\r\n\r\nText of {name}.\r\n"
+        )
+    }
+
+    /// A connection of a scenario in code.
+    pub fn smtp(&self) -> Outcome<Smtp> {
+        Smtp::connect(self.mta.smtp)
+    }
+
+    /// Notes that the mail server took a message, if `reply` says so.
+    pub fn note(&mut self, reply: &Reply) {
+        self.accepted.extend(reply.queue_id());
+    }
+
+    /// Waits until the mail server has dealt with all mail of the scenario.
+    pub fn settle(&self) -> Outcome {
+        settle(self.mta, self.mark, &self.accepted)
+    }
+
+    /// Waits until all is done; the message called `name` must then be in these mailboxes and no others.
+    pub fn delivered(&mut self, name: &str, want: &Copies) -> Outcome {
+        let subject = self.subject(name);
+        self.settle()?;
+        let got = self.books.copies(&subject)?;
+        if got == *want { Ok(()) } else { Err(format!("deliveries of {name}: got {got:?}, want {want:?}")) }
+    }
+
+    /// Carries out a scenario file.
+    pub fn play(&mut self, script: &Script) -> Outcome {
+        for line in script.lines(self.mta.kind) {
+            self.step(&line.step).map_err(|e| format!("line {}: {e}", line.number))?;
+        }
+        Ok(())
+    }
+
+    /// What ends every scenario.
+    pub fn finish(&mut self) -> Outcome {
+        self.clients.clear();
+        self.rcptd.finish()
+    }
+
+    /// All that was said over SMTP.
+    pub fn transcript(&self) -> String {
+        self.clients.iter().fold(String::new(), |mut text, (name, client)| {
+            let _ = writeln!(text, "--- client {name}\n{}", client.smtp.transcript);
+            text
+        })
+    }
+
+    fn client(&mut self, name: &str) -> Outcome<&mut Client> {
+        self.clients.get_mut(name).ok_or_else(|| format!("no connection {name:?}; connect comes first"))
+    }
+
+    fn step(&mut self, step: &Step) -> Outcome {
+        match step {
+            Step::Connect { client } => {
+                let smtp = Smtp::connect(self.mta.smtp)?;
+                self.clients.insert(client.clone(), Client { smtp, unsent: String::new(), unread: None });
+                Ok(())
+            }
+            Step::Send { client, line } => {
+                let _ = write!(self.client(client)?.unsent, "{line}\r\n");
+                Ok(())
+            }
+            Step::Reply { client, pattern } => {
+                let reply = self.client(client)?.read()?;
+                self.note(&reply);
+                if reply.matches(pattern) {
+                    Ok(())
+                } else {
+                    Err(format!("reply: got {:?}, want {pattern:?}", reply.0))
+                }
+            }
+            Step::Message { client, name } => {
+                let text = self.text(name);
+                let client = self.client(client)?;
+                client.unread = Some(client.smtp.message(&text)?);
+                Ok(())
+            }
+            Step::Text { name } => {
+                let text = self.text(name);
+                self.client("")?.smtp.send(&format!("{text}.\r\n"))
+            }
+            Step::Bdat { name, chunks } => self.bdat(name, *chunks),
+            Step::Mail { name, to } => self.mail(name, to),
+            Step::Submit { name, from, to } => {
+                let mut words = vec!["sendmail", "-i", "-f", from];
+                words.extend(to.iter().map(String::as_str));
+                let mark = self.mta.log.mark();
+                self.mta.exec(&words, &self.text(name).replace('\r', ""))?;
+                submitted(self.mta, mark)
+            }
+            Step::Delivered { name, copies } => self.delivered(name, &copies.iter().cloned().collect()),
+            Step::Envelope { name, mailbox, address } => {
+                self.has_header(name, mailbox, &format!("X-Envelope-To: {address}"))
+            }
+            Step::Header { name, mailbox, pattern } => self.has_header(name, mailbox, pattern),
+            Step::Report { name, mailbox, pattern } => self.has_report(name, mailbox, pattern),
+            Step::NoReport { name } => self.has_no_report(name),
+            Step::Rcptd(script::Rcptd::Start) => self.rcptd.start(),
+            Step::Rcptd(script::Rcptd::Stop) => self.rcptd.stop(),
+            Step::Rcptd(script::Rcptd::Kill) => self.rcptd.kill(),
+            Step::Rcptd(script::Rcptd::Reload) => self.rcptd.reload(),
+            Step::Rules(file) => self.install("aliases.rules", Some(file)),
+            Step::Config(file) => self.install("rcptd.conf", Some(file)),
+            Step::Vrfy(vrfy) => self.relay.set(match vrfy {
+                Vrfy::Up => Way::To(self.mta.vrfy),
+                Vrfy::Open => Way::To(self.mta.open),
+                Vrfy::Hang => Way::Hang,
+                Vrfy::Down => Way::Down,
+            }),
+            Step::Log(pattern) => has_line(&self.rcptd.log, 0, pattern),
+            Step::MtaLog(pattern) => has_line(&self.mta.log, self.mark, pattern),
+        }
+    }
+
+    /// The message by CHUNKING (RFC 3030): all replies but the last must accept their chunk.
+    fn bdat(&mut self, name: &str, chunks: usize) -> Outcome {
+        let text = self.text(name);
+        let client = self.client("")?;
+        let size = text.len().div_ceil(chunks.max(1));
+        let mut rest = text.as_str();
+        while rest.len() > size {
+            let (chunk, others) = rest.split_at(size);
+            client.smtp.send(&format!("BDAT {}\r\n{chunk}", chunk.len()))?;
+            client.smtp.expect("250")?;
+            rest = others;
+        }
+        client.smtp.send(&format!("BDAT {} LAST\r\n{rest}", rest.len()))
+    }
+
+    fn mail(&mut self, name: &str, to: &[String]) -> Outcome {
+        let text = self.text(name);
+        let client = self.client("")?;
+        client.smtp.ask(&format!("MAIL FROM:<{SENDER}>"), "250")?;
+        for address in to {
+            client.smtp.ask(&format!("RCPT TO:<{address}>"), "250")?;
+        }
+        let reply = client.smtp.message(&text)?;
+        self.note(&reply);
+        if reply.matches("250") {
+            Ok(())
+        } else {
+            Err(format!("message {name}: got {:?}, want 250", reply.0))
+        }
+    }
+
+    fn has_header(&mut self, name: &str, mailbox: &str, pattern: &str) -> Outcome {
+        let subject = self.subject(name);
+        let mut mails = self.books.all()?.filter(|mail| mail.mailbox == mailbox && mail.is_about(&subject));
+        let Some(mail) = mails.find(|mail| !mail.is_report()) else {
+            return Err(format!("{name} is not in mailbox {mailbox}"));
+        };
+        let mut head = mail.text.lines().take_while(|line| !line.is_empty());
+        if head.any(|line| glob(pattern, line)) {
+            return Ok(());
+        }
+        Err(format!("{name} in {mailbox} has no header field {pattern:?}:\n{}", mail.text))
+    }
+
+    fn has_report(&mut self, name: &str, mailbox: &str, pattern: &str) -> Outcome {
+        let subject = self.subject(name);
+        self.settle()?;
+        let mut seen = String::new();
+        for mail in self.books.all()?.filter(|mail| mail.mailbox == mailbox && mail.is_report()) {
+            if mail.is_about(&subject) {
+                if mail.text.lines().any(|line| glob(pattern, line)) {
+                    return Ok(());
+                }
+                seen.push_str(&mail.text);
+            }
+        }
+        Err(format!("no report about {name} with a line {pattern:?} in {mailbox}; reports about it:\n{seen}"))
+    }
+
+    fn has_no_report(&mut self, name: &str) -> Outcome {
+        let subject = self.subject(name);
+        self.settle()?;
+        match self.books.all()?.find(|mail| mail.is_report() && mail.is_about(&subject)) {
+            Some(mail) => Err(format!("a report about {name} is in {}:\n{}", mail.mailbox, mail.text)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Client {
+    /// Sends what was collected and reads the next reply.
+    fn read(&mut self) -> Outcome<Reply> {
+        if let Some(reply) = self.unread.take() {
+            return Ok(reply);
+        }
+        let unsent = std::mem::take(&mut self.unsent);
+        if !unsent.is_empty() {
+            self.smtp.send(&unsent)?;
+        }
+        self.smtp.reply()
+    }
+}
+
+fn has_line(log: &crate::log::Log, mark: usize, pattern: &str) -> Outcome {
+    let pattern = format!("*{pattern}*");
+    wait(LOG_LIMIT, &format!("log line {pattern:?}"), || {
+        Ok(log.since(mark).lines().any(|line| glob(&pattern, line)).then_some(()))
+    })
+}
