@@ -17,6 +17,8 @@ use std::time::Duration;
 /// The sender of messages whose sender does not matter.
 pub const SENDER: &str = "sender@remote.test";
 
+/// What Sendmail's sendmail(1) exits with when a recipient was refused (sysexits.h); it then sends a report.
+const EX_NOUSER: i32 = 67;
 /// For a line that a log should have by now.
 const LOG_LIMIT: Duration = Duration::from_secs(10);
 
@@ -188,13 +190,7 @@ impl<'a> Stage<'a> {
             }
             Step::Bdat { name, chunks } => self.bdat(name, *chunks),
             Step::Mail { name, to } => self.mail(name, to),
-            Step::Submit { name, from, to } => {
-                let mut words = vec!["sendmail", "-i", "-f", from];
-                words.extend(to.iter().map(String::as_str));
-                let mark = self.mta.log.mark();
-                self.mta.exec(&words, &self.text(name).replace('\r', ""))?;
-                submitted(self.mta, mark)
-            }
+            Step::Submit { name, from, to } => self.submit(name, from, to),
             Step::Delivered { name, copies } => self.delivered(name, &copies.iter().cloned().collect()),
             Step::Envelope { name, mailbox, address } => {
                 self.has_header(name, mailbox, &format!("X-Envelope-To: {address}"))
@@ -250,17 +246,29 @@ impl<'a> Stage<'a> {
         }
     }
 
+    fn submit(&mut self, name: &str, from: &str, to: &[String]) -> Outcome {
+        let mut words = vec!["sendmail", "-i", "-f", from];
+        words.extend(to.iter().map(String::as_str));
+        let mark = self.mta.log.mark();
+        match self.mta.exec(&words, &self.text(name).replace('\r', ""))? {
+            0 | EX_NOUSER => submitted(self.mta, mark),
+            code => Err(format!("{words:?} ended with exit code {code}")),
+        }
+    }
+
     fn has_header(&mut self, name: &str, mailbox: &str, pattern: &str) -> Outcome {
         let subject = self.subject(name);
-        let mut mails = self.books.all()?.filter(|mail| mail.mailbox == mailbox && mail.is_about(&subject));
-        let Some(mail) = mails.find(|mail| !mail.is_report()) else {
-            return Err(format!("{name} is not in mailbox {mailbox}"));
-        };
-        let mut head = mail.text.lines().take_while(|line| !line.is_empty());
-        if head.any(|line| glob(pattern, line)) {
-            return Ok(());
+        let mut seen = String::new();
+        for mail in self.books.all()?.filter(|mail| mail.mailbox == mailbox && !mail.is_report()) {
+            if mail.is_about(&subject) {
+                let mut head = mail.text.lines().take_while(|line| !line.is_empty());
+                if head.any(|line| glob(pattern, line)) {
+                    return Ok(());
+                }
+                seen.push_str(&mail.text);
+            }
         }
-        Err(format!("{name} in {mailbox} has no header field {pattern:?}:\n{}", mail.text))
+        Err(format!("no copy of {name} in {mailbox} has a header field {pattern:?}; the copies:\n{seen}"))
     }
 
     fn has_report(&mut self, name: &str, mailbox: &str, pattern: &str) -> Outcome {

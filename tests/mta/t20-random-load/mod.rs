@@ -113,7 +113,7 @@ fn transaction(
         smtp.expect(want).map_err(|e| format!("{address}: {e}"))
     };
     if random.one_in(2) {
-        smtp.send(&recipients.iter().map(ask).collect::<String>())?;
+        smtp.send(&recipients.iter().map(ask).collect::<Vec<_>>().concat())?;
         for recipient in &recipients {
             expect(smtp, recipient)?;
         }
