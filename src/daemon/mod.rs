@@ -17,6 +17,7 @@ use crate::front::listen::{Inherited, SocketFile, bind};
 use crate::front::milter::adapter::{Limits, Milter};
 use crate::observe;
 use sd_notify::NotifyState;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,7 +57,19 @@ pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
     let mut watcher = watch::Watch::new(&config, &control);
     let mut current = config;
     let signal = loop {
-        match control.next().await {
+        let command = tokio::select! {
+            command = control.next() => command,
+            Some(ended) = tasks.join_next() => {
+                let why = match ended {
+                    Ok(Ok(())) => "it was not told to".to_owned(),
+                    Ok(Err(e)) => e.to_string(),
+                    Err(e) => e.to_string(),
+                };
+                observe::listener_ended(&why);
+                return Err(Failure::Unavailable(vec![format!("a listener has ended: {why}")]));
+            }
+        };
+        match command {
             Command::Reload(why) => {
                 reloading();
                 let path = current.path.clone();
@@ -108,7 +121,7 @@ async fn listen(
     milter: &Arc<Milter>,
     stop: &flag::Sender<bool>,
     end: &flag::Sender<bool>,
-) -> Result<JoinSet<()>, Failure> {
+) -> Result<JoinSet<io::Result<()>>, Failure> {
     let file = SocketFile { mode: config.milter.socket_mode, group: config.milter.socket_group.clone() };
     let limits = Limits { connections: config.milter.max_connections, idle: config.milter.idle_timeout };
     let mut inherited = Inherited::from_env();
@@ -127,11 +140,7 @@ async fn listen(
         observe::listening(listener.name());
         let (stop, end) = (raised(stop), raised(end));
         let serve = milter.clone().serve(listener, limits, stop, end);
-        tasks.spawn(async move {
-            if let Err(e) = serve.await {
-                observe::panicked(&e);
-            }
-        });
+        tasks.spawn(serve);
     }
     Ok(tasks)
 }

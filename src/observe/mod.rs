@@ -283,6 +283,11 @@ pub fn stopped() {
     info!("stopped: {COUNTERS}");
 }
 
+/// A socket is served no more, though nobody said so.
+pub fn listener_ended(why: &dyn Display) {
+    error!("a listener has ended, stopping so that whoever started rcptd starts it anew: {why}");
+}
+
 /// A task of ours died. The session it served is lost, nothing else.
 pub fn panicked(what: &dyn Display) {
     error!("a defect in rcptd ended one session, please report it: {what}");

@@ -129,21 +129,9 @@ impl Milter {
                 Box::pin(async move { rcpt(cx, &milter, &args).await })
             })
             .on_eom(|cx| Box::pin(eom(cx)))
-            .on_abort(|cx| {
-                Box::pin(async move {
-                    if let Some(conn) = &mut cx.data {
-                        conn.session.abort();
-                        conn.count_busy();
-                    }
-                    Status::Continue
-                })
-            })
-            .on_close(|cx| {
-                Box::pin(async move {
-                    cx.data = None;
-                    Status::Continue
-                })
-            })
+            .on_abort(|cx| Box::pin(async move { forget(cx) }))
+            // What was negotiated outlasts QUIT_NC, after which the server begins with another client.
+            .on_close(|cx| Box::pin(async move { forget(cx) }))
     }
 }
 
@@ -215,6 +203,14 @@ fn mail(cx: &mut Context<Conn>) -> Status {
     conn.session.mail();
     conn.count_busy();
     if conn.silent_mail { Status::Noreply } else { Status::Continue }
+}
+
+fn forget(cx: &mut Context<Conn>) -> Status {
+    if let Some(conn) = &mut cx.data {
+        conn.session.abort();
+        conn.count_busy();
+    }
+    Status::Continue
 }
 
 async fn rcpt(cx: &mut Context<Conn>, milter: &Arc<Milter>, args: &[CString]) -> Status {
