@@ -100,7 +100,7 @@ pub(super) struct Program {
     pub account_use: Use,
     pub aliases: Option<Names>,
     pub alias_use: Use,
-    /// Whether some call counts characters of an identifier other than all of them.
+    /// Whether some call needs characters of an identifier counted.
     pub tallies: bool,
     pub never: Option<Never>,
     /// The ASCII characters a name must hold, as a set.
@@ -212,7 +212,8 @@ impl Compiler {
             code: pieces.iter().position(|piece| *piece == Piece::Code).unwrap_or(0),
             tallies: calls.iter().any(|call| {
                 matches!(call.target, Target::Identifier(_))
-                    && matches!(call.formula, Formula::Count(f) if f != Function::Chars)
+                    && matches!(call.formula, Formula::Count(_) | Formula::LabelChar { .. })
+                    && call.function != Function::Chars
             }),
             pieces,
             calls,

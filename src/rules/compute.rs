@@ -51,15 +51,20 @@ fn label_at(text: &str, label: i64) -> Option<&str> {
     text.split('.').nth(place(label, text.split('.').count())?)
 }
 
-/// Whether `CHAR` gives `token`, looking at the identifier `text`, which is ASCII.
-pub(super) fn is_character(formula: &Formula, text: &[u8], token: &[u8]) -> bool {
-    let at = |text: &[u8], at| place(at, text.len()).map(|n| text[n]);
+/// Whether `CHAR` gives `token`, looking at the identifier from `start` to `end` of `name`, which is ASCII.
+pub(super) fn is_character(
+    formula: &Formula,
+    name: &[u8],
+    tallies: &Tallies,
+    (start, end): (usize, usize),
+    token: &[u8],
+) -> bool {
+    let at = |start, end, at| place(at, end - start).map(|n| name[start + n]);
     let (c, default) = match formula {
-        Formula::Char { at: n, default } => (at(text, *n), default),
+        Formula::Char { at: n, default } => (at(start, end, *n), default),
         Formula::LabelChar { label, at: n, default } => {
-            let mut labels = text.split(|b| *b == b'.');
-            let label = place(*label, labels.clone().count()).and_then(|n| labels.nth(n));
-            (label.and_then(|label| at(label, *n)), default)
+            let label = tallies.label(start, end, *label);
+            (label.and_then(|(start, end)| at(start, end, *n)), default)
         }
         Formula::Count(_) | Formula::Any | Formula::None => return false,
     };
@@ -82,9 +87,16 @@ impl Character {
     }
 }
 
-/// What functions count, up to one position of a name: four counts of 16 bits.
-pub(super) type Tally = u64;
+/// What functions count in a name, so that counting in a part of it takes no time.
+#[derive(Debug, Default)]
+pub(super) struct Tallies {
+    /// Up to each position: four counts of 16 bits.
+    upto: Vec<u64>,
+    /// Where the dots are.
+    dots: Vec<usize>,
+}
 
+/// The place of a function's count.
 fn lane(function: Function) -> u32 {
     match function {
         Function::Digits => 0,
@@ -94,25 +106,59 @@ fn lane(function: Function) -> u32 {
     }
 }
 
-/// The tallies up to every position of `name`, which is no longer than [`MAX_NAME`](super::MAX_NAME), so that
-/// no count overflows.
-pub(super) fn tally(name: &str) -> Vec<Tally> {
-    let mut so_far = 0;
-    let counts = |is: bool, function| u64::from(is) << lane(function);
-    std::iter::once(0)
-        .chain(name.bytes().map(|b| {
+impl Tallies {
+    /// Of `name`, which is no longer than [`MAX_NAME`](super::MAX_NAME), so that no count overflows.
+    pub fn of(name: &str) -> Self {
+        let mut so_far = 0;
+        let counts = |is: bool, function| u64::from(is) << lane(function);
+        let upto = std::iter::once(0).chain(name.bytes().map(|b| {
             so_far += counts(is_digit(b), Function::Digits)
                 + counts(is_alpha(b), Function::Alphas)
                 + counts(is_vowel(b), Function::Vowels)
                 + counts(b == b'.', Function::Labels);
             so_far
-        }))
-        .collect()
+        }));
+        Tallies { upto: upto.collect(), dots: name.match_indices('.').map(|(at, _)| at).collect() }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.upto.is_empty()
+    }
+
+    /// What `function` counts from `start` to `end`.
+    pub fn count(&self, function: Function, start: usize, end: usize) -> usize {
+        let lanes = self.upto[end] - self.upto[start];
+        let count = ((lanes >> lane(function)) & 0xffff) as usize;
+        if function == Function::Labels { count + 1 } else { count }
+    }
+
+    /// The label numbered `label` of the text from `start` to `end`: where it begins and ends.
+    fn label(&self, start: usize, end: usize, label: i64) -> Option<(usize, usize)> {
+        let labels = self.count(Function::Labels, start, end);
+        let n = place(label, labels)?;
+        // The dots of the text are `labels - 1` from this one on.
+        let first = self.count(Function::Labels, 0, start) - 1;
+        let from = if n == 0 { start } else { self.dots[first + n - 1] + 1 };
+        let to = if n + 1 == labels { end } else { self.dots[first + n] };
+        Some((from, to))
+    }
 }
 
-/// What `function` counts from `start` to `end`.
-pub(super) fn tallied(function: Function, tally: &[Tally], start: usize, end: usize) -> usize {
-    let lanes = tally[end] - tally[start];
-    let count = ((lanes >> lane(function)) & 0xffff) as usize;
-    if function == Function::Labels { count + 1 } else { count }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels() {
+        let name = "-a..bc.d-";
+        let tallies = Tallies::of(name);
+        let text = &name[1..8];
+        for label in -6..7 {
+            let got = tallies.label(1, 8, label).map(|(from, to)| &name[from..to]);
+            assert_eq!(got, label_at(text, label), "{label}");
+        }
+        assert_eq!(tallies.count(Function::Labels, 1, 8), 4);
+        assert_eq!(tallies.count(Function::Alphas, 1, 8), 4);
+        assert_eq!(tallies.count(Function::Vowels, 2, 8), 0);
+    }
 }

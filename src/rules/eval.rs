@@ -10,7 +10,7 @@
 use super::check::{Formula, Target};
 use super::choices::Choices;
 use super::compile::{MAX_DIGITS, Names, Piece, Program};
-use super::compute::{self, Tally};
+use super::compute::{self, Tallies};
 use super::spots::Spots;
 use super::words::is_digit;
 
@@ -48,7 +48,7 @@ pub(super) struct Token {
 pub(super) struct Lookup<'n> {
     pub(super) name: &'n str,
     steps: u64,
-    pub(super) tally: Vec<Tally>,
+    pub(super) tally: Tallies,
     pub(super) now: Vec<u8>,
     pub(super) next: Vec<u8>,
     pub(super) tokens: Vec<Token>,

@@ -50,8 +50,9 @@ use std::borrow::Cow;
 /// counts of a longer one would not fit into the digits expected.
 pub const MAX_NAME: usize = 4096;
 
-/// Most steps of one look-up, each a few nanoseconds, so that none takes longer than about 50 ms. What real
-/// rules ask for names of legal length takes less than a thousandth of it.
+/// Most steps of one look-up, each less than ten nanoseconds, so that none takes longer than 0.1 s. Names of
+/// legal length take half of it at worst, where rules and name are made for each other, and less than a
+/// thousandth of it with real rules.
 pub const MAX_STEPS: u64 = 10_000_000;
 
 /// How texts are read.

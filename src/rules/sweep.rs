@@ -2,7 +2,7 @@
 
 use super::check::{Formula, Probe, Target};
 use super::compile::{Piece, Program};
-use super::compute::{self, Character};
+use super::compute::{self, Character, Tallies};
 use super::eval::{Counted, Lookup, Pair, Token};
 use super::shape;
 use super::words::{Class, Function, is_digit};
@@ -144,7 +144,7 @@ impl Lookup<'_> {
             let right = match &probe.formula {
                 Formula::Count(Function::Chars) | Formula::Any | Formula::None => true,
                 Formula::Count(function) => {
-                    let count = compute::tallied(*function, &self.tally, start, end);
+                    let count = self.tally.count(*function, start, end);
                     if count > token.count {
                         fits = Fits::Never;
                         break;
@@ -152,9 +152,8 @@ impl Lookup<'_> {
                     count == token.count
                 }
                 formula => {
-                    let text = &bytes[start..end];
-                    spent += if matches!(formula, Formula::LabelChar { .. }) { text.len() } else { 0 };
-                    compute::is_character(formula, text, &bytes[token.start..token.end])
+                    let token = &bytes[token.start..token.end];
+                    compute::is_character(formula, bytes, &self.tally, (start, end), token)
                 }
             };
             if !right {
@@ -169,7 +168,7 @@ impl Lookup<'_> {
     /// Counts, once for a look-up, what functions count.
     fn tally(&mut self) {
         if self.tally.is_empty() {
-            self.tally = compute::tally(self.name);
+            self.tally = Tallies::of(self.name);
         }
     }
 
