@@ -3,6 +3,9 @@
 //! Asks the name service switch (nsswitch.conf(5)), so that LDAP, SSSD and the like count as well as
 //! /etc/passwd. Only the local part is asked, at whatever domain: which domains are ours is for the rules.
 //! System users such as `daemon` exist here too.
+//!
+//! To getpwnam_r(3) a name service that is down may look like one that has no such user. Where users come from
+//! elsewhere, let nsswitch.conf say so: `passwd: files sss [UNAVAIL=return TRYAGAIN=return]`.
 
 use super::spec::{Kind, OpenFuture, Plan, Site};
 use super::{AccountSource, Answer, AnswerFuture, Reason, Verdict};

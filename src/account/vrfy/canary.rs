@@ -25,6 +25,9 @@ pub(super) const MAX_DOMAINS: usize = 1000;
 /// How soon a canary is sent again after one that told nothing.
 const AGAIN: Duration = Duration::from_secs(10);
 
+/// Longest time an outcome is believed, whatever is set.
+const INTERVAL: Duration = Duration::from_hours(24);
+
 /// Letters of a canary's name: 24 of 32 kinds are 120 bits, which nobody guesses.
 const LETTERS: usize = 24;
 
@@ -58,7 +61,7 @@ pub(super) struct Canaries {
 
 impl Canaries {
     pub fn new(source: Arc<str>, interval: Duration) -> Self {
-        Canaries { source, interval, domains: Mutex::default() }
+        Canaries { source, interval: interval.min(INTERVAL), domains: Mutex::default() }
     }
 
     /// What became of the canary of `domain`; if there is none, or it is too old, `ask` sends one, given its
@@ -134,10 +137,10 @@ mod tests {
     use std::collections::HashSet;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    const INTERVAL: Duration = Duration::from_mins(5);
+    const EVERY: Duration = Duration::from_mins(5);
 
     fn canaries() -> Arc<Canaries> {
-        Arc::new(Canaries::new("vrfy:test".into(), INTERVAL))
+        Arc::new(Canaries::new("vrfy:test".into(), EVERY))
     }
 
     async fn fly(canaries: &Canaries, says: &str, sent: &AtomicUsize) -> String {
@@ -230,7 +233,7 @@ mod tests {
             for _ in 0..3 {
                 fly(&canaries, says, &sent).await;
             }
-            tokio::time::advance(INTERVAL).await;
+            tokio::time::advance(EVERY).await;
         }
         let text = String::from_utf8(text.lock().unwrap().clone()).unwrap();
         let levels: Vec<_> = text.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();

@@ -6,6 +6,7 @@
 
 use super::connection::{Connection, Failure};
 use super::lookup::Lookup;
+use super::reply::quoted;
 use super::target::Target;
 use super::wire::{Transport, Wire};
 use crate::account::settings::{StartTls, VrfySettings};
@@ -38,7 +39,7 @@ pub(super) struct Limits {
 
 impl Limits {
     pub fn within(deadline: Duration) -> Self {
-        Limits { connect: deadline / 4, hello: deadline / 2, tls: deadline / 2, command: deadline * 9 / 10 }
+        Limits { connect: deadline / 4, hello: deadline / 2, tls: deadline / 2, command: deadline / 10 * 9 }
     }
 }
 
@@ -213,7 +214,7 @@ async fn expect(wire: &mut Wire, command: Option<&str>, code: &[u8]) -> Result<V
     if reply.starts_with(code) {
         Ok(reply)
     } else {
-        Err(format!("the server said {}", String::from_utf8_lossy(&reply).trim_end()))
+        Err(format!("the server said {}", quoted(&String::from_utf8_lossy(&reply))))
     }
 }
 

@@ -20,6 +20,9 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// does not answer to QUIT cannot gather them.
 const FAREWELLS: usize = 16;
 
+/// Longest time one is kept, whatever is set; no server waits that long.
+const IDLE: Duration = Duration::from_hours(24);
+
 /// See the module.
 pub(super) struct Pool {
     per_connection: u32,
@@ -44,7 +47,7 @@ impl Pool {
         Arc::new(Pool {
             per_connection: per_connection.max(1),
             most,
-            idle_timeout,
+            idle_timeout: idle_timeout.min(IDLE),
             farewells: Arc::new(Semaphore::new(FAREWELLS)),
             runtime: Handle::try_current().ok(),
             rest: Mutex::default(),

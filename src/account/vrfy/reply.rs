@@ -54,9 +54,7 @@ impl Reply {
 
     /// Code and text, as a server says them, for a reason.
     pub fn quoted(&self) -> String {
-        let end = self.text.floor_char_boundary(MAX_QUOTED);
-        let more = if end < self.text.len() { "…" } else { "" };
-        format!("{} {}{more}", self.code, &self.text[..end])
+        format!("{} {}", self.code, quoted(&self.text))
     }
 
     /// The enhanced status code at the beginning (RFC 2034, section 4), also one in the punctuation that
@@ -72,6 +70,15 @@ impl Reply {
         let text = self.text.to_ascii_lowercase();
         FORBIDS.iter().any(|word| text.contains(word))
     }
+}
+
+/// The text of a reply for a reason, shortened.
+pub(super) fn quoted(text: &str) -> String {
+    let text = text.trim_end();
+    // A character boundary, and so within the text.
+    let end = text.floor_char_boundary(MAX_QUOTED);
+    let more = if end < text.len() { "…" } else { "" };
+    format!("{}{more}", &text[..end])
 }
 
 #[cfg(test)]

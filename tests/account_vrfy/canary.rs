@@ -1,0 +1,105 @@
+//! Whether a 252 means anything, found out by asking for somebody who does not exist.
+
+use super::fake::{Act, Fake};
+use super::{patient, source, verdict};
+use rcptd::account::settings::{Code252, Settings};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// A server that says 252 to all it would not reject.
+async fn postfix(rejects: impl Fn(&str) -> Option<&'static str> + Send + Sync + 'static) -> Fake {
+    Fake::start(move |line, _, _| match line.strip_prefix("VRFY <") {
+        Some(account) => Act::say(rejects(account).unwrap_or("252 2.0.0 ok")),
+        None => Act::Usual,
+    })
+    .await
+}
+
+fn with_canary(fake: &Fake) -> Settings {
+    let mut settings = patient(&fake.spec());
+    settings.vrfy.code_252 = Code252::Canary;
+    settings
+}
+
+/// The accounts asked for that nobody has.
+fn canaries(fake: &Fake) -> Vec<String> {
+    fake.vrfys().into_iter().filter(|line| !line.starts_with("VRFY <foo")).collect()
+}
+
+const NO: Option<&str> = Some("550 5.1.1 no");
+
+#[tokio::test]
+async fn the_canary_is_sent_once_for_each_domain() {
+    let fake = postfix(|account| if account.starts_with("foo@") { None } else { NO }).await;
+    let source = source(&with_canary(&fake)).await;
+    for domain in ["one.test", "two.test"] {
+        for _ in 0..3 {
+            assert_eq!(verdict(&source, &format!("foo@{domain}")).await, "exists");
+            assert_eq!(verdict(&source, &format!("foobar@{domain}")).await, "missing");
+        }
+    }
+    let canaries = canaries(&fake);
+    assert_eq!(canaries.len(), 2, "{canaries:?}");
+    for (canary, domain) in canaries.iter().zip(["one.test", "two.test"]) {
+        let name = canary.strip_prefix("VRFY <").and_then(|c| c.strip_suffix(&format!("@{domain}>")));
+        let name = name.unwrap_or_else(|| panic!("{canary}"));
+        assert!(name.len() >= 20 && name.bytes().all(|b| b.is_ascii_alphanumeric()), "{canary}");
+    }
+    assert_eq!(fake.connections(), 1);
+}
+
+#[tokio::test]
+async fn bad_and_unknown_canaries() {
+    for (reply, want) in [
+        ("252 2.0.0 ok", "unknown: 252 2.0.0 ok (and so for an account that does not exist)"),
+        ("250 ok", "unknown: 252 2.0.0 ok (and so for an account that does not exist)"),
+        (
+            "450 4.1.1 later",
+            "unknown: 252 2.0.0 ok (and for an account that does not exist: 450 4.1.1 later)",
+        ),
+        ("550 5.7.1 no", "unknown: 252 2.0.0 ok (and for an account that does not exist: 550 5.7.1 no)"),
+        (
+            "garbage",
+            "unknown: 252 2.0.0 ok (and for an account that does not exist: that is not an SMTP reply)",
+        ),
+    ] {
+        let fake = postfix(move |account| (!account.starts_with("foo")).then_some(reply)).await;
+        let source = source(&with_canary(&fake)).await;
+        for _ in 0..3 {
+            assert_eq!(verdict(&source, "foo@example.test").await, want);
+        }
+        // Not one for every question, whatever became of it.
+        assert_eq!(canaries(&fake).len(), 1, "{reply}");
+    }
+}
+
+#[tokio::test]
+async fn the_canary_keeps_to_the_limit_of_a_connection() {
+    let fake = postfix(|account| if account.starts_with("foo@") { None } else { NO }).await;
+    let mut settings = with_canary(&fake);
+    settings.vrfy.per_connection = 1;
+    let source = source(&settings).await;
+    assert_eq!(verdict(&source, "foo@example.test").await, "exists");
+    assert_eq!((fake.vrfys().len(), fake.connections()), (2, 2));
+}
+
+#[tokio::test]
+async fn a_server_that_changes_its_mind() {
+    let trusting = Arc::new(AtomicUsize::new(0));
+    let accepts = trusting.clone();
+    let fake = postfix(move |account| {
+        (!account.starts_with("foo") && accepts.load(Ordering::SeqCst) == 0).then_some("550 5.1.1 no")
+    })
+    .await;
+    let mut settings = with_canary(&fake);
+    settings.vrfy.canary_interval = Duration::from_millis(80);
+    let source = source(&settings).await;
+    for (accepts, want) in [(0, "exists"), (1, "unknown: 252"), (0, "exists")] {
+        trusting.store(accepts, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let got = verdict(&source, "foo@example.test").await;
+        assert!(got.starts_with(want), "{got}");
+    }
+    assert_eq!(canaries(&fake).len(), 3);
+}
