@@ -1,6 +1,6 @@
 //! The sources an operator can name, `type:arguments`.
 //!
-//! Each type is one file with one [`Kind`]; [`KINDS`] is the only list of them.
+//! Each type is one file with one [`Kind`]; `KINDS` is the only list of them.
 
 use super::settings::{Settings, SourceSettings};
 use super::{AccountSource, file, fixed, passwd, vrfy};
