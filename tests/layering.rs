@@ -59,7 +59,11 @@ const PURE: &[&str] = &[
     "front/milter/reply.rs",
 ];
 const IMPURE: &[&str] = &[
-    "std::net",
+    "TcpStream",
+    "TcpListener",
+    "UdpSocket",
+    "UnixStream",
+    "ToSocketAddrs",
     "std::fs",
     "std::io",
     "std::env",

@@ -27,7 +27,7 @@ pub(super) fn path(bytes: &[u8]) -> Parts {
         Some(Malformed::Quote)
     } else if !utf8 {
         Some(Malformed::NotUtf8)
-    } else if local.chars().any(char::is_control) {
+    } else if local.chars().chain(domain.chars()).any(char::is_control) {
         Some(Malformed::Control)
     } else if local.len() > MAX_LOCAL_PART || domain.len() > MAX_DOMAIN {
         Some(Malformed::TooLong)

@@ -63,6 +63,11 @@ fn malformed_ones_keep_their_domain() {
 }
 
 #[test]
+fn a_domain_holds_no_control_either() {
+    assert_eq!(Address::from_rcpt(b"<foo@example.test\r\nNOOP>").malformed(), Some(Malformed::Control));
+}
+
+#[test]
 fn routes_are_noticed() {
     for routed in ["a%b@d", "b!a@d", "a@b@d", "a\\@b@d", "@d", "\"a@b\"@d"] {
         assert!(Address::from_rcpt(routed.as_bytes()).may_be_rerouted(), "{routed}");
