@@ -143,15 +143,27 @@ pub(super) struct Compiler {
     fold: bool,
     pub accounts: Vec<Box<str>>,
     numbers: HashMap<String, u32>,
+    /// Where the last statement began: its text, its place in it, its line.
+    last: Option<(Text, usize, usize)>,
 }
 
 impl Compiler {
     pub fn new(fold: bool) -> Self {
-        Compiler { fold, accounts: Vec::new(), numbers: HashMap::new() }
+        Compiler { fold, accounts: Vec::new(), numbers: HashMap::new(), last: None }
     }
 
     fn key<'t>(&self, text: &'t str) -> Cow<'t, str> {
         if self.fold { fold(text) } else { Cow::Borrowed(text) }
+    }
+
+    /// The line of a statement, counted on from the one before, so that many statements do not take long.
+    fn line(&mut self, text: &Text, start: usize) -> usize {
+        let last =
+            self.last.take().filter(|(of, at, _)| Arc::ptr_eq(&of.content, &text.content) && *at <= start);
+        let (from, line) = last.map_or((0, 1), |(_, at, line)| (at, line));
+        let line = line + text.content.get(from..start).map_or(0, |between| between.matches('\n').count());
+        self.last = Some((text.clone(), start, line));
+        line
     }
 
     /// The number of the account, which keeps its first spelling.
@@ -207,7 +219,7 @@ impl Compiler {
         let (needs, min_len) = needs(&pieces, calls.len(), &accounts, aliases.as_ref());
         Program {
             file: text.file.clone(),
-            line: text.place(statement.keyword.start).0,
+            line: self.line(text, statement.keyword.start),
             expression: statement.expression.text.into(),
             code: pieces.iter().position(|piece| *piece == Piece::Code).unwrap_or(0),
             tallies: calls.iter().any(|call| {

@@ -107,44 +107,57 @@ impl Made {
     }
 
     fn is_right(&self, cut: &[&str], account: &str, alias: &str) -> bool {
-        let parts = || self.parts.iter().zip(cut);
-        let identifiers: Vec<(&str, &str)> = parts()
+        let Some(code) = self.parts.iter().rposition(|part| matches!(part, Part::Code)) else { return false };
+        let mut rest = cut[code];
+        for call in &self.calls {
+            let Some(next) = rest.chars().next() else { return false };
+            let value = self.value(call, cut, account, alias, Some(next));
+            let Some(behind) = value.and_then(|value| rest.strip_prefix(&*value)) else { return false };
+            rest = behind;
+        }
+        rest.is_empty()
+    }
+
+    /// A code that is right for this cut.
+    fn code(&self, cut: &[&str], account: &str, alias: &str) -> String {
+        self.calls.iter().filter_map(|call| self.value(call, cut, account, alias, None)).collect()
+    }
+
+    /// What a function gives; `next` is the next character of the code, if there is one already.
+    fn value(
+        &self,
+        (name, target, others): &(&'static str, String, Vec<String>),
+        cut: &[&str],
+        account: &str,
+        alias: &str,
+        next: Option<char>,
+    ) -> Option<String> {
+        let identifiers: Vec<(&str, &str)> = self
+            .parts
+            .iter()
+            .zip(cut)
             .filter_map(
                 |(part, text)| if let Part::Class(class) = part { Some((*class, *text)) } else { None },
             )
             .collect();
-        let Some((_, code)) = parts().rfind(|(part, _)| matches!(part, Part::Code)) else { return false };
-        let mut rest = *code;
-        for (name, target, others) in &self.calls {
-            let (class, text) = match &**target {
-                "account" => ("", account),
-                "alias" => ("", alias),
-                number => identifiers[number.parse::<usize>().expect("a number") - 1],
-            };
-            let Some(next) = rest.chars().next() else { return false };
-            let number = |of: &dyn Fn(char) -> bool| text.chars().filter(|c| of(*c)).count().to_string();
-            let value = match *name {
-                "CHARS" => number(&|_| true),
-                "DIGITS" => number(&|c| c.is_ascii_digit()),
-                "ALPHAS" => number(&|c| c.is_ascii_lowercase()),
-                "VOWELS" => number(&|c| "aeiou".contains(c)),
-                "LABELS" if class == "fqdn" => text.split('.').count().to_string(),
-                "LABELS" => return false,
-                "ANY" | "NONE" => {
-                    if text.contains(next) != (*name == "ANY") {
-                        return false;
-                    }
-                    next.into()
-                }
-                _ => character(text, class, others),
-            };
-            if value.is_empty() {
-                return false;
-            }
-            let Some(behind) = rest.strip_prefix(&*value) else { return false };
-            rest = behind;
-        }
-        rest.is_empty()
+        let (class, text) = match &**target {
+            "account" => ("", account),
+            "alias" => ("", alias),
+            number => identifiers[number.parse::<usize>().expect("a number") - 1],
+        };
+        let number = |of: &dyn Fn(char) -> bool| text.chars().filter(|c| of(*c)).count().to_string();
+        let value = match *name {
+            "CHARS" => number(&|_| true),
+            "DIGITS" => number(&|c| c.is_ascii_digit()),
+            "ALPHAS" => number(&|c| c.is_ascii_lowercase()),
+            "VOWELS" => number(&|c| "aeiou".contains(c)),
+            "LABELS" if class == "fqdn" => text.split('.').count().to_string(),
+            "LABELS" => return None,
+            "ANY" => next.or_else(|| text.chars().last()).filter(|c| text.contains(*c)).map(String::from)?,
+            "NONE" => next.or(Some('z')).filter(|c| !text.contains(*c)).map(String::from)?,
+            _ => character(text, class, others),
+        };
+        Some(value).filter(|value| !value.is_empty())
     }
 }
 
@@ -268,16 +281,36 @@ fn name_for(made: &Made) -> impl Strategy<Value = String> + use<> {
             Part::Class(_) => "[ab]{1,3}".boxed(),
         })
         .collect();
-    (texts, any::<prop::sample::Index>(), 0..4_u8).prop_map(|(texts, at, change)| {
-        let mut name: Vec<char> = texts.concat().chars().collect();
-        let at = at.index(name.len());
-        match change {
-            0 => name[at] = 'a',
-            1 => name.insert(at, '1'),
-            _ => {}
-        }
-        name.into_iter().collect()
-    })
+    let made = made.clone();
+    (texts, any::<prop::sample::Index>(), 0..6_u8, any::<bool>()).prop_map(
+        move |(mut texts, at, change, right)| {
+            if right {
+                // The first text in the place of a name is the name; without one, any is.
+                let text_of =
+                    |is: fn(&Part) -> bool| made.parts.iter().position(is).map(|at| texts[at].clone());
+                let account = text_of(|part| matches!(part, Part::Account));
+                let account = account.unwrap_or_else(|| made.accounts[0].clone());
+                let alias = text_of(|part| matches!(part, Part::Alias));
+                let alias =
+                    alias.or_else(|| made.aliases.first().cloned()).unwrap_or_else(|| account.clone());
+                let cut: Vec<&str> = texts.iter().map(|text| &**text).collect();
+                let code = made.code(&cut, &account, &alias);
+                for (part, text) in made.parts.iter().zip(&mut texts) {
+                    if matches!(part, Part::Code) && !code.is_empty() {
+                        text.clone_from(&code);
+                    }
+                }
+            }
+            let mut name: Vec<char> = texts.concat().chars().collect();
+            let at = at.index(name.len());
+            match change {
+                0 => name[at] = 'a',
+                1 => name.insert(at, '1'),
+                _ => {}
+            }
+            name.into_iter().collect()
+        },
+    )
 }
 
 fn loaded(made: &Made) -> Option<Rules> {
