@@ -6,6 +6,10 @@
 //! is then a condition on one identifier, and the cuts that meet them all are counted from left to right,
 //! piece by piece, over the positions of the name. As a cut gives each function one value, no cut is
 //! counted under two choices of tokens. Nobody asks for more than "none, one, several".
+//!
+//! Indexing here and in the modules that go on with it cannot fail: a position is 0, the length of the name,
+//! or the end of a literal, an ASCII character or a whole character found at another position, so it lies
+//! in the name and between characters; numbers of pieces, entries and calls come from their own lists.
 
 use super::check::{Formula, Target};
 use super::choices::Choices;

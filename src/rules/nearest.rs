@@ -1,7 +1,8 @@
 //! How near a name that does not match comes to matching.
 //!
 //! Other than a match this is a matter of taste, so cuts are simply tried one after the other, up to a
-//! limit, with any text in the place of an account or an alias, and the best one is shown.
+//! limit, with any text in the place of an account or an alias, and the best one is shown. (Of indexing see
+//! `eval`.)
 
 use super::compile::{Names, Piece, Program, Use};
 use super::eval::Pair;

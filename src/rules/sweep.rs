@@ -1,4 +1,4 @@
-//! Counting, from left to right, in how many ways a part of a name can be cut into a part of an expression.
+//! Counting, from left to right, in how many ways a part of a name can be cut into a part of an expression. (Of indexing see `eval`.)
 
 use super::check::{Formula, Probe, Target};
 use super::compile::{Piece, Program};

@@ -1,4 +1,5 @@
-//! Whether all statements together leave no doubt whose an address is.
+//! Whether all statements together leave no doubt whose an address is. Statements go by their number, which
+//! is also their place in every list here.
 
 use super::expression::{Expression, Item};
 use super::syntax::{Fault, Name, Statement};
