@@ -34,7 +34,6 @@ const CRATES: &[(&str, &[&str])] = &[
     ("annotate_snippets", &["diag/"]),
     ("icu_casemap", &["addr/"]),
     ("idna", &["addr/"]),
-    ("serde", &["config/"]),
     ("toml", &["config/"]),
     ("clap", &["cli/"]),
     ("serde_json", &["cli/"]),

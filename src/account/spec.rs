@@ -4,6 +4,7 @@
 
 use super::settings::{Settings, SourceSettings};
 use super::{AccountSource, file, fixed, passwd, vrfy};
+use crate::diag::nearest;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -108,37 +109,10 @@ impl FromStr for Spec {
 
 fn unknown(word: &str) -> String {
     let known: Vec<_> = KINDS.iter().map(|kind| kind.name).collect();
-    let meant = nearest(word, &known).map_or(String::new(), |meant| format!(", did you mean \"{meant}\"?"));
+    let meant = nearest(word, known.iter().copied())
+        .map_or(String::new(), |meant| format!(", did you mean \"{meant}\"?"));
     let known = known.join(", ");
     format!("\"{word}\" is not a type of account source{meant} (there are: {known}; write TYPE:ARGUMENTS)")
-}
-
-/// The one of `known` that `word` may be a misspelling of.
-fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
-    /// Two slips are a misspelling, three are another word.
-    const SLIPS: usize = 2;
-    let word = word.to_ascii_lowercase();
-    let (slips, meant) = known.iter().map(|k| (distance(&word, k), *k)).min_by_key(|(slips, _)| *slips)?;
-    // A short word is not one of another three letters with two slips.
-    (slips <= SLIPS && slips < meant.len().min(word.len())).then_some(meant)
-}
-
-/// Letters to be changed, added or left out to make `a` of `b` (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut corner = i;
-        let mut left = i + 1;
-        for (cell, y) in row.iter_mut().skip(1).zip(b.bytes()) {
-            let best = (corner + usize::from(x != y)).min(*cell + 1).min(left + 1);
-            corner = std::mem::replace(cell, best);
-            left = best;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -191,21 +165,6 @@ mod tests {
         ] {
             let got = text.parse::<Spec>().map(|spec| spec.to_string());
             assert!(got.as_ref().is_err_and(|error| error.contains(want)), "{text}: {got:?}");
-        }
-    }
-
-    #[test]
-    fn distances() {
-        for (a, b, want) in [
-            ("", "", 0),
-            ("", "abc", 3),
-            ("abc", "", 3),
-            ("vrfy", "verfy", 1),
-            ("kitten", "sitting", 3),
-            ("flaw", "lawn", 2),
-            ("ab", "ba", 2),
-        ] {
-            assert_eq!(distance(a, b), want, "{a} {b}");
         }
     }
 }

@@ -1,10 +1,9 @@
 //! The tools of the checks: a key of the raw form, its default and its bounds make one checked value.
 
-use super::near::nearest;
 use super::raw::{Field, Given};
 use super::time;
 use crate::addr::{MAX_DOMAIN, canonical_domain, escape};
-use crate::diag::{Problem, Text};
+use crate::diag::{Problem, Text, nearest};
 use std::fmt::Display;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::{Range, RangeInclusive};
@@ -96,7 +95,7 @@ impl Check<'_> {
             return *choice;
         }
         let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-        let help = nearest(&given.value, &words).map_or_else(
+        let help = nearest(&given.value, words.iter().copied()).map_or_else(
             || format!("write one of {}", words.join(", ")),
             |near| format!("did you mean \"{near}\"?"),
         );

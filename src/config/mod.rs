@@ -12,7 +12,6 @@ mod check;
 mod files;
 mod legacy;
 mod milter;
-mod near;
 mod raw;
 mod read;
 mod time;

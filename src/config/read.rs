@@ -1,10 +1,9 @@
 //! From the text of the file to the raw form, with every problem on the way.
 
-use super::near::nearest;
 use super::raw::{self, Field, Given, List, Section, Top};
 use super::time;
 use crate::addr::escape;
-use crate::diag::{Problem, Text};
+use crate::diag::{Problem, Text, nearest};
 use std::ops::Range;
 use std::time::Duration;
 use toml::Spanned;
@@ -118,7 +117,7 @@ impl Reader<'_> {
             section => &format!("in {section}"),
         };
         let all = raw::keys();
-        let help = if let Some(near) = nearest(name.get_ref(), &known) {
+        let help = if let Some(near) = nearest(name.get_ref(), known.iter().copied()) {
             format!("did you mean {near}?")
         } else if let Some((section, key)) = all.iter().find(|(_, key)| key == name.get_ref()) {
             match *section {

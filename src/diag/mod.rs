@@ -3,6 +3,10 @@
 //! Every reader of such a text (rules, configuration, account lists) collects [`Problem`]s and goes on, so
 //! that one run names them all.
 
+mod near;
+
+pub use near::nearest;
+
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use std::fmt;
 use std::ops::Range;

@@ -1,7 +1,8 @@
 //! From the text behind `MATCHES` to its items.
 
 use super::syntax::Fault;
-use super::words::{Class, nearest};
+use super::words::Class;
+use crate::diag::nearest;
 use std::ops::Range;
 
 /// A part of an expression.

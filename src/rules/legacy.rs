@@ -3,8 +3,8 @@
 
 use super::cursor::Cursor;
 use super::syntax::Fault;
-use super::words::{integer, is_blank, nearest};
-use crate::diag::Text;
+use super::words::{integer, is_blank};
+use crate::diag::{Text, nearest};
 use std::net::IpAddr;
 use std::ops::Range;
 

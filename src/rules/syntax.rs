@@ -3,8 +3,8 @@
 use super::cursor::Cursor;
 use super::expression::{self, Expression};
 use super::legacy::{self, Dialect, Legacy};
-use super::words::{Class, Function, integer, is_blank, nearest};
-use crate::diag::{Problem, Severity, Text};
+use super::words::{Class, Function, integer, is_blank};
+use crate::diag::{Problem, Severity, Text, nearest};
 use std::ops::Range;
 
 /// Something wrong with the text at hand.

@@ -214,39 +214,6 @@ pub(super) fn integer(text: &str) -> Option<i64> {
     Some(if negative { -value } else { value })
 }
 
-/// The one of `known` that `word` was probably meant to be.
-pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    let word = word.to_lowercase();
-    known
-        .into_iter()
-        .map(|k| (distance(&word, &k.to_lowercase()), k))
-        .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, k)| *distance <= (k.len() / 3).clamp(1, 2))
-        .map(|(_, k)| k)
-}
-
-/// Longest word that [`nearest`] looks at: the longest known one has 13 characters.
-const MAX_GUESSED: usize = 20;
-
-/// How many letters to add, drop, change or swap to get from `a` to `b`.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(MAX_GUESSED).collect(), b.chars().collect());
-    let mut older = vec![0; b.len() + 1];
-    let mut old: Vec<usize> = (0..=b.len()).collect();
-    for i in 1..=a.len() {
-        let mut new = vec![i; b.len() + 1];
-        for j in 1..=b.len() {
-            let change = usize::from(a[i - 1] != b[j - 1]);
-            new[j] = (old[j] + 1).min(new[j - 1] + 1).min(old[j - 1] + change);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                new[j] = new[j].min(older[j - 2] + 1);
-            }
-        }
-        older = std::mem::replace(&mut old, new);
-    }
-    old[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -272,23 +239,6 @@ mod tests {
         for (text, want) in cases {
             assert_eq!(integer(text), want, "{text:?}");
         }
-    }
-
-    #[test]
-    fn guesses() {
-        let functions = || Function::ALL.map(Function::name);
-        let cases = [
-            ("chars", Some("CHARS")),
-            ("CHRAS", Some("CHARS")),
-            ("VOWEL", Some("VOWELS")),
-            ("LEN", None),
-            ("isis", None),
-            ("", None),
-        ];
-        for (word, want) in cases {
-            assert_eq!(nearest(word, functions()), want, "{word:?}");
-        }
-        assert_eq!(nearest(&"x".repeat(100_000), functions()), None);
     }
 
     #[test]
