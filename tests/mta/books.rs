@@ -19,10 +19,16 @@ pub struct Mail {
 }
 
 impl Mail {
+    /// The lines of the header.
+    pub fn head(&self) -> impl Iterator<Item = &str> {
+        self.text.lines().take_while(|line| !line.is_empty())
+    }
+
     /// The value of the first header field called `name`.
     pub fn header(&self, name: &str) -> Option<&str> {
-        let head = self.text.lines().take_while(|line| !line.is_empty());
-        head.filter_map(|line| line.split_once(": "))
+        let fields = self.head();
+        fields
+            .filter_map(|line| line.split_once(": "))
             .find(|(got, _)| got.eq_ignore_ascii_case(name))
             .map(|p| p.1)
     }
@@ -76,6 +82,24 @@ impl Books {
             }
         }
         Ok(self.read.values())
+    }
+
+    /// Copies of each message whose subject begins with `prefix`, by the rest of the subject. A report about
+    /// one of them is an error.
+    pub fn of(&mut self, prefix: &str) -> Outcome<BTreeMap<String, Copies>> {
+        let mut messages: BTreeMap<String, Copies> = BTreeMap::new();
+        let reported = format!("Subject: {prefix}");
+        for mail in self.all()? {
+            if mail.is_report() {
+                if mail.text.lines().any(|line| line.starts_with(&reported)) {
+                    return Err(format!("a report in {}:\n{}", mail.mailbox, mail.text));
+                }
+            } else if let Some(name) = mail.header("Subject").and_then(|subject| subject.strip_prefix(prefix))
+            {
+                *messages.entry(name.to_owned()).or_default().entry(mail.mailbox.clone()).or_default() += 1;
+            }
+        }
+        Ok(messages)
     }
 
     /// Copies of the message called `subject`, reports about it not counted.

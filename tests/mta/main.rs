@@ -12,6 +12,7 @@
 mod books;
 mod log;
 mod mta;
+mod random;
 mod rcptd;
 mod relay;
 mod script;
@@ -24,6 +25,8 @@ mod t12_thousand_recipients;
 mod t19_latency;
 #[path = "t20-random-load/mod.rs"]
 mod t20_random_load;
+#[path = "t23-killed-under-load/mod.rs"]
+mod t23_killed_under_load;
 
 use crate::books::Books;
 use crate::mta::{Engine, KINDS, Kind, Mta};
@@ -47,10 +50,11 @@ const TAIL: usize = 40;
 type Code = fn(&mut Stage<'_>) -> Outcome<String>;
 
 /// The scenarios that a script does not do for.
-const CODE: [(&str, Code); 3] = [
+const CODE: [(&str, Code); 4] = [
     ("t12-thousand-recipients", t12_thousand_recipients::run),
     ("t19-latency", t19_latency::run),
     ("t20-random-load", t20_random_load::run),
+    ("t23-killed-under-load", t23_killed_under_load::run),
 ];
 
 /// What a scenario does.

@@ -94,14 +94,15 @@ impl Rcptd {
         end(&mut child).map(drop).map_err(|e| format!("killing rcptd: {e}"))
     }
 
-    /// Ends the scenario: if it runs it must still be alive and stop in good order, and it never panicked.
+    /// Ends the scenario: if it runs it must still be alive and stop in good order, and it had no defect.
     pub fn finish(&mut self) -> Outcome {
         if self.is_started() {
             self.stop()?;
         }
         let log = self.log.since(0);
-        match log.lines().find(|line| line.contains("panicked at")) {
-            Some(line) => Err(format!("rcptd panicked: {line}")),
+        let is_defect = |line: &&str| line.contains("panicked at") || line.contains("a defect in rcptd");
+        match log.lines().find(is_defect) {
+            Some(line) => Err(format!("rcptd had a defect: {line}")),
             None => Ok(()),
         }
     }

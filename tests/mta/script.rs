@@ -18,6 +18,7 @@
 //! delivered NAME: BOX N, BOX N    wait until all is done; these copies and no others (or: nowhere)
 //! envelope NAME in BOX: ADDRESS   the copy in BOX was delivered to this envelope recipient
 //! header NAME in BOX: PATTERN     the copy in BOX has a header field like this
+//! no header NAME in BOX: PATTERN  it has none
 //! report NAME to BOX: PATTERN     BOX has a delivery report about it with a line like this
 //! no report NAME                  nobody has a report about it
 //!
@@ -44,6 +45,7 @@ pub enum Step {
     Delivered { name: String, copies: Vec<(String, usize)> },
     Envelope { name: String, mailbox: String, address: String },
     Header { name: String, mailbox: String, pattern: String },
+    NoHeader { name: String, mailbox: String, pattern: String },
     Report { name: String, mailbox: String, pattern: String },
     NoReport { name: String },
     Rcptd(Rcptd),
@@ -172,7 +174,14 @@ fn parse_step(line: &str) -> Option<Step> {
             let (name, mailbox, pattern) = about(rest, " to ")?;
             Step::Report { name, mailbox, pattern }
         }
-        "no" => Step::NoReport { name: rest.strip_prefix("report ")?.to_owned() },
+        "no" => match rest.split_once(' ')? {
+            ("report", name) => Step::NoReport { name: name.to_owned() },
+            ("header", rest) => {
+                let (name, mailbox, pattern) = about(rest, " in ")?;
+                Step::NoHeader { name, mailbox, pattern }
+            }
+            _ => return None,
+        },
         "rcptd" => Step::Rcptd(match rest {
             "start" => Rcptd::Start,
             "stop" => Rcptd::Stop,

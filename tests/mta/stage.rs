@@ -1,9 +1,10 @@
 //! One scenario against one mail server: what it works with, and how its steps are carried out.
 
 use crate::Outcome;
-use crate::books::{Books, Copies, settle, submitted};
+use crate::books::{Books, Copies, Mail, settle, submitted};
 use crate::log::wait;
 use crate::mta::Mta;
+use crate::random::Recipient;
 use crate::rcptd::{Rcptd, configure};
 use crate::relay::{Relay, Way};
 use crate::script::{self, Script, Step, Vrfy};
@@ -11,6 +12,7 @@ use crate::smtp::{Reply, Smtp, glob};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -36,8 +38,8 @@ pub struct Stage<'a> {
     pub books: &'a mut Books,
     /// The folder of the scenario under `tests/mta/`.
     data: PathBuf,
-    /// Its name, the beginning of each subject.
-    name: String,
+    /// What its clients send.
+    pub post: Post,
     /// The folder of rcptd's configuration and of what is kept for a reader.
     pub folder: PathBuf,
     clients: BTreeMap<String, Client>,
@@ -45,6 +47,52 @@ pub struct Stage<'a> {
     accepted: BTreeSet<String>,
     /// Where the mail server's log was when the scenario began.
     mark: usize,
+}
+
+/// A message the mail server has accepted, and who has to get it.
+pub struct Sent {
+    pub name: String,
+    pub want: Copies,
+}
+
+impl Sent {
+    /// A message to these recipients.
+    pub fn new(name: &str, recipients: &[Recipient]) -> Self {
+        let mut want = Copies::new();
+        for mailbox in recipients.iter().filter_map(|(_, mailbox)| *mailbox) {
+            let copies = want.entry(mailbox.to_owned()).or_default();
+            // Each recipient elsewhere is another; an account gets one copy, however often it was named.
+            *copies = if mailbox == "remote" { *copies + 1 } else { 1 };
+        }
+        Sent { name: name.to_owned(), want }
+    }
+}
+
+/// The messages of a scenario.
+#[derive(Clone, Debug)]
+pub struct Post {
+    pub server: SocketAddr,
+    scenario: String,
+}
+
+impl Post {
+    /// A connection to the mail server.
+    pub fn connect(&self) -> Outcome<Smtp> {
+        Smtp::connect(self.server)
+    }
+
+    /// The subject of the message that the scenario calls `name`.
+    pub fn subject(&self, name: &str) -> String {
+        format!("{}/{name}", self.scenario)
+    }
+
+    /// That message, each line ended by CRLF, without the final dot.
+    pub fn text(&self, name: &str) -> String {
+        let subject = self.subject(name);
+        format!(
+            "From: <{SENDER}>\r\nTo: undisclosed-recipients:;\r\nSubject: {subject}\r\n\r\nText of {name}.\r\n"
+        )
+    }
 }
 
 /// A connection with what was written and read ahead.
@@ -63,7 +111,7 @@ impl<'a> Stage<'a> {
         data: &Path,
         folder: &Path,
     ) -> Outcome<Self> {
-        let name = data.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let scenario = data.file_name().unwrap_or_default().to_string_lossy().into_owned();
         fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
         let mark = mta.log.mark();
         let rcptd = Rcptd::new(folder)?;
@@ -73,7 +121,7 @@ impl<'a> Stage<'a> {
             relay,
             books,
             data: data.to_owned(),
-            name,
+            post: Post { server: mta.smtp, scenario },
             folder: folder.to_owned(),
             clients: BTreeMap::new(),
             accepted: BTreeSet::new(),
@@ -96,24 +144,6 @@ impl<'a> Stage<'a> {
         configure(&self.folder, file, &text, &[("@MILTER@", &milter), ("@VRFY@", &relay)])
     }
 
-    /// The subject of the message that the scenario calls `name`.
-    pub fn subject(&self, name: &str) -> String {
-        format!("{}/{name}", self.name)
-    }
-
-    /// That message, each line ended by CRLF, without the final dot.
-    pub fn text(&self, name: &str) -> String {
-        let subject = self.subject(name);
-        format!(
-            "From: <{SENDER}>\r\nTo: undisclosed-recipients:;\r\nSubject: {subject}\r\n\r\nText of {name}.\r\n"
-        )
-    }
-
-    /// A connection of a scenario in code.
-    pub fn smtp(&self) -> Outcome<Smtp> {
-        Smtp::connect(self.mta.smtp)
-    }
-
     /// Notes that the mail server took a message, if `reply` says so.
     pub fn note(&mut self, reply: &Reply) {
         self.accepted.extend(reply.queue_id());
@@ -126,10 +156,27 @@ impl<'a> Stage<'a> {
 
     /// Waits until all is done; the message called `name` must then be in these mailboxes and no others.
     pub fn delivered(&mut self, name: &str, want: &Copies) -> Outcome {
-        let subject = self.subject(name);
+        let subject = self.post.subject(name);
         self.settle()?;
         let got = self.books.copies(&subject)?;
         if got == *want { Ok(()) } else { Err(format!("deliveries of {name}: got {got:?}, want {want:?}")) }
+    }
+
+    /// Waits until all is done; these messages must then be where they are wanted, no others of the scenario
+    /// anywhere, and no reports. Returns the number of copies.
+    pub fn balance(&mut self, sent: &[Sent]) -> Outcome<usize> {
+        self.settle()?;
+        let mut got = self.books.of(&self.post.subject(""))?;
+        for message in sent {
+            let got = got.remove(&message.name).unwrap_or_default();
+            if got != message.want {
+                return Err(format!("deliveries of {}: got {got:?}, want {:?}", message.name, message.want));
+            }
+        }
+        match got.first_key_value() {
+            Some((name, copies)) => Err(format!("{name} was not accepted but delivered: {copies:?}")),
+            None => Ok(sent.iter().map(|message| message.want.values().sum::<usize>()).sum()),
+        }
     }
 
     /// Carries out a scenario file.
@@ -161,7 +208,7 @@ impl<'a> Stage<'a> {
     fn step(&mut self, step: &Step) -> Outcome {
         match step {
             Step::Connect { client } => {
-                let smtp = Smtp::connect(self.mta.smtp)?;
+                let smtp = self.post.connect()?;
                 self.clients.insert(client.clone(), Client { smtp, unsent: String::new(), unread: None });
                 Ok(())
             }
@@ -179,13 +226,13 @@ impl<'a> Stage<'a> {
                 }
             }
             Step::Message { client, name } => {
-                let text = self.text(name);
+                let text = self.post.text(name);
                 let client = self.client(client)?;
                 client.unread = Some(client.smtp.message(&text)?);
                 Ok(())
             }
             Step::Text { name } => {
-                let text = self.text(name);
+                let text = self.post.text(name);
                 self.client("")?.smtp.send(&format!("{text}.\r\n"))
             }
             Step::Bdat { name, chunks } => self.bdat(name, *chunks),
@@ -193,9 +240,10 @@ impl<'a> Stage<'a> {
             Step::Submit { name, from, to } => self.submit(name, from, to),
             Step::Delivered { name, copies } => self.delivered(name, &copies.iter().cloned().collect()),
             Step::Envelope { name, mailbox, address } => {
-                self.has_header(name, mailbox, &format!("X-Envelope-To: {address}"))
+                self.has_header(name, mailbox, &format!("X-Envelope-To: {address}"), true)
             }
-            Step::Header { name, mailbox, pattern } => self.has_header(name, mailbox, pattern),
+            Step::Header { name, mailbox, pattern } => self.has_header(name, mailbox, pattern, true),
+            Step::NoHeader { name, mailbox, pattern } => self.has_header(name, mailbox, pattern, false),
             Step::Report { name, mailbox, pattern } => self.has_report(name, mailbox, pattern),
             Step::NoReport { name } => self.has_no_report(name),
             Step::Rcptd(script::Rcptd::Start) => self.rcptd.start(),
@@ -217,7 +265,7 @@ impl<'a> Stage<'a> {
 
     /// The message by CHUNKING (RFC 3030): all replies but the last must accept their chunk.
     fn bdat(&mut self, name: &str, chunks: usize) -> Outcome {
-        let text = self.text(name);
+        let text = self.post.text(name);
         let client = self.client("")?;
         let size = text.len().div_ceil(chunks.max(1));
         let mut rest = text.as_str();
@@ -231,7 +279,7 @@ impl<'a> Stage<'a> {
     }
 
     fn mail(&mut self, name: &str, to: &[String]) -> Outcome {
-        let text = self.text(name);
+        let text = self.post.text(name);
         let client = self.client("")?;
         client.smtp.ask(&format!("MAIL FROM:<{SENDER}>"), "250")?;
         for address in to {
@@ -250,29 +298,28 @@ impl<'a> Stage<'a> {
         let mut words = vec!["sendmail", "-i", "-f", from];
         words.extend(to.iter().map(String::as_str));
         let mark = self.mta.log.mark();
-        match self.mta.exec(&words, &self.text(name).replace('\r', ""))? {
+        match self.mta.exec(&words, &self.post.text(name).replace('\r', ""))? {
             0 | EX_NOUSER => submitted(self.mta, mark),
             code => Err(format!("{words:?} ended with exit code {code}")),
         }
     }
 
-    fn has_header(&mut self, name: &str, mailbox: &str, pattern: &str) -> Outcome {
-        let subject = self.subject(name);
-        let mut seen = String::new();
-        for mail in self.books.all()?.filter(|mail| mail.mailbox == mailbox && !mail.is_report()) {
-            if mail.is_about(&subject) {
-                let mut head = mail.text.lines().take_while(|line| !line.is_empty());
-                if head.any(|line| glob(pattern, line)) {
-                    return Ok(());
-                }
-                seen.push_str(&mail.text);
-            }
+    fn has_header(&mut self, name: &str, mailbox: &str, pattern: &str, wanted: bool) -> Outcome {
+        let subject = self.post.subject(name);
+        let is_copy = |mail: &&Mail| mail.mailbox == mailbox && !mail.is_report() && mail.is_about(&subject);
+        let copies: Vec<_> = self.books.all()?.filter(is_copy).collect();
+        let has = |mail: &&Mail| mail.head().any(|line| glob(pattern, line));
+        if copies.is_empty() || copies.iter().any(has) != wanted {
+            let seen = copies.iter().map(|mail| mail.text.as_str()).collect::<Vec<_>>().join("\n");
+            return Err(format!(
+                "{name} in {mailbox}: header field {pattern:?}, wanted: {wanted}; copies:\n{seen}"
+            ));
         }
-        Err(format!("no copy of {name} in {mailbox} has a header field {pattern:?}; the copies:\n{seen}"))
+        Ok(())
     }
 
     fn has_report(&mut self, name: &str, mailbox: &str, pattern: &str) -> Outcome {
-        let subject = self.subject(name);
+        let subject = self.post.subject(name);
         self.settle()?;
         let mut seen = String::new();
         for mail in self.books.all()?.filter(|mail| mail.mailbox == mailbox && mail.is_report()) {
@@ -287,7 +334,7 @@ impl<'a> Stage<'a> {
     }
 
     fn has_no_report(&mut self, name: &str) -> Outcome {
-        let subject = self.subject(name);
+        let subject = self.post.subject(name);
         self.settle()?;
         match self.books.all()?.find(|mail| mail.is_report() && mail.is_about(&subject)) {
             Some(mail) => Err(format!("a report about {name} is in {}:\n{}", mail.mailbox, mail.text)),

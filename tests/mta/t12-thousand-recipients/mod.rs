@@ -18,7 +18,7 @@ pub fn run(stage: &mut Stage<'_>) -> Outcome<String> {
             format!("{local}@example.test")
         })
         .collect();
-    let mut smtp = stage.smtp()?;
+    let mut smtp = stage.post.connect()?;
     let start = Instant::now();
     smtp.ask(&format!("MAIL FROM:<{SENDER}>"), "250")?;
     for some in recipients.chunks(AHEAD) {
@@ -29,7 +29,7 @@ pub fn run(stage: &mut Stage<'_>) -> Outcome<String> {
         }
     }
     let asked = start.elapsed();
-    let reply = smtp.message(&stage.text("thousand"))?;
+    let reply = smtp.message(&stage.post.text("thousand"))?;
     let ended = start.elapsed().saturating_sub(asked);
     if !reply.matches("250") {
         return Err(format!("message: got {:?}, want 250", reply.0));

@@ -12,7 +12,7 @@ const MESSAGES: usize = 30;
 const DELAYED_ACK: Duration = Duration::from_millis(40);
 
 pub fn run(stage: &mut Stage<'_>) -> Outcome<String> {
-    let mut smtp = stage.smtp()?;
+    let mut smtp = stage.post.connect()?;
     let (mut rcpts, mut messages) = (Vec::new(), Vec::new());
     for n in 0..MESSAGES {
         let name = format!("latency-{n}");
@@ -21,7 +21,7 @@ pub fn run(stage: &mut Stage<'_>) -> Outcome<String> {
         smtp.ask(&format!("RCPT TO:<{}@example.test>", alias("foo", "macys")), "250")?;
         rcpts.push(start.elapsed());
         let start = Instant::now();
-        let reply = smtp.message(&stage.text(&name))?;
+        let reply = smtp.message(&stage.post.text(&name))?;
         messages.push(start.elapsed());
         if !reply.matches("250") {
             return Err(format!("{name}: got {:?}, want 250", reply.0));
