@@ -51,6 +51,8 @@ pub use chain::Chain;
 pub use deadline::Deadline;
 pub use limit::Limit;
 pub use sources::{Sources, build};
+#[doc(hidden)]
+pub use vrfy::ask_over;
 
 use crate::addr::Address;
 use std::fmt;

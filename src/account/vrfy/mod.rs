@@ -34,11 +34,14 @@ use crate::addr::Address;
 use canary::{Canaries, Outcome};
 use connection::{Connection, Failure};
 use dial::{Dialer, Limits, Tls};
+use lettre::transport::smtp::extension::ClientId;
 use lookup::{Lookup, System};
 use pool::Pool;
 use reply::{Meaning, Reply};
 use std::sync::Arc;
 use target::Target;
+use tokio::io::{AsyncRead, AsyncWrite};
+use wire::Wire;
 
 /// Longest command, its end included (RFC 5321, section 4.5.3.1.4).
 const MAX_COMMAND: usize = 512;
@@ -89,6 +92,30 @@ fn open(target: &Target, site: Site<'_>, lookup: Option<Arc<dyn Lookup>>) -> Res
             Err(errors)
         }
     }
+}
+
+/// What a server says of `path` over one connection: for the fuzz target, by the code that reads servers. No
+/// canary is asked, so that a 252 says nothing.
+#[doc(hidden)]
+pub async fn ask_over<S>(stream: S, path: &str) -> Verdict
+where
+    S: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static,
+{
+    let limit = super::settings::DEADLINE;
+    let exchange = async {
+        let mut connection =
+            Connection::open(Wire::new(Box::new(stream)), &ClientId::default(), limit).await?;
+        connection.vrfy(path, limit).await
+    };
+    let why = match exchange.await {
+        Err(failure) => failure.to_string(),
+        Ok(reply) => match reply.meaning() {
+            Meaning::Exists => return Verdict::Exists,
+            Meaning::Missing => return Verdict::Missing,
+            Meaning::Perhaps | Meaning::CannotSay => reply.quoted(),
+        },
+    };
+    Verdict::Unknown(Reason::new(why))
 }
 
 /// The source.

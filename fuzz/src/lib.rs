@@ -1,0 +1,348 @@
+//! What the fuzz targets do with their input; `tests/regressions.rs` does the same with what they found.
+//!
+//! ```sh
+//! RUSTC_BOOTSTRAP=1 cargo fuzz run session -s address fuzz/corpus/session fuzz/seeds/session
+//! ```
+//!
+//! An input that breaks a target goes to `fuzz/regressions/TARGET/`, where the tests replay it for good.
+//! Inputs are texts or nearly so: a seed can be read and written by hand.
+
+use rcptd::account::{Reason, Verdict, ask_over};
+use rcptd::addr::Address;
+use rcptd::config;
+use rcptd::daemon::policy as policy_of;
+use rcptd::diag::{Problem, Severity, Text, any_error};
+use rcptd::front::milter::session::{Edit, Origin, Policy, Rcpt, Say, Session, Step};
+use rcptd::resolve::{Doubt, NoUser, Outcome, Question};
+use rcptd::rules::{self, Decision, Dialect, Finding, Options, Rules};
+use std::collections::HashSet;
+use std::sync::{Arc, OnceLock};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// A target.
+pub type Target = fn(&[u8]);
+
+/// All of them by name, which is also the name of their folders.
+pub const TARGETS: [(&str, Target); 6] = [
+    ("address", address),
+    ("config", config),
+    ("lookup", lookup),
+    ("rules_text", rules_text),
+    ("session", session),
+    ("smtp_reply", smtp_reply),
+];
+
+/// Most names taken from one input; a look-up may be slow, and what is sought is seldom in the last of many.
+const MAX_NAMES: usize = 8;
+
+/// Any text as rules, and the words of it as names.
+pub fn rules_text(data: &[u8]) {
+    let Ok(content) = std::str::from_utf8(data) else { return };
+    for fold in [false, true] {
+        for dialect in [Dialect::Any, Dialect::TcpTable] {
+            let text = Text::new("fuzz.rules", content);
+            match rules::load(&[text], &Options { fold, dialect }) {
+                Ok(loaded) => {
+                    assert!(!any_error(&loaded.problems));
+                    check_problems(&loaded.problems);
+                    for word in content.split_whitespace().take(MAX_NAMES) {
+                        check_name(&loaded.rules, word);
+                        check_name(&loaded.rules, &word.replace("%account%", "foo").replace('%', ""));
+                    }
+                }
+                Err(problems) => {
+                    assert!(any_error(&problems), "refused without an error");
+                    check_problems(&problems);
+                }
+            }
+        }
+    }
+}
+
+/// A bit of everything the language has.
+const RULES: &str = "\
+ACCOUNT foo, Bar MATCHES %account%-%alnum%-%code% WITH CHAR(1,-), CHARS();
+ACCOUNT a MATCHES twice+%alpha%+%code% WITH CHARS();
+ACCOUNT b MATCHES twice+%ident%+%code% WITH CHARS();
+ACCOUNT foo MATCHES %alpha%is%alpha%.%code% WITH CHARS(1), CHARS(2);
+ACCOUNT baz MATCHES %alpha%xx%alpha%+%code% WITH VOWELS(1);
+ACCOUNT dotty ALIASED sales, help MATCHES %alias%.%account%.%number%.%code% WITH DIGITS(), ANY(account);
+";
+
+/// Any name against [`RULES`].
+pub fn lookup(data: &[u8]) {
+    static LOADED: OnceLock<[Rules; 3]> = OnceLock::new();
+    let loaded = LOADED.get_or_init(|| {
+        let load = |fold| {
+            let text = Text::new("fixed.rules", RULES);
+            match rules::load(&[text], &Options { fold, dialect: Dialect::Any }) {
+                Ok(loaded) => loaded.rules,
+                Err(problems) => panic!("{problems:#?}"),
+            }
+        };
+        [load(false), load(true), load(true).with_debug_account(Some("debug".into()))]
+    });
+    let Ok(name) = std::str::from_utf8(data) else { return };
+    for rules in loaded {
+        check_name(rules, name);
+    }
+}
+
+/// Finding and explaining agree with each other and with what the statements say one by one.
+fn check_name(rules: &Rules, name: &str) {
+    let decision = rules.find(name);
+    let explanation = rules.explain(name);
+    assert!(!explanation.to_string().is_empty());
+    if matches!(decision, Decision::CannotSay { .. }) {
+        return;
+    }
+    assert_eq!(explanation.outcome, rules.find(name).into(), "{name:?}");
+    let mut matched = Vec::new();
+    for (i, trace) in explanation.statements.iter().enumerate() {
+        match &trace.finding {
+            Finding::Matched { cut, .. } => {
+                matched.push(i);
+                if let Some(cut) = cut {
+                    assert_eq!(cut.code, cut.computed, "{name:?}");
+                    assert!(cut.values.iter().all(|value| value.right), "{name:?}");
+                }
+            }
+            Finding::WrongCode(cut) => {
+                let wrong = cut.code != cut.computed || cut.values.iter().any(|value| !value.right);
+                assert!(wrong, "{name:?}");
+            }
+            _ => (),
+        }
+    }
+    match decision {
+        Decision::NoMatch => assert!(matched.is_empty(), "{name:?}"),
+        Decision::Account { statement, .. } => assert_eq!(matched.first(), Some(&statement), "{name:?}"),
+        Decision::Ambiguous { statements } => assert_eq!(matched, statements, "{name:?}"),
+        Decision::CannotSay { .. } => (),
+    }
+}
+
+fn check_problems(problems: &[Problem]) {
+    for problem in problems {
+        let (line, column) = problem.place();
+        assert!(line >= 1 && column >= 1);
+        assert!(problem.render(false).contains(problem.severity.name()));
+        assert!(!problem.to_string().contains('\n'), "{problem}");
+        assert!(problem.severity != Severity::Error || !problem.message.is_empty());
+    }
+}
+
+/// One input of a session: a line, its first letter tells which.
+///
+/// | line | input |
+/// | --- | --- |
+/// | `M`, `A`, `E` | MAIL, ABORT, end of message |
+/// | `R path parameter…` | RCPT |
+/// | `L path parameter…` | the same from sendmail(1) |
+/// | `n`, `k`, `x`, `u` | resolved: not ours, kept, missing, nobody can say |
+/// | `w path` | resolved: an alias of this account |
+fn outcome(line: &[u8]) -> Option<Outcome> {
+    let (letter, rest) = line.split_first()?;
+    Some(match letter {
+        b'n' => Outcome::NotOurs,
+        b'k' => Outcome::Keep,
+        b'x' => Outcome::NoSuchUser(NoUser::Missing),
+        b'u' => Outcome::TryLater(Doubt::Account(Reason::new("down"))),
+        b'w' => {
+            // A resolver rewrites to what it has made by `new`, never to what somebody typed.
+            let typed = Address::from_rcpt(rest.trim_ascii());
+            Outcome::Rewrite(Address::new(typed.local(), typed.domain().unwrap_or("d.test")).ok()?)
+        }
+        _ => return None,
+    })
+}
+
+/// Most recipients of a message here: few, so that a short input reaches the limit.
+const MAX_RECIPIENTS: usize = 6;
+
+/// The inputs of a session in any order. No edit for a recipient that was refused, nothing added that is there
+/// or was added, everything replaced is deleted, nothing replaced is lost, deletions first, and nothing that
+/// could be taken for more than one word of the protocol.
+pub fn session(data: &[u8]) {
+    for observe in [false, true] {
+        run_session(data, observe);
+    }
+}
+
+fn run_session(data: &[u8], observe: bool) {
+    let policy = Policy {
+        unknown: "550 5.1.1 User unknown".parse().expect("a reply"),
+        later: "451 4.3.0 Try later".parse().expect("a reply"),
+        max_recipients: MAX_RECIPIENTS,
+        header: Some("X-Alias".into()),
+        case_sensitive: false,
+        observe,
+    };
+    let mut session = Session::new(Arc::new(policy));
+    // What the message under way is known to hold: as typed, the mailbox, its target.
+    let mut accepted: Vec<(Vec<u8>, String, Option<String>)> = Vec::new();
+    let mut pending: Option<(Question, bool)> = None;
+    for line in data.split(|b| *b == b'\n') {
+        match line.first() {
+            Some(b'M') => session.mail(),
+            Some(b'A') => session.abort(),
+            Some(letter @ (b'R' | b'L')) => {
+                let mut words = line[1..].trim_ascii_start().split(|b| *b == b' ' || *b == 0);
+                let argument = words.next().unwrap_or_default();
+                let parameters: Vec<&[u8]> = words.collect();
+                let local = *letter == b'L';
+                let origin = if local { Origin::Local } else { Origin::Smtp };
+                let rcpt = Rcpt { argument, routed: None, origin };
+                pending = match session.recipient(rcpt, &parameters) {
+                    Step::Resolve(question) => {
+                        assert!(accepted.len() < MAX_RECIPIENTS || observe);
+                        Some((question, local))
+                    }
+                    Step::Reply(say) => {
+                        assert_eq!(accepted.len(), MAX_RECIPIENTS);
+                        assert_eq!(say == Say::Continue, local);
+                        None
+                    }
+                };
+                continue;
+            }
+            Some(b'E') => check_edits(&session.end_of_message(), &accepted),
+            _ => {
+                let Some(outcome) = outcome(line) else { continue };
+                let asked = pending.take();
+                let say = session.resolved(&outcome, None);
+                let Some((question, local)) = asked else {
+                    assert_eq!(say, Say::Continue);
+                    continue;
+                };
+                let refused = matches!(outcome, Outcome::NoSuchUser(_) | Outcome::TryLater(_));
+                assert_eq!(say != Say::Continue, refused && !local && !observe);
+                if say == Say::Continue && !observe {
+                    let target = match &outcome {
+                        Outcome::Rewrite(to) => Some(to.key(false)),
+                        _ => None,
+                    };
+                    accepted.push((question.recipient.raw().to_vec(), question.recipient.key(false), target));
+                }
+                continue;
+            }
+        }
+        // MAIL, ABORT and the end leave nothing behind.
+        accepted.clear();
+        pending = None;
+        assert!(!session.is_busy());
+        assert!(session.end_of_message().is_empty());
+    }
+}
+
+fn check_edits(edits: &[Edit], accepted: &[(Vec<u8>, String, Option<String>)]) {
+    assert!(edits.is_sorted_by_key(|edit| match edit {
+        Edit::Delete(_) => 0,
+        Edit::Add { .. } => 1,
+        Edit::Header { .. } => 2,
+    }));
+    let kept = accepted.iter().filter(|one| one.2.is_none()).map(|one| one.1.clone());
+    let mut present: HashSet<String> = kept.collect();
+    let mut deleted: HashSet<&[u8]> = HashSet::new();
+    for edit in edits {
+        match edit {
+            Edit::Delete(raw) => assert!(deleted.insert(raw), "deleted twice"),
+            Edit::Add { path, parameters } => {
+                assert!(!path.chars().chain(parameters.chars()).any(char::is_control), "{path} {parameters}");
+                assert!(parameters.split(' ').all(|p| p.starts_with("NOTIFY=") || p.starts_with("ORCPT=")));
+                let added = Address::from_rcpt(path.as_bytes()).key(false);
+                assert!(accepted.iter().any(|one| one.2.as_ref() == Some(&added)), "added from nowhere");
+                assert!(present.insert(added), "added twice");
+            }
+            Edit::Header { value, .. } => {
+                assert_eq!(accepted.len(), 1);
+                assert!(value.is_ascii() && !value.contains(['\r', '\n', '\0']), "{value:?}");
+            }
+        }
+    }
+    for (raw, _, target) in accepted {
+        if let Some(target) = target {
+            assert!(deleted.contains(&**raw), "not deleted");
+            assert!(present.contains(target), "lost");
+        }
+    }
+}
+
+/// Any argument of RCPT: it is read, keeps its bytes, and what can name a mailbox can be printed and read again.
+pub fn address(data: &[u8]) {
+    let address = Address::from_rcpt(data);
+    assert_eq!(address.raw(), data);
+    assert!(address.same_mailbox(&address, true) && address.same_mailbox(&address, false));
+    if address.malformed().is_some() {
+        return;
+    }
+    assert!(!address.local().chars().any(char::is_control));
+    let Ok(made) = Address::new(address.local(), address.domain().unwrap_or_default()) else { return };
+    assert_eq!((made.local(), made.domain()), (address.local(), address.domain()));
+    assert_eq!(made.key(true), address.key(true));
+    let again = Address::from_rcpt(made.path().as_bytes());
+    assert_eq!(again.local(), made.local(), "{}", made.path());
+    assert_eq!(again.domain(), made.domain(), "{}", made.path());
+    assert_eq!(again.malformed(), None, "{}", made.path());
+    assert_eq!(again.key(false), made.key(false));
+}
+
+/// A mail server that says anything: what comes before the n-th NUL is said before the n-th command. A certain
+/// answer needs one whole reply of its kind, and nothing after it.
+pub fn smtp_reply(data: &[u8]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let verdict = runtime.block_on(async {
+        // Large enough for whatever is said at once, so that no one waits for the other to read.
+        let (ours, mut theirs) = tokio::io::duplex(data.len() + 4096);
+        let server = async move {
+            let mut command = [0; 4096];
+            for said in data.split(|b| *b == 0) {
+                theirs.write_all(said).await.ok()?;
+                if theirs.read(&mut command).await.ok()? == 0 {
+                    break;
+                }
+            }
+            Some(())
+        };
+        tokio::join!(ask_over(ours, "<alice@d.test>"), server).0
+    });
+    let replies: Vec<&[u8]> = data.split(|b| *b == 0).collect();
+    let kinds: &[&[u8]] = match verdict {
+        Verdict::Unknown(_) => return,
+        Verdict::Exists => &[b"250", b"251"],
+        Verdict::Missing => &[b"550", b"551", b"553"],
+    };
+    let reply = replies.get(2).expect("it was asked");
+    let lines: Vec<&[u8]> = reply.split_inclusive(|b| *b == b'\n').collect();
+    let (last, before) = lines.split_last().expect("there was a reply");
+    assert!(kinds.iter().any(|code| last.starts_with(code)), "{last:?}");
+    assert!(last.get(3) != Some(&b'-') && last.ends_with(b"\r\n"), "{last:?}");
+    assert!(before.iter().all(|line| line.get(..3) == last.get(..3) && line.get(3) == Some(&b'-')));
+}
+
+/// Any text as the configuration file, beside a file with rules.
+pub fn config(data: &[u8]) {
+    thread_local! {
+        static FOLDER: tempfile::TempDir = tempfile::tempdir().expect("a folder");
+    }
+    FOLDER.with(|folder| {
+        let path = folder.path().join("rcptd.conf");
+        std::fs::write(&path, data).expect("written");
+        std::fs::write(folder.path().join("aliases.rules"), RULES).expect("written");
+        match config::load(&path) {
+            Ok(config) => {
+                assert!(!any_error(&config.problems));
+                check_problems(&config.problems);
+                assert!(config::needs_restart(&config, &config).is_empty());
+                assert!(!config.domains.is_empty() && !config.milter.listen.is_empty());
+                let policy = policy_of(&config);
+                assert!((500..600).contains(&policy.unknown.code()));
+                assert!((400..500).contains(&policy.later.code()));
+            }
+            Err(problems) => {
+                assert!(any_error(&problems), "refused without an error");
+                check_problems(&problems);
+            }
+        }
+    });
+}
