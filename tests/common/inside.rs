@@ -1,0 +1,52 @@
+//! The milter inside the test, with an account source of the test's own.
+
+use super::RULES;
+use rcptd::account::AccountSource;
+use rcptd::diag::Text;
+use rcptd::front::endpoint::Endpoint;
+use rcptd::front::listen::{Inherited, SocketFile, bind};
+use rcptd::front::milter::adapter::{Limits, Milter, Service};
+use rcptd::front::milter::session::Policy;
+use rcptd::resolve::{Resolver, Settings};
+use rcptd::rules::{self, Dialect, Options};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+/// A milter that serves as long as the value lives.
+pub struct Inside {
+    pub address: SocketAddr,
+    pub milter: Arc<Milter>,
+    _runtime: Runtime,
+}
+
+impl Inside {
+    pub fn start(accounts: Arc<dyn AccountSource>, deadline: Duration) -> Self {
+        let options = Options { fold: true, dialect: Dialect::Any };
+        let loaded = rules::load(&[Text::new("aliases.rules", RULES)], &options).expect("rules");
+        let domain = "example.test".to_string();
+        let settings = Settings { domains: vec![domain.clone()], origin: domain, case_sensitive: false };
+        let policy = Policy {
+            unknown: "550 5.1.1 User unknown".parse().expect("a reply"),
+            later: "451 4.3.0 Try later".parse().expect("a reply"),
+            max_recipients: 1000,
+            header: None,
+            case_sensitive: false,
+            observe: false,
+        };
+        let resolver = Resolver::new(settings, Arc::new(loaded.rules), accounts);
+        let milter = Milter::new(Service { resolver, policy: Arc::new(policy), deadline });
+        let runtime = Runtime::new().expect("a runtime");
+        let endpoint = Endpoint::Inet { host: "127.0.0.1".into(), port: 0 };
+        let file = SocketFile { mode: 0o600, group: None };
+        let listener = runtime.block_on(bind(&endpoint, &file, &mut Inherited::from_env()));
+        let listener = listener.expect("a socket").pop().expect("a socket");
+        let address = listener.name().trim_start_matches("inet:").parse().expect("an address");
+        let limits = Limits { connections: 100, idle: super::WAIT };
+        let serve =
+            milter.clone().serve(listener, limits, std::future::pending(), std::future::pending::<()>());
+        runtime.spawn(serve);
+        Inside { address, milter, _runtime: runtime }
+    }
+}
