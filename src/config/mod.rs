@@ -127,6 +127,23 @@ pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
     })
 }
 
+/// The files that the configuration at `path` names, and itself, whether it can be used or not: any of them,
+/// also one that is not there yet, may be the one that will mend it.
+pub fn files_named(path: &Path) -> Vec<PathBuf> {
+    let mut named = vec![path.to_owned()];
+    match (load(path), files::read(path, MAX_CONFIG)) {
+        (Ok(config), _) => return config.files,
+        (Err(_), Err(_)) => (),
+        (Err(_), Ok(bytes)) => {
+            let text = files::text(path, &bytes, &mut Vec::new());
+            let raw = read::read(&text).raw;
+            let mut check = Check { text: &text, problems: Vec::new(), complete: false };
+            check.rules(&raw.rules, path.parent().unwrap_or(Path::new("")), &mut named);
+        }
+    }
+    named
+}
+
 /// Orders problems as one reads: this file, then the rules, each from its beginning to its end.
 fn sort(problems: &mut [Problem], text: &Text, rules: &[Text]) {
     problems.sort_by_cached_key(|problem| {

@@ -44,6 +44,8 @@ pub enum Failure {
 
 /// Runs the daemon until `control` says to stop. `config` was read from its path just now.
 pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
+    // First of all, so that no change goes unseen while the rest is made ready.
+    let mut watcher = watch::Watch::new(&config, &control);
     let service = build(&config).await.map_err(Failure::Sources)?;
     let milter = Milter::new(service);
     let (stop, end) = (flag::Sender::new(false), flag::Sender::new(false));
@@ -54,7 +56,6 @@ pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
     }
     notify(&[NotifyState::Ready]);
     observe::started(env!("CARGO_PKG_VERSION"), config.rules.len(), config.domains.len());
-    let mut watcher = watch::Watch::new(&config, &control);
     let mut current = config;
     let signal = loop {
         let command = tokio::select! {
@@ -80,12 +81,17 @@ pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
                         for problem in &new.problems {
                             observe::configuration_warning(problem);
                         }
-                        watcher = watch::Watch::new(&new, &control);
+                        if new.watch == current.watch {
+                            watcher.only(&new.files);
+                        } else {
+                            watcher = watch::Watch::new(&new, &control);
+                        }
                         current = new;
                     }
                     Err(failure) => {
                         observe::reload_failed(why, &failure.lines());
-                        watcher.also(&failure.files());
+                        let named = tokio::task::spawn_blocking(move || config::files_named(&path)).await;
+                        watcher.also(&named.unwrap_or_default());
                     }
                 }
                 notify(&[NotifyState::Ready]);
@@ -184,15 +190,6 @@ impl Failure {
         match self {
             Failure::Configuration(problems) => problems.iter().map(ToString::to_string).collect(),
             Failure::Sources(lines) | Failure::Unavailable(lines) => lines.clone(),
-        }
-    }
-
-    fn files(&self) -> Vec<std::path::PathBuf> {
-        match self {
-            Failure::Configuration(problems) => {
-                problems.iter().map(|p| p.text.file.to_string().into()).collect()
-            }
-            Failure::Sources(_) | Failure::Unavailable(_) => Vec::new(),
         }
     }
 }

@@ -17,6 +17,8 @@ pub const DEBOUNCE: Duration = Duration::from_millis(500);
 /// The watch over the files of one configuration; it ends with the value.
 pub(super) struct Watch {
     files: Arc<Mutex<HashSet<PathBuf>>>,
+    /// The folders under watch.
+    folders: HashSet<PathBuf>,
     debouncer: Option<Debouncer<RecommendedWatcher, NoCache>>,
 }
 
@@ -24,7 +26,7 @@ impl Watch {
     /// Watches all files `config` was read from, if it wants that; each change asks `control` for a reload.
     pub(super) fn new(config: &Config, control: &Control) -> Self {
         let files = Arc::new(Mutex::new(HashSet::new()));
-        let mut watch = Watch { files: files.clone(), debouncer: None };
+        let mut watch = Watch { files: files.clone(), folders: HashSet::new(), debouncer: None };
         let Some(sender) = control.sender().filter(|_| config.watch) else { return watch };
         let changed = move |events: DebounceEventResult| {
             let files = files.lock().unwrap_or_else(PoisonError::into_inner);
@@ -49,6 +51,13 @@ impl Watch {
         watch
     }
 
+    /// Watches these files and no others. What was seen of them already is not lost, as it would be with a
+    /// watch begun anew.
+    pub(super) fn only(&mut self, files: &[PathBuf]) {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.also(files);
+    }
+
     /// Watches these files as well.
     pub(super) fn also(&mut self, files: &[PathBuf]) {
         let Some(debouncer) = &mut self.debouncer else { return };
@@ -57,10 +66,15 @@ impl Watch {
             // The folder is what is watched: a file that is replaced by another keeps its name only.
             let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
             let folder = file.parent().unwrap_or(Path::new("/")).to_owned();
-            let seen = known.iter().any(|k| k.parent() == Some(&*folder));
             known.insert(file);
-            if !seen && let Err(e) = debouncer.watch(&folder, RecursiveMode::NonRecursive) {
-                observe::not_watching(&e);
+            if self.folders.contains(&folder) {
+                continue;
+            }
+            match debouncer.watch(&folder, RecursiveMode::NonRecursive) {
+                Ok(()) => {
+                    self.folders.insert(folder);
+                }
+                Err(e) => observe::not_watching(&e),
             }
         }
     }
