@@ -1,0 +1,294 @@
+//! The life of the daemon: start, reload, stop, and hard times, with the program itself.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)] // a test that panics has done its work
+
+mod common;
+
+use common::mta::{Mta, OFFER};
+use common::{Daemon, Site, rcptd};
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
+
+/// Rules that give foo another form of aliases than [`common::RULES`].
+const OTHER_RULES: &str = "ACCOUNT foo MATCHES %account%.%alnum%.%code% WITH CHARS();\n";
+
+const OLD: &str = "<foo-macys-m5@example.test>";
+const NEW: &str = "<foo.macys.5@example.test>";
+
+fn begin(mut mta: Mta) -> Mta {
+    mta.negotiate(OFFER);
+    mta.mail();
+    mta
+}
+
+/// Whether the daemon takes this for an alias, in a session of its own.
+fn is_alias(daemon: &Daemon, recipient: &str) -> bool {
+    begin(daemon.connect()).rcpt(&[recipient]) == "c"
+}
+
+/// What the program says when it does not start.
+fn refused(site: &Site) -> (Option<i32>, String) {
+    let Output { status, stderr, .. } = site.command().output().expect("the program");
+    (status.code(), String::from_utf8_lossy(&stderr).into())
+}
+
+#[test]
+fn a_reload_counts_for_new_sessions() {
+    let daemon = Daemon::start(Site::new("watch = false", ""));
+    let mut old = begin(daemon.connect());
+    assert_eq!(old.rcpt(&[OLD]), "c");
+    daemon.site.write("aliases.rules", OTHER_RULES);
+    daemon.reload();
+    daemon.log.wait_for(0, "configuration reloaded (SIGHUP): 1 rules");
+    // The session under way keeps its rules, also for its next message.
+    assert!(old.rcpt(&[NEW]).starts_with("y 550"));
+    assert_eq!(old.end().len(), 3);
+    old.mail();
+    assert_eq!(old.rcpt(&[OLD]), "c");
+    assert!(is_alias(&daemon, NEW) && !is_alias(&daemon, OLD));
+    // SIGUSR1 is the same.
+    daemon.site.write("aliases.rules", common::RULES);
+    daemon.signal("USR1");
+    daemon.log.wait_for(0, "configuration reloaded (SIGUSR1): 1 rules");
+    assert!(is_alias(&daemon, OLD));
+}
+
+#[test]
+fn a_broken_reload_changes_nothing_and_says_why() {
+    let daemon = Daemon::start(Site::new("watch = false", ""));
+    daemon.site.write("aliases.rules", "ACCOUNT foo MATSCHES x;\nACCOUNT\n");
+    daemon.site.configure("[milter]", "wrokers = 1\n[milter]\nidle_timeout = \"soon\"");
+    let from = daemon.log.len();
+    daemon.reload();
+    daemon.log.wait_for(from, "the old configuration stays in force");
+    let log = daemon.log.text();
+    for want in ["rcptd.conf:4:1: error: ", "milter.idle_timeout = ", "aliases.rules:1:"] {
+        assert!(log[from..].contains(want), "{want} in {log}");
+    }
+    daemon.check("a broken reload");
+    daemon.site.write("aliases.rules", OTHER_RULES);
+    daemon.site.configure("wrokers = 1\n", "");
+    daemon.site.configure("idle_timeout = \"soon\"\n", "");
+    daemon.reload();
+    assert!(is_alias(&daemon, NEW));
+    let log = daemon.stop();
+    assert!(log.contains("reloads=1 failed_reloads=1"), "{log}");
+}
+
+#[test]
+fn a_source_that_cannot_be_built_changes_nothing() {
+    let daemon = Daemon::start(Site::new("watch = false", ""));
+    daemon.site.configure("[account.cache]", "[account.vrfy]\ntls_ca = \"no-such.pem\"\n[account.cache]");
+    let accounts = format!("file:{}", daemon.site.path("accounts").display());
+    daemon.site.configure(&accounts, "vrfy:127.0.0.1:1");
+    daemon.reload();
+    daemon.log.wait_for(0, "the old configuration stays in force");
+    daemon.check("a source that cannot be built");
+}
+
+#[test]
+fn a_changed_file_is_read_again() {
+    let daemon = Daemon::start(Site::new("", ""));
+    let path = daemon.site.path("aliases.rules");
+    let mut rules = [(OTHER_RULES, NEW, OLD), (common::RULES, OLD, NEW)].into_iter().cycle();
+    let mut change = |how: &str, write: &dyn Fn(&str)| {
+        let (text, yes, no) = rules.next().expect("a cycle");
+        let from = daemon.log.len();
+        write(text);
+        daemon.log.wait_for(from, "configuration reloaded (file changed)");
+        assert!(is_alias(&daemon, yes) && !is_alias(&daemon, no), "{how}");
+    };
+    change("written in place", &|text| fs::write(&path, text).expect("written"));
+    change("renamed over", &|text| {
+        daemon.site.write("aliases.new", text);
+        fs::rename(daemon.site.path("aliases.new"), &path).expect("renamed");
+    });
+    change("deleted and made anew", &|text| {
+        let from = daemon.log.len();
+        fs::remove_file(&path).expect("removed");
+        // While it is gone the old rules hold.
+        daemon.log.wait_for(from, "the old configuration stays in force");
+        fs::write(&path, text).expect("written");
+    });
+    change("the configuration, pointing elsewhere", &|text| {
+        daemon.site.write("other.rules", text);
+        daemon.site.configure("\"aliases.rules\"", "\"other.rules\"");
+    });
+    change("the file it now names", &|text| daemon.site.write("other.rules", text));
+}
+
+/// A file that was missing when it was first named is watched for.
+#[test]
+fn a_file_that_appears_is_read() {
+    let daemon = Daemon::start(Site::new("", ""));
+    fs::create_dir(daemon.site.path("sub")).expect("a folder");
+    let from = daemon.log.len();
+    daemon.site.configure("\"aliases.rules\"", "\"sub/late.rules\"");
+    daemon.log.wait_for(from, "the old configuration stays in force");
+    daemon.check("a missing file");
+    let from = daemon.log.len();
+    daemon.site.write("sub/late.rules", OTHER_RULES);
+    daemon.log.wait_for(from, "configuration reloaded (file changed)");
+    assert!(is_alias(&daemon, NEW));
+}
+
+#[test]
+fn what_waits_for_a_restart_is_named() {
+    let daemon = Daemon::start(Site::new("watch = false", ""));
+    daemon.site.configure("level = \"debug\"", "level = \"info\"");
+    daemon.site.configure("[milter]", "workers = 3\n[milter]\nmax_connections = 7");
+    daemon.reload();
+    daemon.log.wait_for(
+        0,
+        "these settings have changed but take effect at the next restart only: \
+         workers, milter.max_connections, log.level",
+    );
+}
+
+#[test]
+fn sigterm_closes_idle_sessions_and_the_socket() {
+    let mut daemon = Daemon::start(Site::new("", ""));
+    let mut idle = daemon.connect();
+    idle.negotiate(OFFER);
+    let mut silent = daemon.connect();
+    let address = daemon.address();
+    daemon.signal("TERM");
+    assert_eq!(daemon.notified(), "STOPPING=1");
+    assert_eq!((idle.receive(), silent.receive()), (None, None));
+    assert_eq!(daemon.wait().code(), Some(0));
+    assert!(TcpStream::connect(address).is_err());
+    daemon.log.wait_for(0, "stopped: ");
+    let log = daemon.log.text();
+    assert!(log.contains("SIGTERM: stopping, 0 messages under way"), "{log}");
+    // Ended by us, so not broken.
+    assert!(!log.contains("broken"), "{log}");
+}
+
+#[test]
+fn a_message_under_way_gets_its_edits_before_the_end() {
+    let mut daemon = Daemon::start(Site::new("", ""));
+    let mut mta = begin(daemon.connect());
+    assert_eq!(mta.rcpt(&[OLD]), "c");
+    let address = daemon.address();
+    daemon.signal("INT");
+    daemon.log.wait_for(0, "SIGINT: stopping, 1 messages under way");
+    // Nobody new is let in meanwhile; the socket closes soon after the word.
+    let begun = std::time::Instant::now();
+    while TcpStream::connect(address).is_ok() {
+        assert!(begun.elapsed() < common::WAIT && !daemon.has_ended());
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(mta.rcpt(&["<bar-macys-m5@example.test>"]), "c");
+    assert_eq!(mta.end().len(), 5);
+    assert_eq!(mta.receive(), None);
+    assert_eq!(daemon.wait().code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_does_not_wait() {
+    let mut daemon = Daemon::start(Site::new("", ""));
+    let mut mta = begin(daemon.connect());
+    assert_eq!(mta.rcpt(&[OLD]), "c");
+    daemon.signal("TERM");
+    daemon.log.wait_for(0, "stopping, 1 messages under way");
+    daemon.signal("TERM");
+    daemon.log.wait_for(0, "second signal: stopping at once");
+    assert_eq!(mta.receive(), None);
+    assert_eq!(daemon.wait().code(), Some(0));
+}
+
+#[test]
+fn a_broken_configuration_does_not_start() {
+    let site = Site::new("", "");
+    site.configure("domains = [\"example.test\"]", "domians = [\"example.test\"]");
+    let (code, said) = refused(&site);
+    assert_eq!(code, Some(78), "{said}");
+    assert!(said.contains("rcptd.conf:1:1: error: ") && said.contains("rcptd check -c "), "{said}");
+
+    let site = Site::new("", "");
+    site.write("aliases.rules", "ACCOUNT\n");
+    let (code, said) = refused(&site);
+    assert_eq!(code, Some(78), "{said}");
+    assert!(said.contains("aliases.rules:"), "{said}");
+}
+
+#[test]
+fn a_place_that_is_taken_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a socket");
+    let place = format!("inet:{}", taken.local_addr().expect("an address"));
+    let (code, said) = refused(&Site::listening(&place, "", ""));
+    assert_eq!(code, Some(69), "{said}");
+    assert!(said.contains(&format!("cannot listen at {place}: ")), "{said}");
+    assert!(said.contains("is rcptd running already?"), "{said}");
+    // All that cannot be opened is named in one run.
+    let site = Site::listening(&place, "", "");
+    site.configure(&format!("\"{place}\""), &format!("[\"{place}\", \"systemd:none\", \"unix:/nowhere/x\"]"));
+    let (code, said) = refused(&site);
+    assert_eq!(code, Some(69), "{said}");
+    for want in [&place, "systemd has handed down no socket called none", "unix:/nowhere/x"] {
+        assert!(said.contains(want), "{want} in {said}");
+    }
+}
+
+/// The address at which systemd-socket-activate listens, once it does.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").expect("a socket").local_addr().expect("an address").port()
+}
+
+#[test]
+fn a_socket_opened_by_systemd_is_taken() {
+    const ACTIVATE: &str = "systemd-socket-activate";
+    if Command::new(ACTIVATE).arg("--version").stdout(Stdio::null()).status().is_err() {
+        eprintln!("{ACTIVATE} is not installed; not tested");
+        return;
+    }
+    let site = Site::listening("systemd:rcptd-milter", "", "");
+    let port = free_port();
+    let notify = site.path("notify");
+    let mut command = Command::new(ACTIVATE);
+    command.arg(format!("--listen=127.0.0.1:{port}")).arg("--fdname=rcptd-milter");
+    command.arg(format!("--setenv=NOTIFY_SOCKET={}", notify.display()));
+    command.arg(env!("CARGO_BIN_EXE_rcptd")).arg("serve").arg("-c").arg(site.path("rcptd.conf"));
+    // It starts the program upon the first connection.
+    let knock = thread::spawn(move || {
+        loop {
+            if let Ok(stream) = TcpStream::connect(("127.0.0.1", port)) {
+                return stream;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let daemon = Daemon::start_by(site, command);
+    drop(knock.join().expect("connected"));
+    let address = ([127, 0, 0, 1], port).into();
+    Mta::tcp(address).check("socket activation");
+    let log = daemon.stop();
+    assert!(log.contains(&format!("listener=inet:127.0.0.1:{port} listening")), "{log}");
+}
+
+#[test]
+fn a_lack_of_file_descriptors_passes() {
+    let site = Site::new("workers = 1", "");
+    let mut command = Command::new("sh");
+    command.arg("-c").arg("ulimit -n 40 && exec \"$0\" serve -c \"$1\"");
+    command.arg(env!("CARGO_BIN_EXE_rcptd")).arg(site.path("rcptd.conf"));
+    let daemon = Daemon::start_by(site, command);
+    let crowd: Vec<Mta> = (0..60).map(|_| daemon.connect()).collect();
+    daemon.log.wait_for(0, "cannot accept a connection, next try in ");
+    drop(crowd);
+    daemon.check("a lack of file descriptors");
+    // It waits between its tries rather than filling the disk with words about them.
+    let said = daemon.stop().matches("cannot accept a connection").count();
+    assert!(said < 1000, "{said}");
+}
+
+#[test]
+fn the_default_command_serves() {
+    let site = Site::new("", "");
+    let mut command = rcptd();
+    command.arg("-c").arg(site.path("rcptd.conf"));
+    Daemon::start_by(site, command).check("the default command");
+}
