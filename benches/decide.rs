@@ -66,6 +66,7 @@ fn session(c: &mut Criterion) {
         header: None,
         case_sensitive: false,
         observe: false,
+        origin: "example.com".into(),
     });
     let mut group = c.benchmark_group("session");
     for recipients in [1usize, 10, 1000] {

@@ -30,7 +30,6 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rustls", &["account/"]),
     ("tracing", &["observe/"]),
     ("tracing_subscriber", &["observe/"]),
-    ("tracing_journald", &["observe/"]),
     ("annotate_snippets", &["diag/"]),
     ("icu_casemap", &["addr/"]),
     ("idna", &["addr/"]),
@@ -42,7 +41,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("notify", &["daemon/", "account/"]),
     ("notify_debouncer_full", &["daemon/", "account/"]),
     ("arc_swap", &["front/", "account/", "daemon/"]),
-    ("nix", &["front/", "account/", "cli/", "daemon/"]),
+    ("nix", &["front/", "account/", "cli/", "daemon/", "observe/setup.rs"]),
     ("tokio", &["account/", "front/", "daemon/", "cli/"]),
 ];
 

@@ -16,6 +16,7 @@ pub use escape::{Escaped, escape};
 use icu_casemap::CaseMapper;
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 /// Longest local part that can name a mailbox, in octets.
 ///
@@ -53,7 +54,7 @@ impl fmt::Display for Malformed {
 /// A mail address, with the bytes it was read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
-    raw: Box<[u8]>,
+    raw: Arc<[u8]>,
     local: Box<str>,
     domain: Box<str>,
     malformed: Option<Malformed>,
@@ -82,7 +83,7 @@ impl Address {
             return Err(Malformed::Control);
         }
         let mut address = Address {
-            raw: Box::default(),
+            raw: Arc::default(),
             local: local.into(),
             domain: canonical_domain(domain).into(),
             malformed: None,
@@ -106,6 +107,11 @@ impl Address {
     /// The bytes it was read from.
     pub fn raw(&self) -> &[u8] {
         &self.raw
+    }
+
+    /// The same bytes, to be kept.
+    pub fn shared_raw(&self) -> Arc<[u8]> {
+        self.raw.clone()
     }
 
     /// The local part, without quotes and backslashes.

@@ -41,10 +41,21 @@ const WHITE: [char; 2] = [' ', '\t'];
 
 /// Drops a source route, `@a,@b:`; RFC 5321, appendix C, asks receivers to ignore it.
 fn strip_route(text: &str) -> &str {
-    match text.split_once(':') {
-        Some((route, rest)) if route.starts_with('@') && !route.contains('"') => rest,
-        _ => text,
+    if !text.starts_with('@') {
+        return text;
     }
+    let mut literal = false;
+    for (i, c) in text.char_indices() {
+        match c {
+            '[' => literal = true,
+            ']' => literal = false,
+            '"' => return text,
+            // An address literal may hold colons of its own.
+            ':' if !literal => return &text[i + 1..],
+            _ => (),
+        }
+    }
+    text
 }
 
 struct Split {

@@ -15,6 +15,7 @@ const SPELLINGS: &[(&str, &str, &str, &str)] = &[
     ("<\"a\\\"b\"@example.test>", "a\"b", "example.test", "\"a\\\"b\"@example.test"),
     ("<a.\"b c\".d@example.test>", "a.b c.d", "example.test", "\"a.b c.d\"@example.test"),
     ("<@one.test,@two.test:foo@example.test>", "foo", "example.test", "foo@example.test"),
+    ("<@[IPv6:2001:db8::1],@two.test:foo@example.test>", "foo", "example.test", "foo@example.test"),
     ("<@example.test>", "", "example.test", "\"\"@example.test"),
     ("<foo>", "foo", "", "foo"),
     ("<>", "", "", "\"\""),

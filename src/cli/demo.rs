@@ -94,6 +94,7 @@ fn service() -> Result<Service, String> {
         header: None,
         case_sensitive: false,
         observe: false,
+        origin: DOMAIN.into(),
     };
     Ok(Service {
         resolver: Resolver::new(settings, Arc::new(loaded.rules), accounts),

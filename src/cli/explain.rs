@@ -5,7 +5,7 @@ use crate::account::{AccountSource, Answer, Sources, Verdict};
 use crate::addr::{Address, escape};
 use crate::config::{self, Config};
 use crate::daemon;
-use crate::front::milter::session::{Edit, Rcpt, Say, Session, Step, TOO_MANY};
+use crate::front::milter::session::{Edit, Rcpt, Say, Session, Step};
 use crate::resolve::{Outcome, Question, Resolution, Resolver};
 use serde_json::json;
 use std::fmt::Write;
@@ -83,12 +83,11 @@ impl Explained {
                 let say = session.resolved(&resolution.outcome, resolution.mailbox.clone());
                 (resolution, say)
             }
-            Step::Reply(say) => (Resolution::bare(Outcome::NotOurs), say),
+            Step::Reply(say, doubt) => (Resolution::bare(Outcome::TryLater(doubt)), say),
         };
         let reply = match say {
             Say::Continue => "250 2.1.5 (no objection)".to_owned(),
             Say::Error(reply) => reply.to_string(),
-            Say::TooMany => format!("{} {} {}", TOO_MANY.0, TOO_MANY.1, TOO_MANY.2),
         };
         let mut answers = Vec::new();
         if let Some(account) = &resolution.account {

@@ -45,7 +45,9 @@ pub fn run(args: &args::Serve) -> u8 {
                 eprintln!("rcptd: {line}");
             }
             match failure {
-                Failure::Configuration(_) | Failure::Sources(_) => exit::CONFIG,
+                Failure::Configuration(_) => exit::CONFIG,
+                // A list on a file system that is not mounted yet: worth another try.
+                Failure::Sources(_) => exit::TEMPORARY,
                 Failure::Unavailable(_) => exit::UNAVAILABLE,
             }
         }

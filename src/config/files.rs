@@ -23,6 +23,10 @@ pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, (String, String)>
         };
         (error.to_string(), help.to_owned())
     };
+    // A pipe or a device could keep the reader waiting for ever; below /dev it is what a shell hands over.
+    if !path.starts_with("/dev") && std::fs::metadata(path).is_ok_and(|meta| !meta.is_file()) {
+        return Err(("it is not a file".into(), "check the name".into()));
+    }
     let file = File::open(path).map_err(|error| failed(&error))?;
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes).map_err(|error| failed(&error))?;

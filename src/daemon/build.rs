@@ -36,5 +36,6 @@ pub fn policy(config: &Config) -> Policy {
         header: config.milter.header.clone(),
         case_sensitive: config.case_sensitive,
         observe: config.observe,
+        origin: config.origin.clone(),
     }
 }

@@ -39,6 +39,15 @@ impl Control {
         }
     }
 
+    /// The next command to stop; reloads asked for meanwhile are forgotten, as one is under way.
+    pub(super) async fn stop(&mut self) -> &'static str {
+        loop {
+            if let Command::Stop(signal) = self.next().await {
+                return signal;
+            }
+        }
+    }
+
     /// Another end to command by, while there is one.
     pub(super) fn sender(&self) -> Option<mpsc::Sender<Command>> {
         self.sender.upgrade()

@@ -28,6 +28,10 @@ use tokio::time::{Instant, sleep, timeout};
 /// How long messages under way may take to end after a request to stop. systemd's own limit is 90 s, and
 /// whoever restarts a mail filter does not want mail deferred for longer than need be.
 pub const DRAIN: Duration = Duration::from_secs(10);
+/// How long a reload may take; then the old configuration stays. Rules by the million take a few seconds.
+pub const RELOAD: Duration = Duration::from_mins(1);
+/// On whose behalf a changed file is read.
+const WATCH: &str = "file changed";
 /// How long sessions may take to end after that; each has at most one command in hand.
 pub const END: Duration = Duration::from_secs(2);
 
@@ -74,7 +78,12 @@ pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
             Command::Reload(why) => {
                 reloading();
                 let path = current.path.clone();
-                match reload(&path, &milter).await {
+                // Whoever wants us to stop need not wait for a file system that hangs.
+                let reloaded = tokio::select! {
+                    reloaded = reload(&path, &milter, why, &current) => reloaded,
+                    signal = control.stop() => break signal,
+                };
+                match reloaded {
                     Ok(new) => {
                         let restart = config::needs_restart(&current, &new);
                         observe::reloaded(why, new.rules.len(), &restart);
@@ -160,15 +169,26 @@ fn raised(flag: &flag::Sender<bool>) -> impl Future<Output = ()> + Send + use<> 
 }
 
 /// Reads, checks and builds everything anew, then puts it in place of the old; on any error nothing changes.
-async fn reload(path: &Path, milter: &Milter) -> Result<Config, Failure> {
+async fn reload(path: &Path, milter: &Milter, why: &str, current: &Config) -> Result<Config, Failure> {
+    let failed = |why: String| Failure::Sources(vec![why]);
     let path = path.to_owned();
     // Reading files and compiling rules may take a while; look-ups go on meanwhile.
-    let loaded = tokio::task::spawn_blocking(move || config::load(&path)).await;
-    let config = match loaded {
-        Ok(config) => config.map_err(Failure::Configuration)?,
-        Err(e) => return Err(Failure::Sources(vec![format!("a defect in rcptd: {e}")])),
+    let loaded = tokio::task::spawn_blocking(move || config::load(&path));
+    let config = match timeout(RELOAD, loaded).await {
+        Ok(Ok(config)) => config.map_err(Failure::Configuration)?,
+        Ok(Err(e)) => return Err(failed(format!("a defect in rcptd: {e}"))),
+        Err(_) => return Err(failed(format!("the files could not be read within {} s", RELOAD.as_secs()))),
     };
-    milter.replace(build(&config).await.map_err(Failure::Sources)?);
+    // Nobody asked for it by name, and a file cut short by accident looks just like that.
+    if why == WATCH && config.rules.is_empty() && !current.rules.is_empty() {
+        return Err(failed("all rules have gone; if that is meant, send SIGHUP".into()));
+    }
+    match timeout(RELOAD, build(&config)).await {
+        Ok(service) => milter.replace(service.map_err(Failure::Sources)?),
+        Err(_) => {
+            return Err(failed(format!("the account sources were not ready within {} s", RELOAD.as_secs())));
+        }
+    }
     Ok(config)
 }
 

@@ -3,7 +3,7 @@
 use super::control::{Command, Control};
 use crate::config::Config;
 use crate::observe;
-use notify::event::{AccessKind, AccessMode, EventKind};
+use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode};
 use notify_debouncer_full::{DebounceEventResult, Debouncer, NoCache, new_debouncer_opt};
 use std::collections::HashSet;
@@ -30,11 +30,12 @@ impl Watch {
         let Some(sender) = control.sender().filter(|_| config.watch) else { return watch };
         let changed = move |events: DebounceEventResult| {
             let files = files.lock().unwrap_or_else(PoisonError::into_inner);
-            let ours = |path: &PathBuf| files.contains(path);
-            if events.is_ok_and(|events| events.iter().any(|e| is_change(e.kind) && e.paths.iter().any(ours)))
-            {
+            let ours = |path: &Path| files.contains(path);
+            if events.is_ok_and(|events| {
+                events.iter().any(|e| e.paths.iter().any(|p| ours(p) && is_change(e.kind, p)))
+            }) {
                 // A full channel holds a reload already.
-                let _ = sender.try_send(Command::Reload("file changed"));
+                let _ = sender.try_send(Command::Reload(super::WATCH));
             }
         };
         match new_debouncer_opt::<_, RecommendedWatcher, NoCache>(
@@ -80,11 +81,16 @@ impl Watch {
     }
 }
 
-/// Whether an event may have changed a file. Our own reading raises events as well.
-fn is_change(kind: EventKind) -> bool {
+/// Whether a file is another one now, and complete: it was closed after writing, renamed, linked or removed.
+/// A file that is still being written is not read, since half of it may well pass for all of it; nor does our
+/// own reading count.
+fn is_change(kind: EventKind, path: &Path) -> bool {
     match kind {
-        EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
-        EventKind::Access(_) => false,
-        _ => true,
+        EventKind::Access(AccessKind::Close(AccessMode::Write))
+        | EventKind::Modify(ModifyKind::Name(_))
+        | EventKind::Remove(_) => true,
+        // A link is complete when it is there; nothing else will be heard of it.
+        EventKind::Create(_) => path.is_symlink(),
+        _ => false,
     }
 }

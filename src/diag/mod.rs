@@ -41,25 +41,38 @@ impl fmt::Display for Severity {
 }
 
 /// A text the operator wrote and the name of the file it came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Text {
     /// The file's name as the operator knows it.
     pub file: Arc<str>,
     /// Its content.
     pub content: Arc<str>,
+    /// Where its lines begin, so that a place costs a search and not a walk: a broken file may be large and
+    /// have many problems.
+    lines: Arc<[usize]>,
 }
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        self.file == other.file && self.content == other.content
+    }
+}
+
+impl Eq for Text {}
 
 impl Text {
     /// `content` as read from `file`.
     pub fn new(file: &str, content: &str) -> Self {
-        Text { file: file.into(), content: content.into() }
+        let starts = content.match_indices('\n').map(|(i, _)| i + 1);
+        Text { file: file.into(), content: content.into(), lines: std::iter::once(0).chain(starts).collect() }
     }
 
     /// Line and column, both from 1, of a byte offset; columns count characters.
     pub fn place(&self, offset: usize) -> (usize, usize) {
         let before = &self.content[..self.content.floor_char_boundary(offset)];
-        let line_start = before.rfind('\n').map_or(0, |i| i + 1);
-        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+        let line = self.lines.partition_point(|start| *start <= before.len());
+        let start = self.lines.get(line - 1).copied().unwrap_or_default();
+        (line, before[start..].chars().count() + 1)
     }
 }
 

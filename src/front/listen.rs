@@ -224,10 +224,11 @@ impl Listener {
                 self.pause = None;
             }
             let accepted = match &self.kind {
-                Kind::Tcp(l) => ready!(l.poll_accept(cx)).and_then(|(s, _)| {
-                    // Replies are small and waited for; Nagle's algorithm would hold them back.
-                    s.set_nodelay(true)?;
-                    Ok(Stream::Tcp(s))
+                Kind::Tcp(l) => ready!(l.poll_accept(cx)).map(|(s, _)| {
+                    // Replies are small and waited for; Nagle's algorithm would hold them back. A client that
+                    // has gone again is found out by the first read.
+                    let _ = s.set_nodelay(true);
+                    Stream::Tcp(s)
                 }),
                 Kind::Unix(l) => ready!(l.poll_accept(cx)).map(|(s, _)| Stream::Unix(s)),
             };
@@ -236,6 +237,7 @@ impl Listener {
                     self.failures = 0;
                     return Poll::Ready(stream);
                 }
+                Err(e) if is_of_the_client(&e) => (),
                 Err(e) => {
                     let (first, longest) = ACCEPT_PAUSE;
                     let pause = (first * 2u32.pow(self.failures.min(10))).min(longest);
@@ -246,6 +248,12 @@ impl Listener {
             }
         }
     }
+}
+
+/// Whether an accept failed because of the one client it was about (accept(2)); the next may be fine.
+fn is_of_the_client(e: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(e.kind(), Kind::ConnectionAborted | Kind::ConnectionReset | Kind::Interrupted)
 }
 
 impl AsyncRead for Stream {

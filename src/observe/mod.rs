@@ -203,7 +203,7 @@ pub fn session_begun(session: u64) {
 /// A mail server that does not let milters replace recipients.
 pub fn cannot_replace(session: u64) {
     error!(
-        "session={session} listener=milter the mail server offers no replacement of recipients: \
+        "session={session} listener=milter the mail server offers no replacement of recipients, so aliases are deferred: \
          let it speak milter protocol 2 or later with SMFIF_ADDRCPT and SMFIF_DELRCPT"
     );
 }

@@ -45,6 +45,12 @@ pub enum Doubt {
     Target(Malformed),
     /// Time ran out before all of it was known.
     Deadline,
+    /// The message has more recipients than are looked at.
+    TooMany,
+    /// The argument of RCPT is longer than any address.
+    Argument,
+    /// The mail server does not let a recipient be replaced.
+    Server,
 }
 
 impl fmt::Display for NoUser {
@@ -63,6 +69,9 @@ impl fmt::Display for Doubt {
             Doubt::Rules(_) => f.write_str("the rules need too many steps for this address"),
             Doubt::Target(why) => write!(f, "the account named by the rule: {why}"),
             Doubt::Deadline => f.write_str("no answer within the deadline"),
+            Doubt::TooMany => f.write_str("more recipients than milter.max_recipients"),
+            Doubt::Argument => f.write_str("the argument of RCPT is too long"),
+            Doubt::Server => f.write_str("the mail server does not let recipients be replaced"),
         }
     }
 }
@@ -155,6 +164,11 @@ impl Resolver {
     /// The mailbox a recipient stands for, and what follows at once if no mailbox of ours does.
     pub fn mailbox(&self, question: &Question) -> Result<Address, Outcome> {
         let Question { recipient, routed } = question;
+        // Every server has to take mail for its postmaster (RFC 5321, section 4.5.1); whoever that is, the
+        // server knows best.
+        if recipient.domain().is_none() && recipient.local().eq_ignore_ascii_case("postmaster") {
+            return Err(Outcome::NotOurs);
+        }
         // What the spelling leaves to the mail server only the mail server can read: it alone knows whether
         // `user%host@ours` is a route or a name. Where it does not say, the name is taken literally.
         let left_to_server = recipient.domain().is_none() || recipient.may_be_rerouted();

@@ -98,7 +98,8 @@ async fn recipients() {
         // Without a domain: the server's word, else the origin.
         ("<foo-macys-m5>", None, "-> foo@example.test", "foo@example.test"),
         ("<foo-macys-m5>", Some("foo-macys-m5@elsewhere.test"), "not-ours", ""),
-        ("<postmaster>", Some("postmaster@example.test"), "keep", "postmaster@example.test"),
+        ("<Postmaster>", Some("postmaster@example.test"), "not-ours", ""),
+        ("<postmaster@example.test>", None, "keep", "postmaster@example.test"),
         ("<>", None, "not-ours", ""),
         // What may be a route: the server's word, else literally.
         ("<a@b@example.test>", None, "keep", "\"a@b\"@example.test"),

@@ -34,6 +34,7 @@ impl Inside {
             header: None,
             case_sensitive: false,
             observe: false,
+            origin: "example.test".into(),
         };
         let resolver = Resolver::new(settings, Arc::new(loaded.rules), accounts);
         let milter = Milter::new(Service { resolver, policy: Arc::new(policy), deadline });

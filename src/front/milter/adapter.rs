@@ -3,12 +3,12 @@
 //! Nothing is decided here: a callback unpacks the event, asks the session, awaits the resolver, and turns
 //! the session's word into the library's.
 
-use super::session::{Edit, Origin, Policy, Rcpt, Say, Session, Step, TOO_MANY};
+use super::session::{Edit, Origin, Policy, Rcpt, Say, Session, Step};
 use super::wire::{MtaStream, Shared};
 use crate::addr::Address;
 use crate::front::listen::Listener;
 use crate::observe::{self, Decided};
-use crate::resolve::{Doubt, Outcome, Question, Resolution, Resolver, RuleTrace};
+use crate::resolve::{Doubt, Outcome, Resolution, Resolver, RuleTrace};
 use arc_swap::ArcSwap;
 use indymilter::{
     ActionError, Actions, Callbacks, Config, Context, ContextActions, EomContext, MacroStage, Macros,
@@ -131,7 +131,7 @@ impl Milter {
             .on_eom(|cx| Box::pin(eom(cx)))
             .on_abort(|cx| Box::pin(async move { forget(cx) }))
             // What was negotiated outlasts QUIT_NC, after which the server begins with another client.
-            .on_close(|cx| Box::pin(async move { forget(cx) }))
+            .on_close(|cx| Box::pin(async move { close(cx) }))
     }
 }
 
@@ -141,9 +141,19 @@ struct Conn {
     service: Arc<Service>,
     session: Session,
     number: u64,
-    silent_mail: bool,
-    extended_add: bool,
+    terms: Terms,
     busy: bool,
+}
+
+/// What was negotiated with the server.
+#[derive(Clone, Copy)]
+struct Terms {
+    /// It wants no reply to MAIL.
+    silent_mail: bool,
+    /// It takes parameters with the recipients that are added.
+    extended_add: bool,
+    /// It lets recipients be replaced.
+    can_replace: bool,
 }
 
 impl Conn {
@@ -153,7 +163,9 @@ impl Conn {
         observe::session_begun(number);
         let session = Session::new(service.policy.clone());
         let milter = milter.clone();
-        Conn { milter, service, session, number, silent_mail: false, extended_add: false, busy: false }
+        // Who does not negotiate gets what every server can do.
+        let terms = Terms { silent_mail: false, extended_add: false, can_replace: true };
+        Conn { milter, service, session, number, terms, busy: false }
     }
 
     fn count_busy(&mut self) {
@@ -181,19 +193,20 @@ fn negotiate(
 ) -> Status {
     let mut conn = Conn::new(milter);
     let needed = Actions::ADD_RCPT | Actions::DELETE_RCPT;
-    if !actions.contains(needed) {
+    conn.terms.can_replace = actions.contains(needed);
+    if !conn.terms.can_replace {
         observe::cannot_replace(conn.number);
     }
     let header = if conn.service.policy.header.is_some() { Actions::CHANGE_HEADER } else { Actions::empty() };
     let wished = Actions::ADD_RCPT_EXT | Actions::REQUEST_MACROS | header;
-    cx.requested_actions = needed | (actions & wished);
     // Never ask for what is not offered: the library would end the session.
+    cx.requested_actions = actions & (needed | wished);
     cx.requested_opts = opts & SKIPPED;
     if actions.contains(Actions::REQUEST_MACROS) {
         cx.requested_macros = MACROS.iter().map(|(stage, names)| (*stage, CString::from(*names))).collect();
     }
-    conn.silent_mail = cx.requested_opts.contains(ProtoOpts::NOREPLY_MAIL);
-    conn.extended_add = cx.requested_actions.contains(Actions::ADD_RCPT_EXT);
+    conn.terms.silent_mail = cx.requested_opts.contains(ProtoOpts::NOREPLY_MAIL);
+    conn.terms.extended_add = cx.requested_actions.contains(Actions::ADD_RCPT_EXT);
     cx.data = Some(conn);
     Status::Continue
 }
@@ -202,7 +215,7 @@ fn mail(cx: &mut Context<Conn>) -> Status {
     let Some(conn) = &mut cx.data else { return Status::Continue };
     conn.session.mail();
     conn.count_busy();
-    if conn.silent_mail { Status::Noreply } else { Status::Continue }
+    if conn.terms.silent_mail { Status::Noreply } else { Status::Continue }
 }
 
 fn forget(cx: &mut Context<Conn>) -> Status {
@@ -211,6 +224,15 @@ fn forget(cx: &mut Context<Conn>) -> Status {
         conn.count_busy();
     }
     Status::Continue
+}
+
+fn close(cx: &mut Context<Conn>) -> Status {
+    let status = forget(cx);
+    if let Some(conn) = &mut cx.data {
+        conn.service = conn.milter.service.load_full();
+        conn.session = Session::new(conn.service.policy.clone());
+    }
+    status
 }
 
 async fn rcpt(cx: &mut Context<Conn>, milter: &Arc<Milter>, args: &[CString]) -> Status {
@@ -225,22 +247,28 @@ async fn rcpt(cx: &mut Context<Conn>, milter: &Arc<Milter>, args: &[CString]) ->
     let parameters: Vec<&[u8]> = args.iter().skip(1).map(CString::as_bytes).collect();
 
     let say = match conn.session.recipient(Rcpt { argument, routed, origin }, &parameters) {
-        Step::Reply(say) => say,
+        Step::Reply(say, doubt) => {
+            let resolution = Resolution::bare(Outcome::TryLater(doubt));
+            log(conn, macros, argument, &resolution, &say, Duration::ZERO);
+            say
+        }
         Step::Resolve(question) => {
             conn.count_busy();
             let began = Instant::now();
             let resolution = timeout(conn.service.deadline, conn.service.resolver.resolve(&question)).await;
-            let resolution =
+            let mut resolution =
                 resolution.unwrap_or_else(|_| Resolution::bare(Outcome::TryLater(Doubt::Deadline)));
+            if !conn.terms.can_replace && matches!(resolution.outcome, Outcome::Rewrite(_)) {
+                resolution.outcome = Outcome::TryLater(Doubt::Server);
+            }
             let say = conn.session.resolved(&resolution.outcome, resolution.mailbox.clone());
-            log(conn, macros, &question, &resolution, &say, began.elapsed());
+            log(conn, macros, argument, &resolution, &say, began.elapsed());
             say
         }
     };
     conn.count_busy();
     let (code, enhanced, text) = match &say {
         Say::Continue => return Status::Continue,
-        Say::TooMany => (TOO_MANY.0.into(), TOO_MANY.1, TOO_MANY.2),
         Say::Error(r) => (r.code().to_string(), r.enhanced(), r.text()),
     };
     // Both servers take % for the beginning of something.
@@ -258,7 +286,7 @@ async fn eom(cx: &mut EomContext<Conn>) -> Status {
     if edits.is_empty() {
         return Status::Continue;
     }
-    let (number, extended) = (conn.number, conn.extended_add);
+    let (number, extended) = (conn.number, conn.terms.extended_add);
     let queue_id = get(&cx.macros, c"i");
     let (mut deleted, mut added) = (0, 0);
     for edit in edits {
@@ -302,14 +330,7 @@ fn get<'m>(macros: &'m Macros, name: &CStr) -> Option<&'m [u8]> {
     macros.get(name).map(CStr::to_bytes)
 }
 
-fn log(
-    conn: &Conn,
-    macros: &Macros,
-    question: &Question,
-    resolution: &Resolution,
-    say: &Say,
-    took: Duration,
-) {
+fn log(conn: &Conn, macros: &Macros, argument: &[u8], resolution: &Resolution, say: &Say, took: Duration) {
     let Resolution { outcome, rule, answer, .. } = resolution;
     let reason = ReasonText { resolver: &conn.service.resolver, outcome, rule: *rule };
     let (decided, new_to, detail): (_, Option<&Address>, Option<&dyn fmt::Display>) = match outcome {
@@ -329,10 +350,10 @@ fn log(
         reason: &reason,
         code: match say {
             Say::Error(reply) => Some((reply.code(), reply.enhanced())),
-            Say::Continue | Say::TooMany => None,
+            Say::Continue => None,
         },
         from: get(macros, c"{mail_addr}"),
-        to: question.recipient.raw(),
+        to: argument,
         new_to: new_to.map(|a| a as &dyn fmt::Display),
         client: (get(macros, c"{client_name}"), get(macros, c"{client_addr}")),
         source: answer.as_ref().map(|a| (&*a.source, a.cached)),

@@ -31,6 +31,11 @@ impl Reply {
         &self.text
     }
 
+    /// What a recipient too many is told (RFC 5321, section 4.5.3.1.10).
+    pub fn too_many() -> Self {
+        Reply { code: 452, enhanced: "4.5.3".into(), text: "Too many recipients".into() }
+    }
+
     /// Whether the refusal is for good.
     pub fn is_permanent(&self) -> bool {
         self.code >= 500

@@ -7,8 +7,9 @@
 
 use super::dsn::Parameters;
 use super::reply::Reply;
-use crate::addr::{Address, escape};
-use crate::resolve::{Outcome, Question};
+use crate::addr::{Address, escape, fold};
+use crate::resolve::{Doubt, Outcome, Question};
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
@@ -28,10 +29,13 @@ pub struct Policy {
     pub case_sensitive: bool,
     /// Decide and log, but touch nothing.
     pub observe: bool,
+    /// The domain a mail server adds to a recipient that comes without one.
+    pub origin: String,
 }
 
-/// Reply to recipients above [`Policy::max_recipients`] (RFC 5321, section 4.5.3.1.10).
-pub const TOO_MANY: (&str, &str, &str) = ("452", "4.5.3", "Too many recipients");
+/// Longest argument of RCPT that is looked at, in octets: more than a command line may have (RFC 5321, section
+/// 4.5.3.1.4: 512; Postfix: 2048). Bounds what a session holds, since a frame may have a megabyte.
+pub const MAX_ARGUMENT: usize = 4096;
 
 /// How the message is being submitted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,8 +65,8 @@ pub struct Rcpt<'a> {
 pub enum Step {
     /// Find out, then call [`Session::resolved`].
     Resolve(Question),
-    /// Reply at once.
-    Reply(Say),
+    /// Reply at once; the doubt is for the log.
+    Reply(Say, Doubt),
 }
 
 /// The reply to a recipient.
@@ -71,10 +75,8 @@ pub enum Step {
 pub enum Say {
     /// No objection.
     Continue,
-    /// Refused or deferred with the operator's text.
+    /// Refused or deferred with this text.
     Error(Reply),
-    /// Deferred: [`TOO_MANY`].
-    TooMany,
 }
 
 /// One change of the message, to be applied in the order given.
@@ -103,8 +105,8 @@ impl fmt::Display for Edit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Edit::Delete(raw) => write!(f, "delete {}", escape(raw)),
-            Edit::Add { path, parameters } => write!(f, "add {path} {parameters}"),
-            Edit::Header { name, value } => write!(f, "header {name}: {value}"),
+            Edit::Add { path, parameters } => write!(f, "add {} {parameters}", escape(path)),
+            Edit::Header { name, value } => write!(f, "header {name}: {}", escape(value)),
         }
     }
 }
@@ -157,9 +159,13 @@ impl Session {
     /// RCPT, with its ESMTP parameters.
     pub fn recipient<A: AsRef<[u8]>>(&mut self, rcpt: Rcpt<'_>, parameters: &[A]) -> Step {
         self.pending = None;
+        let spared = self.policy.observe || rcpt.origin == Origin::Local;
+        let defer = |reply: Reply| if spared { Say::Continue } else { Say::Error(reply) };
         if self.accepted.len() >= self.policy.max_recipients {
-            let spared = self.policy.observe || rcpt.origin == Origin::Local;
-            return Step::Reply(if spared { Say::Continue } else { Say::TooMany });
+            return Step::Reply(defer(Reply::too_many()), Doubt::TooMany);
+        }
+        if rcpt.argument.len() > MAX_ARGUMENT {
+            return Step::Reply(defer(self.policy.later.clone()), Doubt::Argument);
         }
         let question = Question {
             recipient: Address::from_rcpt(rcpt.argument),
@@ -183,7 +189,7 @@ impl Session {
             (Outcome::NoSuchUser(_), Origin::Smtp) => return Say::Error(self.policy.unknown.clone()),
             (Outcome::TryLater(_), Origin::Smtp) => return Say::Error(self.policy.later.clone()),
         };
-        let raw = question.recipient.raw().into();
+        let raw = question.recipient.shared_raw();
         let recipient = mailbox.unwrap_or(question.recipient);
         self.accepted.push(Accepted { recipient, raw, target, parameters, origin });
         Say::Continue
@@ -197,6 +203,9 @@ impl Session {
         if accepted.iter().all(|a| a.target.is_none()) {
             return Vec::new();
         }
+        let local = accepted.iter().any(|a| a.origin == Origin::Local);
+        let staying = accepted.iter().filter(|a| local && a.target.is_none());
+        let staying: HashSet<Cow<'_, str>> = staying.map(|a| fold(a.recipient.local())).collect();
         let key = |address: &Address| address.key(self.policy.case_sensitive);
         let mut edits = Vec::with_capacity(2 * accepted.len() + 1);
         let mut deleted: HashSet<Arc<[u8]>> = HashSet::new();
@@ -207,7 +216,7 @@ impl Session {
                 present.insert(key(&one.recipient), None);
                 continue;
             }
-            for raw in one.names() {
+            for raw in self.names(one, &staying) {
                 if deleted.insert(raw.clone()) {
                     edits.push(Edit::Delete(raw));
                 }
@@ -237,6 +246,20 @@ impl Session {
         edits
     }
 
+    /// The names under which the server may know a recipient. sendmail(1) shows a milter `user@origin` for what
+    /// was typed as `user`, yet deletes only by what was typed; a deletion of what is not there is ignored.
+    /// `staying` are the folded local parts of those who stay: somebody who could be meant by the bare name
+    /// must not go with it.
+    fn names(&self, one: &Accepted, staying: &HashSet<Cow<'_, str>>) -> Vec<Arc<[u8]>> {
+        let local = one.recipient.local();
+        let at_origin = one.recipient.domain() == Some(&*self.policy.origin);
+        if one.origin == Origin::Local && at_origin && !staying.contains(&fold(local)) {
+            vec![one.raw.clone(), local.as_bytes().into()]
+        } else {
+            vec![one.raw.clone()]
+        }
+    }
+
     /// The alias, for the recipient's own filters: the server's trace of it (X-Original-To) is lost by the
     /// replacement. Only for a message to one recipient; else it would tell one of the others.
     fn header(&self, accepted: &[Accepted]) -> Option<Edit> {
@@ -244,18 +267,6 @@ impl Session {
         let value = only.recipient.to_string();
         // A header takes UTF-8 only in messages that were announced to hold it.
         (only.target.is_some() && value.is_ascii()).then(|| Edit::Header { name: name.clone(), value })
-    }
-}
-
-impl Accepted {
-    /// The names under which the server may know this recipient. sendmail(1) shows a milter `user@origin`
-    /// for what was typed as `user`, yet deletes only by what was typed; a deletion of what is not there is
-    /// ignored.
-    fn names(&self) -> Vec<Arc<[u8]>> {
-        match self.origin {
-            Origin::Smtp => vec![self.raw.clone()],
-            Origin::Local => vec![self.raw.clone(), self.recipient.local().as_bytes().into()],
-        }
     }
 }
 

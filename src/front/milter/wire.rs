@@ -180,7 +180,7 @@ impl<S> Drop for MtaStream<S> {
             Some(End::Eof) if self.frames.between() => (),
             Some(End::Eof) => broken(&"the mail server hung up in the middle of a command"),
             Some(End::Error(e)) => broken(e),
-            None => broken(&"a command out of order or malformed, or none for too long"),
+            None => broken(&"a malformed command, or none for too long, or we gave it up"),
         }
     }
 }

@@ -12,6 +12,7 @@ fn policy() -> Policy {
         header: Some("X-Alias".into()),
         case_sensitive: false,
         observe: false,
+        origin: "d.test".into(),
     }
 }
 
@@ -41,7 +42,7 @@ fn rcpt(session: &mut Session, arguments: &str, outcome: &Outcome) -> Say {
             let mailbox = (*outcome != Outcome::NotOurs).then(|| question.recipient.clone());
             session.resolved(outcome, mailbox)
         }
-        Step::Reply(say) => say,
+        Step::Reply(say, _) => say,
     }
 }
 
@@ -172,7 +173,7 @@ fn a_message_begins_anew_at_mail_and_abort() {
 #[test]
 fn recipients_are_limited() {
     let mut session = Session::new(Policy { max_recipients: 2, ..policy() }.into());
-    for (i, want) in [Say::Continue, Say::Continue, Say::TooMany].into_iter().enumerate() {
+    for (i, want) in [Say::Continue, Say::Continue, Say::Error(Reply::too_many())].into_iter().enumerate() {
         assert_eq!(rcpt(&mut session, &format!("<a{i}@d.test>"), &Outcome::Keep), want);
     }
 }
@@ -193,6 +194,30 @@ fn local_submission_is_never_refused() {
     let (say, edits) = submit("foo-a-1@d.test", &rewrite("<foo@d.test>"), "foo-a-1@d.test");
     assert_eq!(say, Say::Continue);
     assert_eq!(edits[..3], ["-foo-a-1@d.test", "-foo-a-1", "+<foo@d.test> ORCPT=rfc822;foo-a-1@d.test"]);
+    // Nobody is called by a bare name in another domain.
+    let (_, edits) = submit("foo-a-1@e.test", &rewrite("<foo@e.test>"), "foo-a-1@e.test");
+    assert_eq!(edits[..2], ["-foo-a-1@e.test", "+<foo@e.test> ORCPT=rfc822;foo-a-1@e.test"]);
+}
+
+#[test]
+fn a_bare_name_that_may_be_another_s_is_not_deleted() {
+    let mut session = Session::new(policy().into());
+    for (argument, outcome) in
+        [("foo-a-1@d.test", rewrite("<foo@d.test>")), ("Foo-A-1@e.test", Outcome::NotOurs)]
+    {
+        let rcpt = Rcpt { argument: argument.as_bytes(), origin: Origin::Local, ..Rcpt::default() };
+        let Step::Resolve(question) = session.recipient(rcpt, &[] as &[&[u8]]) else { panic!("not asked") };
+        let _ = session.resolved(&outcome, Some(question.recipient));
+    }
+    assert_eq!(show(&session.end_of_message())[..1], ["-foo-a-1@d.test"]);
+}
+
+#[test]
+fn an_argument_longer_than_any_address_is_not_kept() {
+    let long = format!("<{}@d.test>", "x".repeat(MAX_ARGUMENT));
+    let mut session = Session::new(policy().into());
+    assert_eq!(rcpt(&mut session, &long, &Outcome::Keep), Say::Error(policy().later));
+    assert!(!session.is_busy());
 }
 
 #[derive(Clone, Debug)]
@@ -246,7 +271,7 @@ proptest! {
                     let origin = if local { Origin::Local } else { Origin::Smtp };
                     pending = match session.recipient(Rcpt { argument: path.as_bytes(), routed: None, origin }, &parameters) {
                         Step::Resolve(question) => Some((question, local)),
-                        Step::Reply(_) => None,
+                        Step::Reply(..) => None,
                     };
                 }
                 Input::Resolved(outcome) => {
