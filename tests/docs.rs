@@ -1,0 +1,336 @@
+//! The documents against the program: what they show exists, and says what they say it says.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const DOCUMENTS: [&str; 3] = ["README.md", "MILTER_README.md", "CHANGELOG.md"];
+const WIRING: &str = "MILTER_README.md";
+const MANUAL: &str = "install/rcptd.8";
+/// What fits on one screen or two.
+const README_LINES: usize = 120;
+/// Words behind `rcptd` in the documents that are commands of the program.
+const COMMANDS: [&str; 5] = ["serve", "check", "lookup", "explain", "demo"];
+
+fn root(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+fn text(name: &str) -> String {
+    fs::read_to_string(root(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+/// The parts of a document between three backquotes: language, content, and the last line of prose before.
+fn fences(document: &str) -> Vec<(String, String, String)> {
+    let (mut fences, mut before, mut open) = (Vec::new(), String::new(), None::<(String, String)>);
+    for line in document.lines() {
+        match (&mut open, line.strip_prefix("```")) {
+            (None, Some(language)) => open = Some((language.to_owned(), String::new())),
+            (Some(_), Some(_)) => {
+                let (language, content) = open.take().unwrap();
+                fences.push((language, content, std::mem::take(&mut before)));
+            }
+            (Some((_, content)), None) => writeln!(content, "{line}").unwrap(),
+            (None, None) if !line.trim().is_empty() => line.clone_into(&mut before),
+            (None, None) => (),
+        }
+    }
+    assert!(open.is_none(), "a fence is not closed");
+    fences
+}
+
+/// A document without its fences.
+fn prose(document: &str) -> String {
+    let mut inside = false;
+    let mut prose = String::new();
+    for line in document.lines() {
+        if line.starts_with("```") {
+            inside = !inside;
+        } else if !inside {
+            writeln!(prose, "{line}").unwrap();
+        }
+    }
+    prose
+}
+
+/// What stands between single backquotes, also over the end of a line.
+fn quoted(prose: &str) -> Vec<String> {
+    prose.split("\n\n").flat_map(|p| p.split('`').skip(1).step_by(2)).map(|q| q.replace('\n', " ")).collect()
+}
+
+/// What is meant to be typed: lines of shell, and quoted texts that begin with the name of a program.
+fn typed(document: &str) -> Vec<String> {
+    let shell = fences(document).into_iter().filter(|(language, _, _)| language == "sh");
+    let lines = shell.flat_map(|(_, content, _)| content.lines().map(str::to_owned).collect::<Vec<_>>());
+    lines.chain(quoted(&prose(document))).collect()
+}
+
+fn rcptd(arguments: &[&str]) -> (i32, String) {
+    let got = Command::new(env!("CARGO_BIN_EXE_rcptd")).args(arguments).output().unwrap();
+    let said = [got.stdout, got.stderr].concat();
+    (got.status.code().unwrap(), String::from_utf8(said).unwrap())
+}
+
+/// The long options of the program and of all its commands, as their help lists them.
+fn options() -> BTreeSet<String> {
+    let mut options = BTreeSet::new();
+    let mut calls = vec![vec!["--help"]];
+    calls.extend(COMMANDS.iter().map(|command| vec![*command, "--help"]));
+    for call in calls {
+        let (code, help) = rcptd(&call);
+        assert_eq!(code, 0, "{call:?}: {help}");
+        for line in help.lines().map(str::trim_start).filter(|line| line.starts_with('-')) {
+            let words = line.split_whitespace().filter_map(|word| word.strip_prefix("--"));
+            options.extend(words.map(|word| word.trim_end_matches(',').to_owned()));
+        }
+    }
+    options
+}
+
+#[test]
+fn snippets_are_those_that_are_installed() {
+    let mut shown: BTreeSet<String> = BTreeSet::new();
+    for (_, content, before) in fences(&text(WIRING)) {
+        let Some(from) = before.strip_prefix("From `").and_then(|b| b.strip_suffix("`:")) else { continue };
+        let file = text(from);
+        let (got, want) = (content.trim_end(), file.trim_end());
+        let at_line = want.find(got).is_some_and(|at| at == 0 || want[..at].ends_with('\n'));
+        assert!(at_line, "{WIRING} shows another {from}; want a part of\n{file}");
+        shown.insert(from.to_owned());
+    }
+    let mut there = BTreeSet::new();
+    for folder in ["install/postfix", "install/sendmail"] {
+        for entry in fs::read_dir(root(folder)).unwrap() {
+            there.insert(format!("{folder}/{}", entry.unwrap().file_name().display()));
+        }
+    }
+    assert_eq!(shown, there);
+}
+
+#[test]
+fn snippets_and_configuration_name_one_socket() {
+    let wiring = text(WIRING);
+    let (_, toml, _) = fences(&wiring).into_iter().find(|(language, _, _)| language == "toml").unwrap();
+    let value = |key: &str| {
+        let line = toml.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+        line.trim_start_matches(" = ").trim_matches('"').to_owned()
+    };
+    let (milter, vrfy) = (value("listen"), value("source").replace("vrfy:", ""));
+    let (host, port) = milter.strip_prefix("inet:").unwrap().rsplit_once(':').unwrap();
+    assert!(text("install/postfix/master.cf.snippet").contains(&format!("smtpd_milters={milter}\n")));
+    assert!(text("install/postfix/master.cf.snippet").contains(&format!("\n{vrfy} ")));
+    assert!(text("install/sendmail/rcptd.m4").contains(&format!("S=inet:{port}@{host},")));
+    let (host, port) = vrfy.rsplit_once(':').unwrap();
+    assert!(text("install/sendmail/vrfy.mc").contains(&format!("Port={port}, Addr={host}'")));
+    assert!(text("README.md").contains(&format!("listen = \"{milter}\"")));
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut links = 0;
+    for name in DOCUMENTS {
+        let document = text(name);
+        let prose = prose(&document);
+        let anchor = |heading: &str| -> String {
+            let kept = heading.trim_start_matches('#').trim().to_lowercase();
+            kept.chars()
+                .filter(|c| c.is_alphanumeric() || " -_".contains(*c))
+                .collect::<String>()
+                .replace(' ', "-")
+        };
+        let anchors: BTreeSet<String> =
+            prose.lines().filter(|line| line.starts_with('#')).map(anchor).collect();
+        for target in prose.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+            links += 1;
+            if let Some(wanted) = target.strip_prefix('#') {
+                assert!(anchors.contains(wanted), "{name}: no heading {target}");
+            } else if !target.starts_with("https://") {
+                assert!(root(target).exists(), "{name}: no file {target}");
+            }
+        }
+    }
+    assert!(links >= 15, "only {links} links were seen");
+}
+
+#[test]
+fn files_that_are_named_exist() {
+    let mut seen = 0;
+    for name in DOCUMENTS {
+        let words: Vec<String> = typed(&text(name))
+            .iter()
+            .flat_map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+            .collect();
+        for word in &words {
+            let path = word.trim_start_matches("./");
+            let ours = ["install/", "tests/", "src/", "examples/", "benches/"];
+            if ours.iter().any(|folder| path.starts_with(folder)) || path.starts_with("milter.conf") {
+                seen += 1;
+                assert!(root(path).exists(), "{name}: no file {word}");
+            }
+        }
+    }
+    assert!(seen >= 10, "only {seen} files were seen");
+}
+
+#[test]
+fn commands_of_cargo_have_their_targets() {
+    let manifest = text("Cargo.toml");
+    let mut seen = 0;
+    for name in DOCUMENTS {
+        for line in typed(&text(name)).iter().filter(|line| line.starts_with("cargo ")) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            for pair in words.windows(2) {
+                let &[option, target] = pair else { continue };
+                match option {
+                    "--bench" => assert!(manifest.contains(&format!("name = \"{target}\"")), "{line}"),
+                    "--test" => {
+                        let there = [format!("tests/{target}.rs"), format!("tests/{target}/main.rs")];
+                        assert!(there.iter().any(|file| root(file).exists()), "{line}");
+                    }
+                    "--run" => {
+                        let scenarios = fs::read_dir(root("tests/mta")).unwrap();
+                        let mut names = scenarios.map(|e| e.unwrap().file_name().display().to_string());
+                        assert!(names.any(|name| name.contains(target)), "{line}");
+                    }
+                    _ => continue,
+                }
+                seen += 1;
+            }
+            if let Some(filter) = line.split('"').nth(1) {
+                let bench = text("benches/rules.rs");
+                let (group, what) = filter.split_once('/').unwrap_or((filter, ""));
+                assert!(bench.contains(&format!("benchmark_group(\"{group}\")")), "{line}");
+                assert!(bench.contains(&format!("(\"{what}")) || what.is_empty(), "{line}");
+            }
+        }
+    }
+    assert!(seen >= 6, "only {seen} targets were seen");
+}
+
+#[test]
+fn commands_of_rcptd_can_be_typed() {
+    let options = options();
+    let mut seen = 0;
+    for name in DOCUMENTS {
+        for line in typed(&text(name)).iter().filter(|line| line.starts_with("rcptd ")) {
+            let line = line.split(['#', '<', '|']).next().unwrap();
+            let mut words = line.split_whitespace().skip(1).peekable();
+            let Some(command) = words.next_if(|word| !word.starts_with('-')) else { continue };
+            assert!(COMMANDS.contains(&command), "{name}: {line}");
+            for option in words.filter_map(|word| word.strip_prefix("--")) {
+                assert!(options.contains(option), "{name}: {line}");
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen >= 10, "only {seen} commands were seen");
+}
+
+#[test]
+fn the_readme_is_short_and_its_example_works() {
+    let readme = text("README.md");
+    assert!(readme.lines().count() <= README_LINES);
+    let fences = fences(&readme);
+    let (_, config, _) = fences.iter().find(|(language, _, _)| language == "toml").unwrap();
+    let (_, rules, _) = fences.iter().find(|(_, content, _)| content.contains("ACCOUNT ")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("rcptd.conf"), config).unwrap();
+    fs::write(folder.path().join("aliases.rules"), rules).unwrap();
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let (code, said) = rcptd(&["check", "-c", &file("rcptd.conf")]);
+    assert!(code == 0 && said.ends_with("rcptd.conf: good\n"), "{code} {said}");
+    let rules = file("aliases.rules");
+    for (name, want) in [("foo-macys-m5", (0, "foo\n")), ("foo-macys-m6", (1, "\n"))] {
+        assert!(readme.contains(name));
+        let (code, said) = rcptd(&["lookup", "--rules", &rules, name]);
+        assert_eq!((code, &*said), want, "{name}");
+    }
+}
+
+/// The texts of the log are literals of `observe`; a literal may go over several lines there.
+#[test]
+fn lines_of_the_log_are_logged() {
+    let mut source = String::new();
+    for entry in fs::read_dir(root("src/observe")).unwrap() {
+        let mut rest = fs::read_to_string(entry.unwrap().path()).unwrap();
+        while let Some(at) = rest.find("\\\n") {
+            source.push_str(&rest[..at]);
+            rest = rest[at + 2..].trim_start().to_owned();
+        }
+        source.push_str(&rest);
+    }
+    let wiring = text(WIRING);
+    let section = wiring.split("## The log").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| `")).collect();
+    assert!(rows.len() >= 20, "only {} rows", rows.len());
+    for row in rows {
+        let cells: Vec<&str> = row.split(" | ").collect();
+        let (line, level) = (cells[0].trim_matches(['|', ' ', '`']), cells[1]);
+        let logged = source.match_indices(line).any(|(at, _)| {
+            let call = source[..at].rfind("!(").unwrap_or_default();
+            source[..call].ends_with(level) && !source[call..at].contains(';')
+        });
+        assert!(logged, "{line} is not logged at {level}");
+    }
+}
+
+#[test]
+fn the_manual_has_every_option_and_command() {
+    let manual = text(MANUAL).replace("\\-", "-");
+    let options = options();
+    assert!(options.len() >= 7, "{options:?}");
+    for option in options {
+        assert!(manual.contains(&format!("Fl -{option}")), "--{option} is not in {MANUAL}");
+    }
+    for command in COMMANDS {
+        assert!(manual.contains(&format!(".It Cm {command}\n")), "{command} is not in {MANUAL}");
+    }
+}
+
+#[test]
+fn the_manual_has_every_exit_code_word_and_function() {
+    let manual = text(MANUAL);
+    let cli = text("src/cli/mod.rs");
+    let codes = cli.lines().filter_map(|line| line.trim().strip_prefix("pub const "));
+    let codes: Vec<&str> = codes.map(|line| line.rsplit(' ').next().unwrap().trim_end_matches(';')).collect();
+    assert!(codes.len() >= 8, "{codes:?}");
+    for code in codes {
+        assert!(manual.contains(&format!("\n.It {code}\n")), "exit code {code} is not in {MANUAL}");
+    }
+    for word in ["not-ours", "keep", "rewrite", "reject", "defer", "would-"] {
+        assert!(text("src/observe/mod.rs").contains(&format!("\"{word}\"")), "{word} is not logged");
+        assert!(manual.contains(word), "{word} is not in {MANUAL}");
+    }
+    let reasons = text("src/front/milter/adapter.rs");
+    for word in ["domain", "account", "rule", "rule-twice", "rule-ambiguous", "debug-account", "rule-budget"]
+    {
+        assert!(reasons.contains(&format!("\"{word}\"")), "{word} is no reason");
+        assert!(manual.contains(&format!("\n.Li {word}")), "{word} is not in {MANUAL}");
+    }
+    for name in ["account", "alias", "code", "alnum", "alpha", "number", "ident", "fqdn"] {
+        assert!(manual.contains(&format!(".It Li %{name}%\n")), "%{name}% is not in {MANUAL}");
+    }
+    for function in ["CHARS", "DIGITS", "ALPHAS", "VOWELS", "LABELS", "ANY", "NONE", "CHAR"] {
+        assert!(manual.contains(&format!(".It Li {function}(i")), "{function} is not in {MANUAL}");
+    }
+}
+
+#[test]
+fn the_units_start_the_program_as_it_can_be_called() {
+    let unit = text("install/systemd/rcptd.service");
+    let calls: Vec<&str> =
+        unit.lines().filter_map(|line| line.split_once("=/usr/sbin/rcptd ")).map(|c| c.1).collect();
+    assert_eq!(calls.len(), 2, "{calls:?}");
+    for call in calls {
+        let words: Vec<&str> = call.split_whitespace().chain(["--help"]).collect();
+        assert_eq!(rcptd(&words).0, 0, "{call}");
+        assert!(call.ends_with("/etc/rcptd/rcptd.conf"));
+    }
+    // The name in the socket unit is the one the sample and its comment tell to use.
+    let socket = text("install/systemd/rcptd.socket");
+    let name = socket.lines().find_map(|line| line.strip_prefix("FileDescriptorName=")).unwrap();
+    assert!(socket.contains(&format!("listen = \"systemd:{name}\"")));
+}
