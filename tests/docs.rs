@@ -271,7 +271,7 @@ fn lines_of_the_log_are_logged() {
         let (line, level) = (cells[0].trim_matches(['|', ' ', '`']), cells[1]);
         let logged = source.match_indices(line).any(|(at, _)| {
             let call = source[..at].rfind("!(").unwrap_or_default();
-            source[..call].ends_with(level) && !source[call..at].contains(';')
+            source[..call].ends_with(level) && !source[call..at].contains(";\n")
         });
         assert!(logged, "{line} is not logged at {level}");
     }
