@@ -27,25 +27,62 @@ First steps:
 Exit codes (sysexits): 0 done, 1 not found, 64 usage, 66 input missing, 69 cannot listen, 75 try again,
 78 configuration. See rcptd(8) and rcptd.conf(5).";
 
+const AFTER_SERVE: &str = "\
+SIGHUP reads the configuration and the rules again, and changes nothing if anything is wrong with them.
+SIGTERM lets messages under way end; a second one does not.
+
+Exit codes: 0 stopped by a signal, 69 cannot listen, 78 configuration.";
+
+const AFTER_CHECK: &str = "\
+Examples:
+  rcptd check -c rcptd.conf
+  rcptd check --rules aliases.rules --json
+
+Exit codes: 0 good, with remarks or without, 78 not to be used.";
+
+const AFTER_LOOKUP: &str = "\
+Plain output is the account alone, one line a name, empty where there is none.
+
+Examples:
+  rcptd lookup --rules aliases.rules --fold foo-macys-m5
+  rcptd lookup --rules aliases.rules --json - < names
+
+Exit codes: 0 every name was found, 1 not every, 66 no such file, 75 the rules could not say, 78 rules.";
+
+const AFTER_EXPLAIN: &str = "\
+Asks the account sources just as the daemon would.
+
+Example:
+  rcptd explain -c rcptd.conf foo-macys-m5@example.com
+
+Exit codes: 0 it would be let in, 1 refused, 75 deferred, 78 configuration.";
+
+const AFTER_DEMO: &str = "\
+Example:
+  rcptd demo --color always | less -R";
+
 /// Where the configuration is, unless said otherwise.
 pub const CONFIG: &str = "/etc/rcptd/rcptd.conf";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve mail servers, in the foreground (the default command)
+    #[command(after_help = AFTER_SERVE)]
     Serve(Serve),
     /// Say what is wrong with a configuration or with rules, all of it
+    #[command(after_help = AFTER_CHECK)]
     Check(Check),
     /// Ask the rules, and nothing but the rules, whose an alias is
+    #[command(after_help = AFTER_LOOKUP)]
     Lookup(Lookup),
     /// Say what would become of mail to an address, and why
+    #[command(after_help = AFTER_EXPLAIN)]
     Explain(Explain),
     /// Show the milter at work: no mail server, no files, no privileges
+    #[command(after_help = AFTER_DEMO)]
     Demo(Demo),
 }
 
-/// SIGHUP reads the configuration and the rules again, and changes nothing if anything is wrong with them.
-/// SIGTERM lets messages under way end; a second one does not.
 #[derive(Debug, Args)]
 pub struct Serve {
     /// Configuration file
@@ -66,8 +103,6 @@ pub struct Check {
     pub json: bool,
 }
 
-/// Plain output is the account alone, one line a name, empty where there is none. Exit code 0 if every name
-/// was found, 1 if not, 75 if the rules could not say.
 #[derive(Debug, Args)]
 pub struct Lookup {
     /// Rules; may be repeated
@@ -84,7 +119,6 @@ pub struct Lookup {
     pub names: Vec<String>,
 }
 
-/// Asks the account sources just as the daemon would.
 #[derive(Debug, Args)]
 pub struct Explain {
     /// Configuration file
