@@ -280,7 +280,7 @@ fn explain_in_json() {
             text.push_str(&format!("{object:#}\n"));
         }
     }
-    like("explain.jsonl", &text.replace(&path(&site, ""), ""));
+    like("explain-json.txt", &text.replace(&path(&site, ""), ""));
 }
 
 #[test]
