@@ -201,12 +201,20 @@ pub fn fold(text: &str) -> Cow<'_, str> {
 /// A domain as it is compared: lower case, in A-labels (RFC 5890) where it is international, without the
 /// dot that marks it as fully qualified.
 pub fn canonical_domain(domain: &str) -> Cow<'_, str> {
-    let domain = domain.strip_suffix('.').unwrap_or(domain);
     if domain.is_ascii() {
-        return fold(domain);
+        return fold(unrooted(domain));
     }
-    // What IDNA refuses is nobody's domain; it only has to stay what it is.
-    idna::domain_to_ascii(domain).map_or_else(|_| fold(domain), Cow::Owned)
+    match idna::domain_to_ascii(domain) {
+        // The dot may be one of another script.
+        Ok(ascii) => Cow::Owned(unrooted(&ascii).into()),
+        // What IDNA refuses is nobody's domain; it only has to stay what it is.
+        Err(_) => fold(unrooted(domain)),
+    }
+}
+
+/// Without the dot at its end. Two dots are no domain, and must not become one if this is done twice.
+fn unrooted(domain: &str) -> &str {
+    domain.strip_suffix('.').filter(|rest| !rest.ends_with('.')).unwrap_or(domain)
 }
 
 #[cfg(test)]
