@@ -127,8 +127,9 @@ impl Problem {
             Severity::Note => Level::NOTE,
         };
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
-        let end = self.text.content.len();
-        let span = self.span.start.min(end)..self.span.end.min(end);
+        // Of a text that was not UTF-8 the span may lie within what replaced the wrong bytes.
+        let content = &self.text.content;
+        let span = content.floor_char_boundary(self.span.start)..content.ceil_char_boundary(self.span.end);
         let place = Snippet::source(&*self.text.content)
             .path(&*self.text.file)
             .annotation(AnnotationKind::Primary.span(span));
@@ -177,7 +178,9 @@ mod tests {
             long.contains("^^^^^^^^") && long.contains("a.rules:2:1") && long.contains("help: write MATCHES"),
             "{long}"
         );
-        // A span past the end, as of a file that ends too soon, must not panic.
+        // A span past the end, as of a file that ends too soon, must not panic, nor one within a character.
         assert!(Problem::error(&text, 90..99, "file ends").render(false).contains("file ends"));
+        let replaced = Text::new("a.rules", "a\u{fffd}b");
+        assert!(Problem::error(&replaced, 1..2, "no UTF-8").render(false).contains("a.rules:1:2"));
     }
 }
