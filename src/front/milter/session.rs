@@ -265,8 +265,9 @@ impl Session {
     fn header(&self, accepted: &[Accepted]) -> Option<Edit> {
         let (name, [only]) = (self.policy.header.as_ref()?, accepted) else { return None };
         let value = only.recipient.to_string();
-        // A header takes UTF-8 only in messages that were announced to hold it.
-        (only.target.is_some() && value.is_ascii()).then(|| Edit::Header { name: name.clone(), value })
+        // A header takes UTF-8 only in messages that were announced to hold it, and a control would end it.
+        let plain = value.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
+        (only.target.is_some() && plain).then(|| Edit::Header { name: name.clone(), value })
     }
 }
 
