@@ -8,6 +8,7 @@ mod common;
 
 use common::{Site, rcptd};
 use serde_json::{Value, json};
+use std::fmt::Write as _;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -245,7 +246,7 @@ fn explain_says_why() {
     ] {
         site.configure(&source, next);
         source = next.into();
-        text.push_str(&format!("{next}\n\n"));
+        writeln!(text, "{next}\n").expect("a string");
         for (address, code) in addresses.iter().zip(codes) {
             let got = run(&["explain", "-c", &conf, address]);
             assert_eq!((got.code, &*got.err), (code, ""), "{next} {address}");
@@ -277,7 +278,7 @@ fn explain_in_json() {
                 assert!(answer["ms"].is_u64());
                 answer["ms"] = json!(0);
             }
-            text.push_str(&format!("{object:#}\n"));
+            writeln!(text, "{object:#}").expect("a string");
         }
     }
     like("explain-json.txt", &text.replace(&path(&site, ""), ""));

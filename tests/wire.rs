@@ -147,7 +147,7 @@ fn recipients() {
         let reply = mta.rcpt(arguments);
         match want {
             None => {
-                assert_eq!(reply, "y 550 5.1.1 Recipient address rejected: User unknown", "{arguments:?}")
+                assert_eq!(reply, "y 550 5.1.1 Recipient address rejected: User unknown", "{arguments:?}");
             }
             Some(_) => assert_eq!(reply, "c", "{arguments:?}"),
         }
