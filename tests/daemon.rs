@@ -10,7 +10,7 @@ use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Rules that give foo another form of aliases than [`common::RULES`].
 const OTHER_RULES: &str = "ACCOUNT foo MATCHES %account%.%alnum%.%code% WITH CHARS();\n";
@@ -58,7 +58,7 @@ fn a_reload_counts_for_new_sessions() {
 
 #[test]
 fn a_broken_reload_changes_nothing_and_says_why() {
-    let daemon = Daemon::start(Site::new("watch = false", ""));
+    let mut daemon = Daemon::start(Site::new("watch = false", ""));
     daemon.site.write("aliases.rules", "ACCOUNT foo MATSCHES x;\nACCOUNT\n");
     daemon.site.configure("[milter]", "wrokers = 1\n[milter]\nidle_timeout = \"soon\"");
     let from = daemon.log.len();
@@ -176,7 +176,7 @@ fn a_message_under_way_gets_its_edits_before_the_end() {
     daemon.signal("INT");
     daemon.log.wait_for(0, "SIGINT: stopping, 1 messages under way");
     // Nobody new is let in meanwhile; the socket closes soon after the word.
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     while TcpStream::connect(address).is_ok() {
         assert!(begun.elapsed() < common::WAIT && !daemon.has_ended());
         thread::sleep(Duration::from_millis(10));
@@ -198,6 +198,39 @@ fn a_second_signal_does_not_wait() {
     daemon.log.wait_for(0, "second signal: stopping at once");
     assert_eq!(mta.receive(), None);
     assert_eq!(daemon.wait().code(), Some(0));
+}
+
+/// A message that does not end holds the daemon up for as long as it may, and no longer.
+#[test]
+fn a_message_that_does_not_end_is_cut_off() {
+    let mut daemon = Daemon::start(Site::new("", ""));
+    let mut mta = begin(daemon.connect());
+    assert_eq!(mta.rcpt(&[OLD]), "c");
+    let begun = Instant::now();
+    daemon.signal("TERM");
+    assert_eq!(mta.receive(), None);
+    assert_eq!(daemon.wait().code(), Some(0));
+    assert!(begun.elapsed() >= rcptd::daemon::DRAIN);
+}
+
+/// A command in hand that does not end either: a source that says nothing, while a second signal has come.
+#[test]
+fn a_command_that_does_not_end_is_cut_off() {
+    let mute = TcpListener::bind("127.0.0.1:0").expect("a socket");
+    let site = Site::new("", "deadline = \"29s\"");
+    let accounts = format!("file:{}", site.path("accounts").display());
+    site.configure(&accounts, &format!("vrfy:{}", mute.local_addr().expect("an address")));
+    site.configure("[account.cache]", "deadline = \"28s\"\n[account.cache]");
+    let mut daemon = Daemon::start(site);
+    let mut mta = begin(daemon.connect());
+    mta.send(b'R', b"<alice@example.test>\0");
+    let _asked = mute.accept().expect("it asks");
+    daemon.signal("TERM");
+    daemon.log.wait_for(0, "stopping, 1 messages under way");
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait().code(), Some(0));
+    daemon.log.wait_for(0, "sessions do not end");
+    assert_eq!(mta.receive(), None);
 }
 
 #[test]
@@ -233,40 +266,41 @@ fn a_place_that_is_taken_is_named() {
     }
 }
 
-/// The address at which systemd-socket-activate listens, once it does.
+/// A port that nobody listens at, most likely for the moment this takes.
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").expect("a socket").local_addr().expect("an address").port()
 }
 
+/// By systemd-socket-activate(1), which opens sockets as systemd does and hands them to the program upon the first
+/// connection.
 #[test]
-fn a_socket_opened_by_systemd_is_taken() {
+fn sockets_opened_by_systemd_are_taken() {
     const ACTIVATE: &str = "systemd-socket-activate";
     if Command::new(ACTIVATE).arg("--version").stdout(Stdio::null()).status().is_err() {
         eprintln!("{ACTIVATE} is not installed; not tested");
         return;
     }
     let site = Site::listening("systemd:rcptd-milter", "", "");
-    let port = free_port();
-    let notify = site.path("notify");
+    let (port, socket) = (free_port(), site.path("milter.sock"));
     let mut command = Command::new(ACTIVATE);
-    command.arg(format!("--listen=127.0.0.1:{port}")).arg("--fdname=rcptd-milter");
-    command.arg(format!("--setenv=NOTIFY_SOCKET={}", notify.display()));
+    command.arg(format!("--listen=127.0.0.1:{port}")).arg("--listen").arg(&socket);
+    command.arg("--fdname=rcptd-milter:rcptd-milter");
+    command.arg(format!("--setenv=NOTIFY_SOCKET={}", site.path("notify").display()));
     command.arg(env!("CARGO_BIN_EXE_rcptd")).arg("serve").arg("-c").arg(site.path("rcptd.conf"));
-    // It starts the program upon the first connection.
     let knock = thread::spawn(move || {
-        loop {
-            if let Ok(stream) = TcpStream::connect(("127.0.0.1", port)) {
-                return stream;
-            }
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
             thread::sleep(Duration::from_millis(20));
         }
     });
-    let daemon = Daemon::start_by(site, command);
-    drop(knock.join().expect("connected"));
-    let address = ([127, 0, 0, 1], port).into();
-    Mta::tcp(address).check("socket activation");
+    let mut daemon = Daemon::start_by(site, command);
+    knock.join().expect("connected");
+    Mta::tcp(([127, 0, 0, 1], port).into()).check("a TCP socket of systemd");
+    Mta::unix(&socket).check("a UNIX socket of systemd");
     let log = daemon.stop();
     assert!(log.contains(&format!("listener=inet:127.0.0.1:{port} listening")), "{log}");
+    assert!(log.contains("listener=systemd:rcptd-milter listening"), "{log}");
+    // Not ours to remove.
+    assert!(socket.exists());
 }
 
 #[test]
@@ -275,7 +309,7 @@ fn a_lack_of_file_descriptors_passes() {
     let mut command = Command::new("sh");
     command.arg("-c").arg("ulimit -n 40 && exec \"$0\" serve -c \"$1\"");
     command.arg(env!("CARGO_BIN_EXE_rcptd")).arg(site.path("rcptd.conf"));
-    let daemon = Daemon::start_by(site, command);
+    let mut daemon = Daemon::start_by(site, command);
     let crowd: Vec<Mta> = (0..60).map(|_| daemon.connect()).collect();
     daemon.log.wait_for(0, "cannot accept a connection, next try in ");
     drop(crowd);

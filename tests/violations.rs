@@ -127,7 +127,7 @@ fn play(daemon: &Daemon, dialog: &Dialog) {
 
 #[test]
 fn broken_dialogs_break_nothing_else() {
-    let daemon = Daemon::start(Site::new("", "max_recipients = 2000"));
+    let mut daemon = Daemon::start(Site::new("", "max_recipients = 2000"));
     let dialogs = dialogs();
     assert!(dialogs.len() > 50);
     let mut want = 0;
@@ -172,7 +172,7 @@ impl Octets {
 
 #[test]
 fn random_octets_from_several_sides() {
-    let daemon = Daemon::start(Site::new("", ""));
+    let mut daemon = Daemon::start(Site::new("", ""));
     thread::scope(|scope| {
         for seed in 0..10 {
             let daemon = &daemon;

@@ -322,7 +322,7 @@ fn a_unix_socket_has_its_mode_and_group_and_goes_with_the_daemon() {
     for (mode, bits) in [("0660", 0o660), ("0600", 0o600), ("0666", 0o666)] {
         let site = unix_site(&format!("socket_mode = \"{mode}\"\nsocket_group = \"{group}\""));
         let path = socket(&site);
-        let daemon = Daemon::start(site);
+        let mut daemon = Daemon::start(site);
         let meta = fs::metadata(&path).expect("a socket");
         assert_eq!(meta.permissions().mode() & 0o777, bits);
         let gid = nix::unistd::Group::from_name(group).expect("groups").expect("it exists").gid;

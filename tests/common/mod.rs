@@ -209,7 +209,7 @@ impl Daemon {
     }
 
     /// Stops it and hands out the whole log.
-    pub fn stop(mut self) -> String {
+    pub fn stop(&mut self) -> String {
         self.signal("TERM");
         assert_eq!(self.wait().code(), Some(0), "{}", self.log.text());
         self.log.wait_for(0, "stopped: ");
