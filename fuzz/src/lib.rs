@@ -269,7 +269,8 @@ fn check_edits(edits: &[Edit], accepted: &[(Vec<u8>, String, Option<String>)]) {
     }
 }
 
-/// Any argument of RCPT: it is read, keeps its bytes, and what can name a mailbox can be printed and read again.
+/// Any argument of RCPT: it is read, keeps its bytes, and what can name a mailbox can be printed and read
+/// again.
 pub fn address(data: &[u8]) {
     let address = Address::from_rcpt(data);
     assert_eq!(address.raw(), data);
@@ -281,6 +282,11 @@ pub fn address(data: &[u8]) {
     let Ok(made) = Address::new(address.local(), address.domain().unwrap_or_default()) else { return };
     assert_eq!((made.local(), made.domain()), (address.local(), address.domain()));
     assert_eq!(made.key(true), address.key(true));
+    // With these in it a domain is nobody's, and what is printed of it is read by nobody.
+    let odd = |c: char| c.is_whitespace() || "\"@<>:\\".contains(c);
+    if made.domain().is_some_and(|domain| domain.contains(odd)) {
+        return;
+    }
     let again = Address::from_rcpt(made.path().as_bytes());
     assert_eq!(again.local(), made.local(), "{}", made.path());
     assert_eq!(again.domain(), made.domain(), "{}", made.path());
