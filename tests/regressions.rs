@@ -42,3 +42,14 @@ fn every_folder_has_its_target() {
         }
     }
 }
+
+/// The seeds lead where they are to lead: a fuzzer that begins on the wrong side of a check may never pass it.
+#[test]
+fn the_replies_are_what_their_names_say() {
+    for (name, want) in
+        [("exists", "exists"), ("missing", "missing"), ("perhaps", "unknown: 252 2.0.0 alice")]
+    {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/smtp_reply").join(name);
+        assert_eq!(targets::verdict(&fs::read(path).expect("a seed")).to_string(), want);
+    }
+}

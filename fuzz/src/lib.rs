@@ -297,10 +297,26 @@ pub fn address(data: &[u8]) {
 /// A mail server that says anything: what comes before the n-th NUL is said before the n-th command. A certain
 /// answer needs one whole reply of its kind, and nothing after it.
 pub fn smtp_reply(data: &[u8]) {
+    let replies: Vec<&[u8]> = data.split(|b| *b == 0).collect();
+    let kinds: &[&[u8]] = match verdict(data) {
+        Verdict::Unknown(_) => return,
+        Verdict::Exists => &[b"250", b"251"],
+        Verdict::Missing => &[b"550", b"551", b"553"],
+    };
+    let reply = replies.get(2).expect("it was asked");
+    let lines: Vec<&[u8]> = reply.split_inclusive(|b| *b == b'\n').collect();
+    let (last, before) = lines.split_last().expect("there was a reply");
+    assert!(kinds.iter().any(|code| last.starts_with(code)), "{last:?}");
+    assert!(last.get(3) != Some(&b'-') && last.ends_with(b"\r\n"), "{last:?}");
+    assert!(before.iter().all(|line| line.get(..3) == last.get(..3) && line.get(3) == Some(&b'-')));
+}
+
+/// What is made of what that server says.
+pub fn verdict(data: &[u8]) -> Verdict {
     // A clock that jumps ahead where both wait for each other, as they do when a reply does not end.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime");
-    let verdict = runtime.block_on(async {
+    runtime.block_on(async {
         // Large enough for whatever is said at once, so that no one waits for the other to read.
         let (ours, mut theirs) = tokio::io::duplex(data.len() + 4096);
         let server = async move {
@@ -314,19 +330,7 @@ pub fn smtp_reply(data: &[u8]) {
             Some(())
         };
         tokio::join!(ask_over(ours, "<alice@d.test>"), server).0
-    });
-    let replies: Vec<&[u8]> = data.split(|b| *b == 0).collect();
-    let kinds: &[&[u8]] = match verdict {
-        Verdict::Unknown(_) => return,
-        Verdict::Exists => &[b"250", b"251"],
-        Verdict::Missing => &[b"550", b"551", b"553"],
-    };
-    let reply = replies.get(2).expect("it was asked");
-    let lines: Vec<&[u8]> = reply.split_inclusive(|b| *b == b'\n').collect();
-    let (last, before) = lines.split_last().expect("there was a reply");
-    assert!(kinds.iter().any(|code| last.starts_with(code)), "{last:?}");
-    assert!(last.get(3) != Some(&b'-') && last.ends_with(b"\r\n"), "{last:?}");
-    assert!(before.iter().all(|line| line.get(..3) == last.get(..3) && line.get(3) == Some(&b'-')));
+    })
 }
 
 /// Any text as the configuration file, beside a file with rules.
