@@ -114,6 +114,15 @@ impl Address {
         self.raw.clone()
     }
 
+    /// The bytes without their source route, if they have one; else as they are.
+    pub fn raw_without_route(&self) -> Vec<u8> {
+        let Ok(text) = std::str::from_utf8(&self.raw) else { return self.raw.to_vec() };
+        match text.strip_prefix('<') {
+            Some(path) => format!("<{}", parse::strip_route(path)).into_bytes(),
+            None => parse::strip_route(text).into(),
+        }
+    }
+
     /// The local part, without quotes and backslashes.
     pub fn local(&self) -> &str {
         &self.local

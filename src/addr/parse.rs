@@ -40,7 +40,7 @@ pub(super) fn path(bytes: &[u8]) -> Parts {
 const WHITE: [char; 2] = [' ', '\t'];
 
 /// Drops a source route, `@a,@b:`; RFC 5321, appendix C, asks receivers to ignore it.
-fn strip_route(text: &str) -> &str {
+pub(super) fn strip_route(text: &str) -> &str {
     if !text.starts_with('@') {
         return text;
     }

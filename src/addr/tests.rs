@@ -70,6 +70,19 @@ fn a_domain_holds_no_control_either() {
 }
 
 #[test]
+fn routes_come_off() {
+    for (raw, want) in [
+        ("<@a.test,@b.test:\"x y\"@d.test>", "<\"x y\"@d.test>"),
+        ("@a.test:x@d.test", "x@d.test"),
+        ("<x@d.test>", "<x@d.test>"),
+        ("<\"@a.test:x\"@d.test>", "<\"@a.test:x\"@d.test>"),
+    ] {
+        let got = Address::from_rcpt(raw.as_bytes()).raw_without_route();
+        assert_eq!(String::from_utf8_lossy(&got), want);
+    }
+}
+
+#[test]
 fn routes_are_noticed() {
     for routed in ["a%b@d", "b!a@d", "a@b@d", "a\\@b@d", "@d", "\"a@b\"@d"] {
         assert!(Address::from_rcpt(routed.as_bytes()).may_be_rerouted(), "{routed}");

@@ -246,18 +246,23 @@ impl Session {
         edits
     }
 
-    /// The names under which the server may know a recipient. sendmail(1) shows a milter `user@origin` for what
+    /// The names under which the server may know a recipient: what it was given first of all, to the octet.
+    /// Postfix forgets the source route, though, and then does not know the recipient by it. sendmail(1) shows a milter `user@origin` for what
     /// was typed as `user`, yet deletes only by what was typed; a deletion of what is not there is ignored.
     /// `staying` are the folded local parts of those who stay: somebody who could be meant by the bare name
     /// must not go with it.
     fn names(&self, one: &Accepted, staying: &HashSet<Cow<'_, str>>) -> Vec<Arc<[u8]>> {
         let local = one.recipient.local();
         let at_origin = one.recipient.domain() == Some(&*self.policy.origin);
-        if one.origin == Origin::Local && at_origin && !staying.contains(&fold(local)) {
-            vec![one.raw.clone(), local.as_bytes().into()]
-        } else {
-            vec![one.raw.clone()]
+        let mut names = vec![one.raw.clone()];
+        let without_route = one.recipient.raw_without_route();
+        if *without_route != *one.raw {
+            names.push(without_route.into());
         }
+        if one.origin == Origin::Local && at_origin && !staying.contains(&fold(local)) {
+            names.push(local.as_bytes().into());
+        }
+        names
     }
 
     /// The alias, for the recipient's own filters: the server's trace of it (X-Original-To) is lost by the

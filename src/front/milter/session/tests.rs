@@ -79,6 +79,7 @@ fn edits() {
             &[("<@relay.test:\"Foo-Macys-M5\"@D.TEST.>", foo.clone())],
             &[
                 "-<@relay.test:\"Foo-Macys-M5\"@D.TEST.>",
+                "-<\"Foo-Macys-M5\"@D.TEST.>",
                 "+<foo@d.test> ORCPT=rfc822;Foo-Macys-M5@d.test",
                 "X-Alias: Foo-Macys-M5@d.test",
             ],
