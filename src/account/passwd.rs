@@ -19,6 +19,10 @@ use tokio::sync::Semaphore;
 /// be interrupted; a name service that hangs must not eat the threads of everybody else.
 const LOOKUPS: usize = 8;
 
+/// One set for the whole process: with one for each source, every reload during such a hang would strand
+/// [`LOOKUPS`] more threads.
+static PERMITS: Semaphore = Semaphore::const_new(LOOKUPS);
+
 /// `passwd:`
 pub(super) const KIND: Kind = Kind {
     name: "passwd",
@@ -37,7 +41,7 @@ impl Plan for NameService {
         let source = Passwd {
             name: site.name.clone(),
             case_sensitive: site.case_sensitive,
-            lookups: Arc::new(Semaphore::new(LOOKUPS)),
+            lookups: &PERMITS,
             find: find_user,
         };
         Box::pin(async { Ok(Arc::new(source) as Arc<dyn AccountSource>) })
@@ -55,7 +59,7 @@ fn find_user(name: &str) -> Result<bool, String> {
 struct Passwd {
     name: Arc<str>,
     case_sensitive: bool,
-    lookups: Arc<Semaphore>,
+    lookups: &'static Semaphore,
     find: Find,
 }
 
@@ -69,7 +73,7 @@ impl Passwd {
         let user =
             if self.case_sensitive { Cow::Borrowed(account.local()) } else { addr::fold(account.local()) };
         let (user, find) = (user.into_owned(), self.find);
-        let Ok(permit) = self.lookups.clone().acquire_owned().await else {
+        let Ok(permit) = self.lookups.acquire().await else {
             return unknown("no thread for it");
         };
         let found = tokio::task::spawn_blocking(move || {
@@ -93,13 +97,16 @@ impl AccountSource for Passwd {
 
 #[cfg(test)]
 mod tests {
+    use super::super::build;
+    use super::super::settings::{CacheSettings, Settings, SourceSettings, VrfySettings};
     use super::super::testing::account;
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
     fn passwd(case_sensitive: bool, find: Find) -> Arc<Passwd> {
-        let lookups = Arc::new(Semaphore::new(LOOKUPS));
+        // Its own, so that no test waits for another.
+        let lookups = Box::leak(Box::new(Semaphore::new(LOOKUPS)));
         Arc::new(Passwd { name: "passwd:".into(), case_sensitive, lookups, find })
     }
 
@@ -124,6 +131,19 @@ mod tests {
         assert_eq!(got.to_string(), "unknown: getpwnam_r: Connection refused");
         let got = passwd(false, |_| panic!("in the name service")).ask(&account("foo")).await;
         assert_eq!(got.to_string(), "unknown: getpwnam_r: the lookup was given up");
+    }
+
+    #[tokio::test]
+    async fn a_reload_brings_no_more_threads() {
+        let hung = PERMITS.acquire_many(u32::try_from(LOOKUPS).unwrap()).await.unwrap();
+        let mut source = SourceSettings::new("passwd:".parse().unwrap());
+        source.deadline = Duration::from_millis(50);
+        let (cache, vrfy) = (CacheSettings::default(), VrfySettings::default());
+        let reloaded = build(&Settings { sources: vec![source], cache, vrfy }, false).await.unwrap();
+        let root = account("root@example.test");
+        assert_eq!(reloaded.verify(&root).await.verdict.to_string(), "unknown: no answer within 50ms");
+        drop(hung);
+        assert_eq!(PERMITS.available_permits(), LOOKUPS, "who gave up waiting holds none");
     }
 
     static RUNNING: AtomicUsize = AtomicUsize::new(0);
