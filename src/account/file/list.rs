@@ -38,7 +38,7 @@ pub(super) fn parse(file: &str, bytes: Vec<u8>, case_sensitive: bool) -> Result<
         let line = error.as_bytes().iter().take(good).fold(1, |line, b| line + usize::from(*b == b'\n'));
         vec![format!("{file}:{line}: the list is not UTF-8: save it as UTF-8")]
     })?;
-    let (mut list, mut bad) = (List::default(), Vec::new());
+    let (mut list, mut bad, mut more) = (List::default(), Vec::new(), false);
     let mut start = 0;
     for line in content.split_inclusive('\n') {
         let entry = line.trim().trim_start_matches('\u{feff}');
@@ -47,10 +47,11 @@ pub(super) fn parse(file: &str, bytes: Vec<u8>, case_sensitive: bool) -> Result<
                 Ok(account) => {
                     list.keys.insert(account.key(case_sensitive).into());
                 }
+                Err(_) if bad.len() == MAX_PROBLEMS => {
+                    more = true;
+                    break;
+                }
                 Err(why) => bad.push((start..start + line.trim_end().len(), why)),
-            }
-            if bad.len() == MAX_PROBLEMS {
-                break;
             }
         }
         start += line.len();
@@ -66,6 +67,7 @@ pub(super) fn parse(file: &str, bytes: Vec<u8>, case_sensitive: bool) -> Result<
                 .help("write one account a line, USER or USER@DOMAIN; comments begin with #")
                 .to_string()
         })
+        .chain(more.then(|| format!("{file}: these are the first {MAX_PROBLEMS} problems, there are more")))
         .collect())
 }
 
@@ -162,8 +164,12 @@ mod tests {
 
     #[test]
     fn bounded() {
-        let problems = parse("x", "a b\n".repeat(1000).into(), false).unwrap_err();
-        assert_eq!(problems.len(), MAX_PROBLEMS);
+        for (bad, told) in [(MAX_PROBLEMS, MAX_PROBLEMS), (MAX_PROBLEMS + 1, MAX_PROBLEMS + 1), (1000, 21)] {
+            let problems = parse("x", "a b\nc\n".repeat(bad).into(), false).unwrap_err();
+            assert_eq!(problems.len(), told, "{bad}");
+            let more = problems[told - 1] == "x: these are the first 20 problems, there are more";
+            assert_eq!(more, bad > MAX_PROBLEMS, "{bad}");
+        }
         let largest = vec![b'#'; usize::try_from(MAX_FILE).unwrap()];
         assert_eq!(parse("x", largest.clone(), false).unwrap().len(), 0);
         let too_large = [largest, b"#".to_vec()].concat();
