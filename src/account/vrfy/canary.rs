@@ -65,7 +65,7 @@ impl Canaries {
     }
 
     /// What became of the canary of `domain`; if there is none, or it is too old, `ask` sends one, given its
-    /// name.
+    /// address in brackets.
     pub async fn outcome<F>(&self, domain: &str, ask: impl FnOnce(String) -> F) -> Outcome
     where
         F: Future<Output = Result<Reply, String>>,
@@ -77,7 +77,10 @@ impl Canaries {
             return known.outcome.clone();
         }
         let (outcome, said) = match name() {
-            Ok(name) => judge(ask(name).await),
+            Ok(name) => {
+                let path = format!("<{name}@{domain}>");
+                judge(&path, ask(path.clone()).await)
+            }
             Err(why) => (Outcome::Unsure(why.into()), String::new()),
         };
         let was_accepted = flight.as_ref().is_some_and(|old| old.outcome == Outcome::Accepted);
@@ -108,11 +111,11 @@ impl Canaries {
     }
 }
 
-fn judge(got: Result<Reply, String>) -> (Outcome, String) {
+fn judge(path: &str, got: Result<Reply, String>) -> (Outcome, String) {
     match got {
         Err(why) => (Outcome::Unsure(why.into()), String::new()),
         Ok(reply) => {
-            let outcome = match reply.meaning() {
+            let outcome = match reply.meaning(path) {
                 Meaning::Missing => Outcome::Refused,
                 Meaning::Exists | Meaning::Perhaps => Outcome::Accepted,
                 Meaning::CannotSay => Outcome::Unsure(reply.quoted().into()),

@@ -109,7 +109,7 @@ where
     };
     let why = match exchange.await {
         Err(failure) => failure.to_string(),
-        Ok(reply) => match reply.meaning() {
+        Ok(reply) => match reply.meaning(path) {
             Meaning::Exists => return Verdict::Exists,
             Meaning::Missing => return Verdict::Missing,
             Meaning::Perhaps | Meaning::CannotSay => reply.quoted(),
@@ -136,7 +136,7 @@ impl VrfySource {
         let reply = self.exchange(&mut connection, &path).await;
         let verdict = match reply {
             Err(why) => Err(why),
-            Ok(reply) => match reply.meaning() {
+            Ok(reply) => match reply.meaning(&path) {
                 Meaning::Exists => Ok(Verdict::Exists),
                 Meaning::Missing => Ok(Verdict::Missing),
                 Meaning::Perhaps => self.perhaps(&reply, account, &mut connection).await,
@@ -160,9 +160,7 @@ impl VrfySource {
             (Code252::Exists, _) => return Ok(Verdict::Exists),
             (Code252::Unknown, _) | (_, None) => return Err(reply.quoted()),
             (Code252::Canary, Some(domain)) => {
-                let send = |name: String| async move {
-                    self.exchange(connection, &format!("<{name}@{domain}>")).await
-                };
+                let send = |path: String| async move { self.exchange(connection, &path).await };
                 self.canaries.outcome(domain, send).await
             }
         };
