@@ -135,6 +135,8 @@ impl Check<'_> {
         // The last of a chain is asked when all others have used up their time.
         let before: Duration = sources.iter().rev().skip(1).map(|source| source.deadline).sum();
         let longest = sources.iter().map(|source| source.deadline).max().unwrap_or_default();
+        let all: Duration = sources.iter().map(|source| source.deadline).sum();
+        let accepts = sources.iter().any(|source| source.accept_unknown);
         let (message, help) = if longest >= milter.deadline {
             (
                 format!(
@@ -143,6 +145,17 @@ impl Check<'_> {
                     time::show(milter.deadline)
                 ),
                 "make account.deadline shorter than milter.deadline, so that the log tells which source was late",
+            )
+        } else if accepts && all >= milter.deadline {
+            // The chain accepts only once its last member has been silent for its whole time.
+            (
+                format!(
+                    "the sources have up to {} in all, when the milter has answered \"try later\" after {}, \
+                     whatever account.unknown accepts",
+                    time::show(all),
+                    time::show(milter.deadline)
+                ),
+                "make the deadlines of all sources shorter than milter.deadline in sum",
             )
         } else if before >= milter.deadline {
             (
