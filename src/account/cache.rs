@@ -1,7 +1,7 @@
 //! A source that remembers.
 //!
-//! What exists and what is missing is remembered for a time each; what nobody could say is not remembered
-//! at all. Askers of one account wait for one question (single flight), and that question belongs to none
+//! What exists and what is missing is remembered for a time each, or for the shorter one that the answer
+//! itself allows ([`Answer::keep`]); what nobody could say is not remembered at all. Askers of one account wait for one question (single flight), and that question belongs to none
 //! of them: it is asked in a task of its own, so that askers who give up sooner than the answer comes do
 //! not keep the memory empty for ever. The task ends when the cache itself is dropped.
 
@@ -17,6 +17,9 @@ use tokio::sync::{Semaphore, watch};
 
 /// Most questions under way at once, waiting ones included. Each is a task with an address and perhaps a
 /// connection; a server slow enough to gather more of them would not answer them in time either.
+///
+/// Who comes when there are as many gets an unknown that is never accepting, whatever the operator chose for
+/// the sources: none of them was asked, and a flood of questions must not become a way in for everybody.
 pub const MAX_QUESTIONS: usize = 10_000;
 
 /// Remembers the answers of `inner`.
@@ -73,7 +76,7 @@ impl Cache {
             let question = store.try_get_with(key, async {
                 let answer = inner.verify(&account).await;
                 // An error is shared with those who wait for it, and not kept.
-                if lives.of(&answer.verdict).is_some() { Ok(answer) } else { Err(answer) }
+                if lives.of(&answer).is_some() { Ok(answer) } else { Err(answer) }
             });
             tokio::select! {
                 answer = question => Some(answer.unwrap_or_else(|unkept| Answer::clone(&unkept))),
@@ -118,19 +121,20 @@ struct Lives {
 }
 
 impl Lives {
-    fn of(self, verdict: &Verdict) -> Option<Duration> {
-        let life = match verdict {
+    fn of(self, answer: &Answer) -> Option<Duration> {
+        let life = match answer.verdict {
             Verdict::Exists => self.exists,
             Verdict::Missing => self.missing,
             Verdict::Unknown(_) => Duration::ZERO,
         };
+        let life = answer.keep.map_or(life, |keep| keep.min(life));
         (!life.is_zero()).then_some(life)
     }
 }
 
 impl moka::Expiry<String, Answer> for Lives {
     fn expire_after_create(&self, _: &String, answer: &Answer, _: Instant) -> Option<Duration> {
-        Some(self.of(&answer.verdict).unwrap_or_default())
+        Some(self.of(answer).unwrap_or_default())
     }
 
     /// An entry that has expired but is still in its place is updated rather than created.
@@ -141,7 +145,7 @@ impl moka::Expiry<String, Answer> for Lives {
         _: Instant,
         _: Option<Duration>,
     ) -> Option<Duration> {
-        Some(self.of(&answer.verdict).unwrap_or_default())
+        Some(self.of(answer).unwrap_or_default())
     }
 }
 
@@ -186,6 +190,36 @@ mod tests {
             let got = cache.verify(&foo).await;
             assert_eq!((got.cached, double.asked()), (later == 1, later), "{case}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_answer_may_have_a_shorter_life() {
+        // says, how long at most, questions asked by: twice at once, once more after SHORT
+        for (says, keep, at_once, later) in [
+            (Verdict::Exists, SHORT, 1, 2),
+            (Verdict::Missing, SHORT, 1, 2),
+            (Verdict::Exists, LONG * 2, 1, 1),
+            (Verdict::Exists, Duration::ZERO, 2, 3),
+            (unknown(), LONG, 2, 3),
+        ] {
+            let case = format!("{says:?} {keep:?}");
+            let double = Arc::new(Double::says(says).kept_for(keep));
+            let cache = cache(LONG, LONG, &double);
+            let foo = account("foo@example.test");
+            cache.verify(&foo).await;
+            cache.verify(&foo).await;
+            assert_eq!(double.asked(), at_once, "{case}");
+            tokio::time::sleep(SHORT * 2).await;
+            cache.verify(&foo).await;
+            assert_eq!(double.asked(), later, "{case}");
+        }
+        // Not a longer one.
+        let double = Arc::new(Double::says(Verdict::Exists).kept_for(LONG));
+        let cache = cache(SHORT, SHORT, &double);
+        let foo = account("foo@example.test");
+        cache.verify(&foo).await;
+        tokio::time::sleep(SHORT * 2).await;
+        assert!(!cache.verify(&foo).await.cached);
     }
 
     #[tokio::test]

@@ -59,6 +59,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What is known of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,12 +131,22 @@ pub struct Answer {
     pub source: Arc<str>,
     /// Whether it was remembered rather than asked.
     pub cached: bool,
+    /// Longest time for which it may be remembered, where that is shorter than for other answers: what it
+    /// rests on may not hold for longer.
+    pub keep: Option<Duration>,
 }
 
 impl Answer {
     /// A fresh answer of the source called `source`.
     pub fn new(verdict: Verdict, source: &Arc<str>) -> Self {
-        Answer { verdict, source: source.clone(), cached: false }
+        Answer { verdict, source: source.clone(), cached: false, keep: None }
+    }
+
+    /// The same, not to be remembered for longer than `time`.
+    #[must_use]
+    pub fn kept_for(mut self, time: Duration) -> Self {
+        self.keep = Some(time);
+        self
     }
 }
 

@@ -43,7 +43,8 @@ impl SourceSettings {
 /// The cache. An unknown is never remembered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheSettings {
-    /// How long an account is remembered as existing; zero turns this half off.
+    /// How long an account is remembered as existing; zero turns this half off. One whose 252 is believed
+    /// because of a canary is remembered for [`VrfySettings::canary_interval`] at most.
     pub exists: Duration,
     /// How long it is remembered as missing; zero turns this half off.
     pub missing: Duration,
@@ -96,7 +97,8 @@ pub struct VrfySettings {
     pub idle_timeout: Duration,
     /// What 252 means.
     pub code_252: Code252,
-    /// How often the canary is asked again.
+    /// How often the canary is asked again, and the longest time for which an account is remembered that
+    /// exists on its word.
     pub canary_interval: Duration,
     /// Encryption.
     pub starttls: StartTls,

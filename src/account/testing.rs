@@ -11,6 +11,7 @@ pub(super) struct Double {
     name: Arc<str>,
     says: Mutex<Verdict>,
     takes: Duration,
+    keep: Option<Duration>,
     asked: AtomicUsize,
     now: AtomicUsize,
     most: AtomicUsize,
@@ -22,6 +23,7 @@ impl Double {
             name: "double:".into(),
             says: Mutex::new(verdict),
             takes: Duration::ZERO,
+            keep: None,
             asked: AtomicUsize::default(),
             now: AtomicUsize::default(),
             most: AtomicUsize::default(),
@@ -30,6 +32,10 @@ impl Double {
 
     pub fn after(self, takes: Duration) -> Self {
         Double { takes, ..self }
+    }
+
+    pub fn kept_for(self, keep: Duration) -> Self {
+        Double { keep: Some(keep), ..self }
     }
 
     pub fn called(self, name: &str) -> Self {
@@ -67,7 +73,7 @@ impl AccountSource for Double {
             self.most.fetch_max(now, Ordering::SeqCst);
             tokio::time::sleep(self.takes).await;
             let says = self.says.lock().unwrap().clone();
-            Answer::new(says, &self.name)
+            Answer { keep: self.keep, ..Answer::new(says, &self.name) }
         })
     }
 }
