@@ -1,8 +1,8 @@
 //! Whether a 252 means anything, found out by asking for somebody who does not exist.
 
 use super::fake::{Act, Fake};
-use super::{patient, source, verdict};
-use rcptd::account::settings::{Code252, Settings};
+use super::{ask, patient, source, verdict};
+use rcptd::account::settings::{CacheSettings, Code252, Settings};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -82,6 +82,55 @@ async fn the_canary_keeps_to_the_limit_of_a_connection() {
     let source = source(&settings).await;
     assert_eq!(verdict(&source, "foo@example.test").await, "exists");
     assert_eq!((fake.vrfys().len(), fake.connections()), (2, 2));
+}
+
+#[tokio::test]
+async fn what_rests_on_a_canary_is_remembered_no_longer_than_it() {
+    let trusting = Arc::new(AtomicUsize::new(0));
+    let accepts = trusting.clone();
+    let fake = postfix(move |account| match account.split('@').next() {
+        Some("foo") => None,
+        Some("foo.sure") => Some("250 2.1.5 ok"),
+        _ => (accepts.load(Ordering::SeqCst) == 0).then_some("550 5.1.1 no"),
+    })
+    .await;
+    for (code_252, want) in [(Code252::Canary, "unknown: 252"), (Code252::Exists, "exists")] {
+        trusting.store(0, Ordering::SeqCst);
+        let mut settings = with_canary(&fake);
+        settings.cache = CacheSettings::default();
+        settings.vrfy.code_252 = code_252;
+        settings.vrfy.canary_interval = Duration::from_millis(300);
+        let source = source(&settings).await;
+        assert_eq!(verdict(&source, "foo@example.test").await, "exists");
+        assert!(ask(&source, "foo@example.test").await.cached);
+        assert_eq!(verdict(&source, "foo.sure@example.test").await, "exists");
+        trusting.store(1, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        let got = verdict(&source, "foo@example.test").await;
+        assert!(got.starts_with(want), "{got}");
+        assert!(ask(&source, "foo.sure@example.test").await.cached, "this one needs no canary");
+    }
+}
+
+#[tokio::test]
+async fn a_new_connection_needs_a_fresh_canary() {
+    for (per_connection, wait, want) in [(1000, 31, 1), (3, 31, 2), (3, 20, 1)] {
+        let fake = postfix(|account| if account.starts_with("foo@") { None } else { NO }).await;
+        let mut settings = with_canary(&fake);
+        settings.vrfy.per_connection = per_connection;
+        settings.vrfy.idle_timeout = Duration::from_mins(5);
+        let source = source(&settings).await;
+        // With its canary these are three.
+        assert_eq!(verdict(&source, "foo@example.test").await, "exists");
+        assert_eq!(verdict(&source, "foo@example.test").await, "exists");
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(wait)).await;
+        tokio::time::resume();
+        assert_eq!(verdict(&source, "foo@example.test").await, "exists");
+        assert_eq!(canaries(&fake).len(), want, "{per_connection} {wait}");
+        let connections = if per_connection == 3 { 2 } else { 1 };
+        assert_eq!(fake.connections(), connections, "{per_connection} {wait}");
+    }
 }
 
 #[tokio::test]

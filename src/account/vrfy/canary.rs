@@ -5,7 +5,8 @@
 //! which does not, a Sendmail told to keep quiet, an Exim without a rule for VRFY and a Dovecot say 252 for
 //! all. They can be told apart by asking for somebody who does not exist: the canary.
 //!
-//! The outcome is kept for each domain and asked again after a while, since servers are reconfigured. While
+//! The outcome is kept for each domain and asked again after a while, since servers are reconfigured; also
+//! over a new connection, which may lead to a server that was restarted or to another one. While
 //! one asker sends a canary, others of that domain wait for it. An accepted canary is logged when it is
 //! accepted first, not with every question.
 
@@ -24,6 +25,10 @@ pub(super) const MAX_DOMAINS: usize = 1000;
 
 /// How soon a canary is sent again after one that told nothing.
 const AGAIN: Duration = Duration::from_secs(10);
+
+/// How old a refused canary may be to vouch for a 252 over a connection just opened. Not at once, since with
+/// the five questions that a connection is asked by default every sixth would then be a canary.
+const FRESH: Duration = Duration::from_secs(30);
 
 /// Longest time an outcome is believed, whatever is set.
 const INTERVAL: Duration = Duration::from_hours(24);
@@ -45,7 +50,17 @@ pub(super) enum Outcome {
 #[derive(Debug)]
 struct Flight {
     outcome: Outcome,
+    at: Instant,
     until: Instant,
+}
+
+impl Flight {
+    /// Whether it still tells about a server over a connection that was `just_opened` or not. Only what makes
+    /// the server trusted has to be fresh.
+    fn holds(&self, just_opened: bool) -> bool {
+        let stale = just_opened && self.outcome == Outcome::Refused && self.at.elapsed() >= FRESH;
+        self.until > Instant::now() && !stale
+    }
 }
 
 /// The last canary of a domain; locked while one is sent.
@@ -64,16 +79,21 @@ impl Canaries {
         Canaries { source, interval: interval.min(INTERVAL), domains: Mutex::default() }
     }
 
-    /// What became of the canary of `domain`; if there is none, or it is too old, `ask` sends one, given its
-    /// address in brackets.
-    pub async fn outcome<F>(&self, domain: &str, ask: impl FnOnce(String) -> F) -> Outcome
+    /// How long what rests on an outcome may be believed.
+    pub fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// What became of the canary of `domain`; if there is none, or it is too old for a connection that was
+    /// `just_opened` or not, `ask` sends one, given its address in brackets.
+    pub async fn outcome<F>(&self, domain: &str, just_opened: bool, ask: impl FnOnce(String) -> F) -> Outcome
     where
         F: Future<Output = Result<Reply, String>>,
     {
         let domain_state = self.of(domain);
         // Held while asking. An asker who gives up lets go of it, and the next one asks.
         let mut flight = domain_state.lock().await;
-        if let Some(known) = flight.as_ref().filter(|known| known.until > Instant::now()) {
+        if let Some(known) = flight.as_ref().filter(|known| known.holds(just_opened)) {
             return known.outcome.clone();
         }
         let (outcome, said) = match name() {
@@ -93,7 +113,8 @@ impl Canaries {
             Outcome::Unsure(_) => self.interval.min(AGAIN),
             _ => self.interval,
         };
-        *flight = Some(Flight { outcome: outcome.clone(), until: Instant::now() + keep });
+        let at = Instant::now();
+        *flight = Some(Flight { outcome: outcome.clone(), at, until: at + keep });
         outcome
     }
 
@@ -147,8 +168,12 @@ mod tests {
     }
 
     async fn fly(canaries: &Canaries, says: &str, sent: &AtomicUsize) -> String {
+        fly_over(false, canaries, says, sent).await
+    }
+
+    async fn fly_over(just_opened: bool, canaries: &Canaries, says: &str, sent: &AtomicUsize) -> String {
         let outcome = canaries
-            .outcome("example.test", |_| async {
+            .outcome("example.test", just_opened, |_| async {
                 sent.fetch_add(1, Ordering::SeqCst);
                 match says.split_once(' ') {
                     Some((code, text)) => Ok(Reply { code: code.parse().unwrap(), text: text.into() }),
@@ -182,12 +207,34 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn fresh_over_a_new_connection() {
+        let (canaries, sent) = (canaries(), AtomicUsize::new(0));
+        // over a new connection, what the server would say, what is known then, canaries sent so far, seconds
+        // until the next
+        for (just_opened, says, want, count, then) in [
+            (true, "550 5.1.1 no", "Refused", 1, 29),
+            (true, "252 2.0.0 yes", "Refused", 1, 1),
+            (false, "252 2.0.0 yes", "Refused", 1, 0),
+            (true, "252 2.0.0 yes", "Accepted", 2, 31),
+            // Nothing is believed that would have to be fresh.
+            (true, "550 5.1.1 no", "Accepted", 2, 269),
+            (true, "550 5.1.1 no", "Refused", 3, 31),
+            (true, "550 5.1.1 no", "Refused", 4, 29),
+            (true, "252 2.0.0 yes", "Refused", 4, 0),
+        ] {
+            assert_eq!(fly_over(just_opened, &canaries, says, &sent).await, want, "{count} {says}");
+            assert_eq!(sent.load(Ordering::SeqCst), count, "{says}");
+            tokio::time::advance(Duration::from_secs(then)).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn one_at_a_time() {
         let (canaries, sent) = (canaries(), Arc::new(AtomicUsize::new(0)));
         let ask = |patience: u64| {
             let (canaries, sent) = (canaries.clone(), sent.clone());
             tokio::spawn(async move {
-                let outcome = canaries.outcome("example.test", |_| async move {
+                let outcome = canaries.outcome("example.test", false, |_| async move {
                     sent.fetch_add(1, Ordering::SeqCst);
                     tokio::time::sleep(Duration::from_secs(2)).await;
                     Ok(Reply { code: 550, text: "5.1.1 no".into() })
@@ -250,7 +297,7 @@ mod tests {
         let canaries = canaries();
         for i in 0..MAX_DOMAINS * 2 {
             let refused = |_| async { Ok(Reply { code: 550, text: "5.1.1 no".into() }) };
-            canaries.outcome(&format!("{i}.test"), refused).await;
+            canaries.outcome(&format!("{i}.test"), false, refused).await;
         }
         assert_eq!(canaries.domains.lock().unwrap().len(), MAX_DOMAINS);
     }

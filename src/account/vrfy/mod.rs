@@ -130,15 +130,15 @@ struct VrfySource {
 }
 
 impl VrfySource {
-    async fn ask(&self, account: &Address) -> Result<Verdict, String> {
+    async fn ask(&self, account: &Address) -> Result<Answer, String> {
         let path = path(account)?;
         let mut connection = None;
         let reply = self.exchange(&mut connection, &path).await;
-        let verdict = match reply {
+        let answer = match reply {
             Err(why) => Err(why),
             Ok(reply) => match reply.meaning(&path) {
-                Meaning::Exists => Ok(Verdict::Exists),
-                Meaning::Missing => Ok(Verdict::Missing),
+                Meaning::Exists => Ok(self.answer(Verdict::Exists)),
+                Meaning::Missing => Ok(self.answer(Verdict::Missing)),
                 Meaning::Perhaps => self.perhaps(&reply, account, &mut connection).await,
                 Meaning::CannotSay => Err(reply.quoted()),
             },
@@ -146,7 +146,11 @@ impl VrfySource {
         if let Some(connection) = connection {
             self.pool.put(connection);
         }
-        verdict
+        answer
+    }
+
+    fn answer(&self, verdict: Verdict) -> Answer {
+        Answer::new(verdict, &self.name)
     }
 
     /// What a 252 is worth.
@@ -155,17 +159,20 @@ impl VrfySource {
         reply: &Reply,
         account: &Address,
         connection: &mut Option<Connection>,
-    ) -> Result<Verdict, String> {
+    ) -> Result<Answer, String> {
         let outcome = match (self.code_252, account.domain()) {
-            (Code252::Exists, _) => return Ok(Verdict::Exists),
+            (Code252::Exists, _) => return Ok(self.answer(Verdict::Exists)),
             (Code252::Unknown, _) | (_, None) => return Err(reply.quoted()),
             (Code252::Canary, Some(domain)) => {
+                let just_opened = connection.as_ref().is_some_and(|connection| connection.asked() == 1);
                 let send = |path: String| async move { self.exchange(connection, &path).await };
-                self.canaries.outcome(domain, send).await
+                self.canaries.outcome(domain, just_opened, send).await
             }
         };
         match outcome {
-            Outcome::Refused => Ok(Verdict::Exists),
+            // Not for longer than the canary itself: a server that begins to accept everybody must not leave
+            // those it accepted until the canary told in the cache.
+            Outcome::Refused => Ok(self.answer(Verdict::Exists).kept_for(self.canaries.interval())),
             Outcome::Accepted => {
                 Err(format!("{} (and so for an account that does not exist)", reply.quoted()))
             }
@@ -217,8 +224,8 @@ impl VrfySource {
 impl AccountSource for VrfySource {
     fn verify<'a>(&'a self, account: &'a Address) -> AnswerFuture<'a> {
         Box::pin(async move {
-            let verdict = self.ask(account).await.unwrap_or_else(|why| Verdict::Unknown(Reason::new(why)));
-            Answer::new(verdict, &self.name)
+            let answer = self.ask(account).await;
+            answer.unwrap_or_else(|why| self.answer(Verdict::Unknown(Reason::new(why))))
         })
     }
 }
