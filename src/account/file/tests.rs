@@ -1,6 +1,6 @@
 use super::super::testing::account;
 use super::*;
-use std::time::Instant;
+use std::io::Write;
 use tempfile::TempDir;
 
 struct Site {
@@ -12,9 +12,18 @@ fn site(content: &str) -> Site {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("accounts");
     fs::write(&path, content).unwrap();
-    let source = FileSource::open("file:test".into(), path, false).unwrap();
+    age(&path, QUIET);
+    let mut source = FileSource::open("file:test".into(), path, false).unwrap();
+    source.keep_looking();
     Site { directory, source }
 }
+
+/// Makes a file as if it had been written so long ago.
+fn age(path: &Path, age: Duration) {
+    File::open(path).unwrap().set_modified(SystemTime::now() - age).unwrap();
+}
+
+const WRITTEN: &str = "unknown: the list is being written";
 
 impl Site {
     fn path(&self, name: &str) -> PathBuf {
@@ -52,7 +61,7 @@ async fn survives_what_happens_to_files() {
 
     fs::write(&list, "bar\nbaz\n").unwrap();
     site.becomes("baz", "exists").await;
-    assert_eq!(site.says("foo").await, "missing");
+    site.becomes("foo", "missing").await;
 
     fs::remove_file(&list).unwrap();
     site.becomes("bar", "unknown: cannot read the list: No such file").await;
@@ -70,13 +79,105 @@ async fn survives_what_happens_to_files() {
     fs::write(&list, "foo\nbar\n").unwrap();
     site.becomes("bar", "exists").await;
     fs::write(&list, "foo\nbar baz\n").unwrap();
-    site.becomes("baz", "unknown: ").await;
+    site.becomes("baz", "unknown: /").await;
     assert!(site.says("baz").await.contains("accounts:2:1: error: the line is more than one account"));
     assert_eq!(site.says("bar").await, "exists");
 
     fs::remove_file(&list).unwrap();
     fs::create_dir(&list).unwrap();
     site.becomes("bar", "unknown: cannot read the list: not a file").await;
+}
+
+#[tokio::test]
+async fn nobody_is_missing_from_half_a_list() {
+    let site = site("foo\nbar\n");
+    assert_eq!(site.says("baz").await, "missing");
+    let mut writer = File::create(site.path("accounts")).unwrap();
+    for half in ["", "foo\nb", "az\n"] {
+        writer.write_all(half.as_bytes()).unwrap();
+        site.becomes("baz", WRITTEN).await;
+        // Longer than changes are gathered, and longer than an old file is young.
+        tokio::time::sleep(SETTLE * 3).await;
+        age(&site.path("accounts"), QUIET * 2);
+        tokio::time::sleep(SETTLE * 3).await;
+        let got = [site.says("foo").await, site.says("bar").await, site.says("baz").await];
+        assert_eq!(got, ["exists", "exists", WRITTEN], "{half}");
+    }
+    drop(writer);
+    site.becomes("baz", "exists").await;
+    site.becomes("bar", "missing").await;
+
+    // No sooner is it opened for writing than nobody is missing, the view of the last list or not.
+    let writer = File::create(site.path("accounts")).unwrap();
+    site.becomes("bar", WRITTEN).await;
+    assert_eq!(site.says("foo").await, "exists");
+    drop(writer);
+    site.becomes("foo", "unknown: the list names no account").await;
+}
+
+#[tokio::test]
+async fn a_new_name_is_enough() {
+    let site = site("foo\n");
+    fs::write(site.path("new"), "bar\n").unwrap();
+    let begin = Instant::now();
+    fs::rename(site.path("new"), site.path("accounts")).unwrap();
+    site.becomes("bar", "exists").await;
+    site.becomes("foo", "missing").await;
+    assert!(begin.elapsed() < QUIET, "however young the file is");
+    // A link is created finished, which only its age tells.
+    fs::write(site.path("old"), "baz\n").unwrap();
+    age(&site.path("old"), QUIET);
+    fs::remove_file(site.path("accounts")).unwrap();
+    fs::hard_link(site.path("old"), site.path("accounts")).unwrap();
+    site.becomes("baz", "exists").await;
+    site.becomes("bar", "missing").await;
+}
+
+#[tokio::test]
+async fn a_file_as_young_as_the_source() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("accounts");
+    let mut writer = File::create(&path).unwrap();
+    writer.write_all(b"foo\n").unwrap();
+    let mut source = FileSource::open("file:test".into(), path, false).unwrap();
+    source.keep_looking();
+    let site = Site { directory, source };
+    assert_eq!((site.says("foo").await, site.says("bar").await), ("exists".into(), WRITTEN.into()));
+    writer.write_all(b"bar\n").unwrap();
+    drop(writer);
+    site.becomes("bar", "exists").await;
+    site.becomes("baz", "missing").await;
+
+    // One that nobody touches any more.
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("accounts");
+    fs::write(&path, "foo\n").unwrap();
+    let mut source = FileSource::open("file:test".into(), path, false).unwrap();
+    source.keep_looking();
+    let site = Site { directory, source };
+    assert_eq!(site.says("bar").await, WRITTEN);
+    site.becomes("bar", "missing").await;
+}
+
+#[test]
+fn ages() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let hour = Duration::from_hours(1);
+    let long_seen = Instant::now().checked_sub(QUIET);
+    for (written, since, want) in [
+        (SystemTime::now() - QUIET, None, true),
+        (SystemTime::now() - QUIET / 2, None, false),
+        (SystemTime::now() - QUIET / 2, Some(Instant::now()), false),
+        (SystemTime::now() - QUIET / 2, long_seen, true),
+        (SystemTime::UNIX_EPOCH - hour, None, true),
+        // By the clock of another host.
+        (SystemTime::now() + hour, None, false),
+        (SystemTime::now() + hour, long_seen, true),
+    ] {
+        file.as_file().set_modified(written).unwrap();
+        let stamp = Stamp::of(&file.as_file().metadata().unwrap());
+        assert_eq!(stamp.is_quiet(since), want, "{written:?} {since:?}");
+    }
 }
 
 #[tokio::test]
@@ -89,7 +190,8 @@ async fn a_link_that_is_turned_over() {
     fs::write(path("v2/accounts"), "bar\n").unwrap();
     std::os::unix::fs::symlink("v1", path("current")).unwrap();
     std::os::unix::fs::symlink("current/accounts", path("accounts")).unwrap();
-    let source = FileSource::open("file:test".into(), path("accounts"), false).unwrap();
+    let mut source = FileSource::open("file:test".into(), path("accounts"), false).unwrap();
+    source.keep_looking();
     let site = Site { directory, source };
     assert_eq!(site.says("foo").await, "exists");
     std::os::unix::fs::symlink("v2", site.path("next")).unwrap();
@@ -102,29 +204,34 @@ async fn a_change_without_an_event_is_seen_at_the_next_look() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("accounts");
     fs::write(&path, "foo\n").unwrap();
-    let (view, reading) = Default::default();
-    let name = "file:test".into();
-    let file = Watched { name, path: path.clone(), case_sensitive: false, view, reading };
-    file.look(false);
-    assert!(file.view().list.has("foo\0"));
+    age(&path, QUIET);
+    let file = Arc::new(Watched::new("file:test".into(), path.clone(), false));
+    assert!(!file.look());
+    let source = FileSource { file: file.clone(), _watcher: None, look: None };
+    let site = Site { directory, source };
+    assert_eq!((site.says("foo").await, site.says("bar").await), ("exists".into(), "missing".into()));
     fs::write(&path, "foo\nbar\n").unwrap();
-    file.look(false);
-    assert!(file.view().list.has("bar\0"));
-    let before = Arc::as_ptr(&file.view().list);
-    file.look(false);
-    assert_eq!(Arc::as_ptr(&file.view().list), before, "an unchanged file is not read again");
+    // Young, and so perhaps not finished.
+    assert!(file.look());
+    assert_eq!((site.says("foo").await, site.says("bar").await), ("exists".into(), WRITTEN.into()));
+    age(&path, QUIET);
+    assert!(!file.look());
+    assert_eq!(site.says("bar").await, "exists");
+    let before = Arc::as_ptr(&file.state().view.list);
+    assert!(!file.look());
+    assert_eq!(Arc::as_ptr(&file.state().view.list), before, "an unchanged file is not read again");
 }
 
 #[tokio::test]
 async fn reading_it_does_not_read_it_again() {
     let site = site("foo\n");
-    let before = Arc::as_ptr(&site.source.file.view().list);
+    let before = Arc::as_ptr(&site.source.file.state().view.list);
     for _ in 0..3 {
         fs::read(site.path("accounts")).unwrap();
         tokio::time::sleep(SETTLE / 2).await;
     }
     tokio::time::sleep(SETTLE).await;
-    assert_eq!(Arc::as_ptr(&site.source.file.view().list), before);
+    assert_eq!(Arc::as_ptr(&site.source.file.state().view.list), before);
 }
 
 #[tokio::test]
@@ -133,6 +240,10 @@ async fn unusable_at_the_start() {
     let open = |name: &str| FileSource::open("file:test".into(), directory.path().join(name), false);
     assert!(open("none").unwrap_err()[0].starts_with("cannot read the list: No such file"));
     assert!(open("").unwrap_err()[0].starts_with("cannot read the list: not a file"));
+    // Opening a FIFO would wait for ever.
+    nix::unistd::mkfifo(&directory.path().join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    assert!(open("fifo").unwrap_err()[0].starts_with("cannot read the list: not a file"));
+    assert!(open("/dev/zero").unwrap_err()[0].starts_with("cannot read the list: not a file"));
     fs::write(directory.path().join("bad"), "a b\nok\nc d\n").unwrap();
     assert_eq!(open("bad").unwrap_err().len(), 2);
     // Nobody is missing from an empty list.
@@ -147,7 +258,7 @@ async fn nothing_is_left_running() {
     let path = directory.path().join("accounts");
     fs::write(&path, "foo\n").unwrap();
     let mut source = FileSource::open("file:test".into(), path, false).unwrap();
-    source.look_now_and_then();
+    source.keep_looking();
     let file = Arc::downgrade(&source.file);
     drop(source);
     let begin = Instant::now();
