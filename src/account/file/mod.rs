@@ -75,6 +75,7 @@ impl Plan for ListFile {
             let opened = tokio::task::spawn_blocking(move || FileSource::open(name, path, case_sensitive));
             let mut source = opened.await.map_err(|_| vec!["reading it was given up".to_string()])??;
             source.keep_looking();
+            source.settle().await;
             Ok(Arc::new(source) as Arc<dyn AccountSource>)
         })
     }
@@ -128,6 +129,17 @@ impl FileSource {
         drop(state);
         drop(seen);
         Ok(FileSource { file, _watcher: watcher, look: None })
+    }
+
+    /// Waits for a list written a moment ago to come of age, so that whoever writes a list and starts rcptd gets
+    /// definite answers from the first question on; not for longer, since a list may be written for hours.
+    async fn settle(&self) {
+        let end = Instant::now() + QUIET + SETTLE;
+        while self.file.state().hand != Hand::Rest && Instant::now() < end {
+            tokio::time::sleep(SETTLE).await;
+            let file = self.file.clone();
+            let _ = tokio::task::spawn_blocking(move || file.look()).await;
+        }
     }
 
     /// Looks at the file whenever something happens to it, and now and then.

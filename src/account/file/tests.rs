@@ -1,6 +1,9 @@
+use super::super::build;
+use super::super::settings::{CacheSettings, Settings, SourceSettings, VrfySettings};
 use super::super::testing::account;
 use super::*;
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
 
 struct Site {
@@ -157,6 +160,37 @@ async fn a_file_as_young_as_the_source() {
     let site = Site { directory, source };
     assert_eq!(site.says("bar").await, WRITTEN);
     site.becomes("bar", "missing").await;
+}
+
+#[tokio::test]
+async fn a_source_opens_when_its_list_is_finished_or_after_a_while() {
+    let directory = tempfile::tempdir().unwrap();
+    for (held, want) in [(false, "missing"), (true, WRITTEN)] {
+        let path = directory.path().join(held.to_string());
+        fs::write(&path, "foo\n").unwrap();
+        let mut settings = Settings {
+            sources: vec![SourceSettings::new(format!("file:{}", path.display()).parse().unwrap())],
+            cache: CacheSettings::default(),
+            vrfy: VrfySettings::default(),
+        };
+        settings.cache.missing = Duration::ZERO;
+        let writing = Arc::new(AtomicBool::new(held));
+        let (still, list) = (writing.clone(), path.clone());
+        let writer = std::thread::spawn(move || {
+            let mut list = fs::OpenOptions::new().append(true).open(list).unwrap();
+            while still.load(Ordering::SeqCst) {
+                list.write_all(b"bar\n").unwrap();
+                std::thread::sleep(SETTLE / 2);
+            }
+        });
+        let begin = Instant::now();
+        let source = build(&settings, false).await.unwrap();
+        let got = source.verify(&account("baz@example.test")).await.verdict.to_string();
+        assert!(begin.elapsed() < QUIET * 3, "{held} {:?}", begin.elapsed());
+        writing.store(false, Ordering::SeqCst);
+        writer.join().unwrap();
+        assert_eq!(got, want);
+    }
 }
 
 #[test]
