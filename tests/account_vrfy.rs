@@ -10,7 +10,7 @@ mod fake;
 mod starttls;
 
 use fake::{Act, Fake};
-use rcptd::account::settings::{CacheSettings, Code252, Settings, SourceSettings, VrfySettings};
+use rcptd::account::settings::{CacheSettings, Settings, SourceSettings, Trust, VrfySettings};
 use rcptd::account::{AccountSource, Answer, build};
 use rcptd::addr::Address;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ fn settings(spec: &str) -> Settings {
     Settings {
         sources: vec![source],
         cache: CacheSettings { exists: Duration::ZERO, missing: Duration::ZERO, entries: 1000 },
-        vrfy: VrfySettings { code_252: Code252::Unknown, per_connection: 1000, ..VrfySettings::default() },
+        vrfy: VrfySettings { code_252: Trust::Unknown, per_connection: 1000, ..VrfySettings::default() },
     }
 }
 
@@ -115,7 +115,7 @@ async fn replies() {
 
 #[tokio::test]
 async fn what_252_means_by_choice() {
-    for (code_252, want) in [(Code252::Exists, "exists"), (Code252::Unknown, "unknown: 252 2.0.0 ok")] {
+    for (code_252, want) in [(Trust::Exists, "exists"), (Trust::Unknown, "unknown: 252 2.0.0 ok")] {
         let fake = Fake::saying("252 2.0.0 ok").await;
         let mut settings = patient(&fake.spec());
         settings.vrfy.code_252 = code_252;

@@ -228,6 +228,7 @@ const CHANGES: &[(&str, &str, &str, bool)] = &[
     ("account.vrfy", "per_connection", "100000", false),
     ("account.vrfy", "idle_connections", "0", false),
     ("account.vrfy", "idle_timeout", "\"2m\"", false),
+    ("account.vrfy", "code_250", "\"canary\"", false),
     ("account.vrfy", "code_252", "\"exists\"", false),
     ("account.vrfy", "canary_interval", "\"1d\"", false),
     ("account.vrfy", "starttls", "\"required\"", false),

@@ -59,9 +59,10 @@ impl Default for CacheSettings {
     }
 }
 
-/// What a reply 252 to VRFY means ("cannot VRFY user, but will accept message", RFC 5321, 3.5.3).
+/// What a positive reply to VRFY means, above all 252 ("cannot VRFY user, but will accept message", RFC 5321,
+/// section 3.5.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Code252 {
+pub enum Trust {
     /// The account exists, as long as the server refuses a random one in the same domain.
     #[default]
     Canary,
@@ -95,8 +96,11 @@ pub struct VrfySettings {
     pub idle_connections: usize,
     /// How long an idle connection is kept; Postfix hangs up after 300 s, 10 s under stress.
     pub idle_timeout: Duration,
+    /// What 250 and 251 mean. Most servers say so of those alone who exist; a Sendmail whose local mailer has
+    /// lost flag `w` says so of everybody.
+    pub code_250: Trust,
     /// What 252 means.
-    pub code_252: Code252,
+    pub code_252: Trust,
     /// How often the canary is asked again, and the longest time for which an account is remembered that
     /// exists on its word.
     pub canary_interval: Duration,
@@ -115,7 +119,8 @@ impl Default for VrfySettings {
             per_connection: 5,
             idle_connections: 8,
             idle_timeout: Duration::from_mins(1),
-            code_252: Code252::default(),
+            code_250: Trust::Exists,
+            code_252: Trust::default(),
             canary_interval: Duration::from_mins(5),
             starttls: StartTls::default(),
             tls_name: None,

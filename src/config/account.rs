@@ -6,7 +6,7 @@ use super::milter::Milter;
 use super::raw::{self, Field, Given, Source};
 use super::time;
 use crate::account::settings::{
-    CONCURRENCY, CacheSettings, Code252, DEADLINE, Settings, SourceSettings, StartTls, VrfySettings,
+    CONCURRENCY, CacheSettings, DEADLINE, Settings, SourceSettings, StartTls, Trust, VrfySettings,
 };
 use crate::account::spec::Spec;
 use crate::addr::{MAX_DOMAIN, escape};
@@ -192,10 +192,15 @@ impl Check<'_> {
             per_connection: self.number(&raw.per_connection, default.per_connection, &PER_CONNECTION),
             idle_connections: self.number(&raw.idle_connections, default.idle_connections, &IDLE_CONNECTIONS),
             idle_timeout: self.time(&raw.idle_timeout, default.idle_timeout, &IDLE),
+            code_250: self.choice(
+                &raw.code_250,
+                default.code_250,
+                &[("exists", Trust::Exists), ("canary", Trust::Canary)],
+            ),
             code_252: self.choice(
                 &raw.code_252,
                 default.code_252,
-                &[("canary", Code252::Canary), ("exists", Code252::Exists), ("unknown", Code252::Unknown)],
+                &[("canary", Trust::Canary), ("exists", Trust::Exists), ("unknown", Trust::Unknown)],
             ),
             canary_interval: self.time(&raw.canary_interval, default.canary_interval, &CANARY),
             starttls: self.choice(

@@ -224,6 +224,8 @@ sections! {
         idle_connections: u64,
         /// How long an idle connection is kept.
         idle_timeout: Duration,
+        /// What a reply 250 or 251 means.
+        code_250: String,
         /// What a reply 252 means.
         code_252: String,
         /// How often an account that cannot exist is asked for, to see what 252 means.

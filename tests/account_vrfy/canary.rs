@@ -2,7 +2,7 @@
 
 use super::fake::{Act, Fake};
 use super::{ask, patient, source, verdict};
-use rcptd::account::settings::{CacheSettings, Code252, Settings};
+use rcptd::account::settings::{CacheSettings, Settings, Trust};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -18,7 +18,7 @@ async fn postfix(rejects: impl Fn(&str) -> Option<&'static str> + Send + Sync + 
 
 fn with_canary(fake: &Fake) -> Settings {
     let mut settings = patient(&fake.spec());
-    settings.vrfy.code_252 = Code252::Canary;
+    settings.vrfy.code_252 = Trust::Canary;
     settings
 }
 
@@ -94,7 +94,7 @@ async fn what_rests_on_a_canary_is_remembered_no_longer_than_it() {
         _ => (accepts.load(Ordering::SeqCst) == 0).then_some("550 5.1.1 no"),
     })
     .await;
-    for (code_252, want) in [(Code252::Canary, "unknown: 252"), (Code252::Exists, "exists")] {
+    for (code_252, want) in [(Trust::Canary, "unknown: 252"), (Trust::Exists, "exists")] {
         trusting.store(0, Ordering::SeqCst);
         let mut settings = with_canary(&fake);
         settings.cache = CacheSettings::default();
@@ -151,4 +151,26 @@ async fn a_server_that_changes_its_mind() {
         assert!(got.starts_with(want), "{got}");
     }
     assert_eq!(canaries(&fake).len(), 3);
+}
+
+/// A Sendmail whose local mailer has lost flag `w` says 250 to everybody.
+#[tokio::test]
+async fn a_250_is_believed_unless_it_is_to_be_doubted() {
+    for (code_250, refuses, want) in [
+        (Trust::Exists, false, "exists"),
+        (Trust::Canary, false, "unknown: 250"),
+        (Trust::Canary, true, "exists"),
+    ] {
+        let fake = postfix(move |account| match (account.starts_with("foo@"), refuses) {
+            (false, true) => NO,
+            _ => Some("250 2.1.5 ok"),
+        })
+        .await;
+        let mut settings = with_canary(&fake);
+        settings.vrfy.code_250 = code_250;
+        let source = source(&settings).await;
+        let got = verdict(&source, "foo@example.test").await;
+        assert!(got.starts_with(want), "{code_250:?} {refuses}: {got}");
+        assert_eq!(canaries(&fake).len(), usize::from(code_250 == Trust::Canary));
+    }
 }

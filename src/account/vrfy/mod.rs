@@ -27,7 +27,7 @@ mod testing;
 mod tests;
 mod wire;
 
-use super::settings::Code252;
+use super::settings::Trust;
 use super::spec::{Kind, OpenFuture, Plan, Site};
 use super::{AccountSource, Answer, AnswerFuture, Reason, Verdict};
 use crate::addr::Address;
@@ -79,6 +79,7 @@ fn open(target: &Target, site: Site<'_>, lookup: Option<Arc<dyn Lookup>>) -> Res
             let limits = Limits::within(site.source.deadline);
             Ok(VrfySource {
                 name: site.name.clone(),
+                code_250: settings.code_250,
                 code_252: settings.code_252,
                 command: limits.command,
                 canaries: Canaries::new(site.name.clone(), settings.canary_interval),
@@ -122,7 +123,8 @@ where
 #[derive(Debug)]
 struct VrfySource {
     name: Arc<str>,
-    code_252: Code252,
+    code_250: Trust,
+    code_252: Trust,
     command: std::time::Duration,
     canaries: Canaries,
     pool: Arc<Pool>,
@@ -137,9 +139,9 @@ impl VrfySource {
         let answer = match reply {
             Err(why) => Err(why),
             Ok(reply) => match reply.meaning(&path) {
-                Meaning::Exists => Ok(self.answer(Verdict::Exists)),
+                Meaning::Exists => self.worth(self.code_250, &reply, account, &mut connection).await,
                 Meaning::Missing => Ok(self.answer(Verdict::Missing)),
-                Meaning::Perhaps => self.perhaps(&reply, account, &mut connection).await,
+                Meaning::Perhaps => self.worth(self.code_252, &reply, account, &mut connection).await,
                 Meaning::CannotSay => Err(reply.quoted()),
             },
         };
@@ -153,17 +155,18 @@ impl VrfySource {
         Answer::new(verdict, &self.name)
     }
 
-    /// What a 252 is worth.
-    async fn perhaps(
+    /// What a reply is worth that says yes, or that it will not tell.
+    async fn worth(
         &self,
+        code: Trust,
         reply: &Reply,
         account: &Address,
         connection: &mut Option<Connection>,
     ) -> Result<Answer, String> {
-        let outcome = match (self.code_252, account.domain()) {
-            (Code252::Exists, _) => return Ok(self.answer(Verdict::Exists)),
-            (Code252::Unknown, _) | (_, None) => return Err(reply.quoted()),
-            (Code252::Canary, Some(domain)) => {
+        let outcome = match (code, account.domain()) {
+            (Trust::Exists, _) => return Ok(self.answer(Verdict::Exists)),
+            (Trust::Unknown, _) | (_, None) => return Err(reply.quoted()),
+            (Trust::Canary, Some(domain)) => {
                 let just_opened = connection.as_ref().is_some_and(|connection| connection.asked() == 1);
                 let send = |path: String| async move { self.exchange(connection, &path).await };
                 self.canaries.outcome(domain, just_opened, send).await
