@@ -154,7 +154,7 @@ mod tests {
     use super::super::testing::{Double, account};
     use super::*;
 
-    const SHORT: Duration = Duration::from_millis(60);
+    const SHORT: Duration = Duration::from_millis(300);
     const LONG: Duration = Duration::from_mins(10);
 
     fn cache(exists: Duration, missing: Duration, double: &Arc<Double>) -> Arc<Cache> {

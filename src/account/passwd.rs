@@ -101,7 +101,7 @@ mod tests {
     use super::super::settings::{CacheSettings, Settings, SourceSettings, VrfySettings};
     use super::super::testing::account;
     use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::time::Duration;
 
     fn passwd(case_sensitive: bool, find: Find) -> Arc<Passwd> {
@@ -148,12 +148,16 @@ mod tests {
 
     static RUNNING: AtomicUsize = AtomicUsize::new(0);
     static MOST: AtomicUsize = AtomicUsize::new(0);
+    /// Whether the name service answers.
+    static OPEN: AtomicBool = AtomicBool::new(false);
 
     #[tokio::test]
     async fn threads_are_bounded_also_by_askers_who_gave_up() {
         let slow = passwd(false, |_| {
             MOST.fetch_max(RUNNING.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-            std::thread::sleep(Duration::from_millis(100));
+            while !OPEN.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
             RUNNING.fetch_sub(1, Ordering::SeqCst);
             Ok(true)
         });
@@ -167,7 +171,8 @@ mod tests {
         for asker in hasty {
             assert_eq!(asker.await.unwrap(), None);
         }
-        let patient: Vec<_> = (0..4).map(|_| ask(5000)).collect();
+        OPEN.store(true, Ordering::SeqCst);
+        let patient: Vec<_> = (0..4).map(|_| ask(60_000)).collect();
         for asker in patient {
             assert_eq!(asker.await.unwrap(), Some(Verdict::Exists));
         }
