@@ -126,6 +126,8 @@ fn recipients() {
             &["<@relay.test:foo-macys-m5@example.test>"],
             Some(&[
                 "- <@relay.test:foo-macys-m5@example.test>",
+                // The name Postfix knows it by.
+                "- <foo-macys-m5@example.test>",
                 "2 <foo@example.test> ORCPT=rfc822;foo-macys-m5@example.test",
             ]),
         ),
