@@ -7,6 +7,7 @@ mod common;
 use common::mta::{Mta, OFFER};
 use common::{Daemon, Site, rcptd};
 use std::fs;
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -118,6 +119,47 @@ fn a_changed_file_is_read_again() {
         daemon.site.configure("\"aliases.rules\"", "\"other.rules\"");
     });
     change("the file it now names", &|text| daemon.site.write("other.rules", text));
+}
+
+/// Half a file may well pass for all of it, and none of it for no rules at all.
+#[test]
+fn a_file_that_is_being_written_is_not_read() {
+    let daemon = Daemon::start(Site::new("", ""));
+    let from = daemon.log.len();
+    let mut file = fs::File::create(daemon.site.path("aliases.rules")).expect("emptied");
+    std::thread::sleep(Duration::from_millis(1500));
+    assert!(!daemon.log.text()[from..].contains("reload"), "{}", daemon.log.text());
+    daemon.check("a file being written");
+    file.write_all(OTHER_RULES.as_bytes()).expect("written");
+    drop(file);
+    daemon.log.wait_for(from, "configuration reloaded (file changed)");
+    assert!(is_alias(&daemon, NEW));
+}
+
+#[test]
+fn rules_that_have_gone_are_given_up_on_request_only() {
+    let daemon = Daemon::start(Site::new("", ""));
+    let from = daemon.log.len();
+    daemon.site.write("aliases.rules", "");
+    daemon.log.wait_for(from, "all rules have gone");
+    daemon.check("a file cut short");
+    daemon.signal("HUP");
+    daemon.log.wait_for(from, "configuration reloaded (SIGHUP)");
+    assert!(!is_alias(&daemon, OLD));
+}
+
+/// Opening a pipe waits for somebody to write to it.
+#[test]
+fn a_pipe_for_a_file_does_not_hold_up_the_daemon() {
+    let mut daemon = Daemon::start(Site::new("watch = false", ""));
+    let path = daemon.site.path("aliases.rules");
+    fs::remove_file(&path).expect("removed");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    let from = daemon.log.len();
+    daemon.reload();
+    daemon.log.wait_for(from, "it is not a file");
+    daemon.check("a pipe");
+    daemon.stop();
 }
 
 /// A file that was missing when it was first named is watched for.

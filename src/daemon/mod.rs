@@ -83,6 +83,7 @@ pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
                     reloaded = reload(&path, &milter, why, &current) => reloaded,
                     signal = control.stop() => break signal,
                 };
+                let unseen;
                 match reloaded {
                     Ok(new) => {
                         let restart = config::needs_restart(&current, &new);
@@ -91,19 +92,25 @@ pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
                             observe::configuration_warning(problem);
                         }
                         if new.watch == current.watch {
-                            watcher.only(&new.files);
+                            unseen = watcher.only(&new.files);
                         } else {
                             watcher = watch::Watch::new(&new, &control);
+                            unseen = new.watch;
                         }
                         current = new;
                     }
                     Err(failure) => {
                         observe::reload_failed(why, &failure.lines());
                         let named = tokio::task::spawn_blocking(move || config::files_named(&path)).await;
-                        watcher.also(&named.unwrap_or_default());
+                        unseen = watcher.also(&named.unwrap_or_default());
                     }
                 }
                 notify(&[NotifyState::Ready]);
+                // A folder that is watched only now may hold something newer than what was read.
+                if let Some(sender) = control.sender().filter(|_| unseen) {
+                    // A full channel holds a reload already.
+                    let _ = sender.try_send(Command::Reload(WATCH));
+                }
             }
             Command::Stop(signal) => break signal,
         }

@@ -48,20 +48,24 @@ impl Watch {
             Ok(debouncer) => watch.debouncer = Some(debouncer),
             Err(e) => observe::not_watching(&e),
         }
-        watch.also(&config.files);
+        // Whoever begins a watch reads the files after that.
+        let _ = watch.also(&config.files);
         watch
     }
 
     /// Watches these files and no others. What was seen of them already is not lost, as it would be with a
     /// watch begun anew.
-    pub(super) fn only(&mut self, files: &[PathBuf]) {
+    pub(super) fn only(&mut self, files: &[PathBuf]) -> bool {
         self.files.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        self.also(files);
+        self.also(files)
     }
 
-    /// Watches these files as well.
-    pub(super) fn also(&mut self, files: &[PathBuf]) {
-        let Some(debouncer) = &mut self.debouncer else { return };
+    /// Watches these files as well. Tells whether a folder was among them that was not watched before: what
+    /// happened in it until now went unseen.
+    #[must_use]
+    pub(super) fn also(&mut self, files: &[PathBuf]) -> bool {
+        let mut is_new = false;
+        let Some(debouncer) = &mut self.debouncer else { return is_new };
         let mut known = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         for file in files {
             // The folder is what is watched: a file that is replaced by another keeps its name only.
@@ -72,12 +76,11 @@ impl Watch {
                 continue;
             }
             match debouncer.watch(&folder, RecursiveMode::NonRecursive) {
-                Ok(()) => {
-                    self.folders.insert(folder);
-                }
+                Ok(()) => is_new |= self.folders.insert(folder),
                 Err(e) => observe::not_watching(&e),
             }
         }
+        is_new
     }
 }
 
