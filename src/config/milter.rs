@@ -181,7 +181,7 @@ impl Check<'_> {
         });
         written.unwrap_or_else(|| {
             #[expect(clippy::expect_used, reason = "the two defaults are constants, and a test reads both")]
-            default.parse().expect("a default reply")
+            default.parse().expect("a default reply") // proof: see the reason above
         })
     }
 
