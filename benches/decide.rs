@@ -21,7 +21,7 @@ ACCOUNT foo MATCHES %account%-%fqdn%-%code% WITH CHAR(1,1,-), CHAR(2,1,-), CHARS
 ";
 
 fn resolver(runtime: &tokio::runtime::Runtime) -> Resolver {
-    let options = Options { fold: true, dialect: Dialect::Any };
+    let options = Options { fold: true, dialect: Dialect::Any, ..Options::default() };
     let rules = rules::load(&[Text::new("bench.rules", RULES)], &options).expect("rules").rules;
     let settings = rcptd::account::settings::Settings {
         sources: vec![SourceSettings::new("static:exists".parse().expect("source"))],

@@ -32,7 +32,7 @@ fn is_refused(vector: &Value) -> bool {
 }
 
 fn read(config: &str) -> Result<Loaded, Vec<rcptd::diag::Problem>> {
-    load(&[Text::new("aliases.rules", config)], &Options { fold: false, dialect: Dialect::TcpTable })
+    load(&[Text::new("aliases.rules", config)], &Options { dialect: Dialect::TcpTable, ..Options::default() })
 }
 
 /// The queries with what is wanted of each: account, ambiguity, statements if known.
@@ -48,6 +48,7 @@ fn told(rules: &Rules, name: &str) -> (Value, bool) {
         Decision::NoMatch => (json!(""), false),
         Decision::Account { name, ambiguous, .. } => (json!(name), ambiguous),
         Decision::Ambiguous { .. } => (Value::Null, true),
+        Decision::Expired { .. } => panic!("{name} has no date"),
         Decision::CannotSay { .. } => panic!("steps used up by {name}"),
     }
 }
@@ -103,7 +104,7 @@ fn explained(rules: &Rules, id: &str, name: &str, query: &Value) {
         Decision::NoMatch => assert!(matched.is_empty(), "{id} {name}"),
         Decision::Account { statement, .. } => assert_eq!(matched.first(), Some(&statement), "{id} {name}"),
         Decision::Ambiguous { statements } => assert_eq!(matched, statements, "{id} {name}"),
-        Decision::CannotSay { .. } => panic!("{id} {name}"),
+        Decision::Expired { .. } | Decision::CannotSay { .. } => panic!("{id} {name}"),
     }
     for trace in &explanation.statements {
         match &trace.finding {

@@ -83,7 +83,7 @@ impl AccountSource for Accounts {
 
 fn service() -> Result<Service, String> {
     let text = Text::new("demo.rules", RULES);
-    let options = Options { fold: true, dialect: Dialect::Any };
+    let options = Options { fold: true, dialect: Dialect::Any, ..Options::default() };
     let loaded = rules::load(&[text], &options).map_err(|problems| format!("{problems:?}"))?;
     let settings = Settings { domains: vec![DOMAIN.into()], origin: DOMAIN.into(), case_sensitive: false };
     let accounts = Arc::new(Accounts("demo".into()));

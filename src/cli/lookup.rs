@@ -18,7 +18,7 @@ pub fn run(args: &args::Lookup) -> u8 {
             }
         }
     }
-    let options = Options { fold: args.fold, dialect: Dialect::TcpTable };
+    let options = Options { fold: args.fold, dialect: Dialect::TcpTable, ..Options::default() };
     let rules = match rules::load(&texts, &options) {
         Ok(loaded) => loaded.rules,
         Err(problems) => {
@@ -59,7 +59,7 @@ fn one(name: &[u8], json: bool, rules: &Rules, out: &mut impl Write) -> io::Resu
     // No rule matches what is not text.
     let decision = std::str::from_utf8(name).map_or(Decision::NoMatch, |name| rules.find(name));
     let (account, ambiguous, code) = match decision {
-        Decision::NoMatch => (None, false, exit::NOT_FOUND),
+        Decision::NoMatch | Decision::Expired { .. } => (None, false, exit::NOT_FOUND),
         Decision::Account { name, ambiguous, .. } => (Some(name), ambiguous, exit::OK),
         Decision::Ambiguous { .. } => (None, true, exit::NOT_FOUND),
         Decision::CannotSay { statement } => {

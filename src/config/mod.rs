@@ -80,7 +80,10 @@ pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
     let texts = check.rules(&raw.rules, folder, &mut files);
     let case_sensitive = raw.case_sensitive.given().is_some_and(|given| given.value);
     let mut rules = Rules::default();
-    match rules::load(&texts, &rules::Options { fold: !case_sensitive, dialect: Dialect::Any }) {
+    match rules::load(
+        &texts,
+        &rules::Options { fold: !case_sensitive, dialect: Dialect::Any, ..rules::Options::default() },
+    ) {
         Ok(loaded) => {
             problems.extend(loaded.problems);
             legacy::fill(&mut raw, &loaded.legacy, &mut problems);
@@ -167,7 +170,8 @@ pub fn check_rules(paths: &[PathBuf], case_sensitive: bool) -> Vec<Problem> {
             }
         }
     }
-    let options = rules::Options { fold: !case_sensitive, dialect: Dialect::TcpTable };
+    let options =
+        rules::Options { fold: !case_sensitive, dialect: Dialect::TcpTable, ..rules::Options::default() };
     match rules::load(&texts, &options) {
         Ok(loaded) => problems.extend(loaded.problems),
         Err(wrong) => problems.extend(wrong),

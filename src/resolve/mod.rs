@@ -208,7 +208,8 @@ impl Resolver {
             Decision::Ambiguous { statements } => {
                 (RuleTrace::Ambiguous(statements.first().copied().unwrap_or_default()), None)
             }
-            Decision::CannotSay { statement } => {
+            // Nothing expires yet.
+            Decision::Expired { statement, .. } | Decision::CannotSay { statement } => {
                 let outcome = Outcome::TryLater(Doubt::Rules(statement));
                 return Resolution { mailbox: Some(recipient), ..Resolution::bare(outcome) };
             }

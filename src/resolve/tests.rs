@@ -34,7 +34,7 @@ impl AccountSource for Accounts {
 }
 
 fn resolver(accounts: Arc<Accounts>, case_sensitive: bool, debug: Option<&str>) -> Resolver {
-    let options = Options { fold: !case_sensitive, dialect: Dialect::Any };
+    let options = Options { fold: !case_sensitive, dialect: Dialect::Any, ..Options::default() };
     let loaded = rules::load(&[Text::new("test.rules", RULES)], &options).expect("rules");
     let settings = Settings {
         domains: vec!["Example.TEST".into(), "bücher.example".into()],

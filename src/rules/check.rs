@@ -14,6 +14,8 @@ pub(super) enum Target {
     Identifier(usize),
     Account,
     Alias,
+    /// The whole name but for the code.
+    Name,
 }
 
 /// What a function computes of that text.
@@ -32,6 +34,8 @@ pub(super) enum Formula {
         at: i64,
         default: String,
     },
+    /// That many characters which only who has the secret can compute.
+    Hmac(usize),
 }
 
 /// A call that can be computed.
@@ -70,14 +74,14 @@ impl std::fmt::Display for Never {
 
 /// A statement whose calls are understood.
 #[derive(Debug)]
-pub(super) struct Checked {
-    pub statement: Statement,
+pub(super) struct Checked<'t> {
+    pub statement: Statement<'t>,
     pub probes: Vec<Probe>,
     pub never: Option<Never>,
 }
 
 /// Checks one statement by itself.
-pub(super) fn statement(statement: Statement, faults: &mut Vec<Fault>) -> Checked {
+pub(super) fn statement<'t>(statement: Statement<'t>, faults: &mut Vec<Fault>) -> Checked<'t> {
     let classes: Vec<Class> = statement.expression.identifiers().collect();
     let mut never = None;
     let mut probes = Vec::new();
@@ -229,7 +233,7 @@ fn char(call: &Call, classes: &[Class]) -> Resolved {
 }
 
 /// Warnings about names.
-fn names(statement: &Statement, probes: &[Probe], faults: &mut Vec<Fault>) {
+fn names(statement: &Statement<'_>, probes: &[Probe], faults: &mut Vec<Fault>) {
     let Statement { accounts, aliases, expression, using, .. } = statement;
     // Without aliases of its own the account is the alias.
     let own = aliases.is_none() && expression.has(&Item::Alias);
@@ -239,8 +243,8 @@ fn names(statement: &Statement, probes: &[Probe], faults: &mut Vec<Fault>) {
     for (what, list, placed) in lists {
         let Some(list) = list else { continue };
         let some = |faults: &mut Vec<Fault>,
-                    fits: &dyn Fn(&Name) -> bool,
-                    fault: &dyn Fn(&Name, String) -> Fault| {
+                    fits: &dyn Fn(&Name<'_>) -> bool,
+                    fault: &dyn Fn(&Name<'_>, String) -> Fault| {
             let mut misfits = list.iter().filter(|name| !fits(name));
             if let Some(first) = misfits.next() {
                 let more = match misfits.count() {
@@ -251,34 +255,34 @@ fn names(statement: &Statement, probes: &[Probe], faults: &mut Vec<Fault>) {
             }
         };
         match using {
-            Some(class) if placed => some(faults, &|name| class.spells(&name.value), &|name, more| {
+            Some(class) if placed => some(faults, &|name| class.spells(name.value), &|name, more| {
                 let message =
                     format!("{what} \"{}\"{more} never matches: it is not {}", name.value, class.name());
-                Fault::warning(name.span.clone(), message).help(format!(
+                Fault::warning(name.span(), message).help(format!(
                     "{} are {}",
                     class.name(),
                     class.describe()
                 ))
             }),
-            None if placed => some(faults, &|name| Class::Ident.spells(&name.value), &|name, more| {
+            None if placed => some(faults, &|name| Class::Ident.spells(name.value), &|name, more| {
                 let message =
                     format!("{what} \"{}\"{more} holds more than letters, digits and \"_\"", name.value);
-                Fault::note(name.span.clone(), message)
+                Fault::note(name.span(), message)
                     .help("it is taken literally; codes are cut off it as if it were a literal")
             }),
             _ => {}
         }
-        let odd = |name: &Name| !name.value.contains(['@', '"', '\'', '%', ';']);
+        let odd = |name: &Name<'_>| !name.value.contains(['@', '"', '\'', '%', ';']);
         some(faults, &odd, &|name, more| {
             let message = format!("{what} \"{}\"{more} is hardly the name of a mailbox", name.value);
-            Fault::warning(name.span.clone(), message).help("write the local part alone, without quotes")
+            Fault::warning(name.span(), message).help("write the local part alone, without quotes")
         });
     }
     let mut seen = HashSet::new();
-    if let Some(twice) = accounts.iter().find(|name| !seen.insert(&*name.value)) {
+    if let Some(twice) = accounts.iter().find(|name| !seen.insert(name.value)) {
         let message =
             format!("account \"{}\" stands in the list twice, every match is ambiguous", twice.value);
-        faults.push(Fault::warning(twice.span.clone(), message).help("leave it once"));
+        faults.push(Fault::warning(twice.span(), message).help("leave it once"));
     }
     let told = placed || probes.iter().any(|probe| probe.target == Target::Account);
     if seen.len() > 1 && !told {

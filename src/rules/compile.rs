@@ -15,6 +15,8 @@ pub(super) enum Piece {
     Literal(Box<str>),
     Account,
     Alias,
+    /// The last day of the alias, see `date`.
+    Date,
     /// A text of the class; identifiers are numbered from 0.
     Identifier(Class, usize),
     /// A `%code%` that another one follows: it only has to look like a code.
@@ -134,6 +136,7 @@ impl Probe {
             Formula::Char { default, .. } | Formula::LabelChar { default, .. } => {
                 default.len().max(char::MAX.len_utf8())
             }
+            Formula::Hmac(len) => *len,
         }
     }
 }
@@ -178,7 +181,7 @@ impl Compiler {
         number
     }
 
-    pub fn program(&mut self, text: &Text, checked: Checked) -> Program {
+    pub fn program(&mut self, text: &Text, checked: Checked<'_>) -> Program {
         let Checked { statement, probes, never } = checked;
         let pieces = self.pieces(&statement.expression.items, statement.aliases.is_some());
         let calls: Box<[Probe]> =
@@ -196,15 +199,15 @@ impl Compiler {
         };
         let mut accounts = Names::default();
         for name in &statement.accounts {
-            let number = self.number(&name.value);
-            let key = self.key(&name.value);
+            let number = self.number(name.value);
+            let key = self.key(name.value);
             if fits(&key, account_use) {
                 accounts.add(&key, number);
             }
         }
         let aliases = statement.aliases.as_ref().map(|list| {
             let mut names = Names::default();
-            for key in list.iter().map(|name| self.key(&name.value)) {
+            for key in list.iter().map(|name| self.key(name.value)) {
                 if fits(&key, alias_use) {
                     names.add(&key, 0);
                 }
@@ -254,6 +257,7 @@ impl Compiler {
                 Item::Alias => Piece::Alias,
                 Item::Code if Some(i) == last_code => Piece::Code,
                 Item::Code => Piece::Shape,
+                Item::Date => Piece::Date,
                 Item::Identifier(class) => {
                     identifiers += 1;
                     Piece::Identifier(*class, identifiers - 1)
@@ -284,6 +288,7 @@ fn needs(pieces: &[Piece], calls: usize, accounts: &Names, aliases: Option<&Name
         Piece::Account => accounts.len.0,
         Piece::Alias => aliases.map_or(0, |names| names.len.0),
         Piece::Identifier(class, _) => class.min_len(),
+        Piece::Date => 4,
         // Each function takes a character at least.
         Piece::Shape | Piece::Code => calls,
     });

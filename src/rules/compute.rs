@@ -13,6 +13,8 @@ pub(super) fn value<'a>(formula: &'a Formula, text: &'a str, rest: &str) -> Opti
         Formula::Any => next().filter(|c| text.contains(*c)).map(|c| c.to_string().into()),
         Formula::None => next().filter(|c| !text.contains(*c)).map(|c| c.to_string().into()),
         Formula::Char { at, default } => Some(char_at(text, *at).unwrap_or(default).into()),
+        // Its value is of the whole name, not of a text in it.
+        Formula::Hmac(_) => None,
         Formula::LabelChar { label, at, default } => {
             let text = label_at(text, *label).and_then(|label| char_at(label, *at));
             Some(text.unwrap_or(default).into())
@@ -30,7 +32,9 @@ fn count(function: Function, text: &str) -> usize {
         Function::Alphas => of(is_alpha),
         Function::Vowels => of(is_vowel),
         Function::Labels => of(|b| b == b'.') + 1,
-        Function::Chars | Function::Any | Function::None | Function::Char => text.chars().count(),
+        Function::Chars | Function::Any | Function::None | Function::Char | Function::Hmac => {
+            text.chars().count()
+        }
     }
 }
 
@@ -66,7 +70,7 @@ pub(super) fn is_character(
             let label = tallies.label(start, end, *label);
             (label.and_then(|(start, end)| at(start, end, *n)), default)
         }
-        Formula::Count(_) | Formula::Any | Formula::None => return false,
+        Formula::Count(_) | Formula::Any | Formula::None | Formula::Hmac(_) => return false,
     };
     c.map_or(token == default.as_bytes(), |c| token == [c])
 }

@@ -82,7 +82,7 @@ impl<'p> Pair<'p> {
             Piece::Literal(text) => Some(text),
             Piece::Account => Some(self.account),
             Piece::Alias => Some(self.alias),
-            Piece::Identifier(..) | Piece::Shape | Piece::Code => None,
+            Piece::Identifier(..) | Piece::Date | Piece::Shape | Piece::Code => None,
         }
     }
 
@@ -91,7 +91,7 @@ impl<'p> Pair<'p> {
         match target {
             Target::Account => Some(self.account),
             Target::Alias => Some(self.alias),
-            Target::Identifier(_) => None,
+            Target::Identifier(_) | Target::Name => None,
         }
     }
 
@@ -285,6 +285,8 @@ impl<'n> Lookup<'n> {
                 }
                 Ok(true)
             }
+            // Nothing makes one yet.
+            Formula::Hmac(_) => Ok(true),
         }
     }
 }

@@ -16,6 +16,8 @@ pub(super) enum Item {
     Alias,
     /// `%code%`
     Code,
+    /// `%date%`: the last day of the alias.
+    Date,
     /// A text of the class.
     Identifier(Class),
 }

@@ -20,10 +20,12 @@ mod choices;
 mod compile;
 mod compute;
 mod cursor;
+mod date;
 mod eval;
 mod expression;
 mod legacy;
 mod nearest;
+mod secret;
 mod shape;
 mod spots;
 mod sweep;
@@ -36,7 +38,9 @@ mod words;
 mod tests;
 
 pub use check::Never;
+pub use date::Day;
 pub use legacy::{Dialect, Legacy, Logging, Setting};
+pub use secret::Secrets;
 pub use trace::{Cut, Explanation, Finding, Outcome, Trace, Value};
 pub use words::{Class, Function};
 
@@ -56,13 +60,33 @@ pub const MAX_NAME: usize = 4096;
 pub const MAX_STEPS: u64 = 10_000_000;
 
 /// How texts are read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// Compare without regard to case. A code is then computed from the folded text, so an alias whose code
     /// counts lower case letters only is another one for a name with capitals.
     pub fold: bool,
     /// Which configuration statements are known.
     pub dialect: Dialect,
+    /// What `HMAC` computes with.
+    pub secrets: Secrets,
+}
+
+/// A name to be looked up, with what its meaning depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Query<'q> {
+    /// The local part of an address, without quotes.
+    pub name: &'q str,
+    /// Its domain, in canonical spelling. Without one, statements for certain domains do not apply.
+    pub domain: Option<&'q str>,
+    /// The day it is; without one nothing has expired.
+    pub today: Option<Day>,
+}
+
+/// A name alone.
+impl<'q> From<&'q str> for Query<'q> {
+    fn from(name: &'q str) -> Self {
+        Query { name, domain: None, today: None }
+    }
 }
 
 /// What was read.
@@ -74,6 +98,12 @@ pub struct Loaded {
     pub legacy: Legacy,
     /// Warnings and notes.
     pub problems: Vec<Problem>,
+}
+
+impl<'q> From<&'q String> for Query<'q> {
+    fn from(name: &'q String) -> Self {
+        name.as_str().into()
+    }
 }
 
 /// Rules to look names up in.
@@ -95,12 +125,23 @@ pub enum Decision<'r> {
     Account {
         /// The account.
         name: &'r str,
+        /// Where its mail goes, if not to the account in the domain of the alias.
+        target: Option<Cow<'r, str>>,
         /// The first statement that matched.
         statement: usize,
         /// Whether it matched in more than one way.
         ambiguous: bool,
         /// Whether the account is the debug account, there being more than one other.
         by_debug: bool,
+    },
+    /// It was an alias of this account.
+    Expired {
+        /// The account.
+        name: &'r str,
+        /// The statement that matched.
+        statement: usize,
+        /// Its last day.
+        last: Day,
     },
     /// It is an alias of more than one account.
     Ambiguous {
@@ -177,9 +218,9 @@ struct Facts<'n> {
 }
 
 impl Rules {
-    /// Looks `name` up: the local part of an address, without quotes.
-    pub fn find(&self, name: &str) -> Decision<'_> {
-        let facts = self.facts(name);
+    /// Looks a name up.
+    pub fn find<'q>(&self, query: impl Into<Query<'q>>) -> Decision<'_> {
+        let facts = self.facts(query.into().name);
         let mut lookup = Lookup::new(&facts.name, MAX_STEPS);
         let mut found: Option<(usize, Hit)> = None;
         let mut statements = Vec::new();
@@ -207,10 +248,16 @@ impl Rules {
         let Some((statement, hit)) = found else { return Decision::NoMatch };
         if !hit.several {
             let name = self.accounts.get(hit.account as usize).map_or("", |name| &**name);
-            return Decision::Account { name, statement, ambiguous: hit.ambiguous, by_debug: false };
+            return Decision::Account {
+                name,
+                target: None,
+                statement,
+                ambiguous: hit.ambiguous,
+                by_debug: false,
+            };
         }
         if let Some(name) = self.debug_account() {
-            return Decision::Account { name, statement, ambiguous: true, by_debug: true };
+            return Decision::Account { name, target: None, statement, ambiguous: true, by_debug: true };
         }
         if statements.is_empty() {
             statements.push(statement);

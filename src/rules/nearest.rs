@@ -122,7 +122,7 @@ impl<'s> Search<'s> {
                 let cut = &self.program.pieces[..self.ends.len()];
                 cut.iter().position(|before| before == piece).map(|before| self.text(before))
             }
-            Piece::Identifier(..) | Piece::Shape | Piece::Code => None,
+            Piece::Identifier(..) | Piece::Date | Piece::Shape | Piece::Code => None,
         }
     }
 
@@ -167,7 +167,7 @@ impl<'s> Search<'s> {
         match piece {
             Piece::Account => self.program.accounts.find(text).is_some(),
             Piece::Alias => self.program.aliases.as_ref().is_some_and(|names| names.find(text).is_some()),
-            Piece::Literal(_) | Piece::Identifier(..) | Piece::Shape | Piece::Code => true,
+            Piece::Literal(_) | Piece::Identifier(..) | Piece::Date | Piece::Shape | Piece::Code => true,
         }
     }
 

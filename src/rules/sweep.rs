@@ -81,6 +81,8 @@ impl Lookup<'_> {
     ) -> Counted<()> {
         let (class, number) = match piece {
             Piece::Identifier(class, number) => (*class, *number),
+            // Nothing makes one yet.
+            Piece::Date => return Ok(()),
             _ => return self.shape_ends(pair, p, least, most, arrive),
         };
         let bytes = self.name.as_bytes();

@@ -40,11 +40,32 @@ impl Fault {
     }
 }
 
-/// A name in a list.
+/// A name in a list. There may be a million of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Name<'t> {
+    pub value: &'t str,
+    /// Where it begins in the text.
+    pub start: usize,
+}
+
+impl Name<'_> {
+    pub fn span(&self) -> Range<usize> {
+        self.start..self.start + self.value.len()
+    }
+}
+
+/// An argument of a function, without blanks.
+#[derive(Clone, Debug)]
+struct Argument {
+    value: String,
+    span: Range<usize>,
+}
+
+/// Where `DELIVER TO` sends what matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Name {
-    pub value: String,
-    pub span: Range<usize>,
+pub(super) struct Deliver<'t> {
+    /// The address as written, in which `%account%` and `%alias%` stand for the names that matched.
+    pub target: Name<'t>,
 }
 
 /// What a function looks at, as written.
@@ -70,21 +91,25 @@ pub(super) struct Call {
 
 /// An alias statement.
 #[derive(Clone, Debug)]
-pub(super) struct Statement {
+pub(super) struct Statement<'t> {
     /// The word `ACCOUNT`.
     pub keyword: Range<usize>,
-    pub accounts: Vec<Name>,
+    pub accounts: Vec<Name<'t>>,
     pub using: Option<Class>,
     /// `None` without `ALIASED` and for `ALIASED *`.
-    pub aliases: Option<Vec<Name>>,
+    pub aliases: Option<Vec<Name<'t>>>,
+    /// `None` without `DOMAINS`: all domains that are ours.
+    pub domains: Option<Vec<Name<'t>>>,
     pub expression: Expression,
     pub calls: Vec<Call>,
+    /// `None` without `DELIVER TO`: the account in the domain of the alias.
+    pub deliver: Option<Deliver<'t>>,
 }
 
 /// All of a text.
 #[derive(Debug, Default)]
-pub(super) struct Tree {
-    pub statements: Vec<Statement>,
+pub(super) struct Tree<'t> {
+    pub statements: Vec<Statement<'t>>,
     /// Whether some statement could not be read to its end and is missing.
     pub gaps: bool,
 }
@@ -93,7 +118,12 @@ pub(super) struct Tree {
 struct Stop(usize);
 
 /// Reads `text`; its configuration statements go to `legacy`.
-pub(super) fn read(text: &Text, dialect: Dialect, legacy: &mut Legacy, faults: &mut Vec<Fault>) -> Tree {
+pub(super) fn read<'t>(
+    text: &'t Text,
+    dialect: Dialect,
+    legacy: &mut Legacy,
+    faults: &mut Vec<Fault>,
+) -> Tree<'t> {
     let mut parser = Parser { cursor: Cursor::new(&text.content), faults };
     let mut tree = Tree::default();
     while let Some(word) = parser.cursor.word() {
@@ -123,7 +153,7 @@ struct Parser<'t, 'f> {
     faults: &'f mut Vec<Fault>,
 }
 
-impl Parser<'_, '_> {
+impl<'t> Parser<'t, '_> {
     /// Goes to the next statement at or behind `pos`: behind the end of this one, or where a line begins
     /// like one.
     fn resume(&mut self, pos: usize) {
@@ -194,7 +224,7 @@ impl Parser<'_, '_> {
         self.error(fault, end.end)
     }
 
-    fn statement(&mut self, keyword: Range<usize>) -> Result<Statement, Stop> {
+    fn statement(&mut self, keyword: Range<usize>) -> Result<Statement<'t>, Stop> {
         let accounts = self.names("account")?;
         let using = if self.eat_word("USING") { self.class()? } else { None };
         let aliases = if self.eat_word("ALIASED") { Some(self.names("alias")?) } else { None };
@@ -204,7 +234,7 @@ impl Parser<'_, '_> {
         self.keyword("WITH", "expression")?;
         let calls = self.calls()?;
         let aliases = aliases.filter(|names| !matches!(&names[..], [name] if name.value == "*"));
-        Ok(Statement { keyword, accounts, using, aliases, expression, calls })
+        Ok(Statement { keyword, accounts, using, aliases, domains: None, expression, calls, deliver: None })
     }
 
     fn eat_word(&mut self, word: &str) -> bool {
@@ -250,8 +280,8 @@ impl Parser<'_, '_> {
     }
 
     /// A list of names: it goes on while a comma ends what was read or begins what comes.
-    fn names(&mut self, what: &str) -> Result<Vec<Name>, Stop> {
-        let mut names: Vec<Name> = Vec::new();
+    fn names(&mut self, what: &str) -> Result<Vec<Name<'t>>, Stop> {
+        let mut names: Vec<Name<'t>> = Vec::new();
         let mut empty = None;
         // A name begins a list, follows a comma, or (`glue`) goes on where a blank stands beside a comma.
         let mut glue = false;
@@ -260,14 +290,14 @@ impl Parser<'_, '_> {
             let word = self.cursor.slice(&span);
             let mut start = span.start;
             for (i, part) in word.split(',').enumerate() {
-                let at = start..start + part.len();
-                start = at.end + 1;
+                let name = Name { value: part, start };
+                start = name.span().end + 1;
                 match names.last_mut() {
                     Some(last) if glue && i == 0 && last.value.is_empty() => {
-                        *last = Name { value: part.into(), span: at };
+                        *last = name;
                     }
                     Some(_) if glue && i == 0 && part.is_empty() => {}
-                    _ => names.push(Name { value: part.into(), span: at }),
+                    _ => names.push(name),
                 }
             }
             glue = true;
@@ -279,7 +309,7 @@ impl Parser<'_, '_> {
         }
         names.retain(|name| {
             if name.value.is_empty() && empty.is_none() {
-                empty = Some(name.span.start);
+                empty = Some(name.start);
             }
             !name.value.is_empty()
         });
@@ -392,7 +422,7 @@ impl Parser<'_, '_> {
     }
 
     /// The arguments up to the closing parenthesis, without blanks; `None` if there is none.
-    fn arguments(&mut self) -> Option<Vec<Name>> {
+    fn arguments(&mut self) -> Option<Vec<Argument>> {
         let mut arguments = Vec::new();
         let mut value = String::new();
         self.cursor.skip_blank();
@@ -406,7 +436,7 @@ impl Parser<'_, '_> {
             }
             self.cursor.eat(c);
             if c == ',' || c == ')' {
-                arguments.push(Name { value: std::mem::take(&mut value), span: start..end.max(start) });
+                arguments.push(Argument { value: std::mem::take(&mut value), span: start..end.max(start) });
                 start = self.cursor.pos();
                 end = start;
                 if c == ')' {
@@ -424,7 +454,7 @@ impl Parser<'_, '_> {
 }
 
 /// What the arguments of `function` say.
-fn call(function: Function, arguments: &[Name], span: Range<usize>) -> Result<Call, Fault> {
+fn call(function: Function, arguments: &[Argument], span: Range<usize>) -> Result<Call, Fault> {
     let name = function.name();
     let (subjects, default) = match arguments {
         _ if function != Function::Char => (arguments, String::new()),
@@ -441,7 +471,7 @@ fn call(function: Function, arguments: &[Name], span: Range<usize>) -> Result<Ca
     // Only where an index says what CHAR looks at, or may, can it be a name.
     let named = function != Function::Char || arguments.len() == 3;
     let arguments = subjects.iter().enumerate().map(|(i, argument)| {
-        let Name { value, span } = argument;
+        let Argument { value, span } = argument;
         match &*value.to_lowercase() {
             "" => Ok(Subject::Unsaid),
             "account" if named && i == 0 => Ok(Subject::Account),

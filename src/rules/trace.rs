@@ -3,7 +3,7 @@
 use super::check::{Formula, Never, Probe, Target};
 use super::compile::{Piece, Program};
 use super::eval::{Lookup, Pair};
-use super::{Decision, MAX_NAME, MAX_STEPS, Rules, compute, nearest};
+use super::{Day, Decision, MAX_NAME, MAX_STEPS, Query, Rules, compute, nearest};
 use crate::addr::escape;
 use std::fmt;
 
@@ -104,10 +104,19 @@ pub enum Outcome {
     Account {
         /// The account.
         name: String,
+        /// Where its mail goes, if not to the account in the domain of the alias.
+        target: Option<String>,
         /// Whether a statement matched in more than one way, or several accounts were meant.
         ambiguous: bool,
         /// Whether it is the debug account.
         by_debug: bool,
+    },
+    /// It was an alias of this account.
+    Expired {
+        /// The account.
+        name: String,
+        /// Its last day.
+        last: Day,
     },
     /// It is an alias of more than one account, and there is no debug account.
     Ambiguous,
@@ -119,9 +128,10 @@ impl From<Decision<'_>> for Outcome {
     fn from(decision: Decision<'_>) -> Self {
         match decision {
             Decision::NoMatch => Outcome::NoMatch,
-            Decision::Account { name, ambiguous, by_debug, .. } => {
-                Outcome::Account { name: name.into(), ambiguous, by_debug }
+            Decision::Account { name, target, ambiguous, by_debug, .. } => {
+                Outcome::Account { name: name.into(), target: target.map(Into::into), ambiguous, by_debug }
             }
+            Decision::Expired { name, last, .. } => Outcome::Expired { name: name.into(), last },
             Decision::Ambiguous { .. } => Outcome::Ambiguous,
             Decision::CannotSay { .. } => Outcome::CannotSay,
         }
@@ -130,9 +140,10 @@ impl From<Decision<'_>> for Outcome {
 
 impl Rules {
     /// Says why [`find`](Rules::find) decides about `name` as it does.
-    pub fn explain(&self, name: &str) -> Explanation {
-        let outcome = self.find(name).into();
-        let facts = self.facts(name);
+    pub fn explain<'q>(&self, query: impl Into<Query<'q>>) -> Explanation {
+        let query = query.into();
+        let outcome = self.find(query).into();
+        let facts = self.facts(query.name);
         let mut lookup = Lookup::new(&facts.name, MAX_STEPS);
         let mut spare = MAX_STEPS;
         let statements = self.programs.iter().enumerate().map(|(i, program)| Trace {
@@ -183,7 +194,7 @@ pub(super) fn cut(pair: Pair<'_>, name: &str, ends: &[usize]) -> Cut {
             Piece::Literal(_) => continue,
             Piece::Code => cut.code = text.into(),
             Piece::Identifier(..) => identifiers.push(text),
-            Piece::Account | Piece::Alias | Piece::Shape => {}
+            Piece::Account | Piece::Alias | Piece::Date | Piece::Shape => {}
         }
         cut.parts.push((piece.to_string(), text.into()));
     }
@@ -192,6 +203,7 @@ pub(super) fn cut(pair: Pair<'_>, name: &str, ends: &[usize]) -> Cut {
         let text = match probe.target {
             Target::Account => pair.account,
             Target::Alias => pair.alias,
+            Target::Name => name,
             Target::Identifier(i) => identifiers.get(i).copied().unwrap_or_default(),
         };
         let value = compute::value(&probe.formula, text, rest);
@@ -255,7 +267,13 @@ impl fmt::Display for Outcome {
             Outcome::Account { name, ambiguous: true, .. } => {
                 write!(f, "ambiguous, but all the same an alias of \"{}\"", escape(name))
             }
+            Outcome::Account { name, target: Some(target), .. } => {
+                write!(f, "an alias of \"{}\", delivered to {}", escape(name), escape(target))
+            }
             Outcome::Account { name, .. } => write!(f, "an alias of \"{}\"", escape(name)),
+            Outcome::Expired { name, last } => {
+                write!(f, "was an alias of \"{}\" until {last}", escape(name))
+            }
             Outcome::Ambiguous => f.write_str("ambiguous: an alias of several accounts, no debug account"),
             Outcome::CannotSay => f.write_str("cannot say: finding out would take too long"),
         }
@@ -337,6 +355,7 @@ impl fmt::Display for Piece {
             Piece::Account => f.write_str("%account%"),
             Piece::Alias => f.write_str("%alias%"),
             Piece::Identifier(class, _) => write!(f, "%{}%", class.name()),
+            Piece::Date => f.write_str("%date%"),
             Piece::Shape | Piece::Code => f.write_str("%code%"),
         }
     }
@@ -350,9 +369,11 @@ impl fmt::Display for Probe {
             Target::Identifier(i) => write!(f, "{}", i + 1)?,
             Target::Account => f.write_str("account")?,
             Target::Alias => f.write_str("alias")?,
+            Target::Name => {}
         }
         match &self.formula {
             Formula::Count(_) | Formula::Any | Formula::None => {}
+            Formula::Hmac(len) => write!(f, "{len}")?,
             Formula::Char { at, default } => write!(f, ",{at},{default}")?,
             Formula::LabelChar { label, at, default } => write!(f, ",{label},{at},{default}")?,
         }

@@ -22,7 +22,7 @@ struct Facts<'s> {
 }
 
 impl<'s> Facts<'s> {
-    fn add(&mut self, x: usize, statement: &'s Statement, key: impl Fn(&'s Name) -> Cow<'s, str>) {
+    fn add(&mut self, x: usize, statement: &'s Statement<'s>, key: impl Fn(&'s Name<'s>) -> Cow<'s, str>) {
         self.texts.entry(&statement.expression.text).or_insert((x, x)).1 = x;
         let mut accounts = HashSet::new();
         for account in statement.accounts.iter().map(&key) {
@@ -71,13 +71,17 @@ enum Aliases<'f> {
 
 /// The statements that leave doubt, by number, and what is wrong with them. With `fold` names are compared
 /// without regard to case.
-pub(super) fn check(statements: &[(&Text, &Statement)], fold: bool) -> Vec<(usize, Fault)> {
+pub(super) fn check(statements: &[(&Text, &Statement<'_>)], fold: bool) -> Vec<(usize, Fault)> {
     let mut faults = Vec::new();
     let mut facts = Facts::default();
     for (x, (_, statement)) in statements.iter().enumerate() {
-        facts.add(x, statement, |name| {
-            if fold { crate::addr::fold(&name.value) } else { Cow::Borrowed(&*name.value) }
-        });
+        facts.add(
+            x,
+            statement,
+            |name| {
+                if fold { crate::addr::fold(name.value) } else { Cow::Borrowed(name.value) }
+            },
+        );
     }
     // Of each statement one alias that only its account has.
     let own: Vec<Option<&str>> = facts

@@ -152,6 +152,8 @@ pub enum Function {
     None,
     /// The character at an index.
     Char,
+    /// Characters computed with a secret.
+    Hmac,
 }
 
 impl Function {
@@ -177,6 +179,7 @@ impl Function {
             Function::Any => "ANY",
             Function::None => "NONE",
             Function::Char => "CHAR",
+            Function::Hmac => "HMAC",
         }
     }
 
@@ -186,7 +189,7 @@ impl Function {
 
     /// Whether its value is a number.
     pub(super) fn counts(self) -> bool {
-        !matches!(self, Function::Any | Function::None | Function::Char)
+        !matches!(self, Function::Any | Function::None | Function::Char | Function::Hmac)
     }
 }
 

@@ -23,7 +23,7 @@ pub struct Inside {
 
 impl Inside {
     pub fn start(accounts: Arc<dyn AccountSource>, deadline: Duration) -> Self {
-        let options = Options { fold: true, dialect: Dialect::Any };
+        let options = Options { fold: true, dialect: Dialect::Any, ..Options::default() };
         let loaded = rules::load(&[Text::new("aliases.rules", RULES)], &options).expect("rules");
         let domain = "example.test".to_string();
         let settings = Settings { domains: vec![domain.clone()], origin: domain, case_sensitive: false };

@@ -6,7 +6,7 @@ use crate::diag::Severity;
 
 /// Line, column and message of each problem of this severity.
 fn problems(config: &str, dialect: Dialect, severity: Severity) -> Vec<(usize, usize, String)> {
-    let problems = match read(config, Options { fold: false, dialect }) {
+    let problems = match read(config, &Options { dialect, ..Options::default() }) {
         Ok(loaded) => loaded.problems,
         Err(problems) => problems,
     };
@@ -193,7 +193,7 @@ fn remedies() {
         ("ACCOUNT foo MATCHES %code% WITH ANY(1);", "the expression holds no identifier; write ANY(account)"),
     ];
     for (config, want) in cases {
-        let problems = read(config, Options::default()).expect_err(config);
+        let problems = read(config, &Options::default()).expect_err(config);
         assert_eq!(problems[0].help.as_deref(), Some(want), "{config}");
     }
 }

@@ -11,12 +11,12 @@ fn with(functions: &str) -> String {
     format!("ACCOUNT foo MATCHES %account%-%ident%-%code% WITH {functions};")
 }
 
-fn read(config: &str, options: Options) -> Result<Loaded, Vec<Problem>> {
-    load(&[Text::new("t", config)], &options)
+fn read(config: &str, options: &Options) -> Result<Loaded, Vec<Problem>> {
+    load(&[Text::new("t", config)], options)
 }
 
 fn rules(config: &str) -> Rules {
-    read(config, Options::default()).unwrap_or_else(|problems| panic!("{config}: {problems:#?}")).rules
+    read(config, &Options::default()).unwrap_or_else(|problems| panic!("{config}: {problems:#?}")).rules
 }
 
 #[test]
@@ -26,7 +26,7 @@ fn settings() {
                   PROCESSOR: mod\nCASE SENSITIVE: TRUE\nPYTHON_IS_311: 0\nDEBUG ACCOUNT: joe\n";
     let first = Text::new("first", "PORT: 1\nLOGGING: debug\n");
     let second = Text::new("second", config);
-    let options = Options { fold: false, dialect: Dialect::Any };
+    let options = Options { fold: false, dialect: Dialect::Any, ..Options::default() };
     let loaded = load(&[first, second.clone()], &options).expect("it loads");
     let legacy = loaded.legacy;
     macro_rules! got {
@@ -61,7 +61,7 @@ fn settings() {
     assert_eq!(loaded.rules.debug_account(), Some("joe"));
     assert_eq!(loaded.rules.with_debug_account(Some(String::new())).debug_account(), None);
     // A milter's statements are fine in rules as well, only domains and case are not.
-    let all = read(config, Options::default()).expect_err("domains and case");
+    let all = read(config, &Options::default()).expect_err("domains and case");
     let errors = all.iter().filter(|problem| problem.severity == crate::diag::Severity::Error);
     assert_eq!(errors.map(|problem| problem.place().0).collect::<Vec<_>>(), [8, 12]);
 }
@@ -91,8 +91,8 @@ fn folding() {
     let config = "ACCOUNT Foo, straße USING alpha MATCHES To-%account%-%ident%-%code% WITH CHAR(1,-), CHARS(), CHAR(9,X);\n\
                   ACCOUNT foo, GRÜSSE MATCHES %account%+%ident%+%code% WITH CHARS(account), CHARS();\n\
                   ACCOUNT foo ALIASED Joe MATCHES %alias%=%ident%=%code% WITH ANY(alias), NONE(alias), CHARS();";
-    let options = Options { fold: true, dialect: Dialect::TcpTable };
-    let rules = read(config, options).expect("it loads").rules;
+    let options = Options { fold: true, dialect: Dialect::TcpTable, ..Options::default() };
+    let rules = read(config, &options).expect("it loads").rules;
     let cases = [
         ("to-FOO-Macys-m5x", Some("Foo")),
         ("To-foo-macys-M5X", Some("Foo")),
@@ -112,18 +112,18 @@ fn folding() {
         assert_eq!(rules.explain(name).outcome, rules.find(name).into());
     }
     // Two accounts of one statement that differ by case only are one, named twice.
-    let twice = read("ACCOUNT Foo, foo MATCHES %account%-%code% WITH CHARS(account);", options)
+    let twice = read("ACCOUNT Foo, foo MATCHES %account%-%code% WITH CHARS(account);", &options)
         .expect("it loads")
         .rules;
     assert_eq!(
         twice.find("foo-3"),
-        Decision::Account { name: "Foo", statement: 0, ambiguous: true, by_debug: false }
+        Decision::Account { name: "Foo", target: None, statement: 0, ambiguous: true, by_debug: false }
     );
     // And of two statements, they have the same aliases.
     let config = "ACCOUNT Foo ALIASED A MATCHES %account%-%code% WITH CHARS(account);\n\
                   ACCOUNT foo ALIASED b MATCHES %account%+%code% WITH CHARS(account);";
-    assert_eq!(read(config, options).map_err(|problems| problems.len()).err(), Some(2));
-    assert!(read(config, Options::default()).is_ok());
+    assert_eq!(read(config, &options).map_err(|problems| problems.len()).err(), Some(2));
+    assert!(read(config, &Options::default()).is_ok());
 }
 
 #[test]
@@ -133,12 +133,12 @@ fn ambiguity() {
     let debug = rules(both).with_debug_account(Some("dbg".into()));
     assert_eq!(
         debug.find("abc-3"),
-        Decision::Account { name: "dbg", statement: 0, ambiguous: true, by_debug: true }
+        Decision::Account { name: "dbg", target: None, statement: 0, ambiguous: true, by_debug: true }
     );
     let apart = "ACCOUNT foo, fo MATCHES %ident%-%code% WITH CHARS(account), CHARS();";
     assert_eq!(
         rules(apart).find("abc-23"),
-        Decision::Account { name: "fo", statement: 0, ambiguous: false, by_debug: false }
+        Decision::Account { name: "fo", target: None, statement: 0, ambiguous: false, by_debug: false }
     );
 }
 

@@ -335,7 +335,7 @@ proptest! {
             let want = match accounts.iter().next() {
                 None => Decision::NoMatch,
                 Some(name) if accounts.len() == 1 => {
-                    Decision::Account { name, statement: 0, ambiguous, by_debug: false }
+                    Decision::Account { name, target: None, statement: 0, ambiguous, by_debug: false }
                 }
                 Some(_) => Decision::Ambiguous { statements: vec![0] },
             };
@@ -363,7 +363,7 @@ proptest! {
     ) {
         let text = Text::new("t", &text);
         for dialect in [Dialect::TcpTable, Dialect::Any] {
-            match load(std::slice::from_ref(&text), &Options { fold, dialect }) {
+            match load(std::slice::from_ref(&text), &Options { fold, dialect, ..Options::default() }) {
                 Ok(loaded) => {
                     let _ = loaded.rules.find(&name);
                 }
