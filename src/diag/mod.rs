@@ -67,6 +67,11 @@ impl Text {
         Text { file: file.into(), content: content.into(), lines: std::iter::once(0).chain(starts).collect() }
     }
 
+    /// The line, from 1, of a byte offset.
+    pub fn line(&self, offset: usize) -> usize {
+        self.lines.partition_point(|start| *start <= offset).max(1)
+    }
+
     /// Line and column, both from 1, of a byte offset; columns count characters.
     pub fn place(&self, offset: usize) -> (usize, usize) {
         let before = &self.content[..self.content.floor_char_boundary(offset)];

@@ -5,10 +5,9 @@ use super::expression::Item;
 use super::syntax::{Call, Fault, Name, Statement, Subject};
 use super::words::{Class, Function};
 use crate::addr::MAX_LOCAL_PART;
-use foldhash::{HashSet, HashSetExt};
 
 /// Which text a function looks at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Target {
     /// An identifier of the expression, from 0.
     Identifier(usize),
@@ -19,7 +18,7 @@ pub(super) enum Target {
 }
 
 /// What a function computes of that text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Formula {
     /// The number of what the function counts.
     Count(Function),
@@ -39,7 +38,7 @@ pub(super) enum Formula {
 }
 
 /// A call that can be computed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Probe {
     pub function: Function,
     pub formula: Formula,
@@ -47,7 +46,7 @@ pub(super) struct Probe {
 }
 
 /// Why a statement can be loaded, but never matches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Never {
     /// The expression holds no `%code%`.
     NoCode,
@@ -278,14 +277,8 @@ fn names(statement: &Statement<'_>, probes: &[Probe], faults: &mut Vec<Fault>) {
             Fault::warning(name.span(), message).help("write the local part alone, without quotes")
         });
     }
-    let mut seen = HashSet::new();
-    if let Some(twice) = accounts.iter().find(|name| !seen.insert(name.value)) {
-        let message =
-            format!("account \"{}\" stands in the list twice, every match is ambiguous", twice.value);
-        faults.push(Fault::warning(twice.span(), message).help("leave it once"));
-    }
     let told = placed || probes.iter().any(|probe| probe.target == Target::Account);
-    if seen.len() > 1 && !told {
+    if !told && accounts.iter().any(|name| name.value != accounts[0].value) {
         let fault = Fault::warning(
             expression.span.clone(),
             "every match is ambiguous: the statement has several accounts, and nothing tells them apart",

@@ -1,108 +1,175 @@
-//! Which accounts and aliases of a statement have to be tried with a name.
+//! Which accounts and aliases have to be tried with a name.
 
-use super::compile::{Names, Piece, Program, Use};
 use super::eval::{Counted, Lookup};
 use super::spots::Spots;
+use super::store::{Program, Store, Use};
+use std::ops::Range;
+
+/// The names of a template's lists that stand in a name.
+#[derive(Default)]
+pub(super) struct Standing {
+    /// `None` where the expression does not place the account.
+    accounts: Option<Found>,
+    aliases: Option<Found>,
+}
 
 impl Lookup<'_> {
-    /// Which names of a list have to be tried.
-    pub(super) fn choices(&mut self, program: &Program, names: &Names, usage: Use) -> Counted<Choices> {
-        Ok(match usage {
-            Use::Nowhere => Choices::Alike { ways: names.entries.len() },
-            Use::Computed => Choices::All,
-            Use::Placed(at) => self.placed(program, names, at)?,
-        })
+    /// The names of the lists that stand in the name where the expression places them; `None` if it places
+    /// one and none stands there.
+    pub(super) fn standing(&mut self, program: Program<'_>) -> Counted<Option<Standing>> {
+        let mut standing = Standing::default();
+        for (is_alias, usage) in [(false, program.account_use), (true, program.alias_use)] {
+            let Use::Placed(at) = usage else { continue };
+            let found = self.placed(program, is_alias, at)?;
+            if found.entries().is_empty() {
+                return Ok(None);
+            }
+            *(if is_alias { &mut standing.aliases } else { &mut standing.accounts }) = Some(found);
+        }
+        Ok(Some(standing))
     }
 
     /// The names of a list that stand in the name where the piece numbered `at` can stand.
-    fn placed(&mut self, program: &Program, names: &Names, at: usize) -> Counted<Choices> {
+    fn placed(&mut self, program: Program<'_>, is_alias: bool, at: usize) -> Counted<Found> {
         let name = self.name;
-        let (shortest, longest) = names.len;
-        let (before, after) = (at.checked_sub(1).map(|i| &program.pieces[i]), program.pieces.get(at + 1));
+        let lengths = program.lengths(is_alias);
+        let (shortest, longest) = (lengths.shortest as usize, lengths.longest as usize);
+        let before = at.checked_sub(1).map(|i| &program.pieces[i]);
+        let after = program.pieces.get(at + 1);
         let mut found = Found::default();
-        let starts = match before {
-            None => Spots::one(0),
-            Some(Piece::Literal(text)) if at == 1 => Spots::prefix(name, text),
-            Some(Piece::Literal(text)) => Spots::behind(name, text),
-            Some(_) => Spots::behind(name, ""),
+        let starts = match (before, program.literal_of(before)) {
+            (None, _) => Spots::one(0),
+            (_, Some(text)) if at == 1 => Spots::prefix(name, text),
+            (_, text) => Spots::behind(name, text.unwrap_or_default()),
         };
         for start in starts {
             self.spend(1)?;
             let rest = &name[start..];
             let last = at + 2 == program.pieces.len();
-            let ends = match after {
-                None => Spots::one(rest.len()),
-                Some(Piece::Literal(text)) if last => Spots::suffix(rest, text),
-                Some(Piece::Literal(text)) => Spots::before(rest, text),
-                Some(_) => Spots::behind(rest, ""),
+            let ends = match (after, program.literal_of(after)) {
+                (None, _) => Spots::one(rest.len()),
+                (_, Some(text)) if last => Spots::suffix(rest, text),
+                (_, Some(text)) => Spots::before(rest, text),
+                (_, None) => Spots::behind(rest, ""),
             };
             for len in ends {
                 if len > longest {
                     break;
                 }
                 self.spend(1)?;
-                if len >= shortest
-                    && let Some(entry) = names.find(&rest[..len])
-                {
-                    found.add(entry);
+                if len >= shortest {
+                    for entry in program.entries(is_alias, &rest[..len]) {
+                        self.spend(1)?;
+                        found.add(entry);
+                    }
                 }
             }
         }
-        Ok(Choices::Found(found))
+        found.order();
+        Ok(found)
+    }
+}
+
+impl Standing {
+    /// The statements of the template that may match, in order.
+    pub fn statements<'a>(&'a self, program: Program<'a>) -> impl Iterator<Item = u32> + 'a {
+        let found = self.accounts.as_ref().or(self.aliases.as_ref());
+        let entries = found.map_or(&[][..], Found::entries);
+        let mut last = None;
+        let standing = entries
+            .iter()
+            .map(move |entry| program.store().entries[*entry as usize].statement)
+            .filter(move |statement| last.replace(*statement) != Some(*statement));
+        let all = found.is_none().then(|| program.siblings());
+        standing.chain(all.into_iter().flatten())
+    }
+
+    /// The accounts of a statement to be tried.
+    pub fn accounts(&self, program: Program<'_>) -> Choices<'_> {
+        choices(program, program.account_use, self.accounts.as_ref(), program.accounts())
+    }
+
+    /// The aliases of a statement to be tried; `None` if it has no aliases.
+    pub fn aliases(&self, program: Program<'_>) -> Option<Choices<'_>> {
+        let choices = || choices(program, program.alias_use, self.aliases.as_ref(), program.aliases());
+        program.aliased.then(choices)
+    }
+}
+
+fn choices<'f>(program: Program<'_>, usage: Use, found: Option<&'f Found>, all: Range<u32>) -> Choices<'f> {
+    match (usage, found) {
+        (Use::Placed(_), Some(found)) => Choices::Found(found.of(program.store(), program.statement)),
+        (Use::Nowhere, _) => Choices::Alike {
+            entry: all.clone().next(),
+            ways: usize::try_from(all.end - all.start).unwrap_or(2),
+        },
+        _ => Choices::All(all),
     }
 }
 
 /// Which names of a list have to be tried.
-pub(super) enum Choices {
+pub(super) enum Choices<'f> {
     /// Any one of them stands for all.
-    Alike { ways: usize },
+    Alike { entry: Option<u32>, ways: usize },
     /// Each.
-    All,
+    All(Range<u32>),
     /// These.
-    Found(Found),
+    Found(&'f [u32]),
 }
 
-impl Choices {
-    /// The numbers of the entries to be tried, of `len`.
-    pub fn each(&self, len: usize) -> impl Iterator<Item = usize> {
-        let (range, found) = match self {
-            Choices::Alike { .. } => (0..len.min(1), &[][..]),
-            Choices::All => (0..len, &[][..]),
-            Choices::Found(found) => (0..0, found.entries()),
+impl Choices<'_> {
+    /// The entries to be tried.
+    pub fn each(&self) -> impl Iterator<Item = u32> {
+        let (all, found) = match self {
+            Choices::Alike { entry, .. } => (0..0, entry.as_slice()),
+            Choices::All(all) => (all.clone(), &[][..]),
+            Choices::Found(found) => (0..0, *found),
         };
-        range.chain(found.iter().copied())
+        all.chain(found.iter().copied())
     }
 
     /// How many names one entry stands for.
     pub fn ways(&self) -> usize {
-        if let Choices::Alike { ways } = self { *ways } else { 1 }
+        if let Choices::Alike { ways, .. } = self { *ways } else { 1 }
     }
 }
 
 /// Entries found, each once. Nearly always there is one at most.
 #[derive(Default)]
-pub(super) struct Found {
-    first: Option<usize>,
-    all: Vec<usize>,
+struct Found {
+    first: Option<u32>,
+    all: Vec<u32>,
 }
 
 impl Found {
-    fn add(&mut self, entry: usize) {
+    fn add(&mut self, entry: u32) {
         match self.first {
             None => self.first = Some(entry),
-            Some(first) if first == entry => {}
+            Some(first) if self.all.is_empty() && first == entry => {}
             Some(first) => {
                 if self.all.is_empty() {
                     self.all.push(first);
                 }
-                if !self.all.contains(&entry) {
-                    self.all.push(entry);
-                }
+                self.all.push(entry);
             }
         }
     }
 
-    fn entries(&self) -> &[usize] {
+    fn order(&mut self) {
+        self.all.sort_unstable();
+        self.all.dedup();
+    }
+
+    fn entries(&self) -> &[u32] {
         if self.all.is_empty() { self.first.as_slice() } else { &self.all }
+    }
+
+    /// Those of one statement.
+    fn of(&self, store: &Store, statement: u32) -> &[u32] {
+        let entries = self.entries();
+        let statement_of = |entry: &u32| store.entries[*entry as usize].statement;
+        let begin = entries.partition_point(|entry| statement_of(entry) < statement);
+        let end = entries.partition_point(|entry| statement_of(entry) <= statement);
+        entries.get(begin..end).unwrap_or_default()
     }
 }

@@ -12,10 +12,11 @@
 //! in the name and between characters; numbers of pieces, entries and calls come from their own lists.
 
 use super::check::{Formula, Target};
-use super::choices::Choices;
-use super::compile::{MAX_DIGITS, Names, Piece, Program};
+use super::choices::{Choices, Standing};
+use super::compile::MAX_DIGITS;
 use super::compute::{self, Tallies};
 use super::spots::Spots;
+use super::store::{Piece, Program};
 use super::words::is_digit;
 
 /// The steps of one look-up, each a handful of instructions, have been used up.
@@ -27,11 +28,10 @@ pub(super) type Counted<T> = Result<T, OutOfSteps>;
 /// What a statement says of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Hit {
-    /// The number of an account it matches for.
+    /// The entry of an account it matches for.
     pub account: u32,
-    /// Its place in the list of the statement, and that of the alias.
-    pub entry: usize,
-    pub alias: Option<usize>,
+    /// That of the alias, if there are aliases.
+    pub alias: Option<u32>,
     /// Whether it matches for others as well.
     pub several: bool,
     /// Whether it matches in more than one way.
@@ -61,25 +61,23 @@ pub(super) struct Lookup<'n> {
 /// A statement with one account and one alias of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pair<'p> {
-    pub program: &'p Program,
+    pub program: Program<'p>,
     pub account: &'p str,
     pub alias: &'p str,
 }
 
 impl<'p> Pair<'p> {
-    /// The account and the alias at these places of the lists; without a list of aliases, the account is
-    /// its own alias.
-    pub fn of(program: &'p Program, account: usize, alias: Option<usize>) -> Self {
-        let key = |names: &'p Names, at: usize| names.entries.get(at).map_or("", |entry| &*entry.key);
-        let account = key(&program.accounts, account);
-        let alias = program.aliases.as_ref().zip(alias).map_or(account, |(names, at)| key(names, at));
-        Pair { program, account, alias }
+    /// With these entries; without aliases, the account is its own alias.
+    pub fn of(program: Program<'p>, account: Option<u32>, alias: Option<u32>) -> Self {
+        let name = |entry| program.store().name(entry);
+        let account = account.map_or("", name);
+        Pair { program, account, alias: alias.map_or(account, name) }
     }
 
     /// The text of a piece that is the same for every cut.
-    pub(super) fn fixed(&self, piece: &'p Piece) -> Option<&'p str> {
+    pub(super) fn fixed(&self, piece: &Piece) -> Option<&'p str> {
         match piece {
-            Piece::Literal(text) => Some(text),
+            Piece::Literal(number) => Some(self.program.literal(*number)),
             Piece::Account => Some(self.account),
             Piece::Alias => Some(self.alias),
             Piece::Identifier(..) | Piece::Date | Piece::Shape | Piece::Code => None,
@@ -96,11 +94,11 @@ impl<'p> Pair<'p> {
     }
 
     fn before(&self) -> &'p [Piece] {
-        self.program.pieces.get(..self.program.code).unwrap_or_default()
+        self.program.form().pieces.get(..self.program.code).unwrap_or_default()
     }
 
     fn after(&self) -> &'p [Piece] {
-        self.program.pieces.get(self.program.code + 1..).unwrap_or_default()
+        self.program.form().pieces.get(self.program.code + 1..).unwrap_or_default()
     }
 }
 
@@ -120,23 +118,42 @@ impl<'n> Lookup<'n> {
         Ok(())
     }
 
-    /// What `program` says of the name.
-    pub fn statement(&mut self, program: &Program) -> Counted<Option<Hit>> {
-        let accounts = self.choices(program, &program.accounts, program.account_use)?;
-        let aliases = match &program.aliases {
-            Some(names) => self.choices(program, names, program.alias_use)?,
-            None => Choices::Alike { ways: 1 },
-        };
+    /// Calls `each` with the statements of the template of `program` that match the name, in order.
+    pub fn template(&mut self, program: Program<'_>, each: &mut impl FnMut(u32, Hit)) -> Counted<()> {
+        let Some(standing) = self.standing(program)? else { return Ok(()) };
+        for statement in standing.statements(program) {
+            self.spend(1)?;
+            if let Some(hit) = self.member(program.of(statement), &standing)? {
+                each(statement, hit);
+            }
+        }
+        Ok(())
+    }
+
+    /// What `program` alone says of the name.
+    pub fn statement(&mut self, program: Program<'_>) -> Counted<Option<Hit>> {
+        match self.standing(program)? {
+            Some(standing) => self.member(program, &standing),
+            None => Ok(None),
+        }
+    }
+
+    /// What one statement of a template says of the name.
+    fn member(&mut self, program: Program<'_>, standing: &Standing) -> Counted<Option<Hit>> {
+        let entries = &program.store().entries;
+        let accounts = standing.accounts(program);
+        let aliases = standing.aliases(program);
+        let alias_ways = aliases.as_ref().map_or(1, Choices::ways);
         let mut hit: Option<Hit> = None;
-        for entry in accounts.each(program.accounts.entries.len()) {
-            let account = &program.accounts.entries[entry];
+        for entry in accounts.each() {
+            let account = &entries[entry as usize];
             let (mut ways, mut by) = (0, None);
-            for alias in aliases.each(program.aliases.as_ref().map_or(1, |names| names.entries.len())) {
-                let alias = program.aliases.as_ref().map(|_| alias);
-                let found = self.count(Pair::of(program, entry, alias))?;
+            let listed = aliases.iter().flat_map(Choices::each).map(Some);
+            for alias in listed.chain(aliases.is_none().then_some(None)) {
+                let found = self.count(Pair::of(program, Some(entry), alias))?;
                 by = if ways == 0 { alias } else { by };
-                let twice = account.repeated || program.repeats_alias(alias);
-                ways += found * if twice { 2 } else { 1 };
+                let repeated = alias.is_some_and(|alias| entries[alias as usize].is_repeated());
+                ways += found * if account.is_repeated() || repeated { 2 } else { 1 };
                 if ways > 1 {
                     break;
                 }
@@ -146,12 +163,11 @@ impl<'n> Lookup<'n> {
             }
             hit = Some(match hit {
                 None => Hit {
-                    account: account.account,
-                    entry,
+                    account: entry,
                     alias: by,
                     // Where all accounts are alike, what holds for one holds for all.
                     several: accounts.ways() > 1,
-                    ambiguous: ways > 1 || accounts.ways() > 1 || aliases.ways() > 1,
+                    ambiguous: ways > 1 || accounts.ways() > 1 || alias_ways > 1,
                 },
                 Some(hit) => Hit { several: true, ambiguous: true, ..hit },
             });

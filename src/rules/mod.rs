@@ -15,6 +15,7 @@
 //! language is that of the predecessor to the last detail, but for what crashed, fooled its own checks, or
 //! was left to chance; `tests/data/rules` holds what it was observed to do.
 
+mod anchor;
 mod check;
 mod choices;
 mod compile;
@@ -28,7 +29,9 @@ mod nearest;
 mod secret;
 mod shape;
 mod spots;
+mod store;
 mod sweep;
+mod symbols;
 mod syntax;
 mod trace;
 mod unique;
@@ -46,9 +49,12 @@ pub use words::{Class, Function};
 
 use crate::addr::fold;
 use crate::diag::{self, Problem, Text};
-use compile::{Compiler, Program, characters};
+use anchor::Anchors;
+use compile::{Compiler, characters};
 use eval::{Hit, Lookup};
 use std::borrow::Cow;
+use store::{Program, Store};
+use symbols::Symbols;
 
 /// Longest name looked up, in bytes. A local part has 255 at most and a line of a table protocol 4096;
 /// counts of a longer one would not fit into the digits expected.
@@ -58,6 +64,9 @@ pub const MAX_NAME: usize = 4096;
 /// legal length take half of it at worst, where rules and name are made for each other, and less than a
 /// thousandth of it with real rules.
 pub const MAX_STEPS: u64 = 10_000_000;
+
+/// Most bytes of rules read at once: positions are counted by 32 bits, and folding may make a text longer.
+pub const MAX_TEXT: usize = 1 << 30;
 
 /// How texts are read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -109,9 +118,8 @@ impl<'q> From<&'q String> for Query<'q> {
 /// Rules to look names up in.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
-    programs: Vec<Program>,
-    /// By number, as the operator spelled them first.
-    accounts: Vec<Box<str>>,
+    store: Store,
+    anchors: Anchors,
     debug_account: Option<String>,
     fold: bool,
 }
@@ -177,21 +185,28 @@ impl std::fmt::Display for Statement<'_> {
 ///
 /// The error holds every error and warning of all texts, in order.
 pub fn load(texts: &[Text], options: &Options) -> Result<Loaded, Vec<Problem>> {
+    if let Some(fault) = too_long(texts, MAX_TEXT) {
+        return Err(vec![fault]);
+    }
     let mut legacy = Legacy::default();
     let mut statements = Vec::new();
+    let mut symbols = Symbols::new(options.fold);
     let mut faults = vec![Vec::new(); texts.len()];
     let mut gaps = false;
     for (text, faults) in texts.iter().zip(&mut faults) {
         let tree = syntax::read(text, options.dialect, &mut legacy, faults);
         gaps |= tree.gaps;
         for statement in tree.statements {
-            statements.push((text, check::statement(statement, faults)));
+            let mut checked = check::statement(statement, faults);
+            symbols.add(&checked.statement, faults);
+            checked.statement.forget_names();
+            statements.push((text, checked));
         }
     }
     // With a statement missing, others may only look as if they left doubt.
     if !gaps {
         let all: Vec<_> = statements.iter().map(|(text, checked)| (*text, &checked.statement)).collect();
-        for (x, fault) in unique::check(&all, options.fold) {
+        for (x, fault) in unique::check(&all, &symbols) {
             let text = texts.iter().position(|text| std::ptr::eq(text, all[x].0));
             faults[text.unwrap_or_default()].push(fault);
         }
@@ -204,11 +219,26 @@ pub fn load(texts: &[Text], options: &Options) -> Result<Loaded, Vec<Problem>> {
     if diag::any_error(&problems) {
         return Err(problems);
     }
-    let mut compiler = Compiler::new(options.fold);
-    let programs = statements.into_iter().map(|(text, checked)| compiler.program(text, checked)).collect();
+    let mut compiler = Compiler::new(&mut symbols);
+    for (text, checked) in statements {
+        compiler.add(text, checked);
+    }
+    let store = compiler.finish();
     let debug_account = legacy.debug_account.as_ref().map(|setting| setting.value.clone());
-    let rules = Rules { programs, accounts: compiler.accounts, debug_account: None, fold: options.fold };
+    let anchors = Anchors::of(&store);
+    let rules = Rules { store, anchors, debug_account: None, fold: options.fold };
     Ok(Loaded { rules: rules.with_debug_account(debug_account), legacy, problems })
+}
+
+/// An error if the texts are longer than `limit`, all of them together.
+fn too_long(texts: &[Text], limit: usize) -> Option<Problem> {
+    let mut sum = 0_usize;
+    let text = texts.iter().find(|text| {
+        sum = sum.saturating_add(text.content.len());
+        sum > limit
+    })?;
+    let message = format!("there are more than {limit} bytes of rules");
+    Some(Problem::error(text, 0..0, message).help("so many names are better kept in a database"))
 }
 
 /// A name as the statements see it.
@@ -217,37 +247,67 @@ struct Facts<'n> {
     characters: u128,
 }
 
+/// The statements that match a name.
+#[derive(Default)]
+struct Hits {
+    first: Option<(u32, Hit)>,
+    /// All of them, if there is more than one.
+    all: Vec<(u32, Hit)>,
+}
+
+impl Hits {
+    fn add(&mut self, statement: u32, hit: Hit) {
+        match self.first {
+            None => self.first = Some((statement, hit)),
+            Some(first) => {
+                if self.all.is_empty() {
+                    self.all.push(first);
+                }
+                self.all.push((statement, hit));
+            }
+        }
+    }
+
+    /// What they say together, with the first statement; and the numbers of them, if there are several.
+    fn together(mut self, store: &Store) -> (Option<(usize, Hit)>, Vec<usize>) {
+        // Templates take turns, statements do not stand in order.
+        self.all.sort_by_key(|(statement, _)| *statement);
+        let mut found = self.all.first().copied().or(self.first);
+        if let Some((_, so_far)) = &mut found {
+            for (_, hit) in self.all.iter().skip(1) {
+                so_far.several |= hit.several || store.name(hit.account) != store.name(so_far.account);
+                so_far.ambiguous |= hit.ambiguous;
+            }
+        }
+        let statements = self.all.iter().map(|(statement, _)| *statement as usize).collect();
+        (found.map(|(statement, hit)| (statement as usize, hit)), statements)
+    }
+}
+
 impl Rules {
     /// Looks a name up.
     pub fn find<'q>(&self, query: impl Into<Query<'q>>) -> Decision<'_> {
         let facts = self.facts(query.into().name);
         let mut lookup = Lookup::new(&facts.name, MAX_STEPS);
-        let mut found: Option<(usize, Hit)> = None;
-        let mut statements = Vec::new();
-        for (statement, program) in self.candidates(&facts) {
-            if facts.name.len() > MAX_NAME {
-                return Decision::CannotSay { statement };
-            }
-            let hit = match lookup.statement(program) {
-                Err(_) => return Decision::CannotSay { statement },
-                Ok(None) => continue,
-                Ok(Some(hit)) => hit,
+        let mut hits = Hits::default();
+        let mut tried = Ok(());
+        self.candidates(&facts, &mut |program| {
+            let statement = program.statement as usize;
+            tried = if facts.name.len() > MAX_NAME {
+                Err(statement)
+            } else {
+                let each = &mut |statement, hit| hits.add(statement, hit);
+                lookup.template(program, each).map_err(|_| statement)
             };
-            match &mut found {
-                None => found = Some((statement, hit)),
-                Some((first, so_far)) => {
-                    if statements.is_empty() {
-                        statements.push(*first);
-                    }
-                    statements.push(statement);
-                    so_far.several |= hit.several || hit.account != so_far.account;
-                    so_far.ambiguous |= hit.ambiguous;
-                }
-            }
+            tried.is_ok()
+        });
+        if let Err(statement) = tried {
+            return Decision::CannotSay { statement };
         }
+        let (found, statements) = hits.together(&self.store);
         let Some((statement, hit)) = found else { return Decision::NoMatch };
         if !hit.several {
-            let name = self.accounts.get(hit.account as usize).map_or("", |name| &**name);
+            let name = self.store.spelling(hit.account);
             return Decision::Account {
                 name,
                 target: None,
@@ -259,10 +319,7 @@ impl Rules {
         if let Some(name) = self.debug_account() {
             return Decision::Account { name, target: None, statement, ambiguous: true, by_debug: true };
         }
-        if statements.is_empty() {
-            statements.push(statement);
-        }
-        Decision::Ambiguous { statements }
+        Decision::Ambiguous { statements: if statements.is_empty() { vec![statement] } else { statements } }
     }
 
     fn facts<'n>(&self, name: &'n str) -> Facts<'n> {
@@ -271,31 +328,37 @@ impl Rules {
         Facts { name, characters }
     }
 
-    /// The statements that may match, in order. What is left out certainly does not.
-    fn candidates(&self, facts: &Facts<'_>) -> impl Iterator<Item = (usize, &Program)> {
-        let (characters, len) = (facts.characters, facts.name.len());
-        self.programs.iter().enumerate().filter(move |(_, program)| {
-            program.never.is_none() && program.needs & !characters == 0 && len >= program.min_len
-        })
+    /// Calls `each` with every template that may match, until it says `false`. What is left out certainly
+    /// does not match.
+    fn candidates<'s>(&'s self, facts: &Facts<'_>, each: &mut dyn FnMut(Program<'s>) -> bool) {
+        self.anchors.each(&self.store, &facts.name, &mut |template| {
+            let program = self.store.template(template);
+            !program.may_match(&facts.name, facts.characters) || each(program)
+        });
     }
 
     /// How many statements there are.
     pub fn len(&self) -> usize {
-        self.programs.len()
+        self.store.statements.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.programs.is_empty()
+        self.store.statements.is_empty()
     }
 
     /// The statement numbered `i`, as in a [`Decision`].
     pub fn statement(&self, i: usize) -> Statement<'_> {
-        self.programs.get(i).map_or(Statement { file: "", line: 0, text: "" }, |program| Statement {
-            file: &program.file,
-            line: program.line,
-            text: &program.expression,
-        })
+        if i >= self.len() {
+            return Statement { file: "", line: 0, text: "" };
+        }
+        let program = self.program(i);
+        Statement { file: program.file(), line: program.line(), text: program.expression() }
+    }
+
+    /// The statement numbered `i`, which there is.
+    fn program(&self, i: usize) -> Program<'_> {
+        self.store.program(u32::try_from(i).unwrap_or(store::NONE))
     }
 
     /// Who gets what is an alias of more than one account.

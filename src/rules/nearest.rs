@@ -4,17 +4,17 @@
 //! limit, with any text in the place of an account or an alias, and the best one is shown. (Of indexing see
 //! `eval`.)
 
-use super::compile::{Names, Piece, Program, Use};
 use super::eval::Pair;
 use super::shape;
-use super::trace::{Cut, Finding, cut};
+use super::store::{Piece, Program, Use};
+use super::trace::{Cut, Finding, cut, shown};
 use super::words::Class;
 
 /// Most steps spent on one statement: enough for every cut of a name of ordinary length.
 const MAX_STATEMENT_STEPS: u64 = 20_000;
 
 /// How `program` comes nearest to matching `name`, which it does not match. Steps come out of `spare`.
-pub(super) fn find(program: &Program, name: &str, spare: &mut u64) -> Finding {
+pub(super) fn find(program: Program<'_>, name: &str, spare: &mut u64) -> Finding {
     let mut search = |listed| {
         let steps = MAX_STATEMENT_STEPS.min(*spare);
         let ends = Vec::with_capacity(program.pieces.len());
@@ -39,13 +39,13 @@ pub(super) fn find(program: &Program, name: &str, spare: &mut u64) -> Finding {
     let (piece, at) = far;
     Finding::Unfit {
         fits: name.get(..at).unwrap_or_default().into(),
-        part: program.pieces.get(piece).map(ToString::to_string),
+        part: program.pieces.get(piece).map(|piece| shown(program, piece)),
         rest: name.get(at..).unwrap_or_default().into(),
     }
 }
 
 struct Search<'s> {
-    program: &'s Program,
+    program: Program<'s>,
     name: &'s str,
     /// Whether accounts and aliases have to be in the lists.
     listed: bool,
@@ -63,7 +63,7 @@ impl<'s> Search<'s> {
     /// length of the name limits, as no piece is empty.
     fn go(&mut self, at: usize) {
         let number = self.ends.len();
-        let Some(piece) = self.program.pieces.get(number) else {
+        let Some(piece) = self.program.form().pieces.get(number) else {
             if at == self.name.len() {
                 self.judge();
             } else {
@@ -80,10 +80,7 @@ impl<'s> Search<'s> {
             return;
         }
         let class = if let Piece::Identifier(class, _) = piece { Some(*class) } else { None };
-        let next = match self.program.pieces.get(number + 1) {
-            Some(Piece::Literal(text)) => Some(&**text),
-            _ => None,
-        };
+        let next = self.program.literal_of(self.program.pieces.get(number + 1));
         let last = number + 1 == self.program.pieces.len();
         for (i, c) in rest.char_indices() {
             if class.is_some_and(|class| !may_hold(class, c, i == 0)) {
@@ -115,9 +112,9 @@ impl<'s> Search<'s> {
     }
 
     /// The text of a literal, and of an account or alias that stands further to the left as well.
-    fn fixed(&self, piece: &'s Piece) -> Option<&'s str> {
+    fn fixed(&self, piece: &Piece) -> Option<&'s str> {
         match piece {
-            Piece::Literal(text) => Some(text),
+            Piece::Literal(number) => Some(self.program.literal(*number)),
             Piece::Account | Piece::Alias => {
                 let cut = &self.program.pieces[..self.ends.len()];
                 cut.iter().position(|before| before == piece).map(|before| self.text(before))
@@ -145,14 +142,14 @@ impl<'s> Search<'s> {
     fn judge(&mut self) {
         // Each function takes a step as well.
         self.steps = self.steps.saturating_sub(self.program.calls.len() as u64);
-        let account = self.listed(&self.program.accounts, self.program.account_use);
-        let alias = self.program.aliases.as_ref().map(|names| self.listed(names, self.program.alias_use));
+        let account = self.listed(false, self.program.account_use);
+        let alias = self.program.aliased.then(|| self.listed(true, self.program.alias_use));
         let (score, finding) = match (account, alias) {
             (Err(text), Some(Ok(_))) => ((1, 0), Finding::Unlisted { what: "account", text }),
             (Err(text), _) => ((0, 0), Finding::Unlisted { what: "account", text }),
             (Ok(_), Some(Err(text))) => ((1, 0), Finding::Unlisted { what: "alias", text }),
             (Ok(entry), alias) => {
-                let pair = Pair::of(self.program, entry, alias.and_then(Result::ok));
+                let pair = Pair::of(self.program, Some(entry), alias.and_then(Result::ok));
                 let cut: Cut = cut(pair, self.name, &self.ends);
                 let right = cut.values.iter().take_while(|value| value.right).count();
                 ((2, right), Finding::WrongCode(cut))
@@ -165,17 +162,18 @@ impl<'s> Search<'s> {
 
     fn is_listed(&self, piece: &Piece, text: &str) -> bool {
         match piece {
-            Piece::Account => self.program.accounts.find(text).is_some(),
-            Piece::Alias => self.program.aliases.as_ref().is_some_and(|names| names.find(text).is_some()),
+            Piece::Account => self.program.entry(false, text).is_some(),
+            Piece::Alias => self.program.entry(true, text).is_some(),
             Piece::Literal(_) | Piece::Identifier(..) | Piece::Date | Piece::Shape | Piece::Code => true,
         }
     }
 
     /// The entry that stands in the cut; the first one of a list that does not stand in the expression.
-    fn listed(&self, names: &Names, usage: Use) -> Result<usize, String> {
-        let Use::Placed(at) = usage else { return Ok(0) };
+    fn listed(&self, is_alias: bool, usage: Use) -> Result<u32, String> {
+        let all = if is_alias { self.program.aliases() } else { self.program.accounts() };
+        let Use::Placed(at) = usage else { return Ok(all.start) };
         let text = self.text(at);
-        names.find(text).ok_or_else(|| text.into())
+        self.program.entry(is_alias, text).ok_or_else(|| text.into())
     }
 }
 

@@ -1,10 +1,10 @@
 //! Counting, from left to right, in how many ways a part of a name can be cut into a part of an expression. (Of indexing see `eval`.)
 
 use super::check::{Formula, Probe, Target};
-use super::compile::{Piece, Program};
 use super::compute::{self, Character, Tallies};
 use super::eval::{Counted, Lookup, Pair, Token};
 use super::shape;
+use super::store::Piece;
 use super::words::{Class, Function, is_digit};
 
 impl Lookup<'_> {
@@ -91,7 +91,7 @@ impl Lookup<'_> {
         }
         let (mut low, mut high) = (least.max(p + 1), most);
         let mut checked = false;
-        for (probe, token) in conditions(pair.program, &self.tokens, number) {
+        for (probe, token) in conditions(&pair.program.calls, &self.tokens, number) {
             let c = Character::of(bytes, token.start, token.end);
             match probe.formula {
                 Formula::Count(Function::Chars) => {
@@ -124,7 +124,7 @@ impl Lookup<'_> {
             }
             dot |= b == b'.';
             if end >= low && dot && class.edge(b) {
-                let fits = if checked { self.fits(pair.program, number, p, end)? } else { Fits::Yes };
+                let fits = if checked { self.fits(&pair.program.calls, number, p, end)? } else { Fits::Yes };
                 match fits {
                     Fits::Yes => arrive(end),
                     Fits::No => {}
@@ -137,11 +137,11 @@ impl Lookup<'_> {
     }
 
     /// Whether the identifier `number` from `start` to `end` meets the tokens not seen to yet.
-    fn fits(&mut self, program: &Program, number: usize, start: usize, end: usize) -> Counted<Fits> {
+    fn fits(&mut self, calls: &[Probe], number: usize, start: usize, end: usize) -> Counted<Fits> {
         let bytes = self.name.as_bytes();
         let mut spent = 0;
         let mut fits = Fits::Yes;
-        for (probe, token) in conditions(program, &self.tokens, number) {
+        for (probe, token) in conditions(calls, &self.tokens, number) {
             spent += 1;
             let right = match &probe.formula {
                 Formula::Count(Function::Chars) | Formula::Any | Formula::None => true,
@@ -243,9 +243,9 @@ enum Fits {
 
 /// The functions that look at the identifier `number`, with what they are to give.
 fn conditions<'a>(
-    program: &'a Program,
+    calls: &'a [Probe],
     tokens: &'a [Token],
     number: usize,
 ) -> impl Iterator<Item = (&'a Probe, &'a Token)> {
-    program.calls.iter().zip(tokens).filter(move |(probe, _)| probe.target == Target::Identifier(number))
+    calls.iter().zip(tokens).filter(move |(probe, _)| probe.target == Target::Identifier(number))
 }

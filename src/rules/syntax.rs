@@ -106,6 +106,16 @@ pub(super) struct Statement<'t> {
     pub deliver: Option<Deliver<'t>>,
 }
 
+impl Statement<'_> {
+    /// Gives the room of the names of its lists back, once they are kept elsewhere.
+    pub fn forget_names(&mut self) {
+        self.accounts = Vec::new();
+        if let Some(aliases) = &mut self.aliases {
+            *aliases = Vec::new();
+        }
+    }
+}
+
 /// All of a text.
 #[derive(Debug, Default)]
 pub(super) struct Tree<'t> {

@@ -1,8 +1,8 @@
 //! Why a name matches or does not: what `explain` shows.
 
 use super::check::{Formula, Never, Probe, Target};
-use super::compile::{Piece, Program};
 use super::eval::{Lookup, Pair};
+use super::store::{Piece, Program};
 use super::{Day, Decision, MAX_NAME, MAX_STEPS, Query, Rules, compute, nearest};
 use crate::addr::escape;
 use std::fmt;
@@ -146,15 +146,15 @@ impl Rules {
         let facts = self.facts(query.name);
         let mut lookup = Lookup::new(&facts.name, MAX_STEPS);
         let mut spare = MAX_STEPS;
-        let statements = self.programs.iter().enumerate().map(|(i, program)| Trace {
+        let statements = (0..self.len()).map(|i| Trace {
             place: self.statement(i).to_string(),
-            expression: program.expression.to_string(),
-            finding: self.finding(program, &mut lookup, &facts.name, &mut spare),
+            expression: self.statement(i).text.into(),
+            finding: self.finding(self.program(i), &mut lookup, &facts.name, &mut spare),
         });
         Explanation { statements: statements.collect(), name: facts.name.to_string(), outcome }
     }
 
-    fn finding(&self, program: &Program, lookup: &mut Lookup<'_>, name: &str, spare: &mut u64) -> Finding {
+    fn finding(&self, program: Program<'_>, lookup: &mut Lookup<'_>, name: &str, spare: &mut u64) -> Finding {
         if let Some(never) = program.never {
             return Finding::Never(never);
         }
@@ -166,9 +166,9 @@ impl Rules {
             Ok(None) => return nearest::find(program, name, spare),
             Ok(Some(hit)) => hit,
         };
-        let account = self.accounts.get(hit.account as usize).map_or_else(String::new, ToString::to_string);
+        let account = self.store.spelling(hit.account).into();
         let mut showing = Lookup::new(name, *spare);
-        let pair = Pair::of(program, hit.entry, hit.alias);
+        let pair = Pair::of(program, Some(hit.account), hit.alias);
         let cut = showing.witness(pair).ok().flatten().map(|ends| cut(pair, name, &ends));
         *spare = showing.steps();
         Finding::Matched { account, several: hit.several, ambiguous: hit.ambiguous, cut }
@@ -196,7 +196,7 @@ pub(super) fn cut(pair: Pair<'_>, name: &str, ends: &[usize]) -> Cut {
             Piece::Identifier(..) => identifiers.push(text),
             Piece::Account | Piece::Alias | Piece::Date | Piece::Shape => {}
         }
-        cut.parts.push((piece.to_string(), text.into()));
+        cut.parts.push((shown(program, piece), text.into()));
     }
     let mut rest = &*cut.code;
     for probe in &program.calls {
@@ -347,17 +347,15 @@ impl fmt::Display for Cut {
     }
 }
 
-/// As in an expression.
-impl fmt::Display for Piece {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Piece::Literal(text) => f.write_str(text),
-            Piece::Account => f.write_str("%account%"),
-            Piece::Alias => f.write_str("%alias%"),
-            Piece::Identifier(class, _) => write!(f, "%{}%", class.name()),
-            Piece::Date => f.write_str("%date%"),
-            Piece::Shape | Piece::Code => f.write_str("%code%"),
-        }
+/// A piece as in an expression.
+pub(super) fn shown(program: Program<'_>, piece: &Piece) -> String {
+    match piece {
+        Piece::Literal(number) => program.literal(*number).into(),
+        Piece::Account => "%account%".into(),
+        Piece::Alias => "%alias%".into(),
+        Piece::Identifier(class, _) => format!("%{}%", class.name()),
+        Piece::Date => "%date%".into(),
+        Piece::Shape | Piece::Code => "%code%".into(),
     }
 }
 

@@ -2,48 +2,65 @@
 //! is also their place in every list here.
 
 use super::expression::{Expression, Item};
-use super::syntax::{Fault, Name, Statement};
+use super::symbols::{Listed, Symbols};
+use super::syntax::{Fault, Statement};
 use crate::diag::Text;
 use foldhash::{HashMap, HashSet, HashSetExt};
-use std::borrow::Cow;
 
-/// Who has which alias in which statement. Names are folded where case does not count.
-#[derive(Default)]
+/// Nobody has the alias, or more than one account.
+const NOBODY: u32 = u32::MAX;
+const SEVERAL: u32 = u32::MAX - 1;
+
+/// Who has which alias in which statement. Names go by their numbers.
 struct Facts<'s> {
-    /// In order of appearance, each with the statements that name it.
-    accounts: Vec<(Cow<'s, str>, Vec<usize>)>,
-    position: HashMap<Cow<'s, str>, usize>,
-    /// The aliases of each statement.
-    aliases: Vec<Vec<Cow<'s, str>>>,
-    /// The one account that has the alias, `None` if there are several.
-    owner: HashMap<Cow<'s, str>, Option<Cow<'s, str>>>,
+    symbols: &'s Symbols,
+    /// The statements that name an account: those of account `n` are `of[starts[n]..starts[n + 1]]`.
+    of: Vec<u32>,
+    starts: Vec<u32>,
+    /// The one account that has an alias.
+    owner: Vec<u32>,
     /// The first and the last statement that have the expression, letter by letter.
     texts: HashMap<&'s str, (usize, usize)>,
 }
 
 impl<'s> Facts<'s> {
-    fn add(&mut self, x: usize, statement: &'s Statement<'s>, key: impl Fn(&'s Name<'s>) -> Cow<'s, str>) {
-        self.texts.entry(&statement.expression.text).or_insert((x, x)).1 = x;
-        let mut accounts = HashSet::new();
-        for account in statement.accounts.iter().map(&key) {
-            if accounts.insert(account.clone()) {
-                let next = self.accounts.len();
-                let at = *self.position.entry(account.clone()).or_insert(next);
-                if at == next {
-                    self.accounts.push((account, Vec::new()));
-                }
-                self.accounts[at].1.push(x);
+    fn new(statements: &[(&'s Text, &'s Statement<'s>)], symbols: &'s Symbols) -> Self {
+        let mut starts = vec![0_u32; symbols.len() + 1];
+        for x in 0..statements.len() {
+            for account in symbols.lists(x).accounts {
+                starts[account.number()] += 1;
             }
         }
-        let only = accounts.iter().next().filter(|_| accounts.len() == 1);
-        let aliases: Vec<_> = statement.aliases.iter().flatten().map(&key).collect();
-        for alias in &aliases {
-            let owner = self.owner.entry(alias.clone()).or_insert_with(|| only.cloned());
-            if owner.as_ref() != only {
-                *owner = None;
+        let mut end = 0;
+        for start in &mut starts {
+            end += *start;
+            *start = end;
+        }
+        // From here on each is the end of its list, and moves to the beginning as the list is filled.
+        let mut of = vec![0; end as usize];
+        let mut owner = vec![NOBODY; symbols.len()];
+        let mut texts: HashMap<&str, (usize, usize)> = HashMap::default();
+        for (x, (_, statement)) in statements.iter().enumerate().rev() {
+            texts.entry(&statement.expression.text).or_insert((x, x)).0 = x;
+            let lists = symbols.lists(x);
+            for account in lists.accounts {
+                let start = &mut starts[account.number()];
+                *start -= 1;
+                of[*start as usize] = number(x);
+            }
+            let only = if let [account] = lists.accounts { number(account.number()) } else { SEVERAL };
+            for alias in lists.aliases {
+                let owner = &mut owner[alias.number()];
+                *owner = if *owner == NOBODY || *owner == only { only } else { SEVERAL };
             }
         }
-        self.aliases.push(aliases);
+        Facts { symbols, of, starts, owner, texts }
+    }
+
+    /// The accounts with the statements that name them.
+    fn accounts(&self) -> impl Iterator<Item = (usize, &[u32])> {
+        let of = |n: usize| self.of.get(self.starts[n] as usize..self.starts[n + 1] as usize);
+        (0..self.symbols.len()).filter_map(move |n| Some((n, of(n)?))).filter(|(_, of)| !of.is_empty())
     }
 
     /// Another statement with the expression of statement `x`.
@@ -52,43 +69,36 @@ impl<'s> Facts<'s> {
         [first, last].into_iter().find(|other| *other != x)
     }
 
-    fn has_one_owner(&self, alias: &str) -> bool {
-        self.owner.get(alias).is_some_and(Option::is_some)
+    fn has_one_owner(&self, alias: Listed) -> bool {
+        self.owner[alias.number()] < SEVERAL
     }
+}
+
+/// Names are fewer than the bytes they stand in, which are counted by 32 bits.
+fn number(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(NOBODY)
 }
 
 /// What the aliases of an account are like.
 #[derive(Clone, Copy)]
-enum Aliases<'f> {
+enum Aliases {
     None,
     /// A single one, which no other account has.
-    Own(&'f str),
+    Own(Listed),
     /// Several, this one among them, which no other account has.
-    SomeOwn(&'f str),
+    SomeOwn(Listed),
     /// Others have each of them as well.
     Shared,
 }
 
-/// The statements that leave doubt, by number, and what is wrong with them. With `fold` names are compared
-/// without regard to case.
-pub(super) fn check(statements: &[(&Text, &Statement<'_>)], fold: bool) -> Vec<(usize, Fault)> {
+/// The statements that leave doubt, by number, and what is wrong with them.
+pub(super) fn check(statements: &[(&Text, &Statement<'_>)], symbols: &Symbols) -> Vec<(usize, Fault)> {
     let mut faults = Vec::new();
-    let mut facts = Facts::default();
-    for (x, (_, statement)) in statements.iter().enumerate() {
-        facts.add(
-            x,
-            statement,
-            |name| {
-                if fold { crate::addr::fold(name.value) } else { Cow::Borrowed(name.value) }
-            },
-        );
-    }
+    let facts = Facts::new(statements, symbols);
+    let lists = |x: usize| symbols.lists(x).aliases.iter().copied();
     // Of each statement one alias that only its account has.
-    let own: Vec<Option<&str>> = facts
-        .aliases
-        .iter()
-        .map(|aliases| aliases.iter().map(|alias| &**alias).find(|alias| facts.has_one_owner(alias)))
-        .collect();
+    let own: Vec<Option<Listed>> =
+        (0..statements.len()).map(|x| lists(x).find(|alias| facts.has_one_owner(*alias))).collect();
     let mut refused = HashSet::new();
     let mut refuse = |x: usize, message: String, help: String| {
         if refused.insert(x) {
@@ -98,15 +108,16 @@ pub(super) fn check(statements: &[(&Text, &Statement<'_>)], fold: bool) -> Vec<(
     };
     let same = |other: usize| {
         let (text, statement) = statements[other];
-        let line = text.place(statement.expression.span.start).0;
+        let line = text.line(statement.expression.span.start);
         format!(
             "the same expression stands at {}:{line} too, and it does not tell the accounts apart",
             text.file
         )
     };
-    for (account, of) in &facts.accounts {
-        let aliases = aliases_of(of, &facts, &own);
+    for (account, of) in facts.accounts() {
+        let aliases = aliases_of(of, symbols, &own);
         for &x in of {
+            let x = x as usize;
             let statement = statements[x].1;
             let expression = &statement.expression;
             let other = facts.same(x, &expression.text);
@@ -115,11 +126,13 @@ pub(super) fn check(statements: &[(&Text, &Statement<'_>)], fold: bool) -> Vec<(
                     refuse(x, same(other), "put %account% into it, or a literal of its own into each".into());
                 }
                 (Aliases::Own(alias), Some(other)) if !names_someone(expression) => {
+                    let alias = symbols.text(alias.number());
                     refuse(x, same(other), format!("put %account% into it, or %alias% for \"{alias}\""));
                 }
                 (Aliases::SomeOwn(alias), _)
                     if statement.aliases.is_some() && !expression.has(&Item::Alias) =>
                 {
+                    let (account, alias) = (symbols.text(account), symbols.text(alias.number()));
                     refuse(
                         x,
                         format!("account \"{account}\" has several aliases, but the expression names none"),
@@ -135,7 +148,8 @@ pub(super) fn check(statements: &[(&Text, &Statement<'_>)], fold: bool) -> Vec<(
         if expression.has(&Item::Account) && expression.has(&Item::Alias) {
             continue;
         }
-        if let Some(alias) = facts.aliases[x].iter().find(|alias| !facts.has_one_owner(alias)) {
+        if let Some(alias) = lists(x).find(|alias| !facts.has_one_owner(*alias)) {
+            let alias = symbols.text(alias.number());
             refuse(
                 x,
                 format!(
@@ -149,11 +163,11 @@ pub(super) fn check(statements: &[(&Text, &Statement<'_>)], fold: bool) -> Vec<(
 }
 
 /// What the aliases are that the statements `of` an account give it.
-fn aliases_of<'f>(of: &[usize], facts: &'f Facts<'_>, own: &[Option<&'f str>]) -> Aliases<'f> {
-    let mut all = of.iter().flat_map(|x| &facts.aliases[*x]);
+fn aliases_of(of: &[u32], symbols: &Symbols, own: &[Option<Listed>]) -> Aliases {
+    let mut all = of.iter().flat_map(|x| symbols.lists(*x as usize).aliases);
     let Some(first) = all.next() else { return Aliases::None };
-    let single = all.all(|alias| alias == first);
-    match of.iter().find_map(|x| own[*x]) {
+    let single = all.all(|alias| alias.number() == first.number());
+    match of.iter().find_map(|x| own[*x as usize]) {
         Some(alias) if single => Aliases::Own(alias),
         Some(alias) => Aliases::SomeOwn(alias),
         None => Aliases::Shared,

@@ -50,7 +50,7 @@ pub(super) fn is_vowel(b: u8) -> bool {
 }
 
 /// A class of identifiers: at least one character, all of ASCII, the first and the last of a smaller set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
     /// Letters and digits.
     Alnum,
@@ -134,7 +134,7 @@ impl Class {
 }
 
 /// A function of a calc expression.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Function {
     /// Number of characters.
     Chars,
