@@ -1,6 +1,6 @@
 //! `[account]`, checked: it fills [`crate::account::settings`].
 
-use super::check::{Check, is_domain, text};
+use super::check::{Check, text};
 use super::files;
 use super::milter::Milter;
 use super::raw::{self, Field, Given, Source};
@@ -9,7 +9,7 @@ use crate::account::settings::{
     CONCURRENCY, CacheSettings, DEADLINE, Settings, SourceSettings, StartTls, Trust, VrfySettings,
 };
 use crate::account::spec::Spec;
-use crate::addr::{MAX_DOMAIN, escape};
+use crate::addr::{MAX_DOMAIN, escape, is_domain};
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
