@@ -3,6 +3,7 @@
 
 use super::expression::Item;
 use super::syntax::{Call, Fault, Name, Statement, Subject};
+use super::terms;
 use super::words::{Class, Function};
 use crate::addr::MAX_LOCAL_PART;
 
@@ -119,6 +120,7 @@ pub(super) fn statement<'t>(statement: Statement<'t>, faults: &mut Vec<Fault>) -
         faults.push(Fault::warning(span(), format!("the statement never matches: {}", Never::TooLong)));
     }
     names(&statement, &probes, faults);
+    terms::check(statement.domains.as_deref().unwrap_or_default(), faults);
     Checked { statement, probes, never }
 }
 

@@ -4,9 +4,10 @@ use super::check::{Checked, Formula, Never, Probe, Target};
 use super::expression::Item;
 use super::store::{Entry, Form, Lengths, NONE, Piece, Record, Span, Spellings, Store, Template, Use};
 use super::symbols::Symbols;
+use super::terms::Terms;
 use super::words::{Class, Function};
 use crate::diag::Text;
-use foldhash::{HashMap, HashMapExt};
+use foldhash::HashMap;
 use std::sync::Arc;
 
 /// The ASCII characters of `text`, as a set.
@@ -45,13 +46,15 @@ pub(super) struct Compiler<'s> {
     symbols: &'s mut Symbols,
     store: Store,
     forms: HashMap<Arc<FormKey>, u32>,
-    /// By form and expression: the template and its last statement.
-    templates: HashMap<(u32, Box<str>), (u32, u32)>,
+    terms: HashMap<Terms, u32>,
+    /// By form, terms and expression: the template and its last statement.
+    templates: HashMap<(u32, u32, Box<str>), (u32, u32)>,
 }
 
 impl<'s> Compiler<'s> {
     pub fn new(symbols: &'s mut Symbols) -> Self {
-        Compiler { symbols, store: Store::default(), forms: HashMap::new(), templates: HashMap::new() }
+        let (forms, terms, templates) = Default::default();
+        Compiler { symbols, store: Store::default(), forms, terms, templates }
     }
 
     /// Adds the next statement, whose lists have the same number.
@@ -62,7 +65,8 @@ impl<'s> Compiler<'s> {
         let calls: Box<[Probe]> =
             probes.into_iter().map(|probe| Probe { formula: self.formula(probe.formula), ..probe }).collect();
         let form = self.form(FormKey { pieces, calls, aliased: statement.aliases.is_some(), never });
-        let template = self.template(form, &statement.expression.text, &literals, number);
+        let terms = self.terms(Terms::of(&statement));
+        let template = self.template((form, terms), &statement.expression.text, &literals, number);
         let file = match self.store.files.last() {
             Some(last) if *last == text.file => self.store.files.len() - 1,
             _ => {
@@ -135,9 +139,25 @@ impl<'s> Compiler<'s> {
         number
     }
 
+    fn terms(&mut self, terms: Terms) -> u32 {
+        let next = len(&self.store.terms);
+        let number = *self.terms.entry(terms).or_insert_with_key(|terms| {
+            self.store.terms.push(terms.clone());
+            next
+        });
+        number
+    }
+
     /// The template of these, to which statement `number` is added.
-    fn template(&mut self, form: u32, expression: &str, literals: &[String], number: u32) -> u32 {
-        if let Some((template, last)) = self.templates.get_mut(&(form, expression.into())) {
+    fn template(
+        &mut self,
+        (form, terms): (u32, u32),
+        expression: &str,
+        literals: &[String],
+        number: u32,
+    ) -> u32 {
+        let key = (form, terms, expression.into());
+        if let Some((template, last)) = self.templates.get_mut(&key) {
             self.store.statements[*last as usize].next = number;
             *last = number;
             return *template;
@@ -156,6 +176,7 @@ impl<'s> Compiler<'s> {
         self.store.templates.push(Template {
             form,
             expression: text,
+            terms,
             literals: first,
             first: number,
             needs: literals.iter().fold(0, |set, literal| set | characters(literal)),
@@ -163,7 +184,7 @@ impl<'s> Compiler<'s> {
             accounts: Lengths::NONE,
             aliases: Lengths::NONE,
         });
-        self.templates.insert((form, expression.into()), (template, number));
+        self.templates.insert(key, (template, number));
         template
     }
 

@@ -24,6 +24,7 @@ mod cursor;
 mod date;
 mod eval;
 mod expression;
+mod functions;
 mod legacy;
 mod nearest;
 mod secret;
@@ -33,6 +34,7 @@ mod store;
 mod sweep;
 mod symbols;
 mod syntax;
+mod terms;
 mod trace;
 mod unique;
 mod words;
@@ -287,11 +289,12 @@ impl Hits {
 impl Rules {
     /// Looks a name up.
     pub fn find<'q>(&self, query: impl Into<Query<'q>>) -> Decision<'_> {
-        let facts = self.facts(query.into().name);
+        let query = query.into();
+        let facts = self.facts(query.name);
         let mut lookup = Lookup::new(&facts.name, MAX_STEPS);
         let mut hits = Hits::default();
         let mut tried = Ok(());
-        self.candidates(&facts, &mut |program| {
+        self.candidates(&facts, query.domain, &mut |program| {
             let statement = program.statement as usize;
             tried = if facts.name.len() > MAX_NAME {
                 Err(statement)
@@ -330,10 +333,17 @@ impl Rules {
 
     /// Calls `each` with every template that may match, until it says `false`. What is left out certainly
     /// does not match.
-    fn candidates<'s>(&'s self, facts: &Facts<'_>, each: &mut dyn FnMut(Program<'s>) -> bool) {
+    fn candidates<'s>(
+        &'s self,
+        facts: &Facts<'_>,
+        domain: Option<&str>,
+        each: &mut dyn FnMut(Program<'s>) -> bool,
+    ) {
         self.anchors.each(&self.store, &facts.name, &mut |template| {
             let program = self.store.template(template);
-            !program.may_match(&facts.name, facts.characters) || each(program)
+            let may_match =
+                program.may_match(&facts.name, facts.characters) && program.terms().hold_in(domain);
+            !may_match || each(program)
         });
     }
 

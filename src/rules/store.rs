@@ -8,6 +8,7 @@
 //! Numbers of statements, templates, forms and entries come from the lists they lead into.
 
 use super::check::{Never, Probe};
+use super::terms::Terms;
 use super::words::Class;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
@@ -89,6 +90,7 @@ pub(super) struct Template {
     pub form: u32,
     /// The expression as written.
     pub expression: Span,
+    pub terms: u32,
     /// Its first literal in the list of all.
     pub literals: u32,
     /// The first statement.
@@ -169,6 +171,7 @@ pub(super) struct Store {
     /// All names, literals and expressions.
     pub texts: Box<str>,
     pub forms: Vec<Form>,
+    pub terms: Vec<Terms>,
     pub templates: Vec<Template>,
     pub literals: Vec<Span>,
     pub statements: Vec<Record>,
@@ -305,6 +308,11 @@ impl<'s> Program<'s> {
     /// The text of a piece that is a literal.
     pub fn literal_of(&self, piece: Option<&Piece>) -> Option<&'s str> {
         if let Some(Piece::Literal(number)) = piece { Some(self.literal(*number)) } else { None }
+    }
+
+    /// On what terms it counts.
+    pub fn terms(&self) -> &'s Terms {
+        &self.store.terms[self.template.terms as usize]
     }
 
     /// Whether a name may match by its length, the characters it holds, and its ends.

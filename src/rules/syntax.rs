@@ -3,7 +3,7 @@
 use super::cursor::Cursor;
 use super::expression::{self, Expression};
 use super::legacy::{self, Dialect, Legacy};
-use super::words::{Class, Function, integer, is_blank};
+use super::words::{Class, Function, is_blank};
 use crate::diag::{Problem, Severity, Text, nearest};
 use std::ops::Range;
 
@@ -52,13 +52,6 @@ impl Name<'_> {
     pub fn span(&self) -> Range<usize> {
         self.start..self.start + self.value.len()
     }
-}
-
-/// An argument of a function, without blanks.
-#[derive(Clone, Debug)]
-struct Argument {
-    value: String,
-    span: Range<usize>,
 }
 
 /// Where `DELIVER TO` sends what matches.
@@ -125,7 +118,7 @@ pub(super) struct Tree<'t> {
 }
 
 /// A statement cannot be read any further; the next one is to be looked for at this place.
-struct Stop(usize);
+pub(super) struct Stop(usize);
 
 /// Reads `text`; its configuration statements go to `legacy`.
 pub(super) fn read<'t>(
@@ -156,11 +149,11 @@ pub(super) fn read<'t>(
     tree
 }
 
-const ACCOUNT: &str = "ACCOUNT";
+pub(super) const ACCOUNT: &str = "ACCOUNT";
 
-struct Parser<'t, 'f> {
-    cursor: Cursor<'t>,
-    faults: &'f mut Vec<Fault>,
+pub(super) struct Parser<'t, 'f> {
+    pub cursor: Cursor<'t>,
+    pub faults: &'f mut Vec<Fault>,
 }
 
 impl<'t> Parser<'t, '_> {
@@ -188,7 +181,7 @@ impl<'t> Parser<'t, '_> {
     }
 
     /// Whether a configuration statement begins with the word at `span`.
-    fn is_setting(&self, span: &Range<usize>) -> bool {
+    pub fn is_setting(&self, span: &Range<usize>) -> bool {
         let known = |word: &str| legacy::first_words().any(|first| first == word);
         let mut rest = self.cursor;
         known(legacy::head(self.cursor.slice(span))) && {
@@ -221,13 +214,13 @@ impl<'t> Parser<'t, '_> {
         }
     }
 
-    fn error<T>(&mut self, fault: Fault, resume: usize) -> Result<T, Stop> {
+    pub fn error<T>(&mut self, fault: Fault, resume: usize) -> Result<T, Stop> {
         self.faults.push(fault);
         Err(Stop(resume))
     }
 
     /// The text ends where `wanted` should stand.
-    fn ended<T>(&mut self, wanted: &str) -> Result<T, Stop> {
+    pub fn ended<T>(&mut self, wanted: &str) -> Result<T, Stop> {
         let end = self.cursor.end();
         let fault = Fault::new(end.clone(), format!("the file ends where {wanted} should stand"))
             .help("a statement ends in \";\"");
@@ -238,13 +231,21 @@ impl<'t> Parser<'t, '_> {
         let accounts = self.names("account")?;
         let using = if self.eat_word("USING") { self.class()? } else { None };
         let aliases = if self.eat_word("ALIASED") { Some(self.names("alias")?) } else { None };
-        self.keyword("MATCHES", if aliases.is_some() { "alias" } else { "account" })?;
+        let domains = if self.eat_word("DOMAINS") { Some(self.names("domain")?) } else { None };
+        self.keyword(
+            "MATCHES",
+            match (&domains, &aliases) {
+                (Some(_), _) => "domain",
+                (None, Some(_)) => "alias",
+                (None, None) => "account",
+            },
+        )?;
         let Some(span) = self.cursor.word() else { return self.ended("an expression") };
         let expression = expression::read(self.cursor.slice(&span), span, self.faults);
         self.keyword("WITH", "expression")?;
         let calls = self.calls()?;
         let aliases = aliases.filter(|names| !matches!(&names[..], [name] if name.value == "*"));
-        Ok(Statement { keyword, accounts, using, aliases, domains: None, expression, calls, deliver: None })
+        Ok(Statement { keyword, accounts, using, aliases, domains, expression, calls, deliver: None })
     }
 
     fn eat_word(&mut self, word: &str) -> bool {
@@ -267,17 +268,21 @@ impl<'t> Parser<'t, '_> {
         let fault = Fault::new(span.clone(), format!("expected {word}, found \"{found}\""));
         let fault = match (what, found) {
             ("alias", "USING") => fault.help("USING stands in front of ALIASED"),
+            ("domain", "USING" | "ALIASED") => fault.help(format!("{found} stands in front of DOMAINS")),
             ("expression", _) if found.contains('%') => {
                 fault.help("an expression has no blanks; WITH and the functions follow it")
             }
             _ if nearest(found, [word]).is_some() => fault.help(format!("did you mean {word}?")),
+            ("account" | "alias", _) if nearest(found, ["DOMAINS"]).is_some() => {
+                fault.help("did you mean DOMAINS?")
+            }
             _ if found.trim_end_matches(';') == word => {
                 fault.help("functions stand between WITH and the semicolon")
             }
-            ("account" | "alias", _) if self.follows_comma(span.start, word) => {
+            ("account" | "alias" | "domain", _) if self.follows_comma(span.start, word) => {
                 fault.help(format!("remove the comma in front of {word}; it makes {word} a name of the list"))
             }
-            ("account" | "alias", _) => fault.help("names of a list are separated by commas"),
+            ("account" | "alias" | "domain", _) => fault.help("names of a list are separated by commas"),
             _ => fault,
         };
         self.error(fault, span.start)
@@ -348,150 +353,4 @@ impl<'t> Parser<'t, '_> {
         }
         Ok(class)
     }
-
-    fn calls(&mut self) -> Result<Vec<Call>, Stop> {
-        let mut calls = Vec::new();
-        loop {
-            calls.extend(self.call()?);
-            self.cursor.skip_blank();
-            if self.cursor.eat(',') {
-                continue;
-            }
-            if self.cursor.eat(';') {
-                return Ok(calls);
-            }
-            let Some(span) = self.cursor.peek_word() else { return self.ended("a semicolon") };
-            let found = self.cursor.slice(&span);
-            let fault = Fault::new(span.clone(), format!("expected \",\" or \";\", found \"{found}\""));
-            let fault = match found {
-                _ if found == ACCOUNT || self.is_setting_at(&span) => {
-                    fault.help("end the statement above with a semicolon")
-                }
-                _ => fault.help("functions are separated by commas; a semicolon ends the statement"),
-            };
-            if found == ACCOUNT {
-                // It is the next statement, wherever on its line it stands.
-                self.faults.push(fault);
-                self.cursor.seek(span.start);
-                return Ok(calls);
-            }
-            return self.error(fault, span.start);
-        }
-    }
-
-    fn is_setting_at(&mut self, span: &Range<usize>) -> bool {
-        self.cursor.seek(span.start);
-        self.is_setting(span)
-    }
-
-    /// One function. `None` if something is wrong with its arguments, which is said.
-    fn call(&mut self) -> Result<Option<Call>, Stop> {
-        self.cursor.skip_blank();
-        let name = self.cursor.run(|c| is_blank(c) || "(),;".contains(c));
-        let word = self.cursor.slice(&name);
-        let Some(function) = Function::from_name(word) else {
-            let Some(found) = self.cursor.peek_word().filter(|_| word.is_empty()) else {
-                if word.is_empty() {
-                    return self.ended("a function");
-                }
-                let fault = Fault::new(name.clone(), format!("unknown function \"{word}\""));
-                let fault = match nearest(word, Function::ALL.map(Function::name)) {
-                    Some(near) => fault.help(format!("did you mean {near}?")),
-                    None => fault.help(
-                        "known are CHARS, DIGITS, ALPHAS, VOWELS, LABELS, ANY, NONE, CHAR; a code has no \
-                         literals",
-                    ),
-                };
-                return self.error(fault, name.start);
-            };
-            let text = self.cursor.slice(&found);
-            let fault = Fault::new(found.clone(), format!("expected a function, found \"{text}\""));
-            return self.error(fault.help("such as CHARS()"), found.start);
-        };
-        if !self.cursor.eat('(') {
-            let fault = Fault::new(name.clone(), format!("no \"(\" behind {word}"));
-            return self.error(fault.help(format!("write {word}(…) without a blank in between")), name.start);
-        }
-        let Some(arguments) = self.arguments() else {
-            let fault = Fault::new(name.clone(), format!("the parenthesis behind {word} is not closed"));
-            return self.error(fault, name.start);
-        };
-        let span = name.start..self.cursor.pos();
-        match call(function, &arguments, span) {
-            Ok(call) => Ok(Some(call)),
-            Err(fault) => {
-                let (runaway, resume) = (arguments.iter().any(|a| a.value.contains(['(', ';'])), name.start);
-                if runaway {
-                    let fault = Fault::new(name, format!("the parenthesis behind {word} is not closed"));
-                    return self.error(fault.help("a closing parenthesis ends the arguments"), resume);
-                }
-                self.faults.push(fault);
-                Ok(None)
-            }
-        }
-    }
-
-    /// The arguments up to the closing parenthesis, without blanks; `None` if there is none.
-    fn arguments(&mut self) -> Option<Vec<Argument>> {
-        let mut arguments = Vec::new();
-        let mut value = String::new();
-        self.cursor.skip_blank();
-        let mut start = self.cursor.pos();
-        let mut end = start;
-        loop {
-            let c = self.cursor.peek()?;
-            if is_blank(c) {
-                self.cursor.skip_blank();
-                continue;
-            }
-            self.cursor.eat(c);
-            if c == ',' || c == ')' {
-                arguments.push(Argument { value: std::mem::take(&mut value), span: start..end.max(start) });
-                start = self.cursor.pos();
-                end = start;
-                if c == ')' {
-                    return Some(arguments);
-                }
-                continue;
-            }
-            if value.is_empty() {
-                start = self.cursor.pos() - c.len_utf8();
-            }
-            end = self.cursor.pos();
-            value.push(c);
-        }
-    }
-}
-
-/// What the arguments of `function` say.
-fn call(function: Function, arguments: &[Argument], span: Range<usize>) -> Result<Call, Fault> {
-    let name = function.name();
-    let (subjects, default) = match arguments {
-        _ if function != Function::Char => (arguments, String::new()),
-        [subjects @ .., default] if !subjects.is_empty() => (subjects, default.value.clone()),
-        _ => {
-            return Err(Fault::new(span, "CHAR has too few arguments")
-                .help("it is CHAR(index, default), or CHAR(identifier, index, default)"));
-        }
-    };
-    if function != Function::Char && arguments.len() > 1 {
-        return Err(Fault::new(span, format!("{name} has more than one argument"))
-            .help(format!("it is {name}() or {name}(identifier)")));
-    }
-    // Only where an index says what CHAR looks at, or may, can it be a name.
-    let named = function != Function::Char || arguments.len() == 3;
-    let arguments = subjects.iter().enumerate().map(|(i, argument)| {
-        let Argument { value, span } = argument;
-        match &*value.to_lowercase() {
-            "" => Ok(Subject::Unsaid),
-            "account" if named && i == 0 => Ok(Subject::Account),
-            "alias" if named && i == 0 => Ok(Subject::Alias),
-            _ => integer(value).map(Subject::Index).ok_or_else(|| {
-                let what = if named && i == 0 { "a number, account or alias" } else { "a number" };
-                Fault::new(span.clone(), format!("\"{value}\" is not {what}"))
-                    .help("identifiers are numbered from 1, from the left")
-            }),
-        }
-    });
-    Ok(Call { function, arguments: arguments.collect::<Result<_, _>>()?, default, span })
 }

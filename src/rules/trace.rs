@@ -61,6 +61,8 @@ pub enum Finding {
         /// The rest of the name.
         rest: String,
     },
+    /// It is only for certain domains, and this one is not of them.
+    OtherDomain,
     /// It matches nothing at all.
     Never(Never),
     /// Nobody knows: finding out would take too long.
@@ -149,14 +151,24 @@ impl Rules {
         let statements = (0..self.len()).map(|i| Trace {
             place: self.statement(i).to_string(),
             expression: self.statement(i).text.into(),
-            finding: self.finding(self.program(i), &mut lookup, &facts.name, &mut spare),
+            finding: self.finding(self.program(i), query.domain, &mut lookup, &facts.name, &mut spare),
         });
         Explanation { statements: statements.collect(), name: facts.name.to_string(), outcome }
     }
 
-    fn finding(&self, program: Program<'_>, lookup: &mut Lookup<'_>, name: &str, spare: &mut u64) -> Finding {
+    fn finding(
+        &self,
+        program: Program<'_>,
+        domain: Option<&str>,
+        lookup: &mut Lookup<'_>,
+        name: &str,
+        spare: &mut u64,
+    ) -> Finding {
         if let Some(never) = program.never {
             return Finding::Never(never);
+        }
+        if !program.terms().hold_in(domain) {
+            return Finding::OtherDomain;
         }
         if name.len() > MAX_NAME {
             return Finding::CannotSay;
@@ -231,7 +243,7 @@ impl Explanation {
             Finding::WrongCode(cut) => (3, cut.values.iter().take_while(|value| value.right).count()),
             Finding::Unlisted { text, .. } => (2, text.len()),
             Finding::Unfit { fits, .. } => (1, fits.len()),
-            Finding::Never(_) => (0, 0),
+            Finding::OtherDomain | Finding::Never(_) => (0, 0),
         };
         // The first of equals.
         self.statements.iter().rev().max_by_key(|trace| nearness(trace)).filter(|trace| nearness(trace).0 < 5)
@@ -324,6 +336,7 @@ impl fmt::Display for Trace {
                 }
                 writeln!(f)
             }
+            Finding::OtherDomain => writeln!(f, "    is for other domains"),
             Finding::Never(never) => writeln!(f, "    never matches: {never}"),
             Finding::CannotSay => writeln!(f, "    finding out would take too long"),
         }

@@ -1,11 +1,18 @@
 //! Whether all statements together leave no doubt whose an address is. Statements go by their number, which
 //! is also their place in every list here.
+//!
+//! Statements without a domain in common cannot be in each other's way: they are never asked about the same
+//! address. So both the statements with the same expression and the owners of an alias are looked for among
+//! those that share a domain; one without `DOMAINS` shares every domain. Each list of domains is gone
+//! through, never a pair of statements.
 
 use super::expression::{Expression, Item};
 use super::symbols::{Listed, Symbols};
 use super::syntax::{Fault, Statement};
+use super::terms;
 use crate::diag::Text;
 use foldhash::{HashMap, HashSet, HashSetExt};
+use std::borrow::Cow;
 
 /// Nobody has the alias, or more than one account.
 const NOBODY: u32 = u32::MAX;
@@ -19,9 +26,17 @@ struct Facts<'s> {
     starts: Vec<u32>,
     /// The one account that has an alias.
     owner: Vec<u32>,
+    /// The same in a domain, and of statements that are for all domains, if there are several.
+    owner_in: HashMap<(usize, Option<usize>), u32>,
+    /// The domains of each statement, by number; none if it is for all.
+    domains_of: Vec<Vec<usize>>,
     /// The first and the last statement that have the expression, letter by letter.
-    texts: HashMap<&'s str, (usize, usize)>,
+    texts: HashMap<&'s str, FirstLast>,
+    /// The same of those in a domain, and of those that are for all, if any is not.
+    texts_in: HashMap<(&'s str, Option<usize>), FirstLast>,
 }
+
+type FirstLast = (usize, usize);
 
 impl<'s> Facts<'s> {
     fn new(statements: &[(&'s Text, &'s Statement<'s>)], symbols: &'s Symbols) -> Self {
@@ -39,7 +54,7 @@ impl<'s> Facts<'s> {
         // From here on each is the end of its list, and moves to the beginning as the list is filled.
         let mut of = vec![0; end as usize];
         let mut owner = vec![NOBODY; symbols.len()];
-        let mut texts: HashMap<&str, (usize, usize)> = HashMap::default();
+        let mut texts: HashMap<&str, FirstLast> = HashMap::default();
         for (x, (_, statement)) in statements.iter().enumerate().rev() {
             texts.entry(&statement.expression.text).or_insert((x, x)).0 = x;
             let lists = symbols.lists(x);
@@ -48,13 +63,45 @@ impl<'s> Facts<'s> {
                 *start -= 1;
                 of[*start as usize] = number(x);
             }
-            let only = if let [account] = lists.accounts { number(account.number()) } else { SEVERAL };
             for alias in lists.aliases {
-                let owner = &mut owner[alias.number()];
-                *owner = if *owner == NOBODY || *owner == only { only } else { SEVERAL };
+                add_owner(&mut owner[alias.number()], lists.accounts);
             }
         }
-        Facts { symbols, of, starts, owner, texts }
+        let (owner_in, texts_in, domains_of) = Default::default();
+        let mut facts = Facts { symbols, of, starts, owner, owner_in, domains_of, texts, texts_in };
+        facts.add_domains(statements);
+        facts
+    }
+
+    /// What differs from domain to domain.
+    fn add_domains(&mut self, statements: &[(&'s Text, &'s Statement<'s>)]) {
+        if statements.iter().all(|(_, statement)| statement.domains.is_none()) {
+            return;
+        }
+        let mut numbers: HashMap<Cow<'s, str>, usize> = HashMap::default();
+        for (x, (_, statement)) in statements.iter().enumerate() {
+            let mut domains = Vec::new();
+            for domain in terms::domains(statement) {
+                let next = numbers.len();
+                domains.push(*numbers.entry(domain).or_insert(next));
+            }
+            let text = &*statement.expression.text;
+            let lists = self.symbols.lists(x);
+            for place in places(&domains) {
+                self.texts_in.entry((text, place)).or_insert((x, x)).1 = x;
+                // Most aliases are of one account.
+                for alias in lists.aliases.iter().filter(|alias| self.owner[alias.number()] == SEVERAL) {
+                    let owner = self.owner_in.entry((alias.number(), place)).or_insert(NOBODY);
+                    add_owner(owner, lists.accounts);
+                }
+            }
+            self.domains_of.push(domains);
+        }
+    }
+
+    /// The domains of a statement; none if it is for all.
+    fn domains_of(&self, x: usize) -> &[usize] {
+        self.domains_of.get(x).map_or(&[], Vec::as_slice)
     }
 
     /// The accounts with the statements that name them.
@@ -63,15 +110,42 @@ impl<'s> Facts<'s> {
         (0..self.symbols.len()).filter_map(move |n| Some((n, of(n)?))).filter(|(_, of)| !of.is_empty())
     }
 
-    /// Another statement with the expression of statement `x`.
+    /// Another statement with the expression of statement `x` and a domain in common.
     fn same(&self, x: usize, text: &str) -> Option<usize> {
-        let (first, last) = *self.texts.get(text)?;
-        [first, last].into_iter().find(|other| *other != x)
+        let other = |found: Option<&FirstLast>| {
+            let (first, last) = *found?;
+            [first, last].into_iter().find(|other| *other != x)
+        };
+        let own = self.domains_of(x);
+        if own.is_empty() {
+            return other(self.texts.get(text));
+        }
+        let shared = std::iter::once(None).chain(places(own));
+        shared.filter_map(|place| other(self.texts_in.get(&(text, place)))).next()
     }
 
-    fn has_one_owner(&self, alias: Listed) -> bool {
-        self.owner[alias.number()] < SEVERAL
+    /// Whether one account alone has the alias of statement `x` wherever that statement counts.
+    fn has_one_owner(&self, x: usize, alias: Listed) -> bool {
+        let owner = self.owner[alias.number()];
+        let own = self.domains_of(x);
+        if owner < SEVERAL || own.is_empty() {
+            return owner < SEVERAL;
+        }
+        let shared = std::iter::once(None).chain(places(own));
+        let mut owners = shared.filter_map(|place| self.owner_in.get(&(alias.number(), place)));
+        owners.next().is_some_and(|first| *first < SEVERAL && owners.all(|owner| owner == first))
     }
+}
+
+/// Where a statement counts: in its domains, or everywhere.
+fn places(domains: &[usize]) -> impl Iterator<Item = Option<usize>> {
+    domains.iter().copied().map(Some).chain(domains.is_empty().then_some(None))
+}
+
+/// Adds those who have an alias in one more statement.
+fn add_owner(owner: &mut u32, accounts: &[Listed]) {
+    let only = if let [account] = accounts { number(account.number()) } else { SEVERAL };
+    *owner = if *owner == NOBODY || *owner == only { only } else { SEVERAL };
 }
 
 /// Names are fewer than the bytes they stand in, which are counted by 32 bits.
@@ -98,7 +172,7 @@ pub(super) fn check(statements: &[(&Text, &Statement<'_>)], symbols: &Symbols) -
     let lists = |x: usize| symbols.lists(x).aliases.iter().copied();
     // Of each statement one alias that only its account has.
     let own: Vec<Option<Listed>> =
-        (0..statements.len()).map(|x| lists(x).find(|alias| facts.has_one_owner(*alias))).collect();
+        (0..statements.len()).map(|x| lists(x).find(|alias| facts.has_one_owner(x, *alias))).collect();
     let mut refused = HashSet::new();
     let mut refuse = |x: usize, message: String, help: String| {
         if refused.insert(x) {
@@ -148,7 +222,7 @@ pub(super) fn check(statements: &[(&Text, &Statement<'_>)], symbols: &Symbols) -
         if expression.has(&Item::Account) && expression.has(&Item::Alias) {
             continue;
         }
-        if let Some(alias) = lists(x).find(|alias| !facts.has_one_owner(*alias)) {
+        if let Some(alias) = lists(x).find(|alias| !facts.has_one_owner(x, *alias)) {
             let alias = symbols.text(alias.number());
             refuse(
                 x,

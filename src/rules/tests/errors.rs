@@ -16,13 +16,21 @@ fn problems(config: &str, dialect: Dialect, severity: Severity) -> Vec<(usize, u
 }
 
 /// A text with the line, column and message of each of its problems.
-type Case<'a> = (&'a str, &'a [(usize, usize, &'a str)]);
+pub(super) type Case<'a> = (&'a str, &'a [(usize, usize, &'a str)]);
 
-fn check(cases: &[Case<'_>], severity: Severity) {
+pub(super) fn check(cases: &[Case<'_>], severity: Severity) {
     for (config, want) in cases {
         let got = problems(config, Dialect::TcpTable, severity);
         let got: Vec<_> = got.iter().map(|(line, column, text)| (*line, *column, &**text)).collect();
         assert_eq!(&got[..], *want, "{config}");
+    }
+}
+
+/// The remedy of the first problem of each text.
+pub(super) fn check_remedies(cases: &[(&str, &str)]) {
+    for (config, want) in cases {
+        let problems = read(config, &Options::default()).expect_err(config);
+        assert_eq!(problems[0].help.as_deref(), Some(*want), "{config}");
     }
 }
 
@@ -192,10 +200,7 @@ fn remedies() {
         ("ACCOUNT foo MATCHES %code% WITH VOWEL(account);", "did you mean VOWELS?"),
         ("ACCOUNT foo MATCHES %code% WITH ANY(1);", "the expression holds no identifier; write ANY(account)"),
     ];
-    for (config, want) in cases {
-        let problems = read(config, &Options::default()).expect_err(config);
-        assert_eq!(problems[0].help.as_deref(), Some(want), "{config}");
-    }
+    check_remedies(&cases);
 }
 
 #[test]

@@ -1,0 +1,62 @@
+//! On what terms a statement counts: for which domains.
+
+use super::syntax::{Fault, Name, Statement};
+use crate::addr::{canonical_domain, checked_domain};
+use foldhash::{HashSet, HashSetExt};
+use std::borrow::Cow;
+
+/// Most domains of one statement: whether an alias has several owners is looked at in each of them.
+pub(super) const MAX_DOMAINS: usize = 1000;
+
+/// On what terms a statement counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Terms {
+    /// In canonical spelling and in order; `None` for all that are ours.
+    domains: Option<Box<[Box<str>]>>,
+}
+
+impl Terms {
+    pub fn of(statement: &Statement<'_>) -> Self {
+        let domains = statement.domains.is_some().then(|| {
+            let mut domains: Vec<Box<str>> = domains(statement).map(Into::into).collect();
+            domains.sort_unstable();
+            domains.dedup();
+            domains.into_boxed_slice()
+        });
+        Terms { domains }
+    }
+
+    /// Whether the statement counts for names of `domain`.
+    pub fn hold_in(&self, domain: Option<&str>) -> bool {
+        let Some(domains) = &self.domains else { return true };
+        domain.is_some_and(|domain| domains.binary_search_by(|own| (**own).cmp(domain)).is_ok())
+    }
+}
+
+/// The domains of a statement, as they are compared.
+pub(super) fn domains<'s>(statement: &'s Statement<'_>) -> impl Iterator<Item = Cow<'s, str>> {
+    statement.domains.iter().flatten().take(MAX_DOMAINS).map(|name| canonical_domain(name.value))
+}
+
+/// Checks the list of domains.
+pub(super) fn check(list: &[Name<'_>], faults: &mut Vec<Fault>) {
+    if let Some(name) = list.get(MAX_DOMAINS) {
+        let message = format!("the statement has more than {MAX_DOMAINS} domains");
+        faults.push(Fault::new(name.span(), message).help("write the statement once more for the others"));
+    }
+    let mut seen = HashSet::new();
+    for name in list.iter().take(MAX_DOMAINS) {
+        match checked_domain(name.value) {
+            Ok(domain) => {
+                if !seen.insert(domain) {
+                    let message = format!("domain \"{}\" stands in the list twice", name.value);
+                    faults.push(Fault::warning(name.span(), message).help("leave it once"));
+                }
+            }
+            Err(help) => {
+                let fault = Fault::new(name.span(), format!("\"{}\" is not a domain", name.value));
+                faults.push(fault.help(help));
+            }
+        }
+    }
+}
