@@ -3,7 +3,7 @@
 
 use super::expression::Item;
 use super::syntax::{Call, Fault, Name, Statement, Subject};
-use super::terms;
+use super::terms::Terms;
 use super::words::{Class, Function};
 use crate::addr::MAX_LOCAL_PART;
 
@@ -78,6 +78,7 @@ pub(super) struct Checked<'t> {
     pub statement: Statement<'t>,
     pub probes: Vec<Probe>,
     pub never: Option<Never>,
+    pub terms: Terms,
 }
 
 /// Checks one statement by itself.
@@ -120,8 +121,8 @@ pub(super) fn statement<'t>(statement: Statement<'t>, faults: &mut Vec<Fault>) -
         faults.push(Fault::warning(span(), format!("the statement never matches: {}", Never::TooLong)));
     }
     names(&statement, &probes, faults);
-    terms::check(statement.domains.as_deref().unwrap_or_default(), faults);
-    Checked { statement, probes, never }
+    let terms = Terms::check(&statement, faults);
+    Checked { statement, probes, never, terms }
 }
 
 type Resolved = Result<Result<Probe, Never>, (String, String)>;

@@ -2,7 +2,7 @@
 
 use super::check::{Checked, Formula, Never, Probe, Target};
 use super::expression::Item;
-use super::store::{Entry, Form, Lengths, NONE, Piece, Record, Span, Spellings, Store, Template, Use};
+use super::store::{Entry, Form, Lengths, NONE, Piece, Record, Span, Store, Template, Use};
 use super::symbols::Symbols;
 use super::terms::Terms;
 use super::words::{Class, Function};
@@ -38,6 +38,8 @@ struct FormKey {
     pieces: Box<[Piece]>,
     calls: Box<[Probe]>,
     aliased: bool,
+    /// Whether another alias is another destination.
+    tell_aliases: bool,
     never: Option<Never>,
 }
 
@@ -59,13 +61,15 @@ impl<'s> Compiler<'s> {
 
     /// Adds the next statement, whose lists have the same number.
     pub fn add(&mut self, text: &Text, checked: Checked<'_>) {
-        let Checked { statement, probes, never } = checked;
+        let Checked { statement, probes, never, terms } = checked;
         let number = len(&self.store.statements);
         let (pieces, literals) = self.pieces(&statement.expression.items, statement.aliases.is_some());
         let calls: Box<[Probe]> =
             probes.into_iter().map(|probe| Probe { formula: self.formula(probe.formula), ..probe }).collect();
-        let form = self.form(FormKey { pieces, calls, aliased: statement.aliases.is_some(), never });
-        let terms = self.terms(Terms::of(&statement));
+        let tell_aliases = terms.tell_aliases();
+        let aliased = statement.aliases.is_some();
+        let form = self.form(FormKey { pieces, calls, aliased, tell_aliases, never });
+        let terms = self.terms(terms);
         let template = self.template((form, terms), &statement.expression.text, &literals, number);
         let file = match self.store.files.last() {
             Some(last) if *last == text.file => self.store.files.len() - 1,
@@ -113,6 +117,7 @@ impl<'s> Compiler<'s> {
         let used = |piece: Piece, target| match pieces.iter().position(|p| *p == piece) {
             Some(at) => Use::Placed(at),
             None if calls.iter().any(|call| call.target == target) => Use::Computed,
+            None if target == Target::Alias && key.tell_aliases => Use::Computed,
             None => Use::Nowhere,
         };
         let mut longest: Vec<usize> = calls.iter().map(Probe::longest).collect();
@@ -244,8 +249,10 @@ impl<'s> Compiler<'s> {
             });
             template.min_len = lens.fold(0, u32::saturating_add);
         }
-        spellings.sort_by(|(a, _), (b, _)| store.text(*a).cmp(store.text(*b)));
-        store.spellings = Spellings(spellings);
+        for spellings in &mut spellings {
+            spellings.sort_by(|(a, _), (b, _)| store.text(*a).cmp(store.text(*b)));
+        }
+        store.spellings = spellings;
         store.literals.shrink_to_fit();
         store.templates.shrink_to_fit();
         store.statements.shrink_to_fit();

@@ -144,17 +144,23 @@ impl<'n> Lookup<'n> {
         let accounts = standing.accounts(program);
         let aliases = standing.aliases(program);
         let alias_ways = aliases.as_ref().map_or(1, Choices::ways);
+        let tell_aliases = program.terms().tell_aliases();
         let mut hit: Option<Hit> = None;
         for entry in accounts.each() {
             let account = &entries[entry as usize];
-            let (mut ways, mut by) = (0, None);
+            let (mut ways, mut by, mut others) = (0, None, false);
             let listed = aliases.iter().flat_map(Choices::each).map(Some);
             for alias in listed.chain(aliases.is_none().then_some(None)) {
                 let found = self.count(Pair::of(program, Some(entry), alias))?;
+                if found == 0 {
+                    continue;
+                }
+                // With another alias it may be for another place.
+                others |= ways > 0 && tell_aliases;
                 by = if ways == 0 { alias } else { by };
                 let repeated = alias.is_some_and(|alias| entries[alias as usize].is_repeated());
                 ways += found * if account.is_repeated() || repeated { 2 } else { 1 };
-                if ways > 1 {
+                if ways > 1 && (others || !tell_aliases) {
                     break;
                 }
             }
@@ -166,7 +172,7 @@ impl<'n> Lookup<'n> {
                     account: entry,
                     alias: by,
                     // Where all accounts are alike, what holds for one holds for all.
-                    several: accounts.ways() > 1,
+                    several: accounts.ways() > 1 || others,
                     ambiguous: ways > 1 || accounts.ways() > 1 || alias_ways > 1,
                 },
                 Some(hit) => Hit { several: true, ambiguous: true, ..hit },

@@ -1,6 +1,6 @@
 //! From the text behind `WITH` to calls of functions.
 
-use super::syntax::{ACCOUNT, Call, Fault, Parser, Stop, Subject};
+use super::syntax::{Call, Deliver, Fault, Parser, Stop, Subject};
 use super::words::{Function, integer, is_blank};
 use crate::diag::nearest;
 use std::ops::Range;
@@ -12,9 +12,9 @@ struct Argument {
     span: Range<usize>,
 }
 
-impl Parser<'_, '_> {
-    /// The functions up to the semicolon.
-    pub fn calls(&mut self) -> Result<Vec<Call>, Stop> {
+impl<'t> Parser<'t, '_> {
+    /// The functions, and what may follow them, up to the semicolon.
+    pub fn calls(&mut self) -> Result<(Vec<Call>, Option<Deliver<'t>>), Stop> {
         let mut calls = Vec::new();
         loop {
             calls.extend(self.call()?);
@@ -22,31 +22,15 @@ impl Parser<'_, '_> {
             if self.cursor.eat(',') {
                 continue;
             }
-            if self.cursor.eat(';') {
-                return Ok(calls);
+            if self.eat_word("DELIVER") {
+                return Ok((calls, Some(self.deliver()?)));
             }
-            let Some(span) = self.cursor.peek_word() else { return self.ended("a semicolon") };
-            let found = self.cursor.slice(&span);
-            let fault = Fault::new(span.clone(), format!("expected \",\" or \";\", found \"{found}\""));
-            let fault = match found {
-                _ if found == ACCOUNT || self.is_setting_at(&span) => {
-                    fault.help("end the statement above with a semicolon")
-                }
-                _ => fault.help("functions are separated by commas; a semicolon ends the statement"),
-            };
-            if found == ACCOUNT {
-                // It is the next statement, wherever on its line it stands.
-                self.faults.push(fault);
-                self.cursor.seek(span.start);
-                return Ok(calls);
-            }
-            return self.error(fault, span.start);
+            let next = self.cursor.peek_word().map(|span| self.cursor.slice(&span));
+            let meant = next.is_some_and(|word| nearest(word, ["DELIVER"]).is_some());
+            let help = "functions are separated by commas; a semicolon ends the statement";
+            self.semicolon("\",\" or \";\"", if meant { "did you mean DELIVER?" } else { help })?;
+            return Ok((calls, None));
         }
-    }
-
-    fn is_setting_at(&mut self, span: &Range<usize>) -> bool {
-        self.cursor.seek(span.start);
-        self.is_setting(span)
     }
 
     /// One function. `None` if something is wrong with its arguments, which is said.

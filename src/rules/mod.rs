@@ -22,6 +22,7 @@ mod compile;
 mod compute;
 mod cursor;
 mod date;
+mod deliver;
 mod eval;
 mod expression;
 mod functions;
@@ -141,7 +142,7 @@ pub enum Decision<'r> {
         statement: usize,
         /// Whether it matched in more than one way.
         ambiguous: bool,
-        /// Whether the account is the debug account, there being more than one other.
+        /// Whether the account is the debug account, there being more than one other account or target.
         by_debug: bool,
     },
     /// It was an alias of this account.
@@ -270,20 +271,19 @@ impl Hits {
         }
     }
 
-    /// What they say together, with the first statement; and the numbers of them, if there are several.
-    fn together(mut self, store: &Store) -> (Option<(usize, Hit)>, Vec<usize>) {
+    /// In the order of the statements.
+    fn in_order(&mut self) -> &[(u32, Hit)] {
         // Templates take turns, statements do not stand in order.
         self.all.sort_by_key(|(statement, _)| *statement);
-        let mut found = self.all.first().copied().or(self.first);
-        if let Some((_, so_far)) = &mut found {
-            for (_, hit) in self.all.iter().skip(1) {
-                so_far.several |= hit.several || store.name(hit.account) != store.name(so_far.account);
-                so_far.ambiguous |= hit.ambiguous;
-            }
-        }
-        let statements = self.all.iter().map(|(statement, _)| *statement as usize).collect();
-        (found.map(|(statement, hit)| (statement as usize, hit)), statements)
+        if self.all.is_empty() { self.first.as_slice() } else { &self.all }
     }
+}
+
+/// What all statements that match a name leave of it.
+struct Found<'r> {
+    statement: usize,
+    hit: Hit,
+    target: Option<Cow<'r, str>>,
 }
 
 impl Rules {
@@ -307,13 +307,16 @@ impl Rules {
         if let Err(statement) = tried {
             return Decision::CannotSay { statement };
         }
-        let (found, statements) = hits.together(&self.store);
-        let Some((statement, hit)) = found else { return Decision::NoMatch };
+        let hits = hits.in_order();
+        let Found { statement, hit, target } = match self.together(hits) {
+            Ok(Some(found)) => found,
+            Ok(None) => return Decision::NoMatch,
+            Err(statement) => return Decision::CannotSay { statement },
+        };
         if !hit.several {
-            let name = self.store.spelling(hit.account);
             return Decision::Account {
-                name,
-                target: None,
+                name: self.store.spelling(hit.account),
+                target,
                 statement,
                 ambiguous: hit.ambiguous,
                 by_debug: false,
@@ -322,7 +325,25 @@ impl Rules {
         if let Some(name) = self.debug_account() {
             return Decision::Account { name, target: None, statement, ambiguous: true, by_debug: true };
         }
-        Decision::Ambiguous { statements: if statements.is_empty() { vec![statement] } else { statements } }
+        Decision::Ambiguous { statements: hits.iter().map(|(statement, _)| *statement as usize).collect() }
+    }
+
+    /// What several statements say together. The error is a statement that names no address.
+    fn together(&self, hits: &[(u32, Hit)]) -> Result<Option<Found<'_>>, usize> {
+        let mut found: Option<Found<'_>> = None;
+        for (statement, hit) in hits {
+            // Names were seen to make an address; one that does not is not delivered elsewhere for it.
+            let target = self.target(*statement, hit).map_err(|_| *statement as usize)?;
+            let Some(first) = &mut found else {
+                found = Some(Found { statement: *statement as usize, hit: *hit, target });
+                continue;
+            };
+            first.hit.several |= hit.several
+                || self.store.name(hit.account) != self.store.name(first.hit.account)
+                || !self.same_target(first.target.as_deref(), target.as_deref());
+            first.hit.ambiguous |= hit.ambiguous;
+        }
+        Ok(found)
     }
 
     fn facts<'n>(&self, name: &'n str) -> Facts<'n> {

@@ -161,9 +161,8 @@ impl Entry {
     }
 }
 
-/// How an account was first spelled, where that is not how it is compared. In order of the latter.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Spellings(pub Vec<(Span, Span)>);
+/// How names were first spelled, where that is not how they are compared. In order of the latter.
+pub(super) type Spellings = Vec<(Span, Span)>;
 
 /// All of it.
 #[derive(Clone, Debug, Default)]
@@ -177,7 +176,8 @@ pub(super) struct Store {
     pub statements: Vec<Record>,
     pub entries: Vec<Entry>,
     pub files: Vec<Arc<str>>,
-    pub spellings: Spellings,
+    /// Of accounts and of aliases.
+    pub spellings: [Spellings; 2],
     table: HashTable<u32>,
 }
 
@@ -192,11 +192,12 @@ impl Store {
         self.text(self.entries[entry as usize].span())
     }
 
-    /// The account of the entry of this number as the operator first spelled it.
+    /// The name of the entry of this number as the operator first spelled it.
     pub fn spelling(&self, entry: u32) -> &str {
         let name = self.name(entry);
-        let at = self.spellings.0.binary_search_by(|(key, _)| self.text(*key).cmp(name));
-        at.map_or(name, |at| self.text(self.spellings.0[at].1))
+        let spellings = &self.spellings[usize::from(self.entries[entry as usize].is_alias())];
+        let at = spellings.binary_search_by(|(key, _)| self.text(*key).cmp(name));
+        at.map_or(name, |at| self.text(spellings[at].1))
     }
 
     /// The statement of this number as it is matched.

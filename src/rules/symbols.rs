@@ -1,6 +1,6 @@
 //! The names of all statements while rules are read: each text once, and by its number in every list.
 
-use super::store::{MAX_ENTRY, Span};
+use super::store::{MAX_ENTRY, Span, Spellings};
 use super::syntax::{Fault, Name, Statement};
 use crate::addr::fold;
 use foldhash::fast::FixedState;
@@ -41,13 +41,13 @@ pub(super) struct Symbols {
     table: HashTable<u32>,
     /// Where each text stands last in a list.
     last: Vec<u32>,
-    /// Which texts are accounts.
-    accounts: Vec<bool>,
+    /// Which texts are accounts, and which are aliases.
+    kinds: Vec<[bool; 2]>,
     lists: Vec<Listed>,
     /// Where the accounts and the aliases of each statement begin.
     starts: Vec<(u32, u32)>,
-    /// Accounts that were first spelled other than they are compared.
-    pub spellings: Vec<(Span, Span)>,
+    /// Accounts and aliases that were first spelled other than they are compared.
+    pub spellings: [Spellings; 2],
 }
 
 const HASHES: FixedState = FixedState::with_seed(0);
@@ -65,7 +65,7 @@ impl Symbols {
     /// Adds the lists of a statement, which come to have the next number.
     pub fn add(&mut self, statement: &Statement<'_>, faults: &mut Vec<Fault>) {
         let begin = len(&self.lists);
-        let twice = self.list(&statement.accounts, true);
+        let twice = self.list(&statement.accounts, false);
         if let Some(twice) = twice {
             let message =
                 format!("account \"{}\" stands in the list twice, every match is ambiguous", twice.value);
@@ -73,17 +73,19 @@ impl Symbols {
         }
         self.starts.push((begin, len(&self.lists)));
         // An alias that is there twice was never worth a word.
-        self.list(statement.aliases.as_deref().unwrap_or_default(), false);
+        self.list(statement.aliases.as_deref().unwrap_or_default(), true);
     }
 
     /// Adds a list; the first name that is in it twice.
-    fn list<'n>(&mut self, names: &'n [Name<'n>], is_account: bool) -> Option<&'n Name<'n>> {
+    fn list<'n>(&mut self, names: &'n [Name<'n>], is_alias: bool) -> Option<&'n Name<'n>> {
         let begin = self.lists.len();
         let mut twice = None;
         for name in names.iter().filter(|name| name.value.len() <= MAX_ENTRY) {
             let number = self.number(name.value);
-            if is_account && !std::mem::replace(&mut self.accounts[number], true) {
-                self.spell(number, name.value);
+            let kind = usize::from(is_alias);
+            if !std::mem::replace(&mut self.kinds[number][kind], true) && self.text(number) != name.value {
+                let span = self.push(name.value);
+                self.spellings[kind].push((self.spans[number], span));
             }
             let last = self.last[number] as usize;
             if last >= begin && self.lists.get(last).is_some_and(|listed| listed.number() == number) {
@@ -114,15 +116,8 @@ impl Symbols {
         let span = self.push(&key);
         self.spans.push(span);
         self.last.push(u32::MAX);
-        self.accounts.push(false);
+        self.kinds.push([false; 2]);
         number as usize
-    }
-
-    fn spell(&mut self, number: usize, spelling: &str) {
-        if self.text(number) != spelling {
-            let span = self.push(spelling);
-            self.spellings.push((self.spans[number], span));
-        }
     }
 
     /// Adds a text to the texts.

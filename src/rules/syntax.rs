@@ -243,12 +243,12 @@ impl<'t> Parser<'t, '_> {
         let Some(span) = self.cursor.word() else { return self.ended("an expression") };
         let expression = expression::read(self.cursor.slice(&span), span, self.faults);
         self.keyword("WITH", "expression")?;
-        let calls = self.calls()?;
+        let (calls, deliver) = self.calls()?;
         let aliases = aliases.filter(|names| !matches!(&names[..], [name] if name.value == "*"));
-        Ok(Statement { keyword, accounts, using, aliases, domains, expression, calls, deliver: None })
+        Ok(Statement { keyword, accounts, using, aliases, domains, expression, calls, deliver })
     }
 
-    fn eat_word(&mut self, word: &str) -> bool {
+    pub fn eat_word(&mut self, word: &str) -> bool {
         let next = self.cursor.peek_word();
         let found = next.filter(|span| self.cursor.slice(span) == word);
         if let Some(span) = &found {
@@ -258,7 +258,7 @@ impl<'t> Parser<'t, '_> {
     }
 
     /// Goes past `word`, which stands behind a list of `what`.
-    fn keyword(&mut self, word: &str, what: &str) -> Result<(), Stop> {
+    pub fn keyword(&mut self, word: &str, what: &str) -> Result<(), Stop> {
         let Some(span) = self.cursor.peek_word() else { return self.ended(word) };
         let found = self.cursor.slice(&span);
         if found == word {

@@ -1,5 +1,6 @@
-//! On what terms a statement counts: for which domains.
+//! On what terms a statement counts: for which domains, and where its mail goes.
 
+use super::deliver::{self, Template};
 use super::syntax::{Fault, Name, Statement};
 use crate::addr::{canonical_domain, checked_domain};
 use foldhash::{HashSet, HashSetExt};
@@ -13,17 +14,20 @@ pub(super) const MAX_DOMAINS: usize = 1000;
 pub(super) struct Terms {
     /// In canonical spelling and in order; `None` for all that are ours.
     domains: Option<Box<[Box<str>]>>,
+    target: Option<Template>,
 }
 
 impl Terms {
-    pub fn of(statement: &Statement<'_>) -> Self {
+    /// Those of a statement.
+    pub fn check(statement: &Statement<'_>, faults: &mut Vec<Fault>) -> Self {
+        check_domains(statement.domains.as_deref().unwrap_or_default(), faults);
         let domains = statement.domains.is_some().then(|| {
             let mut domains: Vec<Box<str>> = domains(statement).map(Into::into).collect();
             domains.sort_unstable();
             domains.dedup();
             domains.into_boxed_slice()
         });
-        Terms { domains }
+        Terms { domains, target: deliver::check(statement, faults) }
     }
 
     /// Whether the statement counts for names of `domain`.
@@ -33,13 +37,25 @@ impl Terms {
     }
 }
 
+impl Terms {
+    /// Where the mail goes, if not to the account.
+    pub fn target(&self) -> Option<&Template> {
+        self.target.as_ref()
+    }
+
+    /// Whether another alias is another destination.
+    pub fn tell_aliases(&self) -> bool {
+        self.target.as_ref().is_some_and(Template::names_alias)
+    }
+}
+
 /// The domains of a statement, as they are compared.
 pub(super) fn domains<'s>(statement: &'s Statement<'_>) -> impl Iterator<Item = Cow<'s, str>> {
     statement.domains.iter().flatten().take(MAX_DOMAINS).map(|name| canonical_domain(name.value))
 }
 
 /// Checks the list of domains.
-pub(super) fn check(list: &[Name<'_>], faults: &mut Vec<Fault>) {
+fn check_domains(list: &[Name<'_>], faults: &mut Vec<Fault>) {
     if let Some(name) = list.get(MAX_DOMAINS) {
         let message = format!("the statement has more than {MAX_DOMAINS} domains");
         faults.push(Fault::new(name.span(), message).help("write the statement once more for the others"));

@@ -276,17 +276,17 @@ impl fmt::Display for Outcome {
             Outcome::Account { name, by_debug: true, .. } => {
                 write!(f, "ambiguous: goes to the debug account \"{}\"", escape(name))
             }
-            Outcome::Account { name, ambiguous: true, .. } => {
-                write!(f, "ambiguous, but all the same an alias of \"{}\"", escape(name))
+            Outcome::Account { name, target, ambiguous, .. } => {
+                let how = if *ambiguous { "ambiguous, but all the same " } else { "" };
+                write!(f, "{how}an alias of \"{}\"", escape(name))?;
+                target.as_ref().map_or(Ok(()), |target| write!(f, ", delivered to {}", escape(target)))
             }
-            Outcome::Account { name, target: Some(target), .. } => {
-                write!(f, "an alias of \"{}\", delivered to {}", escape(name), escape(target))
-            }
-            Outcome::Account { name, .. } => write!(f, "an alias of \"{}\"", escape(name)),
             Outcome::Expired { name, last } => {
                 write!(f, "was an alias of \"{}\" until {last}", escape(name))
             }
-            Outcome::Ambiguous => f.write_str("ambiguous: an alias of several accounts, no debug account"),
+            Outcome::Ambiguous => f.write_str(
+                "ambiguous: an alias of several accounts or for several targets, no debug account",
+            ),
             Outcome::CannotSay => f.write_str("cannot say: finding out would take too long"),
         }
     }

@@ -1,5 +1,6 @@
 //! Settings, folding, ambiguity, limits, explanations.
 
+mod deliver;
 mod domains;
 mod errors;
 mod naive;
