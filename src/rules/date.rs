@@ -1,6 +1,6 @@
-//! Days, as far as the rules know them. The clock is the caller's.
+//! Days, as far as the rules know them: how a last day is written in a name. The clock is the caller's.
 
-use jiff::civil;
+use jiff::civil::{self, ISOWeekDate, Weekday};
 use std::fmt;
 
 /// A day of the calendar.
@@ -18,5 +18,77 @@ impl Day {
 impl fmt::Display for Day {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// How long a date can be, in bytes.
+pub(super) const LENGTHS: [usize; 3] = [4, 5, 6];
+
+/// Years are written with two digits; that many years hence nobody has an alias of today.
+const CENTURY: i8 = 20;
+
+/// The last day that a text means: `yymm` the end of the month, `yymmdd` the day itself, `yywww` (with the
+/// letter w behind the year) the Sunday of that week of ISO 8601.
+pub(super) fn last_day(text: &[u8]) -> Option<Day> {
+    let two = |tens: u8, ones: u8| {
+        let digit = |b: u8| b.is_ascii_digit().then(|| i8::try_from(b - b'0').ok()).flatten();
+        Some(digit(tens)? * 10 + digit(ones)?)
+    };
+    let year = |tens, ones| Some(i16::from(CENTURY) * 100 + i16::from(two(tens, ones)?));
+    let day = match *text {
+        [y, z, m, n] => civil::Date::new(year(y, z)?, two(m, n)?, 1).ok()?.last_of_month(),
+        [y, z, b'w' | b'W', w, x] => ISOWeekDate::new(year(y, z)?, two(w, x)?, Weekday::Sunday).ok()?.date(),
+        [y, z, m, n, d, e] => civil::Date::new(year(y, z)?, two(m, n)?, two(d, e)?).ok()?,
+        _ => return None,
+    };
+    Some(Day(day))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_days() {
+        let cases = [
+            ("2611", Some("2026-11-30")),
+            ("2602", Some("2026-02-28")),
+            ("2802", Some("2028-02-29")),
+            ("0001", Some("2000-01-31")),
+            ("9912", Some("2099-12-31")),
+            ("261130", Some("2026-11-30")),
+            ("280229", Some("2028-02-29")),
+            ("26w47", Some("2026-11-22")),
+            ("26W47", Some("2026-11-22")),
+            ("26w01", Some("2026-01-04")),
+            // The week of the turn of the year; 2026 has 53 weeks, 2027 has 52.
+            ("26w53", Some("2027-01-03")),
+            ("27w52", Some("2028-01-02")),
+            ("27w53", None),
+            ("26w00", None),
+            ("26w54", None),
+            ("2600", None),
+            ("2613", None),
+            ("260229", None),
+            ("261131", None),
+            ("261100", None),
+            ("26 11", None),
+            ("26x47", None),
+            ("26w4", None),
+            ("26w477", None),
+            ("261", None),
+            ("", None),
+            ("2o11", None),
+            ("+611", None),
+            ("٢٦١١", None),
+        ];
+        for (text, want) in cases {
+            let got = last_day(text.as_bytes()).map(|day| day.to_string());
+            assert_eq!(got.as_deref(), want, "{text}");
+        }
+        for len in 0..9 {
+            let text = &b"26111111"[..len.min(8)];
+            assert!(last_day(text).is_none() || LENGTHS.contains(&len), "{text:?}");
+        }
     }
 }

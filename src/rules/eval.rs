@@ -11,6 +11,7 @@
 //! or the end of a literal, an ASCII character or a whole character found at another position, so it lies
 //! in the name and between characters; numbers of pieces, entries and calls come from their own lists.
 
+use super::Day;
 use super::check::{Formula, Target};
 use super::choices::{Choices, Standing};
 use super::compile::MAX_DIGITS;
@@ -51,6 +52,8 @@ pub(super) struct Token {
 #[derive(Debug)]
 pub(super) struct Lookup<'n> {
     pub(super) name: &'n str,
+    /// A last day before this one does not count.
+    pub(super) since: Option<Day>,
     steps: u64,
     pub(super) tally: Tallies,
     pub(super) now: Vec<u8>,
@@ -105,7 +108,12 @@ impl<'p> Pair<'p> {
 impl<'n> Lookup<'n> {
     pub fn new(name: &'n str, steps: u64) -> Self {
         let (tally, now, next, tokens) = Default::default();
-        Lookup { name, steps, tally, now, next, tokens }
+        Lookup { name, since: None, steps, tally, now, next, tokens }
+    }
+
+    /// The same on this day.
+    pub fn on(self, today: Option<Day>) -> Self {
+        Lookup { since: today, ..self }
     }
 
     /// The steps not yet used.

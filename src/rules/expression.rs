@@ -28,6 +28,7 @@ impl Item {
             "account" => Some(Item::Account),
             "alias" => Some(Item::Alias),
             "code" => Some(Item::Code),
+            "date" => Some(Item::Date),
             _ => Class::from_name(name).map(Item::Identifier),
         }
     }
@@ -83,6 +84,10 @@ pub(super) fn read(text: &str, span: Range<usize>, faults: &mut Vec<Fault>) -> E
         }
         match Item::from_name(name) {
             Some(item) => {
+                if item == Item::Date && items.contains(&item) {
+                    let fault = Fault::new(at.clone(), "a second %date% in the expression");
+                    faults.push(fault.help("an alias has one last day: leave one"));
+                }
                 if let Some(fault) = adjacent(items.last(), &item, name, &at) {
                     faults.push(fault);
                 }
@@ -118,11 +123,11 @@ fn adjacent(before: Option<&Item>, item: &Item, name: &str, at: &Range<usize>) -
 }
 
 fn unknown(name: &str, at: Range<usize>) -> Fault {
-    let known = ["account", "alias", "code"].into_iter().chain(Class::ALL.map(Class::name));
+    let known = ["account", "alias", "code", "date"].into_iter().chain(Class::ALL.map(Class::name));
     let help = match nearest(name, known) {
         Some(near) => format!("did you mean %{near}%?"),
         None => {
-            "known are account, alias, code, alnum, alpha, number, ident, fqdn; a literal percent sign is \
+            "known are account, alias, code, date, alnum, alpha, number, ident, fqdn; a literal percent sign is \
                  written %%"
                 .into()
         }
@@ -161,6 +166,11 @@ mod tests {
             ("%alpha%%alpha%", "alpha alpha !8..13"),
             ("%ident%%code%", "ident Code !8..12"),
             ("é%nope%", "'é' !3..7"),
+            ("%date%-%number%", "Date '-' number"),
+            ("%number%%date%", "number Date !9..13"),
+            ("%date%%alpha%", "Date alpha !7..12"),
+            ("%date%-%date%", "Date '-' Date !8..12"),
+            ("%code%-%date", "Code '-' Date"),
         ];
         for (text, want) in cases {
             assert_eq!(show(text), want, "{text}");

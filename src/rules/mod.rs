@@ -24,6 +24,7 @@ mod cursor;
 mod date;
 mod deliver;
 mod eval;
+mod expire;
 mod expression;
 mod functions;
 mod legacy;
@@ -145,13 +146,13 @@ pub enum Decision<'r> {
         /// Whether the account is the debug account, there being more than one other account or target.
         by_debug: bool,
     },
-    /// It was an alias of this account.
+    /// It was an alias of this account, if not of others too.
     Expired {
         /// The account.
         name: &'r str,
-        /// The statement that matched.
+        /// The first statement that matched.
         statement: usize,
-        /// Its last day.
+        /// Its last day for this account; the latest one, if it matched in more than one way.
         last: Day,
     },
     /// It is an alias of more than one account.
@@ -291,7 +292,7 @@ impl Rules {
     pub fn find<'q>(&self, query: impl Into<Query<'q>>) -> Decision<'_> {
         let query = query.into();
         let facts = self.facts(query.name);
-        let mut lookup = Lookup::new(&facts.name, MAX_STEPS);
+        let mut lookup = Lookup::new(&facts.name, MAX_STEPS).on(query.today);
         let mut hits = Hits::default();
         let mut tried = Ok(());
         self.candidates(&facts, query.domain, &mut |program| {
@@ -310,7 +311,7 @@ impl Rules {
         let hits = hits.in_order();
         let Found { statement, hit, target } = match self.together(hits) {
             Ok(Some(found)) => found,
-            Ok(None) => return Decision::NoMatch,
+            Ok(None) => return self.expired(&facts, &query, &mut lookup),
             Err(statement) => return Decision::CannotSay { statement },
         };
         if !hit.several {

@@ -4,6 +4,7 @@
 //! limit, with any text in the place of an account or an alias, and the best one is shown. (Of indexing see
 //! `eval`.)
 
+use super::date;
 use super::eval::Pair;
 use super::shape;
 use super::store::{Piece, Program, Use};
@@ -87,6 +88,9 @@ impl<'s> Search<'s> {
                 break;
             }
             let end = i + c.len_utf8();
+            if *piece == Piece::Date && date::last_day(&rest.as_bytes()[..end]).is_none() {
+                continue;
+            }
             let behind = &rest[end..];
             if class.is_some_and(|class| !fits(class, &rest[..end])) {
                 continue;

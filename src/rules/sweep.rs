@@ -2,6 +2,7 @@
 
 use super::check::{Formula, Probe, Target};
 use super::compute::{self, Character, Tallies};
+use super::date;
 use super::eval::{Counted, Lookup, Pair, Token};
 use super::shape;
 use super::store::Piece;
@@ -81,8 +82,7 @@ impl Lookup<'_> {
     ) -> Counted<()> {
         let (class, number) = match piece {
             Piece::Identifier(class, number) => (*class, *number),
-            // Nothing makes one yet.
-            Piece::Date => return Ok(()),
+            Piece::Date => return self.date_ends(p, least, most, arrive),
             _ => return self.shape_ends(pair, p, least, most, arrive),
         };
         let bytes = self.name.as_bytes();
@@ -134,6 +134,26 @@ impl Lookup<'_> {
             end += 1;
         }
         self.spend(end - p)
+    }
+
+    /// The ends of a `%date%` that has not passed.
+    fn date_ends(
+        &mut self,
+        p: usize,
+        least: usize,
+        most: usize,
+        arrive: &mut impl FnMut(usize),
+    ) -> Counted<()> {
+        self.spend(date::LENGTHS.len())?;
+        for end in date::LENGTHS.map(|len| p + len) {
+            if (least..=most).contains(&end)
+                && let Some(last) = date::last_day(&self.name.as_bytes()[p..end])
+                && self.since.is_none_or(|day| day <= last)
+            {
+                arrive(end);
+            }
+        }
+        Ok(())
     }
 
     /// Whether the identifier `number` from `start` to `end` meets the tokens not seen to yet.

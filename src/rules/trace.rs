@@ -1,7 +1,8 @@
 //! Why a name matches or does not: what `explain` shows.
 
 use super::check::{Formula, Never, Probe, Target};
-use super::eval::{Lookup, Pair};
+use super::date::last_day;
+use super::eval::{Hit, Lookup, Pair};
 use super::store::{Piece, Program};
 use super::{Day, Decision, MAX_NAME, MAX_STEPS, Query, Rules, compute, nearest};
 use crate::addr::escape;
@@ -43,6 +44,15 @@ pub enum Finding {
         /// One of the ways, unless looking for it took too long.
         cut: Option<Cut>,
     },
+    /// It matches, but its last day has passed.
+    Expired {
+        /// For this account.
+        account: String,
+        /// Its last day.
+        last: Day,
+        /// The way that matched last, unless looking for it took too long.
+        cut: Option<Cut>,
+    },
     /// It would, if the code were another one.
     WrongCode(Cut),
     /// It might, if the text in the place of the account or the alias were one of its accounts or aliases.
@@ -76,6 +86,8 @@ pub struct Cut {
     pub account: String,
     /// The names of the expression, such as `%ident%`, each with its text.
     pub parts: Vec<(String, String)>,
+    /// The day that its `%date%` means.
+    pub last: Option<Day>,
     /// The code in the name.
     pub code: String,
     /// The code computed; `?` stands for a character that may be any of several.
@@ -146,7 +158,7 @@ impl Rules {
         let query = query.into();
         let outcome = self.find(query).into();
         let facts = self.facts(query.name);
-        let mut lookup = Lookup::new(&facts.name, MAX_STEPS);
+        let mut lookup = Lookup::new(&facts.name, MAX_STEPS).on(query.today);
         let mut spare = MAX_STEPS;
         let statements = (0..self.len()).map(|i| Trace {
             place: self.statement(i).to_string(),
@@ -173,18 +185,33 @@ impl Rules {
         if name.len() > MAX_NAME {
             return Finding::CannotSay;
         }
-        let hit = match lookup.statement(program) {
+        let expired = match lookup.statement(program) {
             Err(_) => return Finding::CannotSay,
-            Ok(None) => return nearest::find(program, name, spare),
-            Ok(Some(hit)) => hit,
+            Ok(Some(hit)) => {
+                let account = self.store.spelling(hit.account).to_owned();
+                let cut = show(program, hit, Lookup::new(name, *spare).on(lookup.since), spare);
+                return Finding::Matched { account, several: hit.several, ambiguous: hit.ambiguous, cut };
+            }
+            Ok(None) => lookup.expired(program),
         };
-        let account = self.store.spelling(hit.account).into();
-        let mut showing = Lookup::new(name, *spare);
-        let pair = Pair::of(program, Some(hit.account), hit.alias);
-        let cut = showing.witness(pair).ok().flatten().map(|ends| cut(pair, name, &ends));
-        *spare = showing.steps();
-        Finding::Matched { account, several: hit.several, ambiguous: hit.ambiguous, cut }
+        match expired {
+            Err(_) => Finding::CannotSay,
+            Ok(None) => nearest::find(program, name, spare),
+            Ok(Some((hit, last))) => {
+                let account = self.store.spelling(hit.account).to_owned();
+                let cut = show(program, hit, Lookup::new(name, *spare).on(Some(last)), spare);
+                Finding::Expired { account, last, cut }
+            }
+        }
     }
+}
+
+/// One way in which `program` matches for `hit`. Steps come out of `spare`.
+fn show(program: Program<'_>, hit: Hit, mut showing: Lookup<'_>, spare: &mut u64) -> Option<Cut> {
+    let pair = Pair::of(program, Some(hit.account), hit.alias);
+    let ends = showing.witness(pair).ok().flatten();
+    *spare = showing.steps();
+    ends.map(|ends| cut(pair, showing.name, &ends))
 }
 
 /// The cut of `name` whose pieces end at `ends`.
@@ -193,6 +220,7 @@ pub(super) fn cut(pair: Pair<'_>, name: &str, ends: &[usize]) -> Cut {
     let mut cut = Cut {
         account: pair.account.into(),
         parts: Vec::new(),
+        last: None,
         code: String::new(),
         computed: String::new(),
         values: Vec::new(),
@@ -206,7 +234,8 @@ pub(super) fn cut(pair: Pair<'_>, name: &str, ends: &[usize]) -> Cut {
             Piece::Literal(_) => continue,
             Piece::Code => cut.code = text.into(),
             Piece::Identifier(..) => identifiers.push(text),
-            Piece::Account | Piece::Alias | Piece::Date | Piece::Shape => {}
+            Piece::Date => cut.last = last_day(text.as_bytes()),
+            Piece::Account | Piece::Alias | Piece::Shape => {}
         }
         cut.parts.push((shown(program, piece), text.into()));
     }
@@ -237,16 +266,22 @@ pub(super) fn cut(pair: Pair<'_>, name: &str, ends: &[usize]) -> Cut {
 impl Explanation {
     /// The statement that came nearest to matching, if none matched.
     pub fn nearest(&self) -> Option<&Trace> {
+        const MATCHED: u8 = 6;
         let nearness = |trace: &Trace| match &trace.finding {
-            Finding::Matched { .. } => (5, 0),
-            Finding::CannotSay => (4, 0),
+            Finding::Matched { .. } => (MATCHED, 0),
+            Finding::CannotSay => (5, 0),
+            Finding::Expired { .. } => (4, 0),
             Finding::WrongCode(cut) => (3, cut.values.iter().take_while(|value| value.right).count()),
             Finding::Unlisted { text, .. } => (2, text.len()),
             Finding::Unfit { fits, .. } => (1, fits.len()),
             Finding::OtherDomain | Finding::Never(_) => (0, 0),
         };
         // The first of equals.
-        self.statements.iter().rev().max_by_key(|trace| nearness(trace)).filter(|trace| nearness(trace).0 < 5)
+        self.statements
+            .iter()
+            .rev()
+            .max_by_key(|trace| nearness(trace))
+            .filter(|trace| nearness(trace).0 < MATCHED)
     }
 }
 
@@ -303,10 +338,11 @@ impl fmt::Display for Trace {
                     _ => "",
                 };
                 writeln!(f, "    matches for account \"{}\"{others}{how}", escape(account))?;
-                match cut {
-                    Some(cut) => write!(f, "{cut}"),
-                    None => writeln!(f, "    there are too many ways to show one"),
-                }
+                show_cut(f, cut.as_ref())
+            }
+            Finding::Expired { account, last, cut } => {
+                writeln!(f, "    matches for account \"{}\", but expired on {last}", escape(account))?;
+                show_cut(f, cut.as_ref())
             }
             Finding::WrongCode(cut) => {
                 let (code, computed) = (escape(&cut.code), escape(&cut.computed));
@@ -343,10 +379,21 @@ impl fmt::Display for Trace {
     }
 }
 
+fn show_cut(f: &mut fmt::Formatter<'_>, cut: Option<&Cut>) -> fmt::Result {
+    match cut {
+        Some(cut) => write!(f, "{cut}"),
+        None => writeln!(f, "    there are too many ways to show one"),
+    }
+}
+
 impl fmt::Display for Cut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (part, text) in &self.parts {
-            writeln!(f, "      {part} = \"{}\"", escape(text))?;
+            write!(f, "      {part} = \"{}\"", escape(text))?;
+            match self.last.filter(|_| part == DATE) {
+                Some(last) => writeln!(f, " (to {last})")?,
+                None => writeln!(f)?,
+            }
         }
         for Value { call, text, value, right } in &self.values {
             write!(f, "      {} of \"{}\" ", escape(call), escape(text))?;
@@ -360,6 +407,8 @@ impl fmt::Display for Cut {
     }
 }
 
+const DATE: &str = "%date%";
+
 /// A piece as in an expression.
 pub(super) fn shown(program: Program<'_>, piece: &Piece) -> String {
     match piece {
@@ -367,7 +416,7 @@ pub(super) fn shown(program: Program<'_>, piece: &Piece) -> String {
         Piece::Account => "%account%".into(),
         Piece::Alias => "%alias%".into(),
         Piece::Identifier(class, _) => format!("%{}%", class.name()),
-        Piece::Date => "%date%".into(),
+        Piece::Date => DATE.into(),
         Piece::Shape | Piece::Code => "%code%".into(),
     }
 }

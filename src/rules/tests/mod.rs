@@ -1,5 +1,6 @@
 //! Settings, folding, ambiguity, limits, explanations.
 
+mod dates;
 mod deliver;
 mod domains;
 mod errors;
@@ -252,10 +253,14 @@ fn legal_names_are_decided() {
         ("%alnum%0%alnum%0%code%0%alnum%0%alnum% WITH VOWELS(1), VOWELS(2), DIGITS(3), DIGITS(4);", "0"),
         ("%alnum%0%alnum%0%code%0%alnum%0%alnum% WITH VOWELS(1), DIGITS(2), VOWELS(3), DIGITS(4);", "01"),
         ("%alnum%0%alnum%0%alnum%0%code%0%alnum% WITH VOWELS(1), VOWELS(2), DIGITS(3);", "0"),
+        ("%alnum%0%date%0%code%0%alnum%0%alnum% WITH VOWELS(1), DIGITS(2), VOWELS(3);", "01"),
         ("%fqdn%0%fqdn%0%code%0%fqdn% WITH CHAR(1,1,1,-), CHAR(2,-1,-1,-), CHAR(3,2,2,-);", "0.00"),
     ] {
         let rules = rules(&format!("ACCOUNT a MATCHES {config}"));
         let name: String = name.chars().cycle().take(crate::addr::MAX_LOCAL_PART).collect();
-        assert!(!matches!(rules.find(&name), Decision::CannotSay { .. }), "{config} {name}");
+        for today in [None, Day::new(2099, 12, 31)] {
+            let query = Query { name: &name, domain: None, today };
+            assert!(!matches!(rules.find(query), Decision::CannotSay { .. }), "{config} {name}");
+        }
     }
 }
