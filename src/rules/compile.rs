@@ -4,6 +4,7 @@ use super::check::{Checked, Formula, Never, Probe, Target};
 use super::expression::Item;
 use super::store::{Entry, Form, Lengths, NONE, Piece, Record, Span, Store, Template, Use};
 use super::symbols::Symbols;
+use super::syntax::Fault;
 use super::terms::Terms;
 use super::words::{Class, Function};
 use crate::diag::Text;
@@ -44,8 +45,9 @@ struct FormKey {
 }
 
 /// Compiles statements one by one.
-pub(super) struct Compiler<'s> {
-    symbols: &'s mut Symbols,
+#[derive(Debug, Default)]
+pub(super) struct Compiler {
+    symbols: Symbols,
     store: Store,
     forms: HashMap<Arc<FormKey>, u32>,
     terms: HashMap<Terms, u32>,
@@ -53,14 +55,19 @@ pub(super) struct Compiler<'s> {
     templates: HashMap<(u32, u32, Box<str>), (u32, u32)>,
 }
 
-impl<'s> Compiler<'s> {
-    pub fn new(symbols: &'s mut Symbols) -> Self {
-        let (forms, terms, templates) = Default::default();
-        Compiler { symbols, store: Store::default(), forms, terms, templates }
+impl Compiler {
+    pub fn new(fold: bool) -> Self {
+        Compiler { symbols: Symbols::new(fold), ..Compiler::default() }
     }
 
-    /// Adds the next statement, whose lists have the same number.
-    pub fn add(&mut self, text: &Text, checked: Checked<'_>) {
+    /// The names of all statements so far.
+    pub fn symbols(&self) -> &Symbols {
+        &self.symbols
+    }
+
+    /// Adds the next statement.
+    pub fn add(&mut self, text: &Text, checked: Checked<'_>, faults: &mut Vec<Fault>) {
+        self.symbols.add(&checked.statement, faults);
         let Checked { statement, probes, never, terms } = checked;
         let number = len(&self.store.statements);
         let (pieces, literals) = self.pieces(&statement.expression.items, statement.aliases.is_some());
@@ -230,7 +237,7 @@ impl<'s> Compiler<'s> {
     /// All of it, ready for look-ups.
     pub fn finish(self) -> Store {
         let Compiler { symbols, mut store, .. } = self;
-        let Symbols { texts, mut spellings, .. } = std::mem::take(symbols);
+        let Symbols { texts, mut spellings, .. } = symbols;
         store.texts = texts.into();
         for template in &mut store.templates {
             let pieces = store.forms[template.form as usize].pieces.iter();

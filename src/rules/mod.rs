@@ -58,7 +58,7 @@ use compile::{Compiler, characters};
 use eval::{Hit, Lookup};
 use std::borrow::Cow;
 use store::{Program, Store};
-use symbols::Symbols;
+use unique::Brief;
 
 /// Longest name looked up, in bytes. A local part has 255 at most and a line of a table protocol 4096;
 /// counts of a longer one would not fit into the digits expected.
@@ -193,28 +193,24 @@ pub fn load(texts: &[Text], options: &Options) -> Result<Loaded, Vec<Problem>> {
         return Err(vec![fault]);
     }
     let mut legacy = Legacy::default();
-    let mut statements = Vec::new();
-    let mut symbols = Symbols::new(options.fold);
     let mut faults = vec![Vec::new(); texts.len()];
-    let mut gaps = false;
-    for (text, faults) in texts.iter().zip(&mut faults) {
-        let tree = syntax::read(text, options.dialect, &mut legacy, faults);
-        gaps |= tree.gaps;
-        for statement in tree.statements {
-            let mut checked = check::statement(statement, faults);
-            symbols.add(&checked.statement, faults);
-            checked.statement.forget_names();
-            statements.push((text, checked));
-        }
+    let mut compiler = Compiler::new(options.fold);
+    let mut briefs = Vec::new();
+    let mut complete = true;
+    for ((i, text), faults) in texts.iter().enumerate().zip(&mut faults) {
+        complete &= syntax::read(text, options.dialect, &mut legacy, faults, &mut |statement, faults| {
+            let checked = check::statement(statement, faults);
+            briefs.push(Brief::of(i, text, &checked.statement));
+            compiler.add(text, checked, faults);
+        });
     }
     // With a statement missing, others may only look as if they left doubt.
-    if !gaps {
-        let all: Vec<_> = statements.iter().map(|(text, checked)| (*text, &checked.statement)).collect();
-        for (x, fault) in unique::check(&all, &symbols) {
-            let text = texts.iter().position(|text| std::ptr::eq(text, all[x].0));
-            faults[text.unwrap_or_default()].push(fault);
+    if complete {
+        for (text, fault) in unique::check(&briefs, compiler.symbols()) {
+            faults[text].push(fault);
         }
     }
+    drop(briefs);
     let mut problems = Vec::new();
     for (text, mut faults) in texts.iter().zip(faults) {
         faults.sort_by_key(|fault| fault.span.start);
@@ -222,10 +218,6 @@ pub fn load(texts: &[Text], options: &Options) -> Result<Loaded, Vec<Problem>> {
     }
     if diag::any_error(&problems) {
         return Err(problems);
-    }
-    let mut compiler = Compiler::new(&mut symbols);
-    for (text, checked) in statements {
-        compiler.add(text, checked);
     }
     let store = compiler.finish();
     let debug_account = legacy.debug_account.as_ref().map(|setting| setting.value.clone());

@@ -99,54 +99,38 @@ pub(super) struct Statement<'t> {
     pub deliver: Option<Deliver<'t>>,
 }
 
-impl Statement<'_> {
-    /// Gives the room of the names of its lists back, once they are kept elsewhere.
-    pub fn forget_names(&mut self) {
-        self.accounts = Vec::new();
-        if let Some(aliases) = &mut self.aliases {
-            *aliases = Vec::new();
-        }
-    }
-}
-
-/// All of a text.
-#[derive(Debug, Default)]
-pub(super) struct Tree<'t> {
-    pub statements: Vec<Statement<'t>>,
-    /// Whether some statement could not be read to its end and is missing.
-    pub gaps: bool,
-}
-
 /// A statement cannot be read any further; the next one is to be looked for at this place.
 pub(super) struct Stop(usize);
 
-/// Reads `text`; its configuration statements go to `legacy`.
+/// Reads `text`; its alias statements go to `each`, one by one, as there may be many, its configuration
+/// statements to `legacy`. Whether all could be read to their end; otherwise some are missing.
 pub(super) fn read<'t>(
     text: &'t Text,
     dialect: Dialect,
     legacy: &mut Legacy,
     faults: &mut Vec<Fault>,
-) -> Tree<'t> {
+    each: &mut dyn FnMut(Statement<'t>, &mut Vec<Fault>),
+) -> bool {
     let mut parser = Parser { cursor: Cursor::new(&text.content), faults };
-    let mut tree = Tree::default();
+    let mut complete = true;
     while let Some(word) = parser.cursor.word() {
         let first = parser.cursor.slice(&word);
         if first == ACCOUNT {
             match parser.statement(word) {
-                Ok(statement) => tree.statements.push(statement),
+                Ok(statement) => each(statement, parser.faults),
                 Err(Stop(pos)) => {
-                    tree.gaps = true;
+                    complete = false;
                     parser.resume(pos);
                 }
             }
         } else if legacy::first_words().any(|known| known == legacy::head(first)) {
             legacy::read(&mut parser.cursor, &word, dialect, text, legacy, parser.faults);
         } else {
-            tree.gaps = true;
+            complete = false;
             parser.unknown(&word);
         }
     }
-    tree
+    complete
 }
 
 pub(super) const ACCOUNT: &str = "ACCOUNT";

@@ -22,7 +22,7 @@ impl Terms {
     pub fn check(statement: &Statement<'_>, faults: &mut Vec<Fault>) -> Self {
         check_domains(statement.domains.as_deref().unwrap_or_default(), faults);
         let domains = statement.domains.is_some().then(|| {
-            let mut domains: Vec<Box<str>> = domains(statement).map(Into::into).collect();
+            let mut domains: Vec<Box<str>> = domains(statement.domains.as_deref()).map(Into::into).collect();
             domains.sort_unstable();
             domains.dedup();
             domains.into_boxed_slice()
@@ -50,8 +50,8 @@ impl Terms {
 }
 
 /// The domains of a statement, as they are compared.
-pub(super) fn domains<'s>(statement: &'s Statement<'_>) -> impl Iterator<Item = Cow<'s, str>> {
-    statement.domains.iter().flatten().take(MAX_DOMAINS).map(|name| canonical_domain(name.value))
+pub(super) fn domains<'t>(list: Option<&[Name<'t>]>) -> impl Iterator<Item = Cow<'t, str>> {
+    list.unwrap_or_default().iter().take(MAX_DOMAINS).map(|name| canonical_domain(name.value))
 }
 
 /// Checks the list of domains.

@@ -6,13 +6,48 @@
 //! those that share a domain; one without `DOMAINS` shares every domain. Each list of domains is gone
 //! through, never a pair of statements.
 
-use super::expression::{Expression, Item};
+use super::expression::Item;
 use super::symbols::{Listed, Symbols};
-use super::syntax::{Fault, Statement};
+use super::syntax::{Fault, Name, Statement};
 use super::terms;
 use crate::diag::Text;
 use foldhash::{HashMap, HashSet, HashSetExt};
 use std::borrow::Cow;
+use std::ops::Range;
+
+/// What there is to know of a statement but for the names of its lists.
+pub(super) struct Brief<'t> {
+    /// The number of the text it stands in, and the text.
+    file: usize,
+    text: &'t Text,
+    /// Where its expression stands.
+    span: Range<usize>,
+    has_account: bool,
+    has_alias: bool,
+    aliased: bool,
+    domains: Option<Vec<Name<'t>>>,
+}
+
+impl<'t> Brief<'t> {
+    /// Of a statement that stands in text number `file`.
+    pub fn of(file: usize, text: &'t Text, statement: &Statement<'t>) -> Self {
+        let Statement { expression, aliases, domains, .. } = statement;
+        Brief {
+            file,
+            text,
+            span: expression.span.clone(),
+            has_account: expression.has(&Item::Account),
+            has_alias: expression.has(&Item::Alias),
+            aliased: aliases.is_some(),
+            domains: domains.clone(),
+        }
+    }
+
+    /// The expression, letter by letter.
+    fn expression(&self) -> &'t str {
+        self.text.content.get(self.span.clone()).unwrap_or_default()
+    }
+}
 
 /// Nobody has the alias, or more than one account.
 const NOBODY: u32 = u32::MAX;
@@ -39,7 +74,7 @@ struct Facts<'s> {
 type FirstLast = (usize, usize);
 
 impl<'s> Facts<'s> {
-    fn new(statements: &[(&'s Text, &'s Statement<'s>)], symbols: &'s Symbols) -> Self {
+    fn new(statements: &[Brief<'s>], symbols: &'s Symbols) -> Self {
         let mut starts = vec![0_u32; symbols.len() + 1];
         for x in 0..statements.len() {
             for account in symbols.lists(x).accounts {
@@ -55,8 +90,8 @@ impl<'s> Facts<'s> {
         let mut of = vec![0; end as usize];
         let mut owner = vec![NOBODY; symbols.len()];
         let mut texts: HashMap<&str, FirstLast> = HashMap::default();
-        for (x, (_, statement)) in statements.iter().enumerate().rev() {
-            texts.entry(&statement.expression.text).or_insert((x, x)).0 = x;
+        for (x, statement) in statements.iter().enumerate().rev() {
+            texts.entry(statement.expression()).or_insert((x, x)).0 = x;
             let lists = symbols.lists(x);
             for account in lists.accounts {
                 let start = &mut starts[account.number()];
@@ -74,18 +109,18 @@ impl<'s> Facts<'s> {
     }
 
     /// What differs from domain to domain.
-    fn add_domains(&mut self, statements: &[(&'s Text, &'s Statement<'s>)]) {
-        if statements.iter().all(|(_, statement)| statement.domains.is_none()) {
+    fn add_domains(&mut self, statements: &[Brief<'s>]) {
+        if statements.iter().all(|statement| statement.domains.is_none()) {
             return;
         }
         let mut numbers: HashMap<Cow<'s, str>, usize> = HashMap::default();
-        for (x, (_, statement)) in statements.iter().enumerate() {
+        for (x, statement) in statements.iter().enumerate() {
             let mut domains = Vec::new();
-            for domain in terms::domains(statement) {
+            for domain in terms::domains(statement.domains.as_deref()) {
                 let next = numbers.len();
                 domains.push(*numbers.entry(domain).or_insert(next));
             }
-            let text = &*statement.expression.text;
+            let text = statement.expression();
             let lists = self.symbols.lists(x);
             for place in places(&domains) {
                 self.texts_in.entry((text, place)).or_insert((x, x)).1 = x;
@@ -165,8 +200,8 @@ enum Aliases {
     Shared,
 }
 
-/// The statements that leave doubt, by number, and what is wrong with them.
-pub(super) fn check(statements: &[(&Text, &Statement<'_>)], symbols: &Symbols) -> Vec<(usize, Fault)> {
+/// What is wrong with the statements that leave doubt, each with the number of its text.
+pub(super) fn check(statements: &[Brief<'_>], symbols: &Symbols) -> Vec<(usize, Fault)> {
     let mut faults = Vec::new();
     let facts = Facts::new(statements, symbols);
     let lists = |x: usize| symbols.lists(x).aliases.iter().copied();
@@ -176,13 +211,13 @@ pub(super) fn check(statements: &[(&Text, &Statement<'_>)], symbols: &Symbols) -
     let mut refused = HashSet::new();
     let mut refuse = |x: usize, message: String, help: String| {
         if refused.insert(x) {
-            let span = statements[x].1.expression.span.clone();
-            faults.push((x, Fault::new(span, message).help(help)));
+            let Brief { file, span, .. } = &statements[x];
+            faults.push((*file, Fault::new(span.clone(), message).help(help)));
         }
     };
     let same = |other: usize| {
-        let (text, statement) = statements[other];
-        let line = text.line(statement.expression.span.start);
+        let Brief { text, span, .. } = &statements[other];
+        let line = text.line(span.start);
         format!(
             "the same expression stands at {}:{line} too, and it does not tell the accounts apart",
             text.file
@@ -192,20 +227,17 @@ pub(super) fn check(statements: &[(&Text, &Statement<'_>)], symbols: &Symbols) -
         let aliases = aliases_of(of, symbols, &own);
         for &x in of {
             let x = x as usize;
-            let statement = statements[x].1;
-            let expression = &statement.expression;
-            let other = facts.same(x, &expression.text);
+            let statement = &statements[x];
+            let other = facts.same(x, statement.expression());
             match (aliases, other) {
-                (Aliases::None, Some(other)) if !expression.has(&Item::Account) => {
+                (Aliases::None, Some(other)) if !statement.has_account => {
                     refuse(x, same(other), "put %account% into it, or a literal of its own into each".into());
                 }
-                (Aliases::Own(alias), Some(other)) if !names_someone(expression) => {
+                (Aliases::Own(alias), Some(other)) if !statement.has_account && !statement.has_alias => {
                     let alias = symbols.text(alias.number());
                     refuse(x, same(other), format!("put %account% into it, or %alias% for \"{alias}\""));
                 }
-                (Aliases::SomeOwn(alias), _)
-                    if statement.aliases.is_some() && !expression.has(&Item::Alias) =>
-                {
+                (Aliases::SomeOwn(alias), _) if statement.aliased && !statement.has_alias => {
                     let (account, alias) = (symbols.text(account), symbols.text(alias.number()));
                     refuse(
                         x,
@@ -217,9 +249,8 @@ pub(super) fn check(statements: &[(&Text, &Statement<'_>)], symbols: &Symbols) -
             }
         }
     }
-    for (x, (_, statement)) in statements.iter().enumerate() {
-        let expression = &statement.expression;
-        if expression.has(&Item::Account) && expression.has(&Item::Alias) {
+    for (x, statement) in statements.iter().enumerate() {
+        if statement.has_account && statement.has_alias {
             continue;
         }
         if let Some(alias) = lists(x).find(|alias| !facts.has_one_owner(x, *alias)) {
@@ -246,8 +277,4 @@ fn aliases_of(of: &[u32], symbols: &Symbols, own: &[Option<Listed>]) -> Aliases 
         Some(alias) => Aliases::SomeOwn(alias),
         None => Aliases::Shared,
     }
-}
-
-fn names_someone(expression: &Expression) -> bool {
-    expression.has(&Item::Account) || expression.has(&Item::Alias)
 }
