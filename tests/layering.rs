@@ -33,6 +33,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("annotate_snippets", &["diag/"]),
     ("icu_casemap", &["addr/"]),
     ("idna", &["addr/"]),
+    ("ring", &["rules/"]),
     ("toml", &["config/"]),
     ("clap", &["cli/"]),
     ("serde_json", &["cli/"]),

@@ -2,6 +2,8 @@
 //! warnings about what can be right, but hardly is.
 
 use super::expression::Item;
+use super::functions::IT_IS_HMAC;
+use super::secret::{HMAC_LENGTHS, Secrets};
 use super::syntax::{Call, Fault, Name, Statement, Subject};
 use super::terms::Terms;
 use super::words::{Class, Function};
@@ -82,13 +84,26 @@ pub(super) struct Checked<'t> {
 }
 
 /// Checks one statement by itself.
-pub(super) fn statement<'t>(statement: Statement<'t>, faults: &mut Vec<Fault>) -> Checked<'t> {
+pub(super) fn statement<'t>(
+    statement: Statement<'t>,
+    secrets: &Secrets,
+    faults: &mut Vec<Fault>,
+) -> Checked<'t> {
     let classes: Vec<Class> = statement.expression.identifiers().collect();
     let mut never = None;
     let mut probes = Vec::new();
     for call in &statement.calls {
         match probe(call, &classes, statement.aliases.is_some()) {
-            Ok(Ok(probe)) => probes.push(probe),
+            Ok(Ok(probe)) => {
+                if probe.function == Function::Hmac && secrets.is_empty() {
+                    let fault =
+                        Fault::new(call.span.clone(), "HMAC computes with a secret, and there is none");
+                    faults.push(fault.help(
+                        "name a file of secrets: the key \"secrets\" of rcptd.conf, or --secrets FILE",
+                    ));
+                }
+                probes.push(probe);
+            }
             Ok(Err(reason)) => {
                 never = never.or(Some(reason));
                 let fault =
@@ -116,12 +131,13 @@ pub(super) fn statement<'t>(statement: Statement<'t>, faults: &mut Vec<Fault>) -
         let fault = Fault::warning(span(), "of several %code% only the last one is verified");
         faults.push(fault.help("leave one %code%"));
     }
-    if statement.calls.len().max(statement.expression.items.len()) > MAX_LOCAL_PART {
+    let shortest: usize = probes.iter().map(Probe::shortest).sum();
+    if statement.calls.len().max(shortest).max(statement.expression.items.len()) > MAX_LOCAL_PART {
         never = Some(Never::TooLong);
         faults.push(Fault::warning(span(), format!("the statement never matches: {}", Never::TooLong)));
     }
     names(&statement, &probes, faults);
-    let terms = Terms::check(&statement, faults);
+    let terms = Terms::check(&statement, &probes, secrets, faults);
     Checked { statement, probes, never, terms }
 }
 
@@ -133,6 +149,9 @@ fn probe(call: &Call, classes: &[Class], aliased: bool) -> Resolved {
     if !aliased && call.arguments.contains(&Subject::Alias) {
         let message = format!("{name} looks at the alias, but the statement has none");
         return Err((message, "write account instead of alias, or add ALIASED".into()));
+    }
+    if call.function == Function::Hmac {
+        return hmac(call);
     }
     if call.function == Function::Char {
         return char(call, classes);
@@ -156,6 +175,18 @@ fn probe(call: &Call, classes: &[Class], aliased: bool) -> Resolved {
         _ => Formula::Count(function),
     };
     Ok(Ok(Probe { function, formula, target }))
+}
+
+/// `HMAC`, which looks at everything.
+fn hmac(call: &Call) -> Resolved {
+    let [Subject::Index(given)] = call.arguments[..] else {
+        return Err(("HMAC does not say how many characters it makes".into(), IT_IS_HMAC.into()));
+    };
+    let Some(len) = usize::try_from(given).ok().filter(|len| HMAC_LENGTHS.contains(len)) else {
+        let (least, most) = HMAC_LENGTHS.into_inner();
+        return Err((format!("HMAC makes {least} to {most} characters, not {given}"), IT_IS_HMAC.into()));
+    };
+    Ok(Ok(Probe { function: Function::Hmac, formula: Formula::Hmac(len), target: Target::Name }))
 }
 
 fn numbers(name: &str, n: usize) -> String {
@@ -280,7 +311,7 @@ fn names(statement: &Statement<'_>, probes: &[Probe], faults: &mut Vec<Fault>) {
             Fault::warning(name.span(), message).help("write the local part alone, without quotes")
         });
     }
-    let told = placed || probes.iter().any(|probe| probe.target == Target::Account);
+    let told = placed || probes.iter().any(|probe| matches!(probe.target, Target::Account | Target::Name));
     if !told && accounts.iter().any(|name| name.value != accounts[0].value) {
         let fault = Fault::warning(
             expression.span.clone(),

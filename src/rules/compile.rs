@@ -9,6 +9,9 @@ use super::terms::Terms;
 use super::words::{Class, Function};
 use crate::diag::Text;
 use foldhash::HashMap;
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 /// The ASCII characters of `text`, as a set.
@@ -20,6 +23,11 @@ pub(super) fn characters(text: &str) -> u128 {
 pub(super) const MAX_DIGITS: usize = 4;
 
 impl Probe {
+    /// The least bytes of code its value can have.
+    pub fn shortest(&self) -> usize {
+        if let Formula::Hmac(len) = self.formula { len } else { 1 }
+    }
+
     /// The most bytes of code its value can have.
     fn longest(&self) -> usize {
         match &self.formula {
@@ -44,6 +52,8 @@ struct FormKey {
     never: Option<Never>,
 }
 
+const HASHES: FixedState = FixedState::with_seed(0);
+
 /// Compiles statements one by one.
 #[derive(Debug, Default)]
 pub(super) struct Compiler {
@@ -51,8 +61,10 @@ pub(super) struct Compiler {
     store: Store,
     forms: HashMap<Arc<FormKey>, u32>,
     terms: HashMap<Terms, u32>,
-    /// By form, terms and expression: the template and its last statement.
-    templates: HashMap<(u32, u32, Box<str>), (u32, u32)>,
+    /// Templates by form, terms and expression.
+    templates: HashTable<u32>,
+    /// The last statement of each template.
+    last: Vec<u32>,
 }
 
 impl Compiler {
@@ -123,7 +135,7 @@ impl Compiler {
         let (pieces, calls) = (key.pieces.clone(), key.calls.clone());
         let used = |piece: Piece, target| match pieces.iter().position(|p| *p == piece) {
             Some(at) => Use::Placed(at),
-            None if calls.iter().any(|call| call.target == target) => Use::Computed,
+            None if calls.iter().any(|call| [target, Target::Name].contains(&call.target)) => Use::Computed,
             None if target == Target::Alias && key.tell_aliases => Use::Computed,
             None => Use::Nowhere,
         };
@@ -168,10 +180,15 @@ impl Compiler {
         literals: &[String],
         number: u32,
     ) -> u32 {
-        let key = (form, terms, expression.into());
-        if let Some((template, last)) = self.templates.get_mut(&key) {
-            self.store.statements[*last as usize].next = number;
-            *last = number;
+        let Compiler { templates, store, symbols, .. } = self;
+        let hash = HASHES.hash_one((form, terms, expression));
+        let of = |template: u32| {
+            let Template { form, terms, expression, .. } = store.templates[template as usize];
+            (form, terms, symbols.slice(expression))
+        };
+        if let Some(template) = templates.find(hash, |other| of(*other) == (form, terms, expression)) {
+            let last = std::mem::replace(&mut self.last[*template as usize], number);
+            store.statements[last as usize].next = number;
             return *template;
         }
         let template = len(&self.store.templates);
@@ -196,7 +213,12 @@ impl Compiler {
             accounts: Lengths::NONE,
             aliases: Lengths::NONE,
         });
-        self.templates.insert(key, (template, number));
+        let Compiler { templates, store, symbols, .. } = self;
+        templates.insert_unique(hash, template, |other| {
+            let Template { form, terms, expression, .. } = store.templates[*other as usize];
+            HASHES.hash_one((form, terms, symbols.slice(expression)))
+        });
+        self.last.push(number);
         template
     }
 
@@ -241,7 +263,8 @@ impl Compiler {
         store.texts = texts.into();
         for template in &mut store.templates {
             let pieces = store.forms[template.form as usize].pieces.iter();
-            let calls = store.forms[template.form as usize].calls.len();
+            let calls = &store.forms[template.form as usize].calls;
+            let code = u32::try_from(calls.iter().map(Probe::shortest).sum::<usize>()).unwrap_or(u32::MAX);
             let lens = pieces.map(|piece| match piece {
                 Piece::Literal(number) => {
                     store.literals.get(template.literals as usize + number).map_or(0, |span| span.len)
@@ -251,8 +274,7 @@ impl Compiler {
                 Piece::Alias => template.aliases.shortest,
                 Piece::Identifier(class, _) => u32::try_from(Class::min_len(*class)).unwrap_or(1),
                 Piece::Date => 4,
-                // Each function takes a character at least.
-                Piece::Shape | Piece::Code => u32::try_from(calls).unwrap_or(u32::MAX),
+                Piece::Shape | Piece::Code => code,
             });
             template.min_len = lens.fold(0, u32::saturating_add);
         }

@@ -25,20 +25,22 @@ impl fmt::Display for Day {
 pub(super) const LENGTHS: [usize; 3] = [4, 5, 6];
 
 /// Years are written with two digits; that many years hence nobody has an alias of today.
-const CENTURY: i8 = 20;
+const CENTURY: i16 = 2000;
 
 /// The last day that a text means: `yymm` the end of the month, `yymmdd` the day itself, `yywww` (with the
 /// letter w behind the year) the Sunday of that week of ISO 8601.
 pub(super) fn last_day(text: &[u8]) -> Option<Day> {
-    let two = |tens: u8, ones: u8| {
-        let digit = |b: u8| b.is_ascii_digit().then(|| i8::try_from(b - b'0').ok()).flatten();
-        Some(digit(tens)? * 10 + digit(ones)?)
+    let two = |at: usize| {
+        let digits = text.get(at..at + 2).filter(|digits| digits.iter().all(u8::is_ascii_digit))?;
+        digits.iter().try_fold(0_i8, |n, b| n.checked_mul(10)?.checked_add(i8::try_from(b - b'0').ok()?))
     };
-    let year = |tens, ones| Some(i16::from(CENTURY) * 100 + i16::from(two(tens, ones)?));
-    let day = match *text {
-        [y, z, m, n] => civil::Date::new(year(y, z)?, two(m, n)?, 1).ok()?.last_of_month(),
-        [y, z, b'w' | b'W', w, x] => ISOWeekDate::new(year(y, z)?, two(w, x)?, Weekday::Sunday).ok()?.date(),
-        [y, z, m, n, d, e] => civil::Date::new(year(y, z)?, two(m, n)?, two(d, e)?).ok()?,
+    let year = CENTURY + i16::from(two(0)?);
+    let day = match text.len() {
+        4 => civil::Date::new(year, two(2)?, 1).ok()?.last_of_month(),
+        5 if text[2].eq_ignore_ascii_case(&b'w') => {
+            ISOWeekDate::new(year, two(3)?, Weekday::Sunday).ok()?.date()
+        }
+        6 => civil::Date::new(year, two(2)?, two(4)?).ok()?,
         _ => return None,
     };
     Some(Day(day))

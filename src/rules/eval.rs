@@ -16,6 +16,7 @@ use super::check::{Formula, Target};
 use super::choices::{Choices, Standing};
 use super::compile::MAX_DIGITS;
 use super::compute::{self, Tallies};
+use super::secret;
 use super::spots::Spots;
 use super::store::{Piece, Program};
 use super::words::is_digit;
@@ -260,11 +261,8 @@ impl<'n> Lookup<'n> {
         let calls = &pair.program.calls;
         let rest = &self.name[pos..];
         let Some(probe) = calls.get(i) else {
-            return if rest.is_empty() || !pair.after().is_empty() {
-                each(self, start, pos)
-            } else {
-                Ok(true)
-            };
+            let ends = rest.is_empty() || !pair.after().is_empty();
+            return if ends && self.is_signed(pair, start, pos)? { each(self, start, pos) } else { Ok(true) };
         };
         // Each function left takes a character at least; at the end of the name, no more than it can.
         if rest.len() < calls.len() - i || pair.after().is_empty() && rest.len() > pair.program.longest[i] {
@@ -315,7 +313,8 @@ impl<'n> Lookup<'n> {
                 }
                 Ok(true)
             }
-            // Nothing makes one yet.
+            // Whether they are right depends on where the code ends.
+            Formula::Hmac(len) if secret::begins(rest, *len) => take(self, *len, 0),
             Formula::Hmac(_) => Ok(true),
         }
     }

@@ -47,7 +47,7 @@ impl<'t> Parser<'t, '_> {
                 let fault = match nearest(word, Function::ALL.map(Function::name)) {
                     Some(near) => fault.help(format!("did you mean {near}?")),
                     None => fault.help(
-                        "known are CHARS, DIGITS, ALPHAS, VOWELS, LABELS, ANY, NONE, CHAR; a code has no \
+                        "known are CHARS, DIGITS, ALPHAS, VOWELS, LABELS, ANY, NONE, CHAR, HMAC; a code has no \
                          literals",
                     ),
                 };
@@ -112,6 +112,9 @@ impl<'t> Parser<'t, '_> {
     }
 }
 
+/// How `HMAC` is called.
+pub(super) const IT_IS_HMAC: &str = "it is HMAC(n), with the number of characters";
+
 /// What the arguments of `function` say.
 fn call(function: Function, arguments: &[Argument], span: Range<usize>) -> Result<Call, Fault> {
     let name = function.name();
@@ -124,11 +127,19 @@ fn call(function: Function, arguments: &[Argument], span: Range<usize>) -> Resul
         }
     };
     if function != Function::Char && arguments.len() > 1 {
-        return Err(Fault::new(span, format!("{name} has more than one argument"))
-            .help(format!("it is {name}() or {name}(identifier)")));
+        return Err(Fault::new(span, format!("{name} has more than one argument")).help(
+            if function == Function::Hmac {
+                IT_IS_HMAC.into()
+            } else {
+                format!("it is {name}() or {name}(identifier)")
+            },
+        ));
     }
     // Only where an index says what CHAR looks at, or may, can it be a name.
-    let named = function != Function::Char || arguments.len() == 3;
+    let named = match function {
+        Function::Char => arguments.len() == 3,
+        _ => function != Function::Hmac,
+    };
     let arguments = subjects.iter().enumerate().map(|(i, argument)| {
         let Argument { value, span } = argument;
         match &*value.to_lowercase() {
@@ -137,8 +148,13 @@ fn call(function: Function, arguments: &[Argument], span: Range<usize>) -> Resul
             "alias" if named && i == 0 => Ok(Subject::Alias),
             _ => integer(value).map(Subject::Index).ok_or_else(|| {
                 let what = if named && i == 0 { "a number, account or alias" } else { "a number" };
-                Fault::new(span.clone(), format!("\"{value}\" is not {what}"))
-                    .help("identifiers are numbered from 1, from the left")
+                Fault::new(span.clone(), format!("\"{value}\" is not {what}")).help(
+                    if function == Function::Hmac {
+                        IT_IS_HMAC
+                    } else {
+                        "identifiers are numbered from 1, from the left"
+                    },
+                )
             }),
         }
     });

@@ -47,7 +47,7 @@ mod tests;
 pub use check::Never;
 pub use date::Day;
 pub use legacy::{Dialect, Legacy, Logging, Setting};
-pub use secret::Secrets;
+pub use secret::{BadSecret, Bound, HMAC_ALPHABET, HMAC_LENGTHS, MAX_SECRETS, MIN_SECRET, Secrets};
 pub use trace::{Cut, Explanation, Finding, Outcome, Trace, Value};
 pub use words::{Class, Function};
 
@@ -199,7 +199,7 @@ pub fn load(texts: &[Text], options: &Options) -> Result<Loaded, Vec<Problem>> {
     let mut complete = true;
     for ((i, text), faults) in texts.iter().enumerate().zip(&mut faults) {
         complete &= syntax::read(text, options.dialect, &mut legacy, faults, &mut |statement, faults| {
-            let checked = check::statement(statement, faults);
+            let checked = check::statement(statement, &options.secrets, faults);
             briefs.push(Brief::of(i, text, &checked.statement));
             compiler.add(text, checked, faults);
         });

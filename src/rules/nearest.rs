@@ -145,7 +145,9 @@ impl<'s> Search<'s> {
     /// Looks at a whole cut.
     fn judge(&mut self) {
         // Each function takes a step as well.
-        self.steps = self.steps.saturating_sub(self.program.calls.len() as u64);
+        let program = self.program;
+        let steps = program.calls.len() + program.terms().secrets().steps(self.name.len());
+        self.steps = self.steps.saturating_sub(steps as u64);
         let account = self.listed(false, self.program.account_use);
         let alias = self.program.aliased.then(|| self.listed(true, self.program.alias_use));
         let (score, finding) = match (account, alias) {

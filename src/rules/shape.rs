@@ -1,9 +1,10 @@
 //! What a `%code%` looks like that another one follows, so that it is not verified: each function finds its
-//! character from left to right, a digit for one that counts; it begins with a digit if the first function
+//! character from left to right, a digit for one that counts, and `HMAC` its characters; it begins with a digit if the first function
 //! counts; and it ends with the last character found, or in as many digits as functions that count stand
 //! last.
 
-use super::check::Probe;
+use super::check::{Formula, Probe};
+use super::secret;
 use super::words::is_digit;
 
 /// The length of the shortest beginning of `text` that looks like a code of `calls`.
@@ -13,6 +14,10 @@ pub(super) fn shortest(calls: &[Probe], text: &str) -> Option<usize> {
         if probe.function.counts() {
             let digit = rest.bytes().position(is_digit).filter(|at| i > 0 || *at == 0)?;
             rest = &rest[digit..];
+        }
+        if let Formula::Hmac(len) = probe.formula {
+            rest = rest.get(len..).filter(|_| secret::begins(rest, len))?;
+            continue;
         }
         let mut chars = rest.chars();
         chars.next()?;

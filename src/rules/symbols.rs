@@ -134,7 +134,10 @@ impl Symbols {
 
     /// The text of this number.
     pub fn text(&self, number: usize) -> &str {
-        let span = self.spans[number];
+        self.slice(self.spans[number])
+    }
+
+    pub fn slice(&self, span: Span) -> &str {
         self.texts.get(span.start as usize..(span.start + span.len) as usize).unwrap_or_default()
     }
 

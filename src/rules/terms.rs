@@ -1,7 +1,10 @@
-//! On what terms a statement counts: for which domains, and where its mail goes.
+//! On what terms a statement counts: for which domains, where its mail goes, who can make its codes.
 
+use super::check::Probe;
 use super::deliver::{self, Template};
+use super::secret::Secrets;
 use super::syntax::{Fault, Name, Statement};
+use super::words::Function;
 use crate::addr::{canonical_domain, checked_domain};
 use foldhash::{HashSet, HashSetExt};
 use std::borrow::Cow;
@@ -15,11 +18,18 @@ pub(super) struct Terms {
     /// In canonical spelling and in order; `None` for all that are ours.
     domains: Option<Box<[Box<str>]>>,
     target: Option<Template>,
+    /// Those of `HMAC`; none for a statement without it.
+    secrets: Secrets,
 }
 
 impl Terms {
     /// Those of a statement.
-    pub fn check(statement: &Statement<'_>, faults: &mut Vec<Fault>) -> Self {
+    pub fn check(
+        statement: &Statement<'_>,
+        probes: &[Probe],
+        secrets: &Secrets,
+        faults: &mut Vec<Fault>,
+    ) -> Self {
         check_domains(statement.domains.as_deref().unwrap_or_default(), faults);
         let domains = statement.domains.is_some().then(|| {
             let mut domains: Vec<Box<str>> = domains(statement.domains.as_deref()).map(Into::into).collect();
@@ -27,7 +37,12 @@ impl Terms {
             domains.dedup();
             domains.into_boxed_slice()
         });
-        Terms { domains, target: deliver::check(statement, faults) }
+        let signed = probes.iter().any(|probe| probe.function == Function::Hmac);
+        Terms {
+            domains,
+            target: deliver::check(statement, faults),
+            secrets: if signed { secrets.clone() } else { Secrets::default() },
+        }
     }
 
     /// Whether the statement counts for names of `domain`.
@@ -38,6 +53,11 @@ impl Terms {
 }
 
 impl Terms {
+    /// What `HMAC` computes with; none where the statement has no `HMAC`.
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
     /// Where the mail goes, if not to the account.
     pub fn target(&self) -> Option<&Template> {
         self.target.as_ref()

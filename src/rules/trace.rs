@@ -240,7 +240,25 @@ pub(super) fn cut(pair: Pair<'_>, name: &str, ends: &[usize]) -> Cut {
         cut.parts.push((shown(program, piece), text.into()));
     }
     let mut rest = &*cut.code;
+    // The code stands where the pieces in front of it end.
+    let end = ends.get(program.code).copied().unwrap_or_default();
+    let bound = pair.bound(name, end - cut.code.len(), end);
     for probe in &program.calls {
+        if let Formula::Hmac(len) = probe.formula {
+            let code =
+                rest.get(..len).filter(|code| program.terms().secrets().verify(code.as_bytes(), &bound));
+            // Nobody is told the right one.
+            let value = code.map_or_else(|| "?".repeat(len), Into::into);
+            cut.computed.push_str(&value);
+            rest = rest.char_indices().nth(len).map_or("", |(at, _)| &rest[at..]);
+            cut.values.push(Value {
+                call: probe.to_string(),
+                text: [bound.before, bound.after].concat(),
+                value: Some(value),
+                right: code.is_some(),
+            });
+            continue;
+        }
         let text = match probe.target {
             Target::Account => pair.account,
             Target::Alias => pair.alias,

@@ -156,7 +156,7 @@ impl<'s> Facts<'s> {
             return other(self.texts.get(text));
         }
         let shared = std::iter::once(None).chain(places(own));
-        shared.filter_map(|place| other(self.texts_in.get(&(text, place)))).next()
+        shared.map(|place| self.texts_in.get(&(text, place))).find_map(other)
     }
 
     /// Whether one account alone has the alias of statement `x` wherever that statement counts.

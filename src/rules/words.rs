@@ -157,7 +157,7 @@ pub enum Function {
 }
 
 impl Function {
-    pub(super) const ALL: [Function; 8] = [
+    pub(super) const ALL: [Function; 9] = [
         Function::Chars,
         Function::Digits,
         Function::Alphas,
@@ -166,6 +166,7 @@ impl Function {
         Function::Any,
         Function::None,
         Function::Char,
+        Function::Hmac,
     ];
 
     /// The word in a calc expression.

@@ -96,12 +96,14 @@ fn many_statements_of_one_text() {
             "ACCOUNT a{i} ALIASED s DOMAINS d{domain}.test MATCHES %alias%-%alpha%-%code% WITH CHARS();\n"
         )
     };
-    let text: String = (0..MANY).map(|i| one(i, i)).collect();
+    let text = (0..MANY).map(|i| one(i, i)).collect::<Vec<_>>().concat();
     let loaded = read(&text, &Options::default()).expect("the domains differ");
     assert_eq!(found(&loaded.rules, at("s-abc-3", "d7.test")), Some(("a7", 7)));
-    let text: String = (0..MANY).map(|i| one(i, i % (MANY / 2))).collect();
+    // Problems are sorted and shown, which takes its own time.
+    let many = MANY / 10;
+    let text = (0..many).map(|i| one(i, i % (many / 2))).collect::<Vec<_>>().concat();
     let problems = read(&text, &Options::default()).expect_err("two of each");
-    assert_eq!(problems.len(), MANY);
+    assert_eq!(problems.len(), many);
 }
 
 #[test]

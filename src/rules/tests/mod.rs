@@ -4,6 +4,7 @@ mod dates;
 mod deliver;
 mod domains;
 mod errors;
+mod hmac;
 mod naive;
 
 use super::*;
