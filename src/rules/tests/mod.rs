@@ -6,6 +6,7 @@ mod domains;
 mod errors;
 mod hmac;
 mod naive;
+mod random;
 
 use super::*;
 use std::net::IpAddr;

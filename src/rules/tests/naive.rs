@@ -1,39 +1,52 @@
-//! The rules once more, as simply as can be: list every cut, compute the code, compare. Rules and names made
-//! at random must come out the same; and nothing, however odd, may break anything.
+//! The rules once more, as simply as can be: list every cut, compute the code, compare. (`random` makes rules
+//! and names that must come out the same.)
 
 use super::super::*;
-use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
 #[derive(Clone, Debug)]
-enum Part {
+pub(super) enum Part {
     Literal(String),
     Account,
     Alias,
     Code,
+    Date,
     Class(&'static str),
 }
 
 #[derive(Clone, Debug)]
-struct Made {
-    accounts: Vec<String>,
-    aliases: Vec<String>,
-    parts: Vec<Part>,
+pub(super) struct Made {
+    pub accounts: Vec<String>,
+    pub aliases: Vec<String>,
+    /// None for all.
+    pub domains: Vec<&'static str>,
+    pub parts: Vec<Part>,
     /// Name, what it looks at (`account`, `alias` or the number of an identifier), other arguments.
-    calls: Vec<(&'static str, String, Vec<String>)>,
+    pub calls: Vec<(&'static str, String, Vec<String>)>,
+    pub deliver: Option<&'static str>,
+}
+
+/// One way in which a name is an alias.
+struct Way {
+    account: String,
+    target: Option<String>,
+    last: Option<Day>,
 }
 
 impl Made {
-    fn classes(&self) -> Vec<&'static str> {
+    pub fn classes(&self) -> Vec<&'static str> {
         let class = |part: &Part| if let Part::Class(class) = part { Some(*class) } else { None };
         self.parts.iter().filter_map(class).collect()
     }
 
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let mut text = format!("ACCOUNT {}", self.accounts.join(", "));
         if !self.aliases.is_empty() {
             write!(text, " ALIASED {}", self.aliases.join(",")).expect("a string takes all");
+        }
+        if !self.domains.is_empty() {
+            write!(text, " DOMAINS {}", self.domains.join(", ")).expect("a string takes all");
         }
         text += " MATCHES ";
         for part in &self.parts {
@@ -42,6 +55,7 @@ impl Made {
                 Part::Account => "%account%".into(),
                 Part::Alias => "%alias%".into(),
                 Part::Code => "%code%".into(),
+                Part::Date => "%date%".into(),
                 Part::Class(class) => ["%", class, "%"].concat(),
             };
         }
@@ -52,27 +66,38 @@ impl Made {
             let arguments: Vec<&str> = target.into_iter().chain(rest).map(|s| &**s).collect();
             format!("{name}({})", arguments.join(","))
         });
-        text + " WITH " + &calls.collect::<Vec<_>>().join(", ") + ";"
+        text += &format!(" WITH {}", calls.collect::<Vec<_>>().join(", "));
+        if let Some(target) = self.deliver {
+            write!(text, " DELIVER TO {target}").expect("a string takes all");
+        }
+        text + ";\n"
     }
 
-    /// Every account the name is an alias of, with the number of ways.
-    fn find(&self, name: &str) -> Vec<(String, usize)> {
+    /// Every way in which the name is an alias, whatever the day.
+    fn find(&self, name: &str) -> Vec<Way> {
         let own = [String::new()];
         let aliases = if self.aliases.is_empty() { &own[..] } else { &self.aliases[..] };
-        let mut found = Vec::new();
+        let mut ways = Vec::new();
         for account in &self.accounts {
-            let mut ways = 0;
             for alias in aliases {
                 let alias = if alias.is_empty() { account } else { alias };
+                let write = |text: &str| {
+                    let text = text.replace("%account%", account).replace("%alias%", alias);
+                    text.replace("%%", "%")
+                };
                 self.cuts(name, account, alias, &mut Vec::new(), &mut |cut| {
-                    ways += usize::from(self.is_right(cut, account, alias));
+                    if self.is_right(cut, account, alias) {
+                        let date = self.parts.iter().position(|part| matches!(part, Part::Date));
+                        ways.push(Way {
+                            account: account.clone(),
+                            target: self.deliver.map(write),
+                            last: date.and_then(|at| last_day(cut[at])),
+                        });
+                    }
                 });
             }
-            if ways > 0 {
-                found.push((account.clone(), ways));
-            }
         }
-        found
+        ways
     }
 
     fn cuts<'n>(
@@ -96,6 +121,7 @@ impl Made {
                 Part::Account => text == account,
                 Part::Alias => text == alias,
                 Part::Code => true,
+                Part::Date => last_day(text).is_some(),
                 Part::Class(class) => of_class(class, text),
             };
             if fits {
@@ -119,7 +145,7 @@ impl Made {
     }
 
     /// A code that is right for this cut.
-    fn code(&self, cut: &[&str], account: &str, alias: &str) -> String {
+    pub fn code(&self, cut: &[&str], account: &str, alias: &str) -> String {
         self.calls.iter().filter_map(|call| self.value(call, cut, account, alias, None)).collect()
     }
 
@@ -196,195 +222,102 @@ fn of_class(class: &str, text: &str) -> bool {
         && (class != "fqdn" || text.contains('.'))
 }
 
-/// A statement over a small alphabet, so that names can be cut in many ways.
-fn made() -> impl Strategy<Value = Made> {
-    let name = prop_oneof!["[ab1]{1,2}", Just("é".to_owned()), Just("a-b".to_owned())];
-    let class = prop::sample::select(vec!["alnum", "alpha", "number", "ident", "fqdn"]);
-    let variable = prop_oneof![
-        4 => class.prop_map(Part::Class),
-        1 => Just(Part::Account),
-        1 => Just(Part::Alias),
-    ];
-    let literal = prop::sample::select(vec!["a", "b", "1", "-", ".", "aa", "a1", "--", "_", "é", "%"]);
-    let parts = (prop::collection::vec((variable, literal), 1..4), 0..4_usize, any::<[bool; 2]>());
-    let parts = parts.prop_map(|(pairs, code, [first, last])| {
-        let mut parts = Vec::new();
-        let code = code.min(pairs.len());
-        for (i, (variable, literal)) in pairs.into_iter().enumerate() {
-            if i == code {
-                parts.extend([Part::Code, Part::Literal("-".into())]);
+/// The last day a text means; days are counted from the first of 2000, a Saturday.
+fn last_day(text: &str) -> Option<Day> {
+    let number = |text: &str| -> Option<u32> {
+        if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None }
+    };
+    if !text.is_ascii() {
+        return None;
+    }
+    let leap = |year: u32| u32::from(year.is_multiple_of(4));
+    let new_year = |year: u32| (0..year).map(|y| 365 + leap(y)).sum::<u32>();
+    let lengths = |year: u32| [31, 28 + leap(year), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let year = number(text.get(..2)?)?;
+    let (mut month, mut day);
+    let mut year_of_day = year;
+    match text.get(2..)? {
+        rest if rest.len() == 2 || rest.len() == 4 => {
+            month = number(&rest[..2])?;
+            let length = *lengths(year).get(usize::try_from(month.checked_sub(1)?).ok()?)?;
+            day = if rest.len() == 2 { length } else { number(&rest[2..])? };
+            if day == 0 || day > length {
+                return None;
             }
-            parts.extend([variable, Part::Literal(literal.into())]);
         }
-        if !parts.iter().any(|part| matches!(part, Part::Code)) {
-            parts.push(Part::Code);
-        } else if first {
-            parts.pop();
-        }
-        if last {
-            parts.insert(0, Part::Literal("a".into()));
-        }
-        parts
-    });
-    let function =
-        prop::sample::select(vec!["CHARS", "DIGITS", "ALPHAS", "VOWELS", "LABELS", "ANY", "NONE", "CHAR"]);
-    let call = (
-        function,
-        0..4_usize,
-        -2..4_i64,
-        -2..4_i64,
-        prop::sample::select(vec!["a", "1", "-", "a1", "é", ""]),
-    );
-    let accounts = prop::collection::vec(name.clone(), 1..3);
-    let aliases = prop::collection::vec(name, 0..3);
-    (accounts, aliases, parts, prop::collection::vec(call, 1..4)).prop_map(
-        |(accounts, aliases, parts, calls)| {
-            let mut made = Made { accounts, aliases, parts, calls: Vec::new() };
-            let classes = made.classes();
-            let one_fqdn = classes == ["fqdn"];
-            made.calls = calls
-                .into_iter()
-                .map(|(name, target, label, at, default)| {
-                    let target = match target.checked_sub(1).filter(|i| *i < classes.len()) {
-                        Some(i) => (i + 1).to_string(),
-                        None if target == 0 && !made.aliases.is_empty() => "alias".into(),
-                        None if one_fqdn && name == "CHAR" => "1".into(),
-                        None => "account".into(),
-                    };
-                    let class = target.parse::<usize>().ok().map(|i| classes[i - 1]);
-                    let others = match (name, class) {
-                        ("CHAR", Some("fqdn")) => vec![label.to_string(), at.to_string(), default.into()],
-                        ("CHAR", _) => vec![at.to_string(), default.into()],
-                        _ => Vec::new(),
-                    };
-                    (name, target, others)
-                })
-                .collect();
-            made
-        },
-    )
-}
-
-/// A name that may well match: texts in the place of the parts.
-fn name_for(made: &Made) -> impl Strategy<Value = String> + use<> {
-    let texts: Vec<BoxedStrategy<String>> = made
-        .parts
-        .iter()
-        .map(|part| match part {
-            Part::Literal(text) => Just(text.clone()).boxed(),
-            Part::Account => prop::sample::select(made.accounts.clone()).boxed(),
-            Part::Alias if made.aliases.is_empty() => prop::sample::select(made.accounts.clone()).boxed(),
-            Part::Alias => prop::sample::select(made.aliases.clone()).boxed(),
-            Part::Code => "[0-3]{1,3}|[ab1é-]{1,3}".boxed(),
-            Part::Class("fqdn") => "[ab1]\\.[ab1.-]{0,2}[ab1]".boxed(),
-            Part::Class("number") => "1{1,3}".boxed(),
-            Part::Class(_) => "[ab]{1,3}".boxed(),
-        })
-        .collect();
-    let made = made.clone();
-    (texts, any::<prop::sample::Index>(), 0..6_u8, any::<bool>()).prop_map(
-        move |(mut texts, at, change, right)| {
-            if right {
-                // The first text in the place of a name is the name; without one, any is.
-                let text_of =
-                    |is: fn(&Part) -> bool| made.parts.iter().position(is).map(|at| texts[at].clone());
-                let account = text_of(|part| matches!(part, Part::Account));
-                let account = account.unwrap_or_else(|| made.accounts[0].clone());
-                let alias = text_of(|part| matches!(part, Part::Alias));
-                let alias =
-                    alias.or_else(|| made.aliases.first().cloned()).unwrap_or_else(|| account.clone());
-                let cut: Vec<&str> = texts.iter().map(|text| &**text).collect();
-                let code = made.code(&cut, &account, &alias);
-                for (part, text) in made.parts.iter().zip(&mut texts) {
-                    if matches!(part, Part::Code) && !code.is_empty() {
-                        text.clone_from(&code);
-                    }
+        rest if rest.len() == 3 && rest.starts_with(['w', 'W']) => {
+            // The fourth of January is in the first week; a week is of the year its Thursday is of.
+            let january4 = new_year(year) + 3;
+            let monday = january4 - (january4 + 5) % 7;
+            let thursday = monday + 7 * number(&rest[1..])?.checked_sub(1)? + 3;
+            if thursday >= new_year(year + 1) {
+                return None;
+            }
+            let mut left = thursday + 3;
+            year_of_day = u32::from(left >= new_year(year + 1)) + year;
+            left -= new_year(year_of_day);
+            (month, day) = (1, left + 1);
+            for length in lengths(year_of_day) {
+                if day > length {
+                    (month, day) = (month + 1, day - length);
+                } else {
+                    break;
                 }
             }
-            let mut name: Vec<char> = texts.concat().chars().collect();
-            let at = at.index(name.len());
-            match change {
-                0 => name[at] = 'a',
-                1 => name.insert(at, '1'),
-                _ => {}
-            }
-            name.into_iter().collect()
-        },
-    )
+        }
+        _ => return None,
+    }
+    let small = |n: u32| i8::try_from(n).ok();
+    Day::new(i16::try_from(2000 + year_of_day).ok()?, small(month)?, small(day)?)
 }
 
-fn loaded(made: &Made) -> Option<Rules> {
-    load(&[Text::new("t", &made.text())], &Options::default()).ok().map(|loaded| loaded.rules)
+/// What is to be decided; of an alias of several accounts that expired, one of these.
+#[derive(Debug)]
+pub(super) enum Want {
+    Decision(Decision<'static>),
+    Expired { statement: usize, names: BTreeSet<String> },
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { max_global_rejects: 1_000_000, ..ProptestConfig::with_cases(1000) })]
-
-    #[test]
-    fn the_naive_way_gives_the_same(
-        (made, names) in made().prop_flat_map(|made| {
-            let names = prop::collection::vec(prop_oneof![4 => name_for(&made).boxed(), 1 => "[ab1é.-]{0,10}".boxed()], 4);
-            (Just(made), names)
-        })
-    ) {
-        let Some(rules) = loaded(&made) else { return Err(TestCaseError::reject("refused")) };
-        for name in names {
-            let want = made.find(&name);
-            let accounts: BTreeSet<&str> = want.iter().map(|(account, _)| &**account).collect();
-            let ambiguous = want.iter().map(|(_, ways)| ways).sum::<usize>() > 1;
-            let want = match accounts.iter().next() {
-                None => Decision::NoMatch,
-                Some(name) if accounts.len() == 1 => {
-                    Decision::Account { name, target: None, statement: 0, ambiguous, by_debug: false }
-                }
-                Some(_) => Decision::Ambiguous { statements: vec![0] },
-            };
-            prop_assert_eq!(rules.find(&name), want, "{} {}", made.text(), name);
-            let explained = rules.explain(&name);
-            prop_assert_eq!(explained.outcome, rules.find(&name).into());
-            match &explained.statements[0].finding {
-                Finding::Matched { cut: Some(cut), .. } => {
-                    prop_assert!(cut.values.iter().all(|value| value.right) && cut.code == cut.computed);
-                }
-                Finding::Matched { cut: None, .. } | Finding::CannotSay => prop_assert!(false, "nothing shown"),
-                _ => prop_assert_eq!(rules.find(&name), Decision::NoMatch),
-            }
+/// What follows from the ways of all statements.
+pub(super) fn decide(made: &[Made], query: Query<'_>) -> Want {
+    let mut live: Vec<(usize, Vec<Way>)> = Vec::new();
+    let mut expired: Vec<(usize, BTreeSet<String>, Day)> = Vec::new();
+    for (i, made) in made.iter().enumerate() {
+        if !made.domains.is_empty() && !query.domain.is_some_and(|domain| made.domains.contains(&domain)) {
+            continue;
+        }
+        let counts = |way: &Way| way.last.zip(query.today).is_none_or(|(last, today)| last >= today);
+        let (good, bad): (Vec<_>, Vec<_>) = made.find(query.name).into_iter().partition(counts);
+        if !good.is_empty() {
+            live.push((i, good));
+        } else if let Some(last) = bad.iter().filter_map(|way| way.last).max() {
+            let latest = bad.into_iter().filter(|way| way.last == Some(last));
+            expired.push((i, latest.map(|way| way.account).collect(), last));
         }
     }
-}
-
-proptest! {
-    /// Whatever the text, every problem lies in it; whatever the name, there is a decision.
-    #[test]
-    fn any_text_and_any_name(
-        text in "(ACCOUNT|MATCHES|WITH|USING|ALIASED|PORT:|DEBUG|CHARS\\(|\\)|CHAR\\(1|,|;|%account%|%code%|%|#|\n|\r| |é|foo|\\PC){0,40}",
-        name in "\\PC{0,30}",
-        fold in any::<bool>(),
-    ) {
-        let text = Text::new("t", &text);
-        for dialect in [Dialect::TcpTable, Dialect::Any] {
-            match load(std::slice::from_ref(&text), &Options { fold, dialect, ..Options::default() }) {
-                Ok(loaded) => {
-                    let _ = loaded.rules.find(&name);
-                }
-                Err(problems) => {
-                    prop_assert!(diag::any_error(&problems));
-                    for problem in problems {
-                        prop_assert!(text.content.get(problem.span.clone()).is_some(), "{problem:?}");
-                        prop_assert!(!problem.render(false).is_empty());
-                    }
-                }
-            }
-        }
+    let destinations: BTreeSet<(&str, Option<&str>)> =
+        live.iter().flat_map(|(_, ways)| ways).map(|way| (&*way.account, way.target.as_deref())).collect();
+    let statements = || live.iter().map(|(i, _)| *i).collect::<Vec<_>>();
+    if destinations.len() > 1 {
+        return Want::Decision(Decision::Ambiguous { statements: statements() });
     }
-
-    /// Any name, with any statement.
-    #[test]
-    fn any_name(made in made(), name in "\\PC{0,30}", fold in any::<bool>()) {
-        let Ok(loaded) = load(&[Text::new("t", &made.text())], &Options { fold, ..Options::default() }) else {
-            return Ok(());
-        };
-        prop_assert_eq!(loaded.rules.explain(&name).outcome, loaded.rules.find(&name).into());
-        prop_assert!(!loaded.rules.explain(&name).to_string().chars().any(|c| c.is_control() && c != '\n'));
+    if let Some((name, target)) = destinations.first() {
+        return Want::Decision(Decision::Account {
+            name: name.to_string().leak(),
+            target: target.map(|target| target.to_owned().into()),
+            statement: statements()[0],
+            ambiguous: live.iter().any(|(_, ways)| ways.len() > 1),
+            by_debug: false,
+        });
     }
+    let Some((statement, names, _)) = expired.first() else { return Want::Decision(Decision::NoMatch) };
+    if expired.iter().any(|(_, names, _)| names.len() > 1) {
+        return Want::Expired { statement: *statement, names: names.clone() };
+    }
+    let last = expired.iter().filter(|(_, other, _)| other == names).map(|(_, _, last)| *last).max();
+    Want::Decision(Decision::Expired {
+        name: names.first().expect("one").clone().leak(),
+        statement: *statement,
+        last: last.expect("one"),
+    })
 }
