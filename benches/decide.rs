@@ -30,7 +30,7 @@ fn resolver(runtime: &tokio::runtime::Runtime) -> Resolver {
     };
     let accounts = runtime.block_on(rcptd::account::build(&settings, false)).expect("accounts");
     let ours =
-        Settings { domains: vec!["example.com".into()], origin: "example.com".into(), case_sensitive: false };
+        Settings { domains: vec!["example.com".into()], origin: "example.com".into(), ..Settings::default() };
     Resolver::new(ours, Arc::new(rules), accounts)
 }
 

@@ -305,8 +305,16 @@ fn the_manual_has_every_exit_code_word_and_function() {
         assert!(manual.contains(word), "{word} is not in {MANUAL}");
     }
     let reasons = text("src/front/milter/adapter.rs");
-    for word in ["domain", "account", "rule", "rule-twice", "rule-ambiguous", "debug-account", "rule-budget"]
-    {
+    for word in [
+        "domain",
+        "account",
+        "rule",
+        "rule-twice",
+        "rule-expired",
+        "rule-ambiguous",
+        "debug-account",
+        "rule-budget",
+    ] {
         assert!(reasons.contains(&format!("\"{word}\"")), "{word} is no reason");
         assert!(manual.contains(&format!("\n.Li {word}")), "{word} is not in {MANUAL}");
     }

@@ -31,6 +31,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tracing", &["observe/"]),
     ("tracing_subscriber", &["observe/"]),
     ("annotate_snippets", &["diag/"]),
+    ("jiff", &["rules/", "daemon/"]),
     ("icu_casemap", &["addr/"]),
     ("idna", &["addr/"]),
     ("ring", &["rules/"]),

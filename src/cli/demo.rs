@@ -85,7 +85,7 @@ fn service() -> Result<Service, String> {
     let text = Text::new("demo.rules", RULES);
     let options = Options { fold: true, dialect: Dialect::Any, ..Options::default() };
     let loaded = rules::load(&[text], &options).map_err(|problems| format!("{problems:?}"))?;
-    let settings = Settings { domains: vec![DOMAIN.into()], origin: DOMAIN.into(), case_sensitive: false };
+    let settings = Settings { domains: vec![DOMAIN.into()], origin: DOMAIN.into(), ..Settings::default() };
     let accounts = Arc::new(Accounts("demo".into()));
     let policy = Policy {
         unknown: "550 5.1.1 Recipient address rejected: User unknown".parse()?,

@@ -2,11 +2,11 @@
 
 use super::{args, exit, terminal};
 use crate::account::{AccountSource, Answer, Sources, Verdict};
-use crate::addr::{Address, escape};
+use crate::addr::escape;
 use crate::config::{self, Config};
 use crate::daemon;
 use crate::front::milter::session::{Edit, Rcpt, Say, Session, Step};
-use crate::resolve::{Outcome, Question, Resolution, Resolver};
+use crate::resolve::{self, NoUser, Outcome, Resolution, Resolver};
 use serde_json::json;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -59,7 +59,7 @@ async fn explain(args: &args::Explain, config: &Config) -> u8 {
 /// All there is to say of one address.
 struct Explained {
     address: String,
-    rules: Option<String>,
+    steps: Vec<resolve::Step>,
     answers: Vec<(Answer, Duration)>,
     resolution: Resolution,
     reply: String,
@@ -77,9 +77,11 @@ impl Explained {
         let mut session = Session::new(Arc::new(daemon::policy(config)));
         let rcpt = Rcpt { argument: address.as_bytes(), ..Rcpt::default() };
         let none: [&[u8]; 0] = [];
+        let mut steps = Vec::new();
         let (resolution, say) = match session.recipient(rcpt, &none) {
             Step::Resolve(question) => {
-                let resolution = resolver.resolve(&question).await;
+                let (resolution, looked_at) = resolver.explain(&question).await;
+                steps = looked_at;
                 let say = session.resolved(&resolution.outcome, resolution.mailbox.clone());
                 (resolution, say)
             }
@@ -96,11 +98,9 @@ impl Explained {
                 answers.push((member.verify(account).await, began.elapsed()));
             }
         }
-        let question = Question { recipient: Address::from_rcpt(address.as_bytes()), routed: None };
-        let rules = resolver.mailbox(&question).ok().map(|m| resolver.rules().explain(m.local()).to_string());
         Explained {
             address: address.into(),
-            rules,
+            steps,
             answers,
             resolution,
             reply,
@@ -126,8 +126,11 @@ impl Explained {
                 let _ = writeln!(out, "  {:9} {line}", if i == 0 { name } else { "" });
             }
         };
-        if let Some(rules) = &self.rules {
-            part("rules", rules);
+        for (i, step) in self.steps.iter().enumerate() {
+            part(if i == 0 { "rules" } else { "" }, &step.rules.to_string());
+            if let Some(next) = self.steps.get(i + 1) {
+                part("goes on", &format!("to {}", next.address));
+            }
         }
         if let Some(account) = &self.resolution.account {
             part("account", &account.to_string());
@@ -155,17 +158,28 @@ impl Explained {
             Outcome::NoSuchUser(_) => "no_such_user",
             Outcome::TryLater(_) => "try_later",
         };
-        json!({
+        let rules: Vec<String> = self.steps.iter().map(|step| step.rules.to_string()).collect();
+        let mut object = json!({
             "address": self.address,
             "mailbox": self.resolution.mailbox.as_ref().map(ToString::to_string),
-            "rules": self.rules,
+            "rules": (!rules.is_empty()).then(|| rules.join("\n")),
             "account": self.resolution.account.as_ref().map(ToString::to_string),
             "answers": answers.collect::<Vec<_>>(),
             "outcome": outcome,
             "text": self.outcome(),
             "reply": self.reply,
             "edits": self.edits.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        })
+        });
+        // Only where there is something to say of them.
+        if let [_, on @ ..] = &self.steps[..]
+            && !on.is_empty()
+        {
+            object["goes_on"] = on.iter().map(|step| step.address.to_string()).collect();
+        }
+        if let Outcome::NoSuchUser(NoUser::Expired(last)) = &self.resolution.outcome {
+            object["expired"] = last.to_string().into();
+        }
+        object
     }
 }
 

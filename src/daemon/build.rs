@@ -1,5 +1,6 @@
 //! From a checked configuration to what serves.
 
+use super::clock::today;
 use crate::account::{AccountSource, Sources};
 use crate::config::Config;
 use crate::front::milter::adapter::Service;
@@ -23,6 +24,7 @@ pub fn resolver(config: &Config, accounts: Arc<dyn AccountSource>) -> Resolver {
         domains: config.domains.clone(),
         origin: config.origin.clone(),
         case_sensitive: config.case_sensitive,
+        today,
     };
     Resolver::new(settings, config.rules.clone(), accounts)
 }

@@ -5,10 +5,12 @@
 //! the signals of a real process.
 
 mod build;
+mod clock;
 mod control;
 mod watch;
 
 pub use build::{build, policy, resolver};
+pub use clock::today;
 pub use control::{Command, Control, channel, signals};
 
 use crate::config::{self, Config};

@@ -119,8 +119,9 @@ pub struct Recipient<'a> {
     pub new_to: Option<&'a dyn Display>,
     /// The client's name and address.
     pub client: (Option<&'a [u8]>, Option<&'a [u8]>),
-    /// Who was asked for the account, and whether the answer was remembered.
-    pub source: Option<(&'a str, bool)>,
+    /// Who was asked for the account, and whether the answer was remembered; `rule` alone, where it is the
+    /// rule's word.
+    pub source: Option<(&'a str, Option<bool>)>,
     /// Why, in words.
     pub detail: Option<&'a dyn Display>,
     /// How long it took.
@@ -152,7 +153,12 @@ impl Display for Recipient<'_> {
             write!(f, " client={}[{}]", escape(name.unwrap_or(b"unknown")), escape(address))?;
         }
         if let Some((source, cached)) = self.source {
-            write!(f, " source={source} cache={}", if cached { "hit" } else { "miss" })?;
+            write!(f, " source={source}")?;
+            match cached {
+                Some(true) => f.write_str(" cache=hit")?,
+                Some(false) => f.write_str(" cache=miss")?,
+                None => (),
+            }
         }
         if let Some(detail) = self.detail {
             write!(f, " detail=\"{}\"", escape(&detail.to_string()))?;
@@ -309,7 +315,7 @@ mod tests {
             to: b"<foo-macys-m5@example.com>",
             new_to: Some(&"foo@example.com"),
             client: (Some(b"c.test"), Some(b"192.0.2.1")),
-            source: Some(("vrfy:127.0.0.1:5025", true)),
+            source: Some(("vrfy:127.0.0.1:5025", Some(true))),
             detail: None,
             took: Duration::from_millis(3),
         }

@@ -2,116 +2,24 @@
 //!
 //! This is where the one rule of the house is kept: nothing but a certain "no" refuses a recipient, and
 //! nothing but a certain "yes" (or the operator's word, source by source) lets one in.
+//!
+//! A rule may send the mail on to an address. In one of our domains that address is a recipient like any
+//! other, resolved in its turn and verified in the end; elsewhere the operator's word is all there is.
 
-use crate::account::{AccountSource, Answer, Reason, Verdict};
+mod decision;
+mod outcome;
+mod way;
+
+pub use outcome::{Doubt, NoUser, Outcome, Resolution, RuleTrace};
+pub use way::MAX_HOPS;
+
+use crate::account::{AccountSource, Verdict};
 use crate::addr::{Address, Malformed, canonical_domain};
-use crate::rules::{Decision, Rules};
+use crate::rules::{Day, Explanation, Query, Rules};
+use decision::Next;
 use std::collections::HashSet;
-use std::fmt;
 use std::sync::Arc;
-
-/// What is to be done about a recipient.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Not in one of our domains: none of our business.
-    NotOurs,
-    /// An account by its own name: leave it as it is.
-    Keep,
-    /// An alias of this account.
-    Rewrite(Address),
-    /// Certainly nobody: refuse it for good.
-    NoSuchUser(NoUser),
-    /// Nobody can say now: defer it.
-    TryLater(Doubt),
-}
-
-/// Why there is no such user.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NoUser {
-    /// The account source says so.
-    Missing,
-    /// Such an address cannot name a mailbox.
-    Malformed(Malformed),
-}
-
-/// Why nobody can say.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Doubt {
-    /// No account source gave a definite answer.
-    Account(Reason),
-    /// The rule engine ran out of its budget for this statement.
-    Rules(usize),
-    /// A rule names an account that no address can have.
-    Target(Malformed),
-    /// Time ran out before all of it was known.
-    Deadline,
-    /// The message has more recipients than are looked at.
-    TooMany,
-    /// The argument of RCPT is longer than any address.
-    Argument,
-    /// The mail server does not let a recipient be replaced.
-    Server,
-}
-
-impl fmt::Display for NoUser {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            NoUser::Missing => f.write_str("no such account"),
-            NoUser::Malformed(why) => why.fmt(f),
-        }
-    }
-}
-
-impl fmt::Display for Doubt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Doubt::Account(reason) => reason.fmt(f),
-            Doubt::Rules(_) => f.write_str("the rules need too many steps for this address"),
-            Doubt::Target(why) => write!(f, "the account named by the rule: {why}"),
-            Doubt::Deadline => f.write_str("no answer within the deadline"),
-            Doubt::TooMany => f.write_str("more recipients than milter.max_recipients"),
-            Doubt::Argument => f.write_str("the argument of RCPT is too long"),
-            Doubt::Server => f.write_str("the mail server does not let recipients be replaced"),
-        }
-    }
-}
-
-/// What the rules said of a recipient.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RuleTrace {
-    /// They were not asked, or none matched.
-    None,
-    /// This statement names the account.
-    Matched(usize),
-    /// It matched in more than one way, for the one account.
-    MatchedTwice(usize),
-    /// Several accounts; the debug account was taken. The first statement concerned.
-    DebugAccount(usize),
-    /// Several accounts and no debug account: as if none had matched. The first statement concerned.
-    Ambiguous(usize),
-}
-
-/// An outcome and how it came about.
-#[derive(Clone, Debug)]
-pub struct Resolution {
-    /// What is to be done.
-    pub outcome: Outcome,
-    /// The mailbox of ours that the recipient stands for.
-    pub mailbox: Option<Address>,
-    /// What the rules said.
-    pub rule: RuleTrace,
-    /// The account that was asked for.
-    pub account: Option<Address>,
-    /// What the sources said of it.
-    pub answer: Option<Answer>,
-}
-
-impl Resolution {
-    /// An outcome that needed neither rules nor accounts.
-    pub fn bare(outcome: Outcome) -> Self {
-        Resolution { outcome, mailbox: None, rule: RuleTrace::None, account: None, answer: None }
-    }
-}
+use way::Way;
 
 /// A recipient to be resolved.
 #[derive(Clone, Debug)]
@@ -124,7 +32,7 @@ pub struct Question {
 }
 
 /// Which recipients are ours and how they compare.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Our domains.
     pub domains: Vec<String>,
@@ -132,6 +40,24 @@ pub struct Settings {
     pub origin: String,
     /// Whether local parts that differ by case only are different.
     pub case_sensitive: bool,
+    /// What day it is, for aliases that expire. The clock is the caller's.
+    pub today: fn() -> Option<Day>,
+}
+
+/// No domains, and no clock: nothing expires.
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { domains: Vec::new(), origin: String::new(), case_sensitive: false, today: || None }
+    }
+}
+
+/// An address on the way of a recipient, and what the rules say of it.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The address; the recipient itself first.
+    pub address: Address,
+    /// What the rules say of it.
+    pub rules: Explanation,
 }
 
 /// The rules, the accounts, and our domains.
@@ -179,7 +105,7 @@ impl Resolver {
             _ if recipient.domain().is_none() => recipient.clone().at(&self.settings.origin),
             _ => recipient.clone(),
         };
-        if !meaning.domain().is_some_and(|domain| self.domains.contains(domain)) {
+        if !self.is_ours(&meaning) {
             return Err(Outcome::NotOurs);
         }
         match meaning.malformed().or(recipient.malformed()) {
@@ -192,54 +118,94 @@ impl Resolver {
 
     /// Resolves a recipient. May take as long as the account sources do; whoever awaits it sets the limit.
     pub async fn resolve(&self, question: &Question) -> Resolution {
+        self.follow(question, &mut |_| ()).await
+    }
+
+    /// The same, and what was looked at on the way.
+    pub async fn explain(&self, question: &Question) -> (Resolution, Vec<Step>) {
+        let mut steps = Vec::new();
+        let resolution = self.follow(question, &mut |address| steps.push(self.step(address))).await;
+        (resolution, steps)
+    }
+
+    fn step(&self, address: &Address) -> Step {
+        let today = (self.settings.today)();
+        let query = Query { name: address.local(), domain: address.domain(), today };
+        Step { address: address.clone(), rules: self.rules.explain(query) }
+    }
+
+    /// Resolves a recipient and shows each address whose rules are asked.
+    async fn follow(&self, question: &Question, show: &mut (dyn FnMut(&Address) + Send)) -> Resolution {
         let recipient = match self.mailbox(question) {
             Ok(recipient) => recipient,
             Err(outcome) => return Resolution::bare(outcome),
         };
-        let (rule, name) = match self.rules.find(recipient.local()) {
-            Decision::NoMatch => (RuleTrace::None, None),
-            Decision::Account { name, statement, by_debug: true, .. } => {
-                (RuleTrace::DebugAccount(statement), Some(name))
-            }
-            Decision::Account { name, statement, ambiguous: true, .. } => {
-                (RuleTrace::MatchedTwice(statement), Some(name))
-            }
-            Decision::Account { name, statement, .. } => (RuleTrace::Matched(statement), Some(name)),
-            Decision::Ambiguous { statements } => {
-                (RuleTrace::Ambiguous(statements.first().copied().unwrap_or_default()), None)
-            }
-            // Nothing expires yet.
-            Decision::Expired { statement, .. } | Decision::CannotSay { statement } => {
-                let outcome = Outcome::TryLater(Doubt::Rules(statement));
-                return Resolution { mailbox: Some(recipient), ..Resolution::bare(outcome) };
-            }
+        let case_sensitive = self.settings.case_sensitive;
+        let today = (self.settings.today)();
+        let mut way = Way::new(recipient.clone());
+        let mut rule = RuleTrace::None;
+        let stop = |rule, outcome| Resolution {
+            mailbox: Some(recipient.clone()),
+            rule,
+            ..Resolution::bare(outcome)
         };
-        let account = match self.account(&recipient, name) {
-            Ok(account) => account,
-            Err(why) => {
-                let outcome = Outcome::TryLater(Doubt::Target(why));
-                return Resolution { mailbox: Some(recipient), rule, ..Resolution::bare(outcome) };
+        // Each round either ends here or adds to the way, which is bounded.
+        let account = loop {
+            let at = way.here();
+            show(at);
+            let domain = at.domain().unwrap_or_default();
+            let query = Query { name: at.local(), domain: Some(domain), today };
+            let (trace, next) = decision::next(self.rules.find(query), domain);
+            // What the recipient itself is an alias of says most; but for a refusal, which is explained
+            // by nothing else.
+            if rule == RuleTrace::None || matches!(trace, RuleTrace::Expired(_)) {
+                rule = trace;
+            }
+            match next {
+                Next::Account(account) => break account,
+                Next::Own => match self.own_account(at) {
+                    Ok(account) => break account,
+                    Err(why) => return stop(rule, Outcome::TryLater(Doubt::Target(why))),
+                },
+                Next::Stop(outcome) => return stop(rule, outcome),
+                Next::Target(target) if !self.is_ours(&target) => {
+                    return stop(rule, Outcome::Rewrite(target));
+                }
+                Next::Target(target) => {
+                    let same = |a: &Address, b: &Address| a.same_mailbox(b, case_sensitive);
+                    if let Err(doubt) = way.go(target, same) {
+                        return stop(rule, Outcome::TryLater(doubt));
+                    }
+                }
             }
         };
         let answer = self.accounts.verify(&account).await;
-        let outcome = decide(&answer.verdict, &recipient, &account, self.settings.case_sensitive);
+        let outcome = decide(&answer.verdict, &recipient, way.here(), &account, case_sensitive);
         Resolution { outcome, mailbox: Some(recipient), rule, account: Some(account), answer: Some(answer) }
     }
 
-    /// The account to ask for: the rule's at the recipient's domain, or the recipient itself in the one
-    /// spelling that stands for all those that do not differ to us.
-    fn account(&self, recipient: &Address, name: Option<&str>) -> Result<Address, Malformed> {
-        let domain = recipient.domain().unwrap_or_default();
-        match name {
-            Some(name) => Address::new(name, domain),
-            None if self.settings.case_sensitive => Ok(recipient.clone()),
-            None => Address::new(&crate::addr::fold(recipient.local()), domain),
+    fn is_ours(&self, address: &Address) -> bool {
+        address.domain().is_some_and(|domain| self.domains.contains(domain))
+    }
+
+    /// The account to ask for where no rule names one: the recipient itself, in the one spelling that stands
+    /// for all those that do not differ to us.
+    fn own_account(&self, recipient: &Address) -> Result<Address, Malformed> {
+        if self.settings.case_sensitive {
+            return Ok(recipient.clone());
         }
+        Address::new(&crate::addr::fold(recipient.local()), recipient.domain().unwrap_or_default())
     }
 }
 
-/// The outcome of a verdict.
-fn decide(verdict: &Verdict, recipient: &Address, account: &Address, case_sensitive: bool) -> Outcome {
+/// The outcome of a verdict on the account that mail to `recipient` goes to, by way of `last`.
+fn decide(
+    verdict: &Verdict,
+    recipient: &Address,
+    last: &Address,
+    account: &Address,
+    case_sensitive: bool,
+) -> Outcome {
     match verdict {
         Verdict::Missing => Outcome::NoSuchUser(NoUser::Missing),
         Verdict::Unknown(reason) if !reason.is_accepting() => {
@@ -247,6 +213,10 @@ fn decide(verdict: &Verdict, recipient: &Address, account: &Address, case_sensit
         }
         Verdict::Exists | Verdict::Unknown(_) if recipient.same_mailbox(account, case_sensitive) => {
             Outcome::Keep
+        }
+        // As the operator spells it.
+        Verdict::Exists | Verdict::Unknown(_) if last.same_mailbox(account, case_sensitive) => {
+            Outcome::Rewrite(last.clone())
         }
         Verdict::Exists | Verdict::Unknown(_) => Outcome::Rewrite(account.clone()),
     }

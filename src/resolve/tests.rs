@@ -1,5 +1,5 @@
 use super::*;
-use crate::account::AnswerFuture;
+use crate::account::{Answer, AnswerFuture, Reason};
 use crate::diag::Text;
 use crate::rules::{self, Dialect, Options};
 use std::sync::Mutex;
@@ -40,6 +40,7 @@ fn resolver(accounts: Arc<Accounts>, case_sensitive: bool, debug: Option<&str>) 
         domains: vec!["Example.TEST".into(), "bücher.example".into()],
         origin: "example.test".into(),
         case_sensitive,
+        ..Settings::default()
     };
     Resolver::new(settings, Arc::new(loaded.rules.with_debug_account(debug.map(String::from))), accounts)
 }

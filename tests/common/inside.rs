@@ -26,7 +26,7 @@ impl Inside {
         let options = Options { fold: true, dialect: Dialect::Any, ..Options::default() };
         let loaded = rules::load(&[Text::new("aliases.rules", RULES)], &options).expect("rules");
         let domain = "example.test".to_string();
-        let settings = Settings { domains: vec![domain.clone()], origin: domain, case_sensitive: false };
+        let settings = Settings { domains: vec![domain.clone()], origin: domain, ..Settings::default() };
         let policy = Policy {
             unknown: "550 5.1.1 User unknown".parse().expect("a reply"),
             later: "451 4.3.0 Try later".parse().expect("a reply"),

@@ -356,7 +356,12 @@ fn log(conn: &Conn, macros: &Macros, argument: &[u8], resolution: &Resolution, s
         to: argument,
         new_to: new_to.map(|a| a as &dyn fmt::Display),
         client: (get(macros, c"{client_name}"), get(macros, c"{client_addr}")),
-        source: answer.as_ref().map(|a| (&*a.source, a.cached)),
+        source: match (answer, outcome) {
+            (Some(answer), _) => Some((&*answer.source, Some(answer.cached))),
+            // Nobody was asked: it goes where a rule says.
+            (None, Outcome::Rewrite(_)) => Some(("rule", None)),
+            (None, _) => None,
+        },
         detail,
         took,
     });
@@ -382,6 +387,7 @@ impl fmt::Display for ReasonText<'_> {
             (_, RuleTrace::Matched(i)) => place(f, "rule", i),
             (_, RuleTrace::MatchedTwice(i)) => place(f, "rule-twice", i),
             (_, RuleTrace::DebugAccount(i)) => place(f, "debug-account", i),
+            (_, RuleTrace::Expired(i)) => place(f, "rule-expired", i),
             (_, RuleTrace::Ambiguous(i)) => place(f, "rule-ambiguous", i),
         }
     }

@@ -1,0 +1,133 @@
+//! What follows from a decision of the rules.
+
+use super::{Doubt, NoUser, Outcome, RuleTrace};
+use crate::addr::{Address, escape};
+use crate::rules::Decision;
+
+/// What to do next about an address.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// It is no alias: ask for the account of its own name.
+    Own,
+    /// It is an alias of this account: ask for it.
+    Account(Address),
+    /// Its mail goes to this address.
+    Target(Address),
+    /// That is all there is to know.
+    Stop(Outcome),
+}
+
+/// What follows for an address at `domain`.
+pub(super) fn next(decision: Decision<'_>, domain: &str) -> (RuleTrace, Next) {
+    match decision {
+        Decision::NoMatch => (RuleTrace::None, Next::Own),
+        Decision::Ambiguous { statements } => {
+            (RuleTrace::Ambiguous(statements.first().copied().unwrap_or_default()), Next::Own)
+        }
+        // No account need be asked: even if there is one, this is no address of its any more.
+        Decision::Expired { statement, last, .. } => {
+            (RuleTrace::Expired(statement), Next::Stop(Outcome::NoSuchUser(NoUser::Expired(last))))
+        }
+        Decision::CannotSay { statement } => {
+            (RuleTrace::None, Next::Stop(Outcome::TryLater(Doubt::Rules(statement))))
+        }
+        Decision::Account { name, target, statement, ambiguous, by_debug } => {
+            let trace = match (by_debug, ambiguous) {
+                (true, _) => RuleTrace::DebugAccount(statement),
+                (false, true) => RuleTrace::MatchedTwice(statement),
+                (false, false) => RuleTrace::Matched(statement),
+            };
+            let next = match target {
+                None => Address::new(name, domain).map(Next::Account).map_err(Doubt::Target),
+                Some(target) => destination(&target).map(Next::Target),
+            };
+            (trace, next.unwrap_or_else(|doubt| Next::Stop(Outcome::TryLater(doubt))))
+        }
+    }
+}
+
+/// The address that a rule delivers to. Part of it may come from the names of the rule, so it is read as
+/// carefully as any; a mail server must have no choice about where it leads.
+fn destination(text: &str) -> Result<Address, Doubt> {
+    let address = Address::from_rcpt(text.as_bytes());
+    let why = match address.malformed() {
+        Some(why) => why.to_string(),
+        None if address.domain().is_none() => "it has no domain".into(),
+        None if address.may_be_rerouted() => "its local part may be a route".into(),
+        None => return Ok(address),
+    };
+    Err(Doubt::Destination(format!("the rule delivers to \"{}\": {why}", escape(text)).into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::Day;
+
+    fn account<'r>(name: &'r str, target: Option<&'r str>) -> Decision<'r> {
+        let target = target.map(Into::into);
+        Decision::Account { name, target, statement: 7, ambiguous: false, by_debug: false }
+    }
+
+    #[test]
+    fn decisions() {
+        let day = Day::new(2026, 11, 30).expect("a day");
+        let address = |local: &str| Address::new(local, "example.test").expect("an address");
+        let too_long = "x".repeat(256);
+        for (decision, want) in [
+            (Decision::NoMatch, (RuleTrace::None, Next::Own)),
+            (Decision::Ambiguous { statements: vec![3, 4] }, (RuleTrace::Ambiguous(3), Next::Own)),
+            (
+                Decision::Expired { name: "foo", statement: 7, last: day },
+                (RuleTrace::Expired(7), Next::Stop(Outcome::NoSuchUser(NoUser::Expired(day)))),
+            ),
+            (
+                Decision::CannotSay { statement: 7 },
+                (RuleTrace::None, Next::Stop(Outcome::TryLater(Doubt::Rules(7)))),
+            ),
+            (account("foo", None), (RuleTrace::Matched(7), Next::Account(address("foo")))),
+            (
+                account(&too_long, None),
+                (
+                    RuleTrace::Matched(7),
+                    Next::Stop(Outcome::TryLater(Doubt::Target(crate::addr::Malformed::TooLong))),
+                ),
+            ),
+        ] {
+            assert_eq!(next(decision, "example.test"), want);
+        }
+        assert_eq!(NoUser::Expired(day).to_string(), "the alias has expired, its last day was 2026-11-30");
+    }
+
+    #[test]
+    fn destinations() {
+        // as the rule has it, where the mail goes or why nobody can say
+        for (target, want) in [
+            ("bar@elsewhere.example", Ok("bar@elsewhere.example")),
+            ("Bar@Elsewhere.Example.", Ok("Bar@elsewhere.example")),
+            ("<bar+x@bücher.example>", Ok("bar+x@xn--bcher-kva.example")),
+            ("\"a b\"@elsewhere.example", Ok("\"a b\"@elsewhere.example")),
+            ("bar", Err("it has no domain")),
+            ("", Err("it has no domain")),
+            ("bar@", Err("it has no domain")),
+            ("@elsewhere.example", Err("its local part may be a route")),
+            ("a%b@elsewhere.example", Err("its local part may be a route")),
+            ("a@b@elsewhere.example", Err("its local part may be a route")),
+            ("b!a@elsewhere.example", Err("its local part may be a route")),
+            ("\"a@elsewhere.example", Err("quoted string does not end")),
+            ("a\r\nb@elsewhere.example", Err("control character in the address")),
+        ] {
+            let (trace, got) = next(account("foo", Some(target)), "example.test");
+            assert_eq!(trace, RuleTrace::Matched(7));
+            let got = match got {
+                Next::Target(address) => Ok(address.to_string()),
+                Next::Stop(Outcome::TryLater(doubt)) => Err(doubt.to_string()),
+                other => panic!("{target}: {other:?}"),
+            };
+            let want = want
+                .map(String::from)
+                .map_err(|why| format!("the rule delivers to \"{}\": {why}", escape(target)));
+            assert_eq!(got, want, "{target}");
+        }
+    }
+}

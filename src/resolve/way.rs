@@ -1,0 +1,66 @@
+//! From address to address, as the rules send the mail on.
+
+use super::Doubt;
+use crate::addr::Address;
+
+/// How often mail for a recipient may be sent on. Nobody hands it through so many rules on purpose, and each
+/// is another look-up.
+pub const MAX_HOPS: usize = 10;
+
+/// The addresses met, the recipient first.
+pub(super) struct Way {
+    behind: Vec<Address>,
+    here: Address,
+}
+
+impl Way {
+    /// At its beginning.
+    pub fn new(recipient: Address) -> Self {
+        Way { behind: Vec::new(), here: recipient }
+    }
+
+    /// The address met last.
+    pub fn here(&self) -> &Address {
+        &self.here
+    }
+
+    /// Goes on to `next`, unless it was met before or the way is too long. `same` tells whether two addresses
+    /// are one mailbox; where it misses that they are, the way is at least not longer than it may be.
+    pub fn go(&mut self, next: Address, same: impl Fn(&Address, &Address) -> bool) -> Result<(), Doubt> {
+        let met = self.behind.iter().chain([&self.here]).any(|address| same(address, &next));
+        self.behind.push(std::mem::replace(&mut self.here, next));
+        if !met && self.behind.len() <= MAX_HOPS {
+            return Ok(());
+        }
+        Err(Doubt::Loop(self.behind.iter().chain([&self.here]).cloned().collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(i: usize) -> Address {
+        Address::new(&format!("a{i}"), "example.test").expect("an address")
+    }
+
+    /// Goes from a0 to each of these in turn; the addresses met where that does not come to an end.
+    fn go(numbers: impl IntoIterator<Item = usize>) -> Option<String> {
+        let mut way = Way::new(address(0));
+        let same = |a: &Address, b: &Address| a.same_mailbox(b, false);
+        numbers.into_iter().find_map(|i| way.go(address(i), same).err()).map(|doubt| doubt.to_string())
+    }
+
+    #[test]
+    fn a_way_comes_to_an_end() {
+        assert_eq!(go(1..=MAX_HOPS), None);
+        for (numbers, want) in [
+            (vec![0], "<a0@example.test> <a0@example.test>"),
+            (vec![1, 2, 1], "<a0@example.test> <a1@example.test> <a2@example.test> <a1@example.test>"),
+        ] {
+            assert_eq!(go(numbers), Some(format!("the rules do not come to an end: {want}")));
+        }
+        let long = go(1..=MAX_HOPS + 1).expect("too long");
+        assert_eq!(long.matches('@').count(), MAX_HOPS + 2);
+    }
+}
