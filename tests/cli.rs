@@ -156,6 +156,7 @@ fn lookup_answers() {
             "{\"account\":\"foo\",\"ambiguous\":false,\"q\":\"foo-macys-m5\"}\n",
             0,
         ),
+        (&["--domain", "Example.TEST.", "--today", "2026-11-30", "foo-macys-m5"], "", "foo\n", 0),
         (&["--json", "x"], "", "{\"account\":null,\"ambiguous\":false,\"q\":\"x\"}\n", 1),
     ];
     for (arguments, input, want, code) in cases {
@@ -307,6 +308,9 @@ fn mistakes_on_the_command_line() {
         &["lookup", "foo"],
         &["lookup", "--rules", "/dev/null"],
         &["explain"],
+        &["lookup", "--rules", "/dev/null", "--today", "2026-02-30", "foo"],
+        &["lookup", "--rules", "/dev/null", "--today", "tomorrow", "foo"],
+        &["check", "--secrets", "a"],
         &["check", "-c", "a", "--rules", "b"],
         &["demo", "--color", "sometimes"],
         &["-c", "a", "check"],
@@ -322,6 +326,8 @@ fn mistakes_on_the_command_line() {
 fn files_that_are_not_there() {
     for (arguments, code) in [
         (&["lookup", "--rules", "/nowhere/x", "foo"][..], 66),
+        (&["lookup", "--rules", "/dev/null", "--secrets", "/nowhere/x", "foo"], 78),
+        (&["check", "--rules", "/dev/null", "--secrets", "/nowhere/x"], 78),
         (&["check", "-c", "/nowhere/x"], 78),
         (&["check", "--rules", "/nowhere/x"], 78),
         (&["explain", "-c", "/nowhere/x", "a@b.test"], 78),

@@ -11,6 +11,7 @@ use rcptd::diag::{Problem, any_error};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// The smallest file that works.
@@ -27,10 +28,17 @@ fn root(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-/// Loads `content` from a folder with an empty `aliases.rules`.
+/// Writes a file that nobody else can read.
+fn write_private(path: &Path, content: &str) {
+    fs::write(path, content).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o640)).unwrap();
+}
+
+/// Loads `content` from a folder with an empty `aliases.rules` and a file of `secrets`.
 fn load(content: &str) -> Result<Config, Vec<Problem>> {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("aliases.rules"), "").unwrap();
+    write_private(&folder.path().join("secrets"), "correct horse battery staple\n");
     let path = folder.path().join("rcptd.conf");
     fs::write(&path, content).unwrap();
     config::load(&path)
@@ -199,6 +207,7 @@ const CHANGES: &[(&str, &str, &str, bool)] = &[
     ("", "rules", "[]", false),
     ("", "case_sensitive", "true", false),
     ("", "debug_account", "\"postmaster\"", false),
+    ("", "secrets", "\"secrets\"", false),
     ("", "observe", "true", false),
     ("", "watch", "false", false),
     ("", "workers", "2", true),
@@ -264,7 +273,7 @@ fn every_key_counts() {
         let name = format!("{section}.{key}");
         let want = if restart { vec![name.trim_start_matches('.')] } else { vec![] };
         assert_eq!(needs_restart(&old, &new), want);
-        if !["rules", "debug_account"].contains(&key) {
+        if !["rules", "debug_account", "secrets"].contains(&key) {
             assert_ne!(meaning(new), meaning(old.clone()), "{name}");
         }
         seen.insert((section.to_owned(), key.to_owned()));
@@ -499,12 +508,76 @@ fn old_statements_and_their_defaults() {
 fn rules_alone() {
     let file = |name: &str| root("tests/data/config").join(name);
     let good = file("21-broken-rules/good.rules");
-    assert_eq!(config::check_rules(std::slice::from_ref(&good), false), []);
-    let old = config::check_rules(&[good.clone(), file("25-old-file-bad-values/virtual.conf")], false);
+    assert_eq!(config::check_rules(std::slice::from_ref(&good), None, false), []);
+    let old = config::check_rules(&[good.clone(), file("25-old-file-bad-values/virtual.conf")], None, false);
     assert!(any_error(&old), "domains are settings of rcptd: {old:?}");
-    let ghost = config::check_rules(&[file("ghost"), file("21-broken-rules/first.rules")], false);
+    let ghost = config::check_rules(&[file("ghost"), file("21-broken-rules/first.rules")], None, false);
     assert!(ghost.iter().any(|p| p.message.contains("cannot be read")), "{ghost:?}");
     assert!(ghost.iter().any(|p| p.text.file.ends_with("first.rules")), "{ghost:?}");
+}
+
+/// What is said of a file of secrets with this content and mode.
+fn secrets(content: &[u8], mode: u32) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("secrets");
+    fs::write(folder.path().join("aliases.rules"), "").unwrap();
+    fs::write(&path, content).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    fs::write(folder.path().join("rcptd.conf"), with("", "secrets", "\"secrets\"")).unwrap();
+    // With a configuration and without one.
+    let alone = config::read_secrets(&path).map_or_else(|problems| problems.len(), |_| 0);
+    let said = said(folder.path());
+    assert_eq!(alone + 1, said.lines().count(), "{said}");
+    said.replace(&format!("{}/", folder.path().display()), "")
+}
+
+#[test]
+fn secrets_are_kept() {
+    const GOOD: &[u8] = b"correct horse battery staple\n";
+    for mode in [0o400, 0o440, 0o600, 0o640, 0o660] {
+        assert_eq!(secrets(GOOD, mode), "loads\n", "{mode:o}");
+    }
+    for mode in [0o644, 0o604, 0o602, 0o601] {
+        assert_eq!(
+            secrets(GOOD, mode),
+            format!(
+                "refused\nrcptd.conf:1:11: error: secrets file secrets cannot be read: its mode is {mode:04o}, so \
+                 that everybody on this host can get at it (chmod 640 secrets, in the group that rcptd runs with)\n"
+            )
+        );
+    }
+    const HELP: &str = "(write one secret a line, such as that of \"openssl rand -hex 16\")\n";
+    for (content, want) in [
+        ("", format!("secrets:1:1: error: there is no secret in it {HELP}")),
+        (
+            "correct horse battery staple\n\nhunter2\npassw0rd",
+            format!(
+                "secrets:3:1: error: the secret is shorter than 16 octets {HELP}\
+                 secrets:4:1: error: the secret is shorter than 16 octets {HELP}"
+            ),
+        ),
+    ] {
+        assert_eq!(secrets(content.as_bytes(), 0o640), format!("refused\n{want}"));
+    }
+    assert!(secrets(b"gr\xfcn gr\xfcn gr\xfcn gr\xfcn", 0o640).contains("it is not UTF-8"));
+    let limit = usize::try_from(config::MAX_SECRETS_FILE).unwrap();
+    let large = |len: usize| [GOOD.to_vec(), vec![b'#'; len - GOOD.len()]].concat();
+    assert_eq!(secrets(&large(limit), 0o640), "loads\n");
+    assert!(secrets(&large(limit + 1), 0o640).contains("larger than"));
+}
+
+/// A problem may quote its line, but never that of a secret.
+#[test]
+fn secrets_are_not_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("secrets");
+    write_private(&path, "hunter2\n# a comment\ncorrect horse battery staple\nhunter3");
+    let problems = config::read_secrets(&path).unwrap_err();
+    assert_eq!(problems.len(), 2);
+    for problem in problems {
+        let shown = format!("{problem} {} {problem:?}", problem.render(false));
+        assert!(!shown.contains("hunter") && !shown.contains("horse"), "{shown}");
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use common::{Daemon, Site, rcptd};
 use std::fs;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -119,6 +120,32 @@ fn a_changed_file_is_read_again() {
         daemon.site.configure("\"aliases.rules\"", "\"other.rules\"");
     });
     change("the file it now names", &|text| daemon.site.write("other.rules", text));
+}
+
+/// Secrets are watched and read like the rules, and never told.
+#[test]
+fn changed_secrets_are_read_again() {
+    let site = Site::new("secrets = \"secrets\"", "");
+    let private = |site: &Site, content: &str, mode: u32| {
+        site.write("secrets.new", content);
+        fs::set_permissions(site.path("secrets.new"), fs::Permissions::from_mode(mode)).expect("a mode");
+        fs::rename(site.path("secrets.new"), site.path("secrets")).expect("renamed");
+    };
+    private(&site, "correct horse battery staple\n", 0o640);
+    let mut daemon = Daemon::start(site);
+    for (content, mode, want) in [
+        ("another horse, another staple\n", 0o640, "configuration reloaded (file changed)"),
+        ("hunter2\n", 0o640, "secrets:1:1: error: the secret is shorter than 16 octets"),
+        ("one more horse, one more staple\n", 0o644, "everybody on this host can get at it"),
+        ("one more horse, one more staple\n", 0o640, "configuration reloaded (file changed)"),
+    ] {
+        let from = daemon.log.len();
+        private(&daemon.site, content, mode);
+        daemon.log.wait_for(from, want);
+        daemon.check(content);
+    }
+    let log = daemon.stop();
+    assert!(!log.contains("horse") && !log.contains("hunter"), "{log}");
 }
 
 /// Half a file may well pass for all of it, and none of it for no rules at all.

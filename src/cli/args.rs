@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::rules::Day;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -42,10 +43,12 @@ Exit codes: 0 good, with remarks or without, 78 not to be used.";
 
 const AFTER_LOOKUP: &str = "\
 Plain output is the account alone, one line a name, empty where there is none.
+Names are local parts; say their domain by --domain.
 
 Examples:
   rcptd lookup --rules aliases.rules --fold foo-macys-m5
   rcptd lookup --rules aliases.rules --json - < names
+  rcptd lookup --rules aliases.rules --domain example.com --today 2026-11-30 foo-macys-m5
 
 Exit codes: 0 every name was found, 1 not every, 66 no such file, 75 the rules could not say, 78 rules.";
 
@@ -98,6 +101,9 @@ pub struct Check {
     /// Rules alone; may be repeated
     #[arg(long, value_name = "FILE", conflicts_with = "config")]
     pub rules: Vec<PathBuf>,
+    /// Secrets of these rules; the configuration names its own
+    #[arg(long, value_name = "FILE", requires = "rules")]
+    pub secrets: Option<PathBuf>,
     /// One JSON object a problem: file, line, column, severity, message, help
     #[arg(long)]
     pub json: bool,
@@ -114,9 +120,32 @@ pub struct Lookup {
     /// Without regard to upper and lower case, as the daemon does by default
     #[arg(long)]
     pub fold: bool,
+    /// Secrets of the rules, one a line
+    #[arg(long, value_name = "FILE")]
+    pub secrets: Option<PathBuf>,
+    /// Domain of the names; without it rules for certain domains (DOMAINS) do not apply
+    #[arg(long, value_name = "DOMAIN")]
+    pub domain: Option<String>,
+    /// The day to answer for; by default the one that has not yet ended anywhere on Earth
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
+    pub today: Option<Day>,
     /// Local parts; - reads them from standard input, one a line, as they are
     #[arg(value_name = "NAME", required = true)]
     pub names: Vec<String>,
+}
+
+/// Reads a day, `2026-11-30`.
+fn day(text: &str) -> Result<Day, String> {
+    let digits = |part: &str, len| part.len() == len && part.bytes().all(|b| b.is_ascii_digit());
+    match text.split('-').collect::<Vec<_>>()[..] {
+        [year, month, day] if digits(year, 4) && digits(month, 2) && digits(day, 2) => year
+            .parse()
+            .ok()
+            .zip(month.parse().ok().zip(day.parse().ok()))
+            .and_then(|(year, (month, day))| Day::new(year, month, day))
+            .ok_or_else(|| "there is no such day".into()),
+        _ => Err("write a day such as 2026-11-30".into()),
+    }
 }
 
 #[derive(Debug, Args)]
@@ -154,6 +183,23 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn days() {
+        for (text, want) in [
+            ("2026-11-30", Ok("2026-11-30")),
+            ("2028-02-29", Ok("2028-02-29")),
+            ("2027-02-29", Err("there is no such day")),
+            ("2026-13-01", Err("there is no such day")),
+            ("2026-1-30", Err("write a day such as 2026-11-30")),
+            ("+026-11-30", Err("write a day such as 2026-11-30")),
+            ("20261130", Err("write a day such as 2026-11-30")),
+            ("", Err("write a day such as 2026-11-30")),
+        ] {
+            let got = day(text).map(|day| day.to_string());
+            assert_eq!(got, want.map(String::from).map_err(String::from), "{text}");
+        }
     }
 
     #[test]

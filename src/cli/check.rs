@@ -14,7 +14,7 @@ pub fn run(args: &args::Check) -> u8 {
         (problems, args.config.display().to_string())
     } else {
         let names: Vec<String> = args.rules.iter().map(|p| p.display().to_string()).collect();
-        (Ok(config::check_rules(&args.rules, false)), names.join(", "))
+        (Ok(config::check_rules(&args.rules, args.secrets.as_deref(), false)), names.join(", "))
     };
     let problems = match problems {
         Ok(problems) => problems,

@@ -1,8 +1,10 @@
 //! `rcptd lookup`
 
 use super::{args, exit, terminal};
+use crate::addr::canonical_domain;
 use crate::diag::Text;
-use crate::rules::{self, Decision, Dialect, Options, Rules};
+use crate::rules::{self, Decision, Dialect, Options, Query, Rules};
+use crate::{config, daemon};
 use serde_json::json;
 use std::fs;
 use std::io::{self, BufRead, BufWriter, Write};
@@ -18,7 +20,14 @@ pub fn run(args: &args::Lookup) -> u8 {
             }
         }
     }
-    let options = Options { fold: args.fold, dialect: Dialect::TcpTable, ..Options::default() };
+    let secrets = match args.secrets.as_deref().map(config::read_secrets).transpose() {
+        Ok(secrets) => secrets.unwrap_or_default(),
+        Err(problems) => {
+            terminal::show(&problems);
+            return exit::CONFIG;
+        }
+    };
+    let options = Options { fold: args.fold, dialect: Dialect::TcpTable, secrets };
     let rules = match rules::load(&texts, &options) {
         Ok(loaded) => loaded.rules,
         Err(problems) => {
@@ -39,25 +48,30 @@ pub fn run(args: &args::Lookup) -> u8 {
 
 fn names(args: &args::Lookup, rules: &Rules, out: &mut impl Write) -> io::Result<u8> {
     let mut worst = exit::OK;
+    let domain = args.domain.as_deref().map(canonical_domain);
+    let today = args.today.or_else(daemon::today);
+    let about = Query { name: "", domain: domain.as_deref(), today };
+    let mut one = |name: &[u8]| one(name, &about, args.json, rules, out);
     for name in &args.names {
         if name != "-" {
-            worst = worst.max(one(name.as_bytes(), args.json, rules, out)?);
+            worst = worst.max(one(name.as_bytes())?);
             continue;
         }
         let mut input = io::stdin().lock();
         let mut line = Vec::new();
         while input.read_until(b'\n', &mut line)? > 0 {
             let name = line.strip_suffix(b"\n").unwrap_or(&line);
-            worst = worst.max(one(name, args.json, rules, out)?);
+            worst = worst.max(one(name)?);
             line.clear();
         }
     }
     Ok(worst)
 }
 
-fn one(name: &[u8], json: bool, rules: &Rules, out: &mut impl Write) -> io::Result<u8> {
+fn one(name: &[u8], about: &Query<'_>, json: bool, rules: &Rules, out: &mut impl Write) -> io::Result<u8> {
     // No rule matches what is not text.
-    let decision = std::str::from_utf8(name).map_or(Decision::NoMatch, |name| rules.find(name));
+    let decision =
+        std::str::from_utf8(name).map_or(Decision::NoMatch, |name| rules.find(Query { name, ..*about }));
     let (account, ambiguous, code) = match decision {
         Decision::NoMatch | Decision::Expired { .. } => (None, false, exit::NOT_FOUND),
         Decision::Account { name, ambiguous, .. } => (Some(name), ambiguous, exit::OK),

@@ -1,8 +1,10 @@
 //! The files: the one place where the configuration touches the disk.
 
+use crate::addr::escape;
 use crate::diag::{Problem, Text};
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Largest configuration file: hundreds of times the sample, so that the path of a mailbox or a disk given
@@ -13,21 +15,48 @@ pub const MAX_RULES: u64 = 16 << 20;
 /// Most files of rules; each is watched.
 pub const MAX_RULES_FILES: usize = 1000;
 
-/// Reads a text file of at most `limit` bytes. The error is a sentence fragment and a remedy.
-pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, (String, String)> {
-    let failed = |error: &io::Error| {
-        let help = match error.kind() {
-            io::ErrorKind::NotFound => "check the name",
-            io::ErrorKind::PermissionDenied => "let the user that runs rcptd read it and enter its folders",
-            _ => "check that it is a file that can be read",
-        };
-        (error.to_string(), help.to_owned())
+/// A sentence fragment on what is wrong with a file, and a remedy.
+type Wrong = (String, String);
+
+/// Reads a text file of at most `limit` bytes.
+pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Wrong> {
+    open(path).and_then(|file| all(file, limit))
+}
+
+/// The same of a file that holds secrets: it is refused if everybody on this host can get at it.
+pub(super) fn read_private(path: &Path, limit: u64) -> Result<Vec<u8>, Wrong> {
+    let file = open(path)?;
+    // Of the file that was opened, whatever becomes of its name.
+    let mode = file.metadata().map_err(|error| failed(&error))?.mode() & 0o7777;
+    if mode & OTHERS != 0 {
+        let help =
+            format!("chmod 640 {}, in the group that rcptd runs with", escape(&path.display().to_string()));
+        return Err((format!("its mode is {mode:04o}, so that everybody on this host can get at it"), help));
+    }
+    all(file, limit)
+}
+
+/// What a mode allows to whoever is neither the owner nor in the group.
+const OTHERS: u32 = 0o007;
+
+fn failed(error: &io::Error) -> Wrong {
+    let help = match error.kind() {
+        io::ErrorKind::NotFound => "check the name",
+        io::ErrorKind::PermissionDenied => "let the user that runs rcptd read it and enter its folders",
+        _ => "check that it is a file that can be read",
     };
+    (error.to_string(), help.to_owned())
+}
+
+fn open(path: &Path) -> Result<File, Wrong> {
     // A pipe or a device could keep the reader waiting for ever; below /dev it is what a shell hands over.
     if !path.starts_with("/dev") && std::fs::metadata(path).is_ok_and(|meta| !meta.is_file()) {
         return Err(("it is not a file".into(), "check the name".into()));
     }
-    let file = File::open(path).map_err(|error| failed(&error))?;
+    File::open(path).map_err(|error| failed(&error))
+}
+
+fn all(file: File, limit: u64) -> Result<Vec<u8>, Wrong> {
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes).map_err(|error| failed(&error))?;
     if bytes.len() as u64 > limit {

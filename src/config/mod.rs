@@ -14,12 +14,14 @@ mod legacy;
 mod milter;
 mod raw;
 mod read;
+mod secrets;
 mod time;
 mod top;
 
 pub use files::{MAX_CONFIG, MAX_RULES, MAX_RULES_FILES};
 pub use milter::Milter;
 pub use raw::keys;
+pub use secrets::{MAX_SECRETS_FILE, read_secrets};
 pub use top::{Level, Log, Target};
 
 use crate::account::settings::Settings;
@@ -79,11 +81,9 @@ pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
     let mut check = Check { text: &text, problems: Vec::new(), complete: read.doubtful.is_empty() };
     let texts = check.rules(&raw.rules, folder, &mut files);
     let case_sensitive = raw.case_sensitive.given().is_some_and(|given| given.value);
+    let secrets = check.secrets(&raw.secrets, folder, &mut files);
     let mut rules = Rules::default();
-    match rules::load(
-        &texts,
-        &rules::Options { fold: !case_sensitive, dialect: Dialect::Any, ..rules::Options::default() },
-    ) {
+    match rules::load(&texts, &rules::Options { fold: !case_sensitive, dialect: Dialect::Any, secrets }) {
         Ok(loaded) => {
             problems.extend(loaded.problems);
             legacy::fill(&mut raw, &loaded.legacy, &mut problems);
@@ -141,24 +141,31 @@ pub fn files_named(path: &Path) -> Vec<PathBuf> {
             let text = files::text(path, &bytes, &mut Vec::new());
             let raw = read::read(&text).raw;
             let mut check = Check { text: &text, problems: Vec::new(), complete: false };
-            check.rules(&raw.rules, path.parent().unwrap_or(Path::new("")), &mut named);
+            let folder = path.parent().unwrap_or(Path::new(""));
+            check.rules(&raw.rules, folder, &mut named);
+            check.secrets(&raw.secrets, folder, &mut named);
         }
     }
     named
 }
 
-/// Orders problems as one reads: this file, then the rules, each from its beginning to its end.
+/// Orders problems as one reads: this file, then the rules, then what else there is, each from its beginning to
+/// its end.
 fn sort(problems: &mut [Problem], text: &Text, rules: &[Text]) {
     problems.sort_by_cached_key(|problem| {
         let file = std::iter::once(text).chain(rules).position(|text| text.file == problem.text.file);
-        (file, problem.span.start)
+        (file.unwrap_or(usize::MAX), problem.span.start)
     });
 }
 
 /// Checks files of rules without a configuration: what `rcptd check --rules` says. Unlike the rules of a
 /// configuration they may hold no statements that are settings of rcptd.
-pub fn check_rules(paths: &[PathBuf], case_sensitive: bool) -> Vec<Problem> {
+pub fn check_rules(paths: &[PathBuf], secrets: Option<&Path>, case_sensitive: bool) -> Vec<Problem> {
     let mut problems = Vec::new();
+    let secrets = secrets.map(read_secrets).transpose().unwrap_or_else(|wrong| {
+        problems.extend(wrong);
+        None
+    });
     let mut texts = Vec::new();
     for path in paths {
         match files::read(path, MAX_RULES) {
@@ -170,8 +177,8 @@ pub fn check_rules(paths: &[PathBuf], case_sensitive: bool) -> Vec<Problem> {
             }
         }
     }
-    let options =
-        rules::Options { fold: !case_sensitive, dialect: Dialect::TcpTable, ..rules::Options::default() };
+    let secrets = secrets.unwrap_or_default();
+    let options = rules::Options { fold: !case_sensitive, dialect: Dialect::TcpTable, secrets };
     match rules::load(&texts, &options) {
         Ok(loaded) => problems.extend(loaded.problems),
         Err(wrong) => problems.extend(wrong),

@@ -136,6 +136,8 @@ sections! {
         case_sensitive: bool,
         /// The account of aliases that lead to several; none where empty.
         debug_account: String,
+        /// A file with the secrets of the rules, relative to this file; none where empty.
+        secrets: String,
         /// Whether everything is decided and logged, but nothing done.
         observe: bool,
         /// Whether a changed file is read again without being told to.
