@@ -87,7 +87,8 @@ fn broken_configurations() {
 }
 
 /// All that a configuration says, without where it is from. Whoever adds a field is told to add it here.
-type Meaning = ((Vec<String>, String, String, bool, bool, bool, usize), (Milter, Settings, Log));
+type Meaning =
+    ((Vec<String>, String, String), (bool, Option<f64>, bool, bool, usize), (Milter, Settings, Log));
 
 fn meaning(config: Config) -> Meaning {
     let Config {
@@ -96,6 +97,7 @@ fn meaning(config: Config) -> Meaning {
         origin,
         rules,
         case_sensitive,
+        guessable,
         observe,
         watch,
         workers,
@@ -105,7 +107,20 @@ fn meaning(config: Config) -> Meaning {
         files: _,
         problems: _,
     } = config;
-    ((domains, origin, format!("{rules:?}"), case_sensitive, observe, watch, workers), (milter, account, log))
+    (
+        (domains, origin, format!("{rules:?}")),
+        (case_sensitive, guessable, observe, watch, workers),
+        (milter, account, log),
+    )
+}
+
+#[test]
+fn how_guessable_a_rule_may_be() {
+    for (value, want) in [("0", None), ("0.0", None), ("0.5", Some(0.5)), ("7", Some(7.0))] {
+        assert_eq!(load(&with("", "guessable", value)).unwrap().guessable, want, "{value}");
+    }
+    assert_eq!(load(SMALLEST).unwrap().guessable, Some(config::GUESSABLE));
+    refused("", "guessable", "\"5\"", "must be a number, not a text");
 }
 
 #[test]
@@ -208,6 +223,7 @@ const CHANGES: &[(&str, &str, &str, bool)] = &[
     ("", "case_sensitive", "true", false),
     ("", "debug_account", "\"postmaster\"", false),
     ("", "secrets", "\"secrets\"", false),
+    ("", "guessable", "0.5", false),
     ("", "observe", "true", false),
     ("", "watch", "false", false),
     ("", "workers", "2", true),
@@ -363,6 +379,7 @@ fn refused(section: &str, key: &str, value: &str, want: &str) {
 #[test]
 fn bounds() {
     for (section, key, good, bad) in [
+        ("", "guessable", vec!["0", "0.0", "1e-3", "100"], vec!["-1", "101", "100.5", "nan", "inf"]),
         ("", "workers", vec!["0", "256"], vec!["257", "-1", "99999999999999999999"]),
         ("milter", "deadline", vec!["\"100ms\"", "29"], vec!["0", "30", "\"99ms\""]),
         ("milter", "max_connections", vec!["1", "100000"], vec!["0", "100001"]),

@@ -22,7 +22,7 @@ pub use files::{MAX_CONFIG, MAX_RULES, MAX_RULES_FILES};
 pub use milter::Milter;
 pub use raw::keys;
 pub use secrets::{MAX_SECRETS_FILE, read_secrets};
-pub use top::{Level, Log, Target};
+pub use top::{GUESSABLE, Level, Log, Target};
 
 use crate::account::settings::Settings;
 use crate::diag::{Problem, Text, any_error};
@@ -44,6 +44,8 @@ pub struct Config {
     pub rules: Arc<Rules>,
     /// Whether local parts that differ by case only are different.
     pub case_sensitive: bool,
+    /// How often, in percent, a random address may pass a rule before that is warned of; `None` for never.
+    pub guessable: Option<f64>,
     /// Whether everything is decided and logged, but nothing done.
     pub observe: bool,
     /// Whether a changed file is read again without being told to.
@@ -103,6 +105,7 @@ pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
     let milter = check.milter(&raw.milter);
     let account = check.account(&raw.account, folder, (&milter, &raw.milter.deadline));
     files.extend(account.vrfy.tls_ca.clone());
+    let guessable = check.guessable(&raw.guessable);
     let workers = check.workers(&raw.workers);
     let log = check.log(&raw.log);
 
@@ -119,6 +122,7 @@ pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
         origin,
         rules: Arc::new(rules),
         case_sensitive,
+        guessable,
         observe: raw.observe.given().is_some_and(|given| given.value),
         watch: raw.watch.given().is_none_or(|given| given.value),
         workers,

@@ -138,6 +138,8 @@ sections! {
         debug_account: String,
         /// A file with the secrets of the rules, relative to this file; none where empty.
         secrets: String,
+        /// How often, in percent, a random address may pass a rule before that is warned of; 0 for never.
+        guessable: Percent,
         /// Whether everything is decided and logged, but nothing done.
         observe: bool,
         /// Whether a changed file is read again without being told to.
@@ -263,6 +265,20 @@ impl Value for Source {
         match value.get_ref() {
             DeValue::Table(table) => Some(Source::Table(Box::new(SourceTable::read_table(table, reader)))),
             _ => String::read(key, value, reader).map(Source::Name),
+        }
+    }
+}
+
+/// A number of percent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Percent(pub f64);
+
+impl Value for Percent {
+    fn read(key: &str, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
+        match value.get_ref() {
+            DeValue::Float(number) => number.as_str().parse().ok().map(Percent),
+            DeValue::Integer(number) if number.radix() == 10 => number.as_str().parse().ok().map(Percent),
+            _ => reader.wrong_type(key, value, "a number", "write a number of percent such as 5 or 0.5"),
         }
     }
 }

@@ -136,7 +136,8 @@ impl Reader<'_> {
         None
     }
 
-    fn wrong_type<T>(
+    /// Says that the value of `key` is of another type.
+    pub fn wrong_type<T>(
         &mut self,
         key: &str,
         value: &Spanned<DeValue<'_>>,

@@ -2,7 +2,7 @@
 
 use super::check::{Check, text};
 use super::files;
-use super::raw::{self, Field, List};
+use super::raw::{self, Field, List, Percent};
 use crate::addr::{MAX_LOCAL_PART, escape};
 use crate::diag::{Problem, Text};
 use std::collections::HashSet;
@@ -12,6 +12,12 @@ use std::path::{Path, PathBuf};
 
 /// Bounds of `workers` where it is not 0: the work is mostly waiting, so even few do.
 const WORKERS: RangeInclusive<usize> = 0..=256;
+
+/// Default of `guessable`: one in twenty. A single digit is passed by one in ten, so that a rule with but that
+/// is named.
+pub const GUESSABLE: f64 = 5.0;
+/// Bounds of `guessable`.
+const PERCENT: RangeInclusive<f64> = 0.0..=100.0;
 
 /// Where the log goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -121,6 +127,21 @@ impl Check<'_> {
         };
         self.error(given, format!("{} = \"{}\" is not an account", given.key, escape(account)), help);
         None
+    }
+
+    /// `guessable`, in percent; `None` where nothing is to be said.
+    pub fn guessable(&mut self, field: &Field<Percent>) -> Option<f64> {
+        let percent = match field.given() {
+            None => GUESSABLE,
+            // Neither is what is no number.
+            Some(given) if !PERCENT.contains(&given.value.0) => {
+                let help = format!("write a number from {} to {}", PERCENT.start(), PERCENT.end());
+                self.error(given, format!("{} = {} is out of range", given.key, given.value.0), help);
+                GUESSABLE
+            }
+            Some(given) => given.value.0,
+        };
+        (percent > 0.0).then_some(percent)
     }
 
     /// `workers`.
