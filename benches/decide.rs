@@ -64,7 +64,7 @@ fn session(c: &mut Criterion) {
         later: "451 4.3.0 Try later".parse().expect("reply"),
         max_recipients: 10_000,
         header: None,
-        case_sensitive: false,
+        case_sensitive: false.into(),
         observe: false,
         origin: "example.com".into(),
     });

@@ -6,6 +6,7 @@
 use proptest::prelude::*;
 use rcptd::account::settings::Settings;
 use rcptd::account::spec::Spec;
+use rcptd::addr::Cases;
 use rcptd::config::{self, Config, Log, Milter, keys, needs_restart};
 use rcptd::diag::{Problem, any_error};
 use std::collections::BTreeSet;
@@ -88,7 +89,7 @@ fn broken_configurations() {
 
 /// All that a configuration says, without where it is from. Whoever adds a field is told to add it here.
 type Meaning =
-    ((Vec<String>, String, String), (bool, Option<f64>, bool, bool, usize), (Milter, Settings, Log));
+    ((Vec<String>, String, String), (bool, Cases, Option<f64>, bool, bool, usize), (Milter, Settings, Log));
 
 fn meaning(config: Config) -> Meaning {
     let Config {
@@ -97,6 +98,7 @@ fn meaning(config: Config) -> Meaning {
         origin,
         rules,
         case_sensitive,
+        cases,
         guessable,
         observe,
         watch,
@@ -109,7 +111,7 @@ fn meaning(config: Config) -> Meaning {
     } = config;
     (
         (domains, origin, format!("{rules:?}")),
-        (case_sensitive, guessable, observe, watch, workers),
+        (case_sensitive, cases, guessable, observe, watch, workers),
         (milter, account, log),
     )
 }

@@ -201,7 +201,7 @@ fn run_session(data: &[u8], observe: bool) {
         later: "451 4.3.0 Try later".parse().expect("a reply"),
         max_recipients: MAX_RECIPIENTS,
         header: Some("X-Alias".into()),
-        case_sensitive: false,
+        case_sensitive: false.into(),
         observe,
         origin: "d.test".into(),
     };

@@ -7,7 +7,7 @@
 
 use super::settings::CacheSettings;
 use super::{AccountSource, Answer, AnswerFuture, Reason, Verdict};
-use crate::addr::Address;
+use crate::addr::{Address, Cases};
 use foldhash::quality::RandomState;
 use moka::future::Cache as Store;
 use std::fmt;
@@ -27,7 +27,7 @@ pub struct Cache {
     inner: Arc<dyn AccountSource>,
     store: Store<String, Answer, RandomState>,
     lives: Lives,
-    case_sensitive: bool,
+    cases: Cases,
     questions: Arc<Semaphore>,
     /// The questions under way end when this is dropped.
     alive: watch::Sender<()>,
@@ -35,15 +35,15 @@ pub struct Cache {
 
 impl Cache {
     /// `inner` with a memory as `settings` says, in which local parts that differ by case only are one
-    /// account unless `case_sensitive`.
-    pub fn new(settings: &CacheSettings, case_sensitive: bool, inner: Arc<dyn AccountSource>) -> Self {
-        Cache::with_limit(MAX_QUESTIONS, settings, case_sensitive, inner)
+    /// account unless `cases` say otherwise.
+    pub fn new(settings: &CacheSettings, cases: impl Into<Cases>, inner: Arc<dyn AccountSource>) -> Self {
+        Cache::with_limit(MAX_QUESTIONS, settings, cases.into(), inner)
     }
 
     fn with_limit(
         questions: usize,
         settings: &CacheSettings,
-        case_sensitive: bool,
+        cases: Cases,
         inner: Arc<dyn AccountSource>,
     ) -> Self {
         let lives = Lives { exists: settings.exists, missing: settings.missing };
@@ -55,7 +55,7 @@ impl Cache {
             inner,
             store,
             lives,
-            case_sensitive,
+            cases,
             questions: Arc::new(Semaphore::new(questions)),
             alive: watch::Sender::new(()),
         }
@@ -94,7 +94,7 @@ impl Cache {
 impl AccountSource for Cache {
     fn verify<'a>(&'a self, account: &'a Address) -> AnswerFuture<'a> {
         Box::pin(async move {
-            let key = account.key(self.case_sensitive);
+            let key = account.key(self.cases.of(account));
             match self.store.get(&key).await {
                 Some(answer) => Answer { cached: true, ..answer },
                 // Boxed, so that the future of the usual case stays small.
@@ -296,7 +296,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn questions_are_bounded() {
         let double = Arc::new(Double::says(Verdict::Exists).after(Duration::from_secs(1)));
-        let cache = Arc::new(Cache::with_limit(2, &CacheSettings::default(), false, double.clone()));
+        let cache = Arc::new(Cache::with_limit(2, &CacheSettings::default(), false.into(), double.clone()));
         let askers: Vec<_> = (0..3)
             .map(|i| {
                 let cache = cache.clone();

@@ -9,7 +9,7 @@
 
 use super::spec::{Kind, OpenFuture, Plan, Site};
 use super::{AccountSource, Answer, AnswerFuture, Reason, Verdict};
-use crate::addr::{self, Address};
+use crate::addr::{self, Address, Cases};
 use nix::unistd::User;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -38,12 +38,8 @@ struct NameService;
 
 impl Plan for NameService {
     fn open<'a>(&'a self, site: Site<'a>) -> OpenFuture<'a> {
-        let source = Passwd {
-            name: site.name.clone(),
-            case_sensitive: site.case_sensitive,
-            lookups: &PERMITS,
-            find: find_user,
-        };
+        let source =
+            Passwd { name: site.name.clone(), cases: site.cases.clone(), lookups: &PERMITS, find: find_user };
         Box::pin(async { Ok(Arc::new(source) as Arc<dyn AccountSource>) })
     }
 }
@@ -58,7 +54,7 @@ fn find_user(name: &str) -> Result<bool, String> {
 #[derive(Debug)]
 struct Passwd {
     name: Arc<str>,
-    case_sensitive: bool,
+    cases: Cases,
     lookups: &'static Semaphore,
     find: Find,
 }
@@ -71,7 +67,7 @@ impl Passwd {
             return unknown("this local part cannot be asked");
         }
         let user =
-            if self.case_sensitive { Cow::Borrowed(account.local()) } else { addr::fold(account.local()) };
+            if self.cases.of(account) { Cow::Borrowed(account.local()) } else { addr::fold(account.local()) };
         let (user, find) = (user.into_owned(), self.find);
         let Ok(permit) = self.lookups.acquire().await else {
             return unknown("no thread for it");
@@ -107,7 +103,7 @@ mod tests {
     fn passwd(case_sensitive: bool, find: Find) -> Arc<Passwd> {
         // Its own, so that no test waits for another.
         let lookups = Box::leak(Box::new(Semaphore::new(LOOKUPS)));
-        Arc::new(Passwd { name: "passwd:".into(), case_sensitive, lookups, find })
+        Arc::new(Passwd { name: "passwd:".into(), cases: case_sensitive.into(), lookups, find })
     }
 
     #[tokio::test]

@@ -2,18 +2,21 @@
 
 use super::settings::{Settings, SourceSettings};
 use super::{AcceptUnknown, AccountSource, Answer, AnswerFuture, Cache, Chain, Deadline, Limit};
-use crate::addr::Address;
+use crate::addr::{Address, Cases};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
 /// Builds what `settings` describe: a cache before a chain of sources, each with its deadline and its limit.
 ///
-/// `case_sensitive` tells whether local parts that differ by case only are two accounts. All errors come in
+/// `cases` tell whether local parts that differ by case only are two accounts. All errors come in
 /// one run, each a sentence that names the source. Whatever the tree runs in the background (watchers, idle
 /// connections, questions under way) ends when its last `Arc` is dropped.
-pub async fn build(settings: &Settings, case_sensitive: bool) -> Result<Arc<dyn AccountSource>, Vec<String>> {
-    Sources::build(settings, case_sensitive).await.map(|sources| sources.composed)
+pub async fn build(
+    settings: &Settings,
+    cases: impl Into<Cases>,
+) -> Result<Arc<dyn AccountSource>, Vec<String>> {
+    Sources::build(settings, cases).await.map(|sources| sources.composed)
 }
 
 /// A built tree, and its members one by one for who wants to see what each says.
@@ -27,13 +30,14 @@ pub struct Sources {
 
 impl Sources {
     /// As [`build`].
-    pub async fn build(settings: &Settings, case_sensitive: bool) -> Result<Self, Vec<String>> {
+    pub async fn build(settings: &Settings, cases: impl Into<Cases>) -> Result<Self, Vec<String>> {
+        let cases = cases.into();
         let (mut members, mut errors) = (Vec::new(), Vec::new());
         if settings.sources.is_empty() {
             errors.push("no account source is given: name one, such as \"passwd:\"".into());
         }
         for source in &settings.sources {
-            match member(source, settings, case_sensitive).await {
+            match member(source, settings, &cases).await {
                 Ok(member) => members.push(member),
                 Err(mut more) => errors.append(&mut more),
             }
@@ -45,7 +49,7 @@ impl Sources {
             [only] => only.clone(),
             several => Arc::new(Chain::new(several.to_vec())),
         };
-        let composed = Arc::new(Cache::new(&settings.cache, case_sensitive, chain));
+        let composed = Arc::new(Cache::new(&settings.cache, cases, chain));
         Ok(Sources { composed, members })
     }
 
@@ -70,7 +74,7 @@ impl AccountSource for Sources {
 async fn member(
     source: &SourceSettings,
     settings: &Settings,
-    case_sensitive: bool,
+    cases: &Cases,
 ) -> Result<Arc<dyn AccountSource>, Vec<String>> {
     let name = source.spec.name();
     let told = |error: String| format!("account source \"{name}\": {error}");
@@ -87,7 +91,7 @@ async fn member(
             source.concurrency
         )));
     }
-    let opened = source.spec.open(source, settings, case_sensitive).await;
+    let opened = source.spec.open(source, settings, cases).await;
     let asked = match opened {
         Ok(asked) if errors.is_empty() => asked,
         Ok(_) => return Err(errors),

@@ -4,6 +4,7 @@
 
 use super::settings::{Settings, SourceSettings};
 use super::{AccountSource, file, fixed, passwd, vrfy};
+use crate::addr::Cases;
 use crate::diag::nearest;
 use std::fmt;
 use std::future::Future;
@@ -44,7 +45,7 @@ pub struct Site<'a> {
     /// What is chosen for all of them.
     pub settings: &'a Settings,
     /// Whether local parts that differ by case only are two accounts.
-    pub case_sensitive: bool,
+    pub cases: &'a Cases,
 }
 
 /// A source as the operator named it.
@@ -65,9 +66,9 @@ impl Spec {
         &'a self,
         source: &'a SourceSettings,
         settings: &'a Settings,
-        case_sensitive: bool,
+        cases: &'a Cases,
     ) -> OpenFuture<'a> {
-        self.plan.open(Site { name: &self.name, source, settings, case_sensitive })
+        self.plan.open(Site { name: &self.name, source, settings, cases })
     }
 }
 

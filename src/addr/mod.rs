@@ -8,10 +8,12 @@
 //! here. What cannot name a mailbox says so by [`Address::malformed`], what a server may route by its
 //! local part by [`Address::may_be_rerouted`]; the resolver decides what that means.
 
+mod case;
 mod domain;
 mod escape;
 mod parse;
 
+pub use case::Cases;
 pub use domain::{checked_domain, is_domain};
 pub use escape::{Escaped, escape};
 

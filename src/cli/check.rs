@@ -46,7 +46,7 @@ pub fn run(args: &args::Check) -> u8 {
 /// The warnings of a configuration, and what keeps its account sources from being built.
 fn sources(config: config::Config) -> Result<Vec<Problem>, u8> {
     let runtime = terminal::runtime()?;
-    let built = runtime.block_on(crate::account::build(&config.account, config.case_sensitive));
+    let built = runtime.block_on(crate::account::build(&config.account, config.cases.clone()));
     let mut problems = config.problems;
     if let Err(lines) = built {
         let text = crate::diag::Text::new(&config.path.display().to_string(), "");

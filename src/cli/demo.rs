@@ -92,7 +92,7 @@ fn service() -> Result<Service, String> {
         later: "451 4.3.0 Recipient address lookup failed, please try again later".parse()?,
         max_recipients: 1000,
         header: None,
-        case_sensitive: false,
+        case_sensitive: false.into(),
         observe: false,
         origin: DOMAIN.into(),
     };

@@ -30,7 +30,7 @@ pub fn run(args: &args::Explain) -> u8 {
 }
 
 async fn explain(args: &args::Explain, config: &Config) -> u8 {
-    let sources = match Sources::build(&config.account, config.case_sensitive).await {
+    let sources = match Sources::build(&config.account, config.cases.clone()).await {
         Ok(sources) => sources,
         Err(lines) => {
             for line in &lines {

@@ -25,6 +25,7 @@ pub use secrets::{MAX_SECRETS_FILE, read_secrets};
 pub use top::{GUESSABLE, Level, Log, Target};
 
 use crate::account::settings::Settings;
+use crate::addr::Cases;
 use crate::diag::{Problem, Text, any_error};
 use crate::rules::{self, Dialect, Rules};
 use check::Check;
@@ -44,6 +45,8 @@ pub struct Config {
     pub rules: Arc<Rules>,
     /// Whether local parts that differ by case only are different.
     pub case_sensitive: bool,
+    /// The same domain by domain.
+    pub cases: Cases,
     /// How often, in percent, a random address may pass a rule before that is warned of; `None` for never.
     pub guessable: Option<f64>,
     /// Whether everything is decided and logged, but nothing done.
@@ -101,6 +104,7 @@ pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
         rules = rules.with_debug_account(Some(account));
     }
     let domains = check.domains(&raw.domains);
+    let cases = Cases::new(domains.iter().map(|domain| (&**domain, case_sensitive)), case_sensitive);
     let origin = check.origin(&raw.origin, &domains);
     let milter = check.milter(&raw.milter);
     let account = check.account(&raw.account, folder, (&milter, &raw.milter.deadline));
@@ -122,6 +126,7 @@ pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
         origin,
         rules: Arc::new(rules),
         case_sensitive,
+        cases,
         guessable,
         observe: raw.observe.given().is_some_and(|given| given.value),
         watch: raw.watch.given().is_none_or(|given| given.value),

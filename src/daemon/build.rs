@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 /// Everything a milter session works with. The errors are sentences with the remedy, all of them.
 pub async fn build(config: &Config) -> Result<Service, Vec<String>> {
-    let sources = Sources::build(&config.account, config.case_sensitive).await?;
+    let sources = Sources::build(&config.account, config.cases.clone()).await?;
     Ok(Service {
         resolver: resolver(config, sources.composed),
         policy: Arc::new(policy(config)),
@@ -36,7 +36,8 @@ pub fn policy(config: &Config) -> Policy {
         later: config.milter.later_reply.clone(),
         max_recipients: config.milter.max_recipients,
         header: config.milter.header.clone(),
-        case_sensitive: config.case_sensitive,
+        // Of a mailbox elsewhere nobody here knows; taking two for one would lose a copy.
+        case_sensitive: config.cases.clone().and_elsewhere(true),
         observe: config.observe,
         origin: config.origin.clone(),
     }

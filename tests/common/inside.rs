@@ -32,7 +32,7 @@ impl Inside {
             later: "451 4.3.0 Try later".parse().expect("a reply"),
             max_recipients: 1000,
             header: None,
-            case_sensitive: false,
+            case_sensitive: false.into(),
             observe: false,
             origin: "example.test".into(),
         };

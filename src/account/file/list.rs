@@ -1,7 +1,7 @@
 //! What a list of accounts says.
 
 use super::MAX_FILE;
-use crate::addr::Address;
+use crate::addr::{Address, Cases, fold};
 use crate::diag::{Problem, Text};
 use foldhash::fast::RandomState;
 use std::collections::HashSet;
@@ -13,23 +13,44 @@ const MAX_PROBLEMS: usize = 20;
 #[derive(Debug, Default)]
 pub(super) struct List {
     keys: HashSet<Box<str>, RandomState>,
+    len: usize,
 }
 
 impl List {
-    /// Whether the account of this key is listed, at its domain or at any.
-    pub fn has(&self, key: &str) -> bool {
-        // The key of an account without a domain ends with the separator.
-        let anywhere = key.find('\0').map_or(key, |nul| &key[..=nul]);
-        self.keys.contains(anywhere) || self.keys.contains(key)
+    /// Whether the account is listed, at its domain or at any.
+    pub fn has(&self, account: &Address, cases: &Cases) -> bool {
+        let sensitive = cases.of(account);
+        self.keys.contains(&*anywhere(account, sensitive)) || self.keys.contains(&*account.key(sensitive))
     }
 
     pub fn len(&self) -> usize {
-        self.keys.len()
+        self.len
+    }
+
+    fn add(&mut self, account: &Address, cases: &Cases) {
+        let mut is_new = false;
+        if account.domain().is_some() {
+            is_new = self.keys.insert(account.key(cases.of(account)).into());
+        } else {
+            // It counts in the domains that tell upper from lower case as well as in those that do not.
+            for sensitive in [true, false].into_iter().filter(|sensitive| cases.include(*sensitive)) {
+                is_new |= self.keys.insert(anywhere(account, sensitive).into());
+            }
+        }
+        self.len += usize::from(is_new);
     }
 }
 
+/// The key of the local part at any domain in which case matters, or does not.
+fn anywhere(account: &Address, sensitive: bool) -> String {
+    // No domain holds a control character.
+    let (local, mark) =
+        if sensitive { (account.local().into(), "\0") } else { (fold(account.local()), "\0\0") };
+    [&*local, mark].concat()
+}
+
 /// Reads a list, or says what is wrong with it, a line for each problem.
-pub(super) fn parse(file: &str, bytes: Vec<u8>, case_sensitive: bool) -> Result<List, Vec<String>> {
+pub(super) fn parse(file: &str, bytes: Vec<u8>, cases: &Cases) -> Result<List, Vec<String>> {
     if bytes.len() as u64 > MAX_FILE {
         return Err(vec![format!("{file}: the list is larger than {MAX_FILE} bytes: use a database")]);
     }
@@ -45,7 +66,7 @@ pub(super) fn parse(file: &str, bytes: Vec<u8>, case_sensitive: bool) -> Result<
         if !entry.is_empty() && !entry.starts_with('#') {
             match account(entry) {
                 Ok(account) => {
-                    list.keys.insert(account.key(case_sensitive).into());
+                    list.add(&account, cases);
                 }
                 Err(_) if bad.len() == MAX_PROBLEMS => {
                     more = true;
@@ -103,7 +124,7 @@ mod tests {
 
     #[test]
     fn who_is_listed() {
-        let list = parse("x", LIST.into(), false).unwrap();
+        let list = parse("x", LIST.into(), &false.into()).unwrap();
         assert_eq!(list.len(), 6);
         for (text, want) in [
             ("foo@example.test", true),
@@ -123,20 +144,42 @@ mod tests {
             ("#@example.test", false),
             ("@example.test", false),
         ] {
-            assert_eq!(list.has(&account(text).key(false)), want, "{text}");
+            assert_eq!(list.has(&account(text), &false.into()), want, "{text}");
         }
     }
 
     #[test]
     fn case_counts_by_choice() {
-        let list = parse("x", b"Foo\nbar@Example.TEST".to_vec(), true).unwrap();
+        let cases = Cases::from(true);
+        let list = parse("x", b"Foo\nbar@Example.TEST".to_vec(), &cases).unwrap();
         for (text, want) in [
             ("Foo@d.test", true),
             ("foo@d.test", false),
             ("bar@EXAMPLE.test", true),
             ("Bar@example.test", false),
         ] {
-            assert_eq!(list.has(&account(text).key(true)), want, "{text}");
+            assert_eq!(list.has(&account(text), &cases), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn case_counts_by_domain() {
+        let cases = Cases::new([("s.test", true), ("i.test", false)], true);
+        let list = parse("x", b"Foo\nfoo\nBar@s.test\nBar@i.test\nBaz".to_vec(), &cases).unwrap();
+        assert_eq!(list.len(), 5);
+        for (text, want) in [
+            ("Foo@s.test", true),
+            ("foo@s.test", true),
+            ("FOO@s.test", false),
+            ("FOO@i.test", true),
+            ("Bar@s.test", true),
+            ("bar@s.test", false),
+            ("bar@i.test", true),
+            ("Baz@s.test", true),
+            ("baz@s.test", false),
+            ("BAZ@i.test", true),
+        ] {
+            assert_eq!(list.has(&account(text), &cases), want, "{text}");
         }
     }
 
@@ -153,11 +196,11 @@ mod tests {
             ("\"foo\"@exa mple", "x:1:1: error: the domain holds a character"),
             ("fo\x01o", "x:1:1: error: control character in the address"),
         ] {
-            let got = parse("x", content.into(), false).unwrap_err();
+            let got = parse("x", content.into(), &false.into()).unwrap_err();
             assert!(got.len() == 1 && got[0].starts_with(want), "{content}: {got:?}");
         }
         assert_eq!(
-            parse("x", b"foo\nb\xfcr".to_vec(), false).unwrap_err(),
+            parse("x", b"foo\nb\xfcr".to_vec(), &false.into()).unwrap_err(),
             ["x:2: the list is not UTF-8: save it as UTF-8"]
         );
     }
@@ -165,14 +208,14 @@ mod tests {
     #[test]
     fn bounded() {
         for (bad, told) in [(MAX_PROBLEMS, MAX_PROBLEMS), (MAX_PROBLEMS + 1, MAX_PROBLEMS + 1), (1000, 21)] {
-            let problems = parse("x", "a b\nc\n".repeat(bad).into(), false).unwrap_err();
+            let problems = parse("x", "a b\nc\n".repeat(bad).into(), &false.into()).unwrap_err();
             assert_eq!(problems.len(), told, "{bad}");
             let more = problems[told - 1] == "x: these are the first 20 problems, there are more";
             assert_eq!(more, bad > MAX_PROBLEMS, "{bad}");
         }
         let largest = vec![b'#'; usize::try_from(MAX_FILE).unwrap()];
-        assert_eq!(parse("x", largest.clone(), false).unwrap().len(), 0);
+        assert_eq!(parse("x", largest.clone(), &false.into()).unwrap().len(), 0);
         let too_large = [largest, b"#".to_vec()].concat();
-        assert!(parse("x", too_large, false).unwrap_err()[0].contains("larger than"));
+        assert!(parse("x", too_large, &false.into()).unwrap_err()[0].contains("larger than"));
     }
 }

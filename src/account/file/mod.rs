@@ -19,7 +19,7 @@ mod list;
 
 use super::spec::{Kind, OpenFuture, Plan, Site};
 use super::{AccountSource, Answer, AnswerFuture, Reason, Verdict};
-use crate::addr::Address;
+use crate::addr::{Address, Cases};
 use crate::observe::account as observe;
 use hand::Hand;
 use list::List;
@@ -70,9 +70,9 @@ struct ListFile {
 
 impl Plan for ListFile {
     fn open<'a>(&'a self, site: Site<'a>) -> OpenFuture<'a> {
-        let (name, path, case_sensitive) = (site.name.clone(), self.path.clone(), site.case_sensitive);
+        let (name, path, cases) = (site.name.clone(), self.path.clone(), site.cases.clone());
         Box::pin(async move {
-            let opened = tokio::task::spawn_blocking(move || FileSource::open(name, path, case_sensitive));
+            let opened = tokio::task::spawn_blocking(move || FileSource::open(name, path, cases));
             let mut source = opened.await.map_err(|_| vec!["reading it was given up".to_string()])??;
             source.keep_looking();
             source.settle().await;
@@ -100,8 +100,8 @@ impl Drop for FileSource {
 
 impl FileSource {
     /// Reads the list, which must be readable and without errors, and watches its directory.
-    fn open(name: Arc<str>, path: PathBuf, case_sensitive: bool) -> Result<Self, Vec<String>> {
-        let file = Arc::new(Watched::new(name, path, case_sensitive));
+    fn open(name: Arc<str>, path: PathBuf, cases: Cases) -> Result<Self, Vec<String>> {
+        let file = Arc::new(Watched::new(name, path, cases));
         let mut seen = file.looking();
         // Watched first and read afterwards, so that no change falls between.
         let watcher = file.clone().watch();
@@ -163,8 +163,7 @@ impl FileSource {
 impl AccountSource for FileSource {
     fn verify<'a>(&'a self, account: &'a Address) -> AnswerFuture<'a> {
         let State { view, hand, .. } = self.file.state().clone();
-        let key = account.key(self.file.case_sensitive);
-        let verdict = match (&view.trouble, view.list.has(&key)) {
+        let verdict = match (&view.trouble, view.list.has(account, &self.file.cases)) {
             (None | Some(Trouble::Broken(_)), true) => Verdict::Exists,
             (None, false) if hand == Hand::Rest => Verdict::Missing,
             (None, false) => Verdict::Unknown(Reason::new("the list is being written")),
@@ -250,7 +249,7 @@ struct State {
 struct Watched {
     name: Arc<str>,
     path: PathBuf,
-    case_sensitive: bool,
+    cases: Cases,
     state: Mutex<State>,
     /// The stamp seen last, and when first. Held from looking at the file until its view is shown, so that no
     /// older view comes after a newer.
@@ -260,9 +259,9 @@ struct Watched {
 }
 
 impl Watched {
-    fn new(name: Arc<str>, path: PathBuf, case_sensitive: bool) -> Self {
+    fn new(name: Arc<str>, path: PathBuf, cases: Cases) -> Self {
         let (state, seen, wake) = Default::default();
-        Watched { name, path, case_sensitive, state, seen, wake }
+        Watched { name, path, cases, state, seen, wake }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -397,7 +396,7 @@ impl Watched {
             return Err(Unusable::Changing);
         }
         let file = self.path.to_string_lossy();
-        match list::parse(&file, bytes, self.case_sensitive) {
+        match list::parse(&file, bytes, &self.cases) {
             Err(problems) => Err(Unusable::Broken { problems, stamp }),
             Ok(list) if list.len() == 0 => {
                 Err(Unusable::Gone { why: "the list names no account".into(), stamp: Some(stamp) })

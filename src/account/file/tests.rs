@@ -16,7 +16,7 @@ fn site(content: &str) -> Site {
     let path = directory.path().join("accounts");
     fs::write(&path, content).unwrap();
     age(&path, QUIET);
-    let mut source = FileSource::open("file:test".into(), path, false).unwrap();
+    let mut source = FileSource::open("file:test".into(), path, false.into()).unwrap();
     source.keep_looking();
     Site { directory, source }
 }
@@ -142,7 +142,7 @@ async fn a_file_as_young_as_the_source() {
     let path = directory.path().join("accounts");
     let mut writer = File::create(&path).unwrap();
     writer.write_all(b"foo\n").unwrap();
-    let mut source = FileSource::open("file:test".into(), path, false).unwrap();
+    let mut source = FileSource::open("file:test".into(), path, false.into()).unwrap();
     source.keep_looking();
     let site = Site { directory, source };
     assert_eq!((site.says("foo").await, site.says("bar").await), ("exists".into(), WRITTEN.into()));
@@ -155,7 +155,7 @@ async fn a_file_as_young_as_the_source() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("accounts");
     fs::write(&path, "foo\n").unwrap();
-    let mut source = FileSource::open("file:test".into(), path, false).unwrap();
+    let mut source = FileSource::open("file:test".into(), path, false.into()).unwrap();
     source.keep_looking();
     let site = Site { directory, source };
     assert_eq!(site.says("bar").await, WRITTEN);
@@ -224,7 +224,7 @@ async fn a_link_that_is_turned_over() {
     fs::write(path("v2/accounts"), "bar\n").unwrap();
     std::os::unix::fs::symlink("v1", path("current")).unwrap();
     std::os::unix::fs::symlink("current/accounts", path("accounts")).unwrap();
-    let mut source = FileSource::open("file:test".into(), path("accounts"), false).unwrap();
+    let mut source = FileSource::open("file:test".into(), path("accounts"), false.into()).unwrap();
     source.keep_looking();
     let site = Site { directory, source };
     assert_eq!(site.says("foo").await, "exists");
@@ -239,7 +239,7 @@ async fn a_change_without_an_event_is_seen_at_the_next_look() {
     let path = directory.path().join("accounts");
     fs::write(&path, "foo\n").unwrap();
     age(&path, QUIET);
-    let file = Arc::new(Watched::new("file:test".into(), path.clone(), false));
+    let file = Arc::new(Watched::new("file:test".into(), path.clone(), false.into()));
     assert!(!file.look());
     let source = FileSource { file: file.clone(), _watcher: None, look: None };
     let site = Site { directory, source };
@@ -271,7 +271,7 @@ async fn reading_it_does_not_read_it_again() {
 #[tokio::test]
 async fn unusable_at_the_start() {
     let directory = tempfile::tempdir().unwrap();
-    let open = |name: &str| FileSource::open("file:test".into(), directory.path().join(name), false);
+    let open = |name: &str| FileSource::open("file:test".into(), directory.path().join(name), false.into());
     assert!(open("none").unwrap_err()[0].starts_with("cannot read the list: No such file"));
     assert!(open("").unwrap_err()[0].starts_with("cannot read the list: not a file"));
     // Opening a FIFO would wait for ever.
@@ -291,7 +291,7 @@ async fn nothing_is_left_running() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("accounts");
     fs::write(&path, "foo\n").unwrap();
-    let mut source = FileSource::open("file:test".into(), path, false).unwrap();
+    let mut source = FileSource::open("file:test".into(), path, false.into()).unwrap();
     source.keep_looking();
     let file = Arc::downgrade(&source.file);
     drop(source);

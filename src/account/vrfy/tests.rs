@@ -39,7 +39,7 @@ async fn ask(spec: &str, table: Table) -> String {
     let settings =
         Settings { sources: vec![], cache: CacheSettings::default(), vrfy: VrfySettings::default() };
     let name: Arc<str> = spec.into();
-    let site = Site { name: &name, source: &source, settings: &settings, case_sensitive: false };
+    let site = Site { name: &name, source: &source, settings: &settings, cases: &false.into() };
     let target = spec.strip_prefix("vrfy:").unwrap().parse().unwrap();
     let source = open(&target, site, Some(Arc::new(table))).unwrap();
     source.verify(&account("foo@example.test")).await.verdict.to_string()
@@ -120,7 +120,7 @@ async fn a_server_that_does_not_accept_leaves_time_for_the_next() {
     let settings =
         Settings { sources: vec![], cache: CacheSettings::default(), vrfy: VrfySettings::default() };
     let name: Arc<str> = "vrfy:".into();
-    let site = Site { name: &name, source: &source, settings: &settings, case_sensitive: false };
+    let site = Site { name: &name, source: &source, settings: &settings, cases: &false.into() };
     let vrfy = open(&target, site, Some(Arc::new(table))).unwrap();
     let begin = std::time::Instant::now();
     assert_eq!(vrfy.verify(&account("foo@example.test")).await.verdict, Verdict::Missing);

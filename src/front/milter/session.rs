@@ -7,7 +7,7 @@
 
 use super::dsn::Parameters;
 use super::reply::Reply;
-use crate::addr::{Address, escape, fold};
+use crate::addr::{Address, Cases, escape, fold};
 use crate::resolve::{Doubt, Outcome, Question};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -26,7 +26,7 @@ pub struct Policy {
     /// Name of the header that records the alias.
     pub header: Option<String>,
     /// Whether local parts that differ by case only are different.
-    pub case_sensitive: bool,
+    pub case_sensitive: Cases,
     /// Decide and log, but touch nothing.
     pub observe: bool,
     /// The domain a mail server adds to a recipient that comes without one.
@@ -206,7 +206,7 @@ impl Session {
         let local = accepted.iter().any(|a| a.origin == Origin::Local);
         let staying = accepted.iter().filter(|a| local && a.target.is_none());
         let staying: HashSet<Cow<'_, str>> = staying.map(|a| fold(a.recipient.local())).collect();
-        let key = |address: &Address| address.key(self.policy.case_sensitive);
+        let key = |address: &Address| address.key(self.policy.case_sensitive.of(address));
         let mut edits = Vec::with_capacity(2 * accepted.len() + 1);
         let mut deleted: HashSet<Arc<[u8]>> = HashSet::new();
         // Those that stay, then those that were added: none of them is added again.

@@ -10,7 +10,7 @@ fn policy() -> Policy {
         later: "451 4.3.0 Try later".parse().expect("reply"),
         max_recipients: 1000,
         header: Some("X-Alias".into()),
-        case_sensitive: false,
+        case_sensitive: false.into(),
         observe: false,
         origin: "d.test".into(),
     }
@@ -176,6 +176,26 @@ fn recipients_are_limited() {
     let mut session = Session::new(Policy { max_recipients: 2, ..policy() }.into());
     for (i, want) in [Say::Continue, Say::Continue, Say::Error(Reply::too_many())].into_iter().enumerate() {
         assert_eq!(rcpt(&mut session, &format!("<a{i}@d.test>"), &Outcome::Keep), want);
+    }
+}
+
+/// Where case matters two targets that differ by it are two mailboxes, and none of them goes without its copy.
+#[test]
+fn case_counts_by_domain() {
+    let cases = Cases::new([("d.test", false), ("s.test", true)], true);
+    let policy = Policy { case_sensitive: cases, header: None, ..policy() };
+    for (targets, want) in [
+        (["<Foo@d.test>", "<foo@d.test>"], 1),
+        (["<Foo@s.test>", "<foo@s.test>"], 2),
+        (["<Foo@elsewhere.test>", "<foo@elsewhere.test>"], 2),
+        (["<foo@elsewhere.test>", "<foo@Elsewhere.test>"], 1),
+    ] {
+        let mut session = Session::new(policy.clone().into());
+        for (alias, target) in ["<one@d.test>", "<two@d.test>"].into_iter().zip(targets) {
+            assert_eq!(rcpt(&mut session, alias, &rewrite(target)), Say::Continue);
+        }
+        let added = session.end_of_message().iter().filter(|edit| matches!(edit, Edit::Add { .. })).count();
+        assert_eq!(added, want, "{targets:?}");
     }
 }
 
