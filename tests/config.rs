@@ -6,10 +6,10 @@
 use proptest::prelude::*;
 use rcptd::account::settings::Settings;
 use rcptd::account::spec::Spec;
-use rcptd::addr::Cases;
+use rcptd::addr::{Cases, Normal};
 use rcptd::config::{self, Config, Log, Milter, keys, needs_restart};
 use rcptd::diag::{Problem, any_error};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -88,8 +88,11 @@ fn broken_configurations() {
 }
 
 /// All that a configuration says, without where it is from. Whoever adds a field is told to add it here.
-type Meaning =
-    ((Vec<String>, String, String), (bool, Cases, Option<f64>, bool, bool, usize), (Milter, Settings, Log));
+type Meaning = (
+    (Vec<String>, String, String),
+    (bool, Cases, BTreeMap<String, Normal>, Option<f64>, bool, bool, usize),
+    (Milter, Settings, Log),
+);
 
 fn meaning(config: Config) -> Meaning {
     let Config {
@@ -97,8 +100,10 @@ fn meaning(config: Config) -> Meaning {
         domains,
         origin,
         rules,
+        other_case,
         case_sensitive,
         cases,
+        normal,
         guessable,
         observe,
         watch,
@@ -110,8 +115,8 @@ fn meaning(config: Config) -> Meaning {
         problems: _,
     } = config;
     (
-        (domains, origin, format!("{rules:?}")),
-        (case_sensitive, cases, guessable, observe, watch, workers),
+        (domains, origin, format!("{rules:?} {other_case:?}")),
+        (case_sensitive, cases, normal, guessable, observe, watch, workers),
         (milter, account, log),
     )
 }
@@ -176,7 +181,7 @@ fn the_examples_in_the_prose_work() {
             examples += 1;
         }
     }
-    assert_eq!(examples, 1);
+    assert_eq!(examples, 2);
 }
 
 /// Whatever stands in the table of sources is of a type that there is.
@@ -226,6 +231,7 @@ const CHANGES: &[(&str, &str, &str, bool)] = &[
     ("", "debug_account", "\"postmaster\"", false),
     ("", "secrets", "\"secrets\"", false),
     ("", "guessable", "0.5", false),
+    ("", "normalise", "[{ delimiters = \"+\", remove = \".\" }]", false),
     ("", "observe", "true", false),
     ("", "watch", "false", false),
     ("", "workers", "2", true),
@@ -565,15 +571,13 @@ fn secrets_are_kept() {
             )
         );
     }
-    const HELP: &str = "(write one secret a line, such as that of \"openssl rand -hex 16\")\n";
+    const NONE: &str = "(write one on a line of its own, such as that of \"openssl rand -hex 16\")\n";
+    const SHORT: &str = "is shorter than 16 bytes (make one with \"openssl rand -hex 16\")\n";
     for (content, want) in [
-        ("", format!("secrets:1:1: error: there is no secret in it {HELP}")),
+        ("", format!("secrets:1:1: error: there is no secret here {NONE}")),
         (
             "correct horse battery staple\n\nhunter2\npassw0rd",
-            format!(
-                "secrets:3:1: error: the secret is shorter than 16 octets {HELP}\
-                 secrets:4:1: error: the secret is shorter than 16 octets {HELP}"
-            ),
+            format!("secrets:3:1: error: the secret {SHORT}secrets:4:1: error: the secret {SHORT}"),
         ),
     ] {
         assert_eq!(secrets(content.as_bytes(), 0o640), format!("refused\n{want}"));
@@ -615,6 +619,32 @@ fn case_is_told_to_the_rules() {
         assert!(matches!(config.rules.find("foo-macys-m5"), Decision::Account { name: "foo", .. }));
         let got = matches!(config.rules.find("FOO-macys-m5"), Decision::Account { name: "foo", .. });
         assert_eq!(got, want, "case_sensitive = {case_sensitive}");
+    }
+}
+
+/// The rules come in the forms that the domains want.
+#[test]
+fn case_is_told_to_the_rules_by_domain() {
+    use rcptd::rules::Decision;
+    let rule = "ACCOUNT foo MATCHES %account%-%ident%-%code% WITH CHAR(1,-), CHARS();";
+    for (entry, global, want) in [
+        ("[]", "false", (true, None)),
+        ("[{ delimiters = \"+\" }]", "false", (true, None)),
+        ("[{ domains = \"example.com\", case_sensitive = true }]", "false", (true, Some(false))),
+        ("[{ domains = \"example.com\", case_sensitive = false }]", "true", (false, Some(true))),
+        ("[{ case_sensitive = true }]", "true", (false, None)),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("aliases.rules"), rule).unwrap();
+        let path = folder.path().join("rcptd.conf");
+        let text = with("", "normalise", entry);
+        fs::write(&path, format!("case_sensitive = {global}\ndebug_account = \"root\"\n{text}")).unwrap();
+        let config = config::load(&path).unwrap();
+        let folds = |rules: &rcptd::rules::Rules| {
+            assert_eq!(rules.debug_account(), Some("root"));
+            matches!(rules.find("FOO-macys-m5"), Decision::Account { name: "foo", .. })
+        };
+        assert_eq!((folds(&config.rules), config.other_case.as_deref().map(folds)), want, "{entry}");
     }
 }
 

@@ -33,6 +33,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("annotate_snippets", &["diag/"]),
     ("jiff", &["rules/", "daemon/"]),
     ("icu_casemap", &["addr/"]),
+    ("icu_normalizer", &["addr/"]),
     ("idna", &["addr/"]),
     ("ring", &["rules/"]),
     ("toml", &["config/"]),

@@ -11,11 +11,13 @@
 mod case;
 mod domain;
 mod escape;
+mod normal;
 mod parse;
 
 pub use case::Cases;
 pub use domain::{checked_domain, is_domain};
 pub use escape::{Escaped, escape};
+pub use normal::{Normal, Normalised, is_mark};
 
 use icu_casemap::CaseMapper;
 use std::borrow::Cow;

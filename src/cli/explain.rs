@@ -127,7 +127,7 @@ impl Explained {
             }
         };
         for (i, step) in self.steps.iter().enumerate() {
-            part(if i == 0 { "rules" } else { "" }, &step.rules.to_string());
+            part(if i == 0 { "rules" } else { "" }, &said(step));
             if let Some(next) = self.steps.get(i + 1) {
                 part("goes on", &format!("to {}", next.address));
             }
@@ -158,7 +158,7 @@ impl Explained {
             Outcome::NoSuchUser(_) => "no_such_user",
             Outcome::TryLater(_) => "try_later",
         };
-        let rules: Vec<String> = self.steps.iter().map(|step| step.rules.to_string()).collect();
+        let rules: Vec<String> = self.steps.iter().map(said).collect();
         let mut object = json!({
             "address": self.address,
             "mailbox": self.resolution.mailbox.as_ref().map(ToString::to_string),
@@ -181,6 +181,11 @@ impl Explained {
         }
         object
     }
+}
+
+/// What the rules say, one look-up behind the other.
+fn said(step: &resolve::Step) -> String {
+    step.rules.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 fn verdict(verdict: &Verdict) -> (&'static str, String) {

@@ -12,6 +12,7 @@ mod check;
 mod files;
 mod legacy;
 mod milter;
+mod normalise;
 mod raw;
 mod read;
 mod secrets;
@@ -25,10 +26,11 @@ pub use secrets::{MAX_SECRETS_FILE, read_secrets};
 pub use top::{GUESSABLE, Level, Log, Target};
 
 use crate::account::settings::Settings;
-use crate::addr::Cases;
+use crate::addr::{Cases, Normal};
 use crate::diag::{Problem, Text, any_error};
 use crate::rules::{self, Dialect, Rules};
 use check::Check;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -43,10 +45,14 @@ pub struct Config {
     pub origin: String,
     /// The alias rules, with the debug account that counts.
     pub rules: Arc<Rules>,
+    /// The same rules for domains that differ from the others in whether case matters, if there are any.
+    pub other_case: Option<Arc<Rules>>,
     /// Whether local parts that differ by case only are different.
     pub case_sensitive: bool,
     /// The same domain by domain.
     pub cases: Cases,
+    /// How the local parts of single domains are read.
+    pub normal: BTreeMap<String, Normal>,
     /// How often, in percent, a random address may pass a rule before that is warned of; `None` for never.
     pub guessable: Option<f64>,
     /// Whether everything is decided and logged, but nothing done.
@@ -88,7 +94,8 @@ pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
     let case_sensitive = raw.case_sensitive.given().is_some_and(|given| given.value);
     let secrets = check.secrets(&raw.secrets, folder, &mut files);
     let mut rules = Rules::default();
-    match rules::load(&texts, &rules::Options { fold: !case_sensitive, dialect: Dialect::Any, secrets }) {
+    let options = rules::Options { fold: !case_sensitive, dialect: Dialect::Any, secrets };
+    match rules::load(&texts, &options) {
         Ok(loaded) => {
             problems.extend(loaded.problems);
             legacy::fill(&mut raw, &loaded.legacy, &mut problems);
@@ -100,11 +107,20 @@ pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
             check.complete &= !texts.iter().any(legacy::may_stand_in);
         }
     }
-    if let Some(account) = check.debug_account(&raw.debug_account) {
-        rules = rules.with_debug_account(Some(account));
+    let debug_account = check.debug_account(&raw.debug_account);
+    if debug_account.is_some() {
+        rules = rules.with_debug_account(debug_account.clone());
     }
     let domains = check.domains(&raw.domains);
-    let cases = Cases::new(domains.iter().map(|domain| (&**domain, case_sensitive)), case_sensitive);
+    let normal = check.normalise(&raw.normalise, &domains, case_sensitive);
+    check.removed_from_rules(&raw.normalise, &rules);
+    let case_of = |domain: &String| normal.get(domain).map_or(case_sensitive, |one| one.case_sensitive);
+    let cases = Cases::new(domains.iter().map(|domain| (&**domain, case_of(domain))), case_sensitive);
+    let other_case = cases.include(!case_sensitive).then(|| {
+        let options = rules::Options { fold: case_sensitive, ..options };
+        let rules = other_form(&texts, &options, &mut problems);
+        if debug_account.is_some() { rules.with_debug_account(debug_account) } else { rules }
+    });
     let origin = check.origin(&raw.origin, &domains);
     let milter = check.milter(&raw.milter);
     let account = check.account(&raw.account, folder, (&milter, &raw.milter.deadline));
@@ -125,8 +141,10 @@ pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
         domains,
         origin,
         rules: Arc::new(rules),
+        other_case: other_case.map(Arc::new),
         case_sensitive,
         cases,
+        normal,
         guessable,
         observe: raw.observe.given().is_some_and(|given| given.value),
         watch: raw.watch.given().is_none_or(|given| given.value),
@@ -137,6 +155,20 @@ pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
         files,
         problems,
     })
+}
+
+/// The rules once more, in the other of their two forms. What is wrong with them in both forms has been said.
+fn other_form(texts: &[Text], options: &rules::Options, problems: &mut Vec<Problem>) -> Rules {
+    let (rules, found) = match rules::load(texts, options) {
+        Ok(loaded) => (loaded.rules, loaded.problems),
+        Err(wrong) => (Rules::default(), wrong),
+    };
+    for problem in found {
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
+    }
+    rules
 }
 
 /// The files that the configuration at `path` names, and itself, whether it can be used or not: any of them,

@@ -140,6 +140,8 @@ sections! {
         secrets: String,
         /// How often, in percent, a random address may pass a rule before that is warned of; 0 for never.
         guessable: Percent,
+        /// How local parts are read, by domain.
+        normalise: List<NormaliseTable>,
         /// Whether everything is decided and logged, but nothing done.
         observe: bool,
         /// Whether a changed file is read again without being told to.
@@ -208,6 +210,20 @@ sections! {
         unknown: String,
     }
 
+    /// An entry of `normalise`.
+    NormaliseTable "normalise." {
+        /// The domains it is about; all that no other entry names where it is not there.
+        domains: List<String>,
+        /// As the key of this name at the top.
+        case_sensitive: bool,
+        /// The characters that begin an extension.
+        delimiters: String,
+        /// The characters that do not count.
+        remove: String,
+        /// Whether local parts are brought to Unicode's form NFKC.
+        nfkc: bool,
+    }
+
     /// `[account.cache]`
     Cache "account.cache." {
         /// How long an account is remembered as existing.
@@ -265,6 +281,17 @@ impl Value for Source {
         match value.get_ref() {
             DeValue::Table(table) => Some(Source::Table(Box::new(SourceTable::read_table(table, reader)))),
             _ => String::read(key, value, reader).map(Source::Name),
+        }
+    }
+}
+
+impl Value for NormaliseTable {
+    const LIST: [&'static str; 2] = ["a list of sections", "write [[normalise]] and its keys below"];
+
+    fn read(key: &str, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
+        match value.get_ref() {
+            DeValue::Table(table) => Some(NormaliseTable::read_table(table, reader)),
+            _ => reader.wrong_type(key, value, "a section", Self::LIST[1]),
         }
     }
 }

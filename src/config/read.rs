@@ -11,6 +11,9 @@ use toml::de::{DeString, DeTable, DeValue};
 
 /// A type a key can have.
 pub(super) trait Value: Sized {
+    /// What a list of it is called, and how it is written.
+    const LIST: [&'static str; 2] = ["a list of texts", "write it as [\"...\", \"...\"]"];
+
     /// Reads it; a problem of `key` is told to `reader`, and `None` returned.
     fn read(key: &str, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self>;
 }
@@ -69,7 +72,7 @@ impl<T: Value> Value for List<T> {
         let values = match value.get_ref() {
             DeValue::Array(array) => array.iter().collect(),
             DeValue::String(_) | DeValue::Table(_) => vec![value],
-            _ => return reader.wrong_type(key, value, "a list of texts", "write it as [\"...\", \"...\"]"),
+            _ => return reader.wrong_type(key, value, T::LIST[0], T::LIST[1]),
         };
         let mut list = List { items: Vec::new(), complete: true };
         for value in values {

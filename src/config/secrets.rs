@@ -5,7 +5,7 @@ use super::files;
 use super::raw::Field;
 use crate::addr::escape;
 use crate::diag::{Problem, Text};
-use crate::rules::Secrets;
+use crate::rules::{BadSecret, Secrets};
 use std::path::{Path, PathBuf};
 
 /// Largest file of secrets: hundreds of times what the few there may be take.
@@ -27,10 +27,9 @@ fn read(path: &Path) -> Result<Secrets, Fault> {
     Secrets::parse(&content).map_err(|wrong| {
         // As many lines, and none of what is in them: a problem may quote its line.
         let lines = Text::new(&path.display().to_string(), &"\n".repeat(content.lines().count()));
-        let problem = |(line, why): (usize, String)| {
-            let at = line.saturating_sub(1);
-            Problem::error(&lines, at..at, why)
-                .help("write one secret a line, such as that of \"openssl rand -hex 16\"")
+        let problem = |bad: BadSecret| {
+            let at = bad.line.saturating_sub(1);
+            Problem::error(&lines, at..at, bad.to_string()).help(bad.help())
         };
         Fault::Content(wrong.into_iter().map(problem).collect())
     })

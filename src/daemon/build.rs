@@ -24,9 +24,10 @@ pub fn resolver(config: &Config, accounts: Arc<dyn AccountSource>) -> Resolver {
         domains: config.domains.clone(),
         origin: config.origin.clone(),
         case_sensitive: config.case_sensitive,
+        normal: config.normal.clone(),
         today,
     };
-    Resolver::new(settings, config.rules.clone(), accounts)
+    Resolver::new(settings, config.rules.clone(), accounts).with_other_case(config.other_case.clone())
 }
 
 /// What a session may do.

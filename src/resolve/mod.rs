@@ -14,10 +14,10 @@ pub use outcome::{Doubt, NoUser, Outcome, Resolution, RuleTrace};
 pub use way::MAX_HOPS;
 
 use crate::account::{AccountSource, Verdict};
-use crate::addr::{Address, Malformed, canonical_domain};
-use crate::rules::{Day, Explanation, Query, Rules};
+use crate::addr::{Address, Normal, Normalised, canonical_domain};
+use crate::rules::{Day, Decision, Explanation, Query, Rules};
 use decision::Next;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use way::Way;
 
@@ -40,6 +40,9 @@ pub struct Settings {
     pub origin: String,
     /// Whether local parts that differ by case only are different.
     pub case_sensitive: bool,
+    /// How the local parts of single domains are read, by their canonical spelling. Those of all others are
+    /// what they are but for their case.
+    pub normal: BTreeMap<String, Normal>,
     /// What day it is, for aliases that expire. The clock is the caller's.
     pub today: fn() -> Option<Day>,
 }
@@ -47,7 +50,8 @@ pub struct Settings {
 /// No domains, and no clock: nothing expires.
 impl Default for Settings {
     fn default() -> Self {
-        Settings { domains: Vec::new(), origin: String::new(), case_sensitive: false, today: || None }
+        let (domains, origin, normal) = Default::default();
+        Settings { domains, origin, case_sensitive: false, normal, today: || None }
     }
 }
 
@@ -56,16 +60,20 @@ impl Default for Settings {
 pub struct Step {
     /// The address; the recipient itself first.
     pub address: Address,
-    /// What the rules say of it.
-    pub rules: Explanation,
+    /// What the rules say of it; where they do not know it, also without its extension.
+    pub rules: Vec<Explanation>,
 }
 
 /// The rules, the accounts, and our domains.
 #[derive(Debug)]
 pub struct Resolver {
-    domains: HashSet<Box<str>>,
+    domains: HashMap<Box<str>, Arc<Normal>>,
+    /// How local parts are read where nothing else is said.
+    plain: Arc<Normal>,
     settings: Settings,
     rules: Arc<Rules>,
+    /// For domains that differ from the others in whether case matters.
+    other_case: Option<Arc<Rules>>,
     accounts: Arc<dyn AccountSource>,
 }
 
@@ -73,18 +81,26 @@ impl Resolver {
     /// A resolver for good; a reload makes a new one. `rules` must have been loaded to fold the case
     /// exactly if `settings` say that it does not matter.
     pub fn new(settings: Settings, rules: Arc<Rules>, accounts: Arc<dyn AccountSource>) -> Self {
-        let domains = settings.domains.iter().map(|d| canonical_domain(d).into()).collect();
-        Resolver { domains, settings, rules, accounts }
+        let plain = Arc::new(Normal::plain(settings.case_sensitive));
+        let normal = |domain: &str| settings.normal.get(domain).cloned().map_or(plain.clone(), Arc::new);
+        let domains = settings.domains.iter().map(|domain| {
+            let domain = canonical_domain(domain);
+            (domain.as_ref().into(), normal(&domain))
+        });
+        let domains = domains.collect();
+        Resolver { domains, plain, settings, rules, other_case: None, accounts }
+    }
+
+    /// The same with these rules for the domains in which case matters where it does not elsewhere, or the other
+    /// way round. They must be those that [`new`](Resolver::new) was given, loaded accordingly.
+    #[must_use]
+    pub fn with_other_case(self, rules: Option<Arc<Rules>>) -> Self {
+        Resolver { other_case: rules, ..self }
     }
 
     /// The rules, for `explain` and the log.
     pub fn rules(&self) -> &Rules {
         &self.rules
-    }
-
-    /// Whether local parts that differ by case only are different.
-    pub fn is_case_sensitive(&self) -> bool {
-        self.settings.case_sensitive
     }
 
     /// The mailbox a recipient stands for, and what follows at once if no mailbox of ours does.
@@ -118,29 +134,59 @@ impl Resolver {
 
     /// Resolves a recipient. May take as long as the account sources do; whoever awaits it sets the limit.
     pub async fn resolve(&self, question: &Question) -> Resolution {
-        self.follow(question, &mut |_| ()).await
+        self.follow(question, &mut |_, _| ()).await
     }
 
     /// The same, and what was looked at on the way.
     pub async fn explain(&self, question: &Question) -> (Resolution, Vec<Step>) {
         let mut steps = Vec::new();
-        let resolution = self.follow(question, &mut |address| steps.push(self.step(address))).await;
+        let resolution =
+            self.follow(question, &mut |address, names| steps.push(self.step(address, names))).await;
         (resolution, steps)
     }
 
-    fn step(&self, address: &Address) -> Step {
+    fn step(&self, address: &Address, names: &Normalised<'_>) -> Step {
         let today = (self.settings.today)();
-        let query = Query { name: address.local(), domain: address.domain(), today };
-        Step { address: address.clone(), rules: self.rules.explain(query) }
+        let (domain, rules) = (address.domain(), self.rules_of(address));
+        let whole = rules.explain(Query { name: &names.whole, domain, today });
+        let rules = match &whole.outcome {
+            crate::rules::Outcome::NoMatch if names.bare != names.whole => {
+                vec![whole, rules.explain(Query { name: &names.bare, domain, today })]
+            }
+            _ => vec![whole],
+        };
+        Step { address: address.clone(), rules }
+    }
+
+    /// How the local part of an address is read.
+    fn normal(&self, address: &Address) -> &Normal {
+        address.domain().and_then(|domain| self.domains.get(domain)).unwrap_or(&self.plain)
+    }
+
+    /// The rules in the form for the domain of an address.
+    fn rules_of(&self, address: &Address) -> &Rules {
+        let usual = self.normal(address).case_sensitive == self.settings.case_sensitive;
+        self.other_case.as_ref().filter(|_| !usual).unwrap_or(&self.rules)
+    }
+
+    /// What the rules say of an address. A computed alias may hold what looks like an extension, so they are
+    /// asked without it only if they do not know all of it.
+    fn ask(&self, address: &Address, names: &Normalised<'_>, today: Option<Day>) -> Decision<'_> {
+        let (domain, rules) = (address.domain(), self.rules_of(address));
+        match rules.find(Query { name: &names.whole, domain, today }) {
+            Decision::NoMatch if names.bare != names.whole => {
+                rules.find(Query { name: &names.bare, domain, today })
+            }
+            decision => decision,
+        }
     }
 
     /// Resolves a recipient and shows each address whose rules are asked.
-    async fn follow(&self, question: &Question, show: &mut (dyn FnMut(&Address) + Send)) -> Resolution {
+    async fn follow(&self, question: &Question, show: &mut Show<'_>) -> Resolution {
         let recipient = match self.mailbox(question) {
             Ok(recipient) => recipient,
             Err(outcome) => return Resolution::bare(outcome),
         };
-        let case_sensitive = self.settings.case_sensitive;
         let today = (self.settings.today)();
         let mut way = Way::new(recipient.clone());
         let mut rule = RuleTrace::None;
@@ -150,21 +196,26 @@ impl Resolver {
             ..Resolution::bare(outcome)
         };
         // Each round either ends here or adds to the way, which is bounded.
-        let account = loop {
+        let (account, stays) = loop {
             let at = way.here();
-            show(at);
+            let normal = self.normal(at);
+            let names = normal.of(at.local());
+            show(at, &names);
             let domain = at.domain().unwrap_or_default();
-            let query = Query { name: at.local(), domain: Some(domain), today };
-            let (trace, next) = decision::next(self.rules.find(query), domain);
+            let (trace, next) = decision::next(self.ask(at, &names, today), domain);
             // What the recipient itself is an alias of says most; but for a refusal, which is explained
             // by nothing else.
             if rule == RuleTrace::None || matches!(trace, RuleTrace::Expired(_)) {
                 rule = trace;
             }
             match next {
-                Next::Account(account) => break account,
-                Next::Own => match self.own_account(at) {
-                    Ok(account) => break account,
+                Next::Account(account) => {
+                    let stays = at.same_mailbox(&account, normal.case_sensitive);
+                    break (account, stays);
+                }
+                // The one spelling that stands for all those that do not differ to us.
+                Next::Own => match Address::new(&names.bare, domain) {
+                    Ok(account) => break (account, normal.is_known_as(at.local(), &names.bare)),
                     Err(why) => return stop(rule, Outcome::TryLater(Doubt::Target(why))),
                 },
                 Next::Stop(outcome) => return stop(rule, outcome),
@@ -172,7 +223,7 @@ impl Resolver {
                     return stop(rule, Outcome::Rewrite(target));
                 }
                 Next::Target(target) => {
-                    let same = |a: &Address, b: &Address| a.same_mailbox(b, case_sensitive);
+                    let same = |a: &Address, b: &Address| a.same_mailbox(b, self.normal(b).case_sensitive);
                     if let Err(doubt) = way.go(target, same) {
                         return stop(rule, Outcome::TryLater(doubt));
                     }
@@ -180,45 +231,32 @@ impl Resolver {
             }
         };
         let answer = self.accounts.verify(&account).await;
-        let outcome = decide(&answer.verdict, &recipient, way.here(), &account, case_sensitive);
+        let last = way.here();
+        // What the mail server takes for the account by itself goes there as it is written.
+        let to = if stays { last } else { &account };
+        let is_there = to.same_mailbox(&recipient, self.normal(to).case_sensitive);
+        let outcome = decide(&answer.verdict, to, is_there);
         Resolution { outcome, mailbox: Some(recipient), rule, account: Some(account), answer: Some(answer) }
     }
 
     fn is_ours(&self, address: &Address) -> bool {
-        address.domain().is_some_and(|domain| self.domains.contains(domain))
-    }
-
-    /// The account to ask for where no rule names one: the recipient itself, in the one spelling that stands
-    /// for all those that do not differ to us.
-    fn own_account(&self, recipient: &Address) -> Result<Address, Malformed> {
-        if self.settings.case_sensitive {
-            return Ok(recipient.clone());
-        }
-        Address::new(&crate::addr::fold(recipient.local()), recipient.domain().unwrap_or_default())
+        address.domain().is_some_and(|domain| self.domains.contains_key(domain))
     }
 }
 
-/// The outcome of a verdict on the account that mail to `recipient` goes to, by way of `last`.
-fn decide(
-    verdict: &Verdict,
-    recipient: &Address,
-    last: &Address,
-    account: &Address,
-    case_sensitive: bool,
-) -> Outcome {
+/// What is shown of each address: itself, and the names by which the rules are asked.
+type Show<'s> = dyn FnMut(&Address, &Normalised<'_>) + Send + 's;
+
+/// The outcome of a verdict on the account that mail goes to if it is sent to `to`; `is_there`: which is what the
+/// recipient says already.
+fn decide(verdict: &Verdict, to: &Address, is_there: bool) -> Outcome {
     match verdict {
         Verdict::Missing => Outcome::NoSuchUser(NoUser::Missing),
         Verdict::Unknown(reason) if !reason.is_accepting() => {
             Outcome::TryLater(Doubt::Account(reason.clone()))
         }
-        Verdict::Exists | Verdict::Unknown(_) if recipient.same_mailbox(account, case_sensitive) => {
-            Outcome::Keep
-        }
-        // As the operator spells it.
-        Verdict::Exists | Verdict::Unknown(_) if last.same_mailbox(account, case_sensitive) => {
-            Outcome::Rewrite(last.clone())
-        }
-        Verdict::Exists | Verdict::Unknown(_) => Outcome::Rewrite(account.clone()),
+        Verdict::Exists | Verdict::Unknown(_) if is_there => Outcome::Keep,
+        Verdict::Exists | Verdict::Unknown(_) => Outcome::Rewrite(to.clone()),
     }
 }
 

@@ -1,3 +1,5 @@
+mod normal;
+
 use super::*;
 use crate::account::{Answer, AnswerFuture, Reason};
 use crate::diag::Text;

@@ -87,20 +87,26 @@ enum Why {
     TooMany,
 }
 
-/// `line 3: the secret is shorter than 16 bytes (…)`
+impl BadSecret {
+    /// What to do about it.
+    pub fn help(&self) -> String {
+        match self.why {
+            Why::None => "write one on a line of its own, such as that of \"openssl rand -hex 16\"".into(),
+            Why::Short => "make one with \"openssl rand -hex 16\"".into(),
+            Why::Twice { .. } => "remove one of them".into(),
+            Why::TooMany => "remove the oldest".into(),
+        }
+    }
+}
+
+/// What is wrong, in a sentence without a full stop.
 impl fmt::Display for BadSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: ", self.line)?;
         match self.why {
-            Why::None => f.write_str("there is no secret here (write one on a line of its own)"),
-            Why::Short => write!(
-                f,
-                "the secret is shorter than {MIN_SECRET} bytes (make one with \"openssl rand -base64 24\")"
-            ),
-            Why::Twice { first } => {
-                write!(f, "the secret stands in line {first} as well (remove one of them)")
-            }
-            Why::TooMany => write!(f, "there are more than {MAX_SECRETS} secrets (remove the oldest)"),
+            Why::None => f.write_str("there is no secret here"),
+            Why::Short => write!(f, "the secret is shorter than {MIN_SECRET} bytes"),
+            Why::Twice { first } => write!(f, "the secret stands in line {first} as well"),
+            Why::TooMany => write!(f, "there are more than {MAX_SECRETS} secrets"),
         }
     }
 }

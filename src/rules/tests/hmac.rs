@@ -208,7 +208,8 @@ fn files_of_secrets() {
     assert_eq!(format!("{:?}", secrets()), "2 secrets");
     let many = |n: usize| (0..n).map(|i| format!("{NEW} {i}")).collect::<Vec<_>>().join("\n");
     assert_eq!(Secrets::parse(&many(MAX_SECRETS)).map(|secrets| secrets.len()), Ok(MAX_SECRETS));
-    let short = "line 1: the secret is shorter than 16 bytes (make one with \"openssl rand -base64 24\")";
+    let short = "1: the secret is shorter than 16 bytes (make one with \"openssl rand -hex 16\")";
+    let none = "1: there is no secret here (write one on a line of its own, such as that of \"openssl rand -hex 16\")";
     let cases = [
         ("fifteen-bytes-x".into(), vec![short]),
         ("sixteen-bytes-xy".into(), vec![]),
@@ -216,14 +217,18 @@ fn files_of_secrets() {
         ("éééééééé".into(), vec![]),
         (
             format!("x\n{NEW}\n{OLD}\n {NEW}"),
-            vec![short, "line 4: the secret stands in line 2 as well (remove one of them)"],
+            vec![short, "4: the secret stands in line 2 as well (remove one of them)"],
         ),
-        (String::new(), vec!["line 1: there is no secret here (write one on a line of its own)"]),
-        (format!("# {NEW}"), vec!["line 1: there is no secret here (write one on a line of its own)"]),
-        (many(10), vec!["line 9: there are more than 8 secrets (remove the oldest)"]),
+        (String::new(), vec![none]),
+        (format!("# {NEW}"), vec![none]),
+        (many(10), vec!["9: there are more than 8 secrets (remove the oldest)"]),
     ];
     for (text, want) in cases {
         let bad = Secrets::parse(&text).err().unwrap_or_default();
-        assert_eq!(bad.iter().map(ToString::to_string).collect::<Vec<_>>(), want, "{text}");
+        assert_eq!(
+            bad.iter().map(|bad| format!("{}: {bad} ({})", bad.line, bad.help())).collect::<Vec<_>>(),
+            want,
+            "{text}"
+        );
     }
 }

@@ -1,0 +1,164 @@
+//! `[[normalise]]`, checked: how the local parts of domains are read.
+
+use super::check::Check;
+use super::raw::{Field, Given, List, NormaliseTable};
+use crate::addr::{Normal, canonical_domain, escape, is_mark};
+use crate::diag::{Problem, nearest};
+use crate::rules::Rules;
+use std::collections::{BTreeMap, HashSet};
+
+impl Check<'_> {
+    /// What each domain does that is named by an entry, or that the entry for all others stands for.
+    /// `case_sensitive` is what counts where an entry does not say.
+    pub fn normalise(
+        &mut self,
+        field: &Field<List<NormaliseTable>>,
+        domains: &[String],
+        case_sensitive: bool,
+    ) -> BTreeMap<String, Normal> {
+        let mut normal = BTreeMap::new();
+        let mut others = None;
+        let Some(given) = field.given() else { return normal };
+        // As many as fit into the file.
+        let ours: HashSet<&str> = domains.iter().map(String::as_str).collect();
+        for item in &given.value.items {
+            let entry = self.entry(item.get_ref(), case_sensitive);
+            if matches!(item.get_ref().domains, Field::Absent) {
+                if others.replace(entry).is_some() {
+                    let message = format!("{} has two entries without domains", given.key);
+                    self.error_in(
+                        given,
+                        item.span(),
+                        message,
+                        "one can stand for all domains that no other names",
+                    );
+                }
+                continue;
+            }
+            let Some(named) = item.get_ref().domains.given() else { continue };
+            if named.value.items.is_empty() && named.value.complete {
+                let help = "leave it out for all domains that no other entry names";
+                self.error(named, format!("{} is empty", named.key), help);
+            }
+            for domain in &named.value.items {
+                let Some(canonical) = self.our_domain(named, domain.span(), domain.get_ref(), &ours) else {
+                    continue;
+                };
+                if normal.insert(canonical, entry.clone()).is_some() {
+                    let message = format!("{}: {} is there twice", named.key, escape(domain.get_ref()));
+                    self.error_in(named, domain.span(), message, "name each domain in one entry only");
+                }
+            }
+        }
+        if let Some(entry) = others {
+            for domain in domains {
+                normal.entry(domain.clone()).or_insert_with(|| entry.clone());
+            }
+        }
+        normal
+    }
+
+    fn entry(&mut self, table: &NormaliseTable, case_sensitive: bool) -> Normal {
+        let yes = |field: &Field<bool>, default| field.given().map_or(default, |given| given.value);
+        let (delimiters, remove) = (self.marks(&table.delimiters), self.marks(&table.remove));
+        if let (Some(both), Some(given)) =
+            (remove.chars().find(|c| delimiters.contains(*c)), table.remove.given())
+        {
+            let message = format!("{}: \"{both}\" is one of the delimiters", given.key);
+            self.error(given, message, "it begins an extension or it does not count, not both");
+        }
+        Normal {
+            case_sensitive: yes(&table.case_sensitive, case_sensitive),
+            delimiters: delimiters.into(),
+            remove: remove.into(),
+            nfkc: yes(&table.nfkc, false),
+        }
+    }
+
+    fn marks(&mut self, field: &Field<String>) -> String {
+        let Some(given) = field.given() else { return String::new() };
+        if let Some(bad) = given.value.chars().find(|c| !is_mark(*c)) {
+            let message = format!("{}: \"{}\" cannot be used", given.key, escape(&bad.to_string()));
+            self.error(given, message, "write punctuation such as \"+-\", but none of @, \" and \\");
+        }
+        given.value.clone()
+    }
+
+    /// A domain that has to be one of ours.
+    fn our_domain<T>(
+        &mut self,
+        at: &Given<T>,
+        span: std::ops::Range<usize>,
+        domain: &str,
+        ours: &HashSet<&str>,
+    ) -> Option<String> {
+        let canonical = canonical_domain(domain);
+        // Where our domains could not be read it would be an error that follows from another.
+        if ours.is_empty() || ours.contains(&*canonical) {
+            return Some(canonical.into_owned());
+        }
+        let help = nearest(&canonical, ours.iter().copied())
+            .map_or_else(|| "add it to domains".into(), |near| format!("did you mean {near}?"));
+        let message = format!("{}: {} is not one of domains", at.key, escape(domain));
+        self.error_in(at, span, message, help);
+        None
+    }
+
+    /// Warns of rules that want a character in a name which is removed before they see it: aliases that were
+    /// handed out would be refused.
+    pub fn removed_from_rules(&mut self, field: &Field<List<NormaliseTable>>, rules: &Rules) {
+        let Some(given) = field.given() else { return };
+        for item in &given.value.items {
+            let Some(remove) = item.get_ref().remove.given().filter(|remove| !remove.value.is_empty()) else {
+                continue;
+            };
+            let wants = |i: &usize| literals(rules.statement(*i).text).contains(|c| remove.value.contains(c));
+            let mut wanting = (0..rules.len()).filter(wants);
+            let Some(first) = wanting.next() else { continue };
+            let (first, more) = (rules.statement(first), wanting.count());
+            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+            let message = format!(
+                "{}: the rule \"{}\" at {first}{more} wants a character that is removed, and never matches",
+                remove.key,
+                escape(first.text),
+            );
+            self.problems.push(
+                Problem::warning(&remove.text, remove.span.clone(), message)
+                    .help("leave it out of remove if aliases like that were handed out in these domains"),
+            );
+        }
+    }
+}
+
+/// The literal text of an expression: what is not between percent signs, of which two are one.
+fn literals(expression: &str) -> String {
+    let parts = expression.split('%').enumerate();
+    parts
+        .map(|(i, part)| {
+            if i % 2 == 0 {
+                part
+            } else if part.is_empty() {
+                "%"
+            } else {
+                ""
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::literals;
+
+    #[test]
+    fn literal_text() {
+        for (expression, want) in [
+            ("%account%-%alnum%.%code%", "-."),
+            ("twice%%+%alpha%", "twice%+"),
+            ("plain", "plain"),
+            ("%ident%", ""),
+        ] {
+            assert_eq!(literals(expression), want, "{expression}");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Domains that read local parts in their own ways.
+
+use super::*;
+use crate::addr::Normal;
+
+const RULES: &str = "\
+ACCOUNT foo, Bar MATCHES %account%-%alnum%-%code% WITH CHAR(1,-), CHARS();
+ACCOUNT alice MATCHES a+%alpha%+%code% WITH CHARS();
+ACCOUNT nobody MATCHES b.%alpha%.%code% WITH CHARS();
+ACCOUNT a MATCHES twice-%alpha%-%code% WITH CHARS();
+ACCOUNT b MATCHES twice-%ident%-%code% WITH CHARS();
+";
+
+fn normal(case_sensitive: bool, delimiters: &str, remove: &str, nfkc: bool) -> Normal {
+    Normal { case_sensitive, delimiters: delimiters.into(), remove: remove.into(), nfkc }
+}
+
+fn resolver(accounts: Arc<Accounts>) -> Resolver {
+    let load = |fold| {
+        let options = Options { fold, dialect: Dialect::Any, ..Options::default() };
+        Arc::new(rules::load(&[Text::new("test.rules", RULES)], &options).expect("rules").rules)
+    };
+    let ways = [
+        ("dash.test", normal(false, "-", "", false)),
+        ("both.test", normal(false, "+-", ".", true)),
+        ("exact.test", normal(true, "+", "", false)),
+    ];
+    let settings = Settings {
+        domains: ways.iter().map(|(domain, _)| *domain).chain(["plain.test"]).map(String::from).collect(),
+        origin: "plain.test".into(),
+        normal: ways.into_iter().map(|(domain, normal)| (domain.into(), normal)).collect(),
+        ..Settings::default()
+    };
+    Resolver::new(settings, load(true), accounts).with_other_case(Some(load(false)))
+}
+
+#[tokio::test]
+async fn recipients() {
+    let accounts = Arc::new(Accounts::default());
+    let resolver = resolver(accounts.clone());
+    // recipient, outcome, the local part asked for
+    for (recipient, want, want_asked) in [
+        // Nothing said, nothing done.
+        ("foo+x@plain.test", "no: no such account", "foo+x"),
+        ("f.oo@plain.test", "no: no such account", "f.oo"),
+        ("ｆｏｏ@plain.test", "no: no such account", "ｆｏｏ"),
+        ("foo-macys-m5@plain.test", "-> foo@plain.test", "foo"),
+        // An account keeps its extension, which the server knows of.
+        ("foo@dash.test", "keep", "foo"),
+        ("Foo-Shop@dash.test", "keep", "foo"),
+        ("foo-@dash.test", "keep", "foo"),
+        ("nobody-foo@dash.test", "no: no such account", "nobody"),
+        ("-foo@dash.test", "no: no such account", "-foo"),
+        ("doubtful-x@dash.test", "later: down", "doubtful"),
+        // What looks like an extension is the rules' in the first place.
+        ("foo-macys-m5@dash.test", "-> foo@dash.test", "foo"),
+        ("foo-macys-m6@dash.test", "keep", "foo"),
+        ("bar-macys-m5@dash.test", "-> Bar@dash.test", "Bar"),
+        // Two accounts: as if no rule had matched, though the extension is one of the name's own then.
+        ("twice-abc-3@dash.test", "no: no such account", "twice"),
+        // An alias loses its extension.
+        ("a+abc+3@both.test", "-> alice@both.test", "alice"),
+        ("foo-macys-m5+x@both.test", "keep", "foo"),
+        // What the server does not know is replaced.
+        ("f.oo@both.test", "-> foo@both.test", "foo"),
+        ("f.oo+x@both.test", "-> foo@both.test", "foo"),
+        ("ＦＯＯ@both.test", "-> foo@both.test", "foo"),
+        ("FOO+X@both.test", "keep", "foo"),
+        ("f.oo-macys-m5@both.test", "-> foo@both.test", "foo"),
+        ("nob.ody@both.test", "no: no such account", "nobody"),
+        // A rule that wants what is removed.
+        ("b.abc.3@both.test", "no: no such account", "babc3"),
+        // Nothing would be left.
+        ("...@both.test", "no: no such account", "\"...\""),
+        (".+foo@both.test", "no: no such account", "\".\""),
+        // Case by domain, for rules and accounts alike.
+        ("foo-macys-m5@exact.test", "-> foo@exact.test", "foo"),
+        ("Foo-macys-m5@exact.test", "no: no such account", "Foo-macys-m5"),
+        ("Bar+x@exact.test", "keep", "Bar"),
+        ("bar+x@exact.test", "no: no such account", "bar"),
+        ("Bar-macys-m5@exact.test", "-> Bar@exact.test", "Bar"),
+        ("foo-macys-m5+x@exact.test", "-> foo@exact.test", "foo"),
+    ] {
+        let got = ask(&resolver, recipient.as_bytes(), None).await;
+        let asked = std::mem::take(&mut *accounts.asked.lock().expect("lock")).join(" ");
+        let (local, _) = asked.rsplit_once('@').expect("an address");
+        assert_eq!((&*show(&got.outcome), local), (want, want_asked), "{recipient}");
+    }
+}
+
+/// With an extension or without, rules that cannot say have the last word.
+#[test]
+fn the_rules_are_asked_without_the_extension_only_if_they_know_nothing() {
+    let resolver = resolver(Arc::default());
+    let rule = |recipient: &str| {
+        let address = Address::from_rcpt(recipient.as_bytes());
+        let names = resolver.normal(&address).of(address.local());
+        decision::next(resolver.ask(&address, &names, None), "dash.test").0
+    };
+    for (recipient, want) in [
+        ("foo-macys-m5@dash.test", RuleTrace::Matched(0)),
+        ("twice-abc-3@dash.test", RuleTrace::Ambiguous(3)),
+        ("foo-macys-m5+x@exact.test", RuleTrace::Matched(0)),
+        ("foo-macys-m6+x@exact.test", RuleTrace::None),
+    ] {
+        assert_eq!(rule(recipient), want, "{recipient}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_asked_is_shown() {
+    let resolver = resolver(Arc::default());
+    for (recipient, want) in [
+        ("Foo@plain.test", &["foo"] as &[&str]),
+        ("foo-macys-m5@dash.test", &["foo-macys-m5"]),
+        ("Foo-Macys-m6@dash.test", &["foo-macys-m6", "foo"]),
+        ("Foo-Macys-m5+x@exact.test", &["Foo-Macys-m5+x", "Foo-Macys-m5"]),
+        ("foo@elsewhere.test", &[]),
+    ] {
+        let question = Question { recipient: Address::from_rcpt(recipient.as_bytes()), routed: None };
+        let (resolution, steps) = resolver.explain(&question).await;
+        assert_eq!(resolution.outcome, resolver.resolve(&question).await.outcome);
+        let names: Vec<&str> = steps.iter().flat_map(|step| &step.rules).map(|rules| &*rules.name).collect();
+        assert_eq!(names, want, "{recipient}");
+    }
+}
