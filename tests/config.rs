@@ -113,6 +113,7 @@ fn meaning(config: Config) -> Meaning {
         log,
         files: _,
         problems: _,
+        secrets: _,
     } = config;
     (
         (domains, origin, format!("{rules:?} {other_case:?}")),

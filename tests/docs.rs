@@ -13,7 +13,7 @@ const MANUAL: &str = "install/rcptd.8";
 /// What fits on one screen or two.
 const README_LINES: usize = 120;
 /// Words behind `rcptd` in the documents that are commands of the program.
-const COMMANDS: [&str; 5] = ["serve", "check", "lookup", "explain", "demo"];
+const COMMANDS: [&str; 6] = ["serve", "check", "lookup", "explain", "make", "demo"];
 
 fn root(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)

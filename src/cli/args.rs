@@ -1,5 +1,9 @@
 //! The command line.
 
+mod make;
+
+pub use make::Make;
+
 use crate::rules::Day;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -23,6 +27,7 @@ First steps:
   rcptd demo                                     see what it does; touches nothing
   rcptd check -c /etc/rcptd/rcptd.conf           is the configuration right?
   rcptd explain -c /etc/rcptd/rcptd.conf ADDR    what would become of mail to ADDR, and why?
+  rcptd make -c /etc/rcptd/rcptd.conf foo macys  what is the address of foo to give to macys?
   rcptd serve -c /etc/rcptd/rcptd.conf           serve
 
 Exit codes (sysexits): 0 done, 1 not found, 64 usage, 66 input missing, 69 cannot listen, 75 try again,
@@ -81,6 +86,9 @@ pub enum Command {
     /// Say what would become of mail to an address, and why
     #[command(after_help = AFTER_EXPLAIN)]
     Explain(Explain),
+    /// Make an address for an account, as the rules compute it
+    #[command(after_help = make::AFTER)]
+    Make(Make),
     /// Show the milter at work: no mail server, no files, no privileges
     #[command(after_help = AFTER_DEMO)]
     Demo(Demo),

@@ -1,25 +1,17 @@
 //! `rcptd lookup`
 
-use super::{args, exit, terminal};
+use super::{args, exit, input, terminal};
 use crate::addr::canonical_domain;
-use crate::diag::Text;
 use crate::rules::{self, Decision, Dialect, Options, Query, Rules};
 use crate::{config, daemon};
 use serde_json::json;
-use std::fs;
 use std::io::{self, BufRead, BufWriter, Write};
 
 pub fn run(args: &args::Lookup) -> u8 {
-    let mut texts = Vec::new();
-    for path in &args.rules {
-        match fs::read_to_string(path) {
-            Ok(content) => texts.push(Text::new(&path.display().to_string(), &content)),
-            Err(e) => {
-                eprintln!("rcptd: {}: {e}", path.display());
-                return if e.kind() == io::ErrorKind::InvalidData { exit::CONFIG } else { exit::NO_INPUT };
-            }
-        }
-    }
+    let texts = match input::rules(&args.rules) {
+        Ok(texts) => texts,
+        Err(code) => return code,
+    };
     let secrets = match args.secrets.as_deref().map(config::read_secrets).transpose() {
         Ok(secrets) => secrets.unwrap_or_default(),
         Err(problems) => {

@@ -4,7 +4,9 @@ mod args;
 mod check;
 mod demo;
 mod explain;
+mod input;
 mod lookup;
+mod make;
 mod serve;
 mod terminal;
 
@@ -53,6 +55,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Lookup(args) => lookup::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Make(args) => make::run(&args),
         Command::Demo(args) => demo::run(&args),
     }
     .into()

@@ -28,7 +28,7 @@ pub use top::{GUESSABLE, Level, Log, Target};
 use crate::account::settings::Settings;
 use crate::addr::{Cases, Normal};
 use crate::diag::{Problem, Text, any_error};
-use crate::rules::{self, Dialect, Rules};
+use crate::rules::{self, Dialect, Rules, Secrets};
 use check::Check;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -55,6 +55,8 @@ pub struct Config {
     pub normal: BTreeMap<String, Normal>,
     /// How often, in percent, a random address may pass a rule before that is warned of; `None` for never.
     pub guessable: Option<f64>,
+    /// What the rules compute codes with.
+    pub secrets: Secrets,
     /// Whether everything is decided and logged, but nothing done.
     pub observe: bool,
     /// Whether a changed file is read again without being told to.
@@ -94,7 +96,7 @@ pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
     let case_sensitive = raw.case_sensitive.given().is_some_and(|given| given.value);
     let secrets = check.secrets(&raw.secrets, folder, &mut files);
     let mut rules = Rules::default();
-    let options = rules::Options { fold: !case_sensitive, dialect: Dialect::Any, secrets };
+    let options = rules::Options { fold: !case_sensitive, dialect: Dialect::Any, secrets: secrets.clone() };
     match rules::load(&texts, &options) {
         Ok(loaded) => {
             problems.extend(loaded.problems);
@@ -146,6 +148,7 @@ pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
         cases,
         normal,
         guessable,
+        secrets,
         observe: raw.observe.given().is_some_and(|given| given.value),
         watch: raw.watch.given().is_none_or(|given| given.value),
         workers,
@@ -188,6 +191,16 @@ pub fn files_named(path: &Path) -> Vec<PathBuf> {
         }
     }
     named
+}
+
+/// The files of rules that the configuration at `path` names, as far as they can be read: what they say is a
+/// matter of [`load`].
+pub fn rules_of(path: &Path) -> Vec<Text> {
+    let Ok(bytes) = files::read(path, MAX_CONFIG) else { return Vec::new() };
+    let text = files::text(path, &bytes, &mut Vec::new());
+    let raw = read::read(&text).raw;
+    let mut check = Check { text: &text, problems: Vec::new(), complete: false };
+    check.rules(&raw.rules, path.parent().unwrap_or(Path::new("")), &mut vec![path.to_owned()])
 }
 
 /// Orders problems as one reads: this file, then the rules, then what else there is, each from its beginning to

@@ -45,13 +45,13 @@ fn place(at: i64, len: usize) -> Option<usize> {
     if at < 0 { len.checked_sub(n) } else { Some(n.max(1) - 1).filter(|n| *n < len) }
 }
 
-fn char_at(text: &str, at: i64) -> Option<&str> {
+pub(super) fn char_at(text: &str, at: i64) -> Option<&str> {
     let n = place(at, text.chars().count())?;
     let (start, c) = text.char_indices().nth(n)?;
     text.get(start..start + c.len_utf8())
 }
 
-fn label_at(text: &str, label: i64) -> Option<&str> {
+pub(super) fn label_at(text: &str, label: i64) -> Option<&str> {
     text.split('.').nth(place(label, text.split('.').count())?)
 }
 

@@ -14,6 +14,26 @@ impl Day {
     }
 }
 
+impl Day {
+    /// The shortest text in the place of a `%date%` that means this very day; `None` for a day of another
+    /// century.
+    pub(super) fn notation(self) -> Option<String> {
+        let Day(date) = self;
+        let two = |year: i16| {
+            let year = year - CENTURY;
+            (0..100).contains(&year).then(|| format!("{year:02}"))
+        };
+        if date == date.last_of_month() {
+            return Some(format!("{}{:02}", two(date.year())?, date.month()));
+        }
+        let week = date.iso_week_date();
+        if week.weekday() == Weekday::Sunday {
+            return Some(format!("{}w{:02}", two(week.year())?, week.week()));
+        }
+        Some(format!("{}{:02}{:02}", two(date.year())?, date.month(), date.day()))
+    }
+}
+
 /// As in ISO 8601, `2026-11-30`.
 impl fmt::Display for Day {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -88,6 +108,16 @@ mod tests {
             let got = last_day(text.as_bytes()).map(|day| day.to_string());
             assert_eq!(got.as_deref(), want, "{text}");
         }
+        for (text, day) in [
+            ("2611", "2026-11-30"),
+            ("26w47", "2026-11-22"),
+            ("261121", "2026-11-21"),
+            ("26w53", "2027-01-03"),
+        ] {
+            let last = last_day(text.as_bytes()).expect("a day");
+            assert_eq!((last.to_string().as_str(), last.notation().as_deref()), (day, Some(text)));
+        }
+        assert_eq!(Day::new(1999, 12, 31).and_then(Day::notation), None);
         for len in 0..9 {
             let text = &b"26111111"[..len.min(8)];
             assert!(last_day(text).is_none() || LENGTHS.contains(&len), "{text:?}");

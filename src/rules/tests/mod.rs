@@ -5,6 +5,7 @@ mod deliver;
 mod domains;
 mod errors;
 mod hmac;
+mod making;
 mod naive;
 mod random;
 

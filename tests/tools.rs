@@ -1,0 +1,183 @@
+//! The tools for people around the rules, as they are typed: addresses made, files laid out, old
+//! configurations taken over.
+//!
+//! With `RCPTD_BLESS=1` in the environment the texts in `data/import` are written anew; read the difference!
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)] // a test that panics has done its work
+
+mod common;
+
+use common::{Site, rcptd};
+use rcptd::diag::Text;
+use rcptd::rules::{Decision, Finding, Options, Rules, load};
+use serde_json::{Value, json};
+use std::fs;
+use std::io::Write;
+use std::process::Stdio;
+use std::thread;
+
+/// Exit code, standard output, standard error.
+type Run = (i32, String, String);
+
+fn run(arguments: &[&str], input: &str) -> Run {
+    let mut command = rcptd();
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program");
+    let mut stdin = child.stdin.take().expect("stdin");
+    let input = input.to_string();
+    let writer = thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
+    let output = child.wait_with_output().expect("output");
+    writer.join().expect("a writer");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (output.status.code().expect("no signal"), text(output.stdout), text(output.stderr))
+}
+
+fn path(site: &Site, name: &str) -> String {
+    site.path(name).display().to_string()
+}
+
+/// The sample configurations that load, with the names that were asked of each.
+fn samples() -> Vec<(String, String, Vec<String>)> {
+    let text = include_str!("data/rules/b-examples.jsonl");
+    let vectors = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("an object"));
+    let good = vectors.filter(|vector| {
+        let has = |key| vector.get(key).is_some();
+        !has("fixed_error") && (!has("error") || has("fixed_queries"))
+    });
+    good.map(|vector| {
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        let queries = vector.get("fixed_queries").unwrap_or(&vector["queries"]);
+        let names = queries.as_array().expect("queries").iter().map(|query| text(&query["q"]));
+        (text(&vector["id"]), text(&vector["config"]), names.collect())
+    })
+    .collect()
+}
+
+/// Of a name that is an alias of one account: the statement from 1, the account, and the words in it.
+fn words(rules: &Rules, name: &str) -> Option<(usize, String, Option<String>, Vec<String>)> {
+    let Decision::Account { name: account, ambiguous: false, by_debug: false, statement, .. } =
+        rules.find(name)
+    else {
+        return None;
+    };
+    let explained = rules.explain(name).statements.swap_remove(statement);
+    let Finding::Matched { cut: Some(cut), .. } = explained.finding else { panic!("{name} matches") };
+    let alias = cut.parts.iter().find(|(part, _)| part == "%alias%").map(|(_, text)| text.clone());
+    let fixed = ["%account%", "%alias%", "%code%"];
+    let words = cut.parts.into_iter().filter(|(part, _)| !fixed.contains(&&**part)).map(|(_, text)| text);
+    Some((statement + 1, account.to_owned(), alias, words.collect()))
+}
+
+/// From every name of the samples that is an alias back to it: what is made of its words is found again, by
+/// the program as by the library, and is the same name where no function leaves a choice.
+#[test]
+fn what_is_made_is_looked_up() {
+    let site = Site::new("", "");
+    let rules_file = path(&site, "sample.rules");
+    let (mut made, mut same) = (0, 0);
+    for (id, config, names) in samples() {
+        site.write("sample.rules", &config);
+        let rules = load(&[Text::new(&rules_file, &config)], &Options::default()).expect("it loads").rules;
+        let choice = config.contains("ANY(") || config.contains("NONE(");
+        for name in names {
+            let Some((rule, account, alias, words)) = words(&rules, &name) else { continue };
+            let rule = rule.to_string();
+            let mut arguments = vec!["make", "--rules", &rules_file, "--rule", &rule];
+            if let Some(alias) = alias.as_ref().filter(|_| config.contains("ALIASED")) {
+                arguments.extend(["--alias", alias]);
+            }
+            arguments.extend(["--", &account]);
+            arguments.extend(words.iter().map(|word| &**word));
+            let (code, out, err) = run(&arguments, "");
+            assert_eq!(code, 0, "{id} {name} {arguments:?}: {err}");
+            let new = out.strip_suffix('\n').expect("a line");
+            let (code, found, _) = run(&["lookup", "--rules", &rules_file, "--json", "--", new], "");
+            let found: Value = serde_json::from_str(&found).expect("JSON");
+            assert_eq!(
+                (code, found),
+                (0, json!({ "q": new, "account": account, "ambiguous": false })),
+                "{id}"
+            );
+            assert!(choice || new == name, "{id}: {new} of {name}");
+            made += 1;
+            same += usize::from(new == name);
+        }
+    }
+    assert!(made >= 60 && same >= 50, "{made} were made, {same} of them the same");
+}
+
+/// A command, more arguments, the exit code, the output, and a part of the remarks.
+type Case<'c> = (&'c [&'c str], &'c [&'c str], i32, &'c str, &'c str);
+
+#[test]
+fn make_answers() {
+    let site = Site::new("", "");
+    site.write("more.rules", "ACCOUNT foo MATCHES %alpha%=%number%=%code% WITH CHARS(1);\n");
+    site.write("secrets", "# of HMAC\nabc\n");
+    let (rules, more, conf) =
+        (path(&site, "aliases.rules"), path(&site, "more.rules"), path(&site, "rcptd.conf"));
+    let alone = ["make", "--rules", &rules];
+    let both = ["make", "--rules", &rules, "--rules", &more];
+    let secrets = path(&site, "secrets");
+    let cases: &[Case<'_>] = &[
+        (&alone, &["foo", "macys"], 0, "foo-macys-m5\n", ""),
+        (&alone, &["--domain", "B.test", "foo", "macys"], 0, "foo-macys-m5@b.test\n", ""),
+        (&alone, &["--fold", "FOO", "Macys"], 0, "foo-macys-m5\n", "\"Macys\" counts as"),
+        (&alone, &["--secrets", &secrets, "foo", "macys"], 0, "foo-macys-m5\n", ""),
+        (&alone, &["--secrets", "/nowhere/x", "foo", "macys"], 66, "", "/nowhere/x: No such file"),
+        (&alone, &["fooo", "macys"], 1, "", "did you mean \"foo\"?"),
+        (&alone, &["foo", "a-b"], 1, "", "you could write \"ab\""),
+        (&alone, &["foo"], 1, "", "wants 1 word: %alnum%"),
+        (&both, &["foo", "macys"], 0, "foo-macys-m5\n", "rule 2 ("),
+        (&both, &["foo", "macys", "7"], 0, "macys=7=5\n", "rule 1 ("),
+        (
+            &alone,
+            &["--explain", "foo", "macys"],
+            0,
+            "foo-macys-m5\n  1. first letter of macys: m\n  2. count the characters of macys: 5\n  \
+             3. code: m5\n  4. put together: foo-macys-m5\n",
+            "",
+        ),
+        (&["make", "-c", &conf], &["foo", "macys"], 0, "foo-macys-m5@example.test\n", ""),
+        (
+            &["make", "-c", &conf],
+            &["--domain", "x.test", "foo", "Macys"],
+            0,
+            "foo-macys-m5@x.test\n",
+            "counts as",
+        ),
+        (&["make", "-c", "/nowhere/x"], &["foo"], 78, "", "/nowhere/x"),
+        (&["make", "--rules", "/nowhere/x"], &["foo"], 66, "", "/nowhere/x: No such file"),
+        (&["make", "--rules", &conf], &["foo"], 78, "", "rcptd.conf:1:"),
+        (&["make", "--fold"], &["foo"], 64, "", "--rules"),
+        (&alone, &[], 64, "", "<ACCOUNT>"),
+        (&alone, &["--until", "2026-02-30", "foo", "macys"], 64, "", "a day of the calendar"),
+        (&alone, &["-c", &conf, "foo", "macys"], 64, "", "cannot be used with"),
+    ];
+    for (first, rest, code, out, err) in cases {
+        let arguments = [*first, *rest].concat();
+        let got = run(&arguments, "");
+        assert_eq!((got.0, &*got.1), (*code, *out), "{arguments:?}: {}", got.2);
+        assert!(got.2.contains(err) && (got.2.is_empty() || !err.is_empty()), "{arguments:?}: {}", got.2);
+    }
+    let (code, out, err) = run(&[&both[..], &["--json", "--domain", "b.test", "foo", "macys"]].concat(), "");
+    assert_eq!((code, &*err), (0, ""));
+    let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(
+        lines,
+        [
+            json!({
+                "rule": 1, "place": format!("{rules}:1"), "expression": "%account%-%alnum%-%code%",
+                "name": "foo-macys-m5", "address": "foo-macys-m5@b.test", "remarks": [], "reason": null,
+                "steps": ["first letter of macys: m", "count the characters of macys: 5", "code: m5",
+                          "put together: foo-macys-m5"],
+            }),
+            json!({
+                "rule": 2, "place": format!("{more}:1"), "expression": "%alpha%=%number%=%code%",
+                "name": null, "address": null, "remarks": [], "steps": [],
+                "reason": "the rule wants 2 words: %alpha%, %number%; given 1",
+            }),
+        ]
+    );
+    assert_eq!(fs::read_to_string(site.path("aliases.rules")).expect("rules"), common::RULES);
+}
