@@ -347,7 +347,17 @@ fn files_that_are_not_there() {
 fn help_helps() {
     let version = run(&["--version"]);
     assert_eq!((version.code, version.out.trim()), (0, concat!("rcptd ", env!("CARGO_PKG_VERSION"))));
-    for command in [&[][..], &["serve"], &["check"], &["lookup"], &["explain"], &["make"], &["demo"]] {
+    for command in [
+        &[][..],
+        &["serve"],
+        &["check"],
+        &["lookup"],
+        &["explain"],
+        &["make"],
+        &["rules"],
+        &["rules", "fmt"],
+        &["demo"],
+    ] {
         let got = run(&[command, &["--help"]].concat());
         assert_eq!((got.code, &*got.err), (0, ""), "{command:?}");
         let says = |what| got.out.contains(what);

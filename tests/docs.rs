@@ -13,7 +13,9 @@ const MANUAL: &str = "install/rcptd.8";
 /// What fits on one screen or two.
 const README_LINES: usize = 120;
 /// Words behind `rcptd` in the documents that are commands of the program.
-const COMMANDS: [&str; 6] = ["serve", "check", "lookup", "explain", "make", "demo"];
+const COMMANDS: [&str; 7] = ["serve", "check", "lookup", "explain", "make", "rules", "demo"];
+/// Those behind `rcptd rules`.
+const RULES_COMMANDS: [&str; 1] = ["fmt"];
 
 fn root(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -79,6 +81,7 @@ fn options() -> BTreeSet<String> {
     let mut options = BTreeSet::new();
     let mut calls = vec![vec!["--help"]];
     calls.extend(COMMANDS.iter().map(|command| vec![*command, "--help"]));
+    calls.extend(RULES_COMMANDS.iter().map(|command| vec!["rules", *command, "--help"]));
     for call in calls {
         let (code, help) = rcptd(&call);
         assert_eq!(code, 0, "{call:?}: {help}");
@@ -286,7 +289,11 @@ fn the_manual_has_every_option_and_command() {
         assert!(manual.contains(&format!("Fl -{option}")), "--{option} is not in {MANUAL}");
     }
     for command in COMMANDS {
-        assert!(manual.contains(&format!(".It Cm {command}\n")), "{command} is not in {MANUAL}");
+        let there = manual.contains(&format!(".It Cm {command}\n")) || command == "rules";
+        assert!(there, "{command} is not in {MANUAL}");
+    }
+    for command in RULES_COMMANDS {
+        assert!(manual.contains(&format!(".It Cm rules {command}\n")), "rules {command} is not in {MANUAL}");
     }
 }
 

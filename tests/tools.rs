@@ -181,3 +181,38 @@ fn make_answers() {
     );
     assert_eq!(fs::read_to_string(site.path("aliases.rules")).expect("rules"), common::RULES);
 }
+
+#[test]
+fn fmt_lays_out() {
+    use std::os::unix::fs::PermissionsExt;
+    let odd = "ACCOUNT  foo MATCHES x%code% WITH CHARS(account) ;";
+    let even = "ACCOUNT foo MATCHES x%code% WITH CHARS(account);\n";
+    let site = Site::new("", "");
+    let (file, bad, good) =
+        (path(&site, "odd.rules"), path(&site, "bad.rules"), path(&site, "aliases.rules"));
+    site.write("odd.rules", odd);
+    site.write("bad.rules", "ACCOUNT  foo MATSCHES");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("mode");
+    let fmt = |arguments: &[&str], input: &str| run(&[&["rules", "fmt"], arguments].concat(), input);
+
+    assert_eq!(fmt(&["--check", &file, &good], ""), (1, format!("{file}\n"), String::new()));
+    assert_eq!(fs::read_to_string(&file).expect("rules"), odd);
+    let (code, out, err) = fmt(&[&bad, &file, "/nowhere/x"], "");
+    assert_eq!((code, &*out), (78, ""));
+    assert!(err.contains("bad.rules:1:14: error:") && err.contains("/nowhere/x: No such file"), "{err}");
+    assert_eq!(fs::read_to_string(&file).expect("rules"), even);
+    assert_eq!(fs::read_to_string(&bad).expect("rules"), "ACCOUNT  foo MATSCHES");
+    assert_eq!(fs::metadata(&file).expect("file").permissions().mode() & 0o7777, 0o600);
+    assert_eq!(fmt(&["--check", &file, &good], ""), (0, String::new(), String::new()));
+
+    assert_eq!(fmt(&["-"], odd), (0, even.into(), String::new()));
+    assert_eq!(fmt(&["--check", "-"], odd), (1, "standard input\n".into(), String::new()));
+    assert_eq!(fmt(&["/nowhere/x"], "").0, 66);
+    assert_eq!(fmt(&[], "").0, 64);
+    // A file that is laid out already is not written again.
+    let before = fs::metadata(&file).expect("file");
+    assert_eq!(fmt(&[&file], "").0, 0);
+    let after = fs::metadata(&file).expect("file");
+    let inode = std::os::unix::fs::MetadataExt::ino;
+    assert_eq!(inode(&before), inode(&after));
+}

@@ -1,8 +1,10 @@
 //! The command line.
 
 mod make;
+mod rules;
 
 pub use make::Make;
+pub use rules::{Fmt, Rules, RulesCommand};
 
 use crate::rules::Day;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -89,6 +91,8 @@ pub enum Command {
     /// Make an address for an account, as the rules compute it
     #[command(after_help = make::AFTER)]
     Make(Make),
+    /// Look after files of rules
+    Rules(Rules),
     /// Show the milter at work: no mail server, no files, no privileges
     #[command(after_help = AFTER_DEMO)]
     Demo(Demo),

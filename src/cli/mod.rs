@@ -4,13 +4,15 @@ mod args;
 mod check;
 mod demo;
 mod explain;
+mod fmt;
 mod input;
 mod lookup;
 mod make;
+mod output;
 mod serve;
 mod terminal;
 
-use args::{Cli, Command};
+use args::{Cli, Command, RulesCommand};
 use clap::Parser;
 use clap::error::ErrorKind;
 use std::process::ExitCode;
@@ -56,6 +58,9 @@ pub fn main() -> ExitCode {
         Command::Lookup(args) => lookup::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Make(args) => make::run(&args),
+        Command::Rules(args) => match args.command {
+            RulesCommand::Fmt(args) => fmt::run(&args),
+        },
         Command::Demo(args) => demo::run(&args),
     }
     .into()

@@ -163,6 +163,14 @@ pub(super) fn read(
     }
 }
 
+/// The words of the statement that begins at `cursor` with the word at `first`, one of [`first_words`], and the
+/// span of its value. The cursor ends up behind the value.
+pub(super) fn parts(cursor: &mut Cursor<'_>, first: &Range<usize>) -> Option<(String, Range<usize>)> {
+    let known = first_words().any(|known| known == head(cursor.slice(first)));
+    let (item, _, value) = known.then(|| statement(cursor, first).ok()).flatten()?;
+    Some((words_of(item), value))
+}
+
 /// Which statement it is, the span of its words and that of its value.
 fn statement(
     cursor: &mut Cursor<'_>,

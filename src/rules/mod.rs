@@ -26,6 +26,7 @@ mod deliver;
 mod eval;
 mod expire;
 mod expression;
+mod format;
 mod functions;
 mod legacy;
 mod make;
@@ -48,6 +49,7 @@ mod tests;
 
 pub use check::Never;
 pub use date::Day;
+pub use format::{WIDTH, format};
 pub use legacy::{Dialect, Legacy, Logging, Setting};
 pub use make::{Good, MAX_TRIES, Made, Order, Reason, USUAL_LOCAL_PART, Unknown, make};
 pub use secret::{BadSecret, Bound, HMAC_ALPHABET, HMAC_LENGTHS, MAX_SECRETS, MIN_SECRET, Secrets};

@@ -4,6 +4,7 @@ mod dates;
 mod deliver;
 mod domains;
 mod errors;
+mod formatting;
 mod hmac;
 mod making;
 mod naive;
