@@ -113,7 +113,9 @@ type Case<'c> = (&'c [&'c str], &'c [&'c str], i32, &'c str, &'c str);
 fn make_answers() {
     let site = Site::new("", "");
     site.write("more.rules", "ACCOUNT foo MATCHES %alpha%=%number%=%code% WITH CHARS(1);\n");
-    site.write("secrets", "# of HMAC\nabc\n");
+    site.write("secrets", "# of HMAC\ncorrect horse battery staple\n");
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    fs::set_permissions(site.path("secrets"), private).unwrap();
     let (rules, more, conf) =
         (path(&site, "aliases.rules"), path(&site, "more.rules"), path(&site, "rcptd.conf"));
     let alone = ["make", "--rules", &rules];
@@ -124,7 +126,13 @@ fn make_answers() {
         (&alone, &["--domain", "B.test", "foo", "macys"], 0, "foo-macys-m5@b.test\n", ""),
         (&alone, &["--fold", "FOO", "Macys"], 0, "foo-macys-m5\n", "\"Macys\" counts as"),
         (&alone, &["--secrets", &secrets, "foo", "macys"], 0, "foo-macys-m5\n", ""),
-        (&alone, &["--secrets", "/nowhere/x", "foo", "macys"], 66, "", "/nowhere/x: No such file"),
+        (
+            &alone,
+            &["--secrets", "/nowhere/x", "foo", "macys"],
+            78,
+            "",
+            "the secrets cannot be read: No such file",
+        ),
         (&alone, &["fooo", "macys"], 1, "", "did you mean \"foo\"?"),
         (&alone, &["foo", "a-b"], 1, "", "you could write \"ab\""),
         (&alone, &["foo"], 1, "", "wants 1 word: %alnum%"),
@@ -180,6 +188,71 @@ fn make_answers() {
         ]
     );
     assert_eq!(fs::read_to_string(site.path("aliases.rules")).expect("rules"), common::RULES);
+}
+
+#[test]
+fn explain_needs_no_configuration() {
+    let site = Site::new("", "");
+    site.write("more.rules", "ACCOUNT foo MATCHES f%alnum%-%alnum%-%code% WITH CHARS(2), ANY(1);\n");
+    let (rules, more) = (path(&site, "aliases.rules"), path(&site, "more.rules"));
+    let explain = |arguments: &[&str]| {
+        let (code, out, err) =
+            run(&[&["explain", "--rules", &rules, "--rules", &more], arguments].concat(), "");
+        (code, out.replace(&path(&site, ""), ""), err)
+    };
+    let (code, out, err) = explain(&["foo-macys-m6"]);
+    assert_eq!((code, &*err), (1, ""));
+    let want = "\
+foo-macys-m6
+  aliases.rules:1 %account%-%alnum%-%code%
+    no match: the code is \"m6\", computed \"m5\"
+      %account%    \"foo\"
+      %alnum%      \"macys\"
+      %code%       \"m6\"
+      computed     \"m5\"
+                     ^
+      CHAR(1,1,-)  of \"macys\" = \"m\"
+      CHARS(1)     of \"macys\" = \"5\", the code has \"6\"
+  more.rules:1 f%alnum%-%alnum%-%code%
+    no match: the code is \"m6\", computed \"5?\"
+      %alnum%   \"oo\"
+      %alnum%   \"macys\"
+      %code%    \"m6\"
+      computed  \"5?\"
+                 ^^
+      CHARS(2)  of \"macys\" = \"5\", the code has \"m\"
+      ANY(1)    of \"oo\"    fits no character here, the code has \"6\"
+  no alias
+";
+    assert_eq!(out, want);
+    assert_eq!(explain(&["foo-macys-m5"]).0, 0);
+    assert_eq!(explain(&["Foo-macys-m5"]).0, 1);
+    assert_eq!(explain(&["--fold", "<Foo-macys-m5@example.test>", "foo-macys-5o"]).0, 0);
+    assert_eq!(explain(&[&format!("foo-{}-1", "a".repeat(5000))]).0, 75);
+    assert_eq!(explain(&["-c", "/nowhere/x", "foo"]).0, 64);
+    assert_eq!(run(&["explain", "--rules", "/nowhere/x", "foo"], "").0, 66);
+    let (code, out, err) = explain(&["--json", "foo-macys-m6"]);
+    assert_eq!((code, &*err), (1, ""));
+    let object: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!((&object["outcome"], &object["account"]), (&json!("no_match"), &Value::Null));
+    assert_eq!(object["statements"].as_array().expect("a list").len(), 2);
+    let want = json!({
+        "place": "aliases.rules:1", "expression": "%account%-%alnum%-%code%", "finding": "wrong_code",
+        "account": "foo",
+        "cut": {
+            "code": "m6", "computed": "m5",
+            "parts": [
+                { "name": "%account%", "text": "foo" },
+                { "name": "%alnum%", "text": "macys" },
+                { "name": "%code%", "text": "m6" },
+            ],
+            "functions": [
+                { "call": "CHAR(1,1,-)", "text": "macys", "value": "m", "given": "m", "right": true },
+                { "call": "CHARS(1)", "text": "macys", "value": "5", "given": "6", "right": false },
+            ],
+        },
+    });
+    assert_eq!(object["statements"][0], want);
 }
 
 #[test]

@@ -60,12 +60,16 @@ Examples:
 Exit codes: 0 every name was found, 1 not every, 66 no such file, 75 the rules could not say, 78 rules.";
 
 const AFTER_EXPLAIN: &str = "\
-Asks the account sources just as the daemon would.
+Shows each rule that matches, or those that came near to it: how the name is cut, what each function gives,
+and the code computed below the code given. Asks the account sources just as the daemon would; with --rules
+it asks nobody, and an address may be a local part.
 
-Example:
+Examples:
   rcptd explain -c rcptd.conf foo-macys-m5@example.com
+  rcptd explain --rules aliases.rules foo-macys-m6
 
-Exit codes: 0 it would be let in, 1 refused, 75 deferred, 78 configuration.";
+Exit codes: 0 it would be let in (an alias), 1 refused (no alias), 66 no such file, 75 deferred,
+78 configuration or rules.";
 
 const AFTER_DEMO: &str = "\
 Example:
@@ -165,6 +169,12 @@ pub struct Explain {
     /// Configuration file
     #[arg(short, long, value_name = "FILE", default_value = CONFIG)]
     pub config: PathBuf,
+    /// Rules alone; may be repeated
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    pub rules: Vec<PathBuf>,
+    /// Without regard to upper and lower case, as the daemon does by default
+    #[arg(long, requires = "rules")]
+    pub fold: bool,
     /// One JSON object an address
     #[arg(long)]
     pub json: bool,

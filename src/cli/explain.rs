@@ -1,5 +1,8 @@
 //! `rcptd explain`
 
+mod alone;
+mod trace;
+
 use super::{args, exit, terminal};
 use crate::account::{AccountSource, Answer, Sources, Verdict};
 use crate::addr::escape;
@@ -13,6 +16,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub fn run(args: &args::Explain) -> u8 {
+    if !args.rules.is_empty() {
+        return alone::run(args);
+    }
     let config = match config::load(&args.config) {
         Ok(config) => config,
         Err(problems) => {
@@ -159,10 +165,13 @@ impl Explained {
             Outcome::TryLater(_) => "try_later",
         };
         let rules: Vec<String> = self.steps.iter().map(said).collect();
+        let all = || self.steps.iter().flat_map(|step| &step.rules);
+        let statements = (!rules.is_empty()).then(|| all().flat_map(trace::statements).collect::<Vec<_>>());
         let mut object = json!({
             "address": self.address,
             "mailbox": self.resolution.mailbox.as_ref().map(ToString::to_string),
             "rules": (!rules.is_empty()).then(|| rules.join("\n")),
+            "statements": statements,
             "account": self.resolution.account.as_ref().map(ToString::to_string),
             "answers": answers.collect::<Vec<_>>(),
             "outcome": outcome,

@@ -33,6 +33,7 @@ mod make;
 mod nearest;
 mod secret;
 mod shape;
+mod show;
 mod spots;
 mod statements;
 mod store;
@@ -53,6 +54,7 @@ pub use format::{WIDTH, format};
 pub use legacy::{Dialect, Legacy, Logging, Setting};
 pub use make::{Good, MAX_TRIES, Made, Order, Reason, USUAL_LOCAL_PART, Unknown, make};
 pub use secret::{BadSecret, Bound, HMAC_ALPHABET, HMAC_LENGTHS, MAX_SECRETS, MIN_SECRET, Secrets};
+pub use show::MAX_NEAR;
 pub use trace::{Cut, Explanation, Finding, Outcome, Trace, Value};
 pub use words::{Class, Function};
 

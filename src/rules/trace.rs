@@ -105,6 +105,8 @@ pub struct Value {
     pub text: String,
     /// What it gave; `None` where nothing in the code can be it.
     pub value: Option<String>,
+    /// What the code has at its place.
+    pub given: String,
     /// Whether the code has it at this place.
     pub right: bool,
 }
@@ -250,11 +252,14 @@ pub(super) fn cut(pair: Pair<'_>, name: &str, ends: &[usize]) -> Cut {
             // Nobody is told the right one.
             let value = code.map_or_else(|| "?".repeat(len), Into::into);
             cut.computed.push_str(&value);
-            rest = rest.char_indices().nth(len).map_or("", |(at, _)| &rest[at..]);
+            let (given, behind) =
+                rest.split_at(rest.char_indices().nth(len).map_or(rest.len(), |(at, _)| at));
+            rest = behind;
             cut.values.push(Value {
                 call: probe.to_string(),
                 text: [bound.before, bound.after].concat(),
                 value: Some(value),
+                given: given.into(),
                 right: code.is_some(),
             });
             continue;
@@ -269,57 +274,18 @@ pub(super) fn cut(pair: Pair<'_>, name: &str, ends: &[usize]) -> Cut {
         let after = value.as_deref().and_then(|value| rest.strip_prefix(value));
         cut.computed.push_str(value.as_deref().unwrap_or("?"));
         // Behind a wrong value the code goes on where a right one would have ended.
-        let skip = value.as_deref().unwrap_or("?").chars().count();
-        rest = after.unwrap_or_else(|| rest.char_indices().nth(skip).map_or("", |(at, _)| &rest[at..]));
+        let len = value.as_deref().unwrap_or("?").chars().count();
+        let given = rest.char_indices().nth(len).map_or(rest, |(at, _)| &rest[..at]);
+        rest = after.unwrap_or(&rest[given.len()..]);
         cut.values.push(Value {
             call: probe.to_string(),
             text: text.into(),
+            given: given.into(),
             value: value.map(Into::into),
             right: after.is_some(),
         });
     }
     cut
-}
-
-impl Explanation {
-    /// The statement that came nearest to matching, if none matched.
-    pub fn nearest(&self) -> Option<&Trace> {
-        const MATCHED: u8 = 6;
-        let nearness = |trace: &Trace| match &trace.finding {
-            Finding::Matched { .. } => (MATCHED, 0),
-            Finding::CannotSay => (5, 0),
-            Finding::Expired { .. } => (4, 0),
-            Finding::WrongCode(cut) => (3, cut.values.iter().take_while(|value| value.right).count()),
-            Finding::Unlisted { text, .. } => (2, text.len()),
-            Finding::Unfit { fits, .. } => (1, fits.len()),
-            Finding::OtherDomain | Finding::Never(_) => (0, 0),
-        };
-        // The first of equals.
-        self.statements
-            .iter()
-            .rev()
-            .max_by_key(|trace| nearness(trace))
-            .filter(|trace| nearness(trace).0 < MATCHED)
-    }
-}
-
-/// What matched, or what came nearest, and the outcome.
-impl fmt::Display for Explanation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", escape(&self.name))?;
-        let matched = |trace: &&Trace| matches!(trace.finding, Finding::Matched { .. });
-        let mut shown = 0;
-        for trace in self.statements.iter().filter(matched).chain(self.nearest()) {
-            shown += 1;
-            write!(f, "{trace}")?;
-        }
-        match self.statements.len() - shown {
-            0 => {}
-            1 if shown == 1 => writeln!(f, "  the other statement does not match")?,
-            n => writeln!(f, "  {n} other statements do not match")?,
-        }
-        write!(f, "  {}", self.outcome)
-    }
 }
 
 impl fmt::Display for Outcome {
@@ -404,28 +370,7 @@ fn show_cut(f: &mut fmt::Formatter<'_>, cut: Option<&Cut>) -> fmt::Result {
     }
 }
 
-impl fmt::Display for Cut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (part, text) in &self.parts {
-            write!(f, "      {part} = \"{}\"", escape(text))?;
-            match self.last.filter(|_| part == DATE) {
-                Some(last) => writeln!(f, " (to {last})")?,
-                None => writeln!(f)?,
-            }
-        }
-        for Value { call, text, value, right } in &self.values {
-            write!(f, "      {} of \"{}\" ", escape(call), escape(text))?;
-            match (value, right) {
-                (Some(value), true) => writeln!(f, "= \"{}\"", escape(value))?,
-                (Some(value), false) => writeln!(f, "= \"{}\", the code differs", escape(value))?,
-                (None, _) => writeln!(f, "fits no character here")?,
-            }
-        }
-        Ok(())
-    }
-}
-
-const DATE: &str = "%date%";
+pub(super) const DATE: &str = "%date%";
 
 /// A piece as in an expression.
 pub(super) fn shown(program: Program<'_>, piece: &Piece) -> String {

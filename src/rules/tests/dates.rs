@@ -103,26 +103,26 @@ fn explanations_of_dates() {
     let rules = rules("ACCOUNT foo MATCHES %account%-%date%-%code% WITH CHARS(account);");
     let explain =
         |name, today| rules.explain(Query { name, domain: None, today: Some(day(today)) }).to_string();
-    let cut = "      %account% = \"foo\"\n      %date% = \"2611\" (to 2026-11-30)\n";
+    let cut = "      %account%       \"foo\"\n      %date%          \"2611\" (to 2026-11-30)\n";
     assert_eq!(
         explain("foo-2611-3", "2026-11-30"),
         format!(
-            "foo-2611-3\n  t:1 %account%-%date%-%code%\n    matches for account \"foo\"\n{cut}      %code% = \"3\"\n      \
-             CHARS(account) of \"foo\" = \"3\"\n  an alias of \"foo\""
+            "foo-2611-3\n  t:1 %account%-%date%-%code%\n    matches for account \"foo\"\n{cut}      %code%          \"3\"\n      \
+             CHARS(account)  of \"foo\" = \"3\"\n  an alias of \"foo\""
         )
     );
     assert_eq!(
         explain("foo-2611-3", "2026-12-01"),
         format!(
             "foo-2611-3\n  t:1 %account%-%date%-%code%\n    matches for account \"foo\", but expired on 2026-11-30\n{cut}      \
-             %code% = \"3\"\n      CHARS(account) of \"foo\" = \"3\"\n  was an alias of \"foo\" until 2026-11-30"
+             %code%          \"3\"\n      CHARS(account)  of \"foo\" = \"3\"\n  was an alias of \"foo\" until 2026-11-30"
         )
     );
     assert_eq!(
         explain("foo-2611-4", "2026-12-01"),
         format!(
             "foo-2611-4\n  t:1 %account%-%date%-%code%\n    no match: the code is \"4\", computed \"3\"\n{cut}      \
-             %code% = \"4\"\n      CHARS(account) of \"foo\" = \"3\", the code differs\n  no alias"
+             %code%          \"4\"\n      computed        \"3\"\n                       ^\n      CHARS(account)  of \"foo\" = \"3\", the code has \"4\"\n  no alias"
         )
     );
     assert_eq!(

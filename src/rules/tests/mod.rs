@@ -196,11 +196,11 @@ fn explanations() {
             "foo-macys-m5\n  \
                t:1 %account%-%ident%-%code%\n    \
                  matches for account \"foo\"\n      \
-                   %account% = \"foo\"\n      \
-                   %ident% = \"macys\"\n      \
-                   %code% = \"m5\"\n      \
-                   CHAR(1,1,-) of \"macys\" = \"m\"\n      \
-                   CHARS(1) of \"macys\" = \"5\"\n  \
+                   %account%    \"foo\"\n      \
+                   %ident%      \"macys\"\n      \
+                   %code%       \"m5\"\n      \
+                   CHAR(1,1,-)  of \"macys\" = \"m\"\n      \
+                   CHARS(1)     of \"macys\" = \"5\"\n  \
                the other statement does not match\n  \
                an alias of \"foo\"",
         ),
@@ -209,11 +209,13 @@ fn explanations() {
             "foo-macys-m6\n  \
                t:1 %account%-%ident%-%code%\n    \
                  no match: the code is \"m6\", computed \"m5\"\n      \
-                   %account% = \"foo\"\n      \
-                   %ident% = \"macys\"\n      \
-                   %code% = \"m6\"\n      \
-                   CHAR(1,1,-) of \"macys\" = \"m\"\n      \
-                   CHARS(1) of \"macys\" = \"5\", the code differs\n  \
+                   %account%    \"foo\"\n      \
+                   %ident%      \"macys\"\n      \
+                   %code%       \"m6\"\n      \
+                   computed     \"m5\"\n                     \
+                                  ^\n      \
+                   CHAR(1,1,-)  of \"macys\" = \"m\"\n      \
+                   CHARS(1)     of \"macys\" = \"5\", the code has \"6\"\n  \
                the other statement does not match\n  \
                no alias",
         ),
@@ -232,10 +234,12 @@ fn explanations() {
             "ann.42.2n\n  \
                t:2 ann.%number%.%code%\n    \
                  no match: the code is \"2n\", computed \"2?\"\n      \
-                   %number% = \"42\"\n      \
-                   %code% = \"2n\"\n      \
-                   DIGITS(1) of \"42\" = \"2\"\n      \
-                   NONE(account) of \"ann\" fits no character here\n  \
+                   %number%       \"42\"\n      \
+                   %code%         \"2n\"\n      \
+                   computed       \"2?\"\n                       \
+                                    ^\n      \
+                   DIGITS(1)      of \"42\"  = \"2\"\n      \
+                   NONE(account)  of \"ann\" fits no character here, the code has \"n\"\n  \
                the other statement does not match\n  \
                no alias",
         ),
@@ -248,6 +252,38 @@ fn explanations() {
     for (name, want) in cases {
         assert_eq!(rules.explain(name).to_string(), want);
     }
+}
+
+/// The statements that come near are shown, the nearest first, and no others.
+#[test]
+fn near_misses() {
+    let rules = rules(
+        "ACCOUNT foo MATCHES %account%-%ident%-%code% WITH CHARS();\n\
+         ACCOUNT foo MATCHES f%alpha%-%ident%-%code% WITH CHARS(2), CHARS(1);\n\
+         ACCOUNT foo MATCHES %account%+%ident%-%code% WITH CHARS();\n\
+         ACCOUNT bar MATCHES %account%-%alnum%-%code% WITH CHARS();\n\
+         ACCOUNT baz MATCHES %account%-%alpha%-%code% WITH CHARS();\n\
+         ACCOUNT foo MATCHES fo%alpha%-%ident%-%code% WITH CHARS(2), CHAR(2,1,-), CHARS(1);",
+    );
+    let near = |name: &str| {
+        let explanation = rules.explain(name);
+        let near: Vec<String> = explanation.near().iter().map(|trace| trace.place.clone()).collect();
+        assert_eq!(explanation.nearest().map(|trace| &*trace.place), near.first().map(|place| &**place));
+        near
+    };
+    for (name, want) in [
+        ("foo-macys-5m2", &["t:6", "t:1", "t:2"][..]),
+        ("foo-macys-6", &["t:1", "t:2", "t:6"]),
+        ("joe-macys-5", &["t:1", "t:4", "t:5"]),
+        ("foo-macys-5", &[]),
+        ("foo+macys", &["t:3", "t:1", "t:2"]),
+        ("foo-_", &["t:1", "t:2", "t:4"]),
+        ("é", &["t:1"]),
+    ] {
+        assert_eq!(near(name), *want, "{name}");
+        assert!(want.len() <= MAX_NEAR);
+    }
+    assert!(Rules::default().explain("x").near().is_empty());
 }
 
 /// Names of legal length are decided even where rules and name are made for each other.

@@ -1,0 +1,58 @@
+//! `rcptd explain --rules`: what the rules say, without a configuration.
+
+use super::super::{args, exit, input, terminal};
+use super::trace;
+use crate::addr::Address;
+use crate::rules::{self, Dialect, Explanation, Options, Outcome, Query};
+use serde_json::json;
+
+pub fn run(args: &args::Explain) -> u8 {
+    let texts = match input::rules(&args.rules) {
+        Ok(texts) => texts,
+        Err(code) => return code,
+    };
+    let options = Options { fold: args.fold, dialect: Dialect::TcpTable, ..Options::default() };
+    let rules = match rules::load(&texts, &options) {
+        Ok(loaded) => loaded.rules,
+        Err(problems) => {
+            terminal::show(&problems);
+            return exit::CONFIG;
+        }
+    };
+    let mut worst = exit::OK;
+    for given in &args.addresses {
+        let address = Address::from_rcpt(given.as_bytes());
+        let query = Query { name: address.local(), domain: address.domain(), today: None };
+        let explanation = rules.explain(query);
+        let text =
+            if args.json { format!("{}\n", object(given, &explanation)) } else { format!("{explanation}\n") };
+        if let Err(code) = terminal::print(&text) {
+            return code;
+        }
+        worst = worst.max(match explanation.outcome {
+            Outcome::Account { .. } => exit::OK,
+            Outcome::NoMatch | Outcome::Expired { .. } | Outcome::Ambiguous => exit::NOT_FOUND,
+            Outcome::CannotSay => exit::TEMPORARY,
+        });
+    }
+    worst
+}
+
+fn object(given: &str, explanation: &Explanation) -> serde_json::Value {
+    let (outcome, account) = match &explanation.outcome {
+        Outcome::NoMatch => ("no_match", None),
+        Outcome::Account { name, .. } => ("account", Some(name)),
+        Outcome::Expired { name, .. } => ("expired", Some(name)),
+        Outcome::Ambiguous => ("ambiguous", None),
+        Outcome::CannotSay => ("cannot_say", None),
+    };
+    json!({
+        "address": given,
+        "name": explanation.name,
+        "outcome": outcome,
+        "account": account,
+        "text": explanation.outcome.to_string(),
+        "rules": explanation.to_string(),
+        "statements": trace::statements(explanation),
+    })
+}
