@@ -15,7 +15,7 @@ const README_LINES: usize = 120;
 /// Words behind `rcptd` in the documents that are commands of the program.
 const COMMANDS: [&str; 7] = ["serve", "check", "lookup", "explain", "make", "rules", "demo"];
 /// Those behind `rcptd rules`.
-const RULES_COMMANDS: [&str; 1] = ["fmt"];
+const RULES_COMMANDS: [&str; 2] = ["fmt", "import"];
 
 fn root(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)

@@ -13,6 +13,7 @@ use rcptd::rules::{Decision, Finding, Options, Rules, load};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::process::Stdio;
 use std::thread;
 
@@ -288,4 +289,75 @@ fn fmt_lays_out() {
     let after = fs::metadata(&file).expect("file");
     let inode = std::os::unix::fs::MetadataExt::ino;
     assert_eq!(inode(&before), inode(&after));
+}
+
+/// The examples in the report of an import: names, and what rcptd says of them.
+fn examples(report: &str) -> Vec<(&str, &str)> {
+    let lines = report.lines().filter_map(|line| line.strip_prefix("    "));
+    lines
+        .filter_map(|line| Some((line.split_once("  trualias: ")?.0, line.split_once("  rcptd: ")?.1)))
+        .collect()
+}
+
+#[test]
+fn old_configurations_are_taken_over() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/import");
+    let mut folders: Vec<_> =
+        fs::read_dir(&root).expect("folder").map(|entry| entry.expect("entry").path()).collect();
+    folders.sort();
+    assert!(folders.len() >= 9);
+    let mut looked_up = 0;
+    for folder in folders {
+        let import = |arguments: &[&str]| {
+            let mut command = rcptd();
+            command.current_dir(&folder).args(["rules", "import", "trualias.conf"]).args(arguments);
+            let got = command.output().expect("the program");
+            let text = |bytes| String::from_utf8(bytes).expect("text");
+            (got.status.code().expect("no signal"), text(got.stdout), text(got.stderr))
+        };
+        let (code, out, err) = import(&[]);
+        let got = format!("{out}==> exit code {code} <==\n{err}");
+        let expected = folder.join("expected.txt");
+        if std::env::var_os("RCPTD_BLESS").is_some_and(|value| value == "1") {
+            fs::write(&expected, &got).expect("written");
+        }
+        assert_eq!(got, fs::read_to_string(&expected).expect("data"), "{}", folder.display());
+        if code != 0 {
+            continue;
+        }
+        // Written, the same; the rules say what the report says, and the configuration is good where nothing is
+        // left to be written.
+        let to = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| to.path().join(name).display().to_string();
+        let folder = to.path().display().to_string();
+        let (code, nothing, report) = import(&["-o", &folder]);
+        assert_eq!((code, &*nothing), (0, ""), "{report}");
+        let [conf, rules] =
+            ["rcptd.conf", "aliases.rules"].map(|name| fs::read_to_string(path(name)).expect("written"));
+        assert_eq!(format!("==> rcptd.conf <==\n{conf}\n==> aliases.rules <==\n{rules}\n"), out);
+        let good = !conf.contains("# To be written");
+        let (code, _, why) = run(&["check", "-c", &path("rcptd.conf")], "");
+        assert_eq!(code, if good { 0 } else { 78 }, "{why}");
+        assert_eq!(report.contains("can be used as it is"), good, "{report}");
+        for (name, said) in examples(&report) {
+            let (_, account, _) = run(&["lookup", "--rules", &path("aliases.rules"), "--", name], "");
+            let said = said.split("; ").next().expect("a part");
+            let said = if said == "not found" { "" } else { said };
+            assert_eq!(account.trim_end(), said, "{name}");
+            looked_up += 1;
+        }
+        // Nothing is overwritten unless asked for.
+        fs::write(path("aliases.rules"), "mine").expect("written");
+        fs::remove_file(path("rcptd.conf")).expect("removed");
+        let (code, _, err) = import(&["-o", &folder]);
+        assert!(code == 74 && err.contains("aliases.rules: is there already"), "{err}");
+        assert!(!to.path().join("rcptd.conf").exists());
+        assert_eq!(fs::read_to_string(path("aliases.rules")).expect("mine"), "mine");
+        assert_eq!(import(&["-o", &folder, "--force"]).0, 0);
+        assert_eq!(fs::read_to_string(path("aliases.rules")).expect("rules"), rules);
+    }
+    assert!(looked_up >= 15, "{looked_up}");
+    assert_eq!(run(&["rules", "import", "/nowhere/x"], "").0, 66);
+    let (code, _, err) = run(&["rules", "import", "/dev/null", "-o", "/nowhere/x"], "");
+    assert!(code == 74 && err.contains("/nowhere/x/rcptd.conf: cannot be written"), "{err}");
 }

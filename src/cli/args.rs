@@ -4,7 +4,7 @@ mod make;
 mod rules;
 
 pub use make::Make;
-pub use rules::{Fmt, Rules, RulesCommand};
+pub use rules::{Fmt, Import, Rules, RulesCommand};
 
 use crate::rules::Day;
 use clap::{Args, Parser, Subcommand, ValueEnum};

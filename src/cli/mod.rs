@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod explain;
 mod fmt;
+mod import;
 mod input;
 mod lookup;
 mod make;
@@ -60,6 +61,7 @@ pub fn main() -> ExitCode {
         Command::Make(args) => make::run(&args),
         Command::Rules(args) => match args.command {
             RulesCommand::Fmt(args) => fmt::run(&args),
+            RulesCommand::Import(args) => import::run(&args),
         },
         Command::Demo(args) => demo::run(&args),
     }

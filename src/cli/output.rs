@@ -32,7 +32,7 @@ pub fn replace(path: &Path, content: &str) -> io::Result<()> {
 }
 
 /// Makes a file that is not there yet.
-fn create(path: &Path, content: &str, mode: Option<Permissions>) -> io::Result<()> {
+pub fn create(path: &Path, content: &str, mode: Option<Permissions>) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
     if let Some(mode) = mode {
         file.set_permissions(mode)?;

@@ -12,11 +12,11 @@ use std::ops::Range;
 use toml::Spanned;
 
 /// Where the predecessor listened by default.
-const HOST: &str = "127.0.0.1";
+pub(super) const HOST: &str = "127.0.0.1";
 /// And on which port.
-const PORT: u16 = 3047;
+pub(super) const PORT: u16 = 3047;
 /// The port of SMTP.
-const SMTP_PORT: u16 = 25;
+pub(super) const SMTP_PORT: u16 = 25;
 
 /// Fills the keys that `raw` does not have, and says so of each statement.
 pub(super) fn fill(raw: &mut Top, legacy: &Legacy, problems: &mut Vec<Problem>) {
@@ -192,7 +192,7 @@ fn list<'s, T>(items: impl IntoIterator<Item = (&'s Range<usize>, T)>) -> List<T
     List { items, complete: true }
 }
 
-fn bracketed(host: &str) -> String {
+pub(super) fn bracketed(host: &str) -> String {
     if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }
 

@@ -10,6 +10,7 @@
 mod account;
 mod check;
 mod files;
+mod import;
 mod legacy;
 mod milter;
 mod normalise;
@@ -20,6 +21,7 @@ mod time;
 mod top;
 
 pub use files::{MAX_CONFIG, MAX_RULES, MAX_RULES_FILES};
+pub use import::import;
 pub use milter::Milter;
 pub use raw::keys;
 pub use secrets::{MAX_SECRETS_FILE, read_secrets};

@@ -8,7 +8,7 @@
 mod layout;
 mod tokens;
 
-use tokens::{Entry, read};
+pub(super) use tokens::{Entry, Kind, Sort, Token, read};
 
 use super::statements::{self, Tree};
 use super::syntax::{Name, Statement};
@@ -29,6 +29,12 @@ pub fn format(text: &Text) -> Result<String, Vec<Problem>> {
     let entries = read(text, &tree).ok_or_else(defect)?;
     let out = layout::text(&entries);
     if is_same(&tree, &entries, &out) { Ok(out) } else { Err(defect()) }
+}
+
+/// Lays out what is left of a text without its configuration statements.
+pub(super) fn rules_alone(entries: &[Entry<'_>]) -> String {
+    let rules = entries.iter().filter(|entry| !matches!(entry.kind, Kind::Setting { .. })).cloned();
+    layout::text(&rules.collect::<Vec<_>>())
 }
 
 /// Whether `out` says what `tree` and `entries` say.

@@ -96,6 +96,18 @@ pub fn make(
     Ok(made.collect())
 }
 
+/// What the statement numbered `i` makes of `order`, whoever it is for; `checked` is that statement, and
+/// `rules` are what it was loaded to with all others.
+pub(super) fn one(
+    rules: &Rules,
+    options: &Options,
+    order: &Order<'_>,
+    i: usize,
+    checked: &Checked<'_>,
+) -> Result<Good, Reason> {
+    Maker { rules, options, order }.statement(i, checked)
+}
+
 struct Maker<'m> {
     rules: &'m Rules,
     options: &'m Options,

@@ -21,7 +21,7 @@ pub(super) fn text(entries: &[Entry<'_>]) -> String {
                 }
                 line(&mut out, format!("{words}: {value}").trim_end());
             }
-            Kind::Statement { tokens, on_line } => match on_one_line(tokens).filter(|_| *on_line) {
+            Kind::Statement { tokens, on_line, .. } => match on_one_line(tokens).filter(|_| *on_line) {
                 Some(statement) => line(&mut out, &statement),
                 None => on_lines(&mut out, tokens),
             },

@@ -11,7 +11,7 @@ use std::ops::Range;
 
 /// A comment, a configuration statement, or an alias statement.
 #[derive(Clone, Debug)]
-pub(super) struct Entry<'t> {
+pub(in super::super) struct Entry<'t> {
     /// Whether a blank line stands in front of it.
     pub blank: bool,
     pub kind: Kind<'t>,
@@ -19,7 +19,7 @@ pub(super) struct Entry<'t> {
 
 /// What an entry is.
 #[derive(Clone, Debug)]
-pub(super) enum Kind<'t> {
+pub(in super::super) enum Kind<'t> {
     Comment(&'t str),
     /// Comments between its words, the words, the value.
     Setting {
@@ -31,12 +31,14 @@ pub(super) enum Kind<'t> {
         tokens: Vec<Token<'t>>,
         /// Whether it stands on one line.
         on_line: bool,
+        /// The keywords whose lists have a comma too many.
+        commas: Vec<String>,
     },
 }
 
 /// A word of an alias statement.
 #[derive(Clone, Debug)]
-pub(super) struct Token<'t> {
+pub(in super::super) struct Token<'t> {
     /// The comments in front of it.
     pub comments: Vec<&'t str>,
     pub sort: Sort,
@@ -45,7 +47,7 @@ pub(super) struct Token<'t> {
 
 /// What a word is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sort {
+pub(in super::super) enum Sort {
     Keyword,
     /// A name of a list, a class, an address.
     Name,
@@ -59,7 +61,7 @@ pub(super) enum Sort {
 const KEYWORDS: [&str; 8] = ["ACCOUNT", "USING", "ALIASED", "DOMAINS", "MATCHES", "WITH", "DELIVER", "TO"];
 
 /// The entries of `text`, which was read to `tree` without an error. `None` if they do not fit together.
-pub(super) fn read<'t>(text: &'t Text, tree: &Tree<'t>) -> Option<Vec<Entry<'t>>> {
+pub(in super::super) fn read<'t>(text: &'t Text, tree: &Tree<'t>) -> Option<Vec<Entry<'t>>> {
     let mut reader = Reader { cursor: Cursor::new(&text.content), comments: Vec::new() };
     let mut statements = tree.statements.iter().peekable();
     let mut entries: Vec<Entry<'t>> = Vec::new();
@@ -150,6 +152,7 @@ impl<'t> Reader<'t> {
         let start = self.cursor.pos();
         let mut marks = marks(statement).into_iter().peekable();
         let mut tokens: Vec<Token<'t>> = Vec::new();
+        let (mut commas, mut in_a_row) = (Vec::new(), 0);
         loop {
             self.comments();
             let at = self.cursor.pos();
@@ -160,6 +163,12 @@ impl<'t> Reader<'t> {
                 }
                 ',' => {
                     self.cursor.eat(',');
+                    in_a_row += 1;
+                    let keyword = tokens.iter().rfind(|token| token.sort == Sort::Keyword);
+                    let first = tokens.last().is_some_and(|token| token.sort == Sort::Keyword);
+                    if first || in_a_row > 1 {
+                        commas.extend(keyword.map(|keyword| keyword.text.to_string()));
+                    }
                     continue;
                 }
                 ';' => {
@@ -174,10 +183,11 @@ impl<'t> Reader<'t> {
                     (sort, word.into())
                 }
             };
+            in_a_row = 0;
             self.push(&mut tokens, sort, text);
         }
         let on_line = line_ends(self.cursor.slice(&(start..self.cursor.pos()))) == 0;
-        marks.next().is_none().then_some(Kind::Statement { tokens, on_line })
+        marks.next().is_none().then_some(Kind::Statement { tokens, on_line, commas })
     }
 
     /// Adds a word with the comments in front of it. One that begins with `#` cannot begin a line, as it would

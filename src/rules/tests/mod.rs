@@ -6,6 +6,7 @@ mod domains;
 mod errors;
 mod formatting;
 mod hmac;
+mod importing;
 mod making;
 mod naive;
 mod random;

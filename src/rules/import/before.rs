@@ -1,0 +1,94 @@
+//! What the predecessor did, as far as it has to be known.
+
+use super::super::check::Checked;
+use super::super::expression::Item;
+use super::super::shape;
+use super::super::words::Class;
+
+/// Whether a name passed its first test: cut into the literals and, for each name of the expression, a text
+/// that looks like one, where accounts and aliases had to look like identifiers of the class `ident`. What
+/// did not was no alias, whatever its code.
+pub(super) fn looks_right(checked: &Checked<'_>, name: &str) -> bool {
+    let fits = |item: &Item, text: &str| match item {
+        Item::Literal(literal) => text == literal,
+        Item::Account | Item::Alias => is_of(Class::Ident, text),
+        Item::Identifier(class) => is_of(*class, text),
+        Item::Code => !text.is_empty() && shape::fits(&checked.probes, text),
+        // It had none.
+        Item::Date => false,
+    };
+    let mut here = vec![0];
+    for item in &checked.statement.expression.items {
+        let mut there: Vec<usize> = Vec::new();
+        for &start in &here {
+            let ends = (start + 1..=name.len())
+                .filter(|end| name.get(start..*end).is_some_and(|text| fits(item, text)));
+            there.extend(ends);
+        }
+        there.sort_unstable();
+        there.dedup();
+        here = there;
+    }
+    here.last() == Some(&name.len())
+}
+
+fn is_of(class: Class, text: &str) -> bool {
+    class.spells(text) && (class != Class::Fqdn || text.contains('.'))
+}
+
+/// Whether two names side by side at the beginning or the end, three in a row, or a lone name were read with a
+/// percent sign that nobody wrote; and whether there was one, at the very beginning.
+pub(super) fn phantom(expression: &str) -> Option<bool> {
+    let literals: Vec<&str> = expression.split('%').step_by(2).collect();
+    let is_empty = |pair: &[&str]| pair.iter().all(|literal| literal.is_empty());
+    let mut found = literals.windows(2).enumerate().filter(|(_, pair)| is_empty(pair));
+    let (at, _) = found.next()?;
+    Some(at == 0 && found.next().is_none())
+}
+
+/// For an identifier with the text `word` in front of `literal`: a longer text after which the literal stands
+/// where it overlaps an earlier one, and was not looked for.
+pub(super) fn overlapped(class: Class, word: &str, literal: &str) -> Option<String> {
+    let starts = literal.char_indices().skip(1).map(|(at, _)| at);
+    starts.filter(|at| literal.starts_with(&literal[*at..])).find_map(|at| {
+        let longer = format!("{word}{}", &literal[..at]);
+        let first = format!("{longer}{literal}").find(literal) == Some(word.len());
+        (first && is_of(class, &longer) && is_of(class, word)).then_some(longer)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn literals_that_overlap_themselves() {
+        for (class, word, literal, want) in [
+            (Class::Alpha, "a", "xx", Some("ax")),
+            (Class::Alpha, "a", "xy", None),
+            (Class::Alpha, "a", "--", None),
+            (Class::Fqdn, "a.b", "-foo-", Some("a.b-foo")),
+            (Class::Fqdn, "a.b", "xyx", Some("a.bxy")),
+            (Class::Alnum, "ax", "xx", None),
+            (Class::Alnum, "a", "é1é", None),
+            (Class::Alnum, "a", "x", None),
+        ] {
+            assert_eq!(overlapped(class, word, literal).as_deref(), want, "{word} {literal}");
+        }
+    }
+
+    #[test]
+    fn phantoms() {
+        for (expression, want) in [
+            ("%alpha%%number%-%code%", Some(true)),
+            ("x-%code%-%alpha%%number%", Some(false)),
+            ("x%alpha%%number%%alpha%-%code%", Some(false)),
+            ("x%alpha%%number%-%code%", None),
+            ("%account%-%code%", None),
+            ("%code%", Some(true)),
+            ("%alpha%%number%%alpha%-%code%", Some(false)),
+        ] {
+            assert_eq!(phantom(expression), want, "{expression}");
+        }
+    }
+}
