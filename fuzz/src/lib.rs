@@ -38,6 +38,7 @@ const MAX_NAMES: usize = 8;
 /// Any text as rules, and the words of it as names.
 pub fn rules_text(data: &[u8]) {
     let Ok(content) = std::str::from_utf8(data) else { return };
+    check_tools(&Text::new("fuzz.rules", content));
     for fold in [false, true] {
         for dialect in [Dialect::Any, Dialect::TcpTable] {
             let text = Text::new("fuzz.rules", content);
@@ -63,6 +64,21 @@ pub fn rules_text(data: &[u8]) {
 /// What `HMAC` computes with, so that a seed can hold a code.
 fn secrets() -> Secrets {
     Secrets::new([b"0123456789abcdef".to_vec(), b"fedcba9876543210".to_vec()])
+}
+
+/// A text that has no error has a form, which is its own, and can be taken over.
+fn check_tools(text: &Text) {
+    match rules::format(text) {
+        Ok(out) => assert_eq!(rules::format(&Text::new("fuzz.rules", &out)), Ok(out)),
+        Err(problems) => {
+            check_problems(&problems);
+            assert!(problems.iter().all(|problem| !problem.message.contains("laid out")));
+        }
+    }
+    if let Err(problems) = rules::import(text) {
+        check_problems(&problems);
+        assert!(problems.iter().all(|problem| !problem.message.contains("taken over")));
+    }
 }
 
 /// A bit of everything the language has.

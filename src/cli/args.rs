@@ -60,8 +60,8 @@ Examples:
 Exit codes: 0 every name was found, 1 not every, 66 no such file, 75 the rules could not say, 78 rules.";
 
 const AFTER_EXPLAIN: &str = "\
-Shows each rule that matches, or those that came near to it: how the name is cut, what each function gives,
-and the code computed below the code given. Asks the account sources just as the daemon would; with --rules
+Shows each rule that matches, or those that came near to it: how the name is cut, what each function gives, \
+and the code computed below the code given. Asks the account sources just as the daemon would; with --rules \
 it asks nobody, and an address may be a local part.
 
 Examples:

@@ -36,3 +36,18 @@ pub fn rules(paths: &[PathBuf]) -> Result<Vec<Text>, u8> {
     };
     paths.iter().map(text).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_is_limited_and_text() {
+        assert_eq!(read(&b"abc"[..], "x", 3), Ok("abc".into()));
+        let (message, code) = read(&b"abcd"[..], "x", 3).unwrap_err();
+        assert_eq!((&*message, code), ("x: it is larger than 3 bytes", exit::CONFIG));
+        assert_eq!(read(&b"\xff"[..], "x", 3).unwrap_err().1, exit::CONFIG);
+        assert_eq!(file(Path::new("/nowhere/x"), 3).unwrap_err().1, exit::NO_INPUT);
+        assert_eq!(rules(&["/nowhere/x".into()]).unwrap_err(), exit::NO_INPUT);
+    }
+}

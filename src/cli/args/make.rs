@@ -4,15 +4,15 @@ use clap::Args;
 use std::path::PathBuf;
 
 pub const AFTER: &str = "\
-ACCOUNT is who gets the mail; each WORD is the text of one identifier of the rule (%alnum%, %fqdn%, …), in
-order. Every rule that names the account makes one address. What is printed has been looked up: it is an alias
+ACCOUNT is who gets the mail; each WORD is the text of one identifier of the rule (%alnum%, %fqdn%, …), in \
+order. Every rule that names the account makes one address. What is printed has been looked up: it is an alias \
 of this account and of no other. What a rule cannot make is said on standard error, with the reason.
 
 Examples:
-  rcptd make --rules aliases.rules foo macys          foo-macys-m5
-  rcptd make --rules aliases.rules foo                which rules are there, and what do they want?
+  rcptd make --rules aliases.rules foo macys             foo-macys-m5
+  rcptd make --rules aliases.rules foo                   which rules are there, what do they want?
   rcptd make --rules aliases.rules --explain foo macys   how is it computed in the head?
-  rcptd make -c rcptd.conf foo macys                  the whole address, in the first domain
+  rcptd make -c rcptd.conf foo macys                     the whole address, in the first domain
   rcptd make --rules a.rules --rule 2 --alias joe --until 2026-12-31 foo macys
 
 Exit codes: 0 made at least one, 1 made none, 64 usage, 66 no such file, 78 configuration or rules.";

@@ -11,8 +11,8 @@ Examples:
   rcptd rules import trualias.conf -o /etc/rcptd";
 
 const AFTER_FMT: &str = "\
-A statement that stands on one line and fits stays on one line; else each part has a line of its own, and
-long lists are wrapped. Comments stay where they are. The meaning never changes, which is checked before a
+A statement that stands on one line and fits stays on one line; else each part has a line of its own, and \
+long lists are wrapped. Comments stay where they are. The meaning never changes, which is checked before a \
 file is written. A file with errors is left as it is. - reads standard input and writes standard output.
 
 Examples:
@@ -23,8 +23,8 @@ Examples:
 Exit codes: 0 done, 1 --check found something to do, 66 no such file, 74 cannot write, 78 errors in the rules.";
 
 const AFTER_IMPORT: &str = "\
-FILE is a tcp_table_server.conf, tcp_virtual_server.conf, milter_server.conf or trualias.conf. Standard error
-gets a report of all that will be different, with an address where one shows it; what it says of an address
+FILE is a tcp_table_server.conf, tcp_virtual_server.conf, milter_server.conf or trualias.conf. Standard error \
+gets a report of all that will be different, with an address where one shows it; what it says of an address \
 has been looked up.
 
 Examples:

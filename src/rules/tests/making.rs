@@ -207,14 +207,84 @@ fn steps_teach() {
     assert_eq!(good.steps, want);
 }
 
-/// No more codes are tried than are allowed, and a choice that does not matter is not what fails.
+/// A domain, a day, a secret: what is made says them, and what is missing is asked for.
+#[test]
+fn domains_days_and_secrets() {
+    let said = |clauses: [&str; 3], order: Order<'_>, secrets: &Secrets| {
+        let [domains, date, function] = clauses;
+        let config =
+            format!("ACCOUNT foo {domains} MATCHES %account%-{date}%code% WITH CHARS(account){function};");
+        let texts = [Text::new("t", &config)];
+        // Rules with HMAC do not load without a secret; that one is missing is said all the same.
+        let some = Secrets::new([b"correct horse battery staple".to_vec()]);
+        let rules = load(&texts, &Options { secrets: some, ..Options::default() }).expect("it loads").rules;
+        let options = Options { secrets: secrets.clone(), ..Options::default() };
+        let made = make(&texts, &rules, &options, &order).expect("the account is there");
+        match &made[0].result {
+            Ok(good) => format!("{}@{}", good.name, good.domain.as_deref().unwrap_or("-")),
+            Err(reason) => reason.to_string(),
+        }
+    };
+    let foo = Order { account: "foo", ..Order::default() };
+    let until = |year, month, day| Order { until: Day::new(year, month, day), ..foo };
+    let at = |domain| Order { domain: Some(domain), ..foo };
+    let (none, some) = (Secrets::default(), Secrets::new([b"correct horse battery staple".to_vec()]));
+    let (plain, ours) = (["", "", ""], ["DOMAINS A.test, b.test", "", ""]);
+    let (dated, signed) = (["", "%date%-", ""], ["", "", ", HMAC(6), HMAC(4)"]);
+    let cases = [
+        (plain, foo, &none, "foo-3@-"),
+        (plain, at("X.test."), &none, "foo-3@x.test"),
+        (ours, foo, &none, "foo-3@a.test"),
+        (ours, at("B.test"), &none, "foo-3@b.test"),
+        (ours, at("c.test"), &none, "the rule is not for c.test, but for \"A.test\", \"b.test\""),
+        (dated, foo, &none, "the address has a last day; say which, with --until YYYY-MM-DD"),
+        (dated, until(2026, 11, 30), &none, "foo-2611-3@-"),
+        (dated, until(2026, 11, 22), &none, "foo-26w47-3@-"),
+        (dated, until(2026, 11, 21), &none, "foo-261121-3@-"),
+        (
+            dated,
+            until(2100, 1, 1),
+            &none,
+            "%date% has no way to write 2100-01-01; years go from 2000 to 2099",
+        ),
+        (signed, foo, &none, "the code is computed with a secret; name its file with --secrets"),
+    ];
+    for (clauses, order, secrets, want) in cases {
+        assert_eq!(said(clauses, order, secrets), want);
+    }
+    let code = said(signed, foo, &some);
+    assert_eq!((&code[..5], code.len()), ("foo-3", "foo-3".len() + 10 + "@-".len()), "{code}");
+}
+
+/// With two functions that leave a choice the 63rd code is the first that is not ambiguous, with three the
+/// 3845th: that is too many.
 #[test]
 fn tries_are_limited() {
-    let config = "ACCOUNT foo, bar MATCHES %alnum%-%code% WITH ANY(), ANY(), ANY(), ANY(), NONE(), NONE();";
-    let words = ["abcdefghijklmnopqrstuvwxyz".to_owned()];
-    let order = Order { account: "foo", words: &words, ..Order::default() };
-    let made = ordered(config, false, &order).expect("made");
-    assert!(matches!(made[0].result, Err(Reason::Ambiguous { .. })), "{made:?}");
+    let word: String = ('a'..='z').chain('A'..='Z').chain('0'..='9').collect();
+    for (any, tries, good) in [("ANY(), ANY()", 62 + 1, true), ("ANY(), ANY(), ANY()", 62 * 62 + 1, false)] {
+        assert_eq!(tries <= MAX_TRIES, good);
+        let config = format!(
+            "ACCOUNT foo MATCHES %alnum%-%code% WITH {any};\n\
+             ACCOUNT bar MATCHES %ident%-%code% WITH {};",
+            any.replacen("ANY()", "CHAR(1,-)", 1)
+        );
+        let words = [word.clone()];
+        let order = Order { account: "foo", words: &words, ..Order::default() };
+        let made = ordered(&config, false, &order).expect("made");
+        match &made[0].result {
+            Ok(made) => assert!(good && made.name.ends_with("-ba"), "{made:?}"),
+            Err(reason) => assert!(!good && matches!(reason, Reason::Ambiguous { .. }), "{reason}"),
+        }
+    }
+}
+
+#[test]
+fn lists_are_cut_short() {
+    let aliases: Vec<String> = (0..MAX_NAMED + 2).map(|n| format!("a{n}")).collect();
+    let config =
+        format!("ACCOUNT foo ALIASED {} MATCHES %alias%-%code% WITH CHARS(alias);", aliases.join(","));
+    let said = said(&config, false, &Order { account: "foo", ..Order::default() });
+    assert!(said.ends_with("\"a4\" and 2 more"), "{said}");
 }
 
 fn words_for(made: &naive::Made) -> impl Strategy<Value = Vec<String>> + use<> {
