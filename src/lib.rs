@@ -13,11 +13,12 @@
 //! | 0 | [`observe`] | what is logged and counted: one function per event |
 //! | 1 | [`rules`] | the alias rules: text to compiled rules to decision; pure, bounded |
 //! | 2 | [`account`] | does this account exist: the sources and what they are combined with |
-//! | 3 | [`resolve`] | rules and accounts make one [`resolve::Outcome`] of a recipient |
-//! | 4 | [`front`] | the protocols; each a pure part and a thin adapter |
-//! | 5 | [`config`] | what the operator wrote, checked |
-//! | 6 | [`daemon`] | build, run, reload, stop |
-//! | 7 | [`cli`] | the commands an operator types |
+//! | 3 | [`hook`] | a script of the operator's, before and behind the rules; pure, bounded |
+//! | 4 | [`resolve`] | rules and accounts make one [`resolve::Outcome`] of a recipient |
+//! | 5 | [`front`] | the protocols; each a pure part and a thin adapter |
+//! | 6 | [`config`] | what the operator wrote, checked |
+//! | 7 | [`daemon`] | build, run, reload, stop |
+//! | 8 | [`cli`] | the commands an operator types |
 
 pub mod account;
 pub mod addr;
@@ -26,6 +27,7 @@ pub mod config;
 pub mod daemon;
 pub mod diag;
 pub mod front;
+pub mod hook;
 pub mod observe;
 pub mod resolve;
 pub mod rules;

@@ -216,7 +216,7 @@ async fn utf8_only_where_it_is_offered() {
 #[tokio::test]
 async fn misbehaviour_is_unknown_and_the_next_question_is_asked_anew() {
     let lines = "250-x\r\n".repeat(199) + "250 x\r\n";
-    let endless = "250 ".to_string() + &"x".repeat(100_000);
+    let endless = "250 ".to_string() + "x".repeat(100_000).as_str();
     // at which line the server misbehaves; how; the verdict
     let cases: Vec<(&str, Act, &str)> = vec![
         ("greeting", Act::Silence, "unknown: 127.0.0.1:PORT: no greeting or reply to EHLO within"),

@@ -284,7 +284,7 @@ fn with(section: &str, key: &str, value: &str) -> String {
     match text.find(&heading) {
         _ if section.is_empty() => text.insert_str(0, &line),
         Some(at) => text.insert_str(at + heading.len(), &line),
-        None => text += &(heading + &line),
+        None => text += &(heading + line.as_str()),
     }
     text
 }

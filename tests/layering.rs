@@ -11,11 +11,12 @@ const LEVELS: &[(u8, &[&str])] = &[
     (0, &["addr", "diag", "observe"]),
     (1, &["rules"]),
     (2, &["account"]),
-    (3, &["resolve"]),
-    (4, &["front"]),
-    (5, &["config"]),
-    (6, &["daemon"]),
-    (7, &["cli"]),
+    (3, &["hook"]),
+    (4, &["resolve"]),
+    (5, &["front"]),
+    (6, &["config"]),
+    (7, &["daemon"]),
+    (8, &["cli"]),
 ];
 
 /// Within level 0 `observe` may use the escaping of `addr`, which uses nothing.
@@ -35,6 +36,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("icu_casemap", &["addr/"]),
     ("icu_normalizer", &["addr/"]),
     ("idna", &["addr/"]),
+    ("rhai", &["hook/"]),
     ("ring", &["rules/"]),
     ("toml", &["config/"]),
     ("clap", &["cli/"]),
@@ -53,6 +55,7 @@ const PURE: &[&str] = &[
     "addr/",
     "diag/",
     "rules/",
+    "hook/",
     "resolve/",
     "front/endpoint.rs",
     "front/milter/session.rs",

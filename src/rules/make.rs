@@ -320,7 +320,7 @@ impl<'m> Maker<'m> {
             let Parts { account, alias, .. } = parts;
             code.hmac(&self.options.secrets, &Bound { account, alias, before: &before, after: &after })?
         };
-        let name = before + &self.key(&code.text(choice, hmac.as_deref())) + &after;
+        let name = [&*before, &self.key(&code.text(choice, hmac.as_deref())), &after].concat();
         if name.len() > MAX_LOCAL_PART {
             return Err(Reason::TooLong { name });
         }

@@ -30,6 +30,7 @@ mod expression;
 mod format;
 mod functions;
 mod import;
+mod known;
 mod legacy;
 mod make;
 mod nearest;
@@ -66,7 +67,9 @@ use crate::diag::{self, Problem, Text};
 use anchor::Anchors;
 use compile::{Compiler, characters};
 use eval::{Hit, Lookup};
+use known::Known;
 use std::borrow::Cow;
+use std::sync::OnceLock;
 use store::{Program, Store};
 use unique::Brief;
 
@@ -136,6 +139,8 @@ pub struct Rules {
     anchors: Anchors,
     debug_account: Option<String>,
     fold: bool,
+    /// The names of all lists, once somebody has asked.
+    known: OnceLock<Known>,
 }
 
 /// What the rules say of a name.
@@ -232,7 +237,7 @@ pub fn load(texts: &[Text], options: &Options) -> Result<Loaded, Vec<Problem>> {
     let store = compiler.finish();
     let debug_account = legacy.debug_account.as_ref().map(|setting| setting.value.clone());
     let anchors = Anchors::of(&store);
-    let rules = Rules { store, anchors, debug_account: None, fold: options.fold };
+    let rules = Rules { store, anchors, fold: options.fold, ..Rules::default() };
     Ok(Loaded { rules: rules.with_debug_account(debug_account), legacy, problems })
 }
 

@@ -152,7 +152,7 @@ impl Entry {
         self.len & REPEATED != 0
     }
 
-    fn is_alias(&self) -> bool {
+    pub fn is_alias(&self) -> bool {
         self.len & ALIAS != 0
     }
 

@@ -116,7 +116,7 @@ fn orcpt(value: &str) -> Option<String> {
     }
     let international = kind.eq_ignore_ascii_case("utf-8");
     let ascii = address.chars().fold(String::new(), |out, c| {
-        if c.is_ascii() { out + c.encode_utf8(&mut [0; 4]) } else { embed(out, c) }
+        if c.is_ascii() { out + &*c.encode_utf8(&mut [0; 4]) } else { embed(out, c) }
     });
     international.then(|| format!("{kind};{ascii}"))
 }

@@ -137,7 +137,7 @@ proptest! {
                 text.push_str(gap());
             }
         }
-        let Ok(want) = format(&Text::new("t", &(settings + &plain.concat()))) else { return Ok(()) };
+        let Ok(want) = format(&Text::new("t", &(settings + plain.concat().as_str()))) else { return Ok(()) };
         let got = laid_out(&text);
         prop_assert_eq!(&laid_out(&got), &got);
         let lines = |text: &str, comments: bool| -> Vec<String> {
@@ -157,7 +157,7 @@ proptest! {
         name in "[#,a]{1,4}",
     ) {
         let whole = format!("ACCOUNT{gap}{name}{gap}MATCHES x#%code%{gap}WITH{gap}CHARS(account){gap};{gap}");
-        for text in [text.clone(), whole.clone() + &text, whole] {
+        for text in [text.clone(), whole.clone() + text.as_str(), whole] {
             match format(&Text::new("t", &text)) {
                 Ok(out) => prop_assert_eq!(laid_out(&out), out),
                 Err(problems) => prop_assert!(!problems[0].message.contains("laid out"), "{text:?}"),

@@ -1,0 +1,262 @@
+use super::*;
+use crate::rules::{Options, load};
+use proptest::prelude::*;
+
+const RULES: &str = "ACCOUNT foo, bar MATCHES %account%-%alpha%-%code% WITH CHARS();
+ACCOUNT foo ALIASED pinky MATCHES %alias%-%alpha%-%code% WITH CHARS();";
+
+fn hooks(script: &str) -> Result<Hooks, Vec<String>> {
+    let options = Options { fold: true, ..Options::default() };
+    let rules = load(&[Text::new("a.rules", RULES)], &options).expect("rules").rules;
+    Hooks::load(&Text::new("hooks.rhai", script), &Arc::new(rules), "example.test")
+        .map_err(|problems| problems.iter().map(ToString::to_string).collect())
+}
+
+/// `name`, `name@domain`, `-` for no alias, `fault: …`
+fn call(hooks: &Hooks, local: &str) -> String {
+    match hooks.call(Hook::Preprocess, local, "example.test") {
+        None => "undefined".into(),
+        Some(Ok(Said::NoAlias)) => "-".into(),
+        Some(Ok(Said::Name { local, domain: None })) => local,
+        Some(Ok(Said::Name { local, domain: Some(domain) })) => format!("{local}@{domain}"),
+        Some(Err(fault)) => format!("fault: {fault}"),
+    }
+}
+
+/// Scripts, each with names and what becomes of them. A body stands in `fn preprocess(alias, domain)`; none is
+/// tried with postmaster here, but for those that say so.
+#[test]
+fn scripts() {
+    let cases: &[(&str, &[(&str, &str)])] = &[
+        ("alias", &[("foo", "foo"), ("FOO", "FOO"), ("grüße", "grüße")]),
+        ("[alias, domain]", &[("foo", "foo@example.test")]),
+        ("[alias, ()]", &[("foo", "foo")]),
+        ("()", &[("foo", "-")]),
+        ("\"\"", &[("foo", "-")]),
+        ("[\"\", domain]", &[("foo", "-")]),
+        ("[(), ()]", &[("foo", "-")]),
+        ("alias + \"-x\"", &[("foo", "foo-x")]),
+        ("`${alias}.${domain}`", &[("foo", "foo.example.test")]),
+        ("alias.replace(\".\", \"\"); alias", &[("f.o.o", "foo")]),
+        ("alias.to_upper()", &[("foo", "FOO")]),
+        ("if alias in ACCOUNTS { alias } else { () }", &[("foo", "foo"), ("FOO", "FOO"), ("pinky", "-")]),
+        ("if alias in ALIASES { alias } else { () }", &[("foo", "-"), ("pinky", "pinky")]),
+        ("if ACCOUNTS.contains(alias) { `${ACCOUNTS.len()}${ALIASES.len()}` }", &[("foo", "21"), ("x", "-")]),
+        (
+            "let parts = alias.split(\"--\"); if parts.len() == 2 { [parts[1], parts[0] + \".test\"] } else { alias }",
+            &[("shop--foo", "foo@shop.test"), ("foo", "foo")],
+        ),
+        (
+            "switch alias { \"a\" => \"foo\", \"b\" => \"bar\", _ => alias }",
+            &[("a", "foo"), ("b", "bar"), ("c", "c")],
+        ),
+        (
+            "if alias == \"1\" { 1 } else if alias == \"2\" { [alias] } else if alias == \"3\" { [alias, 3] } \
+             else if alias == \"4\" { #{} } else if alias == \"5\" { [3, domain] } else { alias }",
+            &[
+                (
+                    "1",
+                    "fault: hooks.rhai: preprocess: it returned i64 instead of a text, [text, domain] or ()",
+                ),
+                (
+                    "2",
+                    "fault: hooks.rhai: preprocess: it returned a list of 1 instead of a text, [text, domain] or ()",
+                ),
+                ("3", "fault: hooks.rhai: preprocess: it returned a list of other things instead of"),
+                ("4", "fault: hooks.rhai: preprocess: it returned map instead of"),
+                ("5", "fault: hooks.rhai: preprocess: it returned a list of other things instead of"),
+            ],
+        ),
+    ];
+    for (body, names) in cases {
+        let hooks =
+            hooks(&format!("fn preprocess(alias, domain) {{ {body} }}")).unwrap_or_else(|p| panic!("{p:?}"));
+        for (name, want) in *names {
+            let got = call(&hooks, name);
+            assert!(
+                got == *want || want.starts_with("fault") && got.starts_with(want),
+                "{body}: {name}: {got}"
+            );
+        }
+        assert_eq!(hooks.call(Hook::Postprocess, "foo", "example.test"), None);
+    }
+}
+
+/// What goes wrong at run time says where, as far as the engine tells, and nothing else happens.
+#[test]
+fn faults() {
+    let mut wrong = Vec::new();
+    for (body, want) in [
+        ("no_such(alias)", "fault: hooks.rhai:2:1: preprocess: Function not found: no_such"),
+        ("alias + no_such", "fault: hooks.rhai:2:9: preprocess: Variable not found: no_such"),
+        ("1 / 0", "fault: hooks.rhai:2:3: preprocess: Division by zero"),
+        ("9223372036854775807 + 1", "fault: hooks.rhai:2:21: preprocess: Addition overflow"),
+        ("[1][5]", "fault: hooks.rhai:2:5: preprocess: Array index 5 out of bounds"),
+        ("\"foo\"[7]", "fault: hooks.rhai:2:7: preprocess: String index 7 out of bounds"),
+        ("throw \"a\\nb\" + alias", "fault: hooks.rhai:2:1: preprocess: Runtime error: a\nbfoo"),
+        ("ACCOUNTS = 1; alias", "fault: hooks.rhai:2:"),
+        ("3 in ACCOUNTS; alias", "fault: hooks.rhai:2:"),
+        ("for x in ACCOUNTS { }; alias", "fault: hooks.rhai:2:"),
+        ("helper(alias)", "fault: hooks.rhai:4:22: preprocess: Division by zero"),
+        // Without an end.
+        ("loop { }", "fault: hooks.rhai: preprocess: Too many operations"),
+        ("while true { let x = 1; }", "fault: hooks.rhai: preprocess: Too many operations"),
+        ("for x in 0..9223372036854775807 { } alias", "fault: hooks.rhai: preprocess: Too many operations"),
+        ("recurse(alias)", "fault: hooks.rhai: preprocess: Stack overflow"),
+        ("preprocess(alias, domain)", "fault: hooks.rhai: preprocess: Stack overflow"),
+        (
+            "let f = |x| x; f.call(1); Fn(\"recurse\").call(alias)",
+            "fault: hooks.rhai: preprocess: Stack overflow",
+        ),
+        // Without measure.
+        ("let s = alias; loop { s += s; }", "fault: hooks.rhai: preprocess: Length of string too large"),
+        (
+            "let s = alias; s.pad(1000000, 'x'); s",
+            "fault: hooks.rhai: preprocess: Length of string too large",
+        ),
+        (
+            "let s = \"\"; s.pad(2048, 'x'); s.replace(\"x\", s); s",
+            "fault: hooks.rhai: preprocess: Length of string too large",
+        ),
+        ("let l = [alias]; loop { l += l; }", "fault: hooks.rhai: preprocess: Length of string too large"),
+        ("let l = []; loop { l.push(alias); }", "fault: hooks.rhai: preprocess: Length of string too large"),
+        (
+            "let l = []; l.pad(1000000, 0); alias",
+            "fault: hooks.rhai: preprocess: Size of array/BLOB too large",
+        ),
+        (
+            "let m = #{}; let i = 0; loop { m[`${i}`] = i; i += 1; }",
+            "fault: hooks.rhai: preprocess: Too many operations",
+        ),
+        // Out of the box.
+        ("sleep(1); alias", "fault: hooks.rhai:2:1: preprocess: Function not found: sleep"),
+        ("exit(alias)", "fault: hooks.rhai:2:1: preprocess: Function not found: exit"),
+        ("timestamp(); alias", "fault: hooks.rhai:2:1: preprocess: Function not found: timestamp"),
+        ("open_file(alias)", "fault: hooks.rhai:2:1: preprocess: Function not found: open_file"),
+        ("parse_json(alias)", "fault: hooks.rhai:2:1: preprocess: Function not found: parse_json"),
+        ("Fn(\"eval\").call(alias)", "fault: hooks.rhai: preprocess: Syntax error: 'eval'"),
+        ("blob(1000000); alias", "fault: hooks.rhai:2:1: preprocess: Function not found: blob"),
+    ] {
+        // Trying it out with postmaster does not find these.
+        let script = format!(
+            "fn preprocess(alias, domain) {{ if alias == \"postmaster\" {{ return alias; }}\n{body}\n}}\n\
+             fn helper(alias) {{ 1 / 0 }}\nfn recurse(alias) {{ recurse(alias) + recurse(alias) }}\n"
+        );
+        let hooks = hooks(&script).unwrap_or_else(|problems| panic!("{body}: {problems:?}"));
+        let got = call(&hooks, "foo");
+        if !got.starts_with(want) {
+            wrong.push(format!("{body}: {got}"));
+        }
+        assert_eq!(call(&hooks, "postmaster"), "postmaster");
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The deepest script that can be loaded does not exhaust a stack of 2 MiB, as a thread of tokio has.
+#[test]
+fn the_stack_is_enough() {
+    let nested = |n: usize| format!("{}recurse(x){}", "(1 + ".repeat(n), ")".repeat(n));
+    let depth = (1..=2 * MAX_DEPTH)
+        .rev()
+        .find(|n| hooks(&format!("fn preprocess(a, d) {{ a }} fn recurse(x) {{ {} }}", nested(*n))).is_ok());
+    let body = nested(depth.expect("some depth"));
+    let script = format!(
+        "fn preprocess(a, d) {{ if a == \"foo\" {{ recurse(1) }} else {{ a }} }}\nfn recurse(x) {{ {body} }}"
+    );
+    let got = call(&hooks(&script).expect("a script"), "foo");
+    assert!(got.contains("Stack overflow"), "{got}");
+}
+
+#[test]
+fn what_cannot_be_loaded() {
+    for (script, want) in [
+        (
+            "",
+            &[
+                "hooks.rhai:1:1: error: the script defines no hook (write fn preprocess(alias, domain) or fn postprocess(account, domain))",
+            ] as &[_],
+        ),
+        ("fn other(a, b) { a }", &["hooks.rhai:1:1: error: the script defines no hook"]),
+        (
+            "fn preprocess(alias) { alias }\nfn postprocess() { () }",
+            &[
+                "hooks.rhai:1:4: error: preprocess has 1 parameters instead of 2 (write fn preprocess(alias, domain))",
+                "hooks.rhai:2:4: error: postprocess has 0 parameters instead of 2",
+            ],
+        ),
+        ("fn preprocess(alias, domain) {\n  1 +\n}", &["hooks.rhai:3:1: error: the script cannot be read: "]),
+        ("fn preprocess(a, d) { a", &["hooks.rhai:1:24: error: the script cannot be read: "]),
+        (
+            "fn preprocess(a, d) { eval(a) }",
+            &["hooks.rhai:1:23: error: the script cannot be read: reserved keyword 'eval'"],
+        ),
+        (
+            "fn preprocess(a, d) { print(a) }",
+            &["hooks.rhai:1:23: error: the script cannot be read: reserved keyword 'print'"],
+        ),
+        (
+            "import \"x\" as x;\nfn preprocess(a, d) { a }",
+            &["hooks.rhai:1:1: error: the script cannot be read: "],
+        ),
+        (
+            "const X = no_such();\nfn preprocess(a, d) { a }",
+            &["hooks.rhai:1:11: error: the script fails outside of its functions: Function not found"],
+        ),
+        ("loop {}\nfn preprocess(a, d) { a }", &["hooks.rhai:1:"]),
+        // Tried out.
+        (
+            "fn preprocess(a, d) {\n a.lenght() }",
+            &[
+                "hooks.rhai:2:4: error: preprocess(\"postmaster\", \"example.test\") fails: Function not found: lenght",
+            ],
+        ),
+        (
+            "fn postprocess(a, d) { 3 }",
+            &["hooks.rhai:1:1: error: postprocess(\"postmaster\", \"example.test\") fails: it returned i64"],
+        ),
+    ] {
+        let got = hooks(script).expect_err(script);
+        assert_eq!(got.len(), want.len(), "{script}: {got:?}");
+        assert!(got.iter().zip(want).all(|(got, want)| got.starts_with(want)), "{script}: {got:?}");
+    }
+    let many = |n: usize| (0..n).fold(String::new(), |all, i| format!("{all}fn f{i}() {{ }}\n"));
+    let hook = "fn preprocess(a, d) { a }";
+    assert!(hooks(&(many(MAX_FUNCTIONS - 1) + hook)).is_ok());
+    assert!(hooks(&(many(MAX_FUNCTIONS) + hook)).expect_err("many")[0].contains("functions"));
+    let deep = "(".repeat(4000) + "1" + ")".repeat(4000).as_str();
+    assert!(hooks(&format!("fn preprocess(a, d) {{ {deep} }}")).is_err());
+}
+
+#[test]
+fn what_stands_outside_of_functions_is_seen_in_them() {
+    let script = "const TABLE = #{ \"a\": \"foo\", \"b\": \"bar\" };\nlet count = ACCOUNTS.len();\n\
+                  fn preprocess(alias, domain) { if alias == \"n\" { `${count}` } else { TABLE[alias] } }\n\
+                  fn postprocess(account, domain) { TABLE = 3; account }";
+    // It is tried out, and a constant cannot be changed.
+    assert!(hooks(script).expect_err("a constant")[0].starts_with("hooks.rhai:4:"));
+    let hooks = hooks(&script.replace("TABLE = 3; ", "")).expect("a script");
+    for (name, want) in [("a", "foo"), ("b", "bar"), ("c", "-"), ("n", "2")] {
+        assert_eq!(call(&hooks, name), want, "{name}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// No name makes a script do anything but answer, and the answer does not depend on what was asked before.
+    #[test]
+    fn any_name_is_answered(names in proptest::collection::vec("\\PC{0,20}|[a-z.]{0,300}", 1..5)) {
+        let script = "fn preprocess(alias, domain) {
+            let out = \"\";
+            for c in alias { if c != '.' { out += c; } }
+            if out in ACCOUNTS { [out, domain] } else { out }
+        }";
+        let hooks = hooks(script).expect("a script");
+        let first: Vec<String> = names.iter().map(|name| call(&hooks, name)).collect();
+        for (name, first) in names.iter().zip(&first) {
+            prop_assert_eq!(&call(&hooks, name), first);
+            let plain = name.replace('.', "");
+            prop_assert!(first.starts_with("fault") || first == "-" || first.starts_with(&plain), "{}", first);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Which names the rules know: what a script may ask of them. Look-ups do not need it, so it is made for the
+//! first one that asks.
+
+use super::Rules;
+use super::store::Store;
+use crate::addr::fold;
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use std::borrow::Cow;
+use std::hash::BuildHasher;
+
+/// The names of all lists of one kind, each once: the numbers of entries.
+#[derive(Clone, Debug, Default)]
+struct Names(HashTable<u32>);
+
+/// The names of all lists.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known {
+    accounts: Names,
+    aliases: Names,
+}
+
+const HASHES: FixedState = FixedState::with_seed(0);
+
+impl Names {
+    fn add(&mut self, store: &Store, entry: u32) {
+        let name = store.name(entry);
+        if !self.has(store, name) {
+            let hash_of = |other: &u32| HASHES.hash_one(store.name(*other));
+            self.0.insert_unique(HASHES.hash_one(name), entry, hash_of);
+        }
+    }
+
+    fn has(&self, store: &Store, name: &str) -> bool {
+        self.0.find(HASHES.hash_one(name), |other| store.name(*other) == name).is_some()
+    }
+}
+
+impl Rules {
+    /// Whether some statement is about this account.
+    pub fn is_account(&self, name: &str) -> bool {
+        self.known().accounts.has(&self.store, &self.key(name))
+    }
+
+    /// Whether some statement has this name behind `ALIASED`.
+    pub fn is_alias(&self, name: &str) -> bool {
+        self.known().aliases.has(&self.store, &self.key(name))
+    }
+
+    /// How many accounts the statements name, each once.
+    pub fn accounts(&self) -> usize {
+        self.known().accounts.0.len()
+    }
+
+    /// How many names stand behind `ALIASED`, each once.
+    pub fn aliases(&self) -> usize {
+        self.known().aliases.0.len()
+    }
+
+    fn known(&self) -> &Known {
+        self.known.get_or_init(|| {
+            let mut known = Known::default();
+            for (number, entry) in (0..).zip(&self.store.entries) {
+                let names = if entry.is_alias() { &mut known.aliases } else { &mut known.accounts };
+                names.add(&self.store, number);
+            }
+            known
+        })
+    }
+
+    fn key<'n>(&self, name: &'n str) -> Cow<'n, str> {
+        if self.fold { fold(name) } else { Cow::Borrowed(name) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::diag::Text;
+    use crate::rules::{Options, load};
+
+    #[test]
+    fn names() {
+        let text = Text::new(
+            "a.rules",
+            "ACCOUNT foo, Bar MATCHES %account%-%alpha%-%code% WITH CHARS();
+             ACCOUNT foo ALIASED Pinky, brain MATCHES %alias%-%alpha%-%code% WITH CHARS();
+             ACCOUNT foo ALIASED brain MATCHES %alias%=%alpha%=%code% WITH CHARS();
+             ACCOUNT baz MATCHES %account%=%alpha%=%code% WITH CHARS();",
+        );
+        for fold in [false, true] {
+            let rules = load(std::slice::from_ref(&text), &Options { fold, ..Options::default() });
+            let rules = rules.expect("rules").rules;
+            for (name, account, alias) in [
+                ("foo", true, false),
+                ("baz", true, false),
+                ("Bar", true, false),
+                ("bar", fold, false),
+                ("Pinky", false, true),
+                ("PINKY", false, fold),
+                ("brain", false, true),
+                ("", false, false),
+            ] {
+                assert_eq!((rules.is_account(name), rules.is_alias(name)), (account, alias), "{name}");
+            }
+            assert_eq!((rules.accounts(), rules.aliases()), (3, 2));
+        }
+    }
+}
