@@ -1,7 +1,7 @@
 //! What follows from a decision of the rules.
 
 use super::{Doubt, NoUser, Outcome, RuleTrace};
-use crate::addr::{Address, escape};
+use crate::addr::{Address, escape, is_domain};
 use crate::rules::Decision;
 
 /// What to do next about an address.
@@ -47,16 +47,28 @@ pub(super) fn next(decision: Decision<'_>, domain: &str) -> (RuleTrace, Next) {
 }
 
 /// The address that a rule delivers to. Part of it may come from the names of the rule, so it is read as
-/// carefully as any; a mail server must have no choice about where it leads.
+/// carefully as any.
 fn destination(text: &str) -> Result<Address, Doubt> {
     let address = Address::from_rcpt(text.as_bytes());
-    let why = match address.malformed() {
-        Some(why) => why.to_string(),
-        None if address.domain().is_none() => "it has no domain".into(),
-        None if address.may_be_rerouted() => "its local part may be a route".into(),
-        None => return Ok(address),
-    };
-    Err(Doubt::Destination(format!("the rule delivers to \"{}\": {why}", escape(text)).into()))
+    match unfit(&address) {
+        None => Ok(address),
+        Some(why) => {
+            Err(Doubt::Destination(format!("the rule delivers to \"{}\": {why}", escape(text)).into()))
+        }
+    }
+}
+
+/// Why mail cannot be sent to an address, if it cannot. A mail server must have no choice about where it leads.
+pub(super) fn unfit(address: &Address) -> Option<String> {
+    if let Some(why) = address.malformed() {
+        return Some(why.to_string());
+    }
+    match address.domain() {
+        None => Some("it has no domain".into()),
+        Some(domain) if !is_domain(domain) => Some("its domain is none".into()),
+        Some(_) if address.may_be_rerouted() => Some("its local part may be a route".into()),
+        Some(_) => None,
+    }
 }
 
 #[cfg(test)]
@@ -114,6 +126,9 @@ mod tests {
             ("a%b@elsewhere.example", Err("its local part may be a route")),
             ("a@b@elsewhere.example", Err("its local part may be a route")),
             ("b!a@elsewhere.example", Err("its local part may be a route")),
+            ("a@else where.example", Err("its domain is none")),
+            ("a@elsewhere..example", Err("its domain is none")),
+            ("a@x>,<b.example", Err("its domain is none")),
             ("\"a@elsewhere.example", Err("quoted string does not end")),
             ("a\r\nb@elsewhere.example", Err("control character in the address")),
         ] {
