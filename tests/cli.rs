@@ -200,7 +200,7 @@ fn check_tells_all_that_is_wrong() {
         let object = object.as_object().expect("an object");
         let mut keys: Vec<&str> = object.keys().map(String::as_str).collect();
         keys.sort_unstable();
-        assert_eq!(keys, ["column", "file", "help", "line", "message", "severity"]);
+        assert_eq!(keys, ["column", "file", "help", "line", "message", "related", "severity"]);
         assert!(object["file"].is_string() && object["message"].is_string(), "{line}");
         assert!(object["line"].is_u64() && object["column"].is_u64(), "{line}");
         assert!(object["help"].is_string() || object["help"].is_null(), "{line}");

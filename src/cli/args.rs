@@ -120,7 +120,7 @@ pub struct Check {
     /// Secrets of these rules; the configuration names its own
     #[arg(long, value_name = "FILE", requires = "rules")]
     pub secrets: Option<PathBuf>,
-    /// One JSON object a problem: file, line, column, severity, message, help
+    /// One JSON object a problem: file, line, column, severity, message, help, related
     #[arg(long)]
     pub json: bool,
 }

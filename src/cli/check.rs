@@ -57,6 +57,10 @@ fn sources(config: config::Config) -> Result<Vec<Problem>, u8> {
 
 fn object(problem: &Problem) -> serde_json::Value {
     let (line, column) = problem.place();
+    let related = problem.related.iter().map(|label| {
+        let (line, column) = label.text.place(label.span.start);
+        json!({ "file": &*label.text.file, "line": line, "column": column, "message": label.message })
+    });
     json!({
         "file": &*problem.text.file,
         "line": line,
@@ -64,5 +68,6 @@ fn object(problem: &Problem) -> serde_json::Value {
         "severity": problem.severity.name(),
         "message": problem.message,
         "help": problem.help,
+        "related": related.collect::<Vec<_>>(),
     })
 }

@@ -7,7 +7,7 @@ mod near;
 
 pub use near::nearest;
 
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -81,6 +81,17 @@ impl Text {
     }
 }
 
+/// Another place that a problem is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// The text it lies in.
+    pub text: Text,
+    /// The bytes concerned.
+    pub span: Range<usize>,
+    /// What it has to do with the problem.
+    pub message: String,
+}
+
 /// One thing wrong with a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -94,12 +105,21 @@ pub struct Problem {
     pub message: String,
     /// What to do about it.
     pub help: Option<String>,
+    /// Other places it is about.
+    pub related: Vec<Label>,
 }
 
 impl Problem {
     /// An error at `span` of `text`.
     pub fn error(text: &Text, span: Range<usize>, message: impl Into<String>) -> Self {
-        Problem { severity: Severity::Error, text: text.clone(), span, message: message.into(), help: None }
+        Problem {
+            severity: Severity::Error,
+            text: text.clone(),
+            span,
+            message: message.into(),
+            help: None,
+            related: Vec::new(),
+        }
     }
 
     /// A warning at `span` of `text`.
@@ -119,6 +139,13 @@ impl Problem {
         self
     }
 
+    /// The same problem with another place it is about.
+    #[must_use]
+    pub fn related(mut self, text: &Text, span: Range<usize>, message: impl Into<String>) -> Self {
+        self.related.push(Label { text: text.clone(), span, message: message.into() });
+        self
+    }
+
     /// Line and column of its beginning, both from 1.
     pub fn place(&self) -> (usize, usize) {
         self.text.place(self.span.start)
@@ -132,18 +159,32 @@ impl Problem {
             Severity::Note => Level::NOTE,
         };
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
-        // Of a text that was not UTF-8 the span may lie within what replaced the wrong bytes.
-        let content = &self.text.content;
-        let span = content.floor_char_boundary(self.span.start)..content.ceil_char_boundary(self.span.end);
-        let place = Snippet::source(&*self.text.content)
-            .path(&*self.text.file)
-            .annotation(AnnotationKind::Primary.span(span));
+        let mut place =
+            snippet(&self.text).annotation(AnnotationKind::Primary.span(characters(&self.text, &self.span)));
+        for label in self.related.iter().filter(|label| label.text == self.text) {
+            let span = characters(&label.text, &label.span);
+            place = place.annotation(AnnotationKind::Context.span(span).label(&*label.message));
+        }
         let mut group = Group::with_title(level.primary_title(&*self.message)).element(place);
+        for label in self.related.iter().filter(|label| label.text != self.text) {
+            let span = characters(&label.text, &label.span);
+            let annotation = AnnotationKind::Context.span(span).label(&*label.message);
+            group = group.element(snippet(&label.text).annotation(annotation));
+        }
         if let Some(help) = &self.help {
             group = group.element(Level::HELP.message(&**help));
         }
         renderer.render(&[group])
     }
+}
+
+fn snippet(text: &Text) -> Snippet<'_, Annotation<'_>> {
+    Snippet::source(&*text.content).path(&*text.file)
+}
+
+/// The span between characters: of a text that was not UTF-8 it may lie within what replaced the wrong bytes.
+fn characters(text: &Text, span: &Range<usize>) -> Range<usize> {
+    text.content.floor_char_boundary(span.start)..text.content.ceil_char_boundary(span.end)
 }
 
 /// One line, `file:line:column: severity: message (help)`, as editors and logs want it.
@@ -170,6 +211,20 @@ mod tests {
         for (offset, want) in [(0, (1, 1)), (6, (1, 5)), (4, (1, 4)), (8, (2, 1)), (10, (3, 1)), (99, (3, 1))]
         {
             assert_eq!(text.place(offset), want, "{offset}");
+        }
+    }
+
+    #[test]
+    fn other_places_are_shown() {
+        let (text, other) = (Text::new("a.rules", "first\nsecond\n"), Text::new("b.rules", "third\n"));
+        let long = Problem::error(&text, 6..12, "clash")
+            .related(&text, 0..5, "with this")
+            .related(&other, 0..5, "and that")
+            .related(&other, 90..99, "nowhere")
+            .help("part them")
+            .render(false);
+        for want in ["a.rules:2:1", "----- with this", "b.rules:1:1", "----- and that", "help: part them"] {
+            assert!(long.contains(want), "{want} in {long}");
         }
     }
 

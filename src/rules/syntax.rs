@@ -36,7 +36,7 @@ impl Fault {
 
     pub fn of(self, text: &Text) -> Problem {
         let Fault { span, severity, message, help } = self;
-        Problem { severity, text: text.clone(), span, message, help }
+        Problem { severity, help, ..Problem::error(text, span, message) }
     }
 }
 
