@@ -2,8 +2,9 @@
 //!
 //! Pure: no files, no clock, bounded work. In layers, each a module: `syntax` (text to tree, with a place for
 //! everything), `check` and `unique` (what cannot be right), `compile` (tree to [`Rules`]), `eval` (name to
-//! [`Decision`]), `trace` (why). On the tree work the tools: `make` (from words to a name), `format` (a text laid
-//! out), `import` (a text of the predecessor taken over).
+//! [`Decision`]), `trace` (why); beside them `prove` (what can be proved before any name comes). On the tree work
+//! the tools: `make` (from words to a name), `format` (a text laid out), `import` (a text of the predecessor taken
+//! over).
 //!
 //! A statement names accounts, an expression to match names with, and functions that compute a code from
 //! the parts of the name; a name is an alias if the code in it is the code computed:
@@ -34,6 +35,7 @@ mod known;
 mod legacy;
 mod make;
 mod nearest;
+pub mod prove;
 mod secret;
 mod shape;
 mod show;
@@ -57,6 +59,7 @@ pub use format::{WIDTH, format};
 pub use import::{Difference, Example, Imported, MAX_EXAMPLES, import};
 pub use legacy::{Dialect, Legacy, Logging, Setting};
 pub use make::{Good, MAX_NAMED, MAX_TRIES, Made, Order, Reason, USUAL_LOCAL_PART, Unknown, make};
+pub use prove::{Clash, Guess, Limits, Proof, guessability, prove};
 pub use secret::{BadSecret, Bound, HMAC_ALPHABET, HMAC_LENGTHS, MAX_SECRETS, MIN_SECRET, Secrets};
 pub use show::MAX_NEAR;
 pub use trace::{Cut, Explanation, Finding, Outcome, Trace, Value};

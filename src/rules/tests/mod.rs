@@ -8,8 +8,8 @@ mod formatting;
 mod hmac;
 mod importing;
 mod making;
-mod naive;
-mod random;
+pub(super) mod naive;
+pub(super) mod random;
 
 use super::*;
 use std::net::IpAddr;

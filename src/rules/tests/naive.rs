@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 #[derive(Clone, Debug)]
-pub(super) enum Part {
+pub(in crate::rules) enum Part {
     Literal(String),
     Account,
     Alias,
@@ -16,7 +16,7 @@ pub(super) enum Part {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Made {
+pub(in crate::rules) struct Made {
     pub accounts: Vec<String>,
     pub aliases: Vec<String>,
     /// None for all.

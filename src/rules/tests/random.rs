@@ -6,7 +6,7 @@ use super::naive::{Made, Part, Want, decide};
 use proptest::prelude::*;
 
 /// A statement over a small alphabet, so that names can be cut in many ways.
-pub(super) fn made() -> impl Strategy<Value = Made> {
+pub(in crate::rules) fn made() -> impl Strategy<Value = Made> {
     let name = prop_oneof!["[ab1]{1,2}", Just("é".to_owned()), Just("a-b".to_owned())];
     let class = prop::sample::select(vec!["alnum", "alpha", "number", "ident", "fqdn"]);
     let variable = prop_oneof![

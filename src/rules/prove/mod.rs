@@ -1,0 +1,129 @@
+//! What can be proved about rules before they are used: that no name is an alias of two accounts, or which
+//! one is; which statements never match; how hard an alias is to guess.
+//!
+//! Pure and bounded, as all of `rules`. In parts: `member` (statements with one account and one alias each),
+//! `pairs` (which of these can clash), `alphabet`, `monitor`, `machine` and `search` (the shortest name that
+//! two of them match), `shape` (what shows without a name), `guess`, `report` (what is said).
+//!
+//! Every witness is looked up in the rules before it is shown. Where a search ends at one of the [`Limits`],
+//! that is said as well.
+
+mod alphabet;
+mod guess;
+mod machine;
+mod member;
+mod monitor;
+mod pairs;
+mod report;
+mod search;
+mod shape;
+
+#[cfg(test)]
+mod tests;
+
+use super::legacy::Legacy;
+use super::syntax::Fault;
+use super::{Options, Rules, check, syntax};
+use crate::diag::{Problem, Text};
+pub use guess::{FQDN_LENGTHS, Guess, LENGTHS, SAMPLES, guessability};
+use member::Source;
+use pairs::Comparison;
+
+/// Most pairs of rules and accounts compared. Most take a tenth of a millisecond, as their shapes do not meet.
+pub const MAX_PAIRS: usize = 20_000;
+
+/// Most pairs of states for two statements. Real rules take some thousand; as many as these take some tenths of
+/// a second.
+pub const MAX_STATES: usize = 50_000;
+
+/// Most pairs of states for all of them: some seconds.
+pub const MAX_WORK: usize = 4_000_000;
+
+/// So many names that do not show at the beginning are compared one by one; of more, first all together. Up to
+/// this number that takes longer.
+pub const MAX_SINGLE: usize = 16;
+
+/// An alias that is guessed more often than that is hardly a secret: a single count is, two functions are not.
+pub const GUESSABLE: f64 = 0.05;
+
+/// How far the proofs go.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// Statements of which a random name is an alias more often than this are warned of.
+    pub guessable: Option<f64>,
+    /// See [`MAX_PAIRS`].
+    pub pairs: usize,
+    /// See [`MAX_STATES`].
+    pub states: usize,
+    /// See [`MAX_WORK`].
+    pub work: usize,
+    /// See [`MAX_SINGLE`].
+    pub listed: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            guessable: Some(GUESSABLE),
+            pairs: MAX_PAIRS,
+            states: MAX_STATES,
+            work: MAX_WORK,
+            listed: MAX_SINGLE,
+        }
+    }
+}
+
+/// A name that two statements match, or one statement in two ways.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Clash {
+    /// A shortest one.
+    pub witness: String,
+    /// The domain it has to be in, if not in any.
+    pub domain: Option<String>,
+    /// The statements, by number.
+    pub statements: [usize; 2],
+    /// Where either sends it.
+    pub destinations: [String; 2],
+}
+
+/// What was proved.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Proof {
+    /// All there is to say, in the order of the texts.
+    pub problems: Vec<Problem>,
+    /// Names that go to two places; of each two statements one at most.
+    pub clashes: Vec<Clash>,
+    /// Whether all that can clash was compared, and each to the end: names up to 16 characters longer than the
+    /// shortest ones of either statement.
+    pub complete: bool,
+}
+
+/// Looks for what is wrong with rules that could be loaded: `rules` are `texts`, read with `options`.
+pub fn prove(rules: &Rules, texts: &[Text], options: &Options, limits: &Limits) -> Proof {
+    let sources = sources(texts, options);
+    let mut comparison = Comparison::new(&sources, rules, limits, options.fold);
+    comparison.run();
+    let mut report = report::Report::new(&sources, rules);
+    report.cuts(&mut comparison);
+    report.shapes();
+    report.guesses(limits);
+    let done = comparison.done;
+    let complete = done.pairs.0 == done.pairs.1 && done.given_up == 0 && done.uncut == 0;
+    report.compared(&done);
+    let clashes = done.clashes.into_iter().map(|(clash, _)| clash).collect();
+    Proof { problems: report.sorted(texts), clashes, complete }
+}
+
+/// The statements of the texts.
+fn sources<'t>(texts: &'t [Text], options: &Options) -> Vec<Source<'t>> {
+    let mut sources = Vec::new();
+    for text in texts {
+        // What is wrong was said when they were loaded.
+        let mut each = |statement, faults: &mut Vec<Fault>| {
+            let checked = check::statement(statement, &options.secrets, faults);
+            sources.push(Source::new(text, checked, options.fold));
+        };
+        syntax::read(text, options.dialect, &mut Legacy::default(), &mut Vec::new(), &mut each);
+    }
+    sources
+}
