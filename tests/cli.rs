@@ -216,6 +216,39 @@ fn check_tells_all_that_is_wrong() {
     assert!(!rules.err.contains("aliases.rules") && rules.err.contains("bad.rules:1:"), "{}", rules.err);
 }
 
+/// Rules that clash are refused by `check`, and by nothing else: the daemon goes on without the names concerned.
+#[test]
+fn check_proves() {
+    let site = Site::new("", "");
+    site.write(
+        "aliases.rules",
+        "ACCOUNT foo MATCHES x-%alnum%-%code% WITH CHAR(1,-), CHARS();\n\
+         ACCOUNT bar MATCHES x-%ident%-%code% WITH CHAR(1,-), CHARS();\n",
+    );
+    let (conf, rules) = (path(&site, "rcptd.conf"), path(&site, "aliases.rules"));
+    for arguments in [["check", "-c", &conf], ["check", "--rules", &rules]] {
+        let got = run(&arguments);
+        assert_eq!((got.code, &*got.out), (78, ""), "{}", got.err);
+        let want = format!("{rules}:2:21: error: \"x-b-b1\" is an alias of bar and by {rules}:1 of foo");
+        assert!(got.err.contains(&want), "{}", got.err);
+    }
+    let got = run(&["lookup", "--rules", &rules, "x-b_b-b3"]);
+    assert_eq!((got.code, &*got.out), (0, "bar\n"), "{}", got.err);
+    site.configure("domains", "debug_account = \"joe\"\ndomains");
+    let got = run(&["check", "-c", &conf]);
+    assert_eq!((got.code, got.out), (0, format!("{conf}: good, 1 remark\n")));
+    assert!(got.err.contains("warning: ") && got.err.contains("the debug account joe"), "{}", got.err);
+
+    let got = run(&["check", "-c", &conf, "--guess"]);
+    let line =
+        |i: usize| format!("{rules}:{i}: x-%{}%-%code%: 1 in 465 (exact)\n", ["alnum", "ident"][i - 1]);
+    assert_eq!((got.code, got.out), (0, format!("{}{}{conf}: good, 1 remark\n", line(1), line(2))));
+    let got = run(&["check", "-c", &conf, "--guess", "--json"]);
+    let objects: Vec<Value> = got.out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!((objects.len(), &objects[1]["exact"]), (3, &json!(true)), "{}", got.out);
+    assert_eq!(objects[0]["related"][0]["line"], json!(1), "{}", got.out);
+}
+
 /// Sources that cannot be built are found before the daemon meets them.
 #[test]
 fn check_builds_the_sources() {

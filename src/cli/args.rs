@@ -45,6 +45,7 @@ const AFTER_CHECK: &str = "\
 Examples:
   rcptd check -c rcptd.conf
   rcptd check --rules aliases.rules --json
+  rcptd check --rules aliases.rules --guess
 
 Exit codes: 0 good, with remarks or without, 78 not to be used.";
 
@@ -123,6 +124,9 @@ pub struct Check {
     /// One JSON object a problem: file, line, column, severity, message, help, related
     #[arg(long)]
     pub json: bool,
+    /// Also how easy the aliases of each rule are to guess
+    #[arg(long)]
+    pub guess: bool,
 }
 
 #[derive(Debug, Args)]

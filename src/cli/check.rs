@@ -1,35 +1,38 @@
 //! `rcptd check`
 
 use super::{args, exit, terminal};
-use crate::config;
-use crate::diag::{Problem, any_error};
+use crate::addr::escape;
+use crate::config::{self, Checked};
+use crate::diag::{Problem, Text, any_error};
 use serde_json::json;
+use std::fmt::Write;
 
 pub fn run(args: &args::Check) -> u8 {
-    let (problems, checked) = if args.rules.is_empty() {
-        let problems = match config::load(&args.config) {
-            Ok(config) => sources(config),
-            Err(problems) => Ok(problems),
-        };
-        (problems, args.config.display().to_string())
+    let (mut checked, name) = if args.rules.is_empty() {
+        (config::check(&args.config, args.guess), args.config.display().to_string())
     } else {
         let names: Vec<String> = args.rules.iter().map(|p| p.display().to_string()).collect();
-        (Ok(config::check_rules(&args.rules, args.secrets.as_deref(), false)), names.join(", "))
+        (config::check_rules(&args.rules, args.secrets.as_deref(), false, args.guess), names.join(", "))
     };
-    let problems = match problems {
-        Ok(problems) => problems,
-        Err(code) => return code,
-    };
+    if let Err(code) = sources(&mut checked) {
+        return code;
+    }
+    let problems = &checked.problems;
     if args.json {
-        for problem in &problems {
+        for problem in problems {
             if let Err(code) = terminal::print(&format!("{}\n", object(problem))) {
                 return code;
             }
         }
     } else {
-        terminal::show(&problems);
+        terminal::show(problems);
     }
-    if any_error(&problems) {
+    if args.guess
+        && let Err(code) = terminal::print(&guesses(&checked, args.json))
+    {
+        return code;
+    }
+    if any_error(problems) {
         return exit::CONFIG;
     }
     if !args.json {
@@ -38,21 +41,43 @@ pub fn run(args: &args::Check) -> u8 {
             1 => ", 1 remark".into(),
             n => format!(", {n} remarks"),
         };
-        return terminal::print(&format!("{checked}: good{warnings}\n")).err().unwrap_or(exit::OK);
+        return terminal::print(&format!("{name}: good{warnings}\n")).err().unwrap_or(exit::OK);
     }
     exit::OK
 }
 
-/// The warnings of a configuration, and what keeps its account sources from being built.
-fn sources(config: config::Config) -> Result<Vec<Problem>, u8> {
+/// What keeps the account sources of a configuration from being built.
+fn sources(checked: &mut Checked) -> Result<(), u8> {
+    let Some(config) = &checked.config else { return Ok(()) };
     let runtime = terminal::runtime()?;
     let built = runtime.block_on(crate::account::build(&config.account, config.cases.clone()));
-    let mut problems = config.problems;
     if let Err(lines) = built {
-        let text = crate::diag::Text::new(&config.path.display().to_string(), "");
-        problems.extend(lines.into_iter().map(|line| Problem::error(&text, 0..0, line)));
+        let text = Text::new(&config.path.display().to_string(), "");
+        checked.problems.extend(lines.into_iter().map(|line| Problem::error(&text, 0..0, line)));
     }
-    Ok(problems)
+    Ok(())
+}
+
+/// A line for each statement: how easy its aliases are to guess.
+fn guesses(checked: &Checked, json: bool) -> String {
+    let mut out = String::new();
+    for guess in &checked.guesses {
+        let statement = checked.rules.statement(guess.statement);
+        // Writing to a string does not fail.
+        let _ = if json {
+            let object = json!({
+                "file": statement.file,
+                "line": statement.line,
+                "expression": statement.text,
+                "share": guess.share,
+                "exact": guess.exact,
+            });
+            writeln!(out, "{object}")
+        } else {
+            writeln!(out, "{statement}: {}: {guess}", escape(statement.text))
+        };
+    }
+    out
 }
 
 fn object(problem: &Problem) -> serde_json::Value {

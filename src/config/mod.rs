@@ -14,6 +14,7 @@ mod import;
 mod legacy;
 mod milter;
 mod normalise;
+mod proof;
 mod raw;
 mod read;
 mod secrets;
@@ -23,6 +24,7 @@ mod top;
 pub use files::{MAX_CONFIG, MAX_RULES, MAX_RULES_FILES};
 pub use import::import;
 pub use milter::Milter;
+pub use proof::{Checked, check, check_rules};
 pub use raw::keys;
 pub use secrets::{MAX_SECRETS_FILE, read_secrets};
 pub use top::{GUESSABLE, Level, Log, Target};
@@ -81,6 +83,11 @@ pub struct Config {
 ///
 /// The error is a list of all that is wrong, with at least one error in it.
 pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
+    read(path).map(|(config, _)| config)
+}
+
+/// The same with the texts of the rules.
+fn read(path: &Path) -> Result<(Config, Vec<Text>), Vec<Problem>> {
     let bytes = files::read(path, MAX_CONFIG).map_err(|(why, help)| {
         let text = Text::new(&path.display().to_string(), "");
         vec![Problem::error(&text, 0..0, format!("the configuration cannot be read: {why}")).help(help)]
@@ -98,7 +105,7 @@ pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
     let case_sensitive = raw.case_sensitive.given().is_some_and(|given| given.value);
     let secrets = check.secrets(&raw.secrets, folder, &mut files);
     let mut rules = Rules::default();
-    let options = rules::Options { fold: !case_sensitive, dialect: Dialect::Any, secrets: secrets.clone() };
+    let options = options(case_sensitive, &secrets);
     match rules::load(&texts, &options) {
         Ok(loaded) => {
             problems.extend(loaded.problems);
@@ -140,7 +147,7 @@ pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
     if any_error(&problems) {
         return Err(problems);
     }
-    Ok(Config {
+    let config = Config {
         path: path.to_owned(),
         domains,
         origin,
@@ -159,7 +166,13 @@ pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
         log,
         files,
         problems,
-    })
+    };
+    Ok((config, texts))
+}
+
+/// How the rules of a configuration are read.
+fn options(case_sensitive: bool, secrets: &Secrets) -> rules::Options {
+    rules::Options { fold: !case_sensitive, dialect: Dialect::Any, secrets: secrets.clone() }
 }
 
 /// The rules once more, in the other of their two forms. What is wrong with them in both forms has been said.
@@ -212,34 +225,6 @@ fn sort(problems: &mut [Problem], text: &Text, rules: &[Text]) {
         let file = std::iter::once(text).chain(rules).position(|text| text.file == problem.text.file);
         (file.unwrap_or(usize::MAX), problem.span.start)
     });
-}
-
-/// Checks files of rules without a configuration: what `rcptd check --rules` says. Unlike the rules of a
-/// configuration they may hold no statements that are settings of rcptd.
-pub fn check_rules(paths: &[PathBuf], secrets: Option<&Path>, case_sensitive: bool) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    let secrets = secrets.map(read_secrets).transpose().unwrap_or_else(|wrong| {
-        problems.extend(wrong);
-        None
-    });
-    let mut texts = Vec::new();
-    for path in paths {
-        match files::read(path, MAX_RULES) {
-            Ok(bytes) => texts.push(files::text(path, &bytes, &mut problems)),
-            Err((why, help)) => {
-                let text = Text::new(&path.display().to_string(), "");
-                problems
-                    .push(Problem::error(&text, 0..0, format!("the rules cannot be read: {why}")).help(help));
-            }
-        }
-    }
-    let secrets = secrets.unwrap_or_default();
-    let options = rules::Options { fold: !case_sensitive, dialect: Dialect::TcpTable, secrets };
-    match rules::load(&texts, &options) {
-        Ok(loaded) => problems.extend(loaded.problems),
-        Err(wrong) => problems.extend(wrong),
-    }
-    problems
 }
 
 /// The keys that differ and that a reload cannot apply, since they are in force from the start of the

@@ -5,6 +5,7 @@ use super::files;
 use super::raw::{self, Field, List, Percent};
 use crate::addr::{MAX_LOCAL_PART, escape};
 use crate::diag::{Problem, Text};
+use crate::rules;
 use std::collections::HashSet;
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -13,9 +14,8 @@ use std::path::{Path, PathBuf};
 /// Bounds of `workers` where it is not 0: the work is mostly waiting, so even few do.
 const WORKERS: RangeInclusive<usize> = 0..=256;
 
-/// Default of `guessable`: one in twenty. A single digit is passed by one in ten, so that a rule with but that
-/// is named.
-pub const GUESSABLE: f64 = 5.0;
+/// Default of `guessable`, in percent.
+pub const GUESSABLE: f64 = 100.0 * rules::prove::GUESSABLE;
 /// Bounds of `guessable`.
 const PERCENT: RangeInclusive<f64> = 0.0..=100.0;
 

@@ -256,12 +256,15 @@ impl<'t> Parser<'t, '_> {
             ("expression", _) if found.contains('%') => {
                 fault.help("an expression has no blanks; WITH and the functions follow it")
             }
+            ("expression", _) if found.trim_end_matches(';') == word => {
+                fault.help("functions stand between WITH and the semicolon")
+            }
+            ("deliver", _) if found.trim_end_matches(';') == word => {
+                fault.help("an address stands between TO and the semicolon")
+            }
             _ if nearest(found, [word]).is_some() => fault.help(format!("did you mean {word}?")),
             ("account" | "alias", _) if nearest(found, ["DOMAINS"]).is_some() => {
                 fault.help("did you mean DOMAINS?")
-            }
-            _ if found.trim_end_matches(';') == word => {
-                fault.help("functions stand between WITH and the semicolon")
             }
             ("account" | "alias" | "domain", _) if self.follows_comma(span.start, word) => {
                 fault.help(format!("remove the comma in front of {word}; it makes {word} a name of the list"))
