@@ -97,7 +97,7 @@ fn faults() {
         ("ACCOUNTS = 1; alias", "fault: hooks.rhai:2:"),
         ("3 in ACCOUNTS; alias", "fault: hooks.rhai:2:"),
         ("for x in ACCOUNTS { }; alias", "fault: hooks.rhai:2:"),
-        ("helper(alias)", "fault: hooks.rhai:4:22: preprocess: Division by zero"),
+        ("inner(alias)", "fault: hooks.rhai:4:21: preprocess: Division by zero"),
         // Without an end.
         ("loop { }", "fault: hooks.rhai: preprocess: Too many operations"),
         ("while true { let x = 1; }", "fault: hooks.rhai: preprocess: Too many operations"),
@@ -140,7 +140,7 @@ fn faults() {
         // Trying it out with postmaster does not find these.
         let script = format!(
             "fn preprocess(alias, domain) {{ if alias == \"postmaster\" {{ return alias; }}\n{body}\n}}\n\
-             fn helper(alias) {{ 1 / 0 }}\nfn recurse(alias) {{ recurse(alias) + recurse(alias) }}\n"
+             fn inner(alias) {{ 1 / 0 }}\nfn recurse(alias) {{ recurse(alias) + recurse(alias) }}\n"
         );
         let hooks = hooks(&script).unwrap_or_else(|problems| panic!("{body}: {problems:?}"));
         let got = call(&hooks, "foo");
@@ -223,6 +223,11 @@ fn what_cannot_be_loaded() {
     let hook = "fn preprocess(a, d) { a }";
     assert!(hooks(&(many(MAX_FUNCTIONS - 1) + hook)).is_ok());
     assert!(hooks(&(many(MAX_FUNCTIONS) + hook)).expect_err("many")[0].contains("functions"));
+    let variables = |n: usize| (0..n).fold(String::new(), |all, i| format!("{all} let v{i} = a;"));
+    let with = |n: usize| hooks(&format!("fn preprocess(a, d) {{ {} a }}", variables(n)));
+    // The parameters are two of them.
+    assert!(with(MAX_VARIABLES - 2).is_ok());
+    assert!(with(MAX_VARIABLES - 1).expect_err("many")[0].contains("Too many variables"));
     let deep = "(".repeat(4000) + "1" + ")".repeat(4000).as_str();
     assert!(hooks(&format!("fn preprocess(a, d) {{ {deep} }}")).is_err());
 }
