@@ -294,6 +294,29 @@ fn explain_says_why() {
     like("explain.txt", &text.replace(&path(&site, ""), ""));
 }
 
+/// What the script and the domain's way of reading names do is shown, in both forms.
+#[test]
+fn explain_shows_the_script() {
+    let script = "fn preprocess(alias, domain) { if alias == \"x\" { () } else { alias } }
+        fn postprocess(account, domain) {
+            switch account { \"foo\" => \"bar-x-x1\", \"bar\" => [\"joe\", \"elsewhere.test\"], _ => account }
+        }";
+    let site = Site::new("hooks = \"hooks.rhai\"\nnormalise = [{ delimiters = \"+\" }]", "");
+    site.write("hooks.rhai", script);
+    let conf = path(&site, "rcptd.conf");
+    let mut text = String::new();
+    for address in ["foo-macys-m5+shop@example.test", "x@example.test"] {
+        let got = run(&["explain", "-c", &conf, address]);
+        assert_eq!((got.code, &*got.err), (i32::from(address.starts_with('x')), ""), "{}", got.out);
+        text.push_str(&masked(&got.out, " (", " ms)"));
+        let got = run(&["explain", "-c", &conf, "--json", address]);
+        let mut object: Value = serde_json::from_str(&got.out).expect("JSON");
+        object.as_object_mut().expect("an object").remove("answers");
+        writeln!(text, "{object:#}").expect("a string");
+    }
+    like("explain-script.txt", &text.replace(&path(&site, ""), ""));
+}
+
 #[test]
 fn explain_in_json() {
     let site = Site::new("", "");

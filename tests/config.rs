@@ -35,10 +35,11 @@ fn write_private(path: &Path, content: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o640)).unwrap();
 }
 
-/// Loads `content` from a folder with an empty `aliases.rules` and a file of `secrets`.
+/// Loads `content` from a folder with an empty `aliases.rules`, `hooks.rhai` and `secrets`.
 fn load(content: &str) -> Result<Config, Vec<Problem>> {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("aliases.rules"), "").unwrap();
+    fs::write(folder.path().join("hooks.rhai"), "fn preprocess(alias, domain) { alias }").unwrap();
     write_private(&folder.path().join("secrets"), "correct horse battery staple\n");
     let path = folder.path().join("rcptd.conf");
     fs::write(&path, content).unwrap();
@@ -100,6 +101,7 @@ fn meaning(config: Config) -> Meaning {
         domains,
         origin,
         rules,
+        hooks,
         other_case,
         case_sensitive,
         cases,
@@ -116,7 +118,7 @@ fn meaning(config: Config) -> Meaning {
         secrets: _,
     } = config;
     (
-        (domains, origin, format!("{rules:?} {other_case:?}")),
+        (domains, origin, format!("{rules:?} {hooks:?} {other_case:?}")),
         (case_sensitive, cases, normal, guessable, observe, watch, workers),
         (milter, account, log),
     )
@@ -232,6 +234,7 @@ const CHANGES: &[(&str, &str, &str, bool)] = &[
     ("", "debug_account", "\"postmaster\"", false),
     ("", "secrets", "\"secrets\"", false),
     ("", "guessable", "0.5", false),
+    ("", "hooks", "\"hooks.rhai\"", false),
     ("", "normalise", "[{ delimiters = \"+\", remove = \".\" }]", false),
     ("", "observe", "true", false),
     ("", "watch", "false", false),
@@ -468,6 +471,25 @@ fn limits_of_lists_and_files() {
     );
 }
 
+#[test]
+fn a_script_is_small() {
+    let limit = usize::try_from(rcptd::hook::MAX_SCRIPT).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rcptd.conf");
+    fs::write(folder.path().join("aliases.rules"), "").unwrap();
+    fs::write(&path, with("", "hooks", "\"hooks.rhai\"")).unwrap();
+    let hook = "fn preprocess(alias, domain) { alias }";
+    for (len, want) in [(limit, None), (limit + 1, Some("larger than"))] {
+        let script = format!("{hook}{}", " ".repeat(len - hook.len()));
+        fs::write(folder.path().join("hooks.rhai"), script).unwrap();
+        let got = config::load(&path);
+        assert!(
+            got.as_ref().map_or_else(|p| p[0].message.contains(want.unwrap()), |_| want.is_none()),
+            "{got:?}"
+        );
+    }
+}
+
 fn data(name: &str) -> Result<Config, Vec<Problem>> {
     config::load(&root("tests/data/config").join(name).join("rcptd.conf"))
 }
@@ -649,7 +671,11 @@ fn case_is_told_to_the_rules_by_domain() {
             assert_eq!(rules.debug_account(), Some("root"));
             matches!(rules.find("FOO-macys-m5"), Decision::Account { name: "foo", .. })
         };
-        assert_eq!((folds(&config.rules), config.other_case.as_deref().map(folds)), want, "{entry}");
+        assert_eq!(
+            (folds(&config.rules), config.other_case.as_ref().map(|form| folds(&form.rules))),
+            want,
+            "{entry}"
+        );
     }
 }
 

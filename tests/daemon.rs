@@ -148,6 +148,44 @@ fn changed_secrets_are_read_again() {
     assert!(!log.contains("horse") && !log.contains("hunter"), "{log}");
 }
 
+/// The script is watched and read like the rules.
+#[test]
+fn a_changed_script_is_read_again() {
+    const SWAP: &str =
+        "fn postprocess(account, domain) { if account == \"foo\" { \"bar\" } else { account } }\n";
+    const FAILS: &str =
+        "fn preprocess(alias, domain) { if alias == \"postmaster\" { alias } else { 1 / 0 } }\n";
+    let site = Site::new("hooks = \"hooks.rhai\"", "");
+    site.write("hooks.rhai", SWAP);
+    let daemon = Daemon::start(site);
+    let added = |daemon: &Daemon| {
+        let mut mta = begin(daemon.connect());
+        let reply = mta.rcpt(&[OLD]);
+        if reply == "c" { mta.end().join(" ") } else { reply }
+    };
+    let change = |script: &str, want: &str| {
+        let from = daemon.log.len();
+        daemon.site.write("hooks.new", script);
+        fs::rename(daemon.site.path("hooks.new"), daemon.site.path("hooks.rhai")).expect("renamed");
+        daemon.log.wait_for(from, want);
+    };
+    assert!(added(&daemon).contains("bar@example.test"), "{}", added(&daemon));
+    change(
+        "fn postprocess(account, domain) { account",
+        "hooks.rhai:1:42: error: the script cannot be read: ",
+    );
+    change("fn postprocess(account, domain) { acount }", "hooks.rhai:1:35: error: postprocess(");
+    assert!(added(&daemon).contains("bar@example.test"), "{}", added(&daemon));
+    change("fn postprocess(account, domain) { account }", "configuration reloaded (file changed)");
+    assert!(added(&daemon).contains("foo@example.test"), "{}", added(&daemon));
+    // What fails later defers, and the log has the place.
+    change(FAILS, "configuration reloaded (file changed)");
+    let from = daemon.log.len();
+    assert!(added(&daemon).starts_with("y 451"), "{}", added(&daemon));
+    daemon.log.wait_for(from, "verdict=defer reason=hook code=");
+    daemon.log.wait_for(from, "/hooks.rhai:1:76: preprocess: Division by zero: 1 / 0");
+}
+
 /// Half a file may well pass for all of it, and none of it for no rules at all.
 #[test]
 fn a_file_that_is_being_written_is_not_read() {

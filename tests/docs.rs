@@ -1,6 +1,7 @@
 //! The documents against the program: what they show exists, and says what they say it says.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+use rcptd::hook;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
@@ -321,6 +322,7 @@ fn the_manual_has_every_exit_code_word_and_function() {
         "rule-ambiguous",
         "debug-account",
         "rule-budget",
+        "hook",
     ] {
         assert!(reasons.contains(&format!("\"{word}\"")), "{word} is no reason");
         assert!(manual.contains(&format!("\n.Li {word}")), "{word} is not in {MANUAL}");
@@ -330,6 +332,35 @@ fn the_manual_has_every_exit_code_word_and_function() {
     }
     for function in ["CHARS", "DIGITS", "ALPHAS", "VOWELS", "LABELS", "ANY", "NONE", "CHAR"] {
         assert!(manual.contains(&format!(".It Li {function}(i")), "{function} is not in {MANUAL}");
+    }
+}
+
+/// The script in the manual does what the comment in it says, and its limits are those of the program.
+#[test]
+fn the_script_of_the_manual_works() {
+    let manual = text("install/rcptd.conf.5");
+    let section = manual.split(".Sh HOOKS").nth(1).unwrap().split(".Sh ").next().unwrap();
+    let script = section.split("-offset indent\n").nth(1).unwrap().split(".Ed").next().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("hooks.rhai"), script).unwrap();
+    let config = "domains = \"example.com\"\nhooks = \"hooks.rhai\"\naccount.source = \"static:exists\"\n";
+    fs::write(folder.path().join("rcptd.conf"), config).unwrap();
+    let config = folder.path().join("rcptd.conf").display().to_string();
+    for (address, want) in [
+        ("joe.macys.5@example.com", "= \"joseph-macys-m5\"\n"),
+        ("jim.macys.5@example.com", "= \"jim.macys.5\"\n"),
+        ("joe@example.com", "= \"joe\"\n"),
+    ] {
+        let (code, said) = rcptd(&["explain", "-c", &config, address]);
+        assert!(code == 0 && said.contains(want), "{code} {said}");
+    }
+    for limit in [
+        format!("has {} operations", hook::MAX_OPERATIONS),
+        format!("{} calls within each other", hook::MAX_CALLS),
+        format!("texts of {} octets", hook::MAX_TEXT),
+        format!("may have {} octets", hook::MAX_SCRIPT),
+    ] {
+        assert!(section.replace('\n', " ").contains(&limit), "{limit}");
     }
 }
 

@@ -9,7 +9,7 @@ use crate::addr::escape;
 use crate::config::{self, Config};
 use crate::daemon;
 use crate::front::milter::session::{Edit, Rcpt, Say, Session, Step};
-use crate::resolve::{self, NoUser, Outcome, Resolution, Resolver};
+use crate::resolve::{self, NoUser, Note, Outcome, Resolution, Resolver};
 use serde_json::json;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -133,9 +133,14 @@ impl Explained {
             }
         };
         for (i, step) in self.steps.iter().enumerate() {
-            part(if i == 0 { "rules" } else { "" }, &said(step));
-            if let Some(next) = self.steps.get(i + 1) {
-                part("goes on", &format!("to {}", next.address));
+            if i > 0 {
+                part("goes on", &format!("to {}", step.address));
+            }
+            for note in &step.notes {
+                match note {
+                    Note::Hook(called) => part("script", &called.to_string()),
+                    Note::Rules(rules) => part("rules", &rules.to_string()),
+                }
             }
         }
         if let Some(account) = &self.resolution.account {
@@ -164,9 +169,17 @@ impl Explained {
             Outcome::NoSuchUser(_) => "no_such_user",
             Outcome::TryLater(_) => "try_later",
         };
-        let rules: Vec<String> = self.steps.iter().map(said).collect();
-        let all = || self.steps.iter().flat_map(|step| &step.rules);
-        let statements = (!rules.is_empty()).then(|| all().flat_map(trace::statements).collect::<Vec<_>>());
+        let (mut rules, mut statements, mut hooks) = (Vec::new(), Vec::new(), Vec::new());
+        for note in self.steps.iter().flat_map(|step| &step.notes) {
+            match note {
+                Note::Hook(called) => hooks.push(called.to_string()),
+                Note::Rules(explanation) => {
+                    rules.push(explanation.to_string());
+                    statements.extend(trace::statements(explanation));
+                }
+            }
+        }
+        let statements = (!rules.is_empty()).then_some(statements);
         let mut object = json!({
             "address": self.address,
             "mailbox": self.resolution.mailbox.as_ref().map(ToString::to_string),
@@ -185,16 +198,14 @@ impl Explained {
         {
             object["goes_on"] = on.iter().map(|step| step.address.to_string()).collect();
         }
+        if !hooks.is_empty() {
+            object["hooks"] = hooks.into();
+        }
         if let Outcome::NoSuchUser(NoUser::Expired(last)) = &self.resolution.outcome {
             object["expired"] = last.to_string().into();
         }
         object
     }
-}
-
-/// What the rules say, one look-up behind the other.
-fn said(step: &resolve::Step) -> String {
-    step.rules.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 fn verdict(verdict: &Verdict) -> (&'static str, String) {

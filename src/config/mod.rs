@@ -10,6 +10,7 @@
 mod account;
 mod check;
 mod files;
+mod hooks;
 mod import;
 mod legacy;
 mod milter;
@@ -32,6 +33,8 @@ pub use top::{GUESSABLE, Level, Log, Target};
 use crate::account::settings::Settings;
 use crate::addr::{Cases, Normal};
 use crate::diag::{Problem, Text, any_error};
+use crate::hook::Hooks;
+use crate::resolve::Form;
 use crate::rules::{self, Dialect, Rules, Secrets};
 use check::Check;
 use std::collections::BTreeMap;
@@ -49,8 +52,11 @@ pub struct Config {
     pub origin: String,
     /// The alias rules, with the debug account that counts.
     pub rules: Arc<Rules>,
-    /// The same rules for domains that differ from the others in whether case matters, if there are any.
-    pub other_case: Option<Arc<Rules>>,
+    /// The operator's script.
+    pub hooks: Option<Arc<Hooks>>,
+    /// The same rules and script for domains that differ from the others in whether case matters, if there are
+    /// any.
+    pub other_case: Option<Form>,
     /// Whether local parts that differ by case only are different.
     pub case_sensitive: bool,
     /// The same domain by domain.
@@ -104,6 +110,7 @@ fn read(path: &Path) -> Result<(Config, Vec<Text>), Vec<Problem>> {
     let texts = check.rules(&raw.rules, folder, &mut files);
     let case_sensitive = raw.case_sensitive.given().is_some_and(|given| given.value);
     let secrets = check.secrets(&raw.secrets, folder, &mut files);
+    let script = check.script(&raw.hooks, folder, &mut files);
     let mut rules = Rules::default();
     let options = options(case_sensitive, &secrets);
     match rules::load(&texts, &options) {
@@ -130,8 +137,12 @@ fn read(path: &Path) -> Result<(Config, Vec<Text>), Vec<Problem>> {
     let other_case = cases.include(!case_sensitive).then(|| {
         let options = rules::Options { fold: case_sensitive, ..options };
         let rules = other_form(&texts, &options, &mut problems);
-        if debug_account.is_some() { rules.with_debug_account(debug_account) } else { rules }
+        Arc::new(if debug_account.is_some() { rules.with_debug_account(debug_account) } else { rules })
     });
+    let rules = Arc::new(rules);
+    let mut load_hooks = |rules: &Arc<Rules>| hooks::load(script.as_ref(), rules, &domains, &mut problems);
+    let hooks = load_hooks(&rules);
+    let other_case = other_case.map(|rules| Form { hooks: load_hooks(&rules), rules });
     let origin = check.origin(&raw.origin, &domains);
     let milter = check.milter(&raw.milter);
     let account = check.account(&raw.account, folder, (&milter, &raw.milter.deadline));
@@ -151,8 +162,9 @@ fn read(path: &Path) -> Result<(Config, Vec<Text>), Vec<Problem>> {
         path: path.to_owned(),
         domains,
         origin,
-        rules: Arc::new(rules),
-        other_case: other_case.map(Arc::new),
+        rules,
+        hooks,
+        other_case,
         case_sensitive,
         cases,
         normal,
@@ -203,6 +215,7 @@ pub fn files_named(path: &Path) -> Vec<PathBuf> {
             let folder = path.parent().unwrap_or(Path::new(""));
             check.rules(&raw.rules, folder, &mut named);
             check.secrets(&raw.secrets, folder, &mut named);
+            check.script(&raw.hooks, folder, &mut named);
         }
     }
     named

@@ -140,6 +140,8 @@ sections! {
         secrets: String,
         /// How often, in percent, a random address may pass a rule before that is warned of; 0 for never.
         guessable: Percent,
+        /// The operator's script, relative to this file; none where empty.
+        hooks: String,
         /// How local parts are read, by domain.
         normalise: List<NormaliseTable>,
         /// Whether everything is decided and logged, but nothing done.

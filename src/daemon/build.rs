@@ -5,7 +5,7 @@ use crate::account::{AccountSource, Sources};
 use crate::config::Config;
 use crate::front::milter::adapter::Service;
 use crate::front::milter::session::Policy;
-use crate::resolve::{Resolver, Settings};
+use crate::resolve::{Form, Resolver, Settings};
 use std::sync::Arc;
 
 /// Everything a milter session works with. The errors are sentences with the remedy, all of them.
@@ -27,7 +27,8 @@ pub fn resolver(config: &Config, accounts: Arc<dyn AccountSource>) -> Resolver {
         normal: config.normal.clone(),
         today,
     };
-    Resolver::new(settings, config.rules.clone(), accounts).with_other_case(config.other_case.clone())
+    let form = Form { rules: config.rules.clone(), hooks: config.hooks.clone() };
+    Resolver::new(settings, form, accounts).with_other_case(config.other_case.clone())
 }
 
 /// What a session may do.

@@ -4,20 +4,26 @@
 //! nothing but a certain "yes" (or the operator's word, source by source) lets one in.
 //!
 //! A rule may send the mail on to an address. In one of our domains that address is a recipient like any
-//! other, resolved in its turn and verified in the end; elsewhere the operator's word is all there is.
+//! other, resolved in its turn and verified in the end; elsewhere the operator's word is all there is. A script
+//! of the operator's may stand before the rules, and behind them, where it may send the mail on as a rule can.
 
 mod decision;
+mod look_up;
 mod outcome;
 mod way;
 
+pub use look_up::Form;
 pub use outcome::{Doubt, NoUser, Outcome, Resolution, RuleTrace};
 pub use way::MAX_HOPS;
 
 use crate::account::{AccountSource, Verdict};
-use crate::addr::{Address, Normal, Normalised, canonical_domain};
-use crate::rules::{Day, Decision, Explanation, Query, Rules};
+use crate::addr::{Address, Normal, canonical_domain, escape};
+use crate::hook::{Fault, Hook, Said};
+use crate::rules::{Day, Explanation, Rules};
 use decision::Next;
+use look_up::{Event, Show};
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::Arc;
 use way::Way;
 
@@ -55,13 +61,51 @@ impl Default for Settings {
     }
 }
 
-/// An address on the way of a recipient, and what the rules say of it.
+/// An address on the way of a recipient, and what is said of it.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// The address; the recipient itself first.
     pub address: Address,
-    /// What the rules say of it; where they do not know it, also without its extension.
-    pub rules: Vec<Explanation>,
+    /// What is said, in its order.
+    pub notes: Vec<Note>,
+}
+
+/// What is said of an address.
+#[derive(Clone, Debug)]
+pub enum Note {
+    /// By the script.
+    Hook(Called),
+    /// By the rules. Where they do not know it, they are asked once more without its extension.
+    Rules(Explanation),
+}
+
+/// A call of the script.
+#[derive(Clone, Debug)]
+pub struct Called {
+    /// Which function.
+    pub hook: Hook,
+    /// The name it was given.
+    pub local: String,
+    /// Its domain.
+    pub domain: String,
+    /// What it said.
+    pub said: Result<Said, Fault>,
+}
+
+/// `preprocess("foo", "example.com") = "bar"`
+impl fmt::Display for Called {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Called { hook, local, domain, said } = self;
+        write!(f, "{}(\"{}\", \"{}\") ", hook.name(), escape(local), escape(domain))?;
+        match said {
+            Ok(Said::NoAlias) => f.write_str("= (), no alias"),
+            Ok(Said::Name { local, domain: None }) => write!(f, "= \"{}\"", escape(local)),
+            Ok(Said::Name { local, domain: Some(domain) }) => {
+                write!(f, "= [\"{}\", \"{}\"]", escape(local), escape(domain))
+            }
+            Err(fault) => write!(f, "fails: {}", escape(&fault.to_string())),
+        }
+    }
 }
 
 /// The rules, the accounts, and our domains.
@@ -71,16 +115,16 @@ pub struct Resolver {
     /// How local parts are read where nothing else is said.
     plain: Arc<Normal>,
     settings: Settings,
-    rules: Arc<Rules>,
+    form: Form,
     /// For domains that differ from the others in whether case matters.
-    other_case: Option<Arc<Rules>>,
+    other_case: Option<Form>,
     accounts: Arc<dyn AccountSource>,
 }
 
 impl Resolver {
     /// A resolver for good; a reload makes a new one. `rules` must have been loaded to fold the case
     /// exactly if `settings` say that it does not matter.
-    pub fn new(settings: Settings, rules: Arc<Rules>, accounts: Arc<dyn AccountSource>) -> Self {
+    pub fn new(settings: Settings, rules: impl Into<Form>, accounts: Arc<dyn AccountSource>) -> Self {
         let plain = Arc::new(Normal::plain(settings.case_sensitive));
         let normal = |domain: &str| settings.normal.get(domain).cloned().map_or(plain.clone(), Arc::new);
         let domains = settings.domains.iter().map(|domain| {
@@ -88,19 +132,19 @@ impl Resolver {
             (domain.as_ref().into(), normal(&domain))
         });
         let domains = domains.collect();
-        Resolver { domains, plain, settings, rules, other_case: None, accounts }
+        Resolver { domains, plain, settings, form: rules.into(), other_case: None, accounts }
     }
 
     /// The same with these rules for the domains in which case matters where it does not elsewhere, or the other
     /// way round. They must be those that [`new`](Resolver::new) was given, loaded accordingly.
     #[must_use]
-    pub fn with_other_case(self, rules: Option<Arc<Rules>>) -> Self {
+    pub fn with_other_case(self, rules: Option<Form>) -> Self {
         Resolver { other_case: rules, ..self }
     }
 
     /// The rules, for `explain` and the log.
     pub fn rules(&self) -> &Rules {
-        &self.rules
+        &self.form.rules
     }
 
     /// The mailbox a recipient stands for, and what follows at once if no mailbox of ours does.
@@ -134,54 +178,35 @@ impl Resolver {
 
     /// Resolves a recipient. May take as long as the account sources do; whoever awaits it sets the limit.
     pub async fn resolve(&self, question: &Question) -> Resolution {
-        self.follow(question, &mut |_, _| ()).await
+        self.follow(question, &mut |_| ()).await
     }
 
     /// The same, and what was looked at on the way.
     pub async fn explain(&self, question: &Question) -> (Resolution, Vec<Step>) {
         let mut steps = Vec::new();
-        let resolution =
-            self.follow(question, &mut |address, names| steps.push(self.step(address, names))).await;
+        let mut show = |event: Event<'_>| {
+            let note = match event {
+                Event::Address(address) => {
+                    return steps.push(Step { address: address.clone(), notes: Vec::new() });
+                }
+                Event::Hook(hook, local, domain, said) => Note::Hook(Called {
+                    hook,
+                    local: local.into(),
+                    domain: domain.into(),
+                    said: said.clone(),
+                }),
+                Event::Rules(rules, query) => Note::Rules(rules.explain(query)),
+            };
+            // The address comes first.
+            if let Some(step) = steps.last_mut() {
+                step.notes.push(note);
+            }
+        };
+        let resolution = self.follow(question, &mut show).await;
         (resolution, steps)
     }
 
-    fn step(&self, address: &Address, names: &Normalised<'_>) -> Step {
-        let today = (self.settings.today)();
-        let (domain, rules) = (address.domain(), self.rules_of(address));
-        let whole = rules.explain(Query { name: &names.whole, domain, today });
-        let rules = match &whole.outcome {
-            crate::rules::Outcome::NoMatch if names.bare != names.whole => {
-                vec![whole, rules.explain(Query { name: &names.bare, domain, today })]
-            }
-            _ => vec![whole],
-        };
-        Step { address: address.clone(), rules }
-    }
-
-    /// How the local part of an address is read.
-    fn normal(&self, address: &Address) -> &Normal {
-        address.domain().and_then(|domain| self.domains.get(domain)).unwrap_or(&self.plain)
-    }
-
-    /// The rules in the form for the domain of an address.
-    fn rules_of(&self, address: &Address) -> &Rules {
-        let usual = self.normal(address).case_sensitive == self.settings.case_sensitive;
-        self.other_case.as_ref().filter(|_| !usual).unwrap_or(&self.rules)
-    }
-
-    /// What the rules say of an address. A computed alias may hold what looks like an extension, so they are
-    /// asked without it only if they do not know all of it.
-    fn ask(&self, address: &Address, names: &Normalised<'_>, today: Option<Day>) -> Decision<'_> {
-        let (domain, rules) = (address.domain(), self.rules_of(address));
-        match rules.find(Query { name: &names.whole, domain, today }) {
-            Decision::NoMatch if names.bare != names.whole => {
-                rules.find(Query { name: &names.bare, domain, today })
-            }
-            decision => decision,
-        }
-    }
-
-    /// Resolves a recipient and shows each address whose rules are asked.
+    /// Resolves a recipient and shows what happens on the way.
     async fn follow(&self, question: &Question, show: &mut Show<'_>) -> Resolution {
         let recipient = match self.mailbox(question) {
             Ok(recipient) => recipient,
@@ -198,24 +223,23 @@ impl Resolver {
         // Each round either ends here or adds to the way, which is bounded.
         let (account, stays) = loop {
             let at = way.here();
-            let normal = self.normal(at);
-            let names = normal.of(at.local());
-            show(at, &names);
             let domain = at.domain().unwrap_or_default();
-            let (trace, next) = decision::next(self.ask(at, &names, today), domain);
+            let normal = self.normal(domain);
+            let own = normal.of(at.local());
+            let found = self.look_up(at, &own, today, show);
             // What the recipient itself is an alias of says most; but for a refusal, which is explained
             // by nothing else.
-            if rule == RuleTrace::None || matches!(trace, RuleTrace::Expired(_)) {
-                rule = trace;
+            if rule == RuleTrace::None || matches!(found.rule, RuleTrace::Expired(_)) {
+                rule = found.rule;
             }
-            match next {
+            match found.next {
                 Next::Account(account) => {
                     let stays = at.same_mailbox(&account, normal.case_sensitive);
                     break (account, stays);
                 }
                 // The one spelling that stands for all those that do not differ to us.
-                Next::Own => match Address::new(&names.bare, domain) {
-                    Ok(account) => break (account, normal.is_known_as(at.local(), &names.bare)),
+                Next::Own => match Address::new(&own.bare, domain) {
+                    Ok(account) => break (account, normal.is_known_as(at.local(), &own.bare)),
                     Err(why) => return stop(rule, Outcome::TryLater(Doubt::Target(why))),
                 },
                 Next::Stop(outcome) => return stop(rule, outcome),
@@ -223,7 +247,7 @@ impl Resolver {
                     return stop(rule, Outcome::Rewrite(target));
                 }
                 Next::Target(target) => {
-                    let same = |a: &Address, b: &Address| a.same_mailbox(b, self.normal(b).case_sensitive);
+                    let same = |a: &Address, b: &Address| self.is_same(a, b);
                     if let Err(doubt) = way.go(target, same) {
                         return stop(rule, Outcome::TryLater(doubt));
                     }
@@ -234,7 +258,7 @@ impl Resolver {
         let last = way.here();
         // What the mail server takes for the account by itself goes there as it is written.
         let to = if stays { last } else { &account };
-        let is_there = to.same_mailbox(&recipient, self.normal(to).case_sensitive);
+        let is_there = self.is_same(to, &recipient);
         let outcome = decide(&answer.verdict, to, is_there);
         Resolution { outcome, mailbox: Some(recipient), rule, account: Some(account), answer: Some(answer) }
     }
@@ -242,10 +266,12 @@ impl Resolver {
     fn is_ours(&self, address: &Address) -> bool {
         address.domain().is_some_and(|domain| self.domains.contains_key(domain))
     }
-}
 
-/// What is shown of each address: itself, and the names by which the rules are asked.
-type Show<'s> = dyn FnMut(&Address, &Normalised<'_>) + Send + 's;
+    /// Whether two addresses are one mailbox, as their domain sees it.
+    fn is_same(&self, a: &Address, b: &Address) -> bool {
+        a.same_mailbox(b, self.normal(b.domain().unwrap_or_default()).case_sensitive)
+    }
+}
 
 /// The outcome of a verdict on the account that mail goes to if it is sent to `to`; `is_there`: which is what the
 /// recipient says already.

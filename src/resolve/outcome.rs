@@ -44,6 +44,8 @@ pub enum Doubt {
     Destination(Box<str>),
     /// The rules send the mail from address to address without an end; the addresses as they were met.
     Loop(Box<[Address]>),
+    /// The script failed, or said what cannot be; in words.
+    Hook(Box<str>),
     /// Time ran out before all of it was known.
     Deadline,
     /// The message has more recipients than are looked at.
@@ -70,7 +72,7 @@ impl fmt::Display for Doubt {
             Doubt::Account(reason) => reason.fmt(f),
             Doubt::Rules(_) => f.write_str("the rules need too many steps for this address"),
             Doubt::Target(why) => write!(f, "the account named by the rule: {why}"),
-            Doubt::Destination(why) => f.write_str(why),
+            Doubt::Destination(why) | Doubt::Hook(why) => f.write_str(why),
             Doubt::Loop(met) => {
                 f.write_str("the rules do not come to an end:")?;
                 met.iter().try_for_each(|address| write!(f, " <{address}>"))

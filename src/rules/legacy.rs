@@ -227,8 +227,8 @@ fn in_vain(item: Item, words: &Range<usize>) -> Option<Fault> {
         Item::Statistics => "remove it; rcptd always counts, see \"rcptd status\"",
         Item::PythonIs311 => "remove it; there is no Python here",
         Item::Processor => {
-            "its Python module is not called; see \"case_sensitive\", \"domains\" and the account sources in \
-             rcptd.conf for what such modules did"
+            "its Python module is not called; write \"hooks\" in its place, see rcptd.conf(5), or \"normalise\", \
+             which does what many such modules did"
         }
         Item::CaseSensitive => "set \"case_sensitive\" in rcptd.conf instead",
         _ => return None,

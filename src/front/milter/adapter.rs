@@ -383,6 +383,7 @@ impl fmt::Display for ReasonText<'_> {
         match (self.outcome, self.rule) {
             (Outcome::NotOurs, _) => f.write_str("domain"),
             (Outcome::TryLater(Doubt::Rules(i)), _) => place(f, "rule-budget", *i),
+            (Outcome::TryLater(Doubt::Hook(_)), _) => f.write_str("hook"),
             (_, RuleTrace::None) => f.write_str("account"),
             (_, RuleTrace::Matched(i)) => place(f, "rule", i),
             (_, RuleTrace::MatchedTwice(i)) => place(f, "rule-twice", i),

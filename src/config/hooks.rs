@@ -1,0 +1,53 @@
+//! `hooks`: the operator's script.
+
+use super::check::{Check, text};
+use super::files;
+use super::raw::Field;
+use crate::addr::escape;
+use crate::diag::{Problem, Text};
+use crate::hook::{Hooks, MAX_SCRIPT};
+use crate::rules::Rules;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+impl Check<'_> {
+    /// The script that `hooks` names, relative to `folder`. The file is added to `watched` either way.
+    pub fn script(
+        &mut self,
+        field: &Field<String>,
+        folder: &Path,
+        watched: &mut Vec<PathBuf>,
+    ) -> Option<Text> {
+        let given = text(field)?;
+        let path = folder.join(&given.value);
+        let read = files::read(&path, MAX_SCRIPT).map_err(|(why, help)| {
+            let shown = path.display().to_string();
+            self.error(given, format!("{}: {} cannot be read: {why}", given.key, escape(&shown)), help);
+        });
+        let script = read.ok().map(|bytes| files::text(&path, &bytes, &mut self.problems));
+        watched.push(path);
+        script
+    }
+}
+
+/// The script with the rules it may ask for names. It is tried out with the first of `domains`; without any it
+/// waits until there is one, since that is another error.
+pub(super) fn load(
+    script: Option<&Text>,
+    rules: &Arc<Rules>,
+    domains: &[String],
+    problems: &mut Vec<Problem>,
+) -> Option<Arc<Hooks>> {
+    match Hooks::load(script?, rules, domains.first()?) {
+        Ok(hooks) => Some(Arc::new(hooks)),
+        Err(wrong) => {
+            for problem in wrong {
+                // With the other form of the rules it says the same.
+                if !problems.contains(&problem) {
+                    problems.push(problem);
+                }
+            }
+            None
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! One address: the script, the rules, and the script again.
+
+use super::decision::{self, Next};
+use super::{Doubt, Outcome, Resolver, RuleTrace};
+use crate::addr::{Address, Normal, Normalised, canonical_domain, escape};
+use crate::hook::{Fault, Hook, Hooks, Said};
+use crate::rules::{Day, Decision, Query, Rules};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// The rules in one of their forms, and the script that stands round them.
+#[derive(Clone, Debug)]
+pub struct Form {
+    /// The rules.
+    pub rules: Arc<Rules>,
+    /// The script, loaded with these rules.
+    pub hooks: Option<Arc<Hooks>>,
+}
+
+impl From<Arc<Rules>> for Form {
+    fn from(rules: Arc<Rules>) -> Self {
+        Form { rules, hooks: None }
+    }
+}
+
+/// What happens on the way of a recipient, for whoever wants to know.
+pub(super) enum Event<'e> {
+    /// This address is looked at.
+    Address(&'e Address),
+    /// The script was called, with a name and a domain.
+    Hook(Hook, &'e str, &'e str, &'e Result<Said, Fault>),
+    /// These rules were asked.
+    Rules(&'e Rules, Query<'e>),
+}
+
+/// Who is told.
+pub(super) type Show<'s> = dyn FnMut(Event<'_>) + Send + 's;
+
+/// What an address is found to be.
+pub(super) struct Found {
+    pub rule: RuleTrace,
+    pub next: Next,
+}
+
+/// What the rules are to be asked.
+struct Asked<'a> {
+    names: Normalised<'a>,
+    domain: Cow<'a, str>,
+}
+
+impl Resolver {
+    /// Looks an address up, whose local part is read as `own`.
+    pub(super) fn look_up(
+        &self,
+        at: &Address,
+        own: &Normalised<'_>,
+        today: Option<Day>,
+        show: &mut Show<'_>,
+    ) -> Found {
+        show(Event::Address(at));
+        let domain = at.domain().unwrap_or_default();
+        let hooks = self.form(self.normal(domain)).hooks.as_deref();
+        let before = self.preprocess(hooks, own, domain, show);
+        let (rule, next) = match before {
+            Ok(Some(asked)) => decision::next(self.ask(&asked, today, show), &asked.domain),
+            Ok(None) => (RuleTrace::None, Next::Own),
+            Err(doubt) => (RuleTrace::None, Next::Stop(Outcome::TryLater(doubt))),
+        };
+        match postprocess(hooks, &next, show) {
+            Ok(None) => Found { rule, next },
+            Ok(Some(Next::Own)) => Found { rule: RuleTrace::None, next: Next::Own },
+            Ok(Some(next)) => Found { rule, next },
+            Err(doubt) => Found { rule, next: Next::Stop(Outcome::TryLater(doubt)) },
+        }
+    }
+
+    /// What the rules are to be asked, if they are to be.
+    fn preprocess<'a>(
+        &self,
+        hooks: Option<&Hooks>,
+        own: &Normalised<'a>,
+        domain: &'a str,
+        show: &mut Show<'_>,
+    ) -> Result<Option<Asked<'a>>, Doubt> {
+        let said = hooks.and_then(|hooks| call(hooks, Hook::Preprocess, &own.whole, domain, show));
+        let (local, to) = match said.transpose()? {
+            None => return Ok(Some(Asked { names: own.clone(), domain: domain.into() })),
+            Some(Said::NoAlias) => return Ok(None),
+            Some(Said::Name { local, domain: None }) => (local, Cow::Borrowed(domain)),
+            Some(Said::Name { local, domain: Some(to) }) => {
+                (local, canonical_domain(&to).into_owned().into())
+            }
+        };
+        // Rules for a domain that is not ours would answer for somebody else.
+        let Some(normal) = self.domains.get(&*to) else {
+            let why = format!("preprocess leads to {}, which is not one of domains", escape(&*to));
+            return Err(Doubt::Hook(why.into()));
+        };
+        let Normalised { whole, bare } = normal.of(&local);
+        let names = Normalised { whole: whole.into_owned().into(), bare: bare.into_owned().into() };
+        Ok(Some(Asked { names, domain: to }))
+    }
+
+    /// What the rules say. A computed alias may hold what looks like an extension, so they are asked without it
+    /// only if they do not know all of it.
+    fn ask(&self, asked: &Asked<'_>, today: Option<Day>, show: &mut Show<'_>) -> Decision<'_> {
+        let Normalised { whole, bare } = &asked.names;
+        let rules = &self.form(self.normal(&asked.domain)).rules;
+        let mut find = |name| {
+            let query = Query { name, domain: Some(&asked.domain), today };
+            show(Event::Rules(rules, query));
+            rules.find(query)
+        };
+        match find(whole) {
+            Decision::NoMatch if bare != whole => find(bare),
+            decision => decision,
+        }
+    }
+
+    /// How the local parts of a domain are read.
+    pub(super) fn normal(&self, domain: &str) -> &Normal {
+        self.domains.get(domain).unwrap_or(&self.plain)
+    }
+
+    /// The rules for a domain that reads local parts like this.
+    fn form(&self, normal: &Normal) -> &Form {
+        let usual = normal.case_sensitive == self.settings.case_sensitive;
+        self.other_case.as_ref().filter(|_| !usual).unwrap_or(&self.form)
+    }
+}
+
+/// What the script makes of the place the mail would go to, if it makes anything else of it.
+fn postprocess(hooks: Option<&Hooks>, next: &Next, show: &mut Show<'_>) -> Result<Option<Next>, Doubt> {
+    let (Next::Account(to) | Next::Target(to)) = next else { return Ok(None) };
+    let domain = to.domain().unwrap_or_default();
+    let said = hooks.and_then(|hooks| call(hooks, Hook::Postprocess, to.local(), domain, show));
+    let (local, other) = match said.transpose()? {
+        None => return Ok(None),
+        Some(Said::NoAlias) => return Ok(Some(Next::Own)),
+        Some(Said::Name { local, domain }) => (local, domain),
+    };
+    let wrong = |why: &str| {
+        let shown = format!("{local}@{}", other.as_deref().unwrap_or(domain));
+        Doubt::Hook(format!("postprocess leads to \"{}\": {why}", escape(&shown)).into())
+    };
+    let address =
+        Address::new(&local, other.as_deref().unwrap_or(domain)).map_err(|why| wrong(&why.to_string()))?;
+    if address.local() == to.local() && address.domain() == to.domain() {
+        return Ok(None);
+    }
+    match decision::unfit(&address) {
+        None => Ok(Some(Next::Target(address))),
+        Some(why) => Err(wrong(&why)),
+    }
+}
+
+fn call(
+    hooks: &Hooks,
+    hook: Hook,
+    local: &str,
+    domain: &str,
+    show: &mut Show<'_>,
+) -> Option<Result<Said, Doubt>> {
+    let said = hooks.call(hook, local, domain)?;
+    show(Event::Hook(hook, local, domain, &said));
+    Some(said.map_err(|fault| Doubt::Hook(fault.to_string().into())))
+}
