@@ -1,3 +1,4 @@
+mod clauses;
 mod hooks;
 mod normal;
 
