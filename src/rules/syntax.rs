@@ -259,9 +259,7 @@ impl<'t> Parser<'t, '_> {
             ("expression", _) if found.trim_end_matches(';') == word => {
                 fault.help("functions stand between WITH and the semicolon")
             }
-            ("deliver", _) if found.trim_end_matches(';') == word => {
-                fault.help("an address stands between TO and the semicolon")
-            }
+            ("deliver", _) if found.contains(['@', ';']) => fault.help("write DELIVER TO local@domain"),
             _ if nearest(found, [word]).is_some() => fault.help(format!("did you mean {word}?")),
             ("account" | "alias", _) if nearest(found, ["DOMAINS"]).is_some() => {
                 fault.help("did you mean DOMAINS?")
