@@ -1,7 +1,9 @@
 //! The documents against the program: what they show exists, and says what they say it says.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+use rcptd::diag::Text;
 use rcptd::hook;
+use rcptd::rules::{self, Day, Decision, Dialect, Options, Query, Rules, Secrets};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
@@ -11,6 +13,8 @@ use std::process::Command;
 const DOCUMENTS: [&str; 3] = ["README.md", "MILTER_README.md", "CHANGELOG.md"];
 const WIRING: &str = "MILTER_README.md";
 const MANUAL: &str = "install/rcptd.8";
+/// The page of the language.
+const LANGUAGE: &str = "install/rcptd.rules.5";
 /// What fits on one screen or two.
 const README_LINES: usize = 120;
 /// Words behind `rcptd` in the documents that are commands of the program.
@@ -299,7 +303,7 @@ fn the_manual_has_every_option_and_command() {
 }
 
 #[test]
-fn the_manual_has_every_exit_code_word_and_function() {
+fn the_manual_has_every_exit_code_and_word() {
     let manual = text(MANUAL);
     let cli = text("src/cli/mod.rs");
     let codes = cli.lines().filter_map(|line| line.trim().strip_prefix("pub const "));
@@ -327,12 +331,107 @@ fn the_manual_has_every_exit_code_word_and_function() {
         assert!(reasons.contains(&format!("\"{word}\"")), "{word} is no reason");
         assert!(manual.contains(&format!("\n.Li {word}")), "{word} is not in {MANUAL}");
     }
-    for name in ["account", "alias", "code", "alnum", "alpha", "number", "ident", "fqdn"] {
-        assert!(manual.contains(&format!(".It Li %{name}%\n")), "%{name}% is not in {MANUAL}");
+}
+
+#[test]
+fn the_language_is_described_in_full() {
+    let page = text(LANGUAGE);
+    let has = |line: &str| assert!(page.contains(line), "{line:?} is not in {LANGUAGE}");
+    for name in ["account", "alias", "code", "date", "alnum", "alpha", "number", "ident", "fqdn"] {
+        has(&format!(".It Li %{name}%\n"));
     }
     for function in ["CHARS", "DIGITS", "ALPHAS", "VOWELS", "LABELS", "ANY", "NONE", "CHAR"] {
-        assert!(manual.contains(&format!(".It Li {function}(i")), "{function} is not in {MANUAL}");
+        has(&format!(".It Li {function}(i"));
     }
+    has(".It Li HMAC(n)\n");
+    for clause in ["ACCOUNT", "USING", "ALIASED", "DOMAINS", "MATCHES", "WITH", "DELIVER TO"] {
+        has(&format!("\n.It Li {clause} "));
+    }
+    for setting in ["HOST", "PORT", "SMTP HOST", "SMTP PORT", "LOCAL HOST", "LOCAL DOMAINS", "ALIAS DOMAINS"]
+    {
+        has(setting);
+    }
+    for setting in ["LOGGING", "DEBUG ACCOUNT", "CASE SENSITIVE", "STATISTICS", "PROCESSOR", "PYTHON_IS_311"]
+    {
+        has(setting);
+    }
+    // The limits are those of the program.
+    let (least, most) = rules::HMAC_LENGTHS.into_inner();
+    has(&format!("{least} to {most}"));
+    has(&format!(
+        "A secret has {} bytes at least; there are {} at most",
+        rules::MIN_SECRET,
+        rules::MAX_SECRETS
+    ));
+    has(&format!("longer than {} bytes", rules::MAX_NAME));
+    has(&format!("takes {} steps", rules::MAX_STEPS));
+    has(&format!("has {} domains at most", rules::MAX_DOMAINS));
+    has(&format!("{} octets", rcptd::addr::MAX_LOCAL_PART));
+}
+
+/// The blocks of a page that are shown as they are.
+fn literal_blocks(page: &str) -> Vec<String> {
+    let (mut blocks, mut open) = (Vec::new(), None::<String>);
+    for line in page.lines() {
+        match &mut open {
+            _ if line.starts_with(".Bd -literal") => open = Some(String::new()),
+            Some(_) if line == ".Ed" => blocks.extend(open.take()),
+            Some(block) => writeln!(block, "{line}").unwrap(),
+            None => (),
+        }
+    }
+    blocks
+}
+
+/// What the page has behind the arrow.
+fn told(rules: &Rules, query: Query<'_>) -> String {
+    match rules.find(query) {
+        Decision::NoMatch => "no alias".into(),
+        Decision::Account { name, target: None, .. } => name.into(),
+        Decision::Account { name, target: Some(target), .. } => format!("{name} to {target}"),
+        Decision::Expired { .. } => "expired".into(),
+        Decision::Ambiguous { .. } => "ambiguous".into(),
+        Decision::CannotSay { .. } => panic!("{query:?}"),
+    }
+}
+
+/// A line of a table: `name[@domain] [on day] -> what it is`.
+fn run_line(rules: &Rules, line: &str) {
+    let (asked, want) = line.split_once(" -> ").unwrap_or_else(|| panic!("no arrow in {line:?}"));
+    let (address, day) = asked.split_once(" on ").map_or((asked, None), |(name, day)| (name, Some(day)));
+    let (name, domain) =
+        address.trim().rsplit_once('@').map_or((address.trim(), None), |(name, domain)| (name, Some(domain)));
+    let today = day.map(|day| {
+        let [year, month, day] = day.trim().split('-').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        Day::new(year.parse().unwrap(), month.parse().unwrap(), day.parse().unwrap()).unwrap()
+    });
+    assert_eq!(told(rules, Query { name, domain, today }), want.trim(), "{line}");
+}
+
+#[test]
+fn examples_of_the_language_do_what_the_page_says() {
+    let mut secrets = Secrets::default();
+    let mut rules = None;
+    let mut lines = 0;
+    for block in literal_blocks(&text(LANGUAGE)) {
+        if block.contains("ACCOUNT ") {
+            assert!(rules.is_none(), "rules without a table in front of\n{block}");
+            let options = Options { fold: true, dialect: Dialect::Any, secrets: secrets.clone() };
+            let loaded = rules::load(&[Text::new(LANGUAGE, &block)], &options);
+            let loaded = loaded.unwrap_or_else(|problems| panic!("{block}\n{problems:#?}"));
+            assert_eq!(loaded.problems, [], "{block}");
+            rules = Some(loaded.rules);
+        } else if block.starts_with('#') {
+            secrets = Secrets::parse(&block).unwrap();
+        } else {
+            let rules = rules.take().unwrap_or_else(|| panic!("no rules in front of\n{block}"));
+            for line in block.lines() {
+                run_line(&rules, line);
+                lines += 1;
+            }
+        }
+    }
+    assert!(rules.is_none() && lines >= 40, "only {lines} lines were seen");
 }
 
 /// The script in the manual does what the comment in it says, and its limits are those of the program.

@@ -33,7 +33,7 @@ First steps:
   rcptd serve -c /etc/rcptd/rcptd.conf           serve
 
 Exit codes (sysexits): 0 done, 1 not found, 64 usage, 66 input missing, 69 cannot listen, 75 try again,
-78 configuration. See rcptd(8) and rcptd.conf(5).";
+78 configuration. See rcptd(8), rcptd.conf(5) and rcptd.rules(5).";
 
 const AFTER_SERVE: &str = "\
 SIGHUP reads the configuration and the rules again, and changes nothing if anything is wrong with them.

@@ -4,7 +4,8 @@
 //! everything), `check` and `unique` (what cannot be right), `compile` (tree to [`Rules`]), `eval` (name to
 //! [`Decision`]), `trace` (why); beside them `prove` (what can be proved before any name comes). On the tree work
 //! the tools: `make` (from words to a name), `format` (a text laid out), `import` (a text of the predecessor taken
-//! over).
+//! over). What was added to the language has a module each: `terms` (domains), `deliver` (where mail goes),
+//! `date` and `expire` (last days), `secret` (codes that cannot be guessed).
 //!
 //! A statement names accounts, an expression to match names with, and functions that compute a code from
 //! the parts of the name; a name is an alias if the code in it is the code computed:
@@ -15,7 +16,8 @@
 //!
 //! makes `foo-macys-m5` one of foo. Aliases of this kind are in the hands of third parties for good, so the
 //! language is that of the predecessor to the last detail, but for what crashed, fooled its own checks, or
-//! was left to chance; `tests/data/rules` holds what it was observed to do.
+//! was left to chance; `tests/data/rules` holds what it was observed to do. The manual page rcptd.rules(5)
+//! describes all of it.
 
 mod anchor;
 mod check;
@@ -62,6 +64,7 @@ pub use make::{Good, MAX_NAMED, MAX_TRIES, Made, Order, Reason, USUAL_LOCAL_PART
 pub use prove::{Clash, Guess, Limits, Proof, guessability, prove};
 pub use secret::{BadSecret, Bound, HMAC_ALPHABET, HMAC_LENGTHS, MAX_SECRETS, MIN_SECRET, Secrets};
 pub use show::MAX_NEAR;
+pub use terms::MAX_DOMAINS;
 pub use trace::{Cut, Explanation, Finding, Outcome, Trace, Value};
 pub use words::{Class, Function};
 

@@ -10,7 +10,7 @@ use foldhash::{HashSet, HashSetExt};
 use std::borrow::Cow;
 
 /// Most domains of one statement: whether an alias has several owners is looked at in each of them.
-pub(super) const MAX_DOMAINS: usize = 1000;
+pub const MAX_DOMAINS: usize = 1000;
 
 /// On what terms a statement counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
