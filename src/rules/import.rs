@@ -61,11 +61,13 @@ pub fn import(text: &Text) -> Result<Imported, Vec<Problem>> {
         statements: &statements,
         differences: Vec::new(),
     };
+    // It has its example in any case, and stands last.
+    importer.case();
     let of_statements = entries.iter().filter(|entry| matches!(entry.kind, Kind::Statement { .. }));
     for (i, (checked, entry)) in statements.iter().zip(of_statements).enumerate() {
         importer.statement(i, checked, entry);
     }
-    importer.case();
+    importer.differences.rotate_left(1);
     let differences = importer.differences;
     Ok(Imported { rules, statements: statements.len(), legacy: loaded.legacy, differences })
 }

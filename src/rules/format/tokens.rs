@@ -152,7 +152,8 @@ impl<'t> Reader<'t> {
         let start = self.cursor.pos();
         let mut marks = marks(statement).into_iter().peekable();
         let mut tokens: Vec<Token<'t>> = Vec::new();
-        let (mut commas, mut in_a_row) = (Vec::new(), 0);
+        // The last keyword, those with a comma too many behind them, and how many commas stand in a row.
+        let (mut keyword, mut commas, mut in_a_row) = (String::new(), Vec::new(), 0);
         loop {
             self.comments();
             let at = self.cursor.pos();
@@ -164,10 +165,9 @@ impl<'t> Reader<'t> {
                 ',' => {
                     self.cursor.eat(',');
                     in_a_row += 1;
-                    let keyword = tokens.iter().rfind(|token| token.sort == Sort::Keyword);
                     let first = tokens.last().is_some_and(|token| token.sort == Sort::Keyword);
-                    if first || in_a_row > 1 {
-                        commas.extend(keyword.map(|keyword| keyword.text.to_string()));
+                    if (first || in_a_row > 1) && commas.last() != Some(&keyword) {
+                        commas.push(keyword.clone());
                     }
                     continue;
                 }
@@ -184,6 +184,9 @@ impl<'t> Reader<'t> {
                 }
             };
             in_a_row = 0;
+            if sort == Sort::Keyword {
+                text.as_ref().clone_into(&mut keyword);
+            }
             self.push(&mut tokens, sort, text);
         }
         let on_line = line_ends(self.cursor.slice(&(start..self.cursor.pos()))) == 0;
