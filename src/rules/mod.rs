@@ -20,6 +20,7 @@
 //! describes all of it.
 
 mod anchor;
+mod census;
 mod check;
 mod choices;
 mod compile;
@@ -33,7 +34,6 @@ mod expression;
 mod format;
 mod functions;
 mod import;
-mod known;
 mod legacy;
 mod make;
 mod nearest;
@@ -71,9 +71,9 @@ pub use words::{Class, Function};
 use crate::addr::fold;
 use crate::diag::{self, Problem, Text};
 use anchor::Anchors;
+use census::Census;
 use compile::{Compiler, characters};
 use eval::{Hit, Lookup};
-use known::Known;
 use std::borrow::Cow;
 use std::sync::OnceLock;
 use store::{Program, Store};
@@ -146,7 +146,7 @@ pub struct Rules {
     debug_account: Option<String>,
     fold: bool,
     /// The names of all lists, once somebody has asked.
-    known: OnceLock<Known>,
+    census: OnceLock<Census>,
 }
 
 /// What the rules say of a name.

@@ -15,7 +15,7 @@ struct Names(HashTable<u32>);
 
 /// The names of all lists.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Known {
+pub(super) struct Census {
     accounts: Names,
     aliases: Names,
 }
@@ -39,32 +39,32 @@ impl Names {
 impl Rules {
     /// Whether some statement is about this account.
     pub fn is_account(&self, name: &str) -> bool {
-        self.known().accounts.has(&self.store, &self.key(name))
+        self.census().accounts.has(&self.store, &self.key(name))
     }
 
     /// Whether some statement has this name behind `ALIASED`.
     pub fn is_alias(&self, name: &str) -> bool {
-        self.known().aliases.has(&self.store, &self.key(name))
+        self.census().aliases.has(&self.store, &self.key(name))
     }
 
     /// How many accounts the statements name, each once.
     pub fn accounts(&self) -> usize {
-        self.known().accounts.0.len()
+        self.census().accounts.0.len()
     }
 
     /// How many names stand behind `ALIASED`, each once.
     pub fn aliases(&self) -> usize {
-        self.known().aliases.0.len()
+        self.census().aliases.0.len()
     }
 
-    fn known(&self) -> &Known {
-        self.known.get_or_init(|| {
-            let mut known = Known::default();
+    fn census(&self) -> &Census {
+        self.census.get_or_init(|| {
+            let mut census = Census::default();
             for (number, entry) in (0..).zip(&self.store.entries) {
-                let names = if entry.is_alias() { &mut known.aliases } else { &mut known.accounts };
+                let names = if entry.is_alias() { &mut census.aliases } else { &mut census.accounts };
                 names.add(&self.store, number);
             }
-            known
+            census
         })
     }
 
