@@ -364,7 +364,12 @@ fn the_language_is_described_in_full() {
         rules::MAX_SECRETS
     ));
     has(&format!("longer than {} bytes", rules::MAX_NAME));
-    has(&format!("takes {} steps", rules::MAX_STEPS));
+    has(&format!(
+        "takes {} steps for a statement and {} for all",
+        rules::MAX_STATEMENT_STEPS,
+        rules::MAX_LOOKUP_STEPS
+    ));
+    has(&format!("of up to {} bytes", rules::ORDINARY_NAME));
     has(&format!("has {} domains at most", rules::MAX_DOMAINS));
     has(&format!("{} octets", rcptd::addr::MAX_LOCAL_PART));
 }

@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)] // a test that panics has done its work
 
 use rcptd::diag::{Severity, Text};
-use rcptd::rules::{Decision, Dialect, Finding, Legacy, Loaded, Options, Outcome, Rules, load};
+use rcptd::rules::{
+    Decision, Dialect, Finding, Legacy, Loaded, MAX_LOOKUP_STEPS, MAX_STATEMENT_STEPS, Options, Outcome,
+    Rules, load,
+};
 use serde_json::{Value, json};
 
 /// The files, with the configurations and the names in each that are to be loaded and looked up, and the
@@ -165,6 +168,28 @@ fn errors_are_refused_at_their_place() {
         }
         assert_eq!(refused, want, "{file}");
     }
+}
+
+/// What costs most of all that was found by `examples/worst_case.rs`: it costs no more than it did, and what
+/// is given up is not said to be no alias. After a change that makes it cheaper, write the new steps down.
+#[test]
+fn the_worst_gets_no_worse() {
+    let mut decided = [0, 0];
+    for vector in vectors(include_str!("data/rules/worst.jsonl")) {
+        let (config, name) = (str_of(&vector, "config"), str_of(&vector, "name"));
+        let rules = read(config).expect("it loads").rules;
+        let cost = rules.cost(name);
+        assert!(cost.steps <= vector["steps"].as_u64().expect("steps"), "{cost:?} {vector}");
+        assert!(cost.steps <= MAX_STATEMENT_STEPS && cost.limit == MAX_LOOKUP_STEPS, "{cost:?}");
+        let decision = match rules.find(name) {
+            Decision::CannotSay { .. } => "cannot say",
+            Decision::NoMatch => "no",
+            _ => "yes",
+        };
+        assert_eq!(decision, str_of(&vector, "decision"), "{vector}");
+        decided[usize::from(decision == "cannot say")] += 1;
+    }
+    assert!(decided.iter().all(|n| *n > 0), "{decided:?}");
 }
 
 #[test]

@@ -56,7 +56,7 @@ impl Lookup<'_> {
                 if len > longest {
                     break;
                 }
-                self.spend(1)?;
+                self.spend(1 + len / 16)?;
                 if len >= shortest {
                     for entry in program.entries(is_alias, &rest[..len]) {
                         self.spend(1)?;

@@ -2,11 +2,12 @@
 
 use super::check::{Checked, Formula, Never, Probe, Target};
 use super::expression::Item;
+use super::plan::Plan;
 use super::store::{Entry, Form, Lengths, NONE, Piece, Record, Span, Store, Template, Use};
 use super::symbols::Symbols;
 use super::syntax::Fault;
 use super::terms::Terms;
-use super::words::{Class, Function};
+use super::words::Class;
 use crate::diag::Text;
 use foldhash::HashMap;
 use foldhash::fast::FixedState;
@@ -144,16 +145,13 @@ impl Compiler {
         for i in (0..calls.len()).rev() {
             longest[i] += longest[i + 1];
         }
+        let code = pieces.iter().position(|piece| *piece == Piece::Code).unwrap_or(0);
         self.store.forms.push(Form {
-            code: pieces.iter().position(|piece| *piece == Piece::Code).unwrap_or(0),
+            plan: Plan::of(&pieces, &calls, code),
+            code,
             account_use: used(Piece::Account, Target::Account),
             alias_use: used(Piece::Alias, Target::Alias),
             aliased: key.aliased,
-            tallies: calls.iter().any(|call| {
-                matches!(call.target, Target::Identifier(_))
-                    && matches!(call.formula, Formula::Count(_) | Formula::LabelChar { .. })
-                    && call.function != Function::Chars
-            }),
             pieces,
             calls,
             longest: longest.into(),

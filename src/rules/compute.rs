@@ -75,75 +75,80 @@ pub(super) fn is_character(
     c.map_or(token == default.as_bytes(), |c| token == [c])
 }
 
-/// A character of the code that is looked for in an identifier.
-pub(super) struct Character(Option<u8>);
-
-impl Character {
-    pub fn of(name: &[u8], start: usize, end: usize) -> Self {
-        // Identifiers are ASCII: anything longer is in none.
-        Character((end - start == 1).then(|| name[start]))
-    }
-
-    /// Where it first stands in `text`.
-    pub fn find(&self, text: &[u8]) -> Option<usize> {
-        let wanted = self.0?;
-        text.iter().position(|b| *b == wanted)
-    }
-}
-
 /// What functions count in a name, so that counting in a part of it takes no time.
 #[derive(Debug, Default)]
 pub(super) struct Tallies {
     /// Up to each position: four counts of 16 bits.
     upto: Vec<u64>,
-    /// Where the dots are.
-    dots: Vec<usize>,
+    /// Where what is counted stands, one list behind the other, each with room for the whole name.
+    places: Vec<u16>,
 }
 
+/// What is counted, in the order of the counts.
+const KINDS: [Function; 4] = [Function::Digits, Function::Alphas, Function::Vowels, Function::Labels];
+
 /// The place of a function's count.
-fn lane(function: Function) -> u32 {
+fn kind(function: Function) -> usize {
     match function {
         Function::Digits => 0,
-        Function::Alphas => 16,
-        Function::Vowels => 32,
-        _ => 48,
+        Function::Alphas => 1,
+        Function::Vowels => 2,
+        _ => 3,
     }
 }
 
 impl Tallies {
     /// Of `name`, which is no longer than [`MAX_NAME`](super::MAX_NAME), so that no count overflows.
     pub fn of(name: &str) -> Self {
-        let mut so_far = 0;
-        let counts = |is: bool, function| u64::from(is) << lane(function);
-        let upto = std::iter::once(0).chain(name.bytes().map(|b| {
-            so_far += counts(is_digit(b), Function::Digits)
-                + counts(is_alpha(b), Function::Alphas)
-                + counts(is_vowel(b), Function::Vowels)
-                + counts(b == b'.', Function::Labels);
-            so_far
-        }));
-        Tallies { upto: upto.collect(), dots: name.match_indices('.').map(|(at, _)| at).collect() }
+        let len = name.len();
+        let mut upto = Vec::with_capacity(len + 1);
+        let mut places = vec![0; len * KINDS.len()];
+        let mut so_far = 0_u64;
+        upto.push(so_far);
+        for (at, b) in (0_u16..).zip(name.bytes()) {
+            let counted = [is_digit(b), is_alpha(b), is_vowel(b), b == b'.'];
+            for (kind, is) in counted.into_iter().enumerate().filter(|(_, is)| *is) {
+                let before = (so_far >> (16 * kind)) & 0xffff;
+                places[kind * len + before as usize] = at;
+                so_far += u64::from(is) << (16 * kind);
+            }
+            upto.push(so_far);
+        }
+        Tallies { upto, places }
     }
 
     pub fn is_empty(&self) -> bool {
         self.upto.is_empty()
     }
 
+    /// How much of the kind stands in front of `at`.
+    fn upto(&self, kind: usize, at: usize) -> usize {
+        ((self.upto[at] >> (16 * kind)) & 0xffff) as usize
+    }
+
     /// What `function` counts from `start` to `end`.
     pub fn count(&self, function: Function, start: usize, end: usize) -> usize {
-        let lanes = self.upto[end] - self.upto[start];
-        let count = ((lanes >> lane(function)) & 0xffff) as usize;
+        let kind = kind(function);
+        let count = self.upto(kind, end) - self.upto(kind, start);
         if function == Function::Labels { count + 1 } else { count }
+    }
+
+    /// Where, from `start` on, that number `n`, from 0, of what `function` counts stands; of labels, the dot
+    /// that ends them.
+    pub fn nth_from(&self, function: Function, start: usize, n: usize) -> Option<usize> {
+        let kind = kind(function);
+        let n = self.upto(kind, start) + n;
+        let len = self.upto.len() - 1;
+        (n < self.upto(kind, len)).then(|| usize::from(self.places[kind * len + n]))
     }
 
     /// The label numbered `label` of the text from `start` to `end`: where it begins and ends.
     fn label(&self, start: usize, end: usize, label: i64) -> Option<(usize, usize)> {
         let labels = self.count(Function::Labels, start, end);
         let n = place(label, labels)?;
-        // The dots of the text are `labels - 1` from this one on.
-        let first = self.count(Function::Labels, 0, start) - 1;
-        let from = if n == 0 { start } else { self.dots[first + n - 1] + 1 };
-        let to = if n + 1 == labels { end } else { self.dots[first + n] };
+        let dot = |n| self.nth_from(Function::Labels, start, n);
+        let from = if n == 0 { start } else { dot(n - 1)? + 1 };
+        let to = if n + 1 == labels { end } else { dot(n)? };
         Some((from, to))
     }
 }
@@ -164,5 +169,9 @@ mod tests {
         assert_eq!(tallies.count(Function::Labels, 1, 8), 4);
         assert_eq!(tallies.count(Function::Alphas, 1, 8), 4);
         assert_eq!(tallies.count(Function::Vowels, 2, 8), 0);
+        let from = |start| (0..4).map(|n| tallies.nth_from(Function::Labels, start, n)).collect::<Vec<_>>();
+        assert_eq!(from(0), [Some(2), Some(3), Some(6), None]);
+        assert_eq!(from(3), [Some(3), Some(6), None, None]);
+        assert_eq!(from(9), [None; 4]);
     }
 }

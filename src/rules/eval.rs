@@ -16,9 +16,14 @@ use super::check::{Formula, Target};
 use super::choices::{Choices, Standing};
 use super::compile::MAX_DIGITS;
 use super::compute::{self, Tallies};
+use super::cost::Limits;
+use super::known::Known;
+use super::reach::Conditions;
+use super::rows::Rows;
 use super::secret;
 use super::spots::Spots;
 use super::store::{Piece, Program};
+use super::sweep::{Field, Runs};
 use super::words::is_digit;
 
 /// The steps of one look-up, each a handful of instructions, have been used up.
@@ -55,11 +60,20 @@ pub(super) struct Lookup<'n> {
     pub(super) name: &'n str,
     /// A last day before this one does not count.
     pub(super) since: Option<Day>,
+    /// What is left of the steps for the statement under way, and for all.
     steps: u64,
+    all: u64,
+    limits: Limits,
     pub(super) tally: Tallies,
-    pub(super) now: Vec<u8>,
-    pub(super) next: Vec<u8>,
+    pub(super) runs: Runs,
+    pub(super) conditions: Conditions,
+    pub(super) field: Field,
     pub(super) tokens: Vec<Token>,
+    /// What is known of the name in front of the code and behind it.
+    pub(super) rows: Rows,
+    /// With no token, and with those taken.
+    pub(super) roots: Option<Known>,
+    pub(super) known: Known,
 }
 
 /// A statement with one account and one alias of it.
@@ -107,9 +121,22 @@ impl<'p> Pair<'p> {
 }
 
 impl<'n> Lookup<'n> {
-    pub fn new(name: &'n str, steps: u64) -> Self {
-        let (tally, now, next, tokens) = Default::default();
-        Lookup { name, since: None, steps, tally, now, next, tokens }
+    /// With as many steps as a look-up may take.
+    pub fn new(name: &'n str) -> Self {
+        Self::with(name, Limits::of(name.len()))
+    }
+
+    /// With these steps, no matter for how many statements.
+    pub fn with_steps(name: &'n str, steps: u64) -> Self {
+        Self::with(name, Limits { statement: steps, lookup: steps })
+    }
+
+    fn with(name: &'n str, limits: Limits) -> Self {
+        let (tally, runs, conditions, field) = Default::default();
+        let (tokens, rows, roots, known) = Default::default();
+        let (steps, all) = (limits.statement, limits.lookup);
+        let since = None;
+        Lookup { name, since, steps, all, limits, tally, runs, conditions, field, tokens, rows, roots, known }
     }
 
     /// The same on this day.
@@ -117,38 +144,59 @@ impl<'n> Lookup<'n> {
         Lookup { since: today, ..self }
     }
 
-    /// The steps not yet used.
+    /// The steps not yet used for the statement under way.
     pub fn steps(&self) -> u64 {
         self.steps
     }
 
+    /// The steps used for all statements.
+    pub fn used(&self) -> u64 {
+        self.limits.lookup - self.all
+    }
+
     pub(super) fn spend(&mut self, steps: usize) -> Counted<()> {
-        self.steps = self.steps.checked_sub(steps as u64).ok_or(OutOfSteps)?;
-        Ok(())
+        let left = self.steps.checked_sub(steps as u64);
+        self.steps = left.unwrap_or(0);
+        left.map(|_| ()).ok_or(OutOfSteps)
+    }
+
+    /// The steps left, for what has to stop in the middle.
+    pub(super) fn left(&self) -> usize {
+        usize::try_from(self.steps).unwrap_or(usize::MAX)
     }
 
     /// Calls `each` with the statements of the template of `program` that match the name, in order.
     pub fn template(&mut self, program: Program<'_>, each: &mut impl FnMut(u32, Hit)) -> Counted<()> {
-        let Some(standing) = self.standing(program)? else { return Ok(()) };
+        let Some(standing) = self.within(|lookup| lookup.standing(program))? else { return Ok(()) };
         for statement in standing.statements(program) {
-            self.spend(1)?;
-            if let Some(hit) = self.member(program.of(statement), &standing)? {
+            if let Some(hit) = self.within(|lookup| lookup.member(program.of(statement), &standing))? {
                 each(statement, hit);
             }
         }
         Ok(())
     }
 
+    /// What takes no more steps than one statement may.
+    pub fn within<T>(&mut self, work: impl FnOnce(&mut Self) -> Counted<T>) -> Counted<T> {
+        let steps = self.limits.statement.min(self.all);
+        self.steps = steps;
+        let done = work(self);
+        self.all -= steps - self.steps;
+        done
+    }
+
     /// What `program` alone says of the name.
     pub fn statement(&mut self, program: Program<'_>) -> Counted<Option<Hit>> {
-        match self.standing(program)? {
-            Some(standing) => self.member(program, &standing),
+        self.within(|lookup| match lookup.standing(program)? {
+            Some(standing) => lookup.member(program, &standing),
             None => Ok(None),
-        }
+        })
     }
 
     /// What one statement of a template says of the name.
     fn member(&mut self, program: Program<'_>, standing: &Standing) -> Counted<Option<Hit>> {
+        self.spend(1)?;
+        self.roots = None;
         let entries = &program.store().entries;
         let accounts = standing.accounts(program);
         let aliases = standing.aliases(program);
@@ -197,10 +245,7 @@ impl<'n> Lookup<'n> {
     pub fn count(&mut self, pair: Pair<'_>) -> Counted<u8> {
         let mut ways = 0;
         self.each_code(pair, &mut |lookup, start, end| {
-            let before = lookup.ways(pair, pair.before(), 0, start)?;
-            if before > 0 {
-                ways += before * lookup.ways(pair, pair.after(), end, lookup.name.len())?;
-            }
+            ways += lookup.ways(start, end);
             Ok(ways < 2)
         })?;
         Ok(ways.min(2))
@@ -209,6 +254,7 @@ impl<'n> Lookup<'n> {
     /// One way to cut the name so that its code is right: where each piece ends.
     pub fn witness(&mut self, pair: Pair<'_>) -> Counted<Option<Vec<usize>>> {
         let mut witness = None;
+        self.roots = None;
         self.each_code(pair, &mut |lookup, start, end| {
             if let Some(mut ends) = lookup.path(pair, pair.before(), 0, start)?
                 && let Some(after) = lookup.path(pair, pair.after(), end, lookup.name.len())?
@@ -229,6 +275,10 @@ impl<'n> Lookup<'n> {
         each: &mut dyn FnMut(&mut Self, usize, usize) -> Counted<bool>,
     ) -> Counted<()> {
         let name = self.name;
+        self.spend(name.len() / 16)?;
+        if !self.begin(pair)? {
+            return Ok(());
+        }
         let starts = match pair.before() {
             [] => Spots::one(0),
             [only] => pair.fixed(only).map_or(Spots::behind(name, ""), |text| Spots::prefix(name, text)),
@@ -238,7 +288,7 @@ impl<'n> Lookup<'n> {
         let longest = if pair.after().is_empty() { pair.program.longest[0] } else { usize::MAX };
         for start in starts {
             self.spend(1)?;
-            if name.len() - start <= longest {
+            if name.len() - start <= longest && self.may_begin(pair, start) {
                 self.tokens.clear();
                 if !self.tokenize(pair, start, start, each)? {
                     break;
@@ -269,12 +319,16 @@ impl<'n> Lookup<'n> {
             return Ok(true);
         }
         let mut take = |lookup: &mut Self, len: usize, count: usize| {
+            let (known, mark) = (lookup.known, lookup.rows.mark());
             lookup.tokens.push(Token { start: pos, end: pos + len, count });
-            let more = lookup.tokenize(pair, start, pos + len, each)?;
+            let more = !lookup.learn(pair, start)? || lookup.tokenize(pair, start, pos + len, each)?;
             lookup.tokens.pop();
+            lookup.rows.release(mark);
+            lookup.known = known;
             Ok(more)
         };
         if let Some(text) = pair.text(probe.target) {
+            self.spend(4 + text.len() / 16)?;
             return match compute::value(&probe.formula, text, rest) {
                 Some(value) if rest.starts_with(&*value) => take(self, value.len(), 0),
                 _ => Ok(true),

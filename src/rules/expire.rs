@@ -73,7 +73,7 @@ impl Lookup<'_> {
     /// The same of any statement.
     fn last_match(&mut self, program: Program<'_>) -> Counted<Option<(Hit, Day)>> {
         let Some(mut hit) = self.statement(program)? else { return Ok(None) };
-        let days = self.days()?;
+        let days = self.within(Lookup::days)?;
         // It matches on the first one, and on no later day if not on an earlier one.
         let (mut yes, mut no) = (0, days.len());
         while no - yes > 1 {

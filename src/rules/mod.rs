@@ -25,6 +25,7 @@ mod check;
 mod choices;
 mod compile;
 mod compute;
+mod cost;
 mod cursor;
 mod date;
 mod deliver;
@@ -34,10 +35,14 @@ mod expression;
 mod format;
 mod functions;
 mod import;
+mod known;
 mod legacy;
 mod make;
 mod nearest;
+mod plan;
 pub mod prove;
+mod reach;
+mod rows;
 mod secret;
 mod shape;
 mod show;
@@ -56,6 +61,7 @@ mod words;
 mod tests;
 
 pub use check::Never;
+pub use cost::{Cost, MAX_LOOKUP_STEPS, MAX_STATEMENT_STEPS, ORDINARY_NAME};
 pub use date::Day;
 pub use format::{WIDTH, format};
 pub use import::{Difference, Example, Imported, MAX_EXAMPLES, import};
@@ -82,11 +88,6 @@ use unique::Brief;
 /// Longest name looked up, in bytes. A local part has 255 at most and a line of a table protocol 4096;
 /// counts of a longer one would not fit into the digits expected.
 pub const MAX_NAME: usize = 4096;
-
-/// Most steps of one look-up, each less than ten nanoseconds, so that none takes longer than 0.1 s. Names of
-/// legal length take half of it at worst, where rules and name are made for each other, and less than a
-/// thousandth of it with real rules.
-pub const MAX_STEPS: u64 = 10_000_000;
 
 /// Most bytes of rules read at once: positions are counted by 32 bits, and folding may make a text longer.
 pub const MAX_TEXT: usize = 1 << 30;
@@ -305,10 +306,13 @@ impl Rules {
     pub fn find<'q>(&self, query: impl Into<Query<'q>>) -> Decision<'_> {
         let query = query.into();
         let facts = self.facts(query.name);
-        let mut lookup = Lookup::new(&facts.name, MAX_STEPS).on(query.today);
+        self.decide(&facts, &query, &mut Lookup::new(&facts.name).on(query.today))
+    }
+
+    fn decide(&self, facts: &Facts<'_>, query: &Query<'_>, lookup: &mut Lookup<'_>) -> Decision<'_> {
         let mut hits = Hits::default();
         let mut tried = Ok(());
-        self.candidates(&facts, query.domain, &mut |program| {
+        self.candidates(facts, query.domain, &mut |program| {
             let statement = program.statement as usize;
             tried = if facts.name.len() > MAX_NAME {
                 Err(statement)
@@ -324,7 +328,7 @@ impl Rules {
         let hits = hits.in_order();
         let Found { statement, hit, target } = match self.together(hits) {
             Ok(Some(found)) => found,
-            Ok(None) => return self.expired(&facts, &query, &mut lookup),
+            Ok(None) => return self.expired(facts, query, lookup),
             Err(statement) => return Decision::CannotSay { statement },
         };
         if !hit.several {

@@ -8,6 +8,7 @@
 //! Numbers of statements, templates, forms and entries come from the lists they lead into.
 
 use super::check::{Never, Probe};
+use super::plan::Plan;
 use super::terms::Terms;
 use super::words::Class;
 use foldhash::fast::FixedState;
@@ -57,8 +58,8 @@ pub(super) struct Form {
     pub alias_use: Use,
     /// Whether the statements have aliases of their own.
     pub aliased: bool,
-    /// Whether some call needs characters of an identifier counted.
-    pub tallies: bool,
+    /// What can be swept with how many tokens.
+    pub plan: Plan,
     pub never: Option<Never>,
 }
 

@@ -1,152 +1,305 @@
-//! Counting, from left to right, in how many ways a part of a name can be cut into a part of an expression. (Of indexing see `eval`.)
+//! Counting, from left to right or from right to left, in how many ways a part of a name can be cut into a
+//! part of an expression. (Of indexing see `eval`.)
 
-use super::check::{Formula, Probe, Target};
-use super::compute::{self, Character, Tallies};
+use super::compute::Tallies;
 use super::date;
-use super::eval::{Counted, Lookup, Pair, Token};
+use super::eval::{Counted, Lookup, Pair};
+use super::plan::Side;
+use super::reach::Reach;
+use super::rows::{Id, Row};
 use super::shape;
 use super::store::Piece;
-use super::words::{Class, Function, is_digit};
+use super::words::{Class, is_digit};
+use std::ops::Range;
+
+/// The ways up to each position, or from it on, moved on piece by piece: 0, 1, or 2 for several. Nearly always
+/// there is one position, which needs no memory.
+#[derive(Debug, Default)]
+pub(super) struct Field {
+    /// All positions with ways lie in here, both included; none if the first one is the higher.
+    low: usize,
+    high: usize,
+    /// The ways at the only position.
+    only: u8,
+    /// The ways where there are several positions; else all 0, as are always, between the pieces, the others.
+    now: Vec<u8>,
+    next: Vec<u8>,
+    sums: Vec<u16>,
+    next_low: usize,
+    next_high: usize,
+}
+
+impl Field {
+    /// One way at `at`, in a name of this length.
+    fn one(&mut self, at: usize) {
+        (self.low, self.high, self.only) = (at, at, 1);
+        (self.next_low, self.next_high) = (usize::MAX, 0);
+    }
+
+    fn load(&mut self, row: Row, cells: &[u8], len: usize) {
+        (self.low, self.high, self.only) = (row.low, row.high, 0);
+        (self.next_low, self.next_high) = (usize::MAX, 0);
+        if let [only] = cells {
+            self.only = *only;
+        } else if !cells.is_empty() {
+            self.reserve(len);
+            self.now[row.low..=row.high].copy_from_slice(cells);
+        }
+    }
+
+    /// Makes room for positions in a name of this length.
+    fn reserve(&mut self, len: usize) {
+        if self.now.is_empty() {
+            (self.now, self.next) = (vec![0; len + 2], vec![0; len + 2]);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.low > self.high
+    }
+
+    fn is_one(&self) -> bool {
+        self.low == self.high
+    }
+
+    fn ways(&self, at: usize) -> u8 {
+        if self.is_one() { if at == self.low { self.only } else { 0 } } else { self.now[at] }
+    }
+
+    /// From the first position to the last.
+    fn cells(&self) -> &[u8] {
+        if self.is_one() {
+            std::slice::from_ref(&self.only)
+        } else if self.is_empty() {
+            &[]
+        } else {
+            &self.now[self.low..=self.high]
+        }
+    }
+
+    fn clear(&mut self) {
+        if self.low < self.high {
+            self.now[self.low..=self.high].fill(0);
+        }
+        (self.low, self.high) = (usize::MAX, 0);
+    }
+
+    /// There are ways at `at`, for which there is room.
+    fn arrive(&mut self, at: usize, ways: u8) {
+        self.next[at] = (self.next[at] + ways).min(2);
+        (self.next_low, self.next_high) = (self.next_low.min(at), self.next_high.max(at));
+    }
+
+    /// Takes the ways at the positions found in the place of those there were.
+    fn turn(&mut self) {
+        self.clear();
+        (self.low, self.high) = (self.next_low, self.next_high);
+        (self.next_low, self.next_high) = (usize::MAX, 0);
+        if self.is_one() {
+            self.only = std::mem::take(&mut self.next[self.low]);
+        } else {
+            std::mem::swap(&mut self.now, &mut self.next);
+        }
+    }
+
+    /// The same for the only position.
+    fn go(&mut self, to: Option<usize>) {
+        (self.low, self.high) = to.map_or((usize::MAX, 0), |to| (to, to));
+    }
+}
+
+/// For each class, where its runs of characters end, see [`Reach::runs`].
+#[derive(Debug, Default)]
+pub(super) struct Runs([Vec<u16>; Class::ALL.len()]);
+
+impl Runs {
+    /// Of a name no longer than [`MAX_NAME`](super::MAX_NAME).
+    fn of(&mut self, class: Class, name: &[u8], wanted: bool) -> &[u16] {
+        let runs = &mut self.0[class as usize];
+        if runs.is_empty() && wanted {
+            runs.resize(name.len(), 0);
+            let mut end = 0;
+            for (at, b) in (0..name.len()).zip(name).rev() {
+                let inner = class.inner(*b);
+                if inner && end == 0 {
+                    end = u16::try_from(at + 1).unwrap_or(u16::MAX);
+                } else if !inner {
+                    end = 0;
+                }
+                runs[at] = end;
+            }
+        }
+        runs
+    }
+}
 
 impl Lookup<'_> {
-    /// In how many ways `pieces` can be cut out of the name from `from` to `to`, each identifier meeting the
-    /// tokens: 0, 1, or 2 for several.
-    pub(super) fn ways(&mut self, pair: Pair<'_>, pieces: &[Piece], from: usize, to: usize) -> Counted<u8> {
-        let mut now = std::mem::take(&mut self.now);
-        let mut next = std::mem::take(&mut self.next);
-        let ways = self.sweep(pair, pieces, from, to, &mut now, &mut next);
-        (self.now, self.next) = (now, next);
-        ways
-    }
-
-    /// `now[p]` says in how many ways the pieces so far can end at `p`; it is moved on piece by piece.
-    fn sweep(
+    /// The row behind the pieces in front of the code, or in front of those behind it, made from one that lacks
+    /// these pieces.
+    pub(super) fn row(
         &mut self,
         pair: Pair<'_>,
-        pieces: &[Piece],
-        from: usize,
-        to: usize,
-        now: &mut Vec<u8>,
-        next: &mut Vec<u8>,
-    ) -> Counted<u8> {
-        let size = self.name.len() + 1;
-        for ways in [&mut *now, &mut *next] {
-            ways.clear();
-            ways.resize(size, 0);
-        }
-        now[from] = 1;
-        // All that is not 0 lies in here.
-        let (mut low, mut high) = (from, from);
-        for (i, piece) in pieces.iter().enumerate() {
-            let (mut new_low, mut new_high) = (size, 0);
-            let is_last = i + 1 == pieces.len();
-            for (p, ways) in now.iter_mut().enumerate().take(high + 1).skip(low) {
-                let ways = std::mem::take(ways);
-                if ways == 0 {
-                    continue;
-                }
-                let mut arrive = |end: usize| {
-                    next[end] = (next[end] + ways).min(2);
-                    new_low = new_low.min(end);
-                    new_high = new_high.max(end);
-                };
-                if let Some(text) = pair.fixed(piece) {
-                    self.spend(1)?;
-                    if p + text.len() <= to && self.name.as_bytes()[p..].starts_with(text.as_bytes()) {
-                        arrive(p + text.len());
-                    }
-                } else {
-                    // The last piece has to reach the end.
-                    let least = if is_last { to } else { p + 1 };
-                    self.ends(pair, piece, p, least, to, &mut arrive)?;
-                }
+        side: Side,
+        pieces: Range<usize>,
+        from: Option<Id>,
+    ) -> Counted<Id> {
+        // Not put back after an error, so that it holds nothing then.
+        let mut field = std::mem::take(&mut self.field);
+        match from {
+            Some(id) => {
+                let row = self.rows.get(id);
+                field.load(row, self.rows.cells(id), self.name.len());
             }
-            if new_low > new_high {
-                return Ok(0);
-            }
-            (low, high) = (new_low, new_high);
-            std::mem::swap(now, next);
+            None => field.one(if side == Side::Before { 0 } else { self.name.len() }),
         }
-        Ok(now[to])
+        let pieces = pair.program.form().pieces.get(pieces).unwrap_or_default();
+        match side {
+            Side::Before => pieces.iter().try_for_each(|piece| self.forward(pair, piece, &mut field))?,
+            Side::Behind => {
+                pieces.iter().rev().try_for_each(|piece| self.backward(pair, piece, &mut field))?;
+            }
+        }
+        self.spend(field.cells().len() / CELLS + 1)?;
+        let id = self.rows.add(field.low, field.cells());
+        field.clear();
+        self.field = field;
+        Ok(id)
     }
 
-    /// Calls `arrive` with every place from `least` to `most` at which a piece that begins at `p` can end.
+    /// From where a piece begins to where it ends.
+    fn forward(&mut self, pair: Pair<'_>, piece: &Piece, field: &mut Field) -> Counted<()> {
+        if field.is_empty() {
+            return Ok(());
+        }
+        let (low, high) = (field.low, field.high);
+        self.spend((high - low) / CELLS + 1)?;
+        let left = self.left();
+        if let Some(text) = pair.fixed(piece) {
+            if field.is_one() {
+                field.go(stands(self.name, text, low).then_some(low + text.len()));
+                return Ok(());
+            }
+            let mut found = 0;
+            for p in low..=high {
+                if field.now[p] > 0 && stands(self.name, text, p) {
+                    field.arrive(p + text.len(), field.now[p]);
+                    found += 1;
+                }
+            }
+            self.spend(found)?;
+        } else if let Piece::Identifier(class, number) = piece {
+            match self.reach(pair, *class, *number, !field.is_one()) {
+                Some(reach) if field.is_one() => {
+                    let spent = reach.forward_one(field);
+                    return self.spend(spent);
+                }
+                Some(reach) => {
+                    let spent = reach.forward(field, left);
+                    self.spend(spent)?;
+                }
+                None => {}
+            }
+        } else {
+            field.reserve(self.name.len());
+            for p in low..=high {
+                let ways = field.ways(p);
+                if ways > 0 {
+                    self.ends(pair, piece, p, self.name.len(), &mut |end| field.arrive(end, ways))?;
+                }
+            }
+        }
+        field.turn();
+        Ok(())
+    }
+
+    /// From where a piece ends to where it begins.
+    fn backward(&mut self, pair: Pair<'_>, piece: &Piece, field: &mut Field) -> Counted<()> {
+        if field.is_empty() {
+            return Ok(());
+        }
+        let (low, high) = (field.low, field.high);
+        self.spend((high - low) / CELLS + 1)?;
+        let left = self.left();
+        if let Some(text) = pair.fixed(piece) {
+            let begin = |end: usize| end.checked_sub(text.len()).filter(|p| stands(self.name, text, *p));
+            if field.is_one() {
+                field.go(begin(low));
+                return Ok(());
+            }
+            let mut found = 0;
+            for end in low..=high {
+                if field.now[end] > 0
+                    && let Some(p) = begin(end)
+                {
+                    field.arrive(p, field.now[end]);
+                    found += 1;
+                }
+            }
+            self.spend(found)?;
+        } else if let Piece::Identifier(class, number) = piece {
+            field.reserve(self.name.len());
+            if let Some(reach) = self.reach(pair, *class, *number, true) {
+                let spent = reach.backward(field, left);
+                self.spend(spent)?;
+            }
+        } else {
+            field.reserve(self.name.len());
+            for p in 0..high {
+                let mut ways = 0;
+                self.ends(pair, piece, p, high, &mut |end| ways = (ways + field.ways(end)).min(2))?;
+                if ways > 0 {
+                    field.arrive(p, ways);
+                }
+            }
+        }
+        field.turn();
+        Ok(())
+    }
+
+    /// How far the identifier `number` reaches with the tokens taken; `None` if it is nowhere. To be asked for
+    /// one position only, or for many.
+    fn reach<'a>(&'a mut self, pair: Pair<'a>, class: Class, number: usize, many: bool) -> Option<Reach<'a>> {
+        let name = self.name.as_bytes();
+        let calls = &pair.program.form().calls;
+        if !self.conditions.read(calls, &self.tokens, number, name) {
+            return None;
+        }
+        // Dots are counted, too.
+        if self.tally.is_empty() && (self.conditions.counts || class == Class::Fqdn) {
+            self.tally = Tallies::of(self.name);
+        }
+        Some(Reach {
+            name,
+            class,
+            runs: self.runs.of(class, name, many),
+            tally: &self.tally,
+            conditions: &mut self.conditions,
+            calls,
+            tokens: &self.tokens,
+        })
+    }
+
+    /// Calls `arrive` with every place up to `most` at which a piece can end that begins at `p` and is neither
+    /// an identifier nor always the same.
     fn ends(
         &mut self,
         pair: Pair<'_>,
         piece: &Piece,
         p: usize,
-        least: usize,
         most: usize,
         arrive: &mut impl FnMut(usize),
     ) -> Counted<()> {
-        let (class, number) = match piece {
-            Piece::Identifier(class, number) => (*class, *number),
-            Piece::Date => return self.date_ends(p, least, most, arrive),
-            _ => return self.shape_ends(pair, p, least, most, arrive),
-        };
-        let bytes = self.name.as_bytes();
-        if p >= most || !class.edge(bytes[p]) {
-            return Ok(());
+        match piece {
+            Piece::Date => self.date_ends(p, most, arrive),
+            _ => self.shape_ends(pair, p, p + 1, most, arrive),
         }
-        let (mut low, mut high) = (least.max(p + 1), most);
-        let mut checked = false;
-        for (probe, token) in conditions(&pair.program.calls, &self.tokens, number) {
-            let c = Character::of(bytes, token.start, token.end);
-            match probe.formula {
-                Formula::Count(Function::Chars) => {
-                    (low, high) = (low.max(p + token.count), high.min(p + token.count));
-                }
-                Formula::Any => match c.find(&bytes[p..most]) {
-                    Some(at) => low = low.max(p + at + 1),
-                    None => return Ok(()),
-                },
-                Formula::None => {
-                    if let Some(at) = c.find(&bytes[p..most]) {
-                        high = high.min(p + at);
-                    }
-                }
-                _ => checked = true,
-            }
-        }
-        if low > high {
-            return Ok(());
-        }
-        if checked && pair.program.tallies {
-            self.tally();
-        }
-        let mut dot = class != Class::Fqdn;
-        let mut end = p + 1;
-        while end <= high {
-            let b = bytes[end - 1];
-            if !class.inner(b) {
-                break;
-            }
-            dot |= b == b'.';
-            if end >= low && dot && class.edge(b) {
-                let fits = if checked { self.fits(&pair.program.calls, number, p, end)? } else { Fits::Yes };
-                match fits {
-                    Fits::Yes => arrive(end),
-                    Fits::No => {}
-                    Fits::Never => break,
-                }
-            }
-            end += 1;
-        }
-        self.spend(end - p)
     }
 
     /// The ends of a `%date%` that has not passed.
-    fn date_ends(
-        &mut self,
-        p: usize,
-        least: usize,
-        most: usize,
-        arrive: &mut impl FnMut(usize),
-    ) -> Counted<()> {
-        self.spend(date::LENGTHS.len())?;
+    fn date_ends(&mut self, p: usize, most: usize, arrive: &mut impl FnMut(usize)) -> Counted<()> {
+        self.spend(DATE)?;
         for end in date::LENGTHS.map(|len| p + len) {
-            if (least..=most).contains(&end)
+            if end <= most
                 && let Some(last) = date::last_day(&self.name.as_bytes()[p..end])
                 && self.since.is_none_or(|day| day <= last)
             {
@@ -154,44 +307,6 @@ impl Lookup<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Whether the identifier `number` from `start` to `end` meets the tokens not seen to yet.
-    fn fits(&mut self, calls: &[Probe], number: usize, start: usize, end: usize) -> Counted<Fits> {
-        let bytes = self.name.as_bytes();
-        let mut spent = 0;
-        let mut fits = Fits::Yes;
-        for (probe, token) in conditions(calls, &self.tokens, number) {
-            spent += 1;
-            let right = match &probe.formula {
-                Formula::Count(Function::Chars) | Formula::Any | Formula::None => true,
-                Formula::Count(function) => {
-                    let count = self.tally.count(*function, start, end);
-                    if count > token.count {
-                        fits = Fits::Never;
-                        break;
-                    }
-                    count == token.count
-                }
-                formula => {
-                    let token = &bytes[token.start..token.end];
-                    compute::is_character(formula, bytes, &self.tally, (start, end), token)
-                }
-            };
-            if !right {
-                fits = Fits::No;
-                break;
-            }
-        }
-        self.spend(spent)?;
-        Ok(fits)
-    }
-
-    /// Counts, once for a look-up, what functions count.
-    fn tally(&mut self) {
-        if self.tally.is_empty() {
-            self.tally = Tallies::of(self.name);
-        }
     }
 
     /// The ends of a `%code%` that only has to look like one.
@@ -222,50 +337,174 @@ impl Lookup<'_> {
         Ok(())
     }
 
-    /// Where each of `pieces` ends in one of the ways that [`Lookup::ways`] counts.
+    /// Where each of `pieces` ends in one of the ways they can be cut out of the name from `from` to `to`: the
+    /// first one that ends as early as can be, and so on.
     pub(super) fn path(
         &mut self,
         pair: Pair<'_>,
-        mut pieces: &[Piece],
+        pieces: &[Piece],
         from: usize,
         to: usize,
     ) -> Counted<Option<Vec<usize>>> {
-        if self.ways(pair, pieces, from, to)? == 0 {
+        let mut field = Field::default();
+        field.one(to);
+        // For each piece, where it can end so that the rest is right.
+        let mut right = Vec::with_capacity(pieces.len());
+        for piece in pieces.iter().rev() {
+            right.push((field.low, field.cells().to_vec()));
+            self.backward(pair, piece, &mut field)?;
+        }
+        if field.ways(from) == 0 {
             return Ok(None);
         }
-        let mut path = Vec::new();
+        let mut path = Vec::with_capacity(pieces.len());
         let mut at = from;
-        while let [piece, rest @ ..] = pieces {
-            let mut ends = Vec::new();
-            match pair.fixed(piece) {
-                Some(text) => ends.push(at + text.len()),
-                None => self.ends(pair, piece, at, at + 1, to, &mut |end| ends.push(end))?,
+        for (piece, (low, cells)) in pieces.iter().zip(right.into_iter().rev()) {
+            let is_right =
+                |end: usize| end.checked_sub(low).and_then(|i| cells.get(i)).is_some_and(|c| *c > 0);
+            let mut first = None;
+            if let Some(text) = pair.fixed(piece) {
+                first = Some(at + text.len());
+            } else if let Piece::Identifier(class, number) = piece {
+                self.spend(cells.len())?;
+                first = self.reach(pair, *class, *number, false).and_then(|reach| reach.first(at, is_right));
+            } else {
+                self.ends(pair, piece, at, to, &mut |end| {
+                    first = first.or_else(|| is_right(end).then_some(end));
+                })?;
             }
-            for end in ends {
-                if self.ways(pair, rest, end, to)? > 0 {
-                    at = end;
-                    break;
-                }
-            }
-            path.push(at);
-            pieces = rest;
+            let Some(end) = first else { return Ok(None) };
+            path.push(end);
+            at = end;
         }
         Ok(Some(path))
     }
 }
 
-enum Fits {
-    Yes,
-    No,
-    /// Nor will any longer text.
-    Never,
+/// Steps for the notations of a date, of which a week takes the longest.
+const DATE: usize = 8;
+
+/// So many cells are looked at in one step where that is all.
+const CELLS: usize = 8;
+
+/// Whether `text` stands in `name` at `at`.
+fn stands(name: &str, text: &str, at: usize) -> bool {
+    let rest = &name.as_bytes()[at..];
+    // Nearly always the first byte differs.
+    rest.first() == text.as_bytes().first() && rest.starts_with(text.as_bytes())
 }
 
-/// The functions that look at the identifier `number`, with what they are to give.
-fn conditions<'a>(
-    calls: &'a [Probe],
-    tokens: &'a [Token],
-    number: usize,
-) -> impl Iterator<Item = (&'a Probe, &'a Token)> {
-    calls.iter().zip(tokens).filter(move |(probe, _)| probe.target == Target::Identifier(number))
+impl Reach<'_> {
+    /// From the only place where it begins to where it ends. What it took, in steps.
+    fn forward_one(mut self, field: &mut Field) -> usize {
+        let (p, ways) = (field.low, field.only);
+        let spent = self.conditions.begun(self.calls.len(), self.name.len()) + self.conditions.weight();
+        let Some((low, high)) = self.span(p) else {
+            field.go(None);
+            return spent;
+        };
+        if low == high {
+            field.go((self.may_end(low) && self.fits(p, low)).then_some(low));
+        } else {
+            field.reserve(self.name.len());
+            for end in low..=high {
+                if self.may_end(end) && self.fits(p, end) {
+                    field.arrive(end, ways);
+                }
+            }
+            field.turn();
+        }
+        spent + (high - low) * self.conditions.odd_weight()
+    }
+
+    /// From where it begins to where it ends: each span is added where it begins and taken away behind its
+    /// end, so that all of them together take no longer than the name. What it took, in steps; if that is more
+    /// than are `left`, it did not come to an end.
+    fn forward(mut self, field: &mut Field, left: usize) -> usize {
+        let (mut first, mut last) = (usize::MAX, 0);
+        field.sums.resize(self.name.len() + 2, 0);
+        let mut spent = self.conditions.begun(self.calls.len(), self.name.len());
+        for p in field.low..=field.high {
+            let ways = field.now[p];
+            if ways == 0 {
+                continue;
+            }
+            spent += self.conditions.weight();
+            let Some((low, high)) = self.span(p) else { continue };
+            if self.is_odd() {
+                spent += (high - low + 1) * self.conditions.odd_weight();
+                if spent > left {
+                    return spent;
+                }
+                for end in low..=high {
+                    if self.may_end(end) && self.fits(p, end) {
+                        field.arrive(end, ways);
+                    }
+                }
+                continue;
+            }
+            field.sums[low] = field.sums[low].wrapping_add(ways.into());
+            field.sums[high + 1] = field.sums[high + 1].wrapping_sub(ways.into());
+            (first, last) = (first.min(low), last.max(high));
+        }
+        if first <= last {
+            spent += (last - first) / 2 * self.conditions.end_weight();
+            let mut ways = 0_u16;
+            for end in first..=last {
+                ways = ways.wrapping_add(std::mem::take(&mut field.sums[end]));
+                if ways > 0 && self.may_end(end) {
+                    field.arrive(end, ways.min(2) as u8);
+                }
+            }
+            field.sums[last + 1] = 0;
+        }
+        spent
+    }
+
+    /// From where it ends to where it begins: the ways at all ends of a span are a difference of two sums.
+    /// What it took, as in [`Reach::forward`].
+    fn backward(mut self, field: &mut Field, left: usize) -> usize {
+        let mut spent = self.conditions.begun(self.calls.len(), self.name.len());
+        let (low, high) = (field.low, field.high);
+        field.sums.resize(self.name.len() + 2, 0);
+        let mut sum = 0_u16;
+        for end in low..=high {
+            if end > 0 && field.ways(end) > 0 && self.may_end(end) {
+                sum += u16::from(field.ways(end));
+            }
+            field.sums[end + 1] = sum;
+        }
+        // It begins in the run in which the first of the ends lies.
+        let run = self.name[..low.max(1) - 1].iter().rev().take_while(|b| self.class.inner(**b)).count();
+        let first = low.max(1) - 1 - run;
+        spent += (high - low) / 2 * self.conditions.end_weight() + (low - first) / 4;
+        for p in first..high {
+            spent += self.conditions.weight();
+            let Some((from, to)) = self.span(p) else { continue };
+            let (from, to) = (from.max(low), to.min(high));
+            if from > to {
+                continue;
+            }
+            let mut ways = (field.sums[to + 1] - field.sums[from]).min(2) as u8;
+            if ways > 0 && self.is_odd() {
+                spent += (to - from + 1) * self.conditions.odd_weight();
+                if spent > left {
+                    return spent;
+                }
+                let fits = |end: &usize| field.ways(*end) > 0 && self.may_end(*end) && self.fits(p, *end);
+                ways = (from..=to).filter(fits).fold(0, |ways, end| (ways + field.ways(end)).min(2));
+            }
+            if ways > 0 {
+                field.arrive(p, ways);
+            }
+        }
+        field.sums[low..=high + 1].fill(0);
+        spent
+    }
+
+    /// The first end that is right, beginning at `p`.
+    fn first(mut self, p: usize, is_right: impl Fn(usize) -> bool) -> Option<usize> {
+        let (low, high) = self.span(p)?;
+        (low..=high).find(|end| is_right(*end) && self.may_end(*end) && self.fits(p, *end))
+    }
 }

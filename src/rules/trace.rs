@@ -1,10 +1,11 @@
 //! Why a name matches or does not: what `explain` shows.
 
 use super::check::{Formula, Never, Probe, Target};
+use super::cost::Limits;
 use super::date::last_day;
 use super::eval::{Hit, Lookup, Pair};
 use super::store::{Piece, Program};
-use super::{Day, Decision, MAX_NAME, MAX_STEPS, Query, Rules, compute, nearest};
+use super::{Day, Decision, MAX_NAME, Query, Rules, compute, nearest};
 use crate::addr::escape;
 use std::fmt;
 
@@ -160,8 +161,8 @@ impl Rules {
         let query = query.into();
         let outcome = self.find(query).into();
         let facts = self.facts(query.name);
-        let mut lookup = Lookup::new(&facts.name, MAX_STEPS).on(query.today);
-        let mut spare = MAX_STEPS;
+        let mut lookup = Lookup::new(&facts.name).on(query.today);
+        let mut spare = Limits::of(facts.name.len()).lookup;
         let statements = (0..self.len()).map(|i| Trace {
             place: self.statement(i).to_string(),
             expression: self.statement(i).text.into(),
@@ -191,7 +192,7 @@ impl Rules {
             Err(_) => return Finding::CannotSay,
             Ok(Some(hit)) => {
                 let account = self.store.spelling(hit.account).to_owned();
-                let cut = show(program, hit, Lookup::new(name, *spare).on(lookup.since), spare);
+                let cut = show(program, hit, Lookup::with_steps(name, *spare).on(lookup.since), spare);
                 return Finding::Matched { account, several: hit.several, ambiguous: hit.ambiguous, cut };
             }
             Ok(None) => lookup.expired(program),
@@ -201,7 +202,7 @@ impl Rules {
             Ok(None) => nearest::find(program, name, spare),
             Ok(Some((hit, last))) => {
                 let account = self.store.spelling(hit.account).to_owned();
-                let cut = show(program, hit, Lookup::new(name, *spare).on(Some(last)), spare);
+                let cut = show(program, hit, Lookup::with_steps(name, *spare).on(Some(last)), spare);
                 Finding::Expired { account, last, cut }
             }
         }
