@@ -23,9 +23,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 pub type Target = fn(&[u8]);
 
 /// All of them by name, which is also the name of their folders.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("address", address),
     ("config", config),
+    ("cost", cost),
     ("lookup", lookup),
     ("rules_text", rules_text),
     ("session", session),
@@ -79,6 +80,20 @@ fn check_tools(text: &Text) {
         check_problems(&problems);
         assert!(problems.iter().all(|problem| !problem.message.contains("taken over")));
     }
+}
+
+/// A name in the first line, rules in the others: no look-up takes more steps than it may.
+pub fn cost(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let (name, content) = text.split_once('\n').unwrap_or((text, ""));
+    let text = Text::new("fuzz.rules", content);
+    let Ok(loaded) = rules::load(&[text], &Options { dialect: Dialect::Any, ..Options::default() }) else {
+        return;
+    };
+    let cost = loaded.rules.cost(name);
+    // What statements have in common is bounded by itself.
+    let each = name.len().div_ceil(rules::ORDINARY_NAME).max(1) * 2 * loaded.rules.len();
+    assert!(cost.steps <= cost.limit.min(each as u64 * rules::MAX_STATEMENT_STEPS), "{cost:?} {name:?}");
 }
 
 /// A bit of everything the language has.
