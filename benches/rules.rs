@@ -92,5 +92,18 @@ fn slow(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, sample, statements, accounts, slow);
+/// The names that cost most here.
+fn worst(c: &mut Criterion) {
+    let mut group = c.benchmark_group("worst");
+    group.sample_size(20);
+    for (i, vector) in vectors(include_str!("../tests/data/rules/worst.jsonl")).iter().enumerate() {
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        let (rules, name) = (rules(&text(&vector["config"])), text(&vector["name"]));
+        let id = BenchmarkId::new(text(&vector["decision"]), i);
+        group.bench_function(id, |b| b.iter(|| black_box(rules.find(black_box(&name)))));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, sample, statements, accounts, slow, worst);
 criterion_main!(benches);
