@@ -173,6 +173,22 @@ fn what_is_given_up_is_not_denied() {
     assert_eq!(rules.find(&"x".repeat(MAX_NAME + 1)), Decision::NoMatch);
 }
 
+/// All statements together have so many steps, too.
+#[test]
+fn statements_share_their_steps() {
+    let worst = include_str!("../../../tests/data/rules/worst.jsonl");
+    let vectors =
+        worst.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a vector"));
+    let dear =
+        |v: &serde_json::Value| v["decision"] == "no" && v["steps"].as_u64() > Some(MAX_STATEMENT_STEPS / 2);
+    let vector = vectors.into_iter().find(dear).expect("there is one");
+    let rules = rules(vector["config"].as_str().expect("rules"));
+    let mut lookup = Lookup::new(vector["name"].as_str().expect("a name"));
+    let decided = (0..1000).take_while(|_| lookup.statement(&rules.programs[0]).is_ok()).count() as u64;
+    assert!((50..100).contains(&decided), "{decided}");
+    assert_eq!(lookup.used(), MAX_LOOKUP_STEPS);
+}
+
 /// The names that are slow to look up naively use up little of what is allowed.
 #[test]
 fn slow_names_are_cheap() {
