@@ -585,6 +585,8 @@ fn secrets(content: &[u8], mode: u32) -> String {
 
 #[test]
 fn secrets_are_kept() {
+    const NONE: &str = "(write one on a line of its own, such as that of \"openssl rand -hex 16\")\n";
+    const SHORT: &str = "is shorter than 16 bytes (make one with \"openssl rand -hex 16\")\n";
     const GOOD: &[u8] = b"correct horse battery staple\n";
     for mode in [0o400, 0o440, 0o600, 0o640, 0o660] {
         assert_eq!(secrets(GOOD, mode), "loads\n", "{mode:o}");
@@ -598,8 +600,6 @@ fn secrets_are_kept() {
             )
         );
     }
-    const NONE: &str = "(write one on a line of its own, such as that of \"openssl rand -hex 16\")\n";
-    const SHORT: &str = "is shorter than 16 bytes (make one with \"openssl rand -hex 16\")\n";
     for (content, want) in [
         ("", format!("secrets:1:1: error: there is no secret here {NONE}")),
         (

@@ -8,6 +8,9 @@ use rcptd::rules::{
     Rules, load,
 };
 use serde_json::{Value, json};
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
 
 /// The files, with the configurations and the names in each that are to be loaded and looked up, and the
 /// configurations to be refused: a test that reads nothing must fail.
@@ -171,16 +174,28 @@ fn errors_are_refused_at_their_place() {
 }
 
 /// What costs most of all that was found by `examples/worst_case.rs`: it costs no more than it did, and what
-/// is given up is not said to be no alias. After a change that makes it cheaper, write the new steps down.
+/// is given up is not said to be no alias. With `RCPTD_BLESS=1` the steps are written anew.
 #[test]
 fn the_worst_gets_no_worse() {
+    const FILE: &str = "tests/data/rules/worst.jsonl";
+    if std::env::var_os("RCPTD_BLESS").is_some() {
+        let mut lines = String::new();
+        for mut vector in vectors(include_str!("data/rules/worst.jsonl")) {
+            let rules = read(str_of(&vector, "config")).expect("it loads").rules;
+            vector["steps"] = rules.cost(str_of(&vector, "name")).steps.into();
+            writeln!(lines, "{vector}").expect("a string takes all");
+        }
+        fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE), lines).expect("the file is written");
+        return;
+    }
     let mut decided = [0, 0];
     for vector in vectors(include_str!("data/rules/worst.jsonl")) {
         let (config, name) = (str_of(&vector, "config"), str_of(&vector, "name"));
         let rules = read(config).expect("it loads").rules;
         let cost = rules.cost(name);
         assert!(cost.steps <= vector["steps"].as_u64().expect("steps"), "{cost:?} {vector}");
-        assert!(cost.steps <= MAX_STATEMENT_STEPS && cost.limit == MAX_LOOKUP_STEPS, "{cost:?}");
+        // What the statements of a template have in common is counted by itself.
+        assert!(cost.steps <= 2 * MAX_STATEMENT_STEPS && cost.limit == MAX_LOOKUP_STEPS, "{cost:?}");
         let decision = match rules.find(name) {
             Decision::CannotSay { .. } => "cannot say",
             Decision::NoMatch => "no",

@@ -87,8 +87,8 @@ impl Compiler {
         let calls: Box<[Probe]> =
             probes.into_iter().map(|probe| Probe { formula: self.formula(probe.formula), ..probe }).collect();
         let tell_aliases = terms.tell_aliases();
-        let aliased = statement.aliases.is_some();
-        let form = self.form(FormKey { pieces, calls, aliased, tell_aliases, never });
+        let own_aliases = statement.aliases.is_some();
+        let form = self.form(FormKey { pieces, calls, aliased: own_aliases, tell_aliases, never });
         let terms = self.terms(terms);
         let template = self.template((form, terms), &statement.expression.text, &literals, number);
         let file = match self.store.files.last() {
@@ -122,10 +122,10 @@ impl Compiler {
                 entries.push(entry);
             }
         }
-        let [accounts, aliases] = begins;
+        let [accounts, rest] = begins;
         let line = u32::try_from(text.line(statement.keyword.start)).unwrap_or(u32::MAX);
         let file = u32::try_from(file).unwrap_or(0);
-        self.store.statements.push(Record { template, next: NONE, file, line, accounts, aliases });
+        self.store.statements.push(Record { template, next: NONE, file, line, accounts, aliases: rest });
     }
 
     fn form(&mut self, key: FormKey) -> u32 {
@@ -163,11 +163,10 @@ impl Compiler {
 
     fn terms(&mut self, terms: Terms) -> u32 {
         let next = len(&self.store.terms);
-        let number = *self.terms.entry(terms).or_insert_with_key(|terms| {
+        *self.terms.entry(terms).or_insert_with_key(|terms| {
             self.store.terms.push(terms.clone());
             next
-        });
-        number
+        })
     }
 
     /// The template of these, to which statement `number` is added.

@@ -184,7 +184,7 @@ fn statements_share_their_steps() {
     let vector = vectors.into_iter().find(dear).expect("there is one");
     let rules = rules(vector["config"].as_str().expect("rules"));
     let mut lookup = Lookup::new(vector["name"].as_str().expect("a name"));
-    let decided = (0..1000).take_while(|_| lookup.statement(&rules.programs[0]).is_ok()).count() as u64;
+    let decided = (0..1000).take_while(|_| lookup.statement(rules.program(0)).is_ok()).count() as u64;
     assert!((50..100).contains(&decided), "{decided}");
     assert_eq!(lookup.used(), MAX_LOOKUP_STEPS);
 }

@@ -66,7 +66,7 @@ impl Made {
             let arguments: Vec<&str> = target.into_iter().chain(rest).map(|s| &**s).collect();
             format!("{name}({})", arguments.join(","))
         });
-        text += &format!(" WITH {}", calls.collect::<Vec<_>>().join(", "));
+        write!(text, " WITH {}", calls.collect::<Vec<_>>().join(", ")).expect("a string takes all");
         if let Some(target) = self.deliver {
             write!(text, " DELIVER TO {target}").expect("a string takes all");
         }

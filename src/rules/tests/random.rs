@@ -64,8 +64,8 @@ pub(in crate::rules) fn made() -> impl Strategy<Value = Made> {
     ]));
     (accounts, aliases, domains, parts, prop::collection::vec(call, 1..4), deliver).prop_map(
         |(accounts, aliases, domains, parts, calls, deliver)| {
-            let aliased = !aliases.is_empty();
-            let deliver = deliver.filter(|target: &&str| aliased || !target.contains("%alias%"));
+            let without = aliases.is_empty();
+            let deliver = deliver.filter(|target: &&str| !without || !target.contains("%alias%"));
             let mut made = Made { accounts, aliases, domains, parts, calls: Vec::new(), deliver };
             let classes = made.classes();
             let one_fqdn = classes == ["fqdn"];
