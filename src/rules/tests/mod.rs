@@ -8,6 +8,7 @@ mod formatting;
 mod hmac;
 mod importing;
 mod making;
+mod million;
 pub(super) mod naive;
 pub(super) mod random;
 

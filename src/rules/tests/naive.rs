@@ -273,13 +273,13 @@ fn last_day(text: &str) -> Option<Day> {
 
 /// What is to be decided; of an alias of several accounts that expired, one of these.
 #[derive(Debug)]
-pub(super) enum Want {
+pub(in crate::rules) enum Want {
     Decision(Decision<'static>),
     Expired { statement: usize, names: BTreeSet<String> },
 }
 
 /// What follows from the ways of all statements.
-pub(super) fn decide(made: &[Made], query: Query<'_>) -> Want {
+pub(in crate::rules) fn decide(made: &[Made], query: Query<'_>) -> Want {
     let mut live: Vec<(usize, Vec<Way>)> = Vec::new();
     let mut expired: Vec<(usize, BTreeSet<String>, Day)> = Vec::new();
     for (i, made) in made.iter().enumerate() {

@@ -93,7 +93,7 @@ pub(in crate::rules) fn made() -> impl Strategy<Value = Made> {
 }
 
 /// A name that may well match: texts in the place of the parts.
-fn name_for(made: &Made) -> impl Strategy<Value = String> + use<> {
+pub(in crate::rules) fn name_for(made: &Made) -> impl Strategy<Value = String> + use<> {
     let texts: Vec<BoxedStrategy<String>> = made
         .parts
         .iter()
@@ -164,7 +164,7 @@ fn loaded(made: &[Made]) -> Option<Rules> {
     load(&[Text::new("t", &text)], &Options::default()).ok().map(|loaded| loaded.rules)
 }
 
-fn day() -> impl Strategy<Value = Option<Day>> {
+pub(in crate::rules) fn day() -> impl Strategy<Value = Option<Day>> {
     let days =
         vec![(2011, 3, 20), (2011, 3, 21), (2011, 11, 12), (2026, 11, 30), (2028, 2, 29), (2030, 1, 1)];
     let days = prop::sample::select(days).prop_map(|(year, month, day)| Day::new(year, month, day));
