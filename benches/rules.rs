@@ -5,7 +5,7 @@
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use rcptd::diag::Text;
-use rcptd::rules::{Options, Rules, load};
+use rcptd::rules::{ORDINARY_NAME, Options, Rules, load};
 use serde_json::Value;
 use std::fmt::Write;
 use std::hint::black_box;
@@ -102,6 +102,18 @@ fn worst(c: &mut Criterion) {
         let id = BenchmarkId::new(text(&vector["decision"]), i);
         group.bench_function(id, |b| b.iter(|| black_box(rules.find(black_box(&name)))));
     }
+    // A thousand statements, each of them as dear as any.
+    let dear = |vector: &&Value| {
+        let len = vector["name"].as_str().map_or(usize::MAX, str::len);
+        vector["decision"] == "no" && len + 2 <= ORDINARY_NAME
+    };
+    let all = vectors(include_str!("../tests/data/rules/worst.jsonl"));
+    let vector = all.iter().filter(dear).max_by_key(|vector| vector["steps"].as_u64()).expect("a vector");
+    let config = vector["config"].as_str().expect("a configuration");
+    let (_, expression) = config.split_once("MATCHES ").expect("an expression");
+    let rules = rules(&format!("ACCOUNT z MATCHES %account%={expression}\n").repeat(1000));
+    let name = format!("z={}", vector["name"].as_str().expect("a name"));
+    group.bench_function("1000 statements", |b| b.iter(|| black_box(rules.find(black_box(&name)))));
     group.finish();
 }
 
