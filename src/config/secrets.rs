@@ -3,7 +3,6 @@
 use super::check::{Check, text};
 use super::files;
 use super::raw::Field;
-use crate::addr::escape;
 use crate::diag::{Problem, Text};
 use crate::rules::{BadSecret, Secrets};
 use std::path::{Path, PathBuf};
@@ -56,8 +55,8 @@ impl Check<'_> {
             match fault {
                 Fault::Content(problems) => self.problems.extend(problems),
                 Fault::File(why, help) => {
-                    let shown = path.display().to_string();
-                    self.error(given, format!("secrets file {} cannot be read: {why}", escape(&shown)), help);
+                    // Not what is written: it may be a secret in the place of its file.
+                    self.error(given, format!("the file of secrets cannot be read: {why}"), help);
                 }
             }
             Secrets::default()

@@ -8,6 +8,7 @@ mod near;
 pub use near::nearest;
 
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -163,23 +164,25 @@ impl Problem {
             snippet(&self.text).annotation(AnnotationKind::Primary.span(characters(&self.text, &self.span)));
         for label in self.related.iter().filter(|label| label.text == self.text) {
             let span = characters(&label.text, &label.span);
-            place = place.annotation(AnnotationKind::Context.span(span).label(&*label.message));
+            place = place.annotation(AnnotationKind::Context.span(span).label(shown(&label.message)));
         }
-        let mut group = Group::with_title(level.primary_title(&*self.message)).element(place);
+        let message = shown(&self.message);
+        let help = self.help.as_deref().map(shown);
+        let mut group = Group::with_title(level.primary_title(message)).element(place);
         for label in self.related.iter().filter(|label| label.text != self.text) {
             let span = characters(&label.text, &label.span);
-            let annotation = AnnotationKind::Context.span(span).label(&*label.message);
+            let annotation = AnnotationKind::Context.span(span).label(shown(&label.message));
             group = group.element(snippet(&label.text).annotation(annotation));
         }
-        if let Some(help) = &self.help {
-            group = group.element(Level::HELP.message(&**help));
+        if let Some(help) = help {
+            group = group.element(Level::HELP.message(help));
         }
         renderer.render(&[group])
     }
 }
 
 fn snippet(text: &Text) -> Snippet<'_, Annotation<'_>> {
-    Snippet::source(&*text.content).path(&*text.file)
+    Snippet::source(&*text.content).path(shown(&text.file))
 }
 
 /// The span between characters: of a text that was not UTF-8 it may lie within what replaced the wrong bytes.
@@ -191,9 +194,26 @@ fn characters(text: &Text, span: &Range<usize>) -> Range<usize> {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (line, column) = self.place();
-        write!(f, "{}:{line}:{column}: {}: {}", self.text.file, self.severity, self.message)?;
-        self.help.as_ref().map_or(Ok(()), |help| write!(f, " ({help})"))
+        let (file, message) = (shown(&self.text.file), shown(&self.message));
+        write!(f, "{file}:{line}:{column}: {}: {message}", self.severity)?;
+        self.help.as_ref().map_or(Ok(()), |help| write!(f, " ({})", shown(help)))
     }
+}
+
+/// What is quoted in a message may come from anywhere; control characters in it are for no terminal.
+fn shown(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
 }
 
 /// Whether any of them is an error.
@@ -226,6 +246,14 @@ mod tests {
         for want in ["a.rules:2:1", "----- with this", "b.rules:1:1", "----- and that", "help: part them"] {
             assert!(long.contains(want), "{want} in {long}");
         }
+    }
+
+    #[test]
+    fn control_characters_are_shown() {
+        let text = Text::new("a\u{1b}[2J.rules", "x");
+        let problem = Problem::error(&text, 0..1, "found \"\u{1b}[31mX\"").help("\u{7}");
+        assert_eq!(problem.to_string(), "a\\u{1b}[2J.rules:1:1: error: found \"\\u{1b}[31mX\" (\\u{7})");
+        assert!(!problem.render(false).contains(['\u{1b}', '\u{7}']));
     }
 
     #[test]

@@ -102,7 +102,8 @@ impl Resolver {
     }
 
     /// What the rules say. A computed alias may hold what looks like an extension, so they are asked without it
-    /// only if they do not know all of it.
+    /// only if all of it is no live alias of one account; what has expired or is in doubt stays so if the rest is
+    /// nothing.
     fn ask(&self, asked: &Asked<'_>, today: Option<Day>, show: &mut Show<'_>) -> Decision<'_> {
         let Normalised { whole, bare } = &asked.names;
         let rules = &self.form(self.normal(&asked.domain)).rules;
@@ -111,9 +112,17 @@ impl Resolver {
             show(Event::Rules(rules, query));
             rules.find(query)
         };
-        match find(whole) {
-            Decision::NoMatch if bare != whole => find(bare),
-            decision => decision,
+        let first = find(whole);
+        if bare == whole {
+            return first;
+        }
+        match first {
+            Decision::NoMatch => find(bare),
+            Decision::Expired { .. } | Decision::Ambiguous { .. } => match find(bare) {
+                Decision::NoMatch => first,
+                second => second,
+            },
+            Decision::Account { .. } | Decision::CannotSay { .. } => first,
         }
     }
 

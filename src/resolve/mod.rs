@@ -254,11 +254,17 @@ impl Resolver {
                 }
             }
         };
-        let answer = self.accounts.verify(&account).await;
         let last = way.here();
         // What the mail server takes for the account by itself goes there as it is written.
         let to = if stays { last } else { &account };
         let is_there = self.is_same(to, &recipient);
+        // A name that the rules or the reading of the domain made may hold what the recipient did not: nobody asks
+        // whether a recipient that a milter adds may be relayed.
+        if let Some(why) = decision::unfit(to).filter(|_| !is_there) {
+            let why = format!("mail would go to \"{}\": {why}", escape(&to.to_string()));
+            return stop(rule, Outcome::TryLater(Doubt::Destination(why.into())));
+        }
+        let answer = self.accounts.verify(&account).await;
         let outcome = decide(&answer.verdict, to, is_there);
         Resolution { outcome, mailbox: Some(recipient), rule, account: Some(account), answer: Some(answer) }
     }

@@ -112,7 +112,14 @@ impl Compiler {
             *begin = len(entries);
             let lengths =
                 if is_alias { &mut template_lengths.aliases } else { &mut template_lengths.accounts };
-            for listed in list.iter().filter(|listed| fits(self.symbols.text(listed.number()), usage)) {
+            let places = lists.starts[usize::from(is_alias)]..;
+            for (place, listed) in places.zip(list) {
+                if !fits(self.symbols.text(listed.number()), usage) {
+                    continue;
+                }
+                if let Some(spelling) = self.symbols.spelling(place) {
+                    self.store.spellings.push((len(entries), spelling));
+                }
                 let span = self.symbols.span(*listed);
                 let mut entry = Entry::new(span, is_alias, number);
                 if listed.is_repeated() {
@@ -256,7 +263,7 @@ impl Compiler {
     /// All of it, ready for look-ups.
     pub fn finish(self) -> Store {
         let Compiler { symbols, mut store, .. } = self;
-        let Symbols { texts, mut spellings, .. } = symbols;
+        let Symbols { texts, .. } = symbols;
         store.texts = texts.into();
         for template in &mut store.templates {
             let pieces = store.forms[template.form as usize].pieces.iter();
@@ -275,10 +282,6 @@ impl Compiler {
             });
             template.min_len = lens.fold(0, u32::saturating_add);
         }
-        for spellings in &mut spellings {
-            spellings.sort_by(|(a, _), (b, _)| store.text(*a).cmp(store.text(*b)));
-        }
-        store.spellings = spellings;
         store.literals.shrink_to_fit();
         store.templates.shrink_to_fit();
         store.statements.shrink_to_fit();

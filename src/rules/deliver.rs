@@ -4,7 +4,7 @@ use super::Rules;
 use super::eval::Hit;
 use super::syntax::{ACCOUNT, Deliver, Fault, Name, Parser, Statement, Stop};
 use super::words::is_blank;
-use crate::addr::{Address, MAX_LOCAL_PART, Malformed, checked_domain, fold};
+use crate::addr::{Address, MAX_LOCAL_PART, Malformed, checked_domain};
 use crate::diag::nearest;
 use std::borrow::Cow;
 
@@ -68,7 +68,7 @@ impl<'t> Parser<'t, '_> {
 const SUCH_AS: &str = "write local@domain, such as %account%@example.com";
 
 /// What no local part holds that is not in quotes.
-const ODD: [char; 11] = ['"', '\\', '<', '>', '(', ')', '[', ']', ',', ':', '@'];
+const ODD: [char; 12] = ['"', '\\', '<', '>', '(', ')', '[', ']', ',', ':', '@', '!'];
 
 /// Reads the address of a statement.
 pub(super) fn check(statement: &Statement<'_>, faults: &mut Vec<Fault>) -> Option<Template> {
@@ -109,14 +109,15 @@ fn parts(local: &str, start: usize, aliased: bool, faults: &mut Vec<Fault>) -> V
         let at = start + (local.len() - after.len());
         let Some((name, behind)) = after.split_once('%') else {
             let fault = Fault::new(at - 1..at, "a name begins here and does not end");
-            faults.push(fault.help("write %account% or %alias%, and %% for a percent sign"));
+            faults.push(fault.help("write %account% or %alias%"));
             return parts;
         };
         rest = behind;
         let span = at..at + name.len();
         let part = match name {
             "" => {
-                literal.push('%');
+                let fault = Fault::new(at - 1..at + 1, "a percent sign in an address may be read as a route");
+                faults.push(fault.help("no address with one can be delivered to"));
                 continue;
             }
             "account" => Part::Account,
@@ -130,7 +131,7 @@ fn parts(local: &str, start: usize, aliased: bool, faults: &mut Vec<Fault>) -> V
                 let fault = Fault::new(span, format!("unknown name \"{name}\" in the address"));
                 faults.push(fault.help(match nearest(name, ["account", "alias"]) {
                     Some(near) => format!("did you mean %{near}%?"),
-                    None => "known are account and alias; a literal percent sign is written %%".into(),
+                    None => "known are account and alias".into(),
                 }));
                 continue;
             }
@@ -177,6 +178,10 @@ impl Template {
                 let message = format!("\"{}\" holds a control character, which no address does", name.value);
                 faults.push(Fault::new(name.span(), message).help("write the local part as it is in mail"));
             }
+            if let Some(name) = list.iter().find(|name| name.value.contains(['%', '!', '@', '\\'])) {
+                let message = format!("\"{}\" may be read as a route in an address", name.value);
+                faults.push(Fault::new(name.span(), message).help("leave it out of this statement"));
+            }
         }
         let [account, alias] = longest;
         if self.write(account, alias) == Err(Malformed::TooLong) {
@@ -201,13 +206,5 @@ impl Rules {
         }
         let alias = hit.alias.map_or("", |alias| self.store.spelling(alias));
         template.write(self.store.spelling(hit.account), alias).map(|target| Some(Cow::Owned(target)))
-    }
-
-    /// Whether mail to both goes to the same place.
-    pub(super) fn same_target(&self, one: Option<&str>, other: Option<&str>) -> bool {
-        match (one, other) {
-            (Some(one), Some(other)) if self.fold => fold(one) == fold(other),
-            _ => one == other,
-        }
     }
 }

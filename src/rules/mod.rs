@@ -358,7 +358,8 @@ impl Rules {
             };
             first.hit.several |= hit.several
                 || self.store.name(hit.account) != self.store.name(first.hit.account)
-                || !self.same_target(first.target.as_deref(), target.as_deref());
+                // How another host compares its local parts only that host knows.
+                || first.target != target;
             first.hit.ambiguous |= hit.ambiguous;
         }
         Ok(found)

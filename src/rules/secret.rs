@@ -82,6 +82,7 @@ pub struct BadSecret {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Why {
     None,
+    Odd,
     Short,
     Twice { first: usize },
     TooMany,
@@ -92,6 +93,7 @@ impl BadSecret {
     pub fn help(&self) -> String {
         match self.why {
             Why::None => "write one on a line of its own, such as that of \"openssl rand -hex 16\"".into(),
+            Why::Odd => "save the file as plain text, without a byte order mark".into(),
             Why::Short => "make one with \"openssl rand -hex 16\"".into(),
             Why::Twice { .. } => "remove one of them".into(),
             Why::TooMany => "remove the oldest".into(),
@@ -104,6 +106,7 @@ impl fmt::Display for BadSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.why {
             Why::None => f.write_str("there is no secret here"),
+            Why::Odd => f.write_str("the secret holds a byte order mark or a control character"),
             Why::Short => write!(f, "the secret is shorter than {MIN_SECRET} bytes"),
             Why::Twice { first } => write!(f, "the secret stands in line {first} as well"),
             Why::TooMany => write!(f, "there are more than {MAX_SECRETS} secrets"),
@@ -135,7 +138,9 @@ impl Secrets {
                 fault(Why::TooMany);
                 break;
             }
-            if secret.len() < MIN_SECRET {
+            if secret.contains(|c: char| c.is_control() || c == '\u{feff}') {
+                fault(Why::Odd);
+            } else if secret.len() < MIN_SECRET {
                 fault(Why::Short);
             } else if let Some((first, _)) = found.iter().find(|(_, other)| *other == secret) {
                 fault(Why::Twice { first: *first });

@@ -162,9 +162,6 @@ impl Entry {
     }
 }
 
-/// How names were first spelled, where that is not how they are compared. In order of the latter.
-pub(super) type Spellings = Vec<(Span, Span)>;
-
 /// All of it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Store {
@@ -177,8 +174,8 @@ pub(super) struct Store {
     pub statements: Vec<Record>,
     pub entries: Vec<Entry>,
     pub files: Vec<Arc<str>>,
-    /// Of accounts and of aliases.
-    pub spellings: [Spellings; 2],
+    /// How names are spelled, by entry, where that is not how they are compared.
+    pub spellings: Vec<(u32, Span)>,
     table: HashTable<u32>,
 }
 
@@ -193,12 +190,10 @@ impl Store {
         self.text(self.entries[entry as usize].span())
     }
 
-    /// The name of the entry of this number as the operator first spelled it.
+    /// The name of the entry of this number as the operator spelled it there.
     pub fn spelling(&self, entry: u32) -> &str {
-        let name = self.name(entry);
-        let spellings = &self.spellings[usize::from(self.entries[entry as usize].is_alias())];
-        let at = spellings.binary_search_by(|(key, _)| self.text(*key).cmp(name));
-        at.map_or(name, |at| self.text(spellings[at].1))
+        let at = self.spellings.binary_search_by_key(&entry, |(entry, _)| *entry);
+        at.map_or_else(|_| self.name(entry), |at| self.text(self.spellings[at].1))
     }
 
     /// The statement of this number as it is matched.

@@ -1,6 +1,6 @@
 //! The names of all statements while rules are read: each text once, and by its number in every list.
 
-use super::store::{MAX_ENTRY, Span, Spellings};
+use super::store::{MAX_ENTRY, Span};
 use super::syntax::{Fault, Name, Statement};
 use crate::addr::fold;
 use foldhash::fast::FixedState;
@@ -14,6 +14,8 @@ const REPEATED: u32 = 1 << 31;
 /// The names of the lists of one statement.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lists<'s> {
+    /// Where the lists stand among those of all statements.
+    pub starts: [u32; 2],
     pub accounts: &'s [Listed],
     pub aliases: &'s [Listed],
 }
@@ -41,13 +43,11 @@ pub(super) struct Symbols {
     table: HashTable<u32>,
     /// Where each text stands last in a list.
     last: Vec<u32>,
-    /// Which texts are accounts, and which are aliases.
-    kinds: Vec<[bool; 2]>,
     lists: Vec<Listed>,
     /// Where the accounts and the aliases of each statement begin.
     starts: Vec<(u32, u32)>,
-    /// Accounts and aliases that were first spelled other than they are compared.
-    pub spellings: [Spellings; 2],
+    /// How names are spelled, by their place in the lists, where that is not how they are compared.
+    spellings: Vec<(u32, Span)>,
 }
 
 const HASHES: FixedState = FixedState::with_seed(0);
@@ -65,7 +65,7 @@ impl Symbols {
     /// Adds the lists of a statement, which come to have the next number.
     pub fn add(&mut self, statement: &Statement<'_>, faults: &mut Vec<Fault>) {
         let begin = len(&self.lists);
-        let twice = self.list(&statement.accounts, false);
+        let twice = self.list(&statement.accounts);
         if let Some(twice) = twice {
             let message =
                 format!("account \"{}\" stands in the list twice, every match is ambiguous", twice.value);
@@ -73,20 +73,15 @@ impl Symbols {
         }
         self.starts.push((begin, len(&self.lists)));
         // An alias that is there twice was never worth a word.
-        self.list(statement.aliases.as_deref().unwrap_or_default(), true);
+        self.list(statement.aliases.as_deref().unwrap_or_default());
     }
 
     /// Adds a list; the first name that is in it twice.
-    fn list<'n>(&mut self, names: &'n [Name<'n>], is_alias: bool) -> Option<&'n Name<'n>> {
+    fn list<'n>(&mut self, names: &'n [Name<'n>]) -> Option<&'n Name<'n>> {
         let begin = self.lists.len();
         let mut twice = None;
         for name in names.iter().filter(|name| name.value.len() <= MAX_ENTRY) {
             let number = self.number(name.value);
-            let kind = usize::from(is_alias);
-            if !std::mem::replace(&mut self.kinds[number][kind], true) && self.text(number) != name.value {
-                let span = self.push(name.value);
-                self.spellings[kind].push((self.spans[number], span));
-            }
             let last = self.last[number] as usize;
             if last >= begin && self.lists.get(last).is_some_and(|listed| listed.number() == number) {
                 self.lists[last].0 |= REPEATED;
@@ -94,6 +89,10 @@ impl Symbols {
                 continue;
             }
             self.last[number] = len(&self.lists);
+            if self.text(number) != name.value {
+                let span = self.push(name.value);
+                self.spellings.push((len(&self.lists), span));
+            }
             self.lists.push(Listed(u32::try_from(number).unwrap_or(0)));
         }
         twice
@@ -116,7 +115,6 @@ impl Symbols {
         let span = self.push(&key);
         self.spans.push(span);
         self.last.push(u32::MAX);
-        self.kinds.push([false; 2]);
         number as usize
     }
 
@@ -145,11 +143,18 @@ impl Symbols {
         self.spans[listed.number()]
     }
 
+    /// How the name at this place of the lists is spelled, if not as it is compared.
+    pub fn spelling(&self, at: u32) -> Option<Span> {
+        let found = self.spellings.binary_search_by_key(&at, |(at, _)| *at).ok()?;
+        Some(self.spellings[found].1)
+    }
+
     /// The lists of the statement of this number.
     pub fn lists(&self, statement: usize) -> Lists<'_> {
         let (accounts, aliases) = self.starts[statement];
         let end = self.starts.get(statement + 1).map_or(self.lists.len(), |(next, _)| *next as usize);
         Lists {
+            starts: [accounts, aliases],
             accounts: &self.lists[accounts as usize..aliases as usize],
             aliases: &self.lists[aliases as usize..end],
         }

@@ -88,7 +88,24 @@ async fn recipients() {
     }
 }
 
-/// With an extension or without, what the rules say of the whole name has the last word.
+/// What the reading of a domain makes of a name is no route to somewhere else: nobody asks whether a recipient
+/// that a milter adds may be relayed.
+#[tokio::test]
+async fn no_routes_are_made() {
+    let accounts = Arc::new(Accounts::default());
+    let resolver = resolver(accounts.clone());
+    for recipient in
+        ["user％victim.example@both.test", "victim.example！user@both.test", "user＠victim.example@both.test"]
+    {
+        let got = ask(&resolver, recipient.as_bytes(), None).await.outcome;
+        let Outcome::TryLater(Doubt::Destination(why)) = &got else { panic!("{recipient}: {got:?}") };
+        assert!(why.ends_with("its local part may be a route"), "{why}");
+        assert!(accounts.asked.lock().expect("lock").is_empty(), "{recipient}");
+    }
+}
+
+/// With an extension or without, what the rules say of the whole name has the last word, unless it was an alias or
+/// is one of several accounts and the rest is one of a single one.
 #[tokio::test]
 async fn the_rules_are_asked_without_the_extension_only_if_they_know_nothing() {
     let resolver = resolver(Arc::default());

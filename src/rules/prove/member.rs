@@ -254,14 +254,12 @@ impl<'s> Subject<'s> {
         parts.concat()
     }
 
-    /// Where mail to its names goes, in a form that is equal for equal places.
+    /// Whose its names are and where their mail goes, in a form that is equal where a look-up sees one destination:
+    /// two accounts whose mail goes to one place are two all the same.
     pub fn destination(&self) -> Cow<'s, str> {
         match &self.source.checked.statement.deliver {
             None => Cow::Borrowed(self.account_key()),
-            Some(deliver) => {
-                let target = key(deliver.target.value, !self.source.fold);
-                target.replace("%account%", self.account_key()).replace("%alias%", self.alias_key()).into()
-            }
+            Some(_) => format!("{} {}", self.account_key(), self.shown()).into(),
         }
     }
 
@@ -272,7 +270,8 @@ impl<'s> Subject<'s> {
             None => account.into(),
             Some(deliver) => {
                 let alias = self.alias.or(self.account).map_or("", |entry| entry.name.value);
-                deliver.target.value.replace("%account%", account).replace("%alias%", alias)
+                let target = deliver.target.value.replace("%account%", account).replace("%alias%", alias);
+                format!("{account} ({target})")
             }
         }
     }

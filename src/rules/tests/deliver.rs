@@ -21,7 +21,7 @@ fn names_stand_in_the_address() {
         ("%account%@b.example", "Foo@b.example"),
         ("%account%@B.example.", "Foo@b.example"),
         ("list@bücher.example", "list@xn--bcher-kva.example"),
-        ("%alias%-%account%+%alias%%%@b.example", "sales-Foo+sales%@b.example"),
+        ("%alias%-%account%+%alias%@b.example", "sales-Foo+sales@b.example"),
         ("x.y@[192.0.2.1]", "x.y@[192.0.2.1]"),
         ("grüße@b.example", "grüße@b.example"),
         // What a dot-string cannot hold comes in quotes.
@@ -77,9 +77,10 @@ fn targets_tell_destinations_apart() {
         let want = want.unwrap_or(("dbg", None));
         assert_eq!(found(&debug, "foo-abc-3"), Some(want), "{config}");
     }
+    // How another host compares its local parts only that host knows.
     let folding = Options { fold: true, ..Options::default() };
-    let same = read(&two("DELIVER TO a@b.example", "DELIVER TO A@b.example"), &folding).expect("it loads");
-    assert_eq!(found(&same.rules, "foo-abc-3"), Some(("foo", Some("a@b.example".into()))));
+    let other = read(&two("DELIVER TO a@b.example", "DELIVER TO A@b.example"), &folding).expect("it loads");
+    assert_eq!(found(&other.rules, "foo-abc-3"), None);
 }
 
 /// Where the address names the alias, every alias that matches is a destination of its own.
@@ -174,7 +175,7 @@ fn errors_of_addresses() {
         (&with("TOO a@b.test"), "did you mean TO?"),
         (&with("TO foo"), "write local@domain, such as %account%@example.com"),
         (&with("TO %acount%@b.test"), "did you mean %account%?"),
-        (&with("TO %ident%@b.test"), "known are account and alias; a literal percent sign is written %%"),
+        (&with("TO %ident%@b.test"), "known are account and alias"),
         (&with("TO %alias%@b.test"), "write %account% instead of %alias%, or add ALIASED"),
         (&with("TO a@%account%.test"), "names stand in the local part only"),
         (&with("TO a@b.test c@d.test"), "an address is one word; a semicolon ends the statement"),

@@ -225,6 +225,13 @@ fn files_of_secrets() {
         ),
         (String::new(), vec![none]),
         (format!("# {NEW}"), vec![none]),
+        (
+            format!("\u{feff}{NEW}\n{OLD}\u{7}"),
+            vec![
+                "1: the secret holds a byte order mark or a control character (save the file as plain text, without a byte order mark)",
+                "2: the secret holds a byte order mark or a control character (save the file as plain text, without a byte order mark)",
+            ],
+        ),
         (many(10), vec!["9: there are more than 8 secrets (remove the oldest)"]),
     ];
     for (text, want) in cases {

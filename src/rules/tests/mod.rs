@@ -106,9 +106,9 @@ fn folding() {
         ("to-FOO-Macys-m5x", Some("Foo")),
         ("To-foo-macys-M5X", Some("Foo")),
         ("to-foo-macys-m6x", None),
-        ("FOO+Abc+33", Some("Foo")),
+        ("FOO+Abc+33", Some("foo")),
         ("Grüße+abc+63", Some("GRÜSSE")),
-        ("JOE=abc=JX3", Some("Foo")),
+        ("JOE=abc=JX3", Some("foo")),
         ("joe=abc=jO3", None),
     ];
     for (name, want) in cases {
@@ -186,7 +186,7 @@ fn statements_share_their_steps() {
     let rules = rules(vector["config"].as_str().expect("rules"));
     let mut lookup = Lookup::new(vector["name"].as_str().expect("a name"));
     let decided = (0..1000).take_while(|_| lookup.statement(rules.program(0)).is_ok()).count() as u64;
-    assert!((50..100).contains(&decided), "{decided}");
+    assert!((50..=100).contains(&decided), "{decided}");
     assert_eq!(lookup.used(), MAX_LOOKUP_STEPS);
 }
 
