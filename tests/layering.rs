@@ -29,10 +29,16 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hickory_resolver", &["account/"]),
     ("moka", &["account/"]),
     ("rustls", &["account/"]),
+    ("rustls_platform_verifier", &["account/"]),
+    ("tokio_rustls", &["account/"]),
     ("tracing", &["observe/"]),
     ("tracing_subscriber", &["observe/"]),
     ("annotate_snippets", &["diag/"]),
-    ("jiff", &["rules/", "daemon/"]),
+    ("foldhash", &["rules/", "account/"]),
+    ("hashbrown", &["rules/"]),
+    ("smallvec", &["rules/"]),
+    ("strsim", &["diag/"]),
+    ("jiff", &["rules/date.rs", "daemon/clock.rs"]),
     ("icu_casemap", &["addr/"]),
     ("icu_normalizer", &["addr/"]),
     ("idna", &["addr/"]),
@@ -98,8 +104,62 @@ fn sources() -> BTreeMap<String, String> {
 
 /// The code of a file: without comments, and without its tests, which may do as they like with I/O.
 fn code(text: &str) -> String {
-    let text = text.split("#[cfg(test)]").next().unwrap_or_default();
-    text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+    let mut lines = text.lines().map(|line| line.split("//").next().unwrap_or_default());
+    let mut code = Vec::new();
+    while let Some(line) = lines.next() {
+        if line.trim() == "#[cfg(test)]" {
+            skip_item(&mut lines, line.len() - line.trim_start().len());
+        } else {
+            code.push(line);
+        }
+    }
+    code.join("\n")
+}
+
+/// Skips the item at this indent that an attribute stands in front of. The source is formatted, so an item of
+/// several lines ends with the first one that closes something at the indent of the item.
+fn skip_item<'t>(lines: &mut impl Iterator<Item = &'t str>, indent: usize) {
+    let head = lines.by_ref().map(str::trim_end).find(|line| !line.trim_start().starts_with("#["));
+    let head = head.expect("an item behind the attribute");
+    if head.ends_with([';', '}', ',']) {
+        return;
+    }
+    let closes = |line: &str| {
+        let line = line.trim_end();
+        line.len() - line.trim_start().len() == indent
+            && (line.trim_start().starts_with('}') || line.ends_with(';'))
+    };
+    assert!(lines.any(closes), "{head} does not end");
+}
+
+/// What is imported or named by `crate::`: the first name behind it, or those in braces.
+fn imported(code: &str) -> Vec<String> {
+    let name = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let mut found = Vec::new();
+    for (at, word) in code.match_indices("crate::") {
+        let behind = &code[at + word.len()..];
+        let Some(list) = behind.strip_prefix('{') else {
+            found.push(name(behind));
+            continue;
+        };
+        let mut depth = 1_usize;
+        let mut parts = vec![String::new()];
+        for c in list.chars() {
+            depth = match c {
+                '{' => depth + 1,
+                '}' => depth - 1,
+                _ => depth,
+            };
+            match c {
+                _ if depth == 0 => break,
+                ',' if depth == 1 => parts.push(String::new()),
+                c => parts.last_mut().expect("one at least").push(c),
+            }
+        }
+        found.extend(parts.iter().map(|part| name(part.trim_start())));
+    }
+    found.retain(|name| !name.is_empty());
+    found
 }
 
 fn is_test(file: &str) -> bool {
@@ -130,11 +190,8 @@ fn imports_go_downwards() {
     let mut seen = 0;
     for (file, text) in sources() {
         let Some(own) = folder(&file) else { continue };
-        for (at, _) in code(&text).match_indices("crate::") {
-            let code = code(&text);
-            let other: String =
-                code[at + 7..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-            if other == own || other.is_empty() {
+        for other in imported(&code(&text)) {
+            if other == own {
                 continue;
             }
             seen += 1;
@@ -167,6 +224,49 @@ fn crates_are_named_where_they_belong() {
         names(&code(&sources["front/milter/adapter.rs"]), "indymilter"),
         "the search for crates is broken"
     );
+}
+
+#[test]
+fn every_dependency_has_its_place() {
+    let manifest = include_str!("../Cargo.toml");
+    let section = manifest.split("\n[dependencies]\n").nth(1).expect("dependencies");
+    let section = section.split("\n[").next().expect("the section");
+    let used: Vec<String> = section
+        .lines()
+        .filter_map(|line| line.split_once(" = "))
+        .map(|(name, _)| name.replace('-', "_"))
+        .collect();
+    assert!(used.len() > 20, "the search for dependencies is broken: {used:?}");
+    let listed: Vec<&str> = CRATES.iter().map(|(name, _)| *name).collect();
+    for name in &used {
+        assert!(listed.contains(&&**name), "say in CRATES where {name} belongs");
+    }
+    for name in listed {
+        assert!(used.iter().any(|used| used == name), "{name} of CRATES is no dependency");
+    }
+}
+
+/// What is guarded: all but the tests, wherever these stand.
+#[test]
+fn tests_are_left_out_and_nothing_else() {
+    for (text, want) in [
+        ("a\n#[cfg(test)]\nmod tests;\nb", "a\nb"),
+        ("a\n#[cfg(test)]\n#[allow(x)]\nmod tests;\nb // c", "a\nb "),
+        ("#[cfg(test)]\nmod tests {\n    fn f() {\n    }\n    x;\n}\nb", "b"),
+        (
+            "m {\n    #[cfg(test)]\n    fn f(\n        a: u8,\n    ) {\n        a;\n    }\n    b\n}",
+            "m {\n    b\n}",
+        ),
+        ("#[cfg(test)]\nconst A: &[u8] = &[\n    1,\n];\nb", "b"),
+        ("#[cfg(test)]\nuse a::{\n    b, c,\n};\nb", "b"),
+        ("#[cfg(test)]\nfn f() {}\nb", "b"),
+    ] {
+        assert_eq!(code(text), want, "{text}");
+    }
+    let uses = "use crate::addr::fold;\nuse crate::{\n    cli, daemon::{a, b::{c, d}},\n    diag::*,\n};\ncrate::rules::x()";
+    assert_eq!(imported(uses), ["addr", "cli", "daemon", "diag", "rules"]);
+    // A file whose tests are declared near its top.
+    assert!(code(&sources()["rules/mod.rs"]).contains("impl Rules"));
 }
 
 #[test]
