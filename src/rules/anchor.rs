@@ -2,8 +2,8 @@
 //! expression does not match it. Each template goes by the literal that is rarest among all of them, its
 //! anchor; so a name is compared with the literals it holds, however many templates there are.
 
+use super::hashes::HASHES;
 use super::store::{Piece, Span, Store};
-use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 use std::cmp::Reverse;
@@ -30,8 +30,6 @@ pub(super) struct Anchors {
 
 /// Bits for the beginnings of anchors.
 const BITS: usize = 1 << 12;
-
-const HASHES: FixedState = FixedState::with_seed(0);
 
 /// A literal with the templates that go by it.
 #[derive(Clone, Copy, Debug)]

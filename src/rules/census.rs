@@ -2,9 +2,9 @@
 //! first one that asks.
 
 use super::Rules;
+use super::hashes::HASHES;
 use super::store::Store;
 use crate::addr::fold;
-use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use std::borrow::Cow;
 use std::hash::BuildHasher;
@@ -19,8 +19,6 @@ pub(super) struct Census {
     accounts: Names,
     aliases: Names,
 }
-
-const HASHES: FixedState = FixedState::with_seed(0);
 
 impl Names {
     fn add(&mut self, store: &Store, entry: u32) {

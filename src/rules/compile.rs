@@ -2,6 +2,7 @@
 
 use super::check::{Checked, Formula, Never, Probe, Target};
 use super::expression::Item;
+use super::hashes::HASHES;
 use super::plan::Plan;
 use super::store::{Entry, Form, Lengths, NONE, Piece, Record, Span, Store, Template, Use};
 use super::symbols::Symbols;
@@ -10,7 +11,6 @@ use super::terms::Terms;
 use super::words::Class;
 use crate::diag::Text;
 use foldhash::HashMap;
-use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -52,8 +52,6 @@ struct FormKey {
     tell_aliases: bool,
     never: Option<Never>,
 }
-
-const HASHES: FixedState = FixedState::with_seed(0);
 
 /// Compiles statements one by one.
 #[derive(Debug, Default)]

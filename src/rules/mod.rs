@@ -34,6 +34,7 @@ mod expire;
 mod expression;
 mod format;
 mod functions;
+mod hashes;
 mod import;
 mod known;
 mod legacy;

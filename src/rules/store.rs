@@ -8,10 +8,10 @@
 //! Numbers of statements, templates, forms and entries come from the lists they lead into.
 
 use super::check::{Never, Probe};
+use super::hashes::HASHES;
 use super::plan::Plan;
 use super::terms::Terms;
 use super::words::Class;
-use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use std::hash::{BuildHasher, Hasher};
 use std::ops::{Deref, Range};
@@ -250,9 +250,6 @@ impl Store {
             && self.statements[entry.statement as usize].template == template
     }
 }
-
-/// Seeds that are the same in every run: what is put into the table is the operator's own.
-const HASHES: FixedState = FixedState::with_seed(0);
 
 fn hash(template: u32, is_alias: bool, text: &str) -> u64 {
     let mut hasher = HASHES.build_hasher();

@@ -1,9 +1,9 @@
 //! The names of all statements while rules are read: each text once, and by its number in every list.
 
+use super::hashes::HASHES;
 use super::store::{MAX_ENTRY, Span};
 use super::syntax::{Fault, Name, Statement};
 use crate::addr::fold;
-use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use std::borrow::Cow;
 use std::hash::BuildHasher;
@@ -49,8 +49,6 @@ pub(super) struct Symbols {
     /// How names are spelled, by their place in the lists, where that is not how they are compared.
     spellings: Vec<(u32, Span)>,
 }
-
-const HASHES: FixedState = FixedState::with_seed(0);
 
 impl Symbols {
     pub fn new(fold: bool) -> Self {
