@@ -11,7 +11,7 @@
 //! | 0 | [`addr`] | what a mail address is: parse the argument of RCPT, compare, fold, print, escape |
 //! | 0 | [`diag`] | what is wrong with a text of the operator: place, message, remedy |
 //! | 0 | [`observe`] | what is logged and counted: one function per event |
-//! | 1 | [`rules`] | the alias rules: text to compiled rules to decision; pure, bounded |
+//! | 1 | [`rules`] | the alias rules: text to compiled rules to decision, and what [`rules::prove`](mod@rules::prove) proves of them; pure, bounded |
 //! | 2 | [`account`] | does this account exist: the sources and what they are combined with |
 //! | 3 | [`hook`] | a script of the operator's, before and behind the rules; pure, bounded |
 //! | 4 | [`resolve`] | rules and accounts make one [`resolve::Outcome`] of a recipient |

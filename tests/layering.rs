@@ -269,6 +269,21 @@ fn tests_are_left_out_and_nothing_else() {
     assert!(code(&sources()["rules/mod.rs"]).contains("impl Rules"));
 }
 
+/// The map in front of the rules has all modules.
+#[test]
+fn the_map_of_the_rules_is_complete() {
+    let source = &sources()["rules/mod.rs"];
+    let map: Vec<&str> = source.lines().filter(|line| line.starts_with("//! |")).collect();
+    let modules = source.lines().filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod "));
+    let modules: Vec<&str> =
+        modules.map(|name| name.trim_end_matches(';')).filter(|name| *name != "tests").collect();
+    assert!(modules.len() > 30, "the search for modules is broken: {modules:?}");
+    for module in modules {
+        let count = map.iter().map(|row| row.matches(&format!("`{module}`")).count()).sum::<usize>();
+        assert_eq!(count, 1, "src/rules/mod.rs maps {module} {count} times");
+    }
+}
+
 #[test]
 fn the_pure_parts_are_pure() {
     let mut faults = Vec::new();

@@ -1,9 +1,10 @@
 //! Aliases whose last day has passed. They are nobody's any more, but it can be said whose they were.
 
 use super::date::{LENGTHS, last_day};
+use super::decide::Facts;
 use super::eval::{Counted, Hit, Lookup};
 use super::store::{Piece, Program};
-use super::{Day, Decision, Facts, Query, Rules};
+use super::{Day, Decision, Query, Rules};
 
 impl Program<'_> {
     /// Whether aliases of it have a last day.

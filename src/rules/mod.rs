@@ -1,11 +1,36 @@
 //! The alias rules: which account, if any, an address is a computed alias of.
 //!
-//! Pure: no files, no clock, bounded work. In layers, each a module: `syntax` (text to tree, with a place for
-//! everything), `check` and `unique` (what cannot be right), `compile` (tree to [`Rules`]), `eval` (name to
-//! [`Decision`]), `trace` (why); beside them `prove` (what can be proved before any name comes). On the tree work
-//! the tools: `make` (from words to a name), `format` (a text laid out), `import` (a text of the predecessor taken
-//! over). What was added to the language has a module each: `terms` (domains), `deliver` (where mail goes),
-//! `date` and `expire` (last days), `secret` (codes that cannot be guessed).
+//! Pure: no files, no clock, bounded work. In layers, from a text to answers:
+//!
+//! | layer | module | owns |
+//! | --- | --- | --- |
+//! | words | `cursor` | a text word by word |
+//! | | `words` | the vocabulary: classes, functions, the words of a statement |
+//! | | `date` | days, and how a last day is written in a name |
+//! | | `secret` | secrets, and what `HMAC` computes with them |
+//! | tree | `syntax` | text to tree, with a place for everything |
+//! | | `expression`, `functions`, `deliver`, `legacy` | what stands behind `MATCHES`, `WITH` and `DELIVER TO`, and in settings |
+//! | | `terms` | on what terms a statement counts |
+//! | | `check` | what cannot be right in a statement |
+//! | | `symbols` | the names of all statements, each once |
+//! | | `unique` | whether all statements together leave no doubt |
+//! | | `statements` | the trees of whole texts, for the tools |
+//! | compiled | `compile` | tree to [`Rules`] |
+//! | | `plan`, `shape` | what of an expression is settled before its code is read; what an unverified code looks like |
+//! | | `store`, `hashes` | the rules as they are looked up, and how their tables hash |
+//! | | `anchor` | which templates a name can match at all |
+//! | | `census` | which names the rules know |
+//! | look-up | `decide` | from the statements that match to a [`Decision`] |
+//! | | `eval` | from a name to the statements that match it |
+//! | | `choices`, `compute`, `known` | the accounts to be tried, what functions give, what a code leaves of the name |
+//! | | `spots`, `reach`, `rows`, `sweep` | where things can stand, and in how many ways |
+//! | | `expire` | aliases whose last day has passed |
+//! | | `cost` | what a look-up may cost |
+//! | reasons | `trace`, `nearest`, `show` | why a name matches, or how near it comes, as a text |
+//! | tools | [`prove`](mod@prove) | what can be proved before any name comes |
+//! | | `make` | from words to a name |
+//! | | `format` | a text laid out |
+//! | | `import` | a text of the predecessor taken over |
 //!
 //! A statement names accounts, an expression to match names with, and functions that compute a code from
 //! the parts of the name; a name is an alias if the code in it is the code computed:
@@ -28,6 +53,7 @@ mod compute;
 mod cost;
 mod cursor;
 mod date;
+mod decide;
 mod deliver;
 mod eval;
 mod expire;
@@ -75,12 +101,11 @@ pub use terms::MAX_DOMAINS;
 pub use trace::{Cut, Explanation, Finding, Outcome, Trace, Value};
 pub use words::{Class, Function};
 
-use crate::addr::fold;
 use crate::diag::{self, Problem, Text};
 use anchor::Anchors;
 use census::Census;
-use compile::{Compiler, characters};
-use eval::{Hit, Lookup};
+use compile::Compiler;
+use eval::Lookup;
 use std::borrow::Cow;
 use std::sync::OnceLock;
 use store::{Program, Store};
@@ -123,6 +148,12 @@ impl<'q> From<&'q str> for Query<'q> {
     }
 }
 
+impl<'q> From<&'q String> for Query<'q> {
+    fn from(name: &'q String) -> Self {
+        name.as_str().into()
+    }
+}
+
 /// What was read.
 #[derive(Clone, Debug)]
 pub struct Loaded {
@@ -132,12 +163,6 @@ pub struct Loaded {
     pub legacy: Legacy,
     /// Warnings and notes.
     pub problems: Vec<Problem>,
-}
-
-impl<'q> From<&'q String> for Query<'q> {
-    fn from(name: &'q String) -> Self {
-        name.as_str().into()
-    }
 }
 
 /// Rules to look names up in.
@@ -260,132 +285,12 @@ fn too_long(texts: &[Text], limit: usize) -> Option<Problem> {
     Some(Problem::error(text, 0..0, message).help("so many names are better kept in a database"))
 }
 
-/// A name as the statements see it.
-struct Facts<'n> {
-    name: Cow<'n, str>,
-    characters: u128,
-}
-
-/// The statements that match a name.
-#[derive(Default)]
-struct Hits {
-    first: Option<(u32, Hit)>,
-    /// All of them, if there is more than one.
-    all: Vec<(u32, Hit)>,
-}
-
-impl Hits {
-    fn add(&mut self, statement: u32, hit: Hit) {
-        match self.first {
-            None => self.first = Some((statement, hit)),
-            Some(first) => {
-                if self.all.is_empty() {
-                    self.all.push(first);
-                }
-                self.all.push((statement, hit));
-            }
-        }
-    }
-
-    /// In the order of the statements.
-    fn in_order(&mut self) -> &[(u32, Hit)] {
-        // Templates take turns, statements do not stand in order.
-        self.all.sort_by_key(|(statement, _)| *statement);
-        if self.all.is_empty() { self.first.as_slice() } else { &self.all }
-    }
-}
-
-/// What all statements that match a name leave of it.
-struct Found<'r> {
-    statement: usize,
-    hit: Hit,
-    target: Option<Cow<'r, str>>,
-}
-
 impl Rules {
     /// Looks a name up.
     pub fn find<'q>(&self, query: impl Into<Query<'q>>) -> Decision<'_> {
         let query = query.into();
         let facts = self.facts(query.name);
         self.decide(&facts, &query, &mut Lookup::new(&facts.name).on(query.today))
-    }
-
-    fn decide(&self, facts: &Facts<'_>, query: &Query<'_>, lookup: &mut Lookup<'_>) -> Decision<'_> {
-        let mut hits = Hits::default();
-        let mut tried = Ok(());
-        self.candidates(facts, query.domain, &mut |program| {
-            let statement = program.statement as usize;
-            tried = if facts.name.len() > MAX_NAME {
-                Err(statement)
-            } else {
-                let each = &mut |statement, hit| hits.add(statement, hit);
-                lookup.template(program, each).map_err(|_| statement)
-            };
-            tried.is_ok()
-        });
-        if let Err(statement) = tried {
-            return Decision::CannotSay { statement };
-        }
-        let hits = hits.in_order();
-        let Found { statement, hit, target } = match self.together(hits) {
-            Ok(Some(found)) => found,
-            Ok(None) => return self.expired(facts, query, lookup),
-            Err(statement) => return Decision::CannotSay { statement },
-        };
-        if !hit.several {
-            return Decision::Account {
-                name: self.store.spelling(hit.account),
-                target,
-                statement,
-                ambiguous: hit.ambiguous,
-                by_debug: false,
-            };
-        }
-        if let Some(name) = self.debug_account() {
-            return Decision::Account { name, target: None, statement, ambiguous: true, by_debug: true };
-        }
-        Decision::Ambiguous { statements: hits.iter().map(|(statement, _)| *statement as usize).collect() }
-    }
-
-    /// What several statements say together. The error is a statement that names no address.
-    fn together(&self, hits: &[(u32, Hit)]) -> Result<Option<Found<'_>>, usize> {
-        let mut found: Option<Found<'_>> = None;
-        for (statement, hit) in hits {
-            // Names were seen to make an address; one that does not is not delivered elsewhere for it.
-            let target = self.target(*statement, hit).map_err(|_| *statement as usize)?;
-            let Some(first) = &mut found else {
-                found = Some(Found { statement: *statement as usize, hit: *hit, target });
-                continue;
-            };
-            first.hit.several |= hit.several
-                || self.store.name(hit.account) != self.store.name(first.hit.account)
-                // How another host compares its local parts only that host knows.
-                || first.target != target;
-            first.hit.ambiguous |= hit.ambiguous;
-        }
-        Ok(found)
-    }
-
-    fn facts<'n>(&self, name: &'n str) -> Facts<'n> {
-        let name = if self.fold { fold(name) } else { Cow::Borrowed(name) };
-        let characters = characters(&name);
-        Facts { name, characters }
-    }
-
-    /// Calls `each` with every template that may match, until it says `false`. What is left out certainly
-    /// does not match.
-    fn candidates<'s>(
-        &'s self,
-        facts: &Facts<'_>,
-        domain: Option<&str>,
-        each: &mut dyn FnMut(Program<'s>) -> bool,
-    ) {
-        self.anchors.each(&self.store, &facts.name, &mut |template| {
-            let program = self.store.template(template);
-            let may_match =
-                program.may_match(&facts.name, facts.characters) && program.terms().hold_in(domain);
-            !may_match || each(program)
-        });
     }
 
     /// How many statements there are.
