@@ -374,6 +374,20 @@ fn the_language_is_described_in_full() {
     has(&format!("{} octets", rcptd::addr::MAX_LOCAL_PART));
 }
 
+/// An option is described once, and a secret is made in one way.
+#[test]
+fn the_manual_says_nothing_twice() {
+    let manual = text(MANUAL);
+    let options = manual.split("The options:\n").nth(1).unwrap().split(".Sh ").next().unwrap();
+    let heads: Vec<&str> = options.lines().filter(|line| line.starts_with(".It Fl ")).collect();
+    let once: BTreeSet<&str> = heads.iter().copied().collect();
+    assert!(heads.len() >= 15, "{heads:?}");
+    assert_eq!(heads.len(), once.len(), "{heads:?}");
+    for name in [LANGUAGE, "milter.conf.sample", "src/rules/secret.rs"] {
+        assert!(text(name).contains("openssl rand -hex 16"), "{name} makes secrets in another way");
+    }
+}
+
 /// The blocks of a page that are shown as they are.
 fn literal_blocks(page: &str) -> Vec<String> {
     let (mut blocks, mut open) = (Vec::new(), None::<String>);
@@ -462,7 +476,10 @@ fn the_script_of_the_manual_works() {
         format!("has {} operations", hook::MAX_OPERATIONS),
         format!("{} calls within each other", hook::MAX_CALLS),
         format!("texts of {} octets", hook::MAX_TEXT),
-        format!("may have {} octets", hook::MAX_SCRIPT),
+        format!("lists and maps of {} entries", hook::MAX_LIST),
+        format!("{} variables at a time", hook::MAX_VARIABLES),
+        format!("may have {} octets, {} functions", hook::MAX_SCRIPT, hook::MAX_FUNCTIONS),
+        format!("{} expressions within each other", hook::MAX_DEPTH),
     ] {
         assert!(section.replace('\n', " ").contains(&limit), "{limit}");
     }
