@@ -1,9 +1,10 @@
 //! A source that remembers.
 //!
 //! What exists and what is missing is remembered for a time each, or for the shorter one that the answer
-//! itself allows ([`Answer::keep`]); what nobody could say is not remembered at all. Askers of one account wait for one question (single flight), and that question belongs to none
-//! of them: it is asked in a task of its own, so that askers who give up sooner than the answer comes do
-//! not keep the memory empty for ever. The task ends when the cache itself is dropped.
+//! itself allows ([`Answer::keep`]); what nobody could say is not remembered at all. Askers of one account
+//! wait for one question (single flight), and that question belongs to none of them: it is asked in a task of
+//! its own, so that askers who give up sooner than the answer comes do not keep the memory empty for ever.
+//! The task ends when the cache itself is dropped.
 
 use super::settings::CacheSettings;
 use super::{AccountSource, Answer, AnswerFuture, Reason, Verdict};

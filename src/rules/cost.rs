@@ -16,12 +16,12 @@ use super::{Query, Rules};
 /// longer than 1 ms.
 pub const MAX_STATEMENT_STEPS: u64 = 100_000;
 
-/// Most steps for all statements together with such a name: no look-up takes longer than 50 ms, again with some
-/// to spare.
+/// Most steps for all statements together with such a name: no look-up takes longer than 50 ms, again with
+/// some to spare.
 pub const MAX_LOOKUP_STEPS: u64 = 50 * MAX_STATEMENT_STEPS;
 
-/// A local part has 255 bytes at most, and a name so long is decided as fast as that; what is longer comes by a table
-/// protocol, and may take longer, in proportion.
+/// A local part has 255 bytes at most, and a name so long is decided as fast as that; what is longer comes by
+/// a table protocol, and may take longer, in proportion.
 pub const ORDINARY_NAME: usize = 320;
 
 /// What a look-up cost.

@@ -1,7 +1,7 @@
 //! What a `%code%` looks like that another one follows, so that it is not verified: each function finds its
-//! character from left to right, a digit for one that counts, and `HMAC` its characters; it begins with a digit if the first function
-//! counts; and it ends with the last character found, or in as many digits as functions that count stand
-//! last.
+//! character from left to right, a digit for one that counts, and `HMAC` its characters; it begins with a
+//! digit if the first function counts; and it ends with the last character found, or in as many digits as
+//! functions that count stand last.
 
 use super::check::{Formula, Probe};
 use super::secret;

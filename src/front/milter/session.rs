@@ -247,10 +247,10 @@ impl Session {
     }
 
     /// The names under which the server may know a recipient: what it was given first of all, to the octet.
-    /// Postfix forgets the source route, though, and then does not know the recipient by it. sendmail(1) shows a milter `user@origin` for what
-    /// was typed as `user`, yet deletes only by what was typed; a deletion of what is not there is ignored.
-    /// `staying` are the folded local parts of those who stay: somebody who could be meant by the bare name
-    /// must not go with it.
+    /// Postfix forgets the source route, though, and then does not know the recipient by it. sendmail(1)
+    /// shows a milter `user@origin` for what was typed as `user`, yet deletes only by what was typed; a
+    /// deletion of what is not there is ignored. `staying` are the folded local parts of those who stay:
+    /// somebody who could be meant by the bare name must not go with it.
     fn names(&self, one: &Accepted, staying: &HashSet<Cow<'_, str>>) -> Vec<Arc<[u8]>> {
         let local = one.recipient.local();
         let at_origin = one.recipient.domain() == Some(&*self.policy.origin);
