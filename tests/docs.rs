@@ -490,6 +490,13 @@ fn the_script_of_the_manual_works() {
     }
 }
 
+/// The fuzz target of the configuration begins with the sample as it is.
+#[test]
+fn the_sample_is_a_seed() {
+    let seed = text("fuzz/seeds/config/sample");
+    assert!(seed == text("milter.conf.sample"), "cp milter.conf.sample fuzz/seeds/config/sample");
+}
+
 #[test]
 fn the_units_start_the_program_as_it_can_be_called() {
     let unit = text("install/systemd/rcptd.service");

@@ -152,6 +152,36 @@ fn faults() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// Lists and maps hold as many entries as they may, and not one more.
+#[test]
+fn lists_end() {
+    let hooks = hooks(
+        "fn preprocess(alias, domain) {\n\
+             if alias == \"postmaster\" { return alias; }\n\
+             let l = []; l.pad(parse_int(alias), 0); `${l.len()}`\n}",
+    );
+    let hooks = hooks.expect("a script");
+    assert_eq!(call(&hooks, &MAX_LIST.to_string()), MAX_LIST.to_string());
+    let got = call(&hooks, &(MAX_LIST + 1).to_string());
+    assert!(got.contains("Size of array/BLOB too large"), "{got}");
+}
+
+/// The engine refuses a list as it is written when it is full, one entry sooner.
+#[test]
+fn written_lists_end() {
+    let list = |n: usize| format!("[{}]", "0,".repeat(n));
+    let map = |n: usize| {
+        let entries: Vec<String> = (0..n).map(|i| format!("a{i}: 0")).collect();
+        format!("#{{{}}}", entries.join(","))
+    };
+    let load = |value: String| hooks(&format!("const L = {value};\nfn preprocess(a, d) {{ a }}"));
+    for (good, many) in [(list(MAX_LIST - 1), list(MAX_LIST + 1)), (map(MAX_LIST - 1), map(MAX_LIST + 1))] {
+        assert_eq!(load(good).err(), None);
+        let problems = load(many).expect_err("too many");
+        assert!(problems[0].contains("exceeds the maximum limit (1024)"), "{problems:?}");
+    }
+}
+
 /// The deepest script that can be loaded does not exhaust a stack of 2 MiB, as a thread of tokio has.
 #[test]
 fn the_stack_is_enough() {
