@@ -174,6 +174,16 @@ fn what_is_given_up_is_not_denied() {
     assert_eq!(rules.find(&"x".repeat(MAX_NAME + 1)), Decision::NoMatch);
 }
 
+/// All texts together have so many bytes; the error is about the one that has too many.
+#[test]
+fn texts_have_a_limit() {
+    let texts = [Text::new("a", "12"), Text::new("b", "34"), Text::new("c", "")];
+    assert!(too_long(&texts, 4).is_none());
+    let problem = too_long(&texts, 3).expect("too long").to_string();
+    assert!(problem.starts_with("b:1:1: error: there are more than 3 bytes of rules"), "{problem}");
+    assert!(problem.contains("so many names are better kept in a database"), "{problem}");
+}
+
 /// All statements together have so many steps, too.
 #[test]
 fn statements_share_their_steps() {
