@@ -556,14 +556,13 @@ fn old_statements_and_their_defaults() {
 fn rules_alone() {
     let file = |name: &str| root("tests/data/config").join(name);
     let good = file("21-broken-rules/good.rules");
-    assert_eq!(config::check_rules(std::slice::from_ref(&good), None, false, false).problems, []);
+    assert_eq!(config::check_rules(std::slice::from_ref(&good), None, true, false).problems, []);
     let old =
-        config::check_rules(&[good.clone(), file("25-old-file-bad-values/virtual.conf")], None, false, false)
+        config::check_rules(&[good.clone(), file("25-old-file-bad-values/virtual.conf")], None, true, false)
             .problems;
     assert!(any_error(&old), "domains are settings of rcptd: {old:?}");
-    let ghost =
-        config::check_rules(&[file("ghost"), file("21-broken-rules/first.rules")], None, false, false)
-            .problems;
+    let ghost = config::check_rules(&[file("ghost"), file("21-broken-rules/first.rules")], None, true, false)
+        .problems;
     assert!(ghost.iter().any(|p| p.message.contains("cannot be read")), "{ghost:?}");
     assert!(ghost.iter().any(|p| p.text.file.ends_with("first.rules")), "{ghost:?}");
 }

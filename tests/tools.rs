@@ -156,7 +156,13 @@ fn make_answers() {
             "counts as",
         ),
         (&["make", "-c", "/nowhere/x"], &["foo"], 78, "", "/nowhere/x"),
-        (&["make", "--rules", "/nowhere/x"], &["foo"], 66, "", "/nowhere/x: No such file"),
+        (
+            &["make", "--rules", "/nowhere/x"],
+            &["foo"],
+            66,
+            "",
+            "No such file or directory (os error 2) (check the name)",
+        ),
         (&["make", "--rules", &conf], &["foo"], 78, "", "rcptd.conf:1:"),
         (&["make", "--fold"], &["foo"], 64, "", "--rules"),
         (&alone, &[], 64, "", "<ACCOUNT>"),
@@ -254,6 +260,50 @@ foo-macys-m6
         },
     });
     assert_eq!(object["statements"][0], want);
+}
+
+/// Without a configuration the day, the domain and the secrets count as they do for `lookup`.
+#[test]
+fn explain_alone_knows_day_domain_and_secrets() {
+    let site = Site::new("", "");
+    site.write(
+        "aliases.rules",
+        "ACCOUNT foo MATCHES d-%date%-%code% WITH CHARS(account);\n\
+         ACCOUNT foo DOMAINS example.test MATCHES t-%alnum%-%code% WITH CHARS(1);\n",
+    );
+    site.write("hmac.rules", "ACCOUNT foo MATCHES %alnum%-%code% WITH HMAC(4);\n");
+    site.write("secrets", "correct horse battery staple\n");
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    fs::set_permissions(site.path("secrets"), private).unwrap();
+    let (rules, hmac, secrets) =
+        (path(&site, "aliases.rules"), path(&site, "hmac.rules"), path(&site, "secrets"));
+    let (code, alias, err) = run(&["make", "--rules", &hmac, "--secrets", &secrets, "foo", "macys"], "");
+    assert_eq!(code, 0, "{err}");
+    let cases: &[(&[&str], i32)] = &[
+        (&["--rules", &rules, "--today", "2026-11-30", "d-2611-3"], 0),
+        (&["--rules", &rules, "--today", "2026-12-01", "d-2611-3"], 1),
+        // Whatever the day is now.
+        (&["--rules", &rules, "d-0001-3"], 1),
+        (&["--rules", &rules, "t-x-1"], 1),
+        (&["--rules", &rules, "--domain", "Example.TEST.", "t-x-1"], 0),
+        (&["--rules", &rules, "--domain", "b.test", "t-x-1"], 1),
+        (&["--rules", &hmac, "--secrets", &secrets, alias.trim_end()], 0),
+        (&["--rules", &hmac, alias.trim_end()], 78),
+    ];
+    for (arguments, code) in cases {
+        for command in ["explain", "lookup"] {
+            let got = run(&[&[command], *arguments].concat(), "");
+            assert_eq!(got.0, *code, "{command} {arguments:?}: {}{}", got.1, got.2);
+        }
+    }
+    // An address says its own domain.
+    let got = run(&["explain", "--rules", &rules, "--domain", "b.test", "t-x-1@example.test"], "");
+    assert_eq!(got.0, 0, "{}", got.1);
+    let (_, out, _) = run(&["explain", "--rules", &rules, "--today", "2026-12-01", "d-2611-3"], "");
+    assert!(out.contains("2026-11-30"), "{out}");
+    for option in ["--secrets", "--domain", "--today"] {
+        assert_eq!(run(&["explain", option, "2026-11-30", "foo"], "").0, 64, "{option}");
+    }
 }
 
 #[test]

@@ -68,6 +68,7 @@ it asks nobody, and an address may be a local part.
 Examples:
   rcptd explain -c rcptd.conf foo-macys-m5@example.com
   rcptd explain --rules aliases.rules foo-macys-m6
+  rcptd explain --rules aliases.rules --domain example.com --today 2026-11-30 foo-macys-m6
 
 Exit codes: 0 it would be let in (an alias), 1 refused (no alias), 66 no such file, 75 deferred,
 78 configuration or rules.";
@@ -179,6 +180,15 @@ pub struct Explain {
     /// Without regard to upper and lower case, as the daemon does by default
     #[arg(long, requires = "rules")]
     pub fold: bool,
+    /// Secrets of these rules, one a line; the configuration names its own
+    #[arg(long, value_name = "FILE", requires = "rules")]
+    pub secrets: Option<PathBuf>,
+    /// Domain of local parts; without it rules for certain domains (DOMAINS) do not apply
+    #[arg(long, value_name = "DOMAIN", requires = "rules")]
+    pub domain: Option<String>,
+    /// The day to answer for; by default the one that has not yet ended anywhere on Earth
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = day, requires = "rules")]
+    pub today: Option<Day>,
     /// One JSON object an address
     #[arg(long)]
     pub json: bool,

@@ -1,11 +1,13 @@
 //! Files that the commands read.
 
-use super::exit;
-use crate::config::MAX_RULES;
-use crate::diag::Text;
+use super::{exit, terminal};
+use crate::config::{self, Alone};
+use crate::diag::{Text, any_error};
+use crate::rules::{Options, Rules};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Reads what is to be UTF-8, of at most `limit` bytes. The error is a message and an exit code.
 pub fn read(from: impl Read, name: &str, limit: u64) -> Result<String, (String, u8)> {
@@ -25,16 +27,24 @@ pub fn file(path: &Path, limit: u64) -> Result<String, (String, u8)> {
     read(file, &name, limit)
 }
 
-/// The texts of files of rules; what cannot be read is said, and the exit code handed back.
-pub fn rules(paths: &[PathBuf]) -> Result<Vec<Text>, u8> {
-    let text = |path: &PathBuf| {
-        let content = file(path, MAX_RULES).map_err(|(message, code)| {
-            eprintln!("rcptd: {message}");
-            code
-        })?;
-        Ok(Text::new(&path.display().to_string(), &content))
-    };
-    paths.iter().map(text).collect()
+/// Rules without a configuration.
+#[derive(Debug)]
+pub struct Source {
+    pub texts: Vec<Text>,
+    pub options: Options,
+    pub rules: Arc<Rules>,
+}
+
+/// Loads rules without a configuration; what is wrong with them is said, and the exit code handed back.
+pub fn rules(paths: &[PathBuf], secrets: Option<&Path>, fold: bool) -> Result<Source, u8> {
+    let Alone { texts, options, rules, problems, unread } = config::rules_alone(paths, secrets, fold);
+    match rules {
+        Some(rules) if !any_error(&problems) => Ok(Source { texts, options, rules }),
+        _ => {
+            terminal::show(&problems);
+            Err(if unread { exit::NO_INPUT } else { exit::CONFIG })
+        }
+    }
 }
 
 #[cfg(test)]
@@ -48,6 +58,6 @@ mod tests {
         assert_eq!((&*message, code), ("x: it is larger than 3 bytes", exit::CONFIG));
         assert_eq!(read(&b"\xff"[..], "x", 3).unwrap_err().1, exit::CONFIG);
         assert_eq!(file(Path::new("/nowhere/x"), 3).unwrap_err().1, exit::NO_INPUT);
-        assert_eq!(rules(&["/nowhere/x".into()]).unwrap_err(), exit::NO_INPUT);
+        assert_eq!(rules(&["/nowhere/x".into()], None, false).unwrap_err(), exit::NO_INPUT);
     }
 }

@@ -1,31 +1,16 @@
 //! `rcptd lookup`
 
-use super::{args, exit, input, terminal};
+use super::{args, exit, input};
 use crate::addr::canonical_domain;
-use crate::rules::{self, Decision, Dialect, Options, Query, Rules};
-use crate::{config, daemon};
+use crate::daemon;
+use crate::rules::{Decision, Query, Rules};
 use serde_json::json;
 use std::io::{self, BufRead, BufWriter, Write};
 
 pub fn run(args: &args::Lookup) -> u8 {
-    let texts = match input::rules(&args.rules) {
-        Ok(texts) => texts,
+    let rules = match input::rules(&args.rules, args.secrets.as_deref(), args.fold) {
+        Ok(source) => source.rules,
         Err(code) => return code,
-    };
-    let secrets = match args.secrets.as_deref().map(config::read_secrets).transpose() {
-        Ok(secrets) => secrets.unwrap_or_default(),
-        Err(problems) => {
-            terminal::show(&problems);
-            return exit::CONFIG;
-        }
-    };
-    let options = Options { fold: args.fold, dialect: Dialect::TcpTable, secrets };
-    let rules = match rules::load(&texts, &options) {
-        Ok(loaded) => loaded.rules,
-        Err(problems) => {
-            terminal::show(&problems);
-            return exit::CONFIG;
-        }
     };
     let mut out = BufWriter::new(io::stdout().lock());
     match names(args, &rules, &mut out).and_then(|code| out.flush().map(|()| code)) {

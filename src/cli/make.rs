@@ -49,20 +49,9 @@ fn made(args: &args::Make) -> Result<u8, u8> {
 }
 
 fn alone(args: &args::Make) -> Result<Source, u8> {
-    let texts = input::rules(&args.rules)?;
-    let secrets = args.secrets.as_deref().map(config::read_secrets).transpose().map_err(|problems| {
-        terminal::show(&problems);
-        exit::CONFIG
-    })?;
-    let secrets = secrets.unwrap_or_default();
-    let options = Options { fold: args.fold, dialect: Dialect::TcpTable, secrets };
-    match rules::load(&texts, &options) {
-        Ok(loaded) => Ok(Source { texts, rules: Arc::new(loaded.rules), options, domain: None }),
-        Err(problems) => {
-            terminal::show(&problems);
-            Err(exit::CONFIG)
-        }
-    }
+    let input::Source { texts, options, rules } =
+        input::rules(&args.rules, args.secrets.as_deref(), args.fold)?;
+    Ok(Source { texts, rules, options, domain: None })
 }
 
 fn configured(path: &Path) -> Result<Source, u8> {

@@ -25,7 +25,7 @@ mod top;
 pub use files::{MAX_CONFIG, MAX_RULES, MAX_RULES_FILES};
 pub use import::import;
 pub use milter::Milter;
-pub use proof::{Checked, check, check_rules};
+pub use proof::{Alone, Checked, check, check_rules, rules_alone};
 pub use raw::keys;
 pub use secrets::{MAX_SECRETS_FILE, read_secrets};
 pub use top::{GUESSABLE, Level, Log, Target};

@@ -45,35 +45,60 @@ pub fn check(path: &Path, guess: bool) -> Checked {
     checked
 }
 
-/// Checks files of rules without a configuration. Unlike the rules of a configuration they may hold no
-/// statements that are settings of rcptd.
-pub fn check_rules(paths: &[PathBuf], secrets: Option<&Path>, case_sensitive: bool, guess: bool) -> Checked {
-    let mut checked = Checked::default();
+/// Rules without a configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Alone {
+    /// What the files say.
+    pub texts: Vec<Text>,
+    /// How they were loaded.
+    pub options: Options,
+    /// The rules of those that could be read, if nothing is wrong with them.
+    pub rules: Option<Arc<Rules>>,
+    /// All there is to say. With an error in it the rules are not to be used.
+    pub problems: Vec<Problem>,
+    /// Whether a file of rules could not be read.
+    pub unread: bool,
+}
+
+/// Loads files of rules without a configuration. Unlike the rules of a configuration they may hold no statements
+/// that are settings of rcptd.
+pub fn rules_alone(paths: &[PathBuf], secrets: Option<&Path>, fold: bool) -> Alone {
+    let mut alone = Alone::default();
     let secrets = secrets.map(read_secrets).transpose().unwrap_or_else(|wrong| {
-        checked.problems.extend(wrong);
+        alone.problems.extend(wrong);
         None
     });
-    let mut texts = Vec::new();
     for path in paths {
         match files::read(path, MAX_RULES) {
-            Ok(bytes) => texts.push(files::text(path, &bytes, &mut checked.problems)),
+            Ok(bytes) => alone.texts.push(files::text(path, &bytes, &mut alone.problems)),
             Err((why, help)) => {
                 let text = Text::new(&path.display().to_string(), "");
                 let problem = Problem::error(&text, 0..0, format!("the rules cannot be read: {why}"));
-                checked.problems.push(problem.help(help));
+                alone.problems.push(problem.help(help));
+                alone.unread = true;
             }
         }
     }
-    let secrets = secrets.unwrap_or_default();
-    let options = Options { fold: !case_sensitive, dialect: Dialect::TcpTable, secrets };
-    match rules::load(&texts, &options) {
+    alone.options = Options { fold, dialect: Dialect::TcpTable, secrets: secrets.unwrap_or_default() };
+    match rules::load(&alone.texts, &alone.options) {
         Ok(loaded) => {
-            checked.problems.extend(loaded.problems);
-            checked.rules = Arc::new(loaded.rules);
-            checked.prove(&texts, &options, &Limits::default(), guess);
+            alone.problems.extend(loaded.problems);
+            alone.rules = Some(Arc::new(loaded.rules));
         }
-        Err(wrong) => checked.problems.extend(wrong),
+        Err(wrong) => alone.problems.extend(wrong),
     }
-    sort(&mut checked.problems, &Text::new("", ""), &texts);
+    sort(&mut alone.problems, &Text::new("", ""), &alone.texts);
+    alone
+}
+
+/// Checks files of rules without a configuration.
+pub fn check_rules(paths: &[PathBuf], secrets: Option<&Path>, fold: bool, guess: bool) -> Checked {
+    let Alone { texts, options, rules, problems, .. } = rules_alone(paths, secrets, fold);
+    let mut checked = Checked { problems, ..Checked::default() };
+    if let Some(rules) = rules {
+        checked.rules = rules;
+        checked.prove(&texts, &options, &Limits::default(), guess);
+        sort(&mut checked.problems, &Text::new("", ""), &texts);
+    }
     checked
 }

@@ -2,27 +2,22 @@
 
 use super::super::{args, exit, input, terminal};
 use super::trace;
-use crate::addr::Address;
-use crate::rules::{self, Dialect, Explanation, Options, Outcome, Query};
+use crate::addr::{Address, canonical_domain};
+use crate::daemon;
+use crate::rules::{Explanation, Outcome, Query};
 use serde_json::json;
 
 pub fn run(args: &args::Explain) -> u8 {
-    let texts = match input::rules(&args.rules) {
-        Ok(texts) => texts,
+    let rules = match input::rules(&args.rules, args.secrets.as_deref(), args.fold) {
+        Ok(source) => source.rules,
         Err(code) => return code,
     };
-    let options = Options { fold: args.fold, dialect: Dialect::TcpTable, ..Options::default() };
-    let rules = match rules::load(&texts, &options) {
-        Ok(loaded) => loaded.rules,
-        Err(problems) => {
-            terminal::show(&problems);
-            return exit::CONFIG;
-        }
-    };
+    let domain = args.domain.as_deref().map(canonical_domain);
+    let today = args.today.or_else(daemon::today);
     let mut worst = exit::OK;
     for given in &args.addresses {
         let address = Address::from_rcpt(given.as_bytes());
-        let query = Query { name: address.local(), domain: address.domain(), today: None };
+        let query = Query { name: address.local(), domain: address.domain().or(domain.as_deref()), today };
         let explanation = rules.explain(query);
         let text =
             if args.json { format!("{}\n", object(given, &explanation)) } else { format!("{explanation}\n") };
