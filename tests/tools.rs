@@ -166,7 +166,7 @@ fn make_answers() {
         (&["make", "--rules", &conf], &["foo"], 78, "", "rcptd.conf:1:"),
         (&["make", "--fold"], &["foo"], 64, "", "--rules"),
         (&alone, &[], 64, "", "<ACCOUNT>"),
-        (&alone, &["--until", "2026-02-30", "foo", "macys"], 64, "", "a day of the calendar"),
+        (&alone, &["--until", "2026-02-30", "foo", "macys"], 64, "", "there is no such day"),
         (&alone, &["-c", &conf, "foo", "macys"], 64, "", "cannot be used with"),
     ];
     for (first, rest, code, out, err) in cases {

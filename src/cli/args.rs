@@ -230,6 +230,8 @@ mod tests {
             ("2026-13-01", Err("there is no such day")),
             ("2026-1-30", Err("write a day such as 2026-11-30")),
             ("+026-11-30", Err("write a day such as 2026-11-30")),
+            ("2026-12-31-1", Err("write a day such as 2026-11-30")),
+            ("tomorrow", Err("write a day such as 2026-11-30")),
             ("20261130", Err("write a day such as 2026-11-30")),
             ("", Err("write a day such as 2026-11-30")),
         ] {

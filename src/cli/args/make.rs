@@ -35,7 +35,7 @@ pub struct Make {
     #[arg(long, value_name = "DOMAIN")]
     pub domain: Option<String>,
     /// The last day of the address, for rules with %date%
-    #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = super::day)]
     pub until: Option<crate::rules::Day>,
     /// File with the secrets of HMAC, one a line; the first one counts
     #[arg(long, value_name = "FILE", requires = "rules")]
@@ -55,31 +55,4 @@ pub struct Make {
     /// The texts of the identifiers, in order
     #[arg(value_name = "WORD")]
     pub words: Vec<String>,
-}
-
-fn day(text: &str) -> Result<crate::rules::Day, String> {
-    let parts: Vec<&str> = text.split('-').collect();
-    let day = match parts[..] {
-        [year, month, day] if text.bytes().all(|b| b.is_ascii_digit() || b == b'-') => {
-            match (year.parse(), month.parse(), day.parse()) {
-                (Ok(year), Ok(month), Ok(day)) => crate::rules::Day::new(year, month, day),
-                _ => None,
-            }
-        }
-        _ => None,
-    };
-    day.ok_or_else(|| "a day of the calendar is wanted, such as 2026-12-31".into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn days() {
-        assert!(day("2026-12-31").is_ok());
-        for text in ["2026-02-30", "2026-12", "", "tomorrow", "+2026-12-31", "2026-12-31-1", "2026--12"] {
-            assert!(day(text).is_err(), "{text}");
-        }
-    }
 }
