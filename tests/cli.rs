@@ -249,6 +249,27 @@ fn check_proves() {
     assert_eq!(objects[0]["related"][0]["line"], json!(1), "{}", got.out);
 }
 
+/// A file of rules means the same to each command: case counts, unless it is said that it does not.
+#[test]
+fn rules_have_one_meaning() {
+    let site = Site::new("", "");
+    site.write(
+        "aliases.rules",
+        "ACCOUNT foo MATCHES X%code% WITH CHARS(account);\nACCOUNT bar MATCHES x%code% WITH CHARS(account);\n",
+    );
+    let rules = path(&site, "aliases.rules");
+    for (command, name, both) in
+        [("check", None, 78), ("lookup", Some("x3"), 1), ("explain", Some("x3"), 1), ("make", Some("foo"), 1)]
+    {
+        let arguments: Vec<&str> = [command, "--rules", &rules].into_iter().chain(name).collect();
+        let got = run(&arguments);
+        assert_eq!(got.code, 0, "{command}: {}", got.err);
+        let got = run(&[&arguments[..], &["--fold"]].concat());
+        assert_eq!(got.code, both, "{command} --fold: {}{}", got.out, got.err);
+    }
+    assert_eq!(run(&["check", "--fold"]).code, 64);
+}
+
 /// Sources that cannot be built are found before the daemon meets them.
 #[test]
 fn check_builds_the_sources() {

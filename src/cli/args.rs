@@ -44,7 +44,7 @@ Exit codes: 0 stopped by a signal, 69 cannot listen, 78 configuration.";
 const AFTER_CHECK: &str = "\
 Examples:
   rcptd check -c rcptd.conf
-  rcptd check --rules aliases.rules --json
+  rcptd check --rules aliases.rules --fold --json
   rcptd check --rules aliases.rules --guess
 
 Exit codes: 0 good, with remarks or without, 78 not to be used.";
@@ -122,6 +122,9 @@ pub struct Check {
     /// Secrets of these rules; the configuration names its own
     #[arg(long, value_name = "FILE", requires = "rules")]
     pub secrets: Option<PathBuf>,
+    /// Without regard to upper and lower case, as the daemon does unless `case_sensitive = true`
+    #[arg(long, requires = "rules")]
+    pub fold: bool,
     /// One JSON object a problem: file, line, column, severity, message, help, related
     #[arg(long)]
     pub json: bool,
@@ -138,7 +141,7 @@ pub struct Lookup {
     /// One JSON object a name: q, account (or null), ambiguous
     #[arg(long)]
     pub json: bool,
-    /// Without regard to upper and lower case, as the daemon does by default
+    /// Without regard to upper and lower case, as the daemon does unless `case_sensitive = true`
     #[arg(long)]
     pub fold: bool,
     /// Secrets of the rules, one a line
@@ -177,7 +180,7 @@ pub struct Explain {
     /// Rules alone; may be repeated
     #[arg(long, value_name = "FILE", conflicts_with = "config")]
     pub rules: Vec<PathBuf>,
-    /// Without regard to upper and lower case, as the daemon does by default
+    /// Without regard to upper and lower case, as the daemon does unless `case_sensitive = true`
     #[arg(long, requires = "rules")]
     pub fold: bool,
     /// Secrets of these rules, one a line; the configuration names its own

@@ -12,7 +12,7 @@ pub fn run(args: &args::Check) -> u8 {
         (config::check(&args.config, args.guess), args.config.display().to_string())
     } else {
         let names: Vec<String> = args.rules.iter().map(|p| p.display().to_string()).collect();
-        (config::check_rules(&args.rules, args.secrets.as_deref(), true, args.guess), names.join(", "))
+        (config::check_rules(&args.rules, args.secrets.as_deref(), args.fold, args.guess), names.join(", "))
     };
     if let Err(code) = sources(&mut checked) {
         return code;

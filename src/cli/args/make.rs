@@ -40,7 +40,7 @@ pub struct Make {
     /// File with the secrets of HMAC, one a line; the first one counts
     #[arg(long, value_name = "FILE", requires = "rules")]
     pub secrets: Option<PathBuf>,
-    /// Without regard to upper and lower case, as the daemon does by default
+    /// Without regard to upper and lower case, as the daemon does unless `case_sensitive = true`
     #[arg(long, requires = "rules")]
     pub fold: bool,
     /// Say how each address is made in the head
