@@ -262,6 +262,24 @@ foo-macys-m6
     assert_eq!(object["statements"][0], want);
 }
 
+/// No address is handed out that has expired already.
+#[test]
+fn make_looks_at_the_day() {
+    let site = Site::new("", "");
+    site.write("aliases.rules", "ACCOUNT foo MATCHES %alnum%-%date%-%code% WITH CHARS(1);\n");
+    let (rules, conf) = (path(&site, "aliases.rules"), path(&site, "rcptd.conf"));
+    for (source, domain) in [(["--rules", &rules], ""), (["-c", &conf], "@example.test")] {
+        let make = |day| run(&[&["make"], &source[..], &["--until", day, "foo", "macys"]].concat(), "");
+        assert_eq!(make("2099-12-31"), (0, format!("macys-9912-5{domain}\n"), String::new()));
+        let (code, out, err) = make("2001-01-31");
+        assert_eq!((code, &*out), (1, ""));
+        assert!(
+            err.contains("\"macys-0101-5\" was good until 2001-01-31 only: it has expired already"),
+            "{err}"
+        );
+    }
+}
+
 /// Without a configuration the day, the domain and the secrets count as they do for `lookup`.
 #[test]
 fn explain_alone_knows_day_domain_and_secrets() {

@@ -2,9 +2,9 @@
 
 use super::{args, exit, input, terminal};
 use crate::addr::{Address, escape};
-use crate::config;
 use crate::diag::Text;
-use crate::rules::{self, Dialect, Made, Options, Order, Rules};
+use crate::rules::{self, Day, Decision, Dialect, Good, Made, Options, Order, Query, Reason, Rules};
+use crate::{config, daemon};
 use serde_json::json;
 use std::fmt::Write;
 use std::path::Path;
@@ -34,18 +34,32 @@ fn made(args: &args::Make) -> Result<u8, u8> {
         domain: args.domain.as_deref().or(source.domain.as_deref()),
         until: args.until,
     };
-    let made = match rules::make(&source.texts, &source.rules, &source.options, &order) {
+    let mut made = match rules::make(&source.texts, &source.rules, &source.options, &order) {
         Ok(made) => made,
         Err(unknown) => {
             eprintln!("rcptd: {unknown}");
             return Err(exit::NOT_FOUND);
         }
     };
+    let today = daemon::today();
+    for one in &mut made {
+        one.result = good_today(&source.rules, one.result.clone(), today);
+    }
     for one in &made {
         let out = if args.json { format!("{}\n", object(one)) } else { told(one, args.explain) };
         terminal::print(&out)?;
     }
     Ok(if made.iter().any(|one| one.result.is_ok()) { exit::OK } else { exit::NOT_FOUND })
+}
+
+/// Nothing that has expired already is handed out.
+fn good_today(rules: &Rules, result: Result<Good, Reason>, today: Option<Day>) -> Result<Good, Reason> {
+    let good = result?;
+    let query = Query { name: &good.name, domain: good.domain.as_deref(), today };
+    match rules.find(query) {
+        Decision::Expired { last, .. } => Err(Reason::Expired { name: good.name, last }),
+        _ => Ok(good),
+    }
 }
 
 fn alone(args: &args::Make) -> Result<Source, u8> {
@@ -77,7 +91,9 @@ fn told(made: &Made, explain: bool) -> String {
     let good = match &made.result {
         Ok(good) => good,
         Err(reason) => {
-            eprintln!("rcptd: {rule}: {reason}");
+            let already =
+                if matches!(reason, Reason::Expired { .. }) { ": it has expired already" } else { "" };
+            eprintln!("rcptd: {rule}: {reason}{already}");
             return String::new();
         }
     };

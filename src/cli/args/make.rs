@@ -34,7 +34,7 @@ pub struct Make {
     /// Print whole addresses in this domain
     #[arg(long, value_name = "DOMAIN")]
     pub domain: Option<String>,
-    /// The last day of the address, for rules with %date%
+    /// The last day of the address, for rules with %date%; one that has passed is refused
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = super::day)]
     pub until: Option<crate::rules::Day>,
     /// File with the secrets of HMAC, one a line; the first one counts
