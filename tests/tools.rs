@@ -150,11 +150,19 @@ fn make_answers() {
         (&["make", "-c", &conf], &["foo", "macys"], 0, "foo-macys-m5@example.test\n", ""),
         (
             &["make", "-c", &conf],
-            &["--domain", "x.test", "foo", "Macys"],
+            &["--domain", "Example.TEST.", "foo", "Macys"],
             0,
-            "foo-macys-m5@x.test\n",
+            "foo-macys-m5@example.test\n",
             "counts as",
         ),
+        (
+            &["make", "-c", &conf],
+            &["--domain", "exmaple.test", "foo", "x"],
+            1,
+            "",
+            "did you mean example.test?",
+        ),
+        (&["make", "-c", &conf], &["--domain", "b.invalid", "foo", "x"], 1, "", "add it there first"),
         (&["make", "-c", "/nowhere/x"], &["foo"], 78, "", "/nowhere/x"),
         (
             &["make", "--rules", "/nowhere/x"],
@@ -260,6 +268,66 @@ foo-macys-m6
         },
     });
     assert_eq!(object["statements"][0], want);
+}
+
+/// With a configuration, what is made is what the daemon takes to the account: by its way of reading names, and
+/// with its script. Whether the account exists is not asked.
+#[test]
+fn make_asks_the_configuration() {
+    // the configuration, the script, the output, a part of the reason
+    for (top, script, out, err) in [
+        ("", "", "foo-macys-m5@example.test\n", ""),
+        ("normalise = [{ delimiters = \"+\", remove = \".\" }]", "", "foo-macys-m5@example.test\n", ""),
+        ("normalise = [{ remove = \"-\" }]", "", "", "read as \"foomacysm5\", which is no alias"),
+        ("normalise = [{ delimiters = \"-\" }]", "", "foo-macys-m5@example.test\n", ""),
+        ("", "fn preprocess(alias, domain) { () }", "", "by the script"),
+        (
+            "",
+            "fn preprocess(alias, domain) { \"bar-x-x1\" }",
+            "",
+            "read as \"bar-x-x1\", an alias of \"bar\"",
+        ),
+        (
+            "",
+            "fn preprocess(alias, domain) { if alias.starts_with(\"foo\") { throw 1 } alias }",
+            "",
+            "would be deferred",
+        ),
+        (
+            "",
+            "fn postprocess(account, domain) { \"bar\" }",
+            "",
+            "would go to bar@example.test, by the script",
+        ),
+        ("", "fn postprocess(account, domain) { [\"foo\", \"b.test\"] }", "", "would go to foo@b.test"),
+        ("", "fn postprocess(account, domain) { account }", "foo-macys-m5@example.test\n", ""),
+        (
+            "case_sensitive = true\nnormalise = [{ case_sensitive = false }]",
+            "",
+            "foo-macys-m5@example.test\n",
+            "",
+        ),
+    ] {
+        let hooks = if script.is_empty() { "" } else { "hooks = \"hooks.rhai\"" };
+        let site = Site::new(&format!("{hooks}\n{top}"), "");
+        site.write("hooks.rhai", script);
+        site.configure(&format!("file:{}", path(&site, "accounts")), "static:missing");
+        let conf = path(&site, "rcptd.conf");
+        let got = run(&["make", "-c", &conf, "foo", "macys"], "");
+        assert_eq!((got.0, &*got.1), (i32::from(out.is_empty()), out), "{top} {script}: {}", got.2);
+        assert!(got.2.contains(err) && got.2.is_empty() == err.is_empty(), "{top} {script}: {}", got.2);
+        let (_, json, _) = run(&["make", "-c", &conf, "--json", "foo", "macys"], "");
+        let object: Value = serde_json::from_str(&json).expect("JSON");
+        assert_eq!(
+            (object["address"].is_null(), object["reason"].is_null()),
+            (out.is_empty(), !out.is_empty())
+        );
+    }
+    // Where a rule sends the mail elsewhere, that is what was asked for.
+    let site = Site::new("", "");
+    site.write("aliases.rules", "ACCOUNT foo MATCHES %alnum%-%code% WITH CHARS(1) DELIVER TO foo@b.test;\n");
+    let got = run(&["make", "-c", &path(&site, "rcptd.conf"), "foo", "macys"], "");
+    assert_eq!((got.0, &*got.1), (0, "macys-5@example.test\n"), "{}", got.2);
 }
 
 /// No address is handed out that has expired already.

@@ -1,14 +1,17 @@
 //! `rcptd make`
 
+mod way;
+
 use super::{args, exit, input, terminal};
-use crate::addr::{Address, escape};
-use crate::diag::Text;
+use crate::addr::{Address, canonical_domain, escape};
+use crate::config::{self, Config};
+use crate::daemon;
+use crate::diag::{Text, nearest};
 use crate::rules::{self, Day, Decision, Dialect, Good, Made, Options, Order, Query, Reason, Rules};
-use crate::{config, daemon};
 use serde_json::json;
 use std::fmt::Write;
-use std::path::Path;
 use std::sync::Arc;
+use way::Way;
 
 pub fn run(args: &args::Make) -> u8 {
     match made(args) {
@@ -16,25 +19,43 @@ pub fn run(args: &args::Make) -> u8 {
     }
 }
 
-/// What the rules are, wherever they come from.
+/// What addresses are made with.
 struct Source {
     texts: Vec<Text>,
     rules: Arc<Rules>,
     options: Options,
+    /// The domain of the addresses; with a configuration there is one.
     domain: Option<String>,
+    /// What the daemon does with them; without a configuration nobody knows.
+    way: Option<Way>,
+}
+
+impl Source {
+    /// Nothing is handed out that has expired already, or that the daemon would not take to `account`.
+    fn holds(&self, good: &Good, account: &str, today: Option<Day>) -> Result<(), String> {
+        let query = Query { name: &good.name, domain: good.domain.as_deref(), today };
+        if let Decision::Expired { last, .. } = self.rules.find(query) {
+            let expired = Reason::Expired { name: good.name.clone(), last };
+            return Err(format!("{expired}: it has expired already"));
+        }
+        match (&self.way, good.domain.as_deref().or(self.domain.as_deref())) {
+            (Some(way), Some(domain)) => way.leads(&good.name, domain, account),
+            _ => Ok(()),
+        }
+    }
 }
 
 fn made(args: &args::Make) -> Result<u8, u8> {
-    let source = if args.rules.is_empty() { configured(&args.config)? } else { alone(args)? };
+    let source = if args.rules.is_empty() { configured(args)? } else { alone(args)? };
     let order = Order {
         account: &args.account,
         alias: args.alias.as_deref(),
         words: &args.words,
         rule: args.rule,
-        domain: args.domain.as_deref().or(source.domain.as_deref()),
+        domain: source.domain.as_deref(),
         until: args.until,
     };
-    let mut made = match rules::make(&source.texts, &source.rules, &source.options, &order) {
+    let made = match rules::make(&source.texts, &source.rules, &source.options, &order) {
         Ok(made) => made,
         Err(unknown) => {
             eprintln!("rcptd: {unknown}");
@@ -42,41 +63,66 @@ fn made(args: &args::Make) -> Result<u8, u8> {
         }
     };
     let today = daemon::today();
-    for one in &mut made {
-        one.result = good_today(&source.rules, one.result.clone(), today);
-    }
+    let mut code = exit::NOT_FOUND;
     for one in &made {
-        let out = if args.json { format!("{}\n", object(one)) } else { told(one, args.explain) };
+        let result = match &one.result {
+            Ok(good) => source.holds(good, &args.account, today).map(|()| good),
+            Err(reason) => Err(reason.to_string()),
+        };
+        if result.is_ok() {
+            code = exit::OK;
+        }
+        let out =
+            if args.json { format!("{}\n", object(one, result)) } else { told(one, result, args.explain) };
         terminal::print(&out)?;
     }
-    Ok(if made.iter().any(|one| one.result.is_ok()) { exit::OK } else { exit::NOT_FOUND })
-}
-
-/// Nothing that has expired already is handed out.
-fn good_today(rules: &Rules, result: Result<Good, Reason>, today: Option<Day>) -> Result<Good, Reason> {
-    let good = result?;
-    let query = Query { name: &good.name, domain: good.domain.as_deref(), today };
-    match rules.find(query) {
-        Decision::Expired { last, .. } => Err(Reason::Expired { name: good.name, last }),
-        _ => Ok(good),
-    }
+    Ok(code)
 }
 
 fn alone(args: &args::Make) -> Result<Source, u8> {
     let input::Source { texts, options, rules } =
         input::rules(&args.rules, args.secrets.as_deref(), args.fold)?;
-    Ok(Source { texts, rules, options, domain: None })
+    Ok(Source { texts, rules, options, domain: args.domain.clone(), way: None })
 }
 
-fn configured(path: &Path) -> Result<Source, u8> {
-    let config = config::load(path).map_err(|problems| {
+fn configured(args: &args::Make) -> Result<Source, u8> {
+    let config = config::load(&args.config).map_err(|problems| {
         terminal::show(&problems);
         exit::CONFIG
     })?;
-    let options =
-        Options { fold: !config.case_sensitive, dialect: Dialect::Any, secrets: config.secrets.clone() };
-    let domain = config.domains.into_iter().next();
-    Ok(Source { texts: config::rules_of(path), rules: config.rules, options, domain })
+    let domain = domain(&config, args.domain.as_deref())?;
+    let case_sensitive =
+        config.normal.get(&domain).map_or(config.case_sensitive, |normal| normal.case_sensitive);
+    let way = Way::new(&config, case_sensitive)?;
+    let options = Options { fold: !case_sensitive, dialect: Dialect::Any, secrets: config.secrets.clone() };
+    let rules = match config.other_case {
+        Some(form) if case_sensitive != config.case_sensitive => form.rules,
+        _ => config.rules,
+    };
+    let texts = config::rules_of(&args.config);
+    Ok(Source { texts, rules, options, domain: Some(domain), way: Some(way) })
+}
+
+/// The domain `given`, which must be one of the configuration, or the first of these.
+fn domain(config: &Config, given: Option<&str>) -> Result<String, u8> {
+    let Some(given) = given else {
+        return config.domains.first().cloned().ok_or_else(|| {
+            eprintln!("rcptd: {}: it has no domains", config.path.display());
+            exit::CONFIG
+        });
+    };
+    let domain = canonical_domain(given);
+    if config.domains.iter().any(|ours| *ours == domain) {
+        return Ok(domain.into_owned());
+    }
+    let help = nearest(&domain, config.domains.iter().map(|ours| &**ours))
+        .map_or_else(|| "add it there first".into(), |near| format!("did you mean {near}?"));
+    eprintln!(
+        "rcptd: {} is not one of domains in {}; {help}",
+        escape(given),
+        escape(&config.path.display().to_string())
+    );
+    Err(exit::NOT_FOUND)
 }
 
 /// As it is handed out: the local part as it is looked up, or the whole address.
@@ -86,14 +132,12 @@ fn address(name: &str, domain: Option<&str>) -> String {
 }
 
 /// What goes to standard output; remarks and reasons go to standard error.
-fn told(made: &Made, explain: bool) -> String {
+fn told(made: &Made, result: Result<&Good, String>, explain: bool) -> String {
     let rule = format!("rule {} ({} {})", made.rule, escape(&made.place), escape(&made.expression));
-    let good = match &made.result {
+    let good = match result {
         Ok(good) => good,
         Err(reason) => {
-            let already =
-                if matches!(reason, Reason::Expired { .. }) { ": it has expired already" } else { "" };
-            eprintln!("rcptd: {rule}: {reason}{already}");
+            eprintln!("rcptd: {rule}: {reason}");
             return String::new();
         }
     };
@@ -110,8 +154,11 @@ fn told(made: &Made, explain: bool) -> String {
     out
 }
 
-fn object(made: &Made) -> serde_json::Value {
-    let good = made.result.as_ref().ok();
+fn object(made: &Made, result: Result<&Good, String>) -> serde_json::Value {
+    let (good, reason) = match result {
+        Ok(good) => (Some(good), None),
+        Err(reason) => (None, Some(reason)),
+    };
     json!({
         "rule": made.rule,
         "place": made.place,
@@ -120,6 +167,6 @@ fn object(made: &Made) -> serde_json::Value {
         "address": good.map(|good| address(&good.name, good.domain.as_deref())),
         "remarks": good.map_or(&[][..], |good| &good.remarks),
         "steps": good.map_or(&[][..], |good| &good.steps),
-        "reason": made.result.as_ref().err().map(ToString::to_string),
+        "reason": reason,
     })
 }

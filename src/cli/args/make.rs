@@ -6,7 +6,8 @@ use std::path::PathBuf;
 pub const AFTER: &str = "\
 ACCOUNT is who gets the mail; each WORD is the text of one identifier of the rule (%alnum%, %fqdn%, …), in \
 order. Every rule that names the account makes one address. What is printed has been looked up: it is an alias \
-of this account and of no other. What a rule cannot make is said on standard error, with the reason.
+of this account and of no other, and with -c that the daemon takes it there, whether or not the account exists. \
+What a rule cannot make is said on standard error, with the reason.
 
 Examples:
   rcptd make --rules aliases.rules foo macys             foo-macys-m5
@@ -31,7 +32,7 @@ pub struct Make {
     /// Only this rule; they are numbered from 1
     #[arg(long, value_name = "N")]
     pub rule: Option<usize>,
-    /// Print whole addresses in this domain
+    /// Print whole addresses in this domain; with -c it is one of the configuration
     #[arg(long, value_name = "DOMAIN")]
     pub domain: Option<String>,
     /// The last day of the address, for rules with %date%; one that has passed is refused

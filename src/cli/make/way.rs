@@ -1,0 +1,96 @@
+//! Whether the daemon, as it is configured, takes an address to the account it was made for. The rules alone do
+//! not say that: a domain may drop characters of a name, and a script may stand before and behind them.
+
+use super::super::terminal;
+use crate::account::{AccountSource, Answer, AnswerFuture, Verdict};
+use crate::addr::{Address, escape};
+use crate::config::Config;
+use crate::daemon;
+use crate::resolve::{Note, Outcome, Question, Resolver, RuleTrace};
+use crate::rules;
+use std::sync::Arc;
+use tokio::runtime::Runtime;
+
+/// Says yes: which accounts there are is not asked here.
+#[derive(Debug)]
+struct Anybody;
+
+impl AccountSource for Anybody {
+    fn verify<'a>(&'a self, _: &'a Address) -> AnswerFuture<'a> {
+        Box::pin(async { Answer::new(Verdict::Exists, &Arc::from("make")) })
+    }
+}
+
+/// The way of a recipient through the daemon.
+pub struct Way {
+    resolver: Resolver,
+    runtime: Runtime,
+    case_sensitive: bool,
+}
+
+impl Way {
+    /// The way of the recipients in a domain; `case_sensitive`: whether case matters there.
+    pub fn new(config: &Config, case_sensitive: bool) -> Result<Self, u8> {
+        let resolver = daemon::resolver(config, Arc::new(Anybody));
+        Ok(Way { resolver, runtime: terminal::runtime()?, case_sensitive })
+    }
+
+    /// Why mail to `name` at `domain` does not get to `account` there, if it does not.
+    pub fn leads(&self, name: &str, domain: &str, account: &str) -> Result<(), String> {
+        let address = Address::new(name, domain).map_err(|why| why.to_string())?;
+        let wanted = Address::new(account, domain).map_err(|why| format!("the account: {why}"))?;
+        // As the mail server hands it over, in writing.
+        let recipient = Address::from_rcpt(format!("<{address}>").as_bytes());
+        let question = Question { recipient, routed: None };
+        let (resolution, steps) = self.runtime.block_on(self.resolver.explain(&question));
+        match &resolution.outcome {
+            Outcome::NotOurs => return Err(format!("{address} is not in one of domains")),
+            Outcome::NoSuchUser(why) => return Err(format!("{address} would be refused: {why}")),
+            Outcome::TryLater(why) => {
+                return Err(format!("{address} would be deferred: {}", escape(&why.to_string())));
+            }
+            Outcome::Keep | Outcome::Rewrite(_) => (),
+        }
+        let first = steps.first().map_or(&[][..], |step| &step.notes);
+        // The rules are asked once more without the extension only if they do not know the whole name.
+        let said = first.iter().rev().find_map(|note| match note {
+            Note::Rules(explanation) => Some(explanation),
+            Note::Hook(_) => None,
+        });
+        let same = |name: &str| {
+            Address::new(name, domain).is_ok_and(|found| found.same_mailbox(&wanted, self.case_sensitive))
+        };
+        match (resolution.rule, said.map(|said| (&said.outcome, &said.name))) {
+            (
+                RuleTrace::Matched(_) | RuleTrace::MatchedTwice(_),
+                Some((rules::Outcome::Account { name: found, target, .. }, asked)),
+            ) => {
+                if !same(found) {
+                    return Err(format!(
+                        "{address} would be read as \"{}\", an alias of \"{}\"",
+                        escape(asked),
+                        escape(found)
+                    ));
+                }
+                // The operator's word, in the rule.
+                if target.is_some() {
+                    return Ok(());
+                }
+            }
+            (_, Some((_, asked))) => {
+                return Err(format!(
+                    "{address} would be read as \"{}\", which is no alias of this account alone",
+                    escape(asked)
+                ));
+            }
+            (_, None) => return Err(format!("{address} would not be shown to the rules, by the script")),
+        }
+        match (&resolution.account, &resolution.outcome) {
+            (Some(to), _) if to.same_mailbox(&wanted, self.case_sensitive) => Ok(()),
+            (Some(to), _) | (None, Outcome::Rewrite(to)) => {
+                Err(format!("{address} would go to {to}, by the script"))
+            }
+            (None, _) => Err(format!("{address} would not go to {wanted}")),
+        }
+    }
+}
