@@ -51,7 +51,8 @@ Exit codes: 0 good, with remarks or without, 78 not to be used.";
 
 const AFTER_LOOKUP: &str = "\
 Plain output is the account alone, one line a name, empty where there is none.
-Names are local parts; say their domain by --domain.
+Names are local parts; say their domain by --domain. They are taken as they are: a carriage return at the end of \
+a line is part of the name. Of a line longer than any name nothing can be said.
 
 Examples:
   rcptd lookup --rules aliases.rules --fold foo-macys-m5

@@ -3,9 +3,13 @@
 use super::{args, exit, input};
 use crate::addr::canonical_domain;
 use crate::daemon;
-use crate::rules::{Decision, Query, Rules};
+use crate::rules::{Decision, MAX_NAME, Query, Rules};
 use serde_json::json;
-use std::io::{self, BufRead, BufWriter, Write};
+use std::io::{self, BufRead, BufWriter, Read, Write};
+
+/// Longest line of standard input that is kept, with its end: a little more than the longest name that the rules
+/// look at, so that a name is never cut to one that they know.
+const MAX_LINE: u64 = MAX_NAME as u64 + 2;
 
 pub fn run(args: &args::Lookup) -> u8 {
     let rules = match input::rules(&args.rules, args.secrets.as_deref(), args.fold) {
@@ -28,18 +32,23 @@ fn names(args: &args::Lookup, rules: &Rules, out: &mut impl Write) -> io::Result
     let domain = args.domain.as_deref().map(canonical_domain);
     let today = args.today.or_else(daemon::today);
     let about = Query { name: "", domain: domain.as_deref(), today };
-    let mut one = |name: &[u8]| one(name, &about, args.json, rules, out);
     for name in &args.names {
         if name != "-" {
-            worst = worst.max(one(name.as_bytes())?);
+            worst = worst.max(one(name.as_bytes(), &about, args.json, rules, out)?);
             continue;
         }
         let mut input = io::stdin().lock();
-        let mut line = Vec::new();
-        while input.read_until(b'\n', &mut line)? > 0 {
-            let name = line.strip_suffix(b"\n").unwrap_or(&line);
-            worst = worst.max(one(name)?);
-            line.clear();
+        for number in 1_u64.. {
+            let code = match line(&mut input)? {
+                Line::End => break,
+                Line::Name(name) => one(&name, &about, args.json, rules, out)?,
+                Line::TooLong(start) => {
+                    eprintln!("rcptd: line {number}: no name has more than {MAX_NAME} octets; cannot say");
+                    answer(&start, None, false, args.json, out)?;
+                    exit::TEMPORARY
+                }
+            };
+            worst = worst.max(code);
         }
     }
     Ok(worst)
@@ -62,11 +71,73 @@ fn one(name: &[u8], about: &Query<'_>, json: bool, rules: &Rules, out: &mut impl
             (None, false, exit::TEMPORARY)
         }
     };
+    answer(name, account, ambiguous, json, out)?;
+    Ok(code)
+}
+
+fn answer(
+    name: &[u8],
+    account: Option<&str>,
+    ambiguous: bool,
+    json: bool,
+    out: &mut impl Write,
+) -> io::Result<()> {
     if json {
         let q = String::from_utf8_lossy(name);
-        writeln!(out, "{}", json!({ "q": q, "account": account, "ambiguous": ambiguous }))?;
+        writeln!(out, "{}", json!({ "q": q, "account": account, "ambiguous": ambiguous }))
     } else {
-        writeln!(out, "{}", account.unwrap_or_default())?;
+        writeln!(out, "{}", account.unwrap_or_default())
     }
-    Ok(code)
+}
+
+/// What standard input holds next.
+#[derive(Debug, PartialEq, Eq)]
+enum Line {
+    End,
+    Name(Vec<u8>),
+    /// The beginning of a line longer than [`MAX_LINE`]; the rest of it is skipped.
+    TooLong(Vec<u8>),
+}
+
+/// Reads a line, and keeps of it no more than a name can have.
+fn line(input: &mut impl BufRead) -> io::Result<Line> {
+    let mut line = Vec::new();
+    input.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)?;
+    if line.is_empty() {
+        return Ok(Line::End);
+    }
+    if line.last() == Some(&b'\n') {
+        line.pop();
+    } else if line.len() as u64 == MAX_LINE && input.skip_until(b'\n')? > 0 {
+        return Ok(Line::TooLong(line));
+    }
+    Ok(Line::Name(line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_bounded() {
+        let max = MAX_NAME + 2;
+        let long = |len| vec![b'x'; len];
+        for (first, want) in [
+            (long(0), Line::Name(long(0))),
+            (long(MAX_NAME), Line::Name(long(MAX_NAME))),
+            (long(max - 1), Line::Name(long(max - 1))),
+            (long(max), Line::TooLong(long(max))),
+            (long(max + 1), Line::TooLong(long(max))),
+            (long(max * 100), Line::TooLong(long(max))),
+            (b"x\r".to_vec(), Line::Name(b"x\r".to_vec())),
+        ] {
+            let text = [&first[..], b"\ny"].concat();
+            let mut input = &text[..];
+            assert_eq!(line(&mut input).expect("read"), want, "{}", first.len());
+            assert_eq!(line(&mut input).expect("read"), Line::Name(b"y".to_vec()), "{}", first.len());
+            assert_eq!(line(&mut input).expect("read"), Line::End);
+        }
+        assert_eq!(line(&mut &long(max)[..]).expect("read"), Line::Name(long(max)));
+        assert_eq!(line(&mut &long(max + 1)[..]).expect("read"), Line::TooLong(long(max)));
+    }
 }
