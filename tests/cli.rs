@@ -412,12 +412,18 @@ fn files_that_are_not_there() {
         (&["check", "-c", "/nowhere/x"], 78),
         (&["check", "--rules", "/nowhere/x"], 78),
         (&["explain", "-c", "/nowhere/x", "a@b.test"], 78),
+        (&["explain", "--rules", "/nowhere/x", "a@b.test"], 66),
+        (&["make", "-c", "/nowhere/x", "foo"], 78),
+        (&["make", "--rules", "/nowhere/x", "foo"], 66),
+        (&["rules", "fmt", "/nowhere/x"], 66),
+        (&["rules", "import", "/nowhere/x"], 66),
         (&["serve", "-c", "/nowhere/x"], 78),
         (&["-c", "/nowhere/x"], 78),
     ] {
         let got = run(arguments);
         assert_eq!((got.code, &*got.out), (code, ""), "{arguments:?}");
         assert!(got.err.contains("/nowhere/x") && got.err.contains("No such file"), "{}", got.err);
+        assert!(got.err.contains("(check the name"), "{arguments:?}: {}", got.err);
     }
     let site = Site::new("", "");
     fs::write(site.path("latin.rules"), b"ACCOUNT gr\xfc MATCHES x").expect("written");

@@ -47,7 +47,7 @@ Examples:
   rcptd check --rules aliases.rules --fold --json
   rcptd check --rules aliases.rules --guess
 
-Exit codes: 0 good, with remarks or without, 78 not to be used.";
+Exit codes: 0 good, with remarks or without, 78 not to be used, or not there.";
 
 const AFTER_LOOKUP: &str = "\
 Plain output is the account alone, one line a name, empty where there is none.
@@ -59,7 +59,7 @@ Examples:
   rcptd lookup --rules aliases.rules --json - < names
   rcptd lookup --rules aliases.rules --domain example.com --today 2026-11-30 foo-macys-m5
 
-Exit codes: 0 every name was found, 1 not every, 66 no such file, 75 the rules could not say, 78 rules.";
+Exit codes: 0 every name was found, 1 not every, 66 no such file of rules, 75 the rules could not say, 78 rules.";
 
 const AFTER_EXPLAIN: &str = "\
 Shows each rule that matches, or those that came near to it: how the name is cut, what each function gives, \
@@ -71,8 +71,8 @@ Examples:
   rcptd explain --rules aliases.rules foo-macys-m6
   rcptd explain --rules aliases.rules --domain example.com --today 2026-11-30 foo-macys-m6
 
-Exit codes: 0 it would be let in (an alias), 1 refused (no alias), 66 no such file, 75 deferred,
-78 configuration or rules.";
+Exit codes: 0 it would be let in (an alias), 1 refused (no alias), 66 no such file of rules (--rules),
+75 deferred, 78 configuration or rules.";
 
 const AFTER_DEMO: &str = "\
 Example:

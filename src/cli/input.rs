@@ -16,14 +16,18 @@ pub fn read(from: impl Read, name: &str, limit: u64) -> Result<String, (String, 
         Ok(n) if n as u64 > limit => Err((format!("{name}: it is larger than {limit} bytes"), exit::CONFIG)),
         Ok(_) => Ok(text),
         Err(e) if e.kind() == io::ErrorKind::InvalidData => Err((format!("{name}: {e}"), exit::CONFIG)),
-        Err(e) => Err((format!("{name}: {e}"), exit::NO_INPUT)),
+        Err(e) => Err((unread(name, &e), exit::NO_INPUT)),
     }
+}
+
+fn unread(name: &str, error: &io::Error) -> String {
+    format!("{name}: {error} ({})", config::remedy(error))
 }
 
 /// The file at `path`, with what [`read`] says about it.
 pub fn file(path: &Path, limit: u64) -> Result<String, (String, u8)> {
     let name = path.display().to_string();
-    let file = File::open(path).map_err(|e| (format!("{name}: {e}"), exit::NO_INPUT))?;
+    let file = File::open(path).map_err(|e| (unread(&name, &e), exit::NO_INPUT))?;
     read(file, &name, limit)
 }
 

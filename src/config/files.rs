@@ -40,12 +40,16 @@ pub(super) fn read_private(path: &Path, limit: u64) -> Result<Vec<u8>, Wrong> {
 const OTHERS: u32 = 0o007;
 
 fn failed(error: &io::Error) -> Wrong {
-    let help = match error.kind() {
+    (error.to_string(), remedy(error).to_owned())
+}
+
+/// What to do about a file that cannot be read.
+pub fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
         io::ErrorKind::NotFound => "check the name",
         io::ErrorKind::PermissionDenied => "let the user that runs rcptd read it and enter its folders",
         _ => "check that it is a file that can be read",
-    };
-    (error.to_string(), help.to_owned())
+    }
 }
 
 fn open(path: &Path) -> Result<File, Wrong> {

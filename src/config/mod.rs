@@ -22,7 +22,7 @@ mod secrets;
 mod time;
 mod top;
 
-pub use files::{MAX_CONFIG, MAX_RULES, MAX_RULES_FILES};
+pub use files::{MAX_CONFIG, MAX_RULES, MAX_RULES_FILES, remedy};
 pub use import::import;
 pub use milter::Milter;
 pub use proof::{Alone, Checked, check, check_rules, rules_alone};

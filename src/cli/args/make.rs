@@ -16,7 +16,7 @@ Examples:
   rcptd make -c rcptd.conf foo macys                     the whole address, in the first domain
   rcptd make --rules a.rules --rule 2 --alias joe --until 2026-12-31 foo macys
 
-Exit codes: 0 made at least one, 1 made none, 64 usage, 66 no such file, 78 configuration or rules.";
+Exit codes: 0 made at least one, 1 made none, 64 usage, 66 no such file of rules, 78 configuration or rules.";
 
 #[derive(Debug, Args)]
 pub struct Make {
