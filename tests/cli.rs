@@ -165,6 +165,17 @@ fn lookup_answers() {
     }
 }
 
+/// A whole address is no name, unless a rule says so; where it comes to nothing, the reader is told.
+#[test]
+fn lookup_hints_at_the_domain() {
+    let site = Site::new("", "");
+    let rules = path(&site, "aliases.rules");
+    let got = run(&["lookup", "--rules", &rules, "foo-macys-m5@example.com"]);
+    assert_eq!((&*got.out, got.code), ("\n", 1));
+    assert!(got.err.contains("did you mean --domain example.com foo-macys-m5?"), "{}", got.err);
+    assert_eq!(run(&["lookup", "--rules", &rules, "foo-macys-m6"]).err, "");
+}
+
 #[test]
 fn lookup_defers_what_it_cannot_say() {
     let site = Site::new("", "");
@@ -424,6 +435,8 @@ fn files_that_are_not_there() {
         assert_eq!((got.code, &*got.out), (code, ""), "{arguments:?}");
         assert!(got.err.contains("/nowhere/x") && got.err.contains("No such file"), "{}", got.err);
         assert!(got.err.contains("(check the name"), "{arguments:?}: {}", got.err);
+        let first = arguments.contains(&"-c");
+        assert_eq!(got.err.contains("begin with milter.conf.sample"), first, "{arguments:?}: {}", got.err);
     }
     let site = Site::new("", "");
     fs::write(site.path("latin.rules"), b"ACCOUNT gr\xfc MATCHES x").expect("written");

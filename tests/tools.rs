@@ -495,5 +495,11 @@ fn old_configurations_are_taken_over() {
     assert!(looked_up >= 15, "{looked_up}");
     assert_eq!(run(&["rules", "import", "/nowhere/x"], "").0, 66);
     let (code, _, err) = run(&["rules", "import", "/dev/null", "-o", "/nowhere/x"], "");
-    assert!(code == 74 && err.contains("/nowhere/x/rcptd.conf: cannot be written"), "{err}");
+    assert!(code == 74 && err.contains("/nowhere/x: the folder cannot be made"), "{err}");
+    // The report is there all the same.
+    assert!(err.find("taken over; what differs:") < err.find("cannot be made"), "{err}");
+    let site = Site::new("", "");
+    let (code, _, err) = run(&["rules", "import", "/dev/null", "-o", &path(&site, "new")], "");
+    assert_eq!(code, 0, "{err}");
+    assert!(site.path("new/rcptd.conf").exists() && site.path("new/aliases.rules").exists(), "{err}");
 }

@@ -4,8 +4,8 @@ use super::{args, exit, input, output, terminal};
 use crate::config::{self, MAX_RULES};
 use crate::diag::Text;
 use crate::rules;
-use std::io;
 use std::path::Path;
+use std::{fs, io};
 
 /// The names of the files written.
 const CONFIG: &str = "rcptd.conf";
@@ -31,6 +31,13 @@ fn import(args: &args::Import) -> Result<(), u8> {
     })?;
     let (configuration, settings) = config::import(&file, &imported.legacy);
     let files = [(CONFIG, &configuration), (RULES, &imported.rules)];
+    // First of all what is to be known, whatever becomes of the files.
+    let count = imported.statements;
+    let rules = if count == 1 { "1 rule" } else { &*format!("{count} rules") };
+    eprintln!("rcptd: {rules} taken over; what differs:");
+    for difference in settings.iter().chain(&imported.differences) {
+        eprintln!("- {difference}");
+    }
     match &args.output {
         Some(folder) => write(folder, &files, args.force)?,
         None => {
@@ -38,12 +45,6 @@ fn import(args: &args::Import) -> Result<(), u8> {
                 terminal::print(&format!("==> {name} <==\n{content}\n"))?;
             }
         }
-    }
-    let count = imported.statements;
-    let rules = if count == 1 { "1 rule" } else { &*format!("{count} rules") };
-    eprintln!("rcptd: {rules} taken over; what differs:");
-    for difference in settings.iter().chain(&imported.differences) {
-        eprintln!("- {difference}");
     }
     if let Some(folder) = &args.output {
         // Whether the configuration can be used as it is; what is to be written yet was said.
@@ -69,6 +70,14 @@ fn write(folder: &Path, files: &[(&str, &String)], force: bool) -> Result<(), u8
             eprintln!("rcptd: {}: is there already; --force overwrites it", path.display());
             return Err(exit::IO_ERROR);
         }
+    }
+    // Its parents have to be there: a name with a mistake in it makes no tree of folders.
+    match fs::create_dir(folder) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
+            eprintln!("rcptd: {}: the folder cannot be made: {e}", folder.display());
+            return Err(exit::IO_ERROR);
+        }
+        _ => (),
     }
     for (name, content) in files {
         let path = folder.join(name);

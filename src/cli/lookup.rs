@@ -1,7 +1,7 @@
 //! `rcptd lookup`
 
 use super::{args, exit, input};
-use crate::addr::canonical_domain;
+use crate::addr::{canonical_domain, escape};
 use crate::daemon;
 use crate::rules::{Decision, MAX_NAME, Query, Rules};
 use serde_json::json;
@@ -34,7 +34,14 @@ fn names(args: &args::Lookup, rules: &Rules, out: &mut impl Write) -> io::Result
     let about = Query { name: "", domain: domain.as_deref(), today };
     for name in &args.names {
         if name != "-" {
-            worst = worst.max(one(name.as_bytes(), &about, args.json, rules, out)?);
+            let code = one(name.as_bytes(), &about, args.json, rules, out)?;
+            if code == exit::NOT_FOUND
+                && let Some((local, domain)) = name.rsplit_once('@')
+            {
+                let [local, domain] = [local, domain].map(escape);
+                eprintln!("rcptd: names are local parts: did you mean --domain {domain} {local}?");
+            }
+            worst = worst.max(code);
             continue;
         }
         let mut input = io::stdin().lock();

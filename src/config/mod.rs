@@ -85,6 +85,9 @@ pub struct Config {
     pub problems: Vec<Problem>,
 }
 
+/// What to do where there is no configuration yet.
+const BEGIN: &str = "-c names another; begin with milter.conf.sample, or try rcptd demo";
+
 /// Reads the configuration file at `path` and the files it names.
 ///
 /// The error is a list of all that is wrong, with at least one error in it.
@@ -96,6 +99,8 @@ pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
 fn read(path: &Path) -> Result<(Config, Vec<Text>), Vec<Problem>> {
     let bytes = files::read(path, MAX_CONFIG).map_err(|(why, help)| {
         let text = Text::new(&path.display().to_string(), "");
+        let missing = matches!(path.try_exists(), Ok(false));
+        let help = if missing { format!("{help}; {BEGIN}") } else { help };
         vec![Problem::error(&text, 0..0, format!("the configuration cannot be read: {why}")).help(help)]
     })?;
     let mut problems = Vec::new();

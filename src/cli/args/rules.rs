@@ -63,7 +63,7 @@ pub struct Fmt {
 
 #[derive(Debug, Args)]
 pub struct Import {
-    /// Folder to write rcptd.conf and aliases.rules to; else they are printed
+    /// Folder to write rcptd.conf and aliases.rules to, made if it is not there; else they are printed
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
     /// Overwrite files that are there
