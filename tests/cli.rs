@@ -215,7 +215,7 @@ fn check_tells_all_that_is_wrong() {
         let object = object.as_object().expect("an object");
         let mut keys: Vec<&str> = object.keys().map(String::as_str).collect();
         keys.sort_unstable();
-        assert_eq!(keys, ["column", "file", "help", "line", "message", "related", "severity"]);
+        assert_eq!(keys, ["column", "file", "help", "kind", "line", "message", "related", "severity"]);
         assert!(object["file"].is_string() && object["message"].is_string(), "{line}");
         assert!(object["line"].is_u64() && object["column"].is_u64(), "{line}");
         assert!(object["help"].is_string() || object["help"].is_null(), "{line}");
@@ -261,6 +261,8 @@ fn check_proves() {
     let got = run(&["check", "-c", &conf, "--guess", "--json"]);
     let objects: Vec<Value> = got.out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!((objects.len(), &objects[1]["exact"]), (3, &json!(true)), "{}", got.out);
+    let kinds: Vec<&Value> = objects.iter().map(|object| &object["kind"]).collect();
+    assert_eq!(kinds, ["problem", "guess", "guess"]);
     assert_eq!(objects[0]["related"][0]["line"], json!(1), "{}", got.out);
 }
 

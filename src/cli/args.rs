@@ -126,7 +126,8 @@ pub struct Check {
     /// Without regard to upper and lower case, as the daemon does unless `case_sensitive = true`
     #[arg(long, requires = "rules")]
     pub fold: bool,
-    /// One JSON object a problem: file, line, column, severity, message, help, related
+    /// One JSON object a line: kind (problem), file, line, column, severity, message, help, related; with --guess
+    /// also kind (guess), file, line, expression, share, exact
     #[arg(long)]
     pub json: bool,
     /// Also how easy the aliases of each rule are to guess

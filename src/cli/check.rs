@@ -66,6 +66,7 @@ fn guesses(checked: &Checked, json: bool) -> String {
         // Writing to a string does not fail.
         let _ = if json {
             let object = json!({
+                "kind": "guess",
                 "file": statement.file,
                 "line": statement.line,
                 "expression": statement.text,
@@ -87,6 +88,7 @@ fn object(problem: &Problem) -> serde_json::Value {
         json!({ "file": &*label.text.file, "line": line, "column": column, "message": label.message })
     });
     json!({
+        "kind": "problem",
         "file": &*problem.text.file,
         "line": line,
         "column": column,
