@@ -594,7 +594,7 @@ fn secrets_are_kept() {
         assert_eq!(
             secrets(GOOD, mode),
             format!(
-                "refused\nrcptd.conf:1:11: error: secrets file secrets cannot be read: its mode is {mode:04o}, so \
+                "refused\nrcptd.conf:1:11: error: the file of secrets cannot be read: its mode is {mode:04o}, so \
                  that everybody on this host can get at it (chmod 640 secrets, in the group that rcptd runs with)\n"
             )
         );
