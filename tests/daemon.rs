@@ -135,7 +135,7 @@ fn changed_secrets_are_read_again() {
     let mut daemon = Daemon::start(site);
     for (content, mode, want) in [
         ("another horse, another staple\n", 0o640, "configuration reloaded (file changed)"),
-        ("hunter2\n", 0o640, "secrets:1:1: error: the secret is shorter than 16 octets"),
+        ("hunter2\n", 0o640, "secrets:1:1: error: the secret is shorter than 16 bytes"),
         ("one more horse, one more staple\n", 0o644, "everybody on this host can get at it"),
         ("one more horse, one more staple\n", 0o640, "configuration reloaded (file changed)"),
     ] {

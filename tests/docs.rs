@@ -219,8 +219,8 @@ fn commands_of_cargo_have_their_targets() {
             }
         }
     }
-    assert!(filters >= 4, "only {filters} filters were seen");
-    assert!(seen >= 6, "only {seen} targets were seen");
+    assert!(filters >= 2, "only {filters} filters were seen");
+    assert!(seen >= 5, "only {seen} targets were seen");
 }
 
 #[test]

@@ -112,7 +112,11 @@ impl Check<'_> {
             let Some(remove) = item.get_ref().remove.given().filter(|remove| !remove.value.is_empty()) else {
                 continue;
             };
-            let wants = |i: &usize| literals(rules.statement(*i).text).contains(|c| remove.value.contains(c));
+            let gone = |c: char| remove.value.contains(c);
+            let wants = |i: &usize| {
+                let text = rules.statement(*i).text;
+                literals(text).contains(gone) || gone('.') && text.contains("%fqdn%")
+            };
             let mut wanting = (0..rules.len()).filter(wants);
             let Some(first) = wanting.next() else { continue };
             let (first, more) = (rules.statement(first), wanting.count());
@@ -127,6 +131,41 @@ impl Check<'_> {
                     .help("leave it out of remove if aliases like that were handed out in these domains"),
             );
         }
+        for item in &given.value.items {
+            self.unread_names(item.get_ref(), rules);
+        }
+    }
+
+    /// Warns of accounts and aliases in expressions that no local part holds once it has been read: in these
+    /// domains they are nobody.
+    fn unread_names(&mut self, table: &NormaliseTable, rules: &Rules) {
+        let nfkc = table.nfkc.given().filter(|nfkc| nfkc.value);
+        let remove = table.remove.given().filter(|remove| !remove.value.is_empty());
+        let normal = Normal {
+            case_sensitive: true,
+            delimiters: String::new().into(),
+            remove: remove.map_or("", |remove| &*remove.value).into(),
+            nfkc: nfkc.is_some(),
+        };
+        let (text, span, key) = match (remove, nfkc) {
+            (Some(remove), _) => (&remove.text, &remove.span, &remove.key),
+            (None, Some(nfkc)) => (&nfkc.text, &nfkc.span, &nfkc.key),
+            (None, None) => return,
+        };
+        let mut changed = rules.placed_names().filter(|(_, name)| normal.of(name).whole != *name);
+        let Some((statement, name)) = changed.next() else { return };
+        let more = match changed.count() {
+            0 => String::new(),
+            n => format!(" and {n} more"),
+        };
+        let (name, statement) = (escape(name), rules.statement(statement));
+        let message = format!(
+            "{key}: the name \"{name}\" at {statement}{more} is read as another one, and never matches"
+        );
+        self.problems.push(
+            Problem::warning(text, span.clone(), message)
+                .help("write it as it is read, or leave its characters out of remove"),
+        );
     }
 }
 

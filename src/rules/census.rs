@@ -3,7 +3,7 @@
 
 use super::Rules;
 use super::hashes::HASHES;
-use super::store::Store;
+use super::store::{Entry, Store};
 use crate::addr::fold;
 use hashbrown::HashTable;
 use std::borrow::Cow;
@@ -43,6 +43,13 @@ impl Rules {
     /// Whether some statement has this name behind `ALIASED`.
     pub fn is_alias(&self, name: &str) -> bool {
         self.census().aliases.has(&self.store, &self.key(name))
+    }
+
+    /// The accounts and aliases that stand in expressions, as they are compared, each with its statement.
+    pub fn placed_names(&self) -> impl Iterator<Item = (usize, &str)> {
+        let placed = |entry: &&Entry| self.store.is_placed(entry);
+        let entries = self.store.entries.iter().filter(placed);
+        entries.map(|entry| (entry.statement as usize, self.store.text(entry.span())))
     }
 
     /// How many accounts the statements name, each once.

@@ -209,12 +209,12 @@ impl Store {
 
     /// Puts the entries that stand in expressions into the table.
     pub fn index(&mut self) {
-        let many = self.entries.iter().filter(|entry| self.is_wanted(entry)).count();
+        let many = self.entries.iter().filter(|entry| self.is_placed(entry)).count();
         let mut table = HashTable::with_capacity(many);
         // From the last to the first, so that those with the same text follow each other in order.
         for i in (0..self.entries.len()).rev() {
             let entry = self.entries[i];
-            if !self.is_wanted(&entry) {
+            if !self.is_placed(&entry) {
                 continue;
             }
             let number = u32::try_from(i).unwrap_or(NONE);
@@ -231,7 +231,7 @@ impl Store {
     }
 
     /// Whether an entry stands in an expression.
-    fn is_wanted(&self, entry: &Entry) -> bool {
+    pub fn is_placed(&self, entry: &Entry) -> bool {
         let program = self.program(entry.statement);
         let usage = if entry.is_alias() { program.alias_use } else { program.account_use };
         program.never.is_none() && matches!(usage, Use::Placed(_))
