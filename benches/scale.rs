@@ -59,22 +59,20 @@ fn memory(field: &str) -> usize {
     1024 * line.split_whitespace().nth(1).and_then(|n| n.parse::<usize>().ok()).expect("a number")
 }
 
-/// Nanoseconds a look-up takes: the best of several rounds over `names`.
+/// How often each thing is measured: the best counts, as a busy machine makes all others slower.
+const ROUNDS: usize = 9;
+
+/// Nanoseconds a look-up takes, over `names`.
 fn time(rules: &Rules, names: &[String], hits: bool) -> f64 {
-    let mut best = f64::MAX;
-    for _ in 0..7 {
-        let rounds = 200_000_usize.div_ceil(names.len());
-        let begun = Instant::now();
-        for _ in 0..rounds {
-            for name in names {
-                let found = !matches!(black_box(rules.find(black_box(&**name))), Decision::NoMatch);
-                assert_eq!(found, hits, "{name}");
-            }
+    let rounds = 100_000_usize.div_ceil(names.len());
+    let begun = Instant::now();
+    for _ in 0..rounds {
+        for name in names {
+            let found = !matches!(black_box(rules.find(black_box(&**name))), Decision::NoMatch);
+            assert_eq!(found, hits, "{name}");
         }
-        let each = begun.elapsed().as_secs_f64() * 1e9 / as_f64(rounds * names.len());
-        best = best.min(each);
     }
-    best
+    begun.elapsed().as_secs_f64() * 1e9 / as_f64(rounds * names.len())
 }
 
 #[allow(clippy::cast_precision_loss)] // counts of this size are exact
@@ -82,11 +80,25 @@ fn as_f64(n: usize) -> f64 {
     n as f64
 }
 
+#[derive(Clone, Copy)]
 struct Times {
     one: f64,
     any: f64,
     near: f64,
     miss: f64,
+}
+
+impl Times {
+    const WORST: Self = Times { one: f64::MAX, any: f64::MAX, near: f64::MAX, miss: f64::MAX };
+
+    fn min(self, other: Self) -> Self {
+        Times {
+            one: self.one.min(other.one),
+            any: self.any.min(other.any),
+            near: self.near.min(other.near),
+            miss: self.miss.min(other.miss),
+        }
+    }
 }
 
 fn times(rules: &Rules, n: usize) -> Times {
@@ -104,7 +116,6 @@ fn times(rules: &Rules, n: usize) -> Times {
 /// One line of the table.
 fn line(kind: &str, n: usize) {
     let small = rules(&Text::new("small", &config(kind, SMALL)));
-    let before = times(&small, SMALL);
     let content = config(kind, n);
     let text = Text::new("large", &content);
     let bytes = content.len();
@@ -116,7 +127,12 @@ fn line(kind: &str, n: usize) {
     let peak = memory("VmHWM").saturating_sub(base);
     let resident = memory("VmRSS").saturating_sub(base);
     let names: usize = (0..n).map(|i| format!("user{i}").len()).sum();
-    let after = times(&large, n);
+    // In turn, so that what the machine does meanwhile hits both alike.
+    let (mut before, mut after) = (Times::WORST, Times::WORST);
+    for _ in 0..ROUNDS {
+        before = before.min(times(&small, SMALL));
+        after = after.min(times(&large, n));
+    }
     println!(
         "{kind:9} {n:8}  load {:5.2} s of {:4.1} MB, per name {:4.0} B above its text ({:4.0} at the peak); \
          hit, the same name {:4.0} ns ({:4.2} x {SMALL}), any name {:4.0} ns ({:4.2} x), near miss {:4.0} ns \
@@ -142,9 +158,9 @@ fn walk() {
     let one_by_one: Vec<Rules> = (0..SMALL).map(|i| rules(&Text::new("one", &each(i)))).collect();
     let together = rules(&Text::new("all", &config("rules", SMALL)));
     for (what, name, hits) in [("hit", "user999-macys-m5", true), ("no account", "nobody-macys-m5", false)] {
-        let index = time(&together, &[name.to_owned()], hits);
-        let mut walk = f64::MAX;
-        for _ in 0..7 {
+        let (mut index, mut walk) = (f64::MAX, f64::MAX);
+        for _ in 0..ROUNDS {
+            index = index.min(time(&together, &[name.to_owned()], hits));
             let begun = Instant::now();
             for _ in 0..100 {
                 let found = one_by_one
