@@ -1,9 +1,9 @@
 //! The settings of the predecessor's servers written down as a configuration: what [`legacy`](super::legacy)
 //! lets stand in for a key, for good. What has no counterpart is said.
 
-use super::legacy::{HOST, PORT, SMTP_PORT, bracketed};
+use super::legacy::{HOST, PORT, SMTP_PORT, bracketed, level};
 use crate::addr::{canonical_domain, escape, is_domain};
-use crate::rules::{Difference, Legacy, Logging, Setting};
+use crate::rules::{Difference, Legacy, Setting};
 use std::fmt::Write;
 
 /// Which of the servers a configuration was for.
@@ -48,12 +48,7 @@ pub fn import(file: &str, legacy: &Legacy) -> (String, Vec<Difference>) {
         let _ = writeln!(out, "\n[account.vrfy]\nhelo = {}", quoted(&name.value));
     }
     if let Some(logging) = &legacy.logging {
-        let level = match logging.value {
-            Logging::Debug => "debug",
-            Logging::Info => "info",
-            Logging::Warning => "warn",
-            Logging::Error | Logging::Critical => "error",
-        };
+        let level = level(logging.value);
         let _ = writeln!(out, "\n[log]\nlevel = \"{level}\"");
         if level == "warn" || level == "error" {
             let text =

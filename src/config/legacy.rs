@@ -31,12 +31,7 @@ pub(super) fn fill(raw: &mut Top, legacy: &Legacy, problems: &mut Vec<Problem>) 
         });
     }
     if let Some(logging) = &legacy.logging {
-        let level = match logging.value {
-            Logging::Debug => "debug",
-            Logging::Info => "info",
-            Logging::Warning => "warn",
-            Logging::Error | Logging::Critical => "error",
-        };
+        let level = level(logging.value);
         let key = Key { name: "log.level", value: quoted(level) };
         fill.one(&mut raw.log.level, &key, &[Statement::new("LOGGING", logging)], |_| level.into());
     }
@@ -198,4 +193,14 @@ pub(super) fn bracketed(host: &str) -> String {
 
 fn quoted(text: &str) -> String {
     format!("{text:?}")
+}
+
+/// What a level of the predecessor's log is called here.
+pub(super) fn level(logging: Logging) -> &'static str {
+    match logging {
+        Logging::Debug => "debug",
+        Logging::Info => "info",
+        Logging::Warning => "warn",
+        Logging::Error | Logging::Critical => "error",
+    }
 }
