@@ -1,0 +1,226 @@
+//! PostgreSQL, MySQL and SQLite.
+//!
+//! | module | |
+//! | --- | --- |
+//! | `query`, `scan` | the text of a question, and what is bound to it (pure) |
+//! | `rows` | the rows of one key, as one value (pure) |
+//! | `pool` | the connections to one server |
+//! | `postgres`, `mysql`, `sqlite` | what differs: how to connect, bind, read a column, and tell errors apart |
+//! | here | which server is asked, how often, and how long |
+//!
+//! The first server that can be reached is asked. One that cannot is passed over for
+//! [`PASSED_OVER`], then tried again first. A connection that breaks is replaced once: the server was started
+//! anew, or has closed what was idle. What a database has understood and refused (no such table, no permission)
+//! is not asked again. All of these are [`Answer::Unknown`].
+
+#[cfg(feature = "sql-mysql")]
+mod mysql;
+mod pool;
+#[cfg(feature = "sql-postgres")]
+mod postgres;
+mod query;
+mod rows;
+mod scan;
+#[cfg(feature = "sql-sqlite")]
+mod sqlite;
+#[cfg(test)]
+mod tests;
+
+use super::database::Database;
+use super::settings::{DatabaseSettings, Kind, PASSED_OVER, Query};
+use super::{Answer, AnswerFuture, Table};
+use pool::{Driver, Failure, Server};
+use query::Statement;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// The database of these settings, which are of a kind that is asked in SQL. Nothing is connected before the
+/// first question. The error is a sentence with the remedy.
+pub(super) fn open(settings: &DatabaseSettings) -> Result<Arc<dyn Database>, String> {
+    match settings.kind {
+        #[cfg(feature = "sql-postgres")]
+        Kind::Postgresql => Ok(Sql::shared(settings, postgres::servers(settings)?)),
+        #[cfg(feature = "sql-mysql")]
+        Kind::Mysql => Ok(Sql::shared(settings, mysql::servers(settings)?)),
+        #[cfg(feature = "sql-sqlite")]
+        Kind::Sqlite => Ok(Sql::shared(settings, sqlite::servers(settings)?)),
+        kind => Err(super::database::missing(kind)),
+    }
+}
+
+/// A server by the name messages have for it.
+type Named<D> = (String, D);
+
+/// Those of `hosts`, each with the driver that `driver` makes of it.
+#[cfg(any(feature = "sql-postgres", feature = "sql-mysql"))]
+fn each_host<D>(
+    settings: &DatabaseSettings,
+    driver: impl Fn(&super::settings::Host) -> D,
+) -> Result<Vec<Named<D>>, String> {
+    if settings.hosts.is_empty() {
+        return Err(format!(
+            "say in hosts where the database is: [\"db.example.com\"], or [\"unix:/run/{}\"]",
+            if settings.kind == Kind::Mysql { "mysqld/mysqld.sock" } else { "postgresql" }
+        ));
+    }
+    Ok(settings.hosts.iter().map(|host| (host.to_string(), driver(host))).collect())
+}
+
+/// A database that is asked in SQL.
+struct Sql<D: Driver>(Arc<Shared<D>>);
+
+/// What its tables share.
+struct Shared<D: Driver> {
+    name: Arc<str>,
+    kind: Kind,
+    case_sensitive: bool,
+    /// In the order in which they are asked.
+    servers: Vec<Arc<Server<D>>>,
+    deadline: Duration,
+}
+
+/// One question to it.
+struct SqlTable<D: Driver> {
+    database: Arc<Shared<D>>,
+    statement: Statement,
+}
+
+impl<D: Driver> fmt::Debug for Sql<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Sql").field(&self.0.name).finish()
+    }
+}
+
+impl<D: Driver> fmt::Debug for SqlTable<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SqlTable").field(&self.database.name).field(&self.statement.text).finish()
+    }
+}
+
+impl<D: Driver> Sql<D> {
+    fn shared(settings: &DatabaseSettings, servers: Vec<Named<D>>) -> Arc<dyn Database> {
+        let server = |(name, driver)| {
+            Arc::new(Server::new(name, driver, settings.connections, settings.connect_timeout))
+        };
+        Arc::new(Sql(Arc::new(Shared {
+            name: Arc::clone(&settings.name),
+            kind: settings.kind,
+            case_sensitive: settings.case_sensitive,
+            servers: servers.into_iter().map(server).collect(),
+            deadline: settings.deadline,
+        })))
+    }
+}
+
+impl<D: Driver> Database for Sql<D> {
+    fn table(&self, query: &Query) -> Result<Arc<dyn Table>, String> {
+        let mut statement = Statement::new(self.0.kind, query)?;
+        statement.case_sensitive = self.0.case_sensitive;
+        Ok(Arc::new(SqlTable { database: Arc::clone(&self.0), statement }))
+    }
+}
+
+impl<D: Driver> Table for SqlTable<D> {
+    fn get<'a>(&'a self, key: &'a str) -> AnswerFuture<'a> {
+        Box::pin(self.database.ask(&self.statement, key))
+    }
+}
+
+impl<D: Driver> Shared<D> {
+    async fn ask(&self, statement: &Statement, key: &str) -> Answer {
+        let Some(bindings) = statement.bindings(key) else { return Answer::NotFound };
+        let asked = Instant::now();
+        let by = asked + self.deadline;
+        let mut troubles = Vec::new();
+        let mut retried = false;
+        for server in self.in_order(asked) {
+            loop {
+                let mut lease = match timeout_at(by, server.lend(asked)).await {
+                    Ok(Ok(lease)) => lease,
+                    Ok(Err(why)) => {
+                        if self.servers.len() > 1 {
+                            server.pass_over(PASSED_OVER);
+                        }
+                        troubles.push(format!("{}: {why}", server.name()));
+                        break;
+                    }
+                    Err(_) => {
+                        troubles.push(format!(
+                            "{}: no connection to be had within {:?}",
+                            server.name(),
+                            self.deadline
+                        ));
+                        return self.unknown(&troubles);
+                    }
+                };
+                let answer = timeout_at(by, D::ask(&mut lease.connection, statement, key, &bindings)).await;
+                let why = match answer {
+                    Ok(Ok(answer)) => {
+                        lease.give_back();
+                        return answer;
+                    }
+                    Ok(Err(Failure::Refused(why))) => {
+                        lease.give_back();
+                        why
+                    }
+                    Ok(Err(Failure::Spoiled(why))) => why,
+                    Ok(Err(Failure::Broken(why))) => {
+                        server.distrust();
+                        if !std::mem::replace(&mut retried, true) {
+                            continue;
+                        }
+                        why
+                    }
+                    Err(_) => {
+                        // It may be slow, or be gone without a word; then new connections will tell.
+                        server.distrust();
+                        format!("no answer within {:?}", self.deadline)
+                    }
+                };
+                troubles.push(format!("{}: {why}", server.name()));
+                return self.unknown(&troubles);
+            }
+        }
+        self.unknown(&troubles)
+    }
+
+    /// The servers, first those that are not passed over.
+    fn in_order(&self, now: Instant) -> Vec<&Arc<Server<D>>> {
+        let (mut first, last): (Vec<_>, Vec<_>) =
+            self.servers.iter().partition(|server| !server.is_passed_over(now));
+        first.extend(last);
+        first
+    }
+
+    fn unknown(&self, troubles: &[String]) -> Answer {
+        Answer::unknown(format!("database {}: {}", self.name, troubles.join("; ")))
+    }
+}
+
+/// Why a question to sqlx failed, where this does not depend on the database: `database` tells for its errors
+/// whether the connection is broken.
+fn failure(error: &sqlx::Error, broken: impl Fn(&dyn sqlx::error::DatabaseError) -> bool) -> Failure {
+    let why = explain(error);
+    match error {
+        sqlx::Error::Database(error) if broken(&**error) => Failure::Broken(why),
+        sqlx::Error::Database(_) => Failure::Refused(why),
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
+            Failure::Broken(why)
+        }
+        _ => Failure::Spoiled(why),
+    }
+}
+
+/// The error as the database or the system has it.
+fn explain(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(error) => match error.code() {
+            Some(code) => format!("{} (code {code})", error.message()),
+            None => error.message().to_owned(),
+        },
+        sqlx::Error::Io(error) => error.to_string(),
+        error => error.to_string(),
+    }
+}

@@ -1,0 +1,164 @@
+//! The text of a question, once and for all keys, and what is bound to it for one key.
+
+use super::super::settings::{Kind, MAX_ROWS, Query};
+use super::super::template::{Part, Sides, Template};
+use super::scan::{parameter, scan};
+use std::sync::Arc;
+
+/// A question as a database takes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    /// The text, with signs for the parameters.
+    pub text: Arc<str>,
+    /// What each parameter stands for.
+    places: Vec<Part>,
+    /// Whether it asks for rows whose key is the one asked for, and for nothing else: then a key that cannot be
+    /// stored has none.
+    pub by_key: bool,
+    /// Whether the last column is the key as it is stored, to be compared with the one asked for.
+    ///
+    /// MySQL says that `a` is `ä`, that `a ` is `a`, and that the number 5 is `5x`, depending on the collation
+    /// and type of the column; SQLite, that the number 5 is `05`. To a mail server these are different keys.
+    pub shows_key: bool,
+    /// Whether keys that differ by case only are different.
+    pub case_sensitive: bool,
+}
+
+impl Statement {
+    /// The statement that puts `query` to a database of `kind`; the error is a sentence with the remedy.
+    pub fn new(kind: Kind, query: &Query) -> Result<Self, String> {
+        match query {
+            Query::Columns { table, key, value, reason } => {
+                let table = table.split('.').map(|part| quoted(kind, part)).collect::<Result<Vec<_>, _>>()?;
+                let key = quoted(kind, key)?;
+                let mut columns = vec![value.as_ref().map_or_else(|| Ok(key.clone()), |v| quoted(kind, v))?];
+                if let Some(reason) = reason {
+                    columns.push(quoted(kind, reason)?);
+                }
+                let shows_key = matches!(kind, Kind::Mysql | Kind::Sqlite);
+                if shows_key {
+                    columns.push(key.clone());
+                }
+                let text = format!(
+                    "SELECT {} FROM {} WHERE {key} = {} LIMIT {}",
+                    columns.join(", "),
+                    table.join("."),
+                    parameter(kind, 1),
+                    MAX_ROWS + 1,
+                );
+                Ok(Statement {
+                    text: text.into(),
+                    places: vec![Part::Key],
+                    by_key: true,
+                    shows_key,
+                    case_sensitive: false,
+                })
+            }
+            Query::Sql(text) => {
+                let (text, places) = scan(kind, &Template::parse(text)?)?;
+                Ok(Statement {
+                    text: text.into(),
+                    places,
+                    by_key: false,
+                    shows_key: false,
+                    case_sensitive: false,
+                })
+            }
+            Query::Ldap { .. } | Query::Redis { .. } => {
+                Err(format!("a database of type {} is asked with table and key, or with query", kind.name()))
+            }
+        }
+    }
+
+    /// How many parameters it has.
+    #[cfg(any(test, feature = "sql-postgres"))]
+    pub fn parameters(&self) -> usize {
+        self.places.len()
+    }
+
+    /// What is bound for `key`, in the order of the parameters; `None` where a domain is wanted and the key has
+    /// none.
+    pub fn bindings<'a>(&'a self, key: &'a str) -> Option<Vec<&'a str>> {
+        let sides = Sides::of(key);
+        self.places.iter().map(|place| sides.part(place)).collect()
+    }
+}
+
+/// A name as a name. SQLite takes a name in double quotes that it does not know for a text ("The Double-quoted
+/// String Literals Misfeature"): a misspelt column would be one that no key equals, so it gets the quotes of
+/// MySQL, which it knows too.
+fn quoted(kind: Kind, name: &str) -> Result<String, String> {
+    if name.is_empty() {
+        return Err(
+            "the name of a table or column is empty: write it out, schema.table with both parts".into()
+        );
+    }
+    if name.contains('\0') {
+        return Err("the name of a table or column contains NUL, which no name does".into());
+    }
+    let quote = if kind == Kind::Postgresql { "\"" } else { "`" };
+    Ok(format!("{quote}{}{quote}", name.replace(quote, &quote.repeat(2))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn columns(table: &str, key: &str, value: Option<&str>, reason: Option<&str>) -> Query {
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        Query::Columns { table: table.into(), key: key.into(), value: owned(value), reason: owned(reason) }
+    }
+
+    #[test]
+    fn columns_are_names() {
+        use Kind::{Mysql, Postgresql, Sqlite};
+        for (kind, query, want) in [
+            (Postgresql, columns("t", "k", Some("v"), None), r#"SELECT "v" FROM "t" WHERE "k" = $1"#),
+            (
+                Postgresql,
+                columns("mail.t", "k", Some("v"), Some("r")),
+                r#"SELECT "v", "r" FROM "mail"."t" WHERE "k" = $1"#,
+            ),
+            (Postgresql, columns("t", "k", None, None), r#"SELECT "k" FROM "t" WHERE "k" = $1"#),
+            (
+                Postgresql,
+                columns("t", "a\"b; --", Some("V"), None),
+                r#"SELECT "V" FROM "t" WHERE "a""b; --" = $1"#,
+            ),
+            (Mysql, columns("m.t", "k", Some("v"), None), "SELECT `v`, `k` FROM `m`.`t` WHERE `k` = ?"),
+            (
+                Mysql,
+                columns("t", "a`b", None, Some("r")),
+                "SELECT `a``b`, `r`, `a``b` FROM `t` WHERE `a``b` = ?",
+            ),
+            (Sqlite, columns("t", "k.x", Some("v"), None), "SELECT `v`, `k.x` FROM `t` WHERE `k.x` = ?"),
+        ] {
+            let statement = Statement::new(kind, &query).unwrap();
+            assert_eq!(&*statement.text, format!("{want} LIMIT 1001"), "{query:?}");
+            assert_eq!(statement.bindings("a'b@c"), Some(vec!["a'b@c"]));
+            assert_eq!(statement.parameters(), 1);
+        }
+        for bad in
+            [columns("", "k", None, None), columns("a.", "k", None, None), columns("t", "", None, None)]
+        {
+            assert!(Statement::new(Postgresql, &bad).is_err(), "{bad:?}");
+        }
+        assert!(Statement::new(Postgresql, &columns("t", "k\0", None, None)).is_err());
+        let redis = Query::Redis { key: "%s".into(), field: None };
+        assert!(Statement::new(Mysql, &redis).unwrap_err().contains("table and key"));
+    }
+
+    #[test]
+    fn sides_are_bound() {
+        let statement = |text: &str| Statement::new(Kind::Mysql, &Query::Sql(text.into())).unwrap();
+        for (text, key, want) in [
+            ("f(%s)", "a@b", Some(vec!["a@b"])),
+            ("f(%u, %d)", "a@b@c", Some(vec!["a@b", "c"])),
+            ("f(%u)", "a", Some(vec!["a"])),
+            ("f(%u)", "@b", Some(vec![""])),
+            ("f(%s, %d)", "a", None),
+        ] {
+            assert_eq!(statement(text).bindings(key), want, "{text} {key}");
+        }
+    }
+}

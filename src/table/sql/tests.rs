@@ -1,0 +1,309 @@
+//! Which server is asked, how often and how long: with servers that are not there, and a clock that stands still.
+
+use super::pool::{Driver, Failure, Server};
+use super::query::Statement;
+use super::*;
+use std::future::pending;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use tokio::time::{advance, sleep};
+
+/// How a server is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mood {
+    Up,
+    /// Connections are refused.
+    Down,
+    /// Nothing is ever answered.
+    Silent,
+    /// The connections there are break, as do new ones.
+    Breaking,
+}
+
+#[derive(Debug)]
+struct World {
+    mood: Mutex<Mood>,
+    /// Connections made, and tried in vain.
+    made: AtomicUsize,
+    tried: AtomicUsize,
+    open: AtomicUsize,
+    most_open: AtomicUsize,
+    asked: AtomicUsize,
+}
+
+impl World {
+    fn new(mood: Mood) -> Arc<Self> {
+        let zero = || AtomicUsize::new(0);
+        Arc::new(World {
+            mood: Mutex::new(mood),
+            made: zero(),
+            tried: zero(),
+            open: zero(),
+            most_open: zero(),
+            asked: zero(),
+        })
+    }
+
+    fn is(&self, mood: Mood) {
+        *self.mood.lock().unwrap() = mood;
+    }
+
+    fn mood(&self) -> Mood {
+        *self.mood.lock().unwrap()
+    }
+
+    fn counts(&self) -> (usize, usize, usize) {
+        (self.made.load(Relaxed), self.tried.load(Relaxed), self.open.load(Relaxed))
+    }
+}
+
+struct Fake(Arc<World>);
+
+/// A connection: it may have been broken since it was made.
+struct Wire {
+    world: Arc<World>,
+    broken: bool,
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.world.open.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Driver for Fake {
+    type Connection = Wire;
+
+    async fn connect(&self) -> Result<Wire, String> {
+        self.0.tried.fetch_add(1, Relaxed);
+        match self.0.mood() {
+            Mood::Up | Mood::Breaking => (),
+            Mood::Down => return Err("refused".into()),
+            Mood::Silent => pending().await,
+        }
+        self.0.made.fetch_add(1, Relaxed);
+        let open = self.0.open.fetch_add(1, Relaxed) + 1;
+        self.0.most_open.fetch_max(open, Relaxed);
+        Ok(Wire { world: Arc::clone(&self.0), broken: false })
+    }
+
+    async fn is_current(&self, _: &mut Wire) -> bool {
+        true
+    }
+
+    async fn ask<'c>(
+        wire: &'c mut Wire,
+        _: &'c Statement,
+        key: &'c str,
+        _: &'c [&'c str],
+    ) -> Result<Answer, Failure> {
+        wire.world.asked.fetch_add(1, Relaxed);
+        match (wire.world.mood(), key) {
+            (Mood::Silent, _) => pending().await,
+            (Mood::Breaking | Mood::Down, _) => Err(Failure::Broken("broken".into())),
+            // Broken on whatever connection had answered before.
+            (_, "stale") if std::mem::replace(&mut wire.broken, true) => Err(Failure::Broken("stale".into())),
+            (_, "refused") => Err(Failure::Refused("no such table".into())),
+            (_, "spoiled") => Err(Failure::Spoiled("too much".into())),
+            (_, "slow") => {
+                sleep(Duration::from_secs(1)).await;
+                Ok(Answer::Found("slow".into()))
+            }
+            _ => {
+                wire.broken = true;
+                Ok(Answer::Found("value".into()))
+            }
+        }
+    }
+}
+
+/// A table on these servers, with two connections each, 2 s to connect and 5 s in all.
+fn table(worlds: &[&Arc<World>]) -> Arc<SqlTable<Fake>> {
+    let server = |(at, world): (usize, &&Arc<World>)| {
+        Arc::new(Server::new(format!("db{at}"), Fake(Arc::clone(world)), 2, Duration::from_secs(2)))
+    };
+    let database = Arc::new(Shared {
+        case_sensitive: false,
+        name: "users".into(),
+        kind: Kind::Postgresql,
+        servers: worlds.iter().enumerate().map(server).collect(),
+        deadline: Duration::from_secs(5),
+    });
+    let query = Query::Columns { table: "t".into(), key: "k".into(), value: None, reason: None };
+    Arc::new(SqlTable { database, statement: Statement::new(Kind::Postgresql, &query).unwrap() })
+}
+
+fn value() -> Answer {
+    Answer::Found("value".into())
+}
+
+fn why(answer: Answer) -> String {
+    match answer {
+        Answer::Unknown(reason) => reason.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_cannot_be_reached_is_passed_over_for_a_while() {
+    for mood in [Mood::Down, Mood::Silent] {
+        let (first, second) = (World::new(mood), World::new(Mood::Up));
+        let table = table(&[&first, &second]);
+        for _ in 0..5 {
+            assert_eq!(table.get("k").await, value());
+        }
+        assert_eq!((first.counts(), second.counts()), ((0, 1, 0), (1, 1, 1)), "{mood:?}");
+        // Then one of those who ask tries it again, and the others go on to the second.
+        advance(PASSED_OVER).await;
+        let both = tokio::join!(table.get("k"), table.get("k"), table.get("k"));
+        assert_eq!(both, (value(), value(), value()));
+        assert_eq!(first.counts().1, 2, "{mood:?}");
+        // When it is back it is the first again.
+        first.is(Mood::Up);
+        advance(PASSED_OVER).await;
+        let before = second.asked.load(Relaxed);
+        for _ in 0..5 {
+            assert_eq!(table.get("k").await, value());
+        }
+        assert_eq!((first.counts().0, second.asked.load(Relaxed)), (1, before), "{mood:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_none_can_be_reached_all_are_tried_and_named() {
+    let (first, second) = (World::new(Mood::Down), World::new(Mood::Silent));
+    let table = table(&[&first, &second]);
+    for round in 1..4 {
+        let want = "database users: db0: refused; db1: no connection within 2s";
+        assert_eq!(why(table.get("k").await), want);
+        assert_eq!((first.counts().1, second.counts().1), (round, round));
+    }
+    // As soon as one is back it answers, though both are passed over.
+    second.is(Mood::Up);
+    assert_eq!(table.get("k").await, value());
+}
+
+/// Not each of them waits its two seconds behind the others.
+#[tokio::test(start_paused = true)]
+async fn those_who_wait_learn_from_the_one_who_tried() {
+    let world = World::new(Mood::Silent);
+    let table = table(&[&world]);
+    let begin = Instant::now();
+    let tasks: Vec<_> = (0..20)
+        .map(|_| {
+            let table = Arc::clone(&table);
+            tokio::spawn(async move { why(table.get("k").await) })
+        })
+        .collect();
+    for task in tasks {
+        assert_eq!(task.await.unwrap(), "database users: db0: no connection within 2s");
+    }
+    assert_eq!(world.counts().1, 2);
+    assert!(begin.elapsed() < Duration::from_millis(2500), "{:?}", begin.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_connection_is_replaced_once() {
+    let (first, second) = (World::new(Mood::Up), World::new(Mood::Up));
+    let table = table(&[&first, &second]);
+    let many = || async { tokio::join!(table.get("slow"), table.get("k")) };
+    assert_eq!(many().await, (Answer::Found("slow".into()), value()));
+    assert_eq!(first.counts(), (2, 2, 2));
+    // One is stale, so all of them are taken to be.
+    assert_eq!(table.get("k").await, value());
+    assert_eq!(table.get("stale").await, value());
+    assert_eq!(first.counts(), (3, 3, 1));
+    // What breaks anew is not asked for ever, and not elsewhere: the question may be what breaks it.
+    first.is(Mood::Breaking);
+    assert_eq!(why(table.get("k").await), "database users: db0: broken");
+    assert_eq!((first.counts(), second.counts().1), ((4, 4, 0), 0));
+    // Where it broke because the server went away, the next one answers.
+    first.is(Mood::Up);
+    assert_eq!(table.get("k").await, value());
+    first.is(Mood::Down);
+    assert_eq!(table.get("k").await, value());
+    assert_eq!(second.counts(), (1, 1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_is_not_asked_again() {
+    let (first, second) = (World::new(Mood::Up), World::new(Mood::Up));
+    let table = table(&[&first, &second]);
+    assert_eq!(why(table.get("refused").await), "database users: db0: no such table");
+    assert_eq!((first.asked.load(Relaxed), first.counts()), (1, (1, 1, 1)));
+    // Where not all has been read, the connection is closed.
+    assert_eq!(why(table.get("spoiled").await), "database users: db0: too much");
+    assert_eq!((first.asked.load(Relaxed), first.counts()), (2, (1, 1, 0)));
+    assert_eq!(second.counts().1, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_falls_silent_costs_the_deadline_once() {
+    let (first, second) = (World::new(Mood::Up), World::new(Mood::Up));
+    let table = table(&[&first, &second]);
+    assert_eq!(table.get("k").await, value());
+    first.is(Mood::Silent);
+    let begin = Instant::now();
+    assert_eq!(why(table.get("k").await), "database users: db0: no answer within 5s");
+    assert_eq!(begin.elapsed().as_secs(), 5);
+    assert_eq!(first.counts().2, 0);
+    assert_eq!(table.get("k").await, value());
+    assert_eq!(begin.elapsed().as_secs(), 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn there_are_no_more_connections_than_allowed() {
+    let world = World::new(Mood::Up);
+    let table = table(&[&world]);
+    let ask = || {
+        let table = Arc::clone(&table);
+        tokio::spawn(async move { table.get("slow").await })
+    };
+    // Eight fit into four seconds; of twelve, the last two come too late.
+    let answers: Vec<_> = (0..12).map(|_| ask()).collect();
+    let mut found = 0;
+    for answer in answers {
+        match answer.await.unwrap() {
+            Answer::Found(_) => found += 1,
+            other => assert!(why(other).contains("within 5s")),
+        }
+    }
+    assert!((8..=10).contains(&found), "{found}");
+    assert_eq!(world.most_open.load(Relaxed), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_dropped_takes_his_connection_with_him() {
+    let world = World::new(Mood::Up);
+    let table = table(&[&world]);
+    for _ in 0..5 {
+        let asked = tokio::time::timeout(Duration::from_millis(500), table.get("slow")).await;
+        assert!(asked.is_err());
+        assert_eq!(world.counts().2, 0);
+    }
+    assert_eq!(table.get("k").await, value());
+    assert_eq!(world.counts(), (6, 6, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_idle_is_closed() {
+    let world = World::new(Mood::Up);
+    let table = table(&[&world]);
+    let both = tokio::join!(table.get("slow"), table.get("slow"));
+    assert!(matches!(both, (Answer::Found(_), Answer::Found(_))));
+    assert_eq!(world.counts().2, 2);
+    // One is enough from now on, so the other grows old.
+    for _ in 0..20 {
+        assert_eq!(table.get("k").await, value());
+        sleep(Duration::from_secs(10)).await;
+    }
+    assert_eq!(world.counts(), (2, 2, 1));
+    sleep(Duration::from_mins(2)).await;
+    assert_eq!(world.counts(), (2, 2, 0));
+    // Used all the time, one is closed some time.
+    for _ in 0..400 {
+        assert_eq!(table.get("k").await, value());
+        sleep(Duration::from_secs(10)).await;
+    }
+    assert!((4..8).contains(&world.counts().0), "{:?}", world.counts());
+}

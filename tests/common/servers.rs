@@ -1,0 +1,241 @@
+//! PostgreSQL and MariaDB, each started by a test in a folder of its own, at a port of its own, and gone with it.
+//!
+//! The programs are Debian's (packages `postgresql` and `mariadb-server`). They refuse to run as root, so root
+//! starts them as the users that these packages make.
+
+#![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc)]
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Longest wait for a server to start or stop.
+const WAIT: Duration = Duration::from_mins(1);
+
+/// Who may do everything, with this password too.
+pub const ADMIN: &str = "admin";
+pub const PASSWORD: &str = "s3cret'%\\pass";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Make {
+    Postgresql,
+    Mariadb,
+}
+
+/// A server. It must be started, and dropped, by the thread that uses it: it dies with that.
+pub struct Server {
+    make: Make,
+    folder: tempfile::TempDir,
+    port: u16,
+    child: Option<Child>,
+}
+
+impl Make {
+    /// The user it runs as where the test is root.
+    fn user(self) -> &'static str {
+        match self {
+            Make::Postgresql => "postgres",
+            Make::Mariadb => "mysql",
+        }
+    }
+
+    fn program(self, name: &str) -> PathBuf {
+        let places = match self {
+            Make::Postgresql => {
+                let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+                let mut places: Vec<_> = versions.map(|entry| entry.unwrap().path().join("bin")).collect();
+                places.sort();
+                places
+            }
+            Make::Mariadb => vec!["/usr/sbin".into(), "/usr/bin".into()],
+        };
+        let found = places.iter().rev().map(|place| place.join(name)).find(|path| path.exists());
+        let package = match self {
+            Make::Postgresql => "postgresql",
+            Make::Mariadb => "mariadb-server",
+        };
+        found.unwrap_or_else(|| panic!("no {name}: install {package}, as tests/run does"))
+    }
+}
+
+/// A port that nobody has.
+pub fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+impl Server {
+    /// One that runs, with a certificate for 127.0.0.1 of the authority in tests/data/account/ca.pem.
+    pub fn start(make: Make) -> Self {
+        let folder = tempfile::Builder::new().prefix("rcptd-sql-").tempdir().unwrap();
+        let mut server = Server { make, folder, port: free_port(), child: None };
+        for name in ["server.pem", "server.key"] {
+            let from: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests/data/account", name].iter().collect();
+            fs::copy(from, server.path(name)).unwrap();
+            server.give(&server.path(name), 0o600);
+        }
+        server.give(server.folder.path(), 0o700);
+        server.create();
+        server.run();
+        server
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The socket; of PostgreSQL the folder is enough only with its usual port.
+    pub fn socket(&self) -> PathBuf {
+        match self.make {
+            Make::Postgresql => self.path(&format!(".s.PGSQL.{}", self.port)),
+            Make::Mariadb => self.path("sock"),
+        }
+    }
+
+    /// Starts it, and waits until it takes connections.
+    pub fn run(&mut self) {
+        let log = File::options().create(true).append(true).open(self.path("log")).unwrap();
+        let mut command = self.command(match self.make {
+            Make::Postgresql => "postgres",
+            Make::Mariadb => "mariadbd",
+        });
+        let (pem, key) = (self.path("server.pem"), self.path("server.key"));
+        match self.make {
+            Make::Postgresql => {
+                command.arg("-D").arg(self.path("data"));
+                for setting in [
+                    "listen_addresses=127.0.0.1".to_owned(),
+                    format!("port={}", self.port),
+                    format!("unix_socket_directories={}", self.folder.path().display()),
+                    "ssl=on".to_owned(),
+                    format!("ssl_cert_file={}", pem.display()),
+                    format!("ssl_key_file={}", key.display()),
+                    "fsync=off".to_owned(),
+                    "shared_buffers=16MB".to_owned(),
+                ] {
+                    command.arg("-c").arg(setting);
+                }
+            }
+            Make::Mariadb => {
+                command.arg("--no-defaults").arg("--bind-address=127.0.0.1").args(["--skip-name-resolve"]);
+                command.arg(format!("--datadir={}", self.path("data").display()));
+                command.arg(format!("--port={}", self.port));
+                command.arg(format!("--socket={}", self.socket().display()));
+                command.arg(format!("--pid-file={}", self.path("pid").display()));
+                command.arg(format!("--init-file={}", self.path("init.sql").display()));
+                command.arg(format!("--ssl-cert={}", pem.display()));
+                command.arg(format!("--ssl-key={}", key.display()));
+                command.args(["--innodb-buffer-pool-size=16M", "--innodb-flush-log-at-trx-commit=0"]);
+            }
+        }
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        self.child = Some(command.spawn().unwrap());
+        // PostgreSQL listens before it answers.
+        let ready = || match self.make {
+            Make::Postgresql => {
+                let mut asked = Command::new(self.make.program("pg_isready"));
+                asked.args(["--quiet", "--host=127.0.0.1"]).arg(format!("--port={}", self.port));
+                asked.status().unwrap().success()
+            }
+            Make::Mariadb => std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok(),
+        };
+        let until = Instant::now() + WAIT;
+        while !ready() {
+            let ended = self.child.as_mut().unwrap().try_wait().unwrap();
+            let log = || fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+            assert!(ended.is_none(), "{:?} ended: {}", self.make, log());
+            assert!(Instant::now() < until, "{:?} does not start: {}", self.make, log());
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Stops it in good order.
+    pub fn stop(&mut self) {
+        let mut child = self.child.take().expect("it runs");
+        let signal = if self.make == Make::Postgresql { "-INT" } else { "-TERM" };
+        Command::new("kill").arg(signal).arg(child.id().to_string()).status().unwrap();
+        let until = Instant::now() + WAIT;
+        while child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < until, "{:?} does not stop", self.make);
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A program of the server, as its user, which ends when the test does.
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL"]);
+        if nix::unistd::Uid::effective().is_root() {
+            let user = self.make.user();
+            command.args(["--reuid", user, "--regid", user, "--clear-groups"]);
+        }
+        command.arg(self.make.program(program)).current_dir(self.folder.path());
+        command
+    }
+
+    /// Makes a file or folder one of the server's user.
+    fn give(&self, path: &Path, mode: u32) {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        if nix::unistd::Uid::effective().is_root() {
+            let name = self.make.user();
+            let user = nix::unistd::User::from_name(name).unwrap();
+            let user =
+                user.unwrap_or_else(|| panic!("no user {name}: install {:?}, as tests/run does", self.make));
+            nix::unistd::chown(path, Some(user.uid), Some(user.gid)).unwrap();
+        }
+    }
+
+    fn create(&self) {
+        let mut command = match self.make {
+            Make::Postgresql => {
+                fs::write(self.path("password"), format!("{PASSWORD}\n")).unwrap();
+                self.give(&self.path("password"), 0o600);
+                let mut command = self.command("initdb");
+                command.args(["--no-sync", "--encoding=UTF8", "--locale=C.UTF-8", "--auth=scram-sha-256"]);
+                command.arg("--username").arg(ADMIN).arg("--pwfile").arg(self.path("password"));
+                command
+            }
+            Make::Mariadb => {
+                let password = PASSWORD.replace('\\', "\\\\").replace('\'', "\\'");
+                let init = format!(
+                    "CREATE DATABASE IF NOT EXISTS mail CHARACTER SET utf8mb4;\n\
+                     CREATE USER IF NOT EXISTS '{ADMIN}'@'%' IDENTIFIED BY '{password}';\n\
+                     GRANT ALL ON *.* TO '{ADMIN}'@'%' WITH GRANT OPTION;\n"
+                );
+                fs::write(self.path("init.sql"), init).unwrap();
+                self.give(&self.path("init.sql"), 0o600);
+                let mut command = self.command("mariadb-install-db");
+                command.args(["--no-defaults", "--skip-test-db", "--auth-root-authentication-method=normal"]);
+                command
+            }
+        };
+        let data = if self.make == Make::Postgresql { "--pgdata" } else { "--datadir" };
+        let output = command.arg(format!("{data}={}", self.path("data").display())).output().unwrap();
+        let said = String::from_utf8_lossy(&[output.stderr, output.stdout].concat()).into_owned();
+        assert!(output.status.success(), "{command:?}: {said}");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            if self.make == Make::Postgresql {
+                // Its children end on their own, but only where it can tell them; killed, it leaves memory behind.
+                let _ = Command::new("kill").arg("-QUIT").arg(child.id().to_string()).status();
+                let until = Instant::now() + Duration::from_secs(10);
+                while Instant::now() < until && matches!(child.try_wait(), Ok(None)) {
+                    thread::sleep(Duration::from_millis(10));
+                }
+            }
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
