@@ -1,0 +1,72 @@
+//! Connections to servers elsewhere, over TCP or a UNIX socket, with TLS where it is wanted.
+
+use super::settings::Host;
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::sync::Semaphore;
+
+/// How long a connection may have been idle and still be used. Firewalls forget connections that are idle, some
+/// after a few minutes, and tell nobody: a question over such a connection would wait for its deadline.
+pub(super) const IDLE: Duration = Duration::from_mins(1);
+
+/// Most names that are resolved at once; each takes one of the threads that tokio has for what blocks, which are 512
+/// and also read files.
+static RESOLVING: Semaphore = Semaphore::const_new(16);
+
+/// What bytes come and go on.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// A connection on which nothing was said yet.
+pub(super) enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// Connects; there is no limit of time in it.
+pub(super) async fn connect(host: &Host) -> io::Result<Socket> {
+    match host {
+        Host::Inet(name, port) => {
+            let stream = match name.parse::<IpAddr>() {
+                Ok(address) => TcpStream::connect((address, *port)).await?,
+                Err(_) => by_name(name.clone(), *port).await?,
+            };
+            // Every question is one small packet, waited for.
+            stream.set_nodelay(true)?;
+            Ok(Socket::Tcp(stream))
+        }
+        Host::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
+    }
+}
+
+/// Connects to the first address of a name that can be reached. Names are resolved by a thread that cannot be given
+/// up, so their number is what is bounded, also when nobody waits for the answer any more.
+async fn by_name(name: String, port: u16) -> io::Result<TcpStream> {
+    let permit = RESOLVING.acquire().await.map_err(io::Error::other)?;
+    let resolved = tokio::spawn(async move {
+        let _permit = permit;
+        lookup_host((name, port)).await.map(Iterator::collect::<Vec<_>>)
+    });
+    let mut last = io::ErrorKind::NotFound.into();
+    for address in resolved.await.map_err(io::Error::other)?? {
+        match TcpStream::connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+impl Socket {
+    /// Whichever it is.
+    pub fn boxed(self) -> Box<dyn Stream> {
+        match self {
+            Socket::Tcp(stream) => Box::new(stream),
+            Socket::Unix(stream) => Box::new(stream),
+        }
+    }
+}

@@ -1,0 +1,371 @@
+//! Directories: a search by LDAP version 3 (RFC 4511), and the values of one attribute of what it finds.
+//!
+//! Every question has a connection to itself while it is asked. LDAP would let many share one, since each
+//! message carries a number; but then a question that is given up stays known to the library, and goes on
+//! keeping the directory busy. So a connection goes back to the pool only after the last message of its answer,
+//! and one whose question was dropped is closed, which a directory takes for "abandon all of it" (RFC 4511,
+//! section 5.3).
+
+use super::database::Database;
+use super::dial::{IDLE, Socket, connect};
+use super::hosts::{Hosts, connect_limit};
+use super::settings::{DatabaseSettings, Host, MAX_ROWS, Query, Scope};
+use super::template::Template;
+use super::value::{found, quoted, too_long};
+use super::{Answer, AnswerFuture, MAX_VALUE, Table, tls};
+use ldap3::asn1::StructureTag;
+use ldap3::{
+    Ldap, LdapConnAsync, LdapConnSettings, LdapError, LdapResult, ResultEntry, SearchOptions, StdStream,
+    dn_escape, ldap_escape,
+};
+use rustls::ClientConfig;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+
+/// Result codes that are told apart (RFC 4511, appendix A).
+const SUCCESS: u32 = 0;
+const SIZE_LIMIT_EXCEEDED: u32 = 4;
+const REFERRAL: u32 = 10;
+const NO_SUCH_OBJECT: u32 = 32;
+
+/// The filter that every entry passes.
+const ANYTHING: &str = "(objectClass=*)";
+/// The attribute that stands for "no attribute" (RFC 4511, section 4.5.1.8).
+const NO_ATTRIBUTES: &str = "1.1";
+
+/// The servers of a directory.
+struct Directory {
+    hosts: Hosts,
+    servers: Vec<Server>,
+    user: Option<(String, super::settings::Password)>,
+    tls: Option<Arc<ClientConfig>>,
+    limit: Duration,
+    deadline: Duration,
+}
+
+/// One server and its connections.
+struct Server {
+    host: Host,
+    idle: Mutex<Vec<Session>>,
+    slots: Semaphore,
+}
+
+/// A connection and the task that reads and writes on it.
+struct Session {
+    ldap: Ldap,
+    driver: JoinHandle<()>,
+    used: Instant,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // With a server that does not read it would wait for ever.
+        self.driver.abort();
+    }
+}
+
+/// The search of a map.
+struct Lookup {
+    directory: Arc<Directory>,
+    base: Template,
+    filter: Template,
+    attribute: String,
+    scope: Scope,
+}
+
+/// The search for one key.
+struct Search {
+    base: String,
+    filter: String,
+}
+
+pub(super) fn open(settings: &DatabaseSettings) -> Result<Arc<dyn Database>, String> {
+    let user = match (&settings.user, &settings.password) {
+        (None, None) => None,
+        (Some(user), Some(password)) if !password.reveal().is_empty() => {
+            Some((user.clone(), password.clone()))
+        }
+        // RFC 4513, section 5.1.2: a name without a password is nobody, and most would not notice.
+        (Some(user), _) => {
+            return Err(format!("to bind as {user} needs a password: set password_file, or leave out user"));
+        }
+        (None, Some(_)) => {
+            return Err("a password needs the name that it is of: set user to a DN".into());
+        }
+    };
+    // Written so that 0 is no trap: a pool without connections would never answer.
+    let slots =
+        usize::try_from(settings.connections.max(1)).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+    let server =
+        |host: &Host| Server { host: host.clone(), idle: Mutex::default(), slots: Semaphore::new(slots) };
+    Ok(Arc::new(Shared(Arc::new(Directory {
+        hosts: Hosts::new(settings)?,
+        servers: settings.hosts.iter().map(server).collect(),
+        user,
+        tls: settings.tls.then(|| tls::client(settings.tls_ca.as_deref())).transpose()?,
+        limit: connect_limit(settings),
+        deadline: settings.deadline,
+    }))))
+}
+
+#[derive(Debug)]
+struct Shared(Arc<Directory>);
+
+impl Database for Shared {
+    fn table(&self, query: &Query) -> Result<Arc<dyn Table>, String> {
+        let Query::Ldap { base, filter, attribute, scope } = query else {
+            return Err("a database of type ldap is searched: write base, filter and attribute".into());
+        };
+        let base = Template::parse(base).map_err(|remedy| format!("base: {remedy}"))?;
+        let filter = Template::parse(filter).map_err(|remedy| format!("filter: {remedy}"))?;
+        if !base.has_key() && !filter.has_key() {
+            return Err("every key would have the same value: write %s into filter".into());
+        }
+        let part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ';');
+        if attribute.is_empty() || !attribute.chars().all(part) || attribute == NO_ATTRIBUTES {
+            return Err(format!("\"{attribute}\" is not the name of an attribute: write one such as mail"));
+        }
+        let lookup =
+            Lookup { directory: self.0.clone(), base, filter, attribute: attribute.clone(), scope: *scope };
+        // Any key will do: what it says is escaped.
+        let sample = lookup.search("user@example.com").map(|search| search.filter).unwrap_or_default();
+        if ldap3::parse_filter(&sample).is_err() {
+            return Err(format!("filter {sample} is not as RFC 4515 has it: write one such as (mail=%s)"));
+        }
+        Ok(Arc::new(lookup))
+    }
+}
+
+impl Lookup {
+    /// What is searched for a key; `None` where a domain is wanted and it has none.
+    fn search(&self, key: &str) -> Option<Search> {
+        let base = self.base.expand(key, dn_escape)?;
+        let filter = self.filter.expand(key, ldap_escape)?;
+        Some(Search { base, filter })
+    }
+}
+
+impl Table for Lookup {
+    fn get<'a>(&'a self, key: &'a str) -> AnswerFuture<'a> {
+        Box::pin(async move {
+            if key.contains('\0') {
+                // OpenLDAP 2.5 compares addresses (IA5 strings) up to the first NUL only.
+                return Answer::unknown("the key holds a NUL, behind which directories may not look");
+            }
+            let Some(search) = self.search(key) else { return Answer::NotFound };
+            let search = &search;
+            self.directory.hosts.ask(|at, came| self.ask(at, came, search)).await
+        })
+    }
+}
+
+impl Lookup {
+    async fn ask(&self, at: usize, came: Instant, search: &Search) -> Result<Answer, String> {
+        let directory = &*self.directory;
+        let server = directory.servers.get(at).ok_or("no such server")?;
+        let _slot = server.slots.acquire().await.map_err(|error| error.to_string())?;
+        // A server that was restarted has closed its connections, which may show only when one is used.
+        if let Some(session) = server.take() {
+            match self.run(server, session, search).await {
+                Ok(answer) => return Ok(answer),
+                // Then the others are no better.
+                Err(_) => server.idle().clear(),
+            }
+        }
+        if let Some(why) = directory.hosts.failed_since(at, came) {
+            return Err(why);
+        }
+        let session = timeout(directory.limit, directory.dial(&server.host))
+            .await
+            .map_err(|_| format!("no connection within {:?}", directory.limit))??;
+        self.run(server, session, search).await
+    }
+
+    /// Searches, and gives the connection back where its answer was read to the end; `Err` if it broke.
+    async fn run(&self, server: &Server, mut session: Session, search: &Search) -> Result<Answer, String> {
+        let limit = i32::try_from(MAX_ROWS).unwrap_or(i32::MAX);
+        // The directory need not work longer than anybody waits.
+        let seconds = i32::try_from(self.directory.deadline.as_secs() + 1).unwrap_or(i32::MAX);
+        let options = SearchOptions::new().sizelimit(limit).timelimit(seconds);
+        session.ldap.with_search_options(options);
+        let scope = match self.scope {
+            Scope::Base => ldap3::Scope::Base,
+            Scope::One => ldap3::Scope::OneLevel,
+            Scope::Sub => ldap3::Scope::Subtree,
+        };
+        let attributes = vec![self.attribute.as_str()];
+        let searching = session.ldap.streaming_search(&search.base, scope, &search.filter, attributes);
+        let mut stream = match searching.await {
+            Ok(stream) => stream,
+            Err(LdapError::FilterParsing) => {
+                return Ok(Answer::unknown(format!("filter {} cannot be read", search.filter)));
+            }
+            Err(error) => return Err(error.to_string()),
+        };
+        let mut values = Values::default();
+        let mut is_continued = false;
+        while let Some(entry) = stream.next().await.map_err(|error| error.to_string())? {
+            if entry.is_ref() {
+                is_continued = true;
+            } else if !entry.is_intermediate()
+                && let Err(why) = values.add(entry)
+            {
+                return Ok(Answer::unknown(why));
+            }
+        }
+        let result = stream.finish().await;
+        drop(stream);
+        if matches!(result.rc, SUCCESS | NO_SUCH_OBJECT) {
+            server.give_back(session);
+        }
+        Ok(match result.rc {
+            SUCCESS if is_continued => Answer::unknown(
+                "a part of the answer is in another directory: search a base that is here as a whole",
+            ),
+            SUCCESS => values.answer(),
+            NO_SUCH_OBJECT if self.base.has_key() => Answer::NotFound,
+            NO_SUCH_OBJECT => Answer::unknown(format!(
+                "there is no base {}, or it may not be read: check base and user",
+                search.base
+            )),
+            _ => Answer::unknown(refused(&result)),
+        })
+    }
+}
+
+/// Why a directory did not answer.
+fn refused(result: &LdapResult) -> String {
+    match result.rc {
+        SIZE_LIMIT_EXCEEDED => format!("there are more entries than {MAX_ROWS} or than the directory allows"),
+        REFERRAL => {
+            let to = result.refs.first().map_or("another directory", String::as_str);
+            format!("the directory refers to {}: ask that one", quoted(to.as_bytes()))
+        }
+        _ => quoted(format!("the directory says {result}").as_bytes()),
+    }
+}
+
+/// The values of the attribute, joined with commas.
+#[derive(Default)]
+struct Values {
+    joined: Vec<u8>,
+    rows: usize,
+    is_empty_one: bool,
+}
+
+impl Values {
+    /// Adds those of an entry, which has no other attribute; the error is why the whole is no value.
+    fn add(&mut self, entry: ResultEntry) -> Result<(), String> {
+        let broken = || "an entry of the directory is not as RFC 4511 has it".to_owned();
+        let mut parts = entry.0.expect_constructed().ok_or_else(broken)?.into_iter();
+        // Its name comes first.
+        let attributes = parts.nth(1).and_then(StructureTag::expect_constructed).ok_or_else(broken)?;
+        for attribute in attributes {
+            let mut parts = attribute.expect_constructed().ok_or_else(broken)?.into_iter();
+            let values = parts.nth(1).and_then(StructureTag::expect_constructed).ok_or_else(broken)?;
+            for value in values {
+                let value = value.expect_primitive().ok_or_else(broken)?;
+                self.rows += 1;
+                if self.rows > MAX_ROWS {
+                    return Err(format!("there are more than {MAX_ROWS} values"));
+                }
+                self.is_empty_one |= value.is_empty();
+                if self.rows > 1 {
+                    self.joined.push(b',');
+                }
+                self.joined.extend(value);
+                if self.joined.len() > MAX_VALUE {
+                    return Err(too_long());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(self) -> Answer {
+        match self.rows {
+            0 => Answer::NotFound,
+            _ if self.is_empty_one => Answer::unknown("a value is empty"),
+            _ => found(self.joined),
+        }
+    }
+}
+
+impl Directory {
+    /// Connects, starts TLS, and binds; a directory that hangs shows here.
+    async fn dial(&self, host: &Host) -> Result<Session, String> {
+        let socket = connect(host).await.map_err(|error| error.to_string())?;
+        let settings = LdapConnSettings::new();
+        let (settings, url) = match (socket, &self.tls) {
+            (Socket::Tcp(stream), tls) => {
+                let stream = stream.into_std().map_err(|error| error.to_string())?;
+                let settings = match tls {
+                    Some(config) => settings.set_starttls(true).set_config(config.clone()),
+                    None => settings,
+                };
+                (settings.set_std_stream(StdStream::Tcp(stream)), format!("ldap://{host}"))
+            }
+            // What goes through a UNIX socket does not leave the machine.
+            (Socket::Unix(stream), _) => {
+                let stream = stream.into_std().map_err(|error| error.to_string())?;
+                (settings.set_std_stream(StdStream::Unix(stream)), "ldapi:///".into())
+            }
+        };
+        let (connection, ldap) =
+            LdapConnAsync::with_settings(settings, &url).await.map_err(|error| error.to_string())?;
+        let driver = tokio::spawn(async move {
+            // Whoever asked learns of it too.
+            let _ = connection.drive().await;
+        });
+        let mut session = Session { ldap, driver, used: Instant::now() };
+        let Some((user, password)) = &self.user else {
+            // Nobody need say so: some directories refuse just that. Any answer shows that this one is there.
+            let root = session.ldap.search("", ldap3::Scope::Base, ANYTHING, [NO_ATTRIBUTES]);
+            return root.await.map(|_| session).map_err(|error| error.to_string());
+        };
+        let bound = session.ldap.simple_bind(user, password.reveal()).await;
+        match bound.map_err(|error| error.to_string())? {
+            LdapResult { rc: SUCCESS, .. } => Ok(session),
+            refusal => Err(format!("bind as {user}: {}", refused(&refusal))),
+        }
+    }
+}
+
+impl Server {
+    fn idle(&self) -> MutexGuard<'_, Vec<Session>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection that waits for a question, the one used last.
+    fn take(&self) -> Option<Session> {
+        let mut idle = self.idle();
+        idle.retain_mut(|session| !session.ldap.is_closed() && session.used.elapsed() < IDLE);
+        idle.pop()
+    }
+
+    /// There are never more than slots, since whoever gives one back still has his.
+    fn give_back(&self, mut session: Session) {
+        session.used = Instant::now();
+        self.idle().push(session);
+    }
+}
+
+impl fmt::Debug for Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Directory").field("hosts", &self.hosts).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Lookup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lookup")
+            .field("directory", &self.directory)
+            .field("base", &self.base)
+            .field("filter", &self.filter)
+            .finish_non_exhaustive()
+    }
+}

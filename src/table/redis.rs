@@ -1,0 +1,281 @@
+//! Redis and Valkey: `GET key`, or `HGET key field`.
+//!
+//! There is one connection to a server; questions follow each other on it without waiting (pipelining), and
+//! the answers come in their order. A question that is given up leaves its place in that order: its answer is
+//! read and thrown away, so that the connection stays in step.
+
+use super::database::Database;
+use super::dial::{IDLE, Socket, Stream, connect};
+use super::hosts::{Hosts, connect_limit};
+use super::settings::{DatabaseSettings, Host, Query};
+use super::template::Template;
+use super::value::{found, quoted};
+use super::{Answer, AnswerFuture, Table, tls};
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Cmd, ErrorKind, RedisConnectionInfo, RedisError, Value};
+use rustls::pki_types::ServerName;
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+use tokio_rustls::TlsConnector;
+
+/// How long a server may take for one question before its connection is left: then the next question connects
+/// anew, and finds out whether the server can be reached at all.
+const HANGS: Duration = Duration::from_secs(1);
+
+/// The servers of a database, each with its connection.
+struct Redis {
+    hosts: Hosts,
+    servers: Vec<Server>,
+    hello: RedisConnectionInfo,
+    tls: Option<TlsConnector>,
+    limit: Duration,
+}
+
+/// One server.
+struct Server {
+    host: Host,
+    open: Mutex<Option<Arc<Session>>>,
+    /// Held by whoever connects, so that one connection is made and not one for each question that waits.
+    dialing: tokio::sync::Mutex<()>,
+}
+
+/// A connection and the task that reads and writes on it.
+struct Session {
+    connection: MultiplexedConnection,
+    driver: JoinHandle<()>,
+    used: Mutex<Instant>,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // With a server that hangs it would wait for ever.
+        self.driver.abort();
+    }
+}
+
+/// A question about one key.
+struct Lookup {
+    redis: Arc<Redis>,
+    key: Template,
+    field: Option<Template>,
+}
+
+pub(super) fn open(settings: &DatabaseSettings) -> Result<Arc<dyn Database>, String> {
+    let number = match settings.database.as_str() {
+        "" => 0,
+        text => text.parse::<u32>().map_err(|_| {
+            format!("\"{text}\" is no database of Redis, which have numbers: write one such as \"0\"")
+        })?,
+    };
+    let mut hello = RedisConnectionInfo::default().set_db(number.into());
+    if let Some(password) = &settings.password {
+        hello = hello.set_password(password.reveal());
+    }
+    if let Some(user) = &settings.user {
+        if settings.password.is_none() {
+            return Err(format!("user {user} needs a password: set password_file"));
+        }
+        hello = hello.set_username(user);
+    }
+    let client = settings.tls.then(|| tls::client(settings.tls_ca.as_deref())).transpose()?;
+    let server = |host: &Host| Server {
+        host: host.clone(),
+        open: Mutex::default(),
+        dialing: tokio::sync::Mutex::default(),
+    };
+    Ok(Arc::new(Shared(Arc::new(Redis {
+        hosts: Hosts::new(settings)?,
+        servers: settings.hosts.iter().map(server).collect(),
+        hello,
+        tls: client.map(TlsConnector::from),
+        limit: connect_limit(settings),
+    }))))
+}
+
+#[derive(Debug)]
+struct Shared(Arc<Redis>);
+
+impl Database for Shared {
+    fn table(&self, query: &Query) -> Result<Arc<dyn Table>, String> {
+        let Query::Redis { key, field } = query else {
+            return Err(
+                "a database of type redis is asked by key: write key = \"%s\", or key and field".into()
+            );
+        };
+        let key = Template::parse(key).map_err(|remedy| format!("key: {remedy}"))?;
+        let field = field.as_deref().map(Template::parse).transpose();
+        let field = field.map_err(|remedy| format!("field: {remedy}"))?;
+        if !key.has_key() && !field.as_ref().is_some_and(Template::has_key) {
+            return Err("every key would have the same value: write %s into key or field".into());
+        }
+        Ok(Arc::new(Lookup { redis: self.0.clone(), key, field }))
+    }
+}
+
+impl Table for Lookup {
+    fn get<'a>(&'a self, key: &'a str) -> AnswerFuture<'a> {
+        Box::pin(async move {
+            // Redis is told how long each word is, so that nothing in a key means anything to it.
+            let Some(name) = self.key.expand(key, Cow::Borrowed) else { return Answer::NotFound };
+            let mut command = redis::cmd(if self.field.is_some() { "HGET" } else { "GET" });
+            command.arg(name);
+            if let Some(field) = &self.field {
+                let Some(field) = field.expand(key, Cow::Borrowed) else { return Answer::NotFound };
+                command.arg(field);
+            }
+            let command = &command;
+            self.redis.hosts.ask(|at, came| self.redis.ask(at, came, command)).await
+        })
+    }
+}
+
+impl Redis {
+    async fn ask(&self, at: usize, came: Instant, command: &Cmd) -> Result<Answer, String> {
+        let server = self.servers.get(at).ok_or("no such server")?;
+        let mut broken = None;
+        // A server that was restarted has closed the connection, which may show only when it is used.
+        for _ in 0..2 {
+            let session = self.session(server, at, came).await?;
+            let asking = Asking { server, session: &session, since: Instant::now() };
+            let reply = command.query_async::<Value>(&mut session.connection.clone()).await;
+            drop(asking);
+            match reply {
+                Ok(value) => return Ok(read(value)),
+                Err(error) if is_broken(&error) => {
+                    server.forget(&session);
+                    broken = Some(quoted(error.to_string().as_bytes()));
+                }
+                Err(error) => return Ok(Answer::unknown(refused(&error))),
+            }
+        }
+        Err(broken.unwrap_or_default())
+    }
+
+    /// The connection to a server, made if there is none.
+    async fn session(&self, server: &Server, at: usize, came: Instant) -> Result<Arc<Session>, String> {
+        if let Some(session) = server.current() {
+            return Ok(session);
+        }
+        let _dialing = server.dialing.lock().await;
+        if let Some(session) = server.current() {
+            return Ok(session);
+        }
+        if let Some(why) = self.hosts.failed_since(at, came) {
+            return Err(why);
+        }
+        let session = timeout(self.limit, self.dial(&server.host))
+            .await
+            .map_err(|_| format!("no connection within {:?}", self.limit))??;
+        let session = Arc::new(session);
+        *server.open() = Some(session.clone());
+        Ok(session)
+    }
+
+    /// Connects, says who asks, and waits for the reply to that.
+    async fn dial(&self, host: &Host) -> Result<Session, String> {
+        let socket = connect(host).await.map_err(|error| error.to_string())?;
+        let stream: Box<dyn Stream> = match (&self.tls, socket, host) {
+            (Some(tls), Socket::Tcp(stream), Host::Inet(name, _)) => {
+                let name = ServerName::try_from(name.clone()).map_err(|_| {
+                    format!("no certificate can have the name {name}: name the host otherwise")
+                })?;
+                let encrypted = tls.connect(name, stream).await;
+                Box::new(encrypted.map_err(|error| format!("TLS: {error}"))?)
+            }
+            // What goes through a UNIX socket does not leave the machine.
+            (_, socket, _) => socket.boxed(),
+        };
+        let config = AsyncConnectionConfig::new().set_response_timeout(None);
+        let (connection, driver) = MultiplexedConnection::new_with_config(&self.hello, stream, config)
+            .await
+            .map_err(|error| quoted(error.to_string().as_bytes()))?;
+        Ok(Session { connection, driver: tokio::spawn(driver), used: Mutex::new(Instant::now()) })
+    }
+}
+
+impl Server {
+    fn open(&self) -> MutexGuard<'_, Option<Arc<Session>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection there is, if it is worth a question.
+    fn current(&self) -> Option<Arc<Session>> {
+        let mut open = self.open();
+        let session = open.as_ref().filter(|session| !session.driver.is_finished())?.clone();
+        let mut used = session.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if used.elapsed() >= IDLE {
+            *open = None;
+            return None;
+        }
+        *used = Instant::now();
+        drop(used);
+        Some(session)
+    }
+
+    /// Leaves a connection, unless there is another by now.
+    fn forget(&self, session: &Arc<Session>) {
+        let mut open = self.open();
+        if open.as_ref().is_some_and(|open| Arc::ptr_eq(open, session)) {
+            *open = None;
+        }
+    }
+}
+
+/// A question on its way. However it ends, by an answer or by being given up, a connection on which it took long
+/// is not used for another.
+struct Asking<'a> {
+    server: &'a Server,
+    session: &'a Arc<Session>,
+    since: Instant,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        if self.since.elapsed() >= HANGS {
+            self.server.forget(self.session);
+        }
+    }
+}
+
+/// What a reply says.
+fn read(value: Value) -> Answer {
+    match value {
+        Value::Nil => Answer::NotFound,
+        Value::BulkString(value) => found(value),
+        Value::SimpleString(value) => found(value.into_bytes()),
+        _ => Answer::unknown("the reply is not a string"),
+    }
+}
+
+/// Whether nothing more can come over the connection.
+fn is_broken(error: &RedisError) -> bool {
+    matches!(error.kind(), ErrorKind::Io | ErrorKind::Parse)
+}
+
+/// Why the server did not answer, in its own words where there are any.
+fn refused(error: &RedisError) -> String {
+    match (error.code(), error.detail()) {
+        (Some("WRONGTYPE"), _) => {
+            "the key holds no string: of a hash name the field, lists and sets have no value for rcptd".into()
+        }
+        (Some(code), Some(text)) => quoted(format!("it said {code} {text}").as_bytes()),
+        _ => quoted(error.to_string().as_bytes()),
+    }
+}
+
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redis").field("hosts", &self.hosts).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Lookup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Lookup { redis, key, field } = self;
+        f.debug_struct("Lookup").field("redis", redis).field("key", key).field("field", field).finish()
+    }
+}

@@ -1,0 +1,244 @@
+//! Tables of other servers, asked as Postfix asks them: tcp_table(5) and socketmap_table(5).
+//!
+//! Neither protocol numbers its questions: an answer belongs to the question before it. So a connection has one
+//! question at a time, goes back to the pool when exactly one answer came to it, and is closed otherwise; also
+//! when whoever asked does not wait.
+
+use super::dial::{IDLE, Stream, connect};
+use super::settings::Host;
+use super::value::{found, quoted};
+use super::{Answer, AnswerFuture, Table};
+use crate::wire::{Broken, netstring, socketmap, tcp_table};
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
+
+/// Most connections to one server: Postfix' own servers have a limit of 100 processes by default, and each of
+/// these may take one.
+pub const CONNECTIONS: usize = 16;
+/// Longest wait for a connection.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest wait for an answer in all: shorter than the 8 s of a listener, so that the reason is known.
+pub const DEADLINE: Duration = Duration::from_secs(5);
+/// Octets read at once; most answers are shorter.
+const PIECE: usize = 4096;
+
+/// The table of a tcp_table server.
+pub fn tcp_table(host: &Host) -> Arc<dyn Table> {
+    Remote::table(format!("tcp:{host}"), host, Protocol::TcpTable)
+}
+
+/// The table that a socketmap server calls `map`.
+pub fn socketmap(host: &Host, map: &str) -> Arc<dyn Table> {
+    let name = match host {
+        Host::Inet(..) => format!("socketmap:inet:{host}:{map}"),
+        Host::Unix(_) => format!("socketmap:{host}:{map}"),
+    };
+    Remote::table(name, host, Protocol::Socketmap(map.into()))
+}
+
+enum Protocol {
+    TcpTable,
+    Socketmap(Box<str>),
+}
+
+/// Another server and the connections to it.
+struct Remote {
+    name: String,
+    host: Host,
+    protocol: Protocol,
+    idle: Mutex<Vec<Idle>>,
+    slots: Semaphore,
+}
+
+struct Idle {
+    stream: Box<dyn Stream>,
+    since: Instant,
+}
+
+/// What went wrong with a question.
+enum Failure {
+    /// The connection had been closed before: nothing of the answer came.
+    Closed(String),
+    /// Another connection would not help.
+    Final(String),
+}
+
+impl Table for Remote {
+    fn get<'a>(&'a self, key: &'a str) -> AnswerFuture<'a> {
+        Box::pin(async move {
+            let answer = match timeout(DEADLINE, self.ask(key)).await {
+                Ok(answer) => answer,
+                Err(_) => Err(format!("no answer within {DEADLINE:?}")),
+            };
+            match answer {
+                Ok(Answer::Unknown(why)) => Answer::unknown(format!("{}: {why}", self.name)),
+                Ok(answer) => answer,
+                Err(why) => Answer::unknown(format!("{}: {why}", self.name)),
+            }
+        })
+    }
+}
+
+impl Remote {
+    fn table(name: String, host: &Host, protocol: Protocol) -> Arc<dyn Table> {
+        Arc::new(Remote {
+            name,
+            host: host.clone(),
+            protocol,
+            idle: Mutex::default(),
+            slots: Semaphore::new(CONNECTIONS),
+        })
+    }
+
+    async fn ask(&self, key: &str) -> Result<Answer, String> {
+        let request = self.protocol.request(key)?;
+        let _slot = self.slots.acquire().await.map_err(|error| error.to_string())?;
+        if let Some(stream) = self.take().await {
+            match self.exchange(stream, &request).await {
+                Ok(answer) => return Ok(answer),
+                Err(Failure::Final(why)) => return Err(why),
+                // It was closed while nobody looked, and the others probably with it.
+                Err(Failure::Closed(_)) => self.idle().clear(),
+            }
+        }
+        let stream = timeout(CONNECT_TIMEOUT, connect(&self.host))
+            .await
+            .map_err(|_| format!("no connection within {CONNECT_TIMEOUT:?}"))?
+            .map_err(|error| error.to_string())?;
+        self.exchange(stream.boxed(), &request)
+            .await
+            .map_err(|(Failure::Closed(why) | Failure::Final(why))| why)
+    }
+
+    /// Asks over a connection, and keeps it where that may be.
+    async fn exchange(&self, mut stream: Box<dyn Stream>, request: &[u8]) -> Result<Answer, Failure> {
+        stream.write_all(request).await.map_err(|error| Failure::Closed(error.to_string()))?;
+        let mut bytes = Vec::new();
+        let (answer, used) = loop {
+            let mut piece = [0; PIECE];
+            let n = match stream.read(&mut piece).await {
+                Ok(0) if bytes.is_empty() => return Err(Failure::Closed("it closed the connection".into())),
+                Ok(0) => return Err(Failure::Final("the answer breaks off".into())),
+                Err(error) if bytes.is_empty() => return Err(Failure::Closed(error.to_string())),
+                Err(error) => return Err(Failure::Final(error.to_string())),
+                Ok(n) => n,
+            };
+            bytes.extend_from_slice(piece.get(..n).unwrap_or_default());
+            let read = self.protocol.read(&bytes);
+            if let Some(read) = read.map_err(|error| Failure::Final(format!("a broken answer: {error}")))? {
+                break read;
+            }
+        };
+        if used < bytes.len() {
+            // Nobody can tell which of the answers is the one to this question.
+            return Err(Failure::Final("it answered more than it was asked".into()));
+        }
+        // A server that cannot say may close the connection, as Postfix does from its side.
+        if !matches!(answer, Answer::Unknown(_)) {
+            self.idle().push(Idle { stream, since: Instant::now() });
+        }
+        Ok(answer)
+    }
+
+    /// A connection that waits for a question, the one used last; one that has something to say, be it that it
+    /// is closed, is none.
+    async fn take(&self) -> Option<Box<dyn Stream>> {
+        loop {
+            let mut idle = {
+                let mut idle = self.idle();
+                idle.retain(|idle| idle.since.elapsed() < IDLE);
+                idle.pop()?
+            };
+            if is_quiet(&mut *idle.stream).await {
+                return Some(idle.stream);
+            }
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether there is nothing to read now. This waits for nothing.
+async fn is_quiet(stream: &mut dyn Stream) -> bool {
+    let mut byte = [0];
+    poll_fn(|context| {
+        let mut buffer = ReadBuf::new(&mut byte);
+        let read: Poll<io::Result<()>> = Pin::new(&mut *stream).poll_read(context, &mut buffer);
+        Poll::Ready(read.is_pending())
+    })
+    .await
+}
+
+impl Protocol {
+    fn request(&self, key: &str) -> Result<Vec<u8>, String> {
+        let mut request = Vec::new();
+        let (length, limit) = match self {
+            Protocol::TcpTable => {
+                if key.is_empty() {
+                    return Err("an empty key cannot be asked for".into());
+                }
+                tcp_table::write_request(&mut request, key);
+                (request.len(), tcp_table::MAX_LINE)
+            }
+            Protocol::Socketmap(map) => {
+                socketmap::write_request(&mut request, map, key);
+                (map.len() + 1 + key.len(), socketmap::MAX_REQUEST)
+            }
+        };
+        if length > limit {
+            return Err(format!("the key is too long: a request may have {limit} octets"));
+        }
+        Ok(request)
+    }
+
+    /// The answer at the beginning of `bytes` and how many it takes; `None` while it is not complete.
+    fn read(&self, bytes: &[u8]) -> Result<Option<(Answer, usize)>, Broken> {
+        match self {
+            Protocol::TcpTable => {
+                let Some(end) = bytes.iter().take(tcp_table::MAX_LINE).position(|b| *b == b'\n') else {
+                    return if bytes.len() >= tcp_table::MAX_LINE { Err(Broken::TooLong) } else { Ok(None) };
+                };
+                let answer = match tcp_table::response(&bytes[..end])? {
+                    tcp_table::Response::Found(value) => found(value),
+                    tcp_table::Response::NotFound => Answer::NotFound,
+                    tcp_table::Response::Later(why) => said("4xx", &why),
+                };
+                Ok(Some((answer, end + 1)))
+            }
+            Protocol::Socketmap(_) => {
+                let Some((payload, used)) = netstring::read(bytes, socketmap::MAX_REPLY)? else {
+                    return Ok(None);
+                };
+                let answer = match socketmap::Reply::read(payload)? {
+                    socketmap::Reply::Ok(value) => found(value.to_vec()),
+                    socketmap::Reply::NotFound => Answer::NotFound,
+                    socketmap::Reply::Temp(why) => said("TEMP", why),
+                    socketmap::Reply::Timeout(why) => said("TIMEOUT", why),
+                    socketmap::Reply::Perm(why) => said("PERM", why),
+                };
+                Ok(Some((answer, used)))
+            }
+        }
+    }
+}
+
+/// A server that cannot say, and its reason.
+fn said(word: &str, why: &[u8]) -> Answer {
+    Answer::unknown(format!("it said {word} {}", quoted(why)).trim_end())
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Remote").field(&self.name).finish()
+    }
+}

@@ -1,0 +1,391 @@
+//! Directories.
+
+use super::Want::{Found, NotFound, Unknown};
+use super::stores::{Act, Fake, certificate, free_port, slapd};
+use super::{expect, folder, inet, settings, with_password, with_tls};
+use rcptd::table::database::{self, Database};
+use rcptd::table::settings::{DatabaseSettings, Host, Kind, MAX_ROWS, Query, Scope};
+use rcptd::table::{MAX_VALUE, Table};
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const BASE: &str = "ou=people,dc=example,dc=test";
+const MANAGER: &str = "cn=manager,dc=example,dc=test";
+
+fn open(settings: &DatabaseSettings) -> Arc<dyn Database> {
+    database::open(settings).unwrap()
+}
+
+fn query(base: &str, filter: &str, attribute: &str, scope: Scope) -> Query {
+    Query::Ldap { base: base.into(), filter: filter.into(), attribute: attribute.into(), scope }
+}
+
+/// The usual search.
+fn plain(settings: &DatabaseSettings) -> Arc<dyn Table> {
+    open(settings).table(&query(BASE, "(mail=%s)", "description", Scope::Sub)).unwrap()
+}
+
+/// A person with a mail address and descriptions; `uid` is also the name.
+fn person(out: &mut String, uid: &str, mail: &str, descriptions: &[&str]) {
+    writeln!(
+        out,
+        "dn: uid={uid},{BASE}\nobjectClass: inetOrgPerson\nuid: {uid}\ncn: {uid}\nsn: {uid}\nmail: {mail}"
+    )
+    .unwrap();
+    for description in descriptions {
+        writeln!(out, "description: {description}").unwrap();
+    }
+    out.push('\n');
+}
+
+fn entries() -> String {
+    let mut out = format!(
+        "dn: dc=example,dc=test\nobjectClass: dcObject\nobjectClass: organization\ndc: example\no: example\n\n\
+         dn: {BASE}\nobjectClass: organizationalUnit\nou: people\n\n\
+         dn: ou=example.test,dc=example,dc=test\nobjectClass: organizationalUnit\nou: example.test\n\
+         description: of the domain\n\n\
+         dn: ou=a\\,b,dc=example,dc=test\nobjectClass: organizationalUnit\nou: a,b\ndescription: of a comma\n\n\
+         dn: ou=elsewhere,dc=example,dc=test\nobjectClass: referral\nobjectClass: extensibleObject\n\
+         ou: elsewhere\nref: ldap://other.example.test/dc=other\n\n"
+    );
+    for (uid, mail, descriptions) in [
+        ("foo", "foo@example.test", &["bar@example.test"][..]),
+        ("multi", "multi@example.test", &["a@example.test", "b@example.test"]),
+        ("both1", "both@example.test", &["one"]),
+        ("both2", "both@example.test", &["two"]),
+        ("none", "none@example.test", &[]),
+        ("star", "a*b@example.test", &["star"]),
+        ("inject", ")(uid=*@example.test", &["injected"]),
+        ("back", "back\\slash@example.test", &["backslash"]),
+        ("long", "long@example.test", &[&"a".repeat(MAX_VALUE)]),
+        ("longer", "longer@example.test", &[&"a".repeat(MAX_VALUE), "b"]),
+    ] {
+        person(&mut out, uid, mail, descriptions);
+    }
+    // The address is "nul\0x".
+    let nul = format!("dn: uid=nul,{BASE}\nobjectClass: inetOrgPerson\nuid: nul\ncn: nul\nsn: nul\n");
+    writeln!(out, "{nul}mail:: bnVsAHg=\ndescription: nul\n").unwrap();
+    // And the password is no UTF-8.
+    let word = format!("dn: uid=word,{BASE}\nobjectClass: inetOrgPerson\nuid: word\ncn: word\nsn: word\n");
+    writeln!(out, "{word}mail: word@example.test\nuserPassword:: /P8=\n").unwrap();
+    let most: Vec<String> = (0..MAX_ROWS).map(|n| format!("{n}")).collect();
+    person(&mut out, "most", "most@example.test", &most.iter().map(String::as_str).collect::<Vec<_>>());
+    person(
+        &mut out,
+        "more",
+        "more@example.test",
+        &most.iter().map(String::as_str).chain(["x"]).collect::<Vec<_>>(),
+    );
+    for n in 0..=MAX_ROWS {
+        person(&mut out, &format!("crowd{n}"), "crowd@example.test", &["crowd"]);
+    }
+    out
+}
+
+#[tokio::test]
+async fn look_ups() {
+    let folder = folder();
+    let server = slapd(folder.path(), &entries());
+    let database = open(&settings(Kind::Ldap, &[inet(server.port)]));
+    let table = |base: &str, filter: &str, attribute: &str, scope| {
+        database.table(&query(base, filter, attribute, scope)).unwrap()
+    };
+    let people = table(BASE, "(mail=%s)", "description", Scope::Sub);
+    let one = table(BASE, "(&(mail=%s)(uid=%u))", "description", Scope::One);
+    let upper = table(BASE, "(mail=%s)", "DESCRIPTION", Scope::One);
+    let by_number = table(BASE, "(mail=%s)", "2.5.4.13", Scope::One);
+    let too_high = table("dc=example,dc=test", "(mail=%s)", "description", Scope::One);
+    let domains = table("ou=%d,dc=example,dc=test", "(objectClass=*)", "description", Scope::Base);
+    let persons = table("uid=%u,ou=people,dc=example,dc=test", "(objectClass=*)", "description", Scope::Base);
+    let no_base = table("ou=nothing,dc=example,dc=test", "(mail=%s)", "description", Scope::Sub);
+    let no_directory = table("dc=other", "(mail=%s)", "description", Scope::Sub);
+    let bad_base = table("no DN", "(mail=%s)", "description", Scope::Sub);
+    let all = table("dc=example,dc=test", "(mail=%s)", "description", Scope::Sub);
+    let referred = table("ou=elsewhere,dc=example,dc=test", "(mail=%s)", "description", Scope::Sub);
+    let words = table(BASE, "(mail=%s)", "userPassword", Scope::Sub);
+    let unix = plain(&settings(Kind::Ldap, &[Host::Unix(folder.path().join("ldapi"))]));
+    let most: Vec<String> = (0..MAX_ROWS).map(|n| format!("{n}")).collect();
+    let (most, long) = (most.join(","), "a".repeat(MAX_VALUE));
+    for (table, key, want) in [
+        (&people, "foo@example.test", Found("bar@example.test")),
+        (&people, "FOO@example.test", Found("bar@example.test")),
+        (&people, "nobody@example.test", NotFound),
+        (&people, "multi@example.test", Found("a@example.test,b@example.test")),
+        (&people, "both@example.test", Found("one,two")),
+        (&people, "none@example.test", NotFound),
+        (&people, "*", NotFound),
+        (&people, "f*", NotFound),
+        (&people, "a*b@example.test", Found("star")),
+        (&people, "a*@example.test", NotFound),
+        (&people, ")(uid=*@example.test", Found("injected")),
+        (&people, ")(uid=*", NotFound),
+        (&people, "foo@example.test)(uid=foo", NotFound),
+        (&people, "*)(|(uid=*", NotFound),
+        (&people, "back\\slash@example.test", Found("backslash")),
+        (&people, "\\", NotFound),
+        (&people, "\\2a", NotFound),
+        (&people, "nul\0x", Unknown("holds a NUL")),
+        (&people, "foo@example.test\0", Unknown("holds a NUL")),
+        (&people, "foo@example.test\0x", Unknown("holds a NUL")),
+        (&people, "grüße@example.test", NotFound),
+        (&people, "most@example.test", Found(&most)),
+        (&people, "more@example.test", Unknown("more than 1000 values")),
+        (&people, "crowd@example.test", Unknown("more entries than 1000")),
+        (&people, "long@example.test", Found(&long)),
+        (&people, "longer@example.test", Unknown("longer than 100000")),
+        (&one, "foo@example.test", Found("bar@example.test")),
+        (&one, "both@example.test", NotFound),
+        (&upper, "foo@example.test", Found("bar@example.test")),
+        (&by_number, "foo@example.test", Found("bar@example.test")),
+        (&too_high, "foo@example.test", Unknown("another directory")),
+        (&domains, "x@example.test", Found("of the domain")),
+        (&domains, "x@other.test", NotFound),
+        (&domains, "x@a,b", Found("of a comma")),
+        (&domains, "x@example.test,dc=example", NotFound),
+        (&domains, "x@people", NotFound),
+        (&domains, "x", NotFound),
+        (&persons, "foo@example.test", Found("bar@example.test")),
+        (&persons, "foo,ou=people@example.test", NotFound),
+        // Blanks round a name are nothing to a directory (RFC 4518, section 2.6.1).
+        (&persons, " foo@example.test", Found("bar@example.test")),
+        (&persons, "f\0o@example.test", Unknown("holds a NUL")),
+        (&persons, "#666f6f@example.test", NotFound),
+        (&no_base, "foo@example.test", Unknown("there is no base ou=nothing")),
+        (&no_directory, "foo@example.test", Unknown("there is no base dc=other")),
+        (&bad_base, "foo@example.test", Unknown("invalidDNSyntax")),
+        (&all, "foo@example.test", Unknown("another directory")),
+        (&all, "nobody@example.test", Unknown("another directory")),
+        (&referred, "foo@example.test", Unknown("refers to ldap://other.example.test/dc=other")),
+        (&words, "word@example.test", Unknown("not UTF-8")),
+        (&words, "foo@example.test", NotFound),
+        (&unix, "foo@example.test", Found("bar@example.test")),
+        (&unix, "nobody@example.test", NotFound),
+    ] {
+        expect(&**table, key, want).await;
+    }
+}
+
+/// A small directory is enough for the rest.
+fn small() -> String {
+    let all = entries();
+    all[..all.find("dn: uid=multi").unwrap()].to_owned()
+}
+
+#[tokio::test]
+async fn who_asks() {
+    let folder = folder();
+    let server = slapd(folder.path(), &small());
+    let (ca, other) = (certificate("ca.pem"), certificate("server.pem"));
+    let good = || settings(Kind::Ldap, &[inet(server.port)]);
+    let by_name = || settings(Kind::Ldap, &[Host::Inet("localhost".into(), server.port)]);
+    let mut system = good();
+    system.tls = true;
+    // A certificate is for names and addresses, not for files.
+    let unix = settings(Kind::Ldap, &[Host::Unix(folder.path().join("ldapi"))]);
+    for (settings, want) in [
+        (good(), Found("bar@example.test")),
+        (by_name(), Found("bar@example.test")),
+        (with_password(good(), Some(MANAGER), "secret"), Found("bar@example.test")),
+        (with_password(good(), Some(MANAGER), "wrong"), Unknown("invalidCredentials")),
+        (with_password(good(), Some("cn=nobody"), "wrong"), Unknown("bind as cn=nobody")),
+        (with_password(good(), Some("nobody"), "wrong"), Unknown("invalidDNSyntax")),
+        (with_tls(good(), &ca), Found("bar@example.test")),
+        (with_password(with_tls(good(), &ca), Some(MANAGER), "secret"), Found("bar@example.test")),
+        (with_tls(by_name(), &ca), Unknown("certificate")),
+        (with_tls(good(), &other), Unknown("certificate")),
+        (system, Unknown("certificate")),
+        (with_tls(unix, &ca), Found("bar@example.test")),
+    ] {
+        expect(&*plain(&settings), "foo@example.test", want).await;
+    }
+}
+
+#[tokio::test]
+async fn restarts_and_other_hosts() {
+    let folder = folder();
+    let mut server = slapd(folder.path(), &small());
+    let (key, value) = ("foo@example.test", Found("bar@example.test"));
+    let silent = Fake::silent();
+    let alone = plain(&settings(Kind::Ldap, &[inet(server.port)]));
+    let behind_down = plain(&settings(Kind::Ldap, &[inet(free_port()), inet(server.port)]));
+    let behind_silent = plain(&settings(Kind::Ldap, &[inet(silent.port), inet(server.port)]));
+    let behind_silent_tls = plain(&with_tls(
+        settings(Kind::Ldap, &[inet(silent.port), inet(server.port)]),
+        &certificate("ca.pem"),
+    ));
+    for _ in 0..2 {
+        expect(&*alone, key, value).await;
+        expect(&*behind_down, key, value).await;
+        expect(&*behind_silent, key, value).await;
+        expect(&*behind_silent_tls, key, value).await;
+        server.stop();
+        expect(&*alone, key, Unknown("onnection refused")).await;
+        expect(&*alone, "nobody", Unknown("onnection refused")).await;
+        expect(&*behind_down, key, Unknown("onnection refused")).await;
+        server.start();
+        expect(&*alone, "nobody", NotFound).await;
+        expect(&*behind_down, key, value).await;
+        // Restarted between two questions.
+        server.stop();
+        server.start();
+    }
+    assert_eq!(silent.connections(), 2, "it is passed over");
+    expect(&*alone, key, value).await;
+    // Now the server hangs, with its connections open.
+    server.signal("STOP");
+    expect(&*alone, key, Unknown("no answer within 3s")).await;
+    expect(&*alone, key, Unknown("no connection within 1s")).await;
+    // Whoever waits for his turn to connect learns from those who tried before him.
+    let begun = Instant::now();
+    let asking: Vec<_> = (0..20)
+        .map(|_| {
+            let alone = alone.clone();
+            tokio::spawn(async move { expect(&*alone, "nobody", Unknown("no connection within 1s")).await })
+        })
+        .collect();
+    for asked in asking {
+        asked.await.unwrap();
+    }
+    assert!(begun.elapsed() < Duration::from_millis(2500), "{:?}", begun.elapsed());
+    server.signal("CONT");
+    expect(&*alone, key, value).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_ask_at_once() {
+    let folder = folder();
+    let server = slapd(folder.path(), &small());
+    let table = plain(&settings(Kind::Ldap, &[inet(server.port)]));
+    let mut asking = Vec::new();
+    for n in 0..300 {
+        let table = table.clone();
+        asking.push(tokio::spawn(async move {
+            match n % 3 {
+                0 => expect(&*table, "foo@example.test", Found("bar@example.test")).await,
+                1 => expect(&*table, &format!("nobody{n}"), NotFound).await,
+                // Some are given up in the middle.
+                _ => {
+                    let hasty = Duration::from_micros(n * 10);
+                    let _ = tokio::time::timeout(hasty, table.get("foo@example.test")).await;
+                }
+            }
+        }));
+    }
+    for asked in asking {
+        asked.await.unwrap();
+    }
+}
+
+/// A directory that says this of every search but that of its root; its results have codes below 128.
+fn fake(entry: Option<&'static [u8]>, code: u8) -> Fake {
+    Fake::new(
+        |request| request.get(1).is_some_and(|length| request.len() == usize::from(*length) + 2),
+        move |request| {
+            let (id, operation) = (request[4], request[5]);
+            let answer = match operation {
+                // a bind
+                0x60 => 0x61,
+                // a search
+                0x63 => 0x65,
+                _ => return Act::Hang,
+            };
+            // The root is the empty name.
+            let is_root = request.get(8) == Some(&0);
+            let mut bytes = Vec::new();
+            let mut message = |operation: u8, content: &[u8]| {
+                let length = u8::try_from(content.len()).unwrap();
+                bytes.extend([0x30, length + 5, 2, 1, id, operation, length]);
+                bytes.extend(content);
+            };
+            if let Some(entry) = entry.filter(|_| !is_root) {
+                message(0x64, entry);
+            }
+            message(answer, &[10, 1, if is_root { 0 } else { code }, 4, 0, 4, 0]);
+            Act::Say(bytes)
+        },
+    )
+}
+
+#[tokio::test]
+async fn refusals() {
+    /// The name "x", and description with the values "" and "b".
+    const EMPTY: &[u8] = b"\x04\x01x\x30\x15\x30\x13\x04\x0bdescription\x31\x04\x04\x00\x04\x00";
+    const GOOD: &[u8] = b"\x04\x01x\x30\x15\x30\x13\x04\x0bdescription\x31\x04\x04\x02ok";
+    const NO_LIST: &[u8] = b"\x04\x01x\x04\x00";
+    const NO_SET: &[u8] = b"\x04\x01x\x30\x11\x30\x0f\x04\x0bdescription\x04\x00";
+    for (entry, code, want) in [
+        (Some(GOOD), 0, Found("ok")),
+        (None, 0, NotFound),
+        (Some(EMPTY), 0, Unknown("a value is empty")),
+        (Some(NO_LIST), 0, Unknown("not as RFC 4511 has it")),
+        (Some(NO_SET), 0, Unknown("not as RFC 4511 has it")),
+        (Some(b"" as &[u8]), 0, Unknown("not as RFC 4511 has it")),
+        (Some(GOOD), 3, Unknown("timeLimitExceeded")),
+        (Some(GOOD), 4, Unknown("more entries than 1000")),
+        (None, 11, Unknown("adminLimitExceeded")),
+        (None, 10, Unknown("refers to another directory")),
+        (None, 50, Unknown("insufficientAccessRights")),
+        (None, 51, Unknown("busy")),
+        (None, 52, Unknown("unavailable")),
+        (None, 53, Unknown("unwillingToPerform")),
+        (None, 32, Unknown("there is no base")),
+    ] {
+        let fake = fake(entry, code);
+        let table = plain(&settings(Kind::Ldap, &[inet(fake.port)]));
+        expect(&*table, "foo", want).await;
+        expect(&*table, "foo", want).await;
+    }
+    let garbage = Fake::new(|_| true, |_| Act::SayAndClose(b"HTTP/1.1 400 Bad Request\r\n".to_vec()));
+    expect(&*plain(&settings(Kind::Ldap, &[inet(garbage.port)])), "foo", Unknown("database users: ")).await;
+    expect(&*plain(&settings(Kind::Ldap, &[inet(Fake::silent().port)])), "foo", Unknown("within 1s")).await;
+}
+
+/// Connections are reused where their answer was read to its end, and only there.
+#[tokio::test]
+async fn connections() {
+    for (entry, code, want, connections) in
+        [(None, 0, NotFound, 1), (None, 32, Unknown("there is no base"), 1), (None, 51, Unknown("busy"), 5)]
+    {
+        let fake = fake(entry, code);
+        let table = plain(&settings(Kind::Ldap, &[inet(fake.port)]));
+        for _ in 0..5 {
+            expect(&*table, "foo", want).await;
+        }
+        assert_eq!(fake.connections(), connections, "{want:?}");
+        fake.close_connections();
+        expect(&*table, "foo", want).await;
+    }
+}
+
+#[test]
+fn wrong_settings() {
+    let good = || settings(Kind::Ldap, &[inet(1)]);
+    let mut user = good();
+    user.user = Some(MANAGER.into());
+    for (settings, want) in [
+        (user, "set password_file"),
+        (with_password(good(), Some(MANAGER), ""), "set password_file"),
+        (with_password(good(), None, "secret"), "set user"),
+        (settings(Kind::Ldap, &[]), "set hosts"),
+        (with_tls(good(), &certificate("missing")), "name a file of certificates"),
+    ] {
+        let error = database::open(&settings).unwrap_err();
+        assert!(error.contains(want), "{error}");
+    }
+    let database = open(&good());
+    for (query, want) in [
+        (query(BASE, "(mail=foo)", "cn", Scope::Sub), "write %s"),
+        (query(BASE, "mail=%s)", "cn", Scope::Sub), "RFC 4515"),
+        (query(BASE, "(mail=%x)", "cn", Scope::Sub), "filter: write %s"),
+        (query("%", "(mail=%s)", "cn", Scope::Sub), "base: write %s"),
+        (query(BASE, "(mail=%s)", "", Scope::Sub), "not the name of an attribute"),
+        (query(BASE, "(mail=%s)", "*", Scope::Sub), "not the name of an attribute"),
+        (query(BASE, "(mail=%s)", "1.1", Scope::Sub), "not the name of an attribute"),
+        (query(BASE, "(mail=%s)", "mail cn", Scope::Sub), "not the name of an attribute"),
+        (Query::Sql("SELECT 1".into()), "base, filter and attribute"),
+    ] {
+        let error = database.table(&query).unwrap_err();
+        assert!(error.contains(want), "{error}");
+    }
+}

@@ -1,0 +1,319 @@
+//! Redis.
+
+use super::Want::{Found, NotFound, Unknown};
+use super::stores::{Act, Fake, Served, certificate, free_port, redis, tell_redis, tell_redis_once};
+use super::{expect, folder, inet, settings, with_password, with_tls};
+use rcptd::table::database::{self, Database};
+use rcptd::table::settings::{DatabaseSettings, Host, Kind, Query};
+use rcptd::table::{MAX_VALUE, Table};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+fn open(settings: &DatabaseSettings) -> Arc<dyn Database> {
+    database::open(settings).unwrap()
+}
+
+fn table(database: &dyn Database, key: &str, field: Option<&str>) -> Arc<dyn Table> {
+    database.table(&Query::Redis { key: key.into(), field: field.map(str::to_owned) }).unwrap()
+}
+
+/// The table of keys as they are.
+fn plain(settings: &DatabaseSettings) -> Arc<dyn Table> {
+    table(&*open(settings), "%s", None)
+}
+
+const INJECTION: &str = "x\r\nSET foo@example.test bar\r\n";
+
+#[tokio::test]
+async fn look_ups() {
+    let folder = folder();
+    let socket = folder.path().join("socket");
+    let server = redis(folder.path(), &["--unixsocket", socket.to_str().unwrap()]);
+    let long = "a".repeat(MAX_VALUE);
+    tell_redis(
+        server.port,
+        &[
+            &["SET", "foo@example.test", "bar@example.test"],
+            &["SET", "alias:example.test:foo", "by sides"],
+            &["SET", "grüße", "bar, baz"],
+            &["SET", "with blanks ", "blanks"],
+            &["SET", INJECTION, "injected"],
+            &["SET", "nul\0", "nul"],
+            &["SET", "*", "star"],
+            &["SET", "empty", ""],
+            &["SET", "long", &long],
+            &["SET", "longer", &format!("{long}a")],
+            &["SET", "number", "7"],
+            &["RPUSH", "list", "a", "b"],
+            &["SADD", "set", "a"],
+            &["HSET", "hash", "foo@example.test", "of the hash", "a b\r\n", "odd", "empty", ""],
+            &["SELECT", "3"],
+            &["SET", "foo@example.test", "of three"],
+        ],
+    );
+    let mut three = settings(Kind::Redis, &[inet(server.port)]);
+    three.database = "3".into();
+    let mut unix = settings(Kind::Redis, &[Host::Unix(socket)]);
+    // What goes through a UNIX socket is not encrypted.
+    unix.tls = true;
+    unix.tls_ca = Some(certificate("ca.pem"));
+    let database = open(&settings(Kind::Redis, &[inet(server.port)]));
+    let keys = table(&*database, "%s", None);
+    let sides = table(&*database, "alias:%d:%u", None);
+    let hash = table(&*database, "hash", Some("%s"));
+    let no_hash = table(&*database, "foo@example.test", Some("%s"));
+    let (three, unix) = (plain(&three), plain(&unix));
+    for (table, key, want) in [
+        (&keys, "foo@example.test", Found("bar@example.test")),
+        (&keys, "nobody@example.test", NotFound),
+        (&keys, "grüße", Found("bar, baz")),
+        (&keys, "with blanks ", Found("blanks")),
+        (&keys, "with blanks", NotFound),
+        (&keys, INJECTION, Found("injected")),
+        (&keys, "y\r\nSET foo@example.test bar\r\n", NotFound),
+        (&keys, "foo@example.test\r\n", NotFound),
+        (&keys, "nul\0", Found("nul")),
+        (&keys, "nul", NotFound),
+        (&keys, "*", Found("star")),
+        (&keys, "foo*", NotFound),
+        (&keys, "number", Found("7")),
+        (&keys, "empty", Unknown("empty")),
+        (&keys, "long", Found(&long)),
+        (&keys, "longer", Unknown("longer than 100000")),
+        (&keys, "list", Unknown("lists and sets")),
+        (&keys, "set", Unknown("lists and sets")),
+        (&keys, "hash", Unknown("of a hash name the field")),
+        (&sides, "foo@example.test", Found("by sides")),
+        (&sides, "bar@example.test", NotFound),
+        (&sides, "foo", NotFound),
+        (&hash, "foo@example.test", Found("of the hash")),
+        (&hash, "a b\r\n", Found("odd")),
+        (&hash, "nobody", NotFound),
+        (&hash, "empty", Unknown("empty")),
+        (&no_hash, "foo", Unknown("holds no string")),
+        (&three, "foo@example.test", Found("of three")),
+        (&three, "number", NotFound),
+        (&unix, "foo@example.test", Found("bar@example.test")),
+        (&keys, "foo@example.test", Found("bar@example.test")),
+    ] {
+        expect(&**table, key, want).await;
+    }
+}
+
+#[tokio::test]
+async fn who_asks() {
+    let (first, second) = (folder(), folder());
+    let server = redis(first.path(), &["--requirepass", "secret"]);
+    let port = free_port();
+    let (tls_port, certificate_file, key) =
+        (port.to_string(), certificate("server.pem"), certificate("server.key"));
+    let ca = certificate("ca.pem");
+    let encrypted = redis(
+        second.path(),
+        &[
+            "--tls-port",
+            &tls_port,
+            "--tls-cert-file",
+            certificate_file.to_str().unwrap(),
+            "--tls-key-file",
+            key.to_str().unwrap(),
+            "--tls-ca-cert-file",
+            ca.to_str().unwrap(),
+            "--tls-auth-clients",
+            "no",
+        ],
+    );
+    tell_redis(encrypted.port, &[&["SET", "foo", "bar"]]);
+    tell_redis(
+        server.port,
+        &[
+            &["AUTH", "secret"],
+            &["SET", "foo", "bar"],
+            &["ACL", "SETUSER", "rcptd", "on", ">word", "~*", "+get"],
+            &["ACL", "SETUSER", "blind", "on", ">word", "~other", "+get"],
+        ],
+    );
+    let plain_settings = || settings(Kind::Redis, &[inet(server.port)]);
+    let tls = || settings(Kind::Redis, &[inet(port)]);
+    let by_name = settings(Kind::Redis, &[Host::Inet("localhost".into(), port)]);
+    let mut system = tls();
+    system.tls = true;
+    for (settings, want) in [
+        (with_password(plain_settings(), None, "secret"), Found("bar")),
+        (with_password(plain_settings(), Some("default"), "secret"), Found("bar")),
+        (with_password(plain_settings(), Some("rcptd"), "word"), Found("bar")),
+        (with_password(plain_settings(), Some("blind"), "word"), Unknown("ermission")),
+        (with_password(plain_settings(), None, "wrong"), Unknown("uthentication failed")),
+        (with_password(plain_settings(), Some("rcptd"), "wrong"), Unknown("uthentication failed")),
+        (plain_settings(), Unknown("NOAUTH")),
+        (with_tls(tls(), &ca), Found("bar")),
+        (with_tls(by_name, &ca), Unknown("TLS: invalid peer certificate")),
+        (system, Unknown("TLS: invalid peer certificate")),
+        (tls(), Unknown("database users: 127.0.0.1:")),
+        // It waits for the end of a line.
+        (with_tls(plain_settings(), &ca), Unknown("no connection within 1s")),
+    ] {
+        expect(&*plain(&settings), "foo", want).await;
+    }
+}
+
+/// Starts it, and waits until it has read its data.
+fn start(server: &mut Served) {
+    server.start();
+    while !tell_redis_once(server.port, &["PING"]).starts_with('+') {
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[tokio::test]
+async fn restarts_and_other_hosts() {
+    let folder = folder();
+    let mut server = redis(folder.path(), &[]);
+    tell_redis(server.port, &[&["SET", "foo", "bar"]]);
+    let down = inet(free_port());
+    let silent = Fake::silent();
+    let alone = plain(&settings(Kind::Redis, &[inet(server.port)]));
+    let behind_down = plain(&settings(Kind::Redis, &[down.clone(), inet(server.port)]));
+    let behind_silent = plain(&settings(Kind::Redis, &[inet(silent.port), inet(server.port)]));
+    for _ in 0..2 {
+        expect(&*alone, "foo", Found("bar")).await;
+        expect(&*behind_down, "foo", Found("bar")).await;
+        expect(&*behind_silent, "foo", Found("bar")).await;
+        server.stop();
+        expect(&*alone, "foo", Unknown("onnection refused")).await;
+        expect(&*alone, "nobody", Unknown("onnection refused")).await;
+        expect(&*behind_down, "foo", Unknown("onnection refused")).await;
+        start(&mut server);
+        expect(&*alone, "nobody", NotFound).await;
+        expect(&*behind_down, "foo", Found("bar")).await;
+        // Restarted between two questions.
+        server.stop();
+        start(&mut server);
+    }
+    assert_eq!(silent.connections(), 1, "it is passed over");
+    expect(&*alone, "foo", Found("bar")).await;
+    // Now the server hangs, with its connections open.
+    server.signal("STOP");
+    expect(&*alone, "foo", Unknown("no answer within 3s")).await;
+    expect(&*alone, "foo", Unknown("no connection within 1s")).await;
+    // Whoever waits for his turn to connect learns from those who tried before him.
+    let begun = Instant::now();
+    let asking: Vec<_> = (0..20)
+        .map(|_| {
+            let alone = alone.clone();
+            tokio::spawn(async move { expect(&*alone, "nobody", Unknown("no connection within 1s")).await })
+        })
+        .collect();
+    for asked in asking {
+        asked.await.unwrap();
+    }
+    assert!(begun.elapsed() < Duration::from_millis(2500), "{:?}", begun.elapsed());
+    server.signal("CONT");
+    expect(&*alone, "foo", Found("bar")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_share_a_connection() {
+    let folder = folder();
+    let server = redis(folder.path(), &[]);
+    let keys: Vec<String> = (0..500).map(|n| format!("key{n}")).collect();
+    for key in &keys {
+        tell_redis(server.port, &[&["SET", key, &format!("value of {key}")]]);
+    }
+    let table = plain(&settings(Kind::Redis, &[inet(server.port)]));
+    let mut asking = Vec::new();
+    for key in keys {
+        let table = table.clone();
+        asking.push(tokio::spawn(async move {
+            // Some are given up in the middle.
+            if key.ends_with('3') {
+                let _ = tokio::time::timeout(Duration::from_micros(200), table.get(&key)).await;
+            } else {
+                expect(&*table, &key, Found(&format!("value of {key}"))).await;
+            }
+        }));
+    }
+    for asked in asking {
+        asked.await.unwrap();
+    }
+}
+
+/// What real servers say seldom.
+#[tokio::test]
+async fn refusals() {
+    let folder = folder();
+    let master = free_port().to_string();
+    let replica = redis(
+        folder.path(),
+        &["--replicaof", &format!("127.0.0.1 {master}"), "--replica-serve-stale-data", "no"],
+    );
+    expect(&*plain(&settings(Kind::Redis, &[inet(replica.port)])), "foo", Unknown("MASTERDOWN")).await;
+    for (reply, want) in [
+        ("-LOADING Redis is loading the dataset in memory\r\n", Unknown("LOADING")),
+        ("-CLUSTERDOWN The cluster is down\r\n", Unknown("CLUSTERDOWN")),
+        ("-MOVED 3999 127.0.0.1:6381\r\n", Unknown("MOVED")),
+        ("-ERR what\r\n", Unknown("what")),
+        ("$-1\r\n", NotFound),
+        ("$3\r\nbar\r\n", Found("bar")),
+        ("+bar\r\n", Found("bar")),
+        ("$3\r\n\u{fffd}\r\n", Found("\u{fffd}")),
+        (":7\r\n", Unknown("not a string")),
+        ("*1\r\n$3\r\nbar\r\n", Unknown("not a string")),
+        ("HTTP/1.1 400 Bad Request\r\n", Unknown("database users: 127.0.0.1:")),
+        ("", Unknown("no connection within 1s")),
+    ] {
+        let bytes = reply.as_bytes().to_vec();
+        let fake = Fake::new(
+            |request| request.ends_with(b"\r\n"),
+            move |request| {
+                let commands = request.split(|b| *b == b'\n').filter(|line| line.starts_with(b"*")).count();
+                Act::Say(bytes.repeat(commands))
+            },
+        );
+        expect(&*plain(&settings(Kind::Redis, &[inet(fake.port)])), "foo", want).await;
+    }
+    let broken = Fake::new(|request| request.ends_with(b"\r\n"), |_| Act::SayAndClose(Vec::new()));
+    expect(&*plain(&settings(Kind::Redis, &[inet(broken.port)])), "foo", Unknown("database users: ")).await;
+    let latin = Fake::new(
+        |_| true,
+        |request| {
+            let is_question = request.windows(3).any(|part| part == b"GET");
+            let reply: &[u8] = if is_question { b"$2\r\n\xfc\xdf\r\n" } else { b"+OK\r\n+OK\r\n" };
+            Act::Say(reply.to_vec())
+        },
+    );
+    expect(&*plain(&settings(Kind::Redis, &[inet(latin.port)])), "foo", Unknown("not UTF-8")).await;
+}
+
+#[test]
+fn wrong_settings() {
+    let good = || settings(Kind::Redis, &[inet(1)]);
+    let mut number = good();
+    number.database = "mail".into();
+    let mut user = good();
+    user.user = Some("rcptd".into());
+    for (settings, want) in [
+        (number, "\"mail\" is no database of Redis"),
+        (user, "set password_file"),
+        (settings(Kind::Redis, &[]), "set hosts"),
+        (with_tls(good(), &certificate("server.key")), "no certificate in it"),
+        (with_tls(good(), &certificate("missing")), "name a file of certificates"),
+    ] {
+        let error = database::open(&settings).unwrap_err();
+        assert!(error.contains(want), "{error}");
+    }
+    let database = open(&good());
+    let redis =
+        |key: &str, field: Option<&str>| Query::Redis { key: key.into(), field: field.map(str::to_owned) };
+    for (query, want) in [
+        (redis("alias", None), "write %s"),
+        (redis("alias", Some("field")), "write %s"),
+        (redis("%x", None), "key: write %s"),
+        (redis("hash", Some("%")), "field: write %s"),
+        (Query::Sql("SELECT 1".into()), "key = \"%s\""),
+    ] {
+        let error = database.table(&query).unwrap_err();
+        assert!(error.contains(want), "{error}");
+    }
+}
