@@ -2,19 +2,15 @@
 //!
 //! What exists and what is missing is remembered for a time each, or for the shorter one that the answer
 //! itself allows ([`Answer::keep`]); what nobody could say is not remembered at all. Askers of one account
-//! wait for one question (single flight), and that question belongs to none of them: it is asked in a task of
-//! its own, so that askers who give up sooner than the answer comes do not keep the memory empty for ever.
-//! The task ends when the cache itself is dropped.
+//! wait for one question (see [`crate::table::memory`]).
 
 use super::settings::CacheSettings;
 use super::{AccountSource, Answer, AnswerFuture, Reason, Verdict};
 use crate::addr::{Address, Cases};
-use foldhash::quality::RandomState;
-use moka::future::Cache as Store;
+use crate::table::memory::{Bounds, Memory};
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, watch};
+use std::time::Duration;
 
 /// Most questions under way at once, waiting ones included. Each is a task with an address and perhaps a
 /// connection; a server slow enough to gather more of them would not answer them in time either.
@@ -26,12 +22,9 @@ pub const MAX_QUESTIONS: usize = 10_000;
 /// Remembers the answers of `inner`.
 pub struct Cache {
     inner: Arc<dyn AccountSource>,
-    store: Store<String, Answer, RandomState>,
+    memory: Memory<Answer>,
     lives: Lives,
     cases: Cases,
-    questions: Arc<Semaphore>,
-    /// The questions under way end when this is dropped.
-    alive: watch::Sender<()>,
 }
 
 impl Cache {
@@ -48,47 +41,17 @@ impl Cache {
         inner: Arc<dyn AccountSource>,
     ) -> Self {
         let lives = Lives { exists: settings.exists, missing: settings.missing };
-        let store = Store::builder()
-            .max_capacity(settings.entries)
-            .expire_after(lives)
-            .build_with_hasher(RandomState::default());
-        Cache {
-            inner,
-            store,
-            lives,
-            cases,
-            questions: Arc::new(Semaphore::new(questions)),
-            alive: watch::Sender::new(()),
-        }
-    }
-
-    fn cannot_say(reason: &str) -> Answer {
-        Answer::new(Verdict::Unknown(Reason::new(reason)), &Arc::from("cache"))
+        let bounds = Bounds { capacity: settings.entries, weight: |_, _| 1, questions };
+        let memory = Memory::new(&bounds, Arc::new(move |answer| lives.of(answer)));
+        Cache { inner, memory, lives, cases }
     }
 
     async fn ask(&self, key: String, account: Address) -> Answer {
-        let Ok(permit) = self.questions.clone().try_acquire_owned() else {
-            return Cache::cannot_say("too many questions under way");
-        };
-        let (store, inner, lives) = (self.store.clone(), self.inner.clone(), self.lives);
-        let mut alive = self.alive.subscribe();
-        let task = tokio::spawn(async move {
-            let _permit = permit;
-            let question = store.try_get_with(key, async {
-                let answer = inner.verify(&account).await;
-                // An error is shared with those who wait for it, and not kept.
-                if lives.of(&answer).is_some() { Ok(answer) } else { Err(answer) }
-            });
-            tokio::select! {
-                answer = question => Some(answer.unwrap_or_else(|unkept| Answer::clone(&unkept))),
-                _ = alive.changed() => None,
-            }
-        });
-        match task.await {
-            Ok(Some(answer)) => answer,
-            // A source that panics has said nothing; the panic itself is in the log.
-            Ok(None) | Err(_) => Cache::cannot_say("the question was given up"),
-        }
+        let inner = self.inner.clone();
+        let question = async move { inner.verify(&account).await };
+        self.memory.ask(key, question).await.unwrap_or_else(|why| {
+            Answer::new(Verdict::Unknown(Reason::new(why.to_string())), &Arc::from("cache"))
+        })
     }
 }
 
@@ -96,7 +59,7 @@ impl AccountSource for Cache {
     fn verify<'a>(&'a self, account: &'a Address) -> AnswerFuture<'a> {
         Box::pin(async move {
             let key = account.key(self.cases.of(account));
-            match self.store.get(&key).await {
+            match self.memory.get(&key).await {
                 Some(answer) => Answer { cached: true, ..answer },
                 // Boxed, so that the future of the usual case stays small.
                 None => Box::pin(self.ask(key, account.clone())).await,
@@ -122,31 +85,13 @@ struct Lives {
 }
 
 impl Lives {
-    fn of(self, answer: &Answer) -> Option<Duration> {
+    fn of(self, answer: &Answer) -> Duration {
         let life = match answer.verdict {
             Verdict::Exists => self.exists,
             Verdict::Missing => self.missing,
             Verdict::Unknown(_) => Duration::ZERO,
         };
-        let life = answer.keep.map_or(life, |keep| keep.min(life));
-        (!life.is_zero()).then_some(life)
-    }
-}
-
-impl moka::Expiry<String, Answer> for Lives {
-    fn expire_after_create(&self, _: &String, answer: &Answer, _: Instant) -> Option<Duration> {
-        Some(self.of(answer).unwrap_or_default())
-    }
-
-    /// An entry that has expired but is still in its place is updated rather than created.
-    fn expire_after_update(
-        &self,
-        _: &String,
-        answer: &Answer,
-        _: Instant,
-        _: Option<Duration>,
-    ) -> Option<Duration> {
-        Some(self.of(answer).unwrap_or_default())
+        answer.keep.map_or(life, |keep| keep.min(life))
     }
 }
 
@@ -322,8 +267,8 @@ mod tests {
         for i in 0..200 {
             cache.verify(&account(&format!("foo{i}@example.test"))).await;
         }
-        cache.store.run_pending_tasks().await;
-        assert!(cache.store.entry_count() <= 10, "{}", cache.store.entry_count());
+        let entries = cache.memory.entries().await;
+        assert!(entries <= 10, "{entries}");
     }
 
     #[derive(Debug)]

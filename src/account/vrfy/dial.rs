@@ -10,14 +10,12 @@ use super::reply::quoted;
 use super::target::Target;
 use super::wire::{Transport, Wire};
 use crate::account::settings::{StartTls, VrfySettings};
+use crate::table::tls::client;
 use lettre::transport::smtp::extension::ClientId;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
-use rustls_platform_verifier::BuilderVerifierExt;
+use rustls::pki_types::ServerName;
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
@@ -234,9 +232,8 @@ impl Tls {
                     vec![format!("\"{name}\" is not a name that a certificate can have: set tls_name")]
                 })
             });
-            let connector = TlsConnector::from(Arc::new(
-                client(settings.tls_ca.as_deref()).map_err(|error| vec![error])?,
-            ));
+            let connector =
+                TlsConnector::from(client(settings.tls_ca.as_deref()).map_err(|error| vec![error])?);
             Ok(Trust { connector, name: name.transpose()? })
         };
         match settings.starttls {
@@ -245,29 +242,6 @@ impl Tls {
             StartTls::Required => trust().map(Tls::Required),
         }
     }
-}
-
-fn client(ca: Option<&Path>) -> Result<ClientConfig, String> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| format!("cannot set up TLS: {error}"))?;
-    let Some(path) = ca else {
-        let builder = builder
-            .with_platform_verifier()
-            .map_err(|error| format!("cannot use the system's certificates: {error}: set tls_ca"))?;
-        return Ok(builder.with_no_client_auth());
-    };
-    let bad = |what: String| format!("tls_ca {}: {what}: name a file of certificates (PEM)", path.display());
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| bad(error.to_string()))? {
-        let certificate = certificate.map_err(|error| bad(error.to_string()))?;
-        roots.add(certificate).map_err(|error| bad(error.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(bad("no certificate in it".into()));
-    }
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// What is said in EHLO: the name set, or that of this host.

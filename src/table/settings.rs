@@ -1,0 +1,214 @@
+//! What the operator may choose about databases and the questions put to them. Defaults are here and nowhere
+//! else.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A kind of database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// PostgreSQL.
+    Postgresql,
+    /// MariaDB and MySQL.
+    Mysql,
+    /// A file of SQLite.
+    Sqlite,
+    /// Redis and Valkey.
+    Redis,
+    /// A directory, LDAP version 3.
+    Ldap,
+}
+
+impl Kind {
+    /// All there are, by the word an operator writes.
+    pub const ALL: [(&'static str, Kind); 5] = [
+        ("postgresql", Kind::Postgresql),
+        ("mysql", Kind::Mysql),
+        ("sqlite", Kind::Sqlite),
+        ("redis", Kind::Redis),
+        ("ldap", Kind::Ldap),
+    ];
+
+    /// The word an operator writes.
+    pub fn name(self) -> &'static str {
+        Kind::ALL.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
+    }
+
+    /// The feature that has to be built in for it.
+    pub fn feature(self) -> &'static str {
+        match self {
+            Kind::Postgresql => "sql-postgres",
+            Kind::Mysql => "sql-mysql",
+            Kind::Sqlite => "sql-sqlite",
+            Kind::Redis => "redis",
+            Kind::Ldap => "ldap",
+        }
+    }
+
+    /// Whether it is built in.
+    pub fn is_built_in(self) -> bool {
+        match self {
+            Kind::Postgresql => cfg!(feature = "sql-postgres"),
+            Kind::Mysql => cfg!(feature = "sql-mysql"),
+            Kind::Sqlite => cfg!(feature = "sql-sqlite"),
+            Kind::Redis => cfg!(feature = "redis"),
+            Kind::Ldap => cfg!(feature = "ldap"),
+        }
+    }
+
+    /// Whether it is asked in SQL.
+    pub fn is_sql(self) -> bool {
+        matches!(self, Kind::Postgresql | Kind::Mysql | Kind::Sqlite)
+    }
+
+    /// The port of its servers, where none is named; 0 for a file.
+    pub fn port(self) -> u16 {
+        match self {
+            Kind::Postgresql => 5432,
+            Kind::Mysql => 3306,
+            Kind::Sqlite => 0,
+            Kind::Redis => 6379,
+            Kind::Ldap => 389,
+        }
+    }
+}
+
+/// A server of a database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// A name or address, and a port.
+    Inet(String, u16),
+    /// The path of a UNIX socket; of PostgreSQL the folder that holds it.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Host::Inet(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Host::Inet(host, port) => write!(f, "{host}:{port}"),
+            Host::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// A text that is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(String);
+
+impl Password {
+    /// A password.
+    pub fn new(password: impl Into<String>) -> Self {
+        Password(password.into())
+    }
+
+    /// The text, for the one place that sends it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(…)")
+    }
+}
+
+/// One database, on one server or on several with the same content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatabaseSettings {
+    /// What maps call it.
+    pub name: Arc<str>,
+    /// What it is.
+    pub kind: Kind,
+    /// Its servers: the first that can be reached is asked. Not for SQLite.
+    pub hosts: Vec<Host>,
+    /// Who asks; of LDAP the name to bind as. `None`: nobody in particular.
+    pub user: Option<String>,
+    /// The password, if one is needed.
+    pub password: Option<Password>,
+    /// Which database of the server; of Redis its number. Empty: the server's own choice.
+    pub database: String,
+    /// The file of SQLite.
+    pub file: Option<PathBuf>,
+    /// Whether the connection is encrypted, and the server's certificate checked. Of LDAP by STARTTLS.
+    pub tls: bool,
+    /// Certificates that may have signed the server's: instead of those the system trusts, or beside them where a
+    /// driver cannot be told otherwise (those of SQL).
+    pub tls_ca: Option<PathBuf>,
+    /// Most connections at once, to each server.
+    pub connections: u32,
+    /// Longest wait for a connection to one server, before the next is tried.
+    pub connect_timeout: Duration,
+    /// Longest wait for an answer in all.
+    pub deadline: Duration,
+    /// Whether keys that differ by case only are different.
+    pub case_sensitive: bool,
+}
+
+/// Default of [`DatabaseSettings::connections`]: PostgreSQL allows 100 to all of its clients together.
+pub const CONNECTIONS: u32 = 10;
+/// Default of [`DatabaseSettings::connect_timeout`]: two servers that hang fit into the deadline.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Default of [`DatabaseSettings::deadline`]: shorter than the 8 s of a listener, so that the reason is known.
+pub const DEADLINE: Duration = Duration::from_secs(5);
+/// How long a server that could not be reached is passed over, where there is another.
+pub const PASSED_OVER: Duration = Duration::from_secs(10);
+
+/// The question a map puts to its database.
+///
+/// In the texts of `Sql`, `Ldap::filter`, `Ldap::base`, `Redis::key` and `Redis::field`, `%s` stands for the key, `%u` for what is
+/// before its last `@` (all of it where there is none), `%d` for what is behind (where there is none the question
+/// is not put, and the answer is "not found"), and `%%` for a percent sign. What they stand for is never taken for
+/// a part of the language around it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Query {
+    /// `SELECT value[, reason] FROM table WHERE key = ...`, as sockmapd has it: the names are names, quoted.
+    Columns {
+        /// The table, perhaps with its schema: `mail.aliases`.
+        table: String,
+        /// The column of keys.
+        key: String,
+        /// The column of values; without one a key that is there has itself for a value.
+        value: Option<String>,
+        /// A column whose text, if there is any, is added to the value with a blank between them.
+        reason: Option<String>,
+    },
+    /// A query of the operator's own: the first column is the value, further ones are added with blanks.
+    Sql(String),
+    /// A search in a directory.
+    Ldap {
+        /// Where it begins.
+        base: String,
+        /// What is looked for.
+        filter: String,
+        /// The attribute whose values count.
+        attribute: String,
+        /// How deep it goes.
+        scope: Scope,
+    },
+    /// A key of Redis, or a field of one of its hashes.
+    Redis {
+        /// The key.
+        key: String,
+        /// The field, where the key is of a hash.
+        field: Option<String>,
+    },
+}
+
+/// How deep a search goes (RFC 4511, section 4.5.1.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// The base alone.
+    Base,
+    /// One level below it.
+    One,
+    /// All of it.
+    #[default]
+    Sub,
+}
+
+/// Most rows or values of one key that are read. They are joined with commas, as Postfix joins them.
+pub const MAX_ROWS: usize = 1000;
