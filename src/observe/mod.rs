@@ -10,7 +10,15 @@
 //! Every text from outside is escaped ([`crate::addr::escape`]); nothing here is ever sent to a peer.
 
 pub mod account;
+pub mod meter;
+pub mod metrics;
 pub mod setup;
+pub mod stats;
+mod tables;
+
+pub use tables::{
+    Quiet, broken_request, cannot_say, connection_begun, connection_ended, looked_up, unknown_map,
+};
 
 use crate::addr::escape;
 use std::fmt::{self, Display};
@@ -86,7 +94,8 @@ pub enum Decided {
 }
 
 impl Decided {
-    fn name(self) -> &'static str {
+    /// The word.
+    pub fn name(self) -> &'static str {
         match self {
             Decided::NotOurs => "not-ours",
             Decided::Keep => "keep",
@@ -229,7 +238,7 @@ pub fn accept_failed(listener: &dyn Display, why: &std::io::Error, pause: Durati
 /// As many connections are open as may be. Said at each one, since each makes a mail server's client wait.
 pub fn connection_limit(listener: &dyn Display, open: usize) {
     warn!(
-        "listener={listener} {open} connections are open, which is the limit; further ones wait (milter.max_connections)"
+        "listener={listener} {open} connections are open, which is the limit; further ones wait (max_connections)"
     );
 }
 
@@ -251,6 +260,7 @@ pub fn configuration_warning(problem: &dyn Display) {
 /// A reload took effect. `restart` are the keys that wait for a restart.
 pub fn reloaded(why: &str, rules: usize, restart: &[&str]) {
     COUNTERS.reloads.fetch_add(1, Relaxed);
+    metrics::RELOADED.store(true, Relaxed);
     info!("configuration reloaded ({why}): {rules} rules");
     if !restart.is_empty() {
         warn!("these settings have changed but take effect at the next restart only: {}", restart.join(", "));
@@ -260,6 +270,7 @@ pub fn reloaded(why: &str, rules: usize, restart: &[&str]) {
 /// A reload failed; the old configuration stays.
 pub fn reload_failed(why: &str, problems: &[String]) {
     COUNTERS.failed_reloads.fetch_add(1, Relaxed);
+    metrics::RELOADED.store(false, Relaxed);
     for problem in problems {
         error!("{}", escape(problem));
     }
@@ -272,6 +283,16 @@ pub fn reload_failed(why: &str, problems: &[String]) {
 /// Changes of the configuration cannot be watched for.
 pub fn not_watching(why: &dyn Display) {
     warn!("cannot watch the configuration for changes, send SIGHUP instead: {why}");
+}
+
+/// The figures of all listeners and maps (`statistics.log_interval`).
+pub fn statistics() {
+    for meter in meter::meters() {
+        let kind = if meter.of() == meter::Of::Map { "map" } else { "listener" };
+        for line in meter.report_lines() {
+            info!("{kind}={} {line}", meter.name());
+        }
+    }
 }
 
 /// The daemon is about to stop.

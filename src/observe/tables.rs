@@ -1,0 +1,120 @@
+//! Events of the look-up protocols.
+//!
+//! A mail server asks several times for one recipient, so a look-up is a line at `debug`; who wants to see them all
+//! traces. What nobody can say keeps mail waiting and is a `warn`, but not more than one a second and map: a
+//! database that is down is said to be so, and does not fill the disk.
+
+use crate::addr::escape;
+use std::fmt::Display;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+use tracing::{debug, warn};
+
+/// Least time between two lines of a kind.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Lets one line through at a time, and counts the others.
+#[derive(Debug, Default)]
+pub struct Quiet {
+    /// When the last one was, in milliseconds since the first of all, and one more; 0: never.
+    last: AtomicU64,
+    suppressed: AtomicU64,
+}
+
+impl Quiet {
+    /// Whether a line may be written now; with how many there were not meanwhile.
+    pub fn passes(&self) -> Option<u64> {
+        static START: OnceLock<Instant> = OnceLock::new();
+        let now = START.get_or_init(Instant::now).elapsed();
+        let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
+        let last = self.last.load(Relaxed);
+        let due =
+            last == 0 || now.saturating_sub(last) >= u64::try_from(PAUSE.as_millis()).unwrap_or(u64::MAX);
+        // Of several who find it due one writes.
+        if due && self.last.compare_exchange(last, now, Relaxed, Relaxed).is_ok() {
+            Some(self.suppressed.swap(0, Relaxed))
+        } else {
+            self.suppressed.fetch_add(1, Relaxed);
+            None
+        }
+    }
+}
+
+/// A key was looked up, and is there or not.
+pub fn looked_up(listener: &str, connection: u64, map: &str, key: &[u8], value: Option<&str>) {
+    match value {
+        Some(value) => debug!(
+            "connection={connection} listener={listener} map={map} verdict=found key=\"{}\" value=\"{}\"",
+            escape(key),
+            escape(value)
+        ),
+        None => {
+            debug!(
+                "connection={connection} listener={listener} map={map} verdict=not-found key=\"{}\"",
+                escape(key)
+            );
+        }
+    }
+}
+
+/// Nobody can say what a key stands for.
+pub fn cannot_say(quiet: &Quiet, listener: &str, map: &str, key: &[u8], why: &dyn Display) {
+    let Some(suppressed) = quiet.passes() else { return };
+    let others = if suppressed == 0 {
+        String::new()
+    } else {
+        format!(" (and {suppressed} others since the last line)")
+    };
+    warn!(
+        "listener={listener} map={map} verdict=cannot-say key=\"{}\" detail=\"{}\"{others}",
+        escape(key),
+        escape(&why.to_string())
+    );
+}
+
+/// A server asks for a map that there is not.
+pub fn unknown_map(listener: &str, map: &str) {
+    static QUIET: Quiet = Quiet { last: AtomicU64::new(0), suppressed: AtomicU64::new(0) };
+    if QUIET.passes().is_some() {
+        warn!(
+            "listener={listener} there is no map \"{}\" here: add a section [[map]] or mend the mail server's \
+             configuration",
+            escape(map)
+        );
+    }
+}
+
+/// A connection begins.
+pub fn connection_begun(listener: &str, connection: u64, peer: &str) {
+    debug!("connection={connection} listener={listener} peer={peer} begins");
+}
+
+/// A connection has ended.
+pub fn connection_ended(listener: &str, connection: u64, why: &str) {
+    debug!("connection={connection} listener={listener} ends: {why}");
+}
+
+/// Somebody sent what follows no protocol.
+pub fn broken_request(listener: &str, connection: u64, peer: &str, why: &dyn Display) {
+    static QUIET: Quiet = Quiet { last: AtomicU64::new(0), suppressed: AtomicU64::new(0) };
+    if QUIET.passes().is_none() {
+        return;
+    }
+    warn!("connection={connection} listener={listener} peer={peer} request not understood: {why}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_at_a_time() {
+        let quiet = Quiet::default();
+        assert_eq!(quiet.passes(), Some(0));
+        assert_eq!((quiet.passes(), quiet.passes()), (None, None));
+        // As if the last one had been long ago.
+        quiet.last.store(0, Relaxed);
+        assert_eq!(quiet.passes(), Some(2));
+    }
+}
