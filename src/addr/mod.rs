@@ -21,7 +21,7 @@ pub use normal::{Normal, Normalised, is_mark};
 
 use icu_casemap::CaseMapper;
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 /// Longest local part that can name a mailbox, in octets.
@@ -60,9 +60,10 @@ impl fmt::Display for Malformed {
 /// A mail address, with the bytes it was read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
+    // Shared, since an address is passed from hand to hand on the way of a recipient.
     raw: Arc<[u8]>,
-    local: Box<str>,
-    domain: Box<str>,
+    local: Arc<str>,
+    domain: Arc<str>,
     malformed: Option<Malformed>,
 }
 
@@ -170,7 +171,11 @@ impl Address {
 
     /// The address in angle brackets, as SMTP and the milter protocol want it.
     pub fn path(&self) -> String {
-        format!("<{self}>")
+        // Brackets, an @, and the quotes that some need.
+        let mut path = String::with_capacity(self.local.len() + self.domain.len() + 5);
+        // Writing to a String cannot fail.
+        let _ = write!(path, "<{self}>");
+        path
     }
 }
 

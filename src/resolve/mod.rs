@@ -21,6 +21,7 @@ use crate::addr::{Address, Normal, canonical_domain, escape};
 use crate::hook::{Fault, Hook, Said};
 use crate::rules::{Day, Explanation, Rules};
 use decision::Next;
+use foldhash::quality::RandomState;
 use look_up::{Event, Show};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -111,7 +112,7 @@ impl fmt::Display for Called {
 /// The rules, the accounts, and our domains.
 #[derive(Debug)]
 pub struct Resolver {
-    domains: HashMap<Box<str>, Arc<Normal>>,
+    domains: HashMap<Box<str>, Arc<Normal>, RandomState>,
     /// How local parts are read where nothing else is said.
     plain: Arc<Normal>,
     settings: Settings,
@@ -145,6 +146,16 @@ impl Resolver {
     /// The rules, for `explain` and the log.
     pub fn rules(&self) -> &Rules {
         &self.form.rules
+    }
+
+    /// Whether a domain, in canonical spelling, is one of ours.
+    pub fn has_domain(&self, domain: &str) -> bool {
+        self.domains.contains_key(domain)
+    }
+
+    /// The domain of a recipient that comes without one; empty where there is none.
+    pub fn origin(&self) -> &str {
+        &self.settings.origin
     }
 
     /// The mailbox a recipient stands for, and what follows at once if no mailbox of ours does.
@@ -269,7 +280,8 @@ impl Resolver {
         Resolution { outcome, mailbox: Some(recipient), rule, account: Some(account), answer: Some(answer) }
     }
 
-    fn is_ours(&self, address: &Address) -> bool {
+    /// Whether an address is in one of our domains.
+    pub fn is_ours(&self, address: &Address) -> bool {
         address.domain().is_some_and(|domain| self.domains.contains_key(domain))
     }
 

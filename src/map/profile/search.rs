@@ -1,0 +1,231 @@
+//! Which keys are looked up, and in which order.
+
+use super::{Candidate, Context, Profile};
+use crate::addr::Address;
+use std::borrow::Cow;
+use std::net::Ipv4Addr;
+
+/// Most parents of a domain that are looked up. A domain of 255 octets has no more; of a longer name, which is
+/// none, the last ones are, so that nobody gets round an entry by writing more.
+pub const MAX_PARENTS: usize = 127;
+
+/// Most keys that are looked up for one: a domain and each parent with a dot in front and without, an address in
+/// three spellings, and in two without its extension, both without a domain, and the one for everything.
+pub const MAX_CANDIDATES: usize = (1 + 2 * MAX_PARENTS) + 3 + 2 + 4 + 1;
+
+pub(super) fn candidates<'k>(profile: Profile, key: &'k str, context: &Context<'_>) -> Vec<Candidate<'k>> {
+    let mut found = Found(Vec::new());
+    found.add(key, None);
+    match profile {
+        _ if key.is_empty() => (),
+        Profile::Plain | Profile::VirtualMailboxDomains => (),
+        Profile::Transport => {
+            let domain = match Parts::of(key, context) {
+                Some(parts) => {
+                    found.mailbox(&parts);
+                    parts.domain()
+                }
+                None => key,
+            };
+            found.domain(domain, false);
+            found.add("*", None);
+        }
+        Profile::Access => match Parts::of(key, context) {
+            Some(parts) => {
+                found.mailbox(&parts);
+                found.domain(parts.domain(), true);
+                found.local(&parts, "@");
+            }
+            None => found.host(key),
+        },
+        Profile::SenderBcc
+        | Profile::RecipientBcc
+        | Profile::Canonical
+        | Profile::Relocated
+        | Profile::Generic
+        | Profile::VirtualAlias
+        | Profile::VirtualMailbox
+        | Profile::SenderLogin => {
+            // Without an @ it is a domain that is asked for, as virtual_alias_domains does it: what is before a
+            // hyphen in its name is no user.
+            if let Some(parts) = Parts::of(key, context) {
+                found.mailbox(&parts);
+                if profile != Profile::VirtualMailbox && (context.is_local)(parts.domain()) {
+                    found.local(&parts, "");
+                }
+                if !parts.domain().is_empty() {
+                    found.add(parts.at_domain, None);
+                }
+            }
+        }
+    }
+    found.0
+}
+
+struct Found<'k>(Vec<Candidate<'k>>);
+
+impl<'k> Found<'k> {
+    fn add(&mut self, key: impl Into<Cow<'k, str>>, extension: Option<Cow<'k, str>>) {
+        let key = key.into();
+        if !key.is_empty() && !self.0.iter().any(|other| other.key == key) {
+            self.0.push(Candidate { key, extension });
+        }
+    }
+
+    /// The address, and then without its extension.
+    fn mailbox(&mut self, parts: &Parts<'k>) {
+        self.spellings(&parts.local, parts.at_domain, None);
+        if let Some((bare, extension)) = parts.split() {
+            self.spellings(&bare, parts.at_domain, Some(&extension));
+        }
+    }
+
+    /// The local part with `behind` in place of its domain, and then without its extension.
+    fn local(&mut self, parts: &Parts<'k>, behind: &str) {
+        if parts.local.is_empty() {
+            return;
+        }
+        self.spellings(&parts.local, behind, None);
+        if let Some((bare, extension)) = parts.split() {
+            self.spellings(&bare, behind, Some(&extension));
+        }
+    }
+
+    /// Without quotes and, where they are needed, with them.
+    fn spellings(&mut self, local: &str, behind: &str, extension: Option<&Cow<'k, str>>) {
+        self.add([local, behind].concat(), extension.cloned());
+        if let Some(quoted) = quoted(local) {
+            self.add(quoted + behind, extension.cloned());
+        }
+    }
+
+    /// A domain and its parents, with a dot in front and, if these count for what is below them, without.
+    fn domain(&mut self, domain: &'k str, parents_match: bool) {
+        self.add(domain, None);
+        // An address in brackets has no parents.
+        if domain.starts_with('[') {
+            return;
+        }
+        let is_parent = |(at, _): &(usize, &str)| {
+            let parent = &domain[at + 1..];
+            !parent.is_empty() && !parent.starts_with('.')
+        };
+        let mut dots: Vec<usize> =
+            domain.rmatch_indices('.').filter(is_parent).map(|(at, _)| at).take(MAX_PARENTS).collect();
+        dots.reverse();
+        for at in dots {
+            self.add(&domain[at..], None);
+            if parents_match {
+                self.add(&domain[at + 1..], None);
+            }
+        }
+    }
+
+    /// A host: its address and the networks that this is in, or its name and the domains.
+    fn host(&mut self, host: &'k str) {
+        let separator = match host {
+            host if host.parse::<Ipv4Addr>().is_ok() => '.',
+            // No name has a colon.
+            host if host.contains(':') => ':',
+            // No domain either, as that of the null sender.
+            host if host.starts_with('<') => return,
+            host => return self.domain(host, true),
+        };
+        let mut rest = host;
+        while let Some((network, _)) = rest.rsplit_once(separator)
+            && self.0.len() < MAX_PARENTS
+        {
+            // Behind :: there is nothing to cut but the other colon, and nobody writes a network with it.
+            rest = network;
+            if !network.ends_with(separator) {
+                self.add(network, None);
+            }
+        }
+    }
+}
+
+/// An address that was asked.
+struct Parts<'k> {
+    /// The local part without its quotes.
+    local: Cow<'k, str>,
+    /// The domain with the @ in front.
+    at_domain: &'k str,
+    /// Where the extension begins in the local part.
+    extension: Option<usize>,
+}
+
+impl<'k> Parts<'k> {
+    fn of(key: &'k str, context: &Context<'_>) -> Option<Self> {
+        let at = at(key)?;
+        let local = unquoted(&key[..at]);
+        let extension = extension(&local, context.delimiters);
+        Some(Parts { local, at_domain: &key[at..], extension })
+    }
+
+    fn domain(&self) -> &'k str {
+        &self.at_domain[1..]
+    }
+
+    /// The local part without its extension, and that; `None` where there is none.
+    fn split(&self) -> Option<(Cow<'k, str>, Cow<'k, str>)> {
+        let at = self.extension?;
+        Some(match &self.local {
+            Cow::Borrowed(local) => (local[..at].into(), local[at..].into()),
+            Cow::Owned(local) => (local[..at].to_owned().into(), local[at..].to_owned().into()),
+        })
+    }
+}
+
+/// The @ before the domain: the last one that is in no quotes.
+pub(super) fn at(key: &str) -> Option<usize> {
+    let (mut found, mut quoted, mut escaped) = (None, false, false);
+    for (at, c) in key.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            '@' if !quoted => found = Some(at),
+            _ => (),
+        }
+    }
+    // What is quoted without an end is not quoted.
+    if quoted { key.rfind('@') } else { found }
+}
+
+/// A local part without its quotes, or as it is where they are wrong.
+pub(super) fn unquoted(local: &str) -> Cow<'_, str> {
+    if !local.contains('"') {
+        return Cow::Borrowed(local);
+    }
+    // The domain keeps what stands in quotes from being taken for one, and what may be left out at the edges of
+    // a path belongs to the local part here.
+    let address = Address::from_rcpt(format!("{local}@x").as_bytes());
+    let is_whole = !local.starts_with(['<', '@', ' ', '\t']) && address.domain() == Some("x");
+    if address.malformed().is_none() && is_whole {
+        Cow::Owned(address.local().into())
+    } else {
+        Cow::Borrowed(local)
+    }
+}
+
+/// A local part in quotes; `None` where it needs none, or is too long to be any.
+pub(super) fn quoted(local: &str) -> Option<String> {
+    let quoted = Address::new(local, "").ok()?.to_string();
+    (!local.is_empty() && quoted != local).then_some(quoted)
+}
+
+/// Where the extension begins: at the first delimiter, unless the local part begins with it. Some names have none
+/// whatever is in them, as Postfix has it: those of the system and, with `owner_request_special`, which is its
+/// default, those that manage a list.
+fn extension(local: &str, delimiters: &str) -> Option<usize> {
+    let is = |name: &str| local.eq_ignore_ascii_case(name);
+    if ["postmaster", "mailer-daemon", "double-bounce"].into_iter().any(is) {
+        return None;
+    }
+    let lower = local.to_ascii_lowercase();
+    let manages = lower.starts_with("owner-") || (lower.ends_with("-request") && lower != "-request");
+    if delimiters.contains('-') && manages {
+        return None;
+    }
+    local.find(|c| delimiters.contains(c)).filter(|at| *at > 0)
+}

@@ -1,0 +1,185 @@
+//! What the resolver says of a recipient, as the value of a key.
+
+use crate::addr::{Address, canonical_domain, escape};
+use crate::resolve::{Outcome, Question, Resolution, Resolver};
+use crate::table::{Answer, AnswerFuture, Reason, Table};
+use std::sync::Arc;
+
+/// What a map of the resolver is asked for.
+///
+/// | outcome | [`VirtualAlias`](Purpose::VirtualAlias) | [`Recipients`](Purpose::Recipients) | [`Account`](Purpose::Account) | [`SenderLogin`](Purpose::SenderLogin) | [`Access`](Purpose::Access) |
+/// | --- | --- | --- | --- | --- | --- |
+/// | not ours | – | – | – | – | – |
+/// | keep | – | the account | – | the account | `DUNNO` |
+/// | rewrite | the account | the account | its local part, of [`origin`](Resolver::origin) | the account, if it is ours | `DUNNO` |
+/// | no such user | – | – | – | – | the refusal |
+/// | try later | cannot say | cannot say | cannot say | cannot say | cannot say |
+///
+/// "–" is "not found".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// virtual_alias_maps of Postfix, virtusertable of Sendmail: alias to account.
+    VirtualAlias,
+    /// local_recipient_maps, relay_recipient_maps and virtual_mailbox_maps: everybody mail is taken for.
+    Recipients,
+    /// trualias' table of local parts: an alias without its domain, and the account without.
+    Account,
+    /// smtpd_sender_login_maps: the account that may send as this address, by its address.
+    SenderLogin,
+    /// The same, by the local part of the account, for sites whose users log in by that.
+    SenderLoginName,
+    /// check_recipient_access: an action of access(5).
+    Access,
+    /// virtual_alias_domains, virtual_mailbox_domains, relay_domains: our domains.
+    Domains,
+}
+
+impl Purpose {
+    /// All there are, by the word an operator writes.
+    pub const ALL: [(&'static str, Purpose); 7] = [
+        ("virtual_alias", Purpose::VirtualAlias),
+        ("recipients", Purpose::Recipients),
+        ("account", Purpose::Account),
+        ("sender_login", Purpose::SenderLogin),
+        ("sender_login_name", Purpose::SenderLoginName),
+        ("access", Purpose::Access),
+        ("domains", Purpose::Domains),
+    ];
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Purpose> {
+        Purpose::ALL.iter().find(|(word, _)| *word == name).map(|(_, purpose)| *purpose)
+    }
+}
+
+/// The resolver as a table.
+#[derive(Debug)]
+pub struct Resolved {
+    resolver: Arc<Resolver>,
+    purpose: Purpose,
+    /// What access(5) is to say of a recipient who does not exist.
+    refusal: Box<str>,
+}
+
+impl Resolved {
+    /// The table of `resolver` for this purpose; `refusal` is the milter's reply to who does not exist.
+    pub fn new(resolver: Arc<Resolver>, purpose: Purpose, refusal: &str) -> Self {
+        Resolved { resolver, purpose, refusal: refusal.into() }
+    }
+
+    async fn resolve(&self, recipient: Address) -> Answer {
+        let resolution = self.resolver.resolve(&Question { recipient, routed: None }).await;
+        self.answer(&resolution)
+    }
+
+    /// The table above.
+    fn answer(&self, resolution: &Resolution) -> Answer {
+        use Purpose as P;
+        let found = |value: String| Answer::Found(value);
+        match (&resolution.outcome, self.purpose) {
+            (Outcome::TryLater(why), _) => Answer::Unknown(Reason::new(why.to_string())),
+            (Outcome::NoSuchUser(_), P::Access) => found(self.refusal.to_string()),
+            (Outcome::Keep | Outcome::Rewrite(_), P::Access) => found("DUNNO".into()),
+            // The domains are not asked of the resolver.
+            (_, P::Domains)
+            | (Outcome::NotOurs | Outcome::NoSuchUser(_), _)
+            | (Outcome::Keep, P::VirtualAlias | P::Account) => Answer::NotFound,
+            // The account rather than the key: it is the same however the key is spelled.
+            (Outcome::Keep, P::Recipients) => {
+                resolution.account.as_ref().map_or(Answer::NotFound, |account| found(account.to_string()))
+            }
+            // The account that was verified: mail may go to it with an extension, but nobody logs in by that. One
+            // elsewhere has no login here.
+            (Outcome::Keep | Outcome::Rewrite(_), P::SenderLogin | P::SenderLoginName) => {
+                let ours = resolution.account.as_ref().filter(|account| self.resolver.is_ours(account));
+                ours.map_or(Answer::NotFound, |account| match self.purpose {
+                    P::SenderLoginName => found(account.local().to_owned()),
+                    _ => found(account.to_string()),
+                })
+            }
+            // The same name in another domain is somebody else.
+            (Outcome::Rewrite(to), P::Account) if to.domain() == Some(self.resolver.origin()) => {
+                found(to.local().to_owned())
+            }
+            (Outcome::Rewrite(to), P::Account | P::VirtualAlias | P::Recipients) => found(to.to_string()),
+        }
+    }
+
+    /// The mailbox of ours that Postfix takes an address of ours for, if its local part is a route:
+    /// `user%host@ours`, `host!user@ours`, `"user@host"@ours` (trivial-rewrite(8), with the defaults of
+    /// `allow_percent_hack`, `swap_bangpath` and `resolve_dequoted_address`).
+    fn route(&self, address: &Address) -> Option<Address> {
+        let mut mailbox = address.clone();
+        // Each turn shortens the local part.
+        loop {
+            if !self.resolver.is_ours(&mailbox) {
+                return None;
+            }
+            let local = mailbox.local();
+            let way = local
+                .rsplit_once('@')
+                .or_else(|| local.split_once('!').map(|(host, user)| (user, host)))
+                .or_else(|| local.rsplit_once('%'));
+            let Some((user, host)) = way else { break };
+            mailbox = Address::new(user, host).ok()?;
+        }
+        (!mailbox.same_mailbox(address, true)).then_some(mailbox)
+    }
+}
+
+/// The address that a key names, if it can name one. smtpd takes quotes off before it asks, so that what looks like
+/// a bracket, a route or a blank round an argument of RCPT is part of the name.
+fn address(key: &str) -> Option<Address> {
+    let outer = |c: char| c == ' ' || c == '\t';
+    if key.starts_with(['<', '@']) || key.starts_with(outer) || key.ends_with(outer) || key.ends_with('>') {
+        let (local, domain) = key.rsplit_once('@')?;
+        return Address::new(local, domain).ok();
+    }
+    Some(Address::from_rcpt(key.as_bytes()))
+}
+
+impl Table for Resolved {
+    fn get<'a>(&'a self, key: &'a str) -> AnswerFuture<'a> {
+        Box::pin(async move {
+            match self.purpose {
+                Purpose::Domains => {
+                    let domain = canonical_domain(key);
+                    if self.resolver.has_domain(&domain) {
+                        Answer::Found(domain.into())
+                    } else {
+                        Answer::NotFound
+                    }
+                }
+                // A local part, of the domain that is understood where none is written.
+                Purpose::Account => match Address::new(key, self.resolver.origin()) {
+                    Ok(address) => self.resolve(address).await,
+                    // No account has such a name.
+                    Err(_) => Answer::NotFound,
+                },
+                _ => {
+                    let Some(address) = address(key) else { return Answer::NotFound };
+                    // Postfix asks for domains, too, and for host names and addresses of clients.
+                    if address.domain().is_none() {
+                        return Answer::NotFound;
+                    }
+                    let route = self.route(&address);
+                    match (self.resolve(address).await, route) {
+                        // smtpd asks for where the route ends, cleanup for what was typed: if that were not
+                        // found, mail would be taken and bounce.
+                        (Answer::NotFound, Some(mailbox)) if self.purpose == Purpose::VirtualAlias => {
+                            self.resolve(mailbox).await
+                        }
+                        (answer, _) => answer,
+                    }
+                }
+            }
+        })
+    }
+}
+
+impl std::fmt::Display for Purpose {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = Purpose::ALL.iter().find(|(_, purpose)| purpose == self).map_or("", |(name, _)| name);
+        write!(f, "{}", escape(name))
+    }
+}

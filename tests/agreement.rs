@@ -1,0 +1,234 @@
+//! One outcome, and what the milter, tcp_table and socketmap make of it: whatever the rules, the recipient and the
+//! state of the account source, the answers agree.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)] // a test that panics has done its work
+
+use proptest::prelude::*;
+use rcptd::account::{AccountSource, Answer as Told, AnswerFuture, Reason, Verdict};
+use rcptd::addr::{Address, fold};
+use rcptd::diag::Text;
+use rcptd::front::maps::Found;
+use rcptd::front::milter::session::{Edit, Policy, Rcpt, Say, Session, Step};
+use rcptd::front::socketmap::Socketmap;
+use rcptd::front::{maps::Maps, tcp_table};
+use rcptd::map::profile::Profile;
+use rcptd::map::purpose::{Purpose, Resolved};
+use rcptd::map::{Map, Reading};
+use rcptd::resolve::{Outcome, Question, Resolver, Settings};
+use rcptd::rules::{self, Dialect, Options};
+use std::sync::Arc;
+use std::time::Duration;
+
+const REFUSAL: &str = "550 5.1.1 User unknown";
+
+/// A source in some state: who exists, or that it cannot say.
+#[derive(Clone, Debug)]
+struct State {
+    accounts: Vec<String>,
+    cannot_say: Option<bool>,
+}
+
+impl AccountSource for State {
+    fn verify<'a>(&'a self, account: &'a Address) -> AnswerFuture<'a> {
+        let verdict = match self.cannot_say {
+            Some(true) => Verdict::Unknown(Reason::new("down").accepting()),
+            Some(false) => Verdict::Unknown(Reason::new("down")),
+            None if self.accounts.iter().any(|name| *name == fold(account.local())) => Verdict::Exists,
+            None => Verdict::Missing,
+        };
+        Box::pin(async move { Told::new(verdict, &Arc::from("state")) })
+    }
+}
+
+/// What a protocol said: a value, none, or that nobody can say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Said {
+    Value(String),
+    Nothing,
+    Later,
+}
+
+fn by_tcp_table(found: &Found) -> Said {
+    let mut line = Vec::new();
+    tcp_table::reply(found, &mut line);
+    let line = String::from_utf8(line).unwrap();
+    match line.trim_end().split_once(' ').unwrap() {
+        ("200", value) => Said::Value(percent_decoded(value)),
+        ("500", _) => Said::Nothing,
+        ("400", _) => Said::Later,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn percent_decoded(text: &str) -> String {
+    match rcptd::wire::tcp_table::response(format!("200 {text}").as_bytes()).unwrap() {
+        rcptd::wire::tcp_table::Response::Found(value) => String::from_utf8(value).unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn by_socketmap(server: &Socketmap, found: &Found) -> Said {
+    let mut bytes = Vec::new();
+    server.reply(found, &mut bytes);
+    let (payload, _) = rcptd::wire::netstring::read(&bytes, 100_000).unwrap().unwrap();
+    match rcptd::wire::socketmap::Reply::read(payload).unwrap() {
+        rcptd::wire::socketmap::Reply::Ok(value) => Said::Value(String::from_utf8(value.to_vec()).unwrap()),
+        rcptd::wire::socketmap::Reply::NotFound => Said::Nothing,
+        rcptd::wire::socketmap::Reply::Temp(_) | rcptd::wire::socketmap::Reply::Timeout(_) => Said::Later,
+        rcptd::wire::socketmap::Reply::Perm(_) => panic!("PERM"),
+    }
+}
+
+fn policy() -> Policy {
+    Policy {
+        unknown: REFUSAL.parse().unwrap(),
+        later: "451 4.3.0 Later".parse().unwrap(),
+        max_recipients: 100,
+        header: None,
+        case_sensitive: false.into(),
+        observe: false,
+        origin: "example.test".into(),
+    }
+}
+
+const RULES: [&str; 6] = [
+    "ACCOUNT foo, bar MATCHES %account%-%alnum%-%code% WITH CHAR(1,-), CHARS();",
+    "ACCOUNT foo MATCHES %account%+%alpha%+%code% WITH CHARS();",
+    "ACCOUNT bar MATCHES %alpha%.%code% WITH CHARS();",
+    "ACCOUNT foo MATCHES %alpha%.%code% WITH CHARS();",
+    "ACCOUNT bar MATCHES %account%_%number% _%code% WITH DIGITS();",
+    "ACCOUNT away MATCHES %account%-%alpha%-%code% WITH CHARS() DELIVER TO someone@elsewhere.test;",
+];
+
+fn address() -> impl Strategy<Value = String> {
+    let local = prop_oneof![
+        "(foo|bar|away|zed)[-+._](macys|shop|a1)[-+._]?[a-z]?[0-9]{0,2}",
+        "[a-zA-Z]{1,5}\\.[0-9]",
+        Just("foo".to_owned()),
+        Just("BAR".to_owned()),
+        Just("foo-macys-m5".to_owned()),
+        Just("Foo-Macys-M5".to_owned()),
+        Just("\"foo-macys-m5\"".to_owned()),
+        Just("\"foo macys\"".to_owned()),
+        Just("foo%bar".to_owned()),
+        Just("grüße".to_owned()),
+        Just("x".repeat(300)),
+        "[ -~]{0,8}",
+    ];
+    let domain = prop_oneof![
+        4 => Just("example.test"),
+        1 => Just("Example.TEST."),
+        1 => Just("elsewhere.test"),
+    ];
+    (local, domain).prop_map(|(local, domain)| format!("{local}@{domain}"))
+}
+
+async fn agree(rules: &[&str], state: State, address: &str) -> Result<(), TestCaseError> {
+    // A quote that does not end takes the domain with it: to a table that is none, and no server asks for it.
+    // What begins like an argument of RCPT is a name without its quotes to a table, and not written so to a milter.
+    if Address::from_rcpt(address.as_bytes()).domain().is_none() || address.starts_with(['<', '@', ' ']) {
+        return Ok(());
+    }
+    let text = Text::new("rules", &rules.join("\n"));
+    let options = Options { fold: true, dialect: Dialect::Any, ..Options::default() };
+    let Ok(loaded) = rules::load(&[text], &options) else { return Ok(()) };
+    let domains = vec!["example.test".to_owned()];
+    let settings = Settings { domains, origin: "example.test".into(), ..Settings::default() };
+    let resolver = Arc::new(Resolver::new(settings, Arc::new(loaded.rules), Arc::new(state)));
+    let resolution =
+        resolver.resolve(&Question { recipient: Address::from_rcpt(address.as_bytes()), routed: None }).await;
+
+    // The milter.
+    let mut session = Session::new(Arc::new(policy()));
+    let argument = format!("<{address}>");
+    let none: [&[u8]; 0] = [];
+    let rcpt = Rcpt { argument: argument.as_bytes(), ..Rcpt::default() };
+    let Step::Resolve(question) = session.recipient(rcpt, &none) else { return Ok(()) };
+    let asked = resolver.resolve(&question).await;
+    prop_assert_eq!(&asked.outcome, &resolution.outcome, "{}", address);
+    let say = session.resolved(&asked.outcome, asked.mailbox.clone());
+    let added: Vec<String> = session
+        .end_of_message()
+        .into_iter()
+        .filter_map(|edit| match edit {
+            Edit::Add { path, .. } => Some(path),
+            _ => None,
+        })
+        .collect();
+    let code = match &say {
+        Say::Continue => 250,
+        Say::Error(reply) => reply.code(),
+    };
+
+    // The tables, over both protocols, however the key is spelled.
+    let server = Socketmap {
+        maps: Maps::new(Vec::new(), Arc::default()),
+        names: None,
+        sendmail: false,
+        deadline: Duration::from_secs(1),
+    };
+    let mut said = Vec::new();
+    for purpose in [Purpose::VirtualAlias, Purpose::Recipients, Purpose::Access, Purpose::SenderLogin] {
+        let table = Arc::new(Resolved::new(resolver.clone(), purpose, REFUSAL));
+        let map = Map::new("m".into(), table, Profile::Plain, Arc::new(Reading::default()));
+        let found = Found::Answer(map.look_up(address.as_bytes()).await);
+        let (tcp, socket) = (by_tcp_table(&found), by_socketmap(&server, &found));
+        prop_assert_eq!(&tcp, &socket, "{} {}", purpose, address);
+        // smtpd asks in lower case.
+        let folded = Found::Answer(map.look_up(fold(address).as_bytes()).await);
+        prop_assert_eq!(&by_tcp_table(&folded), &tcp, "{} {}", purpose, address);
+        said.push(tcp);
+    }
+    let value = |text: &str| Said::Value(text.to_owned());
+    let own = asked.account.as_ref().map(ToString::to_string).unwrap_or_default();
+    let (want_code, want_added, want) = match &asked.outcome {
+        Outcome::NotOurs => (250, vec![], [Said::Nothing, Said::Nothing, Said::Nothing, Said::Nothing]),
+        Outcome::Keep => (250, vec![], [Said::Nothing, value(&own), value("DUNNO"), value(&own)]),
+        Outcome::Rewrite(to) => {
+            let login = if resolver.is_ours(to) { value(&to.to_string()) } else { Said::Nothing };
+            let to = to.to_string();
+            (250, vec![format!("<{to}>")], [value(&to), value(&to), value("DUNNO"), login])
+        }
+        Outcome::NoSuchUser(_) => {
+            (550, vec![], [Said::Nothing, Said::Nothing, value(REFUSAL), Said::Nothing])
+        }
+        Outcome::TryLater(_) => (451, vec![], [Said::Later, Said::Later, Said::Later, Said::Later]),
+    };
+    prop_assert_eq!((code, added), (want_code, want_added), "{}: {:?}", address, asked.outcome);
+    prop_assert_eq!(&said[..], &want[..], "{}: {:?}", address, asked.outcome);
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn all_answers_agree(
+        rules in proptest::sample::subsequence(RULES.to_vec(), 0..=RULES.len()),
+        accounts in proptest::sample::subsequence(vec!["foo", "bar", "away", "grüsse", "foo macys"], 0..=5),
+        cannot_say in prop_oneof![4 => Just(None), 1 => any::<bool>().prop_map(Some)],
+        address in address(),
+    ) {
+        let state = State { accounts: accounts.into_iter().map(String::from).collect(), cannot_say };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(agree(&rules, state, &address))?;
+    }
+}
+
+/// Each outcome occurs among what is tried, so that none is agreed on by default.
+#[test]
+fn every_outcome_is_met() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let accounts = vec!["foo".to_owned()];
+    for (address, cannot_say) in [
+        ("foo-macys-m5@example.test", None),
+        ("foo@example.test", None),
+        ("bar-macys-m5@example.test", None),
+        ("foo-macys-m5@elsewhere.test", None),
+        ("foo-macys-m5@example.test", Some(false)),
+        ("foo-macys-m5@example.test", Some(true)),
+        ("away-shop-4@example.test", None),
+    ] {
+        let state = State { accounts: accounts.clone(), cannot_say };
+        runtime.block_on(agree(&RULES, state, address)).unwrap();
+    }
+}
