@@ -250,6 +250,19 @@ impl Listener {
     }
 }
 
+impl Stream {
+    /// What is known of the other end: an address, or the process behind a UNIX socket.
+    pub fn peer(&self) -> String {
+        match self {
+            Stream::Tcp(s) => s.peer_addr().map_or_else(|_| "gone".into(), |address| address.to_string()),
+            Stream::Unix(s) => match s.peer_cred().map(|peer| peer.pid()) {
+                Ok(Some(pid)) => format!("pid:{pid}"),
+                _ => "unix".into(),
+            },
+        }
+    }
+}
+
 /// Whether an accept failed because of the one client it was about (accept(2)); the next may be fine.
 fn is_of_the_client(e: &io::Error) -> bool {
     use io::ErrorKind as Kind;

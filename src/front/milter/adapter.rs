@@ -7,6 +7,7 @@ use super::session::{Edit, Origin, Policy, Rcpt, Say, Session, Step};
 use super::wire::{MtaStream, Shared};
 use crate::addr::Address;
 use crate::front::listen::Listener;
+use crate::front::tap::{Exchange, Tap, shown};
 use crate::observe::{self, Decided};
 use crate::resolve::{Doubt, Outcome, Resolution, Resolver, RuleTrace};
 use arc_swap::ArcSwap;
@@ -28,7 +29,7 @@ use tokio::time::timeout;
 #[derive(Debug)]
 pub struct Service {
     /// Decides.
-    pub resolver: Resolver,
+    pub resolver: Arc<Resolver>,
     /// The operator's choices.
     pub policy: Arc<Policy>,
     /// Longest wait for a decision; the recipient is deferred then. Below the mail server's own limit.
@@ -48,6 +49,7 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct Milter {
     service: ArcSwap<Service>,
+    tap: Arc<Tap>,
     sessions: AtomicU64,
     busy: AtomicUsize,
 }
@@ -71,9 +73,9 @@ const MACROS: [(MacroStage, &CStr); 4] = [
 ];
 
 impl Milter {
-    /// A milter that works with `service` until told otherwise.
-    pub fn new(service: Service) -> Arc<Self> {
-        Arc::new(Milter { service: ArcSwap::from_pointee(service), sessions: 0.into(), busy: 0.into() })
+    /// A milter that works with `service` until told otherwise; what it decides is shown to `tap`.
+    pub fn new(service: Service, tap: Arc<Tap>) -> Arc<Self> {
+        Arc::new(Milter { service: ArcSwap::from_pointee(service), tap, sessions: 0.into(), busy: 0.into() })
     }
 
     /// Has new sessions work with `service`; those under way keep what they began with.
@@ -342,6 +344,23 @@ fn log(conn: &Conn, macros: &Macros, argument: &[u8], resolution: &Resolution, s
     };
     let observed = *say == Say::Continue
         && (conn.service.policy.observe || matches!(decided, Decided::Reject | Decided::Defer));
+    if conn.milter.tap.is_wanted() {
+        let text = match (new_to, detail) {
+            (Some(to), _) => to.to_string(),
+            (None, Some(why)) => why.to_string(),
+            (None, None) => String::new(),
+        };
+        conn.milter.tap.put(Exchange {
+            listener: "milter".into(),
+            connection: conn.number,
+            peer: shown(get(macros, c"{client_addr}").unwrap_or_default()),
+            map: "milter".into(),
+            key: shown(argument),
+            verdict: decided.name(),
+            text: shown(text.as_bytes()),
+            took,
+        });
+    }
     observe::recipient(&observe::Recipient {
         queue_id: get(macros, c"i"),
         session: conn.number,

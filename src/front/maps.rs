@@ -1,0 +1,117 @@
+//! The maps in service: looked up by name, counted, shown to whoever traces.
+
+use super::serve::{Client, within};
+use super::tap::{Exchange, Tap};
+use crate::map::Map;
+use crate::observe;
+use crate::observe::meter::{Counted, Meter};
+use crate::table::Answer;
+use arc_swap::ArcSwap;
+use foldhash::quality::RandomState;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The key with which monitoring asks whether the server is alive. It is looked up like any other, and neither
+/// logged nor shown, since it comes every few seconds.
+pub const KEEPALIVE: &[u8] = b"KEEPALIVE";
+
+/// The maps in service. A reload puts others in their place, for open connections as well: those of a mail server
+/// last for hours.
+#[derive(Debug)]
+pub struct Maps {
+    current: ArcSwap<HashMap<Arc<str>, One, RandomState>>,
+    tap: Arc<Tap>,
+}
+
+#[derive(Debug)]
+struct One {
+    map: Arc<Map>,
+    meter: Arc<Meter>,
+    quiet: observe::Quiet,
+}
+
+/// What comes of a request for a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A map of this name has said it.
+    Answer(Answer),
+    /// It did not say it in time.
+    Late,
+    /// There is no map of this name.
+    NoMap,
+}
+
+impl Maps {
+    /// These maps; what is asked is shown to `tap`.
+    pub fn new(maps: Vec<Arc<Map>>, tap: Arc<Tap>) -> Arc<Self> {
+        Arc::new(Maps { current: ArcSwap::from_pointee(served(maps)), tap })
+    }
+
+    /// Puts others in their place, at once and for all.
+    pub fn replace(&self, maps: Vec<Arc<Map>>) {
+        self.current.store(Arc::new(served(maps)));
+    }
+
+    /// Their names and profiles, by name.
+    pub fn list(&self) -> Vec<(Arc<str>, String)> {
+        let current = self.current.load();
+        let mut all: Vec<_> =
+            current.values().map(|one| (one.map.name().clone(), one.map.profile().to_string())).collect();
+        all.sort();
+        all
+    }
+
+    /// Looks a key up in the map `name`, for a request that was read at `began`, within `deadline`.
+    pub async fn look_up(
+        &self,
+        client: &Client,
+        (name, key): (&str, &[u8]),
+        (began, deadline): (Instant, Duration),
+    ) -> Found {
+        // Not held over the wait: a reload in the meantime is to let go of the old ones.
+        let current = self.current.load_full();
+        let Some(one) = current.get(name) else {
+            observe::unknown_map(&client.listener, name);
+            return Found::NoMap;
+        };
+        let found = match within(deadline, one.map.look_up(key)).await {
+            Some(answer) => Found::Answer(answer),
+            None => Found::Late,
+        };
+        let counted = match &found {
+            Found::Answer(Answer::Found(_)) => Counted::Found,
+            Found::Answer(Answer::NotFound) => Counted::NotFound,
+            Found::Answer(Answer::Unknown(_)) | Found::Late | Found::NoMap => Counted::CannotSay,
+        };
+        one.meter.answered(counted, began);
+        if key == KEEPALIVE {
+            return found;
+        }
+        match &found {
+            Found::Answer(Answer::Unknown(why)) => {
+                observe::cannot_say(&one.quiet, &client.listener, name, key, why);
+            }
+            Found::Late => {
+                let why = format_args!("no answer within {deadline:?}");
+                observe::cannot_say(&one.quiet, &client.listener, name, key, &why);
+            }
+            Found::Answer(Answer::Found(value)) => {
+                observe::looked_up(&client.listener, client.connection, name, key, Some(value));
+            }
+            _ => observe::looked_up(&client.listener, client.connection, name, key, None),
+        }
+        if self.tap.is_wanted() {
+            self.tap.put(Exchange::of(client, name, key, &found, began.elapsed()));
+        }
+        found
+    }
+}
+
+fn served(maps: Vec<Arc<Map>>) -> HashMap<Arc<str>, One, RandomState> {
+    let one = |map: Arc<Map>| {
+        let meter = Meter::map(map.name());
+        (map.name().clone(), One { map, meter, quiet: observe::Quiet::default() })
+    };
+    maps.into_iter().map(one).collect()
+}

@@ -1,0 +1,127 @@
+//! What is asked and answered, live, for whoever wants to see it (`rcptd trace`).
+//!
+//! While nobody looks it costs one load of an atomic. Who looks too slowly loses the oldest and is told how many:
+//! no request ever waits for it.
+
+use super::maps::Found;
+use super::serve::Client;
+use crate::addr::escape;
+use crate::table::Answer;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::sync::broadcast;
+
+/// Most exchanges that wait for somebody who looks.
+pub const WAITING: usize = 1024;
+/// Longest key or value that is shown, in characters as they are escaped.
+pub const SHOWN: usize = 512;
+
+/// A request and its answer, escaped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// Where it was asked.
+    pub listener: Arc<str>,
+    /// Which connection of the process.
+    pub connection: u64,
+    /// The other end.
+    pub peer: Box<str>,
+    /// The map; of the milter `milter`.
+    pub map: Box<str>,
+    /// What was asked.
+    pub key: Box<str>,
+    /// The answer in a word: `found`, `not_found`, `cannot_say`; of the milter its verdict.
+    pub verdict: &'static str,
+    /// The value, or why there is none.
+    pub text: Box<str>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Exchange {
+    /// A look-up.
+    pub fn of(client: &Client, map: &str, key: &[u8], found: &Found, took: Duration) -> Self {
+        let (verdict, text) = match found {
+            Found::Answer(Answer::Found(value)) => ("found", shown(value.as_bytes())),
+            Found::Answer(Answer::NotFound) => ("not_found", "".into()),
+            Found::Answer(Answer::Unknown(why)) => ("cannot_say", shown(why.to_string().as_bytes())),
+            Found::Late => ("cannot_say", "no answer within the deadline".into()),
+            Found::NoMap => ("cannot_say", "there is no such map".into()),
+        };
+        Exchange {
+            listener: client.listener.clone(),
+            connection: client.connection,
+            peer: client.peer.clone(),
+            map: map.into(),
+            key: shown(key),
+            verdict,
+            text,
+            took,
+        }
+    }
+}
+
+/// A text from outside, escaped and cut off.
+pub fn shown(text: &[u8]) -> Box<str> {
+    let escaped = escape(text).to_string();
+    match escaped.char_indices().nth(SHOWN) {
+        Some((at, _)) => format!("{}…", &escaped[..at]).into(),
+        None => escaped.into(),
+    }
+}
+
+/// Where exchanges are put and looked at.
+#[derive(Debug)]
+pub struct Tap {
+    sender: broadcast::Sender<Arc<Exchange>>,
+    looking: AtomicUsize,
+}
+
+/// Somebody who looks, for as long as it lives.
+#[derive(Debug)]
+pub struct Look {
+    tap: Arc<Tap>,
+    receiver: broadcast::Receiver<Arc<Exchange>>,
+}
+
+impl Default for Tap {
+    fn default() -> Self {
+        Tap { sender: broadcast::Sender::new(WAITING), looking: AtomicUsize::new(0) }
+    }
+}
+
+impl Tap {
+    /// Whether anybody looks.
+    pub fn is_wanted(&self) -> bool {
+        self.looking.load(Relaxed) > 0
+    }
+
+    /// Shows an exchange to whoever looks.
+    pub fn put(&self, exchange: Exchange) {
+        // Nobody looks any more: then it is for nobody.
+        let _ = self.sender.send(Arc::new(exchange));
+    }
+
+    /// Begins to look.
+    pub fn look(self: &Arc<Self>) -> Look {
+        self.looking.fetch_add(1, Relaxed);
+        Look { tap: self.clone(), receiver: self.sender.subscribe() }
+    }
+}
+
+impl Look {
+    /// The next exchange, or how many were lost; `None` when there will be none.
+    pub async fn next(&mut self) -> Option<Result<Arc<Exchange>, u64>> {
+        match self.receiver.recv().await {
+            Ok(exchange) => Some(Ok(exchange)),
+            Err(broadcast::error::RecvError::Lagged(lost)) => Some(Err(lost)),
+            Err(broadcast::error::RecvError::Closed) => None,
+        }
+    }
+}
+
+impl Drop for Look {
+    fn drop(&mut self) {
+        self.tap.looking.fetch_sub(1, Relaxed);
+    }
+}
