@@ -47,19 +47,20 @@ struct Around {
 
 impl Check<'_> {
     /// The whole section. Files are relative to `folder`; `milter` and the deadline it was given are what
-    /// those of the sources have to fit into.
+    /// those of the sources have to fit into. There has to be a source if recipients are resolved (`needed`).
     pub fn account(
         &mut self,
         raw: &raw::Account,
         folder: &Path,
         milter: (&Milter, &Field<Duration>),
+        needed: bool,
     ) -> Settings {
-        let sources = self.sources(raw);
+        let sources = self.sources(raw, needed);
         self.deadlines(raw, &sources, milter);
         Settings { sources, cache: self.cache(&raw.cache), vrfy: self.vrfy(&raw.vrfy, folder) }
     }
 
-    fn sources(&mut self, raw: &raw::Account) -> Vec<SourceSettings> {
+    fn sources(&mut self, raw: &raw::Account, needed: bool) -> Vec<SourceSettings> {
         const HELP: &str = "write source = \"vrfy:HOST:PORT\" below [account] to ask a mail server, or \
                             \"static:exists\" to take every account as existing";
         let around = Around { deadline: DEADLINE, concurrency: CONCURRENCY, accept_unknown: false };
@@ -67,7 +68,9 @@ impl Check<'_> {
         let given = match &raw.source {
             Field::Given(given) => given,
             Field::Absent => {
-                self.missing("account.source", HELP);
+                if needed {
+                    self.missing("account.source", HELP);
+                }
                 return Vec::new();
             }
             Field::Broken => return Vec::new(),
@@ -225,7 +228,7 @@ impl Check<'_> {
     }
 
     /// A file that must be there; what it holds is seen when the connections are set up.
-    fn certificates(&mut self, field: &Field<String>, folder: &Path) -> Option<PathBuf> {
+    pub(super) fn certificates(&mut self, field: &Field<String>, folder: &Path) -> Option<PathBuf> {
         let given = text(field)?;
         let path = folder.join(&given.value);
         if let Err((why, help)) = files::read(&path, MAX_CERTIFICATES) {

@@ -1,27 +1,51 @@
-//! The settings of the predecessor's servers written down as a configuration: what [`legacy`](super::legacy)
-//! lets stand in for a key, for good. What has no counterpart is said.
+//! The settings of other programs written down as a configuration: here those of the predecessor's servers, what
+//! [`legacy`](super::legacy) lets stand in for a key, for good; in [`sockmapd`] those of sockmapd. What has no
+//! counterpart is said.
+
+mod sockmapd;
+
+pub use sockmapd::{Postmap, SOCKMAPD_PORT, Sockmapd, import_sockmapd};
 
 use super::legacy::{HOST, PORT, SMTP_PORT, bracketed, level};
+use super::time::show;
 use crate::addr::{canonical_domain, escape, is_domain};
 use crate::rules::{Difference, Legacy, Setting};
 use std::fmt::Write;
+use std::time::Duration;
+
+/// Longest time between two lines of statistics that is taken over: a day.
+const MAX_LOG_INTERVAL: Duration = Duration::from_hours(24);
 
 /// Which of the servers a configuration was for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Server {
-    /// One of local parts, for `tcp:` in Postfix' `local_recipient_maps` and the like.
+pub enum Server {
+    /// One of local parts, for `tcp:` in Postfix' `alias_maps` and the like: `tcp_table_server`.
     Table,
-    /// One of addresses, for `virtual_alias_maps`.
+    /// One of addresses, for `virtual_alias_maps`: `tcp_virtual_server`.
     Virtual,
+    /// The milter: `milter_server`.
     Milter,
 }
 
 /// Writes a configuration with the settings of `legacy`, found in the file called `file`, for rules in
-/// `aliases.rules`. Beside it, what is not as it was.
-pub fn import(file: &str, legacy: &Legacy) -> (String, Vec<Difference>) {
-    let mut import = Import { server: server(file, legacy), differences: Vec::new() };
-    let (domains, listen, source) = (import.domains(legacy), import.listen(legacy), import.source(legacy));
-    let mut out = format!("# Made of {} by \"rcptd rules import\"; see rcptd.conf(5).\n\n", escape(file));
+/// `aliases.rules`. It is for `server`, or for the one whose statements these are. Beside it, what is not as it
+/// was.
+pub fn import_trualias(file: &str, legacy: &Legacy, server: Option<Server>) -> (String, Vec<Difference>) {
+    let (was, guessed) = which(file, legacy);
+    let (server, guessed) = server.map_or((was, guessed), |server| (server, false));
+    let mut import = Import { server, differences: Vec::new() };
+    if guessed {
+        let text = "is taken for tcp_table_server, a table of local parts: nothing in the file is of another one. If \
+                    it was, say so by --server";
+        import.say_of_file("the server", text);
+    }
+    if server == Server::Milter && was != server {
+        let text = "becomes a milter: remove tcp: tables from main.cf and add the milter; it rewrites the recipient \
+                    itself, and the commands get, stats and jstats are gone";
+        import.say_of_file("the table", text);
+    }
+    let domains = import.domains(legacy);
+    let mut out = format!("# Made of {} by \"rcptd import trualias\"; see rcptd.conf(5).\n\n", escape(file));
     // Writing to a String cannot fail.
     let _ = match &domains[..] {
         [] => writeln!(out, "# To be written: the domains of your aliases.\n#domains = [\"example.com\"]"),
@@ -36,17 +60,12 @@ pub fn import(file: &str, legacy: &Legacy) -> (String, Vec<Difference>) {
     if let Some(account) = legacy.debug_account.as_ref().filter(|setting| !setting.value.is_empty()) {
         let _ = writeln!(out, "debug_account = {}", quoted(&account.value));
     }
-    let _ = writeln!(out, "\n[milter]\nlisten = {}\n\n[account]", quoted(&listen));
-    let _ = match source {
-        Some(source) => writeln!(out, "source = {}", quoted(&source)),
-        None => writeln!(
-            out,
-            "# To be written: who knows which accounts exist.\n#source = \"vrfy:127.0.0.1:5025\""
-        ),
-    };
-    if let Some(name) = &legacy.local_host {
-        let _ = writeln!(out, "\n[account.vrfy]\nhelo = {}", quoted(&name.value));
+    match import.server {
+        Server::Milter => import.milter(legacy, &mut out),
+        Server::Table => import.table(was, legacy, ("account", "account"), &mut out),
+        Server::Virtual => import.table(was, legacy, ("virtual", "virtual_alias"), &mut out),
     }
+    import.statistics(legacy, &mut out);
     if let Some(logging) = &legacy.logging {
         let level = level(logging.value);
         let _ = writeln!(out, "\n[log]\nlevel = \"{level}\"");
@@ -60,8 +79,8 @@ pub fn import(file: &str, legacy: &Legacy) -> (String, Vec<Difference>) {
     (out, import.differences)
 }
 
-/// The server whose statements these are; where they do not say, its file does.
-fn server(file: &str, legacy: &Legacy) -> Server {
+/// The server whose statements these are; where they do not say, its file does. Beside it, whether neither does.
+fn which(file: &str, legacy: &Legacy) -> (Server, bool) {
     let name = file.rsplit('/').next().unwrap_or(file);
     let milter = legacy.smtp_host.is_some()
         || legacy.smtp_port.is_some()
@@ -69,16 +88,20 @@ fn server(file: &str, legacy: &Legacy) -> Server {
         || legacy.local_domains.is_some()
         || legacy.case_sensitive.is_some();
     if milter || name.starts_with("milter_server") {
-        Server::Milter
+        (Server::Milter, false)
     } else if legacy.alias_domains.is_some() || name.starts_with("tcp_virtual_server") {
-        Server::Virtual
+        (Server::Virtual, false)
     } else {
-        Server::Table
+        (Server::Table, !name.starts_with("tcp_table_server"))
     }
 }
 
 fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
+}
+
+fn difference(about: &str, text: String) -> Difference {
+    Difference { line: None, about: about.into(), text, examples: Vec::new() }
 }
 
 struct Import {
@@ -89,34 +112,88 @@ struct Import {
 impl Import {
     fn say<T>(&mut self, about: &str, setting: &Setting<T>, text: &str) {
         let line = Some(setting.text.place(setting.span.start).0);
-        let (about, text) = (about.into(), text.into());
-        self.differences.push(Difference { line, about, text, examples: Vec::new() });
+        self.differences.push(Difference { line, ..difference(about, text.into()) });
     }
 
     fn say_of_file(&mut self, about: &str, text: &str) {
-        let (about, text) = (about.into(), text.into());
-        self.differences.push(Difference { line: None, about, text, examples: Vec::new() });
+        self.differences.push(difference(about, text.into()));
     }
 
-    fn listen(&mut self, legacy: &Legacy) -> String {
-        let default = format!("inet:{HOST}:{PORT}");
-        if self.server != Server::Milter {
-            let text = "rcptd is a milter: remove tcp: tables from main.cf and add the milter; it rewrites the \
-                        recipient itself, and the commands get, stats and jstats are gone";
-            self.say_of_file("the table server", text);
-            let text = "was the port of the table; the milter has a port of its own, milter.listen";
-            if let Some(host) = &legacy.host {
-                self.say("HOST", host, text);
-            }
-            if let Some(port) = &legacy.port {
-                self.say("PORT", port, text);
-            }
-            return default;
+    /// What makes rcptd a milter, and whom it asks.
+    fn milter(&mut self, legacy: &Legacy, out: &mut String) {
+        let source = self.source(legacy);
+        let _ = writeln!(out, "\n[milter]\nlisten = {}\n\n[account]", quoted(&listen(legacy)));
+        let _ = match source {
+            Some(source) => writeln!(out, "source = {}", quoted(&source)),
+            None => writeln!(
+                out,
+                "# To be written: who knows which accounts exist.\n#source = \"vrfy:127.0.0.1:5025\""
+            ),
+        };
+        if let Some(name) = &legacy.local_host {
+            let _ = writeln!(out, "\n[account.vrfy]\nhelo = {}", quoted(&name.value));
         }
-        let host = legacy.host.as_ref().map_or_else(|| HOST.to_owned(), |host| host.value.to_string());
-        let port = legacy.port.as_ref().map_or(PORT, |port| port.value);
-        let kind = if host.contains(':') { "inet6" } else { "inet" };
-        format!("{kind}:{}:{port}", bracketed(&host))
+    }
+
+    /// A table that is served where the server was, and nothing else: by this name and for this purpose.
+    fn table(&mut self, was: Server, legacy: &Legacy, (name, purpose): (&str, &str), out: &mut String) {
+        let place = if was == Server::Milter {
+            "is served where the milter was: write tcp:HOST:PORT in main.cf and remove the milter there"
+        } else {
+            "is served where it was, so main.cf stays as it is; no milter is, for that write listen below [milter]"
+        };
+        let text = format!(
+            "{place}. Keys and values are written as tcp_table(5) says (%20 is a blank), which trualias did not do; \
+             the commands stats and jstats are the same"
+        );
+        self.say_of_file("the table", &text);
+        let text = "is \"static:exists\": trualias' tables verified nothing, and neither does this one. To verify, \
+                    write source = \"vrfy:HOST:PORT\", \"passwd:\" or \"file:/PATH\"";
+        self.say_of_file("account.source", text);
+        // These are there only where somebody says that the server is another one than it seems.
+        let text = "is of the milter and left out: the tables asked nobody";
+        if let Some(host) = &legacy.smtp_host {
+            self.say("SMTP HOST", host, text);
+        }
+        if let Some(port) = &legacy.smtp_port {
+            self.say("SMTP PORT", port, text);
+        }
+        let is_domain = legacy.local_domains.is_none() && legacy.alias_domains.is_none();
+        if let Some(host) = legacy.local_host.as_ref().filter(|_| !is_domain) {
+            self.say("LOCAL HOST", host, text);
+        }
+        let _ = write!(
+            out,
+            "\n[[map]]\nname = {}\nfrom = {}\n\n[[tcp_table]]\nlisten = {}\nmap = {0}\n",
+            quoted(name),
+            quoted(&format!("resolver:{purpose}")),
+            quoted(&listen(legacy)),
+        );
+        out.push_str(
+            "\n[account]\n# Nothing is verified, as it was. Who is to say which accounts exist, such as\n\
+             # \"vrfy:127.0.0.1:5025\", \"passwd:\" or \"file:/etc/rcptd/accounts\", is written here instead.\n\
+             source = \"static:exists\"\n",
+        );
+    }
+
+    fn statistics(&mut self, legacy: &Legacy, out: &mut String) {
+        let Some(statistics) = &legacy.statistics else { return };
+        let Some(seconds) = statistics.value else {
+            out.push_str("\n[statistics]\nenabled = false\n");
+            return;
+        };
+        let interval = Duration::from_secs(seconds);
+        let _ = write!(
+            out,
+            "\n[statistics]\nenabled = true\nlog_interval = {}\n",
+            quoted(&show(interval.min(MAX_LOG_INTERVAL)))
+        );
+        let mut text =
+            "is [statistics] now; with listen below [control], \"rcptd status\" shows them".to_owned();
+        if interval > MAX_LOG_INTERVAL {
+            let _ = write!(text, ". They are logged every {}, which is the longest", show(MAX_LOG_INTERVAL));
+        }
+        self.say("STATISTICS", statistics, &text);
     }
 
     fn source(&mut self, legacy: &Legacy) -> Option<String> {
@@ -124,8 +201,7 @@ impl Import {
             if let Some(port) = &legacy.smtp_port {
                 self.say("SMTP PORT", port, "has no meaning without SMTP HOST and is left out");
             }
-            let text = "is to be written: trualias' tables verified nothing, rcptd lets no recipient pass of whom \
-                        nobody says that he exists";
+            let text = "is to be written: rcptd lets no recipient pass of whom nobody says that he exists";
             self.say_of_file("account.source", text);
             return None;
         };
@@ -165,7 +241,9 @@ impl Import {
         }
         if domains.is_empty() {
             let text = match self.server {
-                Server::Table => "is to be written: the table did not see domains, the milter does",
+                Server::Table => {
+                    "is to be written: the table did not see domains, rcptd does; a name without one is in the first"
+                }
                 Server::Virtual | Server::Milter => "is to be written: there is no domain in the file",
             };
             self.say_of_file("domains", text);
@@ -190,11 +268,16 @@ impl Import {
             };
             self.say("CASE SENSITIVE", case, text);
         }
-        if let Some(statistics) = &legacy.statistics {
-            self.say("STATISTICS", statistics, "is gone: rcptd counts always and tells on stopping");
-        }
         if let Some(python) = &legacy.python_is_311 {
             self.say("PYTHON_IS_311", python, "is gone: there is no Python");
         }
     }
+}
+
+/// Where the server listened.
+fn listen(legacy: &Legacy) -> String {
+    let host = legacy.host.as_ref().map_or_else(|| HOST.to_owned(), |host| host.value.to_string());
+    let port = legacy.port.as_ref().map_or(PORT, |port| port.value);
+    let kind = if host.contains(':') { "inet6" } else { "inet" };
+    format!("{kind}:{}:{port}", bracketed(&host))
 }

@@ -1,7 +1,7 @@
 //! `[milter]`, checked.
 
 use super::check::{Check, text};
-use super::raw::{self, Field};
+use super::raw::{self, Field, Given, Section};
 use crate::addr::escape;
 use crate::front::endpoint::Endpoint;
 use crate::front::milter::reply::Reply;
@@ -56,9 +56,9 @@ pub const LATER_REPLY: &str = "451 4.3.0 Recipient address lookup failed, please
 /// Most places to listen at; more is a mistake, and each costs a task.
 pub const MAX_LISTEN: usize = 32;
 /// Bounds of `milter.deadline`: above them Postfix's `milter_command_timeout` of 30 s has gone by.
-const DEADLINES: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(29);
+pub(super) const DEADLINES: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(29);
 /// Bounds of `milter.max_connections`: each is a file descriptor and some memory.
-const CONNECTIONS: RangeInclusive<usize> = 1..=100_000;
+pub(super) const CONNECTIONS: RangeInclusive<usize> = 1..=100_000;
 /// Bounds of `milter.idle_timeout`.
 const IDLE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(7 * 24);
 /// Bounds of `milter.max_recipients`: each is an address in memory until the message ends.
@@ -98,9 +98,9 @@ const TAKEN: [&str; 24] = [
 ];
 
 impl Check<'_> {
-    /// The whole section.
-    pub fn milter(&mut self, raw: &raw::Milter) -> Milter {
-        let listen = self.listen(&raw.listen);
+    /// The whole section. `tables`: whether there are maps.
+    pub fn milter(&mut self, raw: &raw::Milter, tables: bool) -> Milter {
+        let listen = self.listen(raw, tables);
         let unix = listen.iter().any(|endpoint| matches!(endpoint, Endpoint::Unix(_)));
         for field in [&raw.socket_mode, &raw.socket_group] {
             if let Some(given) = text(field).filter(|_| !unix && !listen.is_empty()) {
@@ -113,7 +113,7 @@ impl Check<'_> {
         }
         let milter = Milter {
             listen,
-            socket_mode: self.socket_mode(&raw.socket_mode),
+            socket_mode: self.socket_mode(&raw.socket_mode, SOCKET_MODE),
             socket_group: text(&raw.socket_group).map(|given| given.value.clone()),
             deadline: self.time(&raw.deadline, DEADLINE, &DEADLINES),
             max_connections: self.number(&raw.max_connections, MAX_CONNECTIONS, &CONNECTIONS),
@@ -130,8 +130,24 @@ impl Check<'_> {
         milter
     }
 
-    fn listen(&mut self, field: &Field<raw::List<String>>) -> Vec<Endpoint> {
-        let Some(given) = field.given() else { return LISTEN.parse().into_iter().collect() };
+    /// Where the milter is found: where the operator says; else at [`LISTEN`], unless there are maps and
+    /// nothing is said of a milter.
+    fn listen(&mut self, raw: &raw::Milter, tables: bool) -> Vec<Endpoint> {
+        match &raw.listen {
+            Field::Given(given) => {
+                if given.value.items.is_empty() && given.value.complete && !tables {
+                    let help = format!("write where the mail server finds the milter, such as \"{LISTEN}\"");
+                    self.error(given, format!("{} is empty", given.key), help);
+                }
+                self.endpoints(given)
+            }
+            Field::Absent if tables && raw.is_absent() => Vec::new(),
+            Field::Absent | Field::Broken => LISTEN.parse().into_iter().collect(),
+        }
+    }
+
+    /// Places to listen at.
+    pub(super) fn endpoints(&mut self, given: &Given<raw::List<String>>) -> Vec<Endpoint> {
         let mut listen: Vec<Endpoint> = Vec::new();
         if given.value.items.len() > MAX_LISTEN {
             let help = format!("at most {MAX_LISTEN} are possible");
@@ -146,21 +162,18 @@ impl Check<'_> {
                 listen.push(endpoint);
             }
         }
-        if given.value.items.is_empty() && given.value.complete {
-            let help = format!("write where the mail server finds the milter, such as \"{LISTEN}\"");
-            self.error(given, format!("{} is empty", given.key), help);
-        }
         listen
     }
 
-    fn socket_mode(&mut self, field: &Field<String>) -> u32 {
-        let Some(given) = field.given() else { return SOCKET_MODE };
+    /// The permissions of a UNIX socket.
+    pub(super) fn socket_mode(&mut self, field: &Field<String>, default: u32) -> u32 {
+        let Some(given) = field.given() else { return default };
         match u32::from_str_radix(&given.value, 8) {
             Ok(mode) if mode <= 0o777 && given.value.bytes().all(|b| b.is_ascii_digit()) => mode,
             _ => {
                 let message = format!("{} = \"{}\" is no permission", given.key, escape(&given.value));
                 self.error(given, message, "write octal digits, such as \"0660\"");
-                SOCKET_MODE
+                default
             }
         }
     }

@@ -9,30 +9,39 @@
 
 mod account;
 mod check;
+mod database;
 mod files;
 mod hooks;
 mod import;
+mod inspect;
 mod legacy;
+mod listeners;
 mod milter;
 mod normalise;
 mod proof;
+mod query;
 mod raw;
 mod read;
 mod secrets;
+mod tables;
 mod time;
 mod top;
 
 pub use files::{MAX_CONFIG, MAX_RULES, MAX_RULES_FILES, remedy};
-pub use import::import;
+pub use import::{Postmap, SOCKMAPD_PORT, Server, Sockmapd, import_sockmapd, import_trualias};
+pub use inspect::{Control, Statistics};
+pub use listeners::{Served, Socketmap, TcpTable};
 pub use milter::Milter;
 pub use proof::{Alone, Checked, check, check_rules, rules_alone};
-pub use raw::keys;
+pub use raw::{keys, keys_of_entries};
 pub use secrets::{MAX_SECRETS_FILE, read_secrets};
+pub use tables::{MAX_MAP_NAME, MapSettings, Tables, is_map_name};
 pub use top::{GUESSABLE, Level, Log, Target};
 
 use crate::account::settings::Settings;
 use crate::addr::{Cases, Normal};
 use crate::diag::{Problem, Text, any_error};
+use crate::front::endpoint::Endpoint;
 use crate::hook::Hooks;
 use crate::resolve::Form;
 use crate::rules::{self, Dialect, Rules, Secrets};
@@ -63,6 +72,8 @@ pub struct Config {
     pub cases: Cases,
     /// How the local parts of single domains are read.
     pub normal: BTreeMap<String, Normal>,
+    /// How those of all others are read, for maps that know more domains.
+    pub normal_elsewhere: Option<Normal>,
     /// How often, in percent, a random address may pass a rule before that is warned of; `None` for never.
     pub guessable: Option<f64>,
     /// What the rules compute codes with.
@@ -77,6 +88,14 @@ pub struct Config {
     pub milter: Milter,
     /// Which accounts exist.
     pub account: Settings,
+    /// The maps, and where they are served.
+    pub tables: Tables,
+    /// What is counted.
+    pub statistics: Statistics,
+    /// Where monitoring finds the figures.
+    pub metrics: Vec<Endpoint>,
+    /// Where the other commands find the daemon.
+    pub control: Control,
     /// What is logged, and where to.
     pub log: Log,
     /// Every file that was read: a change in one asks for a reload.
@@ -97,12 +116,7 @@ pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
 
 /// The same with the texts of the rules.
 fn read(path: &Path) -> Result<(Config, Vec<Text>), Vec<Problem>> {
-    let bytes = files::read(path, MAX_CONFIG).map_err(|(why, help)| {
-        let text = Text::new(&path.display().to_string(), "");
-        let missing = matches!(path.try_exists(), Ok(false));
-        let help = if missing { format!("{help}; {BEGIN}") } else { help };
-        vec![Problem::error(&text, 0..0, format!("the configuration cannot be read: {why}")).help(help)]
-    })?;
+    let bytes = files::read(path, MAX_CONFIG).map_err(|wrong| vec![unreadable(path, wrong)])?;
     let mut problems = Vec::new();
     let text = files::text(path, &bytes, &mut problems);
     let read = read::read(&text);
@@ -134,8 +148,11 @@ fn read(path: &Path) -> Result<(Config, Vec<Text>), Vec<Problem>> {
     if debug_account.is_some() {
         rules = rules.with_debug_account(debug_account.clone());
     }
-    let domains = check.domains(&raw.domains);
-    let normal = check.normalise(&raw.normalise, &domains, case_sensitive);
+    let tables = check.tables(&raw, folder, !case_sensitive, &mut files);
+    let milter = check.milter(&raw.milter, tables.are_there());
+    let resolves = !milter.listen.is_empty() || tables.resolve();
+    let domains = check.domains(&raw.domains, resolves);
+    let (normal, normal_elsewhere) = check.normalise(&raw.normalise, &domains, case_sensitive);
     check.removed_from_rules(&raw.normalise, &rules);
     let case_of = |domain: &String| normal.get(domain).map_or(case_sensitive, |one| one.case_sensitive);
     let cases = Cases::new(domains.iter().map(|domain| (&**domain, case_of(domain))), case_sensitive);
@@ -149,11 +166,19 @@ fn read(path: &Path) -> Result<(Config, Vec<Text>), Vec<Problem>> {
     let hooks = load_hooks(&rules);
     let other_case = other_case.map(|rules| Form { hooks: load_hooks(&rules), rules });
     let origin = check.origin(&raw.origin, &domains);
-    let milter = check.milter(&raw.milter);
-    let account = check.account(&raw.account, folder, (&milter, &raw.milter.deadline));
+    let account = check.account(&raw.account, folder, (&milter, &raw.milter.deadline), resolves);
     files.extend(account.vrfy.tls_ca.clone());
     let guessable = check.guessable(&raw.guessable);
     let workers = check.workers(&raw.workers);
+    let statistics = check.statistics(&raw.statistics);
+    let metrics = raw.metrics.listen.given().map(|given| check.endpoints(given)).unwrap_or_default();
+    let control = check.control(&raw.control);
+    listeners::places_taken_twice(&mut check, &raw);
+    let observe = raw.observe.given().filter(|given| given.value);
+    if let Some(given) = observe.filter(|_| tables.resolve()) {
+        let help = "wire the maps to the mail server only where their answers may count";
+        check.warning(given, "observe is about the milter: maps are answered all the same", help);
+    }
     let log = check.log(&raw.log);
 
     let mut found = check.problems;
@@ -173,13 +198,18 @@ fn read(path: &Path) -> Result<(Config, Vec<Text>), Vec<Problem>> {
         case_sensitive,
         cases,
         normal,
+        normal_elsewhere,
         guessable,
         secrets,
-        observe: raw.observe.given().is_some_and(|given| given.value),
+        observe: observe.is_some(),
         watch: raw.watch.given().is_none_or(|given| given.value),
         workers,
         milter,
         account,
+        tables,
+        statistics,
+        metrics,
+        control,
         log,
         files,
         problems,
@@ -221,6 +251,7 @@ pub fn files_named(path: &Path) -> Vec<PathBuf> {
             check.rules(&raw.rules, folder, &mut named);
             check.secrets(&raw.secrets, folder, &mut named);
             check.script(&raw.hooks, folder, &mut named);
+            check.tables(&raw, folder, true, &mut named);
         }
     }
     named
@@ -236,6 +267,24 @@ pub fn rules_of(path: &Path) -> Vec<Text> {
     check.rules(&raw.rules, path.parent().unwrap_or(Path::new("")), &mut vec![path.to_owned()])
 }
 
+/// The control socket that the configuration at `path` names, whether the rest of it can be used or not: who asks a
+/// daemon why it refused a file must not need that file to be in order. The error is that it cannot be read.
+pub fn control_of(path: &Path) -> Result<Option<PathBuf>, Vec<Problem>> {
+    let bytes = files::read(path, MAX_CONFIG).map_err(|wrong| vec![unreadable(path, wrong)])?;
+    let text = files::text(path, &bytes, &mut Vec::new());
+    let raw = read::read(&text).raw;
+    let mut check = Check { text: &text, problems: Vec::new(), complete: false };
+    Ok(check.control(&raw.control).path)
+}
+
+/// That there is no configuration to be read.
+fn unreadable(path: &Path, (why, help): (String, String)) -> Problem {
+    let text = Text::new(&path.display().to_string(), "");
+    let missing = matches!(path.try_exists(), Ok(false));
+    let help = if missing { format!("{help}; {BEGIN}") } else { help };
+    Problem::error(&text, 0..0, format!("the configuration cannot be read: {why}")).help(help)
+}
+
 /// Orders problems as one reads: this file, then the rules, then what else there is, each from its beginning to
 /// its end.
 fn sort(problems: &mut [Problem], text: &Text, rules: &[Text]) {
@@ -249,6 +298,8 @@ fn sort(problems: &mut [Problem], text: &Text, rules: &[Text]) {
 /// program: sockets are open, threads run, the log is set up.
 pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let (a, b) = (&old.milter, &new.milter);
+    // What a reload applies, it applies to open connections, too: which maps there are, and what is in them.
+    let (s, t) = (&old.tables, &new.tables);
     [
         ("workers", old.workers != new.workers),
         ("milter.listen", a.listen != b.listen),
@@ -256,6 +307,14 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("milter.socket_group", a.socket_group != b.socket_group),
         ("milter.max_connections", a.max_connections != b.max_connections),
         ("milter.idle_timeout", a.idle_timeout != b.idle_timeout),
+        ("tcp_table", s.tcp_tables != t.tcp_tables),
+        ("socketmap", s.socketmaps != t.socketmaps),
+        ("statistics.enabled", old.statistics.enabled != new.statistics.enabled),
+        ("statistics.log_interval", old.statistics.log_interval != new.statistics.log_interval),
+        ("metrics.listen", old.metrics != new.metrics),
+        ("control.listen", old.control.path != new.control.path),
+        ("control.socket_mode", old.control.socket_mode != new.control.socket_mode),
+        ("control.socket_group", old.control.socket_group != new.control.socket_group),
         ("log.target", old.log.target != new.log.target),
         ("log.level", old.log.level != new.log.level),
     ]

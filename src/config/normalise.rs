@@ -8,17 +8,17 @@ use crate::rules::Rules;
 use std::collections::{BTreeMap, HashSet};
 
 impl Check<'_> {
-    /// What each domain does that is named by an entry, or that the entry for all others stands for.
+    /// What each domain does that is named by an entry, or that the entry for all others stands for; and that entry.
     /// `case_sensitive` is what counts where an entry does not say.
     pub fn normalise(
         &mut self,
         field: &Field<List<NormaliseTable>>,
         domains: &[String],
         case_sensitive: bool,
-    ) -> BTreeMap<String, Normal> {
+    ) -> (BTreeMap<String, Normal>, Option<Normal>) {
         let mut normal = BTreeMap::new();
         let mut others = None;
-        let Some(given) = field.given() else { return normal };
+        let Some(given) = field.given() else { return (normal, others) };
         // As many as fit into the file.
         let ours: HashSet<&str> = domains.iter().map(String::as_str).collect();
         for item in &given.value.items {
@@ -50,12 +50,12 @@ impl Check<'_> {
                 }
             }
         }
-        if let Some(entry) = others {
+        if let Some(entry) = &others {
             for domain in domains {
                 normal.entry(domain.clone()).or_insert_with(|| entry.clone());
             }
         }
-        normal
+        (normal, others)
     }
 
     fn entry(&mut self, table: &NormaliseTable, case_sensitive: bool) -> Normal {

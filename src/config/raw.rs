@@ -69,6 +69,9 @@ pub(super) trait Section: Default {
     /// Adds its keys and those of the sections in it to `keys`.
     fn list(keys: &mut Vec<(&'static str, &'static str)>);
 
+    /// Whether none of its own keys is there.
+    fn is_absent(&self) -> bool;
+
     /// Reads a whole table.
     fn read_table(table: &DeTable<'_>, reader: &mut Reader<'_>) -> Self {
         let mut section = Self::default();
@@ -115,6 +118,10 @@ macro_rules! sections {
                 true
             }
 
+            fn is_absent(&self) -> bool {
+                true $( && matches!(self.$key, Field::Absent) )*
+            }
+
             fn list(keys: &mut Vec<(&'static str, &'static str)>) {
                 keys.extend(Self::KEYS.iter().map(|key| (Self::PREFIX.trim_end_matches('.'), *key)));
                 $($( $sub_type::list(keys); )*)?
@@ -150,11 +157,25 @@ sections! {
         watch: bool,
         /// How many threads work; 0 for as many as there are cores.
         workers: u64,
+        /// The maps that are served.
+        map: List<MapTable>,
+        /// The databases that maps ask.
+        database: List<DatabaseTable>,
+        /// Where maps are served to Postfix by tcp_table(5).
+        tcp_table: List<TcpTable>,
+        /// Where they are served by socketmap_table(5).
+        socketmap: List<Socketmap>,
     } + {
         /// The milter.
         milter: Milter,
         /// Which accounts exist.
         account: Account,
+        /// What is counted.
+        statistics: Statistics,
+        /// Where monitoring finds the figures.
+        metrics: Metrics,
+        /// Where the other commands find the daemon.
+        control: Control,
         /// What is logged, and where to.
         log: Log,
     }
@@ -226,6 +247,124 @@ sections! {
         nfkc: bool,
     }
 
+    /// An entry of `map`.
+    MapTable "map." {
+        /// What servers call it.
+        name: String,
+        /// Where its values come from; several are asked in turn.
+        from: List<String>,
+        /// How it is searched.
+        profile: String,
+        /// How long answers of databases and other servers are remembered.
+        remember: Duration,
+        /// The table of SQL.
+        table: String,
+        /// Its column of keys; of Redis the key.
+        key: String,
+        /// Its column of values.
+        value: String,
+        /// Its column of what is added to the value.
+        reason: String,
+        /// A query of SQL.
+        query: String,
+        /// Where a search of LDAP begins.
+        base: String,
+        /// What it looks for.
+        filter: String,
+        /// The attribute that counts.
+        attribute: String,
+        /// How deep it goes.
+        scope: String,
+        /// The field of a hash of Redis.
+        field: String,
+    }
+
+    /// An entry of `database`.
+    DatabaseTable "database." {
+        /// What maps call it.
+        name: String,
+        /// What it is.
+        kind: String,
+        /// Its servers.
+        hosts: List<String>,
+        /// Who asks.
+        user: String,
+        /// The file with the password, relative to this one.
+        password_file: String,
+        /// Which database of the server.
+        database: String,
+        /// The file of SQLite, relative to this one.
+        file: String,
+        /// Whether connections are encrypted.
+        tls: bool,
+        /// The certificates that may have signed the server's.
+        tls_ca: String,
+        /// Most connections to a server.
+        connections: u64,
+        /// Longest wait for a connection.
+        connect_timeout: Duration,
+        /// Longest wait for an answer.
+        deadline: Duration,
+    }
+
+    /// An entry of `tcp_table`.
+    TcpTable "tcp_table." {
+        /// Where Postfix finds it.
+        listen: List<String>,
+        /// The map it serves.
+        map: String,
+        /// Longest time from question to answer.
+        deadline: Duration,
+        /// Most connections at once.
+        max_connections: u64,
+        /// How long a connection may be silent.
+        idle_timeout: Duration,
+    }
+
+    /// An entry of `socketmap`.
+    Socketmap "socketmap." {
+        /// Where the mail server finds it.
+        listen: List<String>,
+        /// The maps it serves; all where it is not there.
+        maps: List<String>,
+        /// Which mail server asks.
+        mta: String,
+        /// The permissions of UNIX sockets, in octal digits.
+        socket_mode: String,
+        /// The group of UNIX sockets; the program's own where empty.
+        socket_group: String,
+        /// Longest time from question to answer.
+        deadline: Duration,
+        /// Most connections at once.
+        max_connections: u64,
+        /// How long a connection may be silent.
+        idle_timeout: Duration,
+    }
+
+    /// `[statistics]`
+    Statistics "statistics." {
+        /// Whether figures are collected for `stats`, `jstats` and `rcptd status`.
+        enabled: bool,
+        /// How often they are logged; never where 0.
+        log_interval: Duration,
+    }
+
+    /// `[metrics]`
+    Metrics "metrics." {
+        /// Where they are served by HTTP; nowhere where empty.
+        listen: List<String>,
+    }
+
+    /// `[control]`
+    Control "control." {
+        /// A UNIX socket; none where empty.
+        listen: String,
+        /// Its permissions, in octal digits.
+        socket_mode: String,
+        /// Its group; the program's own where empty.
+        socket_group: String,
+    }
+
     /// `[account.cache]`
     Cache "account.cache." {
         /// How long an account is remembered as existing.
@@ -287,13 +426,39 @@ impl Value for Source {
     }
 }
 
-impl Value for NormaliseTable {
-    const LIST: [&'static str; 2] = ["a list of sections", "write [[normalise]] and its keys below"];
+/// A section that there may be several of, each below a heading `[[name]]`.
+trait Entry: Section {
+    /// How it is begun.
+    const BEGIN: &'static str;
+}
+
+impl Entry for NormaliseTable {
+    const BEGIN: &'static str = "write [[normalise]] and its keys below";
+}
+
+impl Entry for MapTable {
+    const BEGIN: &'static str = "write [[map]] and its keys below";
+}
+
+impl Entry for DatabaseTable {
+    const BEGIN: &'static str = "write [[database]] and its keys below";
+}
+
+impl Entry for TcpTable {
+    const BEGIN: &'static str = "write [[tcp_table]] and its keys below";
+}
+
+impl Entry for Socketmap {
+    const BEGIN: &'static str = "write [[socketmap]] and its keys below";
+}
+
+impl<T: Entry> Value for T {
+    const LIST: [&'static str; 2] = ["a list of sections", T::BEGIN];
 
     fn read(key: &str, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
         match value.get_ref() {
-            DeValue::Table(table) => Some(NormaliseTable::read_table(table, reader)),
-            _ => reader.wrong_type(key, value, "a section", Self::LIST[1]),
+            DeValue::Table(table) => Some(T::read_table(table, reader)),
+            _ => reader.wrong_type(key, value, "a section", T::BEGIN),
         }
     }
 }
@@ -310,6 +475,17 @@ impl Value for Percent {
             _ => reader.wrong_type(key, value, "a number", "write a number of percent such as 5 or 0.5"),
         }
     }
+}
+
+/// The keys of the sections that there may be several of, with the name of the section.
+pub fn keys_of_entries() -> Vec<(&'static str, &'static str)> {
+    let mut keys = Vec::new();
+    NormaliseTable::list(&mut keys);
+    MapTable::list(&mut keys);
+    DatabaseTable::list(&mut keys);
+    TcpTable::list(&mut keys);
+    Socketmap::list(&mut keys);
+    keys
 }
 
 /// Every key with its section (`""` for the top of the file), in the order of the reference.

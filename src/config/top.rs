@@ -74,13 +74,15 @@ pub struct Log {
 }
 
 impl Check<'_> {
-    /// `domains`, in canonical spelling.
-    pub fn domains(&mut self, field: &Field<List<String>>) -> Vec<String> {
+    /// `domains`, in canonical spelling. They have to be there if recipients are resolved.
+    pub fn domains(&mut self, field: &Field<List<String>>, needed: bool) -> Vec<String> {
         const HELP: &str = "write the domains of your aliases, such as domains = [\"example.com\"]";
         let given = match field {
             Field::Given(given) => given,
             Field::Absent => {
-                self.missing("domains", HELP);
+                if needed {
+                    self.missing("domains", HELP);
+                }
                 return Vec::new();
             }
             Field::Broken => return Vec::new(),

@@ -224,7 +224,7 @@ fn refuse(item: Item, words: &Range<usize>) -> Result<(), Fault> {
 /// A warning for a statement that changes nothing here.
 fn in_vain(item: Item, words: &Range<usize>) -> Option<Fault> {
     let help = match item {
-        Item::Statistics => "remove it; rcptd always counts, see \"rcptd status\"",
+        Item::Statistics => "remove it, or write [statistics]; see \"rcptd status\"",
         Item::PythonIs311 => "remove it; there is no Python here",
         Item::Processor => {
             "its Python module is not called; write \"hooks\" in its place, see rcptd.conf(5), or \"normalise\", \

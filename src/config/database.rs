@@ -1,0 +1,265 @@
+//! `[[database]]`, checked.
+
+use super::check::{Check, text};
+use super::files;
+use super::raw::{DatabaseTable, Field, Given, List};
+use super::tables::MAX_MAPS;
+use crate::addr::escape;
+use crate::table::database::missing;
+use crate::table::settings::{
+    CONNECT_TIMEOUT, CONNECTIONS, DEADLINE, DatabaseSettings, Host, Kind, Password,
+};
+use std::ops::{Range, RangeInclusive};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use toml::Spanned;
+
+/// Most servers of a database: each may cost its whole `connect_timeout`.
+pub const MAX_HOSTS: usize = 16;
+/// Largest file of a password.
+const MAX_PASSWORD: u64 = 4096;
+/// Bounds of `connections`.
+const CONNECTION_COUNTS: RangeInclusive<u32> = 1..=1000;
+/// Bounds of `connect_timeout` and `deadline`.
+const TIMES: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_mins(1);
+
+impl Check<'_> {
+    /// All of them; files are relative to `folder`, and added to `watched` where a change asks for a reload.
+    pub fn databases(
+        &mut self,
+        field: &Field<List<DatabaseTable>>,
+        (folder, case_sensitive): (&Path, bool),
+        watched: &mut Vec<PathBuf>,
+    ) -> Vec<DatabaseSettings> {
+        let mut all: Vec<DatabaseSettings> = Vec::new();
+        let Some(given) = field.given() else { return all };
+        if given.value.items.len() > MAX_MAPS {
+            let help = format!("at most {MAX_MAPS} are possible");
+            self.error(given, format!("{} has too many entries", given.key), help);
+        }
+        for item in given.value.items.iter().take(MAX_MAPS) {
+            let Some(database) = self.database(given, item, folder, watched) else { continue };
+            let database = DatabaseSettings { case_sensitive, ..database };
+            if all.iter().any(|other| other.name == database.name) {
+                let message = format!("there are two databases called {}", database.name);
+                self.error_in(given, item.span(), message, "give each a name of its own");
+            } else {
+                all.push(database);
+            }
+        }
+        all
+    }
+
+    fn database(
+        &mut self,
+        list: &Given<List<DatabaseTable>>,
+        item: &Spanned<DatabaseTable>,
+        folder: &Path,
+        watched: &mut Vec<PathBuf>,
+    ) -> Option<DatabaseSettings> {
+        let table = item.get_ref();
+        let name = self.name(&table.name, list, item.span(), "database");
+        let kind = match &table.kind {
+            Field::Given(given) => {
+                let kind = self.choice(&table.kind, None, &Kind::ALL.map(|(word, kind)| (word, Some(kind))));
+                if let Some(kind) = kind.filter(|kind| !kind.is_built_in()) {
+                    self.error(
+                        given,
+                        format!("{} = \"{}\" cannot be used", given.key, given.value),
+                        missing(kind),
+                    );
+                }
+                kind
+            }
+            Field::Absent => {
+                let help = format!("write kind = one of {}", Kind::ALL.map(|(word, _)| word).join(", "));
+                self.error_in(list, item.span(), "a database without kind", help);
+                None
+            }
+            Field::Broken => None,
+        };
+        let kind = kind?;
+        let connect_timeout = self.time(&table.connect_timeout, CONNECT_TIMEOUT, &TIMES);
+        let deadline = self.time(&table.deadline, DEADLINE, &TIMES);
+        if let Some(given) = table.connect_timeout.given().or(table.deadline.given())
+            && connect_timeout >= deadline
+        {
+            let help = "make it half of deadline or less, so that another server can be tried";
+            self.warning(given, "the first server may use up all the time", help);
+        }
+        let hosts = self.hosts(table, kind, list, item.span());
+        let file = self.database_file(table, kind, folder, list, item.span());
+        Some(DatabaseSettings {
+            name: name?,
+            kind,
+            hosts,
+            user: text(&table.user).map(|user| user.value.clone()),
+            password: self.password(&table.password_file, folder, watched),
+            database: self.database_name(table, kind),
+            file,
+            tls: table.tls.given().is_some_and(|given| given.value),
+            tls_ca: self.certificates(&table.tls_ca, folder),
+            connections: self.number(&table.connections, CONNECTIONS, &CONNECTION_COUNTS),
+            connect_timeout,
+            deadline,
+            case_sensitive: false,
+        })
+    }
+
+    fn hosts(
+        &mut self,
+        table: &DatabaseTable,
+        kind: Kind,
+        list: &Given<List<DatabaseTable>>,
+        span: Range<usize>,
+    ) -> Vec<Host> {
+        const HELP: &str =
+            "write its servers, such as hosts = [\"db1.example.com\", \"db2.example.com:5433\"]";
+        let given = match &table.hosts {
+            Field::Given(given) if kind == Kind::Sqlite => {
+                self.error(given, "a database of SQLite has no hosts", "write file = \"…\"");
+                return Vec::new();
+            }
+            Field::Given(given) => given,
+            Field::Absent if kind != Kind::Sqlite => {
+                self.error_in(list, span, "a database without hosts", HELP);
+                return Vec::new();
+            }
+            Field::Absent | Field::Broken => return Vec::new(),
+        };
+        if given.value.items.is_empty() && given.value.complete {
+            self.error(given, format!("{} is empty", given.key), HELP);
+        }
+        if given.value.items.len() > MAX_HOSTS {
+            let help = format!("at most {MAX_HOSTS} are possible");
+            self.error(given, format!("{} has too many entries", given.key), help);
+        }
+        let mut hosts = Vec::new();
+        for item in given.value.items.iter().take(MAX_HOSTS) {
+            let Some(host) = host(item.get_ref(), kind.port()) else {
+                let message = format!("{}: \"{}\" is not a server", given.key, escape(item.get_ref()));
+                let help = "write HOST, HOST:PORT, [ADDRESS]:PORT or unix:/PATH";
+                self.error_in(given, item.span(), message, help);
+                continue;
+            };
+            hosts.push(host);
+        }
+        hosts
+    }
+
+    fn database_file(
+        &mut self,
+        table: &DatabaseTable,
+        kind: Kind,
+        folder: &Path,
+        list: &Given<List<DatabaseTable>>,
+        span: Range<usize>,
+    ) -> Option<PathBuf> {
+        match (text(&table.file), kind) {
+            (Some(given), Kind::Sqlite) => Some(folder.join(&given.value)),
+            (Some(given), _) => {
+                let help = "write hosts = [\"…\"]; a file is for kind = \"sqlite\"";
+                self.error(given, format!("{} means nothing here", given.key), help);
+                None
+            }
+            (None, Kind::Sqlite) if matches!(table.file, Field::Broken) => None,
+            (None, Kind::Sqlite) => {
+                self.error_in(list, span, "a database of SQLite without file", "write file = \"users.db\"");
+                None
+            }
+            (None, _) => None,
+        }
+    }
+
+    fn database_name(&mut self, table: &DatabaseTable, kind: Kind) -> String {
+        let Some(given) = text(&table.database) else { return String::new() };
+        if kind == Kind::Redis && given.value.parse::<u16>().is_err() {
+            let message = format!("{} = \"{}\" is no number", given.key, escape(&given.value));
+            self.error(given, message, "the databases of Redis are numbered from 0");
+        }
+        if matches!(kind, Kind::Sqlite | Kind::Ldap) {
+            let help = if kind == Kind::Ldap { "write base in the map" } else { "write file" };
+            self.error(given, format!("{} means nothing here", given.key), help);
+        }
+        given.value.clone()
+    }
+
+    /// The password in the first line of a file that nobody else can read.
+    fn password(
+        &mut self,
+        field: &Field<String>,
+        folder: &Path,
+        watched: &mut Vec<PathBuf>,
+    ) -> Option<Password> {
+        let given = text(field)?;
+        let path = folder.join(&given.value);
+        if !watched.contains(&path) {
+            watched.push(path.clone());
+        }
+        let read = files::read_private(&path, MAX_PASSWORD).and_then(|bytes| {
+            let text = String::from_utf8(bytes)
+                .map_err(|_| ("it is not UTF-8".to_owned(), "save it in the encoding UTF-8".to_owned()))?;
+            let line = text.lines().next().unwrap_or_default().trim_end_matches('\r');
+            if line.is_empty() {
+                return Err((
+                    "its first line is empty".into(),
+                    "write the password into the first line".into(),
+                ));
+            }
+            Ok(Password::new(line))
+        });
+        read.map_err(|(why, help)| {
+            // Not what is written: it may be the password in the place of its file.
+            self.error(given, format!("the file of {} cannot be read: {why}", given.key), help);
+        })
+        .ok()
+    }
+}
+
+/// `HOST`, `HOST:PORT`, `[ADDRESS]:PORT`, `unix:/PATH`.
+fn host(text: &str, port: u16) -> Option<Host> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return path.starts_with('/').then(|| Host::Unix(path.into()));
+    }
+    if let Some(rest) = text.strip_prefix('[') {
+        let (address, rest) = rest.split_once(']')?;
+        address.parse::<std::net::Ipv6Addr>().ok()?;
+        let port = if rest.is_empty() { port } else { rest.strip_prefix(':')?.parse().ok()? };
+        return Some(Host::Inet(address.into(), port));
+    }
+    let (name, port) = match text.split_once(':') {
+        Some((name, port)) => (name, port.parse().ok().filter(|port| *port != 0)?),
+        None => (text, port),
+    };
+    let good = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    (!name.is_empty() && name.chars().all(good)).then(|| Host::Inet(name.into(), port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers() {
+        for (text, want) in [
+            ("db1.example.com", Some("db1.example.com:5432")),
+            ("db1.example.com:5433", Some("db1.example.com:5433")),
+            ("192.0.2.1", Some("192.0.2.1:5432")),
+            ("[2001:db8::1]", Some("[2001:db8::1]:5432")),
+            ("[2001:db8::1]:5433", Some("[2001:db8::1]:5433")),
+            ("unix:/run/postgresql", Some("unix:/run/postgresql")),
+            ("", None),
+            ("a b", None),
+            ("user@db", None),
+            ("db:port", None),
+            ("db:0", None),
+            ("2001:db8::1", None),
+            ("[x]:1", None),
+            ("[::1]x", None),
+            ("unix:run", None),
+            ("postgres://db", None),
+        ] {
+            assert_eq!(host(text, 5432).map(|host| host.to_string()).as_deref(), want, "{text}");
+        }
+    }
+}

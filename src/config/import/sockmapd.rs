@@ -1,0 +1,225 @@
+//! The settings of sockmapd written down as a configuration. What they are was checked by who read them.
+
+use super::{difference, quoted};
+use crate::addr::escape;
+use crate::config::tables::is_map_name;
+use crate::rules::Difference;
+use crate::table::settings::{Host, Kind, Password};
+use std::collections::HashSet;
+use std::fmt::Write;
+
+/// Where sockmapd listened by default.
+pub const SOCKMAPD_PORT: u16 = 2224;
+/// What a configuration of sockmapd says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sockmapd {
+    /// The port it listened on, on all interfaces.
+    pub port: u16,
+    /// Whether there was a file for its log.
+    pub log_file: bool,
+    /// Whether there was a level for its log, which it never used.
+    pub log_level: bool,
+    /// Whether it was to change to another user or group.
+    pub run_as: bool,
+    /// The servers of all its databases, in the order in which they were tried.
+    pub hosts: Vec<Host>,
+    /// Who asks them.
+    pub user: String,
+    /// And by which password.
+    pub password: Option<Password>,
+    /// The maps.
+    pub maps: Vec<Postmap>,
+    /// The places of keys that meant nothing to it, as they are written.
+    pub unknown: Vec<String>,
+}
+
+/// A map of sockmapd.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Postmap {
+    /// By which name it is asked for; a [map name](crate::config::is_map_name).
+    pub service: String,
+    /// The database.
+    pub database: String,
+    /// The table, perhaps with its schema.
+    pub table: String,
+    /// The column of keys.
+    pub key: String,
+    /// The column of values; without one the key is the value.
+    pub value: Option<String>,
+    /// The column of what is put behind the value.
+    pub reason: Option<String>,
+}
+
+/// Writes a configuration with the settings of `sockmapd`, found in the file called `file`; the password is to
+/// stand in `password_file`. Beside it, what is not as it was.
+pub fn import_sockmapd(file: &str, sockmapd: &Sockmapd, password_file: &str) -> (String, Vec<Difference>) {
+    let port = sockmapd.port;
+    let mut out = format!("# Made of {} by \"rcptd import sockmapd\"; see rcptd.conf(5).\n", escape(file));
+    // Writing to a String cannot fail.
+    let _ = write!(
+        out,
+        "\n[[socketmap]]\n# sockmapd listened on all interfaces. Where mail servers on other hosts ask, write the \
+         address they\n# reach as well: listen = [\"inet:127.0.0.1:{port}\", \"inet:ADDRESS:{port}\"]\nlisten = {}\n",
+        quoted(&format!("inet:127.0.0.1:{port}"))
+    );
+    let databases = databases(&sockmapd.maps);
+    let hosts: Vec<String> = sockmapd.hosts.iter().map(|host| quoted(&host.to_string())).collect();
+    for (database, name) in &databases {
+        let _ = write!(
+            out,
+            "\n[[database]]\nname = {}\nkind = \"{}\"\nhosts = [{}]\nuser = {}\n",
+            quoted(name),
+            Kind::Mysql.name(),
+            hosts.join(", "),
+            quoted(&sockmapd.user)
+        );
+        if sockmapd.password.is_some() {
+            let _ = writeln!(out, "password_file = {}", quoted(password_file));
+        }
+        let _ = writeln!(out, "database = {}", quoted(database));
+    }
+    for map in &sockmapd.maps {
+        let name = databases.iter().find(|(database, _)| *database == map.database).map(|(_, name)| &**name);
+        let from = format!("database:{}", name.unwrap_or_default());
+        let _ = write!(out, "\n[[map]]\nname = {}\nfrom = {}\n", quoted(&map.service), quoted(&from));
+        let columns = [("table", Some(&map.table)), ("key", Some(&map.key)), ("value", map.value.as_ref())];
+        for (key, name) in columns.into_iter().chain([("reason", map.reason.as_ref())]) {
+            if let Some(name) = name {
+                let _ = writeln!(out, "{key} = {}", quoted(name));
+            }
+        }
+    }
+    (out, differences(sockmapd, password_file))
+}
+
+/// The databases in the order of their first maps, and what each is called: by its own name, where that can be
+/// the name of one.
+fn databases(maps: &[Postmap]) -> Vec<(&str, String)> {
+    let mut databases: Vec<(&str, String)> = Vec::new();
+    let mut seen = HashSet::new();
+    let taken: HashSet<&str> = maps.iter().map(|map| &*map.database).collect();
+    let mut number = 0;
+    for Postmap { database, .. } in maps {
+        if !seen.insert(&**database) {
+            continue;
+        }
+        let mut name = database.clone();
+        while !is_map_name(&name) || (name != *database && taken.contains(&*name)) {
+            number += 1;
+            name = format!("db{number}");
+        }
+        databases.push((database, name));
+    }
+    databases
+}
+
+fn differences(sockmapd: &Sockmapd, password_file: &str) -> Vec<Difference> {
+    let mut out = Vec::new();
+    let mut say = |about: &str, text: String| out.push(difference(about, text));
+    let port = sockmapd.port;
+    say(
+        "listen",
+        format!(
+            "sockmapd answered whoever reached one of the host's IPv4 addresses; rcptd listens on 127.0.0.1 alone. \
+             Where mail servers on other hosts ask, add \"inet:ADDRESS:{port}\" with the address they reach, and \
+             keep all others away by a firewall: neither side of a socketmap proves who it is"
+        ),
+    );
+    if sockmapd.password.is_some() {
+        let text = format!(
+            "is in {password_file}, which its owner alone can read. Let rcptd read it: chgrp it to the group rcptd \
+             runs with, then chmod 640"
+        );
+        say("database.password", text);
+    }
+    if sockmapd.maps.iter().any(|map| map.value.is_some()) {
+        let text = "values other than OK and REJECT were sent raw, so that each had to begin with the word of a \
+                    status (OK, NOTFOUND, TEMP, PERM) itself; rcptd answers OK and the value, whatever it is. Take \
+                    such words out of the column";
+        say("postmaps[].value", text.into());
+    }
+    for (about, text) in ALWAYS {
+        say(about, text.into());
+    }
+    if sockmapd.run_as {
+        let text = "are left out: rcptd is started as its user, by User= and Group= of its systemd unit";
+        say("sysconfig.run_as_user, run_as_group", text.into());
+    }
+    if sockmapd.log_file {
+        let text =
+            "is left out: rcptd logs to standard error or, by [log] target = \"journald\", to the journal";
+        say("sysconfig.logfile", text.into());
+    }
+    if sockmapd.log_level {
+        say("sysconfig.loglevel", "was never obeyed; there is [log] level now".into());
+    }
+    for place in &sockmapd.unknown {
+        say(place, "meant nothing to sockmapd and is left out".into());
+    }
+    out
+}
+
+/// What differs whatever the settings are.
+const ALWAYS: [(&str, &str); 9] = [
+    (
+        "postmaps[].table, key, value, reason",
+        "sockmapd pasted them and the key into SQL, so that a sender could put SQL into a key; rcptd quotes names \
+         and hands the key over as a parameter",
+    ),
+    (
+        "several rows of one key",
+        "the first one counted, whichever that was; rcptd joins their values with commas, as Postfix does",
+    ),
+    (
+        "errors of the database",
+        "were answered by OK without a value, as if the key were there; now by TEMP, and the mail is tried again",
+    ),
+    (
+        "unknown maps",
+        "were answered by TEMP, now by PERM; write mta = \"sendmail\" below [[socketmap]] where Sendmail asks, which \
+         takes PERM for \"not found\"",
+    ),
+    ("keys with a comma or a blank", "were refused by PERM; now they are looked up"),
+    (
+        "connections of mail servers",
+        "one was served at a time, and the others waited; now all are, up to max_connections",
+    ),
+    ("SIGHUP", "with a bad file sockmapd ended; rcptd says what is wrong and goes on with what it has"),
+    ("the character set", "was utf8, of three octets at most; it is utf8mb4, which has every character"),
+    (
+        "connections to the database",
+        "are not encrypted, as before; write tls = true below [[database]] for that",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::MAX_MAP_NAME;
+
+    #[test]
+    fn names_of_databases() {
+        let maps = ["mail", "größe", "mail", "db1", "a b"]
+            .map(|database| Postmap { database: database.into(), ..Postmap::default() });
+        let got = databases(&maps);
+        let got: Vec<(&str, &str)> = got.iter().map(|(database, name)| (*database, &**name)).collect();
+        assert_eq!(got, [("mail", "mail"), ("größe", "db2"), ("db1", "db1"), ("a b", "db3")]);
+    }
+
+    #[test]
+    fn names_of_maps() {
+        for (name, want) in [
+            ("aliases", true),
+            ("a.b_c-1", true),
+            (&*"a".repeat(MAX_MAP_NAME), true),
+            (&*"a".repeat(MAX_MAP_NAME + 1), false),
+            ("", false),
+            ("a b", false),
+            ("a:b", false),
+            ("{a}", false),
+            ("größe", false),
+        ] {
+            assert_eq!(is_map_name(name), want, "{name}");
+        }
+    }
+}

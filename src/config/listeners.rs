@@ -1,0 +1,194 @@
+//! `[[tcp_table]]` and `[[socketmap]]`, checked: where maps are served.
+
+use super::check::{Check, text};
+use super::milter::{CONNECTIONS, DEADLINE, DEADLINES, MAX_CONNECTIONS, SOCKET_MODE};
+use super::raw::{self, Field, Given, List};
+use crate::diag::Problem;
+use crate::front::endpoint::Endpoint;
+use std::collections::HashSet;
+use std::ops::{Range, RangeInclusive};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Most listeners of a protocol.
+pub const MAX_LISTENERS: usize = 100;
+/// Default of `idle_timeout`: Postfix keeps its connections open for as long as its processes live and ends them
+/// itself (`max_idle`, 100 s; `max_ttl`); a shorter one costs a tcp: look-up a second.
+pub const IDLE_TIMEOUT: Duration = Duration::from_hours(1);
+/// Bounds of `idle_timeout`.
+const IDLE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(7 * 24);
+
+/// The limits of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// Longest time from question to answer.
+    pub deadline: Duration,
+    /// Most connections at once.
+    pub max_connections: usize,
+    /// How long one may be silent.
+    pub idle_timeout: Duration,
+}
+
+/// A `[[tcp_table]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TcpTable {
+    /// Where it listens.
+    pub listen: Vec<Endpoint>,
+    /// The map it serves.
+    pub map: Arc<str>,
+    /// Its limits.
+    pub served: Served,
+}
+
+/// A `[[socketmap]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Socketmap {
+    /// Where it listens.
+    pub listen: Vec<Endpoint>,
+    /// The maps it serves; `None`: all there are.
+    pub maps: Option<Vec<Arc<str>>>,
+    /// Whether Sendmail asks, which takes PERM for "not found".
+    pub sendmail: bool,
+    /// Permissions of UNIX sockets.
+    pub socket_mode: u32,
+    /// Group of UNIX sockets.
+    pub socket_group: Option<String>,
+    /// Its limits.
+    pub served: Served,
+}
+
+impl Check<'_> {
+    /// All `[[tcp_table]]`. `names` are those of the maps, all of them if `complete`.
+    pub(super) fn tcp_tables(
+        &mut self,
+        field: &Field<List<raw::TcpTable>>,
+        names: &[Arc<str>],
+        complete: bool,
+    ) -> Vec<TcpTable> {
+        let Some(given) = field.given() else { return Vec::new() };
+        self.at_most(given, MAX_LISTENERS);
+        let mut all = Vec::new();
+        for item in given.value.items.iter().take(MAX_LISTENERS) {
+            let table = item.get_ref();
+            let listen = self.places(&table.listen, given, item.span(), "inet:127.0.0.1:3048");
+            let map = match &table.map {
+                Field::Given(map) => {
+                    self.map_name(map, map.span.clone(), &map.value, names, complete);
+                    Some(map.value.as_str().into())
+                }
+                Field::Absent => {
+                    let help = "write the name of the map it serves: tcp_table(5) asks for no name";
+                    self.error_in(given, item.span(), "a tcp_table without map", help);
+                    None
+                }
+                Field::Broken => None,
+            };
+            let served = self.served(&table.deadline, &table.max_connections, &table.idle_timeout);
+            all.extend(map.map(|map| TcpTable { listen, map, served }));
+        }
+        all
+    }
+
+    /// All `[[socketmap]]`; see [`tcp_tables`](Check::tcp_tables).
+    pub(super) fn socketmaps(
+        &mut self,
+        field: &Field<List<raw::Socketmap>>,
+        names: &[Arc<str>],
+        complete: bool,
+    ) -> Vec<Socketmap> {
+        let Some(given) = field.given() else { return Vec::new() };
+        self.at_most(given, MAX_LISTENERS);
+        let mut all = Vec::new();
+        for item in given.value.items.iter().take(MAX_LISTENERS) {
+            let table = item.get_ref();
+            let maps = table.maps.given().map(|maps| {
+                let mut served: Vec<Arc<str>> = Vec::new();
+                for name in &maps.value.items {
+                    self.map_name(maps, name.span(), name.get_ref(), names, complete);
+                    served.push(name.get_ref().as_str().into());
+                }
+                served
+            });
+            all.push(Socketmap {
+                listen: self.places(&table.listen, given, item.span(), "unix:/run/rcptd/map.sock"),
+                maps,
+                sendmail: self.choice(&table.mta, false, &[("postfix", false), ("sendmail", true)]),
+                socket_mode: self.socket_mode(&table.socket_mode, SOCKET_MODE),
+                socket_group: text(&table.socket_group).map(|group| group.value.clone()),
+                served: self.served(&table.deadline, &table.max_connections, &table.idle_timeout),
+            });
+        }
+        all
+    }
+
+    /// Where a listener listens, which has no default.
+    fn places<T>(
+        &mut self,
+        field: &Field<List<String>>,
+        list: &Given<List<T>>,
+        span: Range<usize>,
+        example: &str,
+    ) -> Vec<Endpoint> {
+        let help = format!("write where the mail server finds it, such as \"{example}\"");
+        match field {
+            Field::Given(given) if given.value.items.is_empty() && given.value.complete => {
+                self.error(given, format!("{} is empty", given.key), help);
+                Vec::new()
+            }
+            Field::Given(given) => self.endpoints(given),
+            Field::Absent => {
+                self.error_in(list, span, format!("a {} without listen", list.key), help);
+                Vec::new()
+            }
+            Field::Broken => Vec::new(),
+        }
+    }
+
+    fn served(
+        &mut self,
+        deadline: &Field<Duration>,
+        max_connections: &Field<u64>,
+        idle_timeout: &Field<Duration>,
+    ) -> Served {
+        Served {
+            deadline: self.time(deadline, DEADLINE, &DEADLINES),
+            max_connections: self.number(max_connections, MAX_CONNECTIONS, &CONNECTIONS),
+            idle_timeout: self.time(idle_timeout, IDLE_TIMEOUT, &IDLE),
+        }
+    }
+}
+
+/// The places at which no two listeners can be at once.
+pub(super) fn places_taken_twice(check: &mut Check<'_>, raw: &raw::Top) {
+    let mut seen: HashSet<Endpoint> = HashSet::new();
+    let mut lists: Vec<&Given<List<String>>> = Vec::new();
+    lists.extend(raw.milter.listen.given());
+    for table in raw.tcp_table.given().into_iter().flat_map(|given| &given.value.items) {
+        lists.extend(table.get_ref().listen.given());
+    }
+    for table in raw.socketmap.given().into_iter().flat_map(|given| &given.value.items) {
+        lists.extend(table.get_ref().listen.given());
+    }
+    lists.extend(raw.metrics.listen.given());
+    let control =
+        raw.control.listen.given().and_then(|given| Some((given, given.value.parse::<Endpoint>().ok()?)));
+    for given in lists {
+        let mut own = Vec::new();
+        for item in &given.value.items {
+            let Ok(endpoint) = item.get_ref().parse::<Endpoint>() else { continue };
+            // Of the system's own choice there are as many as are wanted.
+            let any = matches!(endpoint, Endpoint::Inet { port: 0, .. });
+            if !any && seen.contains(&endpoint) {
+                let message = format!("{}: another listener is at {endpoint}", given.key);
+                let problem = Problem::error(&given.text, item.span(), message);
+                check.problems.push(problem.help("give each a place of its own"));
+            }
+            own.push(endpoint);
+        }
+        seen.extend(own);
+    }
+    if let Some((given, endpoint)) = control.filter(|(_, endpoint)| seen.contains(endpoint)) {
+        let message = format!("{}: another listener is at {endpoint}", given.key);
+        check.error(given, message, "give each a place of its own");
+    }
+}

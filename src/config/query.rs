@@ -1,0 +1,167 @@
+//! What a map asks of its database, checked.
+
+use super::check::{Check, text};
+use super::raw::{Given, MapTable};
+use crate::addr::escape;
+use crate::diag::nearest;
+use crate::table::settings::{DatabaseSettings, Kind, Query, Scope};
+use crate::table::source::Source;
+use crate::table::template::Template;
+
+/// The keys of a map that say what is asked of a database.
+struct Asked<'t> {
+    /// Those that are given, with the name of each.
+    given: Vec<(&'static str, &'t Given<String>)>,
+}
+
+impl<'t> Asked<'t> {
+    fn of(table: &'t MapTable) -> Self {
+        let fields = [
+            ("table", &table.table),
+            ("key", &table.key),
+            ("value", &table.value),
+            ("reason", &table.reason),
+            ("query", &table.query),
+            ("base", &table.base),
+            ("filter", &table.filter),
+            ("attribute", &table.attribute),
+            ("scope", &table.scope),
+            ("field", &table.field),
+        ];
+        Asked { given: fields.into_iter().filter_map(|(name, field)| Some((name, text(field)?))).collect() }
+    }
+
+    fn get(&self, name: &str) -> Option<&'t Given<String>> {
+        self.given.iter().find(|(given, _)| *given == name).map(|(_, given)| *given)
+    }
+}
+
+impl Check<'_> {
+    /// What is asked of the database that a map names, if it names one.
+    pub(super) fn query(
+        &mut self,
+        table: &MapTable,
+        sources: &[Source],
+        databases: &[DatabaseSettings],
+    ) -> Option<Query> {
+        let asked = Asked::of(table);
+        let mut named = Vec::new();
+        for source in sources {
+            source.walk(&mut |source| {
+                if let Source::Database(name) = source {
+                    named.push(name.clone());
+                }
+            });
+        }
+        let from = table.from.given()?;
+        let mut kinds = Vec::new();
+        for name in &named {
+            if let Some(database) = databases.iter().find(|database| *database.name == **name) {
+                kinds.push(database.kind);
+                continue;
+            }
+            let known = databases.iter().map(|database| &*database.name);
+            let help = nearest(name, known).map_or_else(
+                || format!("add a section [[database]] with name = \"{name}\""),
+                |near| format!("did you mean database:{near}?"),
+            );
+            self.error(from, format!("{}: there is no database {}", from.key, escape(name)), help);
+        }
+        let Some(kind) = kinds.first().copied() else {
+            if named.is_empty() {
+                for (name, given) in &asked.given {
+                    let help = "it belongs to a map from = \"database:NAME\"";
+                    self.warning(given, format!("map.{name} has no effect"), help);
+                }
+            }
+            return None;
+        };
+        if kinds.iter().any(|other| other.is_sql() != kind.is_sql() || (!kind.is_sql() && *other != kind)) {
+            let help = "make a map for each and name them in another: from = [\"map:A\", \"map:B\"]";
+            self.error(
+                from,
+                format!("{}: databases of different kinds are asked differently", from.key),
+                help,
+            );
+            return None;
+        }
+        let allowed: &[&str] = match kind {
+            Kind::Ldap => &["base", "filter", "attribute", "scope"],
+            Kind::Redis => &["key", "field"],
+            _ if asked.get("query").is_some() => &["query"],
+            _ => &["table", "key", "value", "reason"],
+        };
+        for (name, given) in asked.given.iter().filter(|(name, _)| !allowed.contains(name)) {
+            let help = format!("of this database there are {}", allowed.join(", "));
+            self.error(given, format!("map.{name} means nothing here"), help);
+        }
+        let mut need = |name: &str, help: &str| {
+            let given = asked.get(name);
+            if given.is_none() {
+                self.error(from, format!("map.{name} is missing for this database"), help);
+            }
+            given
+        };
+        let query = match kind {
+            Kind::Ldap => {
+                let base =
+                    need("base", "write where the search begins, such as \"ou=people,dc=example,dc=com\"");
+                let filter = need("filter", "write what is looked for, such as \"(mail=%s)\"");
+                let attribute = need("attribute", "write the attribute whose value counts, such as \"uid\"");
+                let base = self.template(base?)?;
+                let has_key = Template::parse(&base).is_ok_and(|base| base.has_key());
+                let filter = if has_key { self.template(filter?)? } else { self.template_with_key(filter?)? };
+                Query::Ldap {
+                    base,
+                    filter,
+                    attribute: attribute?.value.clone(),
+                    scope: self.choice(
+                        &table.scope,
+                        Scope::Sub,
+                        &[("base", Scope::Base), ("one", Scope::One), ("sub", Scope::Sub)],
+                    ),
+                }
+            }
+            Kind::Redis => {
+                let key = need("key", "write the key, such as \"alias:%s\"");
+                let field = asked.get("field");
+                let field = field.map(|field| self.template(field));
+                let key = if field.is_some() { self.template(key?)? } else { self.template_with_key(key?)? };
+                Query::Redis { key, field: field.flatten() }
+            }
+            _ if asked.get("query").is_some() => Query::Sql(self.template_with_key(asked.get("query")?)?),
+            _ => {
+                let table = need("table", "write the table and its columns key and value, or a query");
+                let key = need("key", "write the column that holds the keys");
+                let column = |name| asked.get(name).map(|given| given.value.clone());
+                Query::Columns {
+                    table: table?.value.clone(),
+                    key: key?.value.clone(),
+                    value: column("value"),
+                    reason: column("reason"),
+                }
+            }
+        };
+        Some(query)
+    }
+
+    fn template(&mut self, given: &Given<String>) -> Option<String> {
+        match Template::parse(&given.value) {
+            Ok(_) => Some(given.value.clone()),
+            Err(help) => {
+                let message = format!("{} = \"{}\" cannot be used", given.key, escape(&given.value));
+                self.error(given, message, help);
+                None
+            }
+        }
+    }
+
+    fn template_with_key(&mut self, given: &Given<String>) -> Option<String> {
+        let text = self.template(given)?;
+        if Template::parse(&text).is_ok_and(|template| !template.has_key()) {
+            let help = "write %s where the key belongs, or %u and %d for what is before and behind its @";
+            self.error(given, format!("{} has no place for the key", given.key), help);
+        }
+        Some(text)
+    }
+}

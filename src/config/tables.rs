@@ -1,0 +1,366 @@
+//! `[[map]]`, checked, and all that belongs to maps put together.
+
+use super::check::Check;
+use super::files;
+use super::listeners::{Socketmap, TcpTable};
+use super::raw::{self, Field, Given, List, MapTable};
+use crate::addr::escape;
+use crate::diag::nearest;
+use crate::map::profile::Profile;
+use crate::map::purpose::Purpose;
+use crate::table::list::List as KeyList;
+use crate::table::settings::{DatabaseSettings, Query};
+use crate::table::source::Source;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::{Range, RangeInclusive};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use toml::Spanned;
+
+/// Most maps; each is a few hundred bytes and some counters, and more of them are a mistake.
+pub const MAX_MAPS: usize = 1000;
+/// Longest name of a map, in octets. No limit of the protocols: a name is typed into main.cf, stands in every request
+/// and in every metric, and is read in logs.
+pub const MAX_MAP_NAME: usize = 64;
+/// Largest text of a `texthash:`: hundreds of thousands of entries. Larger ones belong into a database.
+pub const MAX_LIST: u64 = 64 << 20;
+/// Bounds of `remember`: what was changed must count some day.
+const REMEMBERED: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(24);
+
+/// Most sources that a map is made of, those of the maps it names and these themselves included: each may be asked for
+/// each key, one inside of the other.
+pub const MAX_PARTS: usize = 200;
+
+/// Whether a map can be called so: by letters, digits, `.`, `_` and `-` of ASCII, at most [`MAX_MAP_NAME`]. A
+/// blank ends the name in a request (socketmap_table(5)), and braces, commas and colons mean something where
+/// maps are named.
+pub fn is_map_name(name: &str) -> bool {
+    let good = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    (1..=MAX_MAP_NAME).contains(&name.len()) && name.bytes().all(good)
+}
+
+/// What is served, and to whom.
+#[derive(Clone, Debug, Default)]
+pub struct Tables {
+    /// The maps.
+    pub maps: Vec<MapSettings>,
+    /// The databases they ask.
+    pub databases: Vec<DatabaseSettings>,
+    /// The texts of their lists, read.
+    pub lists: HashMap<PathBuf, Arc<KeyList>>,
+    /// Listeners for tcp_table(5).
+    pub tcp_tables: Vec<TcpTable>,
+    /// Listeners for socketmap_table(5).
+    pub socketmaps: Vec<Socketmap>,
+}
+
+/// A map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapSettings {
+    /// What servers call it.
+    pub name: Arc<str>,
+    /// Where its values come from, in this order.
+    pub from: Vec<Source>,
+    /// How it is searched.
+    pub profile: Profile,
+    /// How long answers from elsewhere are remembered.
+    pub remember: Duration,
+    /// What is asked of a database.
+    pub query: Option<Query>,
+}
+
+impl Tables {
+    /// Whether a map is one of the resolver's.
+    pub fn resolve(&self) -> bool {
+        let mut found = false;
+        for source in self.maps.iter().flat_map(|map| &map.from) {
+            source.walk(&mut |source| found |= matches!(source, Source::Resolver(_)));
+        }
+        found
+    }
+
+    /// Whether there is a listener.
+    pub fn are_served(&self) -> bool {
+        !self.tcp_tables.is_empty() || !self.socketmaps.is_empty()
+    }
+
+    /// Whether there is anything of them at all.
+    pub fn are_there(&self) -> bool {
+        self.are_served() || !self.maps.is_empty() || !self.databases.is_empty()
+    }
+}
+
+impl Check<'_> {
+    /// All of them. Files are relative to `folder`; those that are read are added to `watched`. `fold`: keys that
+    /// differ by case only are the same.
+    pub fn tables(
+        &mut self,
+        raw: &raw::Top,
+        folder: &Path,
+        fold: bool,
+        watched: &mut Vec<PathBuf>,
+    ) -> Tables {
+        let databases = self.databases(&raw.database, (folder, !fold), watched);
+        let mut tables = Tables { databases, ..Tables::default() };
+        let mut places = Vec::new();
+        if let Some(given) = raw.map.given() {
+            self.at_most(given, MAX_MAPS);
+            for item in given.value.items.iter().take(MAX_MAPS) {
+                let map = self.map(given, item, &tables.databases);
+                if let (Some(name), Some(at)) =
+                    (map.as_ref().map(|map| &map.name), item.get_ref().name.given())
+                    && tables.maps.iter().any(|map| map.name == *name)
+                {
+                    let message = format!("{}: there are two maps called {}", at.key, escape(&**name));
+                    self.error(at, message, "give each a name of its own");
+                    continue;
+                }
+                let from = item.get_ref().from.given();
+                tables.maps.extend(map);
+                places.extend(from.map(|from| (tables.maps.len(), from)));
+            }
+        }
+        // A map that could not be read may be the one that is named; that has been said.
+        let complete = raw
+            .map
+            .given()
+            .is_none_or(|given| given.value.complete && given.value.items.len() == tables.maps.len());
+        let names: Vec<Arc<str>> = tables.maps.iter().map(|map| map.name.clone()).collect();
+        for (_, from) in &places {
+            for item in &from.value.items {
+                let Ok(source) = item.get_ref().parse::<Source>() else { continue };
+                self.names_in(from, item.span(), &source, &names, complete);
+                self.lists(from, item.span(), &source, (folder, fold), &mut tables.lists, watched);
+            }
+        }
+        self.circles(&tables.maps, &raw.map);
+        if let Some(given) = raw.map.given()
+            && matches!((&raw.tcp_table, &raw.socketmap), (Field::Absent, Field::Absent))
+            && !given.value.items.is_empty()
+        {
+            let help = "add a section [[socketmap]] or [[tcp_table]] with listen";
+            self.warning(given, "the maps are served nowhere", help);
+        }
+        tables.tcp_tables = self.tcp_tables(&raw.tcp_table, &names, complete);
+        tables.socketmaps = self.socketmaps(&raw.socketmap, &names, complete);
+        tables
+    }
+
+    /// Says so where a list is longer than it may be.
+    pub(super) fn at_most<T>(&mut self, given: &Given<List<T>>, most: usize) {
+        if given.value.items.len() > most {
+            let help = format!("at most {most} are possible");
+            self.error(given, format!("{} has too many entries", given.key), help);
+        }
+    }
+
+    fn map(
+        &mut self,
+        list: &Given<List<MapTable>>,
+        item: &Spanned<MapTable>,
+        databases: &[DatabaseSettings],
+    ) -> Option<MapSettings> {
+        let table = item.get_ref();
+        let name = self.name(&table.name, list, item.span(), "map");
+        let sources = match &table.from {
+            Field::Given(from) => {
+                if from.value.items.is_empty() && from.value.complete {
+                    self.error(from, format!("{} is empty", from.key), FROM);
+                }
+                let sources: Vec<Option<Source>> = from
+                    .value
+                    .items
+                    .iter()
+                    .map(|source| self.parsed::<Source, _>(from, source.span(), source.get_ref()))
+                    .collect();
+                let complete = from.value.complete && !sources.is_empty();
+                sources.into_iter().collect::<Option<Vec<Source>>>().filter(|_| complete)
+            }
+            Field::Absent => {
+                self.error_in(list, item.span(), "a map without from", FROM);
+                None
+            }
+            Field::Broken => None,
+        };
+        let profile = self.choice(&table.profile, Profile::Plain, &Profile::ALL);
+        let remember = self.time(&table.remember, Duration::ZERO, &REMEMBERED);
+        let query = sources.as_ref().and_then(|sources| self.query(table, sources, databases));
+        Some(MapSettings { name: name?, from: sources?, profile, remember, query })
+    }
+
+    /// A name for maps or databases.
+    pub(super) fn name<T>(
+        &mut self,
+        field: &Field<String>,
+        list: &Given<List<T>>,
+        span: Range<usize>,
+        what: &str,
+    ) -> Option<Arc<str>> {
+        const HELP: &str = "write up to 64 letters, digits and any of _.-";
+        match field {
+            Field::Given(given) => {
+                let name = &given.value;
+                if is_map_name(name) {
+                    return Some(name.as_str().into());
+                }
+                self.error(given, format!("{} = \"{}\" is not a name", given.key, escape(name)), HELP);
+            }
+            Field::Absent => self.error_in(list, span, format!("a {what} without name"), HELP),
+            Field::Broken => (),
+        }
+        None
+    }
+    /// Maps and purposes that a source names.
+    fn names_in<T>(
+        &mut self,
+        at: &Given<T>,
+        span: Range<usize>,
+        source: &Source,
+        names: &[Arc<str>],
+        complete: bool,
+    ) {
+        source.walk(&mut |source| match source {
+            Source::Map(name) => self.map_name(at, span.clone(), name, names, complete),
+            Source::Resolver(name) if Purpose::named(name).is_none() => {
+                let words: Vec<&str> = Purpose::ALL.iter().map(|(word, _)| *word).collect();
+                let help = nearest(name, words.iter().copied()).map_or_else(
+                    || format!("write one of resolver:{}", words.join(", resolver:")),
+                    |near| format!("did you mean resolver:{near}?"),
+                );
+                let message = format!("{}: the resolver has no map {}", at.key, escape(name));
+                self.error_in(at, span.clone(), message, help);
+            }
+            Source::Lmdb(_) if !cfg!(feature = "lmdb") => {
+                let message = format!("{}: this rcptd was built without lmdb", at.key);
+                self.error_in(at, span.clone(), message, "build it with --features lmdb, or use texthash:");
+            }
+            _ => (),
+        });
+    }
+
+    /// The name of a map has to be one of `names`.
+    pub(super) fn map_name<T>(
+        &mut self,
+        at: &Given<T>,
+        span: Range<usize>,
+        name: &str,
+        names: &[Arc<str>],
+        complete: bool,
+    ) {
+        if !complete || names.iter().any(|known| **known == *name) {
+            return;
+        }
+        let help = nearest(name, names.iter().map(|name| &**name)).map_or_else(
+            || format!("add a section [[map]] with name = \"{}\"", escape(name)),
+            |near| format!("did you mean {near}?"),
+        );
+        self.error_in(at, span, format!("{}: there is no map {}", at.key, escape(name)), help);
+    }
+
+    /// Reads the texts that a source names.
+    fn lists<T>(
+        &mut self,
+        at: &Given<T>,
+        span: Range<usize>,
+        source: &Source,
+        (folder, fold): (&Path, bool),
+        lists: &mut HashMap<PathBuf, Arc<KeyList>>,
+        watched: &mut Vec<PathBuf>,
+    ) {
+        source.walk(&mut |source| {
+            let Source::Texthash(named) = source else { return };
+            if lists.contains_key(named) {
+                return;
+            }
+            let path = folder.join(named);
+            if !watched.contains(&path) {
+                watched.push(path.clone());
+            }
+            match files::read(&path, MAX_LIST) {
+                Ok(bytes) => {
+                    let text = files::text(&path, &bytes, &mut self.problems);
+                    let (list, mut problems) = KeyList::parse(&text, fold);
+                    self.problems.append(&mut problems);
+                    lists.insert(named.clone(), Arc::new(list));
+                }
+                Err((why, help)) => {
+                    let shown = path.display().to_string();
+                    let message = format!("{}: {} cannot be read: {why}", at.key, escape(&shown));
+                    self.error_in(at, span.clone(), message, help);
+                }
+            }
+        });
+    }
+
+    /// Maps that name each other in a circle have no end, and those that name many others for each key have hardly
+    /// one.
+    fn circles(&mut self, maps: &[MapSettings], field: &Field<List<MapTable>>) {
+        let Some(given) = field.given() else { return };
+        let mut waiting: BTreeMap<&str, Vec<Part<'_>>> = BTreeMap::new();
+        for map in maps {
+            let parts = waiting.entry(&map.name).or_default();
+            for source in &map.from {
+                parts_of(source, parts);
+            }
+        }
+        // What a map comes to is known when all is known that it is made of. What stays is in a circle, or leads
+        // into one.
+        let mut known: BTreeMap<&str, usize> = BTreeMap::new();
+        loop {
+            let is_known = |part: &Part<'_>| match part {
+                Part::Map(name) => !waiting.contains_key(name),
+                Part::Other => true,
+            };
+            let ready: Vec<&str> = waiting
+                .iter()
+                .filter(|(_, parts)| parts.iter().all(is_known))
+                .map(|(name, _)| *name)
+                .collect();
+            if ready.is_empty() {
+                break;
+            }
+            for name in ready {
+                let parts = waiting.remove(name).unwrap_or_default();
+                let size = |part: &Part<'_>| match part {
+                    Part::Map(name) => 1 + known.get(name).copied().unwrap_or_default(),
+                    Part::Other => 1,
+                };
+                let sum = parts.iter().map(size).fold(0, usize::saturating_add);
+                if sum > MAX_PARTS {
+                    let message =
+                        format!("the map {name} is made of more than {MAX_PARTS} sources, all in all");
+                    self.error(given, message, "each may be asked for each key: name fewer maps in it");
+                }
+                known.insert(name, sum.min(MAX_PARTS));
+            }
+        }
+        if !waiting.is_empty() {
+            let shown = waiting.keys().copied().collect::<Vec<_>>().join(", ");
+            let message = format!("these maps name each other in a circle: {shown}");
+            self.error(given, message, "let one of them have its values from elsewhere");
+        }
+    }
+}
+
+/// What a map is made of.
+enum Part<'s> {
+    Map(&'s str),
+    Other,
+}
+
+fn parts_of<'s>(source: &'s Source, parts: &mut Vec<Part<'s>>) {
+    match source {
+        Source::Map(name) => parts.push(Part::Map(name)),
+        Source::Union(members) | Source::Pipe(members) => {
+            for member in members {
+                parts_of(member, parts);
+            }
+        }
+        _ => parts.push(Part::Other),
+    }
+}
+
+/// What to write for `from`.
+const FROM: &str = "write where its values come from, such as \"resolver:virtual_alias\", \"texthash:/PATH\" or \
+                    \"database:NAME\"";
