@@ -1,21 +1,50 @@
 //! From a checked configuration to what serves.
 
 use super::clock::today;
+use crate::account::settings::{Settings as AccountSettings, SourceSettings};
 use crate::account::{AccountSource, Sources};
-use crate::config::Config;
+use crate::config::{Config, MapSettings};
 use crate::front::milter::adapter::Service;
 use crate::front::milter::session::Policy;
+use crate::map::purpose::{Purpose, Resolved};
+use crate::map::{Map, Reading};
 use crate::resolve::{Form, Resolver, Settings};
+use crate::table::build::{Site, build as build_table};
+use crate::table::database::{self, Database};
+use crate::table::fixed::Always;
+use crate::table::source::Source;
+use crate::table::{Answer, Table};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Everything a milter session works with. The errors are sentences with the remedy, all of them.
-pub async fn build(config: &Config) -> Result<Service, Vec<String>> {
-    let sources = Sources::build(&config.account, config.cases.clone()).await?;
-    Ok(Service {
-        resolver: resolver(config, sources.composed),
-        policy: Arc::new(policy(config)),
-        deadline: config.milter.deadline,
-    })
+/// All that a reload puts in the place of the old.
+pub struct Live {
+    /// What milter sessions work with.
+    pub service: Service,
+    /// The maps.
+    pub maps: Vec<Arc<Map>>,
+}
+
+/// Everything that is served. The errors are sentences with the remedy, all of them.
+pub async fn build(config: &Config) -> Result<Live, Vec<String>> {
+    let accounts = sources(config)?;
+    let sources = Sources::build(&accounts, config.cases.clone()).await?;
+    let resolver = Arc::new(resolver(config, sources.composed));
+    let (all, asked) = (config.clone(), resolver.clone());
+    // Certificates and files of LMDB are read on the way, from a disk that may hang.
+    let maps = tokio::task::spawn_blocking(move || maps(&all, &asked)).await;
+    let maps = maps.map_err(|e| vec![format!("a defect in rcptd: {e}")])??;
+    let policy = Arc::new(policy(config));
+    Ok(Live { service: Service { resolver, policy, deadline: config.milter.deadline }, maps })
+}
+
+/// The sources of accounts; where none is configured, because nothing is resolved, one that cannot say.
+fn sources(config: &Config) -> Result<AccountSettings, Vec<String>> {
+    let mut settings = config.account.clone();
+    if settings.sources.is_empty() {
+        settings.sources.push(SourceSettings::new("fail:".parse().map_err(|why| vec![why])?));
+    }
+    Ok(settings)
 }
 
 /// The resolver of a configuration over these accounts.
@@ -42,5 +71,94 @@ pub fn policy(config: &Config) -> Policy {
         case_sensitive: config.cases.clone().and_elsewhere(true),
         observe: config.observe,
         origin: config.origin.clone(),
+    }
+}
+
+/// The maps of a configuration over this resolver. Nothing is asked of a database yet: one that is down is no
+/// reason not to start.
+pub fn maps(config: &Config, resolver: &Arc<Resolver>) -> Result<Vec<Arc<Map>>, Vec<String>> {
+    let tables = &config.tables;
+    let mut errors = Vec::new();
+    let mut databases: HashMap<String, Arc<dyn Database>> = HashMap::new();
+    for settings in &tables.databases {
+        match database::open(settings) {
+            Ok(database) => drop(databases.insert(settings.name.to_string(), database)),
+            Err(why) => errors.push(format!("database {}: {why}", settings.name)),
+        }
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let reading = Arc::new(reading(config));
+    let refusal = config.milter.unknown_reply.to_string();
+    let mut made: HashMap<Arc<str>, Arc<Map>> = HashMap::new();
+    let mut waiting: Vec<&MapSettings> = tables.maps.iter().collect();
+    // Those first that others are made of. The configuration has no circles, so each round makes one at least.
+    while !waiting.is_empty() {
+        let (ready, later): (Vec<&MapSettings>, Vec<&MapSettings>) =
+            waiting.into_iter().partition(|map| others(map).iter().all(|name| made.contains_key(&**name)));
+        if ready.is_empty() {
+            errors.push("a defect in rcptd: maps name each other in a circle".into());
+            break;
+        }
+        for settings in ready {
+            let site = Site {
+                fold: !config.case_sensitive,
+                lists: &tables.lists,
+                databases: &databases,
+                query: settings.query.as_ref(),
+                remember: settings.remember,
+                made: &|source| match source {
+                    Source::Resolver(name) => {
+                        let purpose = Purpose::named(name)?;
+                        Some(Arc::new(Resolved::new(resolver.clone(), purpose, &refusal)) as Arc<dyn Table>)
+                    }
+                    Source::Map(name) => made.get(&**name).map(|map| map.clone() as Arc<dyn Table>),
+                    _ => None,
+                },
+            };
+            match build_table(&settings.from, &site) {
+                Ok(table) => {
+                    let map = Map::new(settings.name.clone(), table, settings.profile, reading.clone());
+                    made.insert(settings.name.clone(), Arc::new(map));
+                }
+                Err(why) => {
+                    errors.extend(why.into_iter().map(|why| format!("map {}: {why}", settings.name)));
+                    // So that those that are made of it have no errors of their own.
+                    let nothing = Arc::new(Always::new(Answer::unknown("it could not be made")));
+                    let map = Map::new(settings.name.clone(), nothing, settings.profile, reading.clone());
+                    made.insert(settings.name.clone(), Arc::new(map));
+                }
+            }
+        }
+        waiting = later;
+    }
+    if errors.is_empty() { Ok(made.into_values().collect()) } else { Err(errors) }
+}
+
+/// The maps that a map is made of.
+fn others(map: &MapSettings) -> Vec<String> {
+    let mut names = Vec::new();
+    for source in &map.from {
+        source.walk(&mut |source| {
+            if let Source::Map(name) = source {
+                names.push(name.clone());
+            }
+        });
+    }
+    names
+}
+
+/// How keys are read.
+fn reading(config: &Config) -> Reading {
+    let delimiters = config.normal.iter().map(|(domain, normal)| (domain.clone(), normal.delimiters.clone()));
+    Reading {
+        delimiters: delimiters.collect(),
+        other_delimiters: config
+            .normal_elsewhere
+            .as_ref()
+            .map(|normal| normal.delimiters.clone())
+            .unwrap_or_default(),
+        local: config.domains.iter().cloned().collect(),
     }
 }

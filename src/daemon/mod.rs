@@ -7,20 +7,27 @@
 mod build;
 mod clock;
 mod control;
+mod listen;
+mod status;
 mod watch;
 
-pub use build::{build, policy, resolver};
+pub use build::{Live, build, maps, policy, resolver};
 pub use clock::today;
 pub use control::{Command, Control, channel, signals};
 
 use crate::config::{self, Config};
 use crate::diag::Problem;
-use crate::front::listen::{Inherited, SocketFile, bind};
-use crate::front::milter::adapter::{Limits, Milter};
+use crate::front::maps::Maps;
+use crate::front::milter::adapter::Milter;
+use crate::front::tap::Tap;
 use crate::observe;
+use crate::observe::meter;
+use crate::table::list::List;
+use listen::{Fronts, listen, longest_answer, names_served};
 use sd_notify::NotifyState;
+use status::Status;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch as flag;
@@ -50,12 +57,19 @@ pub enum Failure {
 
 /// Runs the daemon until `control` says to stop. `config` was read from its path just now.
 pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
+    let longest = longest_answer(&config);
     // First of all, so that no change goes unseen while the rest is made ready.
     let mut watcher = watch::Watch::new(&config, &control);
-    let service = build(&config).await.map_err(Failure::Sources)?;
-    let milter = Milter::new(service);
+    let live = build(&config).await.map_err(Failure::Sources)?;
+    meter::record(config.statistics.enabled);
+    let tap = Arc::new(Tap::default());
+    let maps = Maps::new(live.maps, tap.clone());
+    let milter = Milter::new(live.service, tap.clone());
+    let status = Status::new(&config, maps.clone());
+    let served = names_served(&config);
+    let fronts = Fronts { milter: milter.clone(), maps: maps.clone(), tap, status: status.clone(), served };
     let (stop, end) = (flag::Sender::new(false), flag::Sender::new(false));
-    let mut tasks = listen(&config, &milter, &stop, &end).await?;
+    let mut tasks = listen(&config, &fronts, &stop, &end).await?;
 
     for problem in &config.problems {
         observe::configuration_warning(problem);
@@ -82,7 +96,7 @@ pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
                 let path = current.path.clone();
                 // Whoever wants us to stop need not wait for a file system that hangs.
                 let reloaded = tokio::select! {
-                    reloaded = reload(&path, &milter, why, &current) => reloaded,
+                    reloaded = reload(&path, &fronts, why, &current) => reloaded,
                     signal = control.stop() => break signal,
                 };
                 let unseen;
@@ -90,6 +104,7 @@ pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
                     Ok(new) => {
                         let restart = config::needs_restart(&current, &new);
                         observe::reloaded(why, new.rules.len(), &restart);
+                        status.reloaded(&new);
                         for problem in &new.problems {
                             observe::configuration_warning(problem);
                         }
@@ -103,7 +118,12 @@ pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
                     }
                     Err(failure) => {
                         observe::reload_failed(why, &failure.lines());
-                        let named = tokio::task::spawn_blocking(move || config::files_named(&path)).await;
+                        status.reload_failed(&failure.lines());
+                        let named = tokio::task::spawn_blocking(move || config::files_named(&path));
+                        let named = tokio::select! {
+                            named = timeout(RELOAD, named) => named.ok().and_then(Result::ok),
+                            signal = control.stop() => break signal,
+                        };
                         unseen = watcher.also(&named.unwrap_or_default());
                     }
                 }
@@ -118,9 +138,24 @@ pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
         }
     };
     drop(watcher);
-
     observe::stopping(signal, milter.busy());
     notify(&[NotifyState::Stopping]);
+    let flags = (&stop, &end);
+    drain(&milter, flags, tasks, END.max(longest), &mut control).await;
+    observe::stopped();
+    Ok(())
+}
+
+/// Lets messages under way end, then all connections, each after what it has in hand; a second command to stop does
+/// not wait for either.
+async fn drain(
+    milter: &Milter,
+    (stop, end): (&flag::Sender<bool>, &flag::Sender<bool>),
+    mut tasks: JoinSet<io::Result<()>>,
+    last_answer: Duration,
+    control: &mut Control,
+) {
+    let mut limit = last_answer;
     stop.send_replace(true);
     let begun = Instant::now();
     while milter.busy() > 0 && begun.elapsed() < DRAIN {
@@ -128,57 +163,28 @@ pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
             () = sleep(Duration::from_millis(20)) => (),
             Command::Stop(_) = control.next() => {
                 observe::forced("second signal");
+                limit = END;
                 break;
             }
         }
     }
     end.send_replace(true);
-    if timeout(END, async { while tasks.join_next().await.is_some() {} }).await.is_err() {
-        observe::forced("sessions do not end");
-    }
-    observe::stopped();
-    Ok(())
-}
-
-async fn listen(
-    config: &Config,
-    milter: &Arc<Milter>,
-    stop: &flag::Sender<bool>,
-    end: &flag::Sender<bool>,
-) -> Result<JoinSet<io::Result<()>>, Failure> {
-    let file = SocketFile { mode: config.milter.socket_mode, group: config.milter.socket_group.clone() };
-    let limits = Limits { connections: config.milter.max_connections, idle: config.milter.idle_timeout };
-    let mut inherited = Inherited::from_env();
-    let (mut listeners, mut failures) = (Vec::new(), Vec::new());
-    for endpoint in &config.milter.listen {
-        match bind(endpoint, &file, &mut inherited).await {
-            Ok(some) => listeners.extend(some),
-            Err(failure) => failures.push(failure),
-        }
-    }
-    if !failures.is_empty() {
-        return Err(Failure::Unavailable(failures));
-    }
-    let mut tasks = JoinSet::new();
-    for listener in listeners {
-        observe::listening(listener.name());
-        let (stop, end) = (raised(stop), raised(end));
-        let serve = milter.clone().serve(listener, limits, stop, end);
-        tasks.spawn(serve);
-    }
-    Ok(tasks)
-}
-
-/// Completes when the flag is raised, or can no longer be.
-fn raised(flag: &flag::Sender<bool>) -> impl Future<Output = ()> + Send + use<> {
-    let mut flag = flag.subscribe();
-    async move {
-        let _ = flag.wait_for(|raised| *raised).await;
+    // A look-up in hand may take as long as it may at any time.
+    let last = async { while tasks.join_next().await.is_some() {} };
+    let forced = async {
+        control.stop().await;
+        sleep(END).await;
+    };
+    tokio::select! {
+        ended = timeout(limit, last) => if ended.is_err() {
+            observe::forced("sessions do not end");
+        },
+        () = forced => observe::forced("second signal"),
     }
 }
 
 /// Reads, checks and builds everything anew, then puts it in place of the old; on any error nothing changes.
-async fn reload(path: &Path, milter: &Milter, why: &str, current: &Config) -> Result<Config, Failure> {
+async fn reload(path: &Path, fronts: &Fronts, why: &str, current: &Config) -> Result<Config, Failure> {
     let failed = |why: String| Failure::Sources(vec![why]);
     let path = path.to_owned();
     // Reading files and compiling rules may take a while; look-ups go on meanwhile.
@@ -192,8 +198,29 @@ async fn reload(path: &Path, milter: &Milter, why: &str, current: &Config) -> Re
     if why == WATCH && config.rules.is_empty() && !current.rules.is_empty() {
         return Err(failed("all rules have gone; if that is meant, send SIGHUP".into()));
     }
+    // A list is the same as rules in that.
+    let emptied = |(path, list): (&PathBuf, &Arc<List>)| {
+        let was = current.tables.lists.get(path).is_some_and(|old| !old.is_empty());
+        (was && list.is_empty())
+            .then(|| format!("all of {} has gone; if that is meant, send SIGHUP", path.display()))
+    };
+    if why == WATCH
+        && let Some(gone) = config.tables.lists.iter().find_map(emptied)
+    {
+        return Err(failed(gone));
+    }
+    let is_there = |name: &Arc<str>| config.tables.maps.iter().any(|map| map.name == *name);
+    if let Some(missing) = fronts.served.iter().find(|name| !is_there(name)) {
+        return Err(failed(format!(
+            "there is no map {missing} any more, which an open listener serves: restart rcptd for that"
+        )));
+    }
     match timeout(RELOAD, build(&config)).await {
-        Ok(service) => milter.replace(service.map_err(Failure::Sources)?),
+        Ok(live) => {
+            let live = live.map_err(Failure::Sources)?;
+            fronts.milter.replace(live.service);
+            fronts.maps.replace(live.maps);
+        }
         Err(_) => {
             return Err(failed(format!("the account sources were not ready within {} s", RELOAD.as_secs())));
         }

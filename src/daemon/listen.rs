@@ -1,0 +1,192 @@
+//! Opens the sockets of a configuration, and serves them.
+
+use super::Failure;
+use super::status::Status;
+use crate::config::{Config, Served};
+use crate::front::control::{self, Control};
+use crate::front::endpoint::Endpoint;
+use crate::front::listen::{Inherited, Listener, SocketFile, bind};
+use crate::front::maps::Maps;
+use crate::front::milter::adapter::{Limits, Milter};
+use crate::front::socketmap::Socketmap;
+use crate::front::tap::Tap;
+use crate::front::tcp_table::TcpTable;
+use crate::front::{metrics, serve};
+use crate::observe;
+use crate::observe::meter::Meter;
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch as flag;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+/// How long an answer to a look-up may take, at the listener that allows most.
+pub(super) fn longest_answer(config: &Config) -> Duration {
+    let tables = &config.tables;
+    let of_tcp = tables.tcp_tables.iter().map(|table| table.served.deadline);
+    let all = of_tcp.chain(tables.socketmaps.iter().map(|table| table.served.deadline));
+    // And the way there and back.
+    all.max().map_or(Duration::ZERO, |deadline| deadline + Duration::from_secs(1))
+}
+
+/// What listeners work with.
+pub(super) struct Fronts {
+    pub milter: Arc<Milter>,
+    pub maps: Arc<Maps>,
+    pub tap: Arc<Tap>,
+    pub status: Arc<Status>,
+    /// The maps that the listeners name which are open, whatever the configuration says now.
+    pub served: BTreeSet<Arc<str>>,
+}
+
+/// The maps that listeners name.
+pub(super) fn names_served(config: &Config) -> BTreeSet<Arc<str>> {
+    let tables = &config.tables;
+    let of_tcp = tables.tcp_tables.iter().map(|table| table.map.clone());
+    let of_socketmaps = tables.socketmaps.iter().flat_map(|table| table.maps.iter().flatten().cloned());
+    of_tcp.chain(of_socketmaps).collect()
+}
+
+/// Opens sockets, and remembers what could not be opened.
+struct Binder {
+    inherited: Inherited,
+    failures: Vec<String>,
+}
+
+impl Binder {
+    async fn bind(&mut self, endpoints: &[Endpoint], mode: u32, group: Option<&String>) -> Vec<Listener> {
+        let file = SocketFile { mode, group: group.cloned() };
+        let mut listeners = Vec::new();
+        for endpoint in endpoints {
+            match bind(endpoint, &file, &mut self.inherited).await {
+                Ok(some) => listeners.extend(some),
+                Err(failure) => self.failures.push(failure),
+            }
+        }
+        listeners
+    }
+}
+
+/// Opens all sockets, then serves them: where one cannot be opened none is served.
+pub(super) async fn listen(
+    config: &Config,
+    fronts: &Fronts,
+    stop: &flag::Sender<bool>,
+    end: &flag::Sender<bool>,
+) -> Result<JoinSet<io::Result<()>>, Failure> {
+    let mut binder = Binder { inherited: Inherited::from_env(), failures: Vec::new() };
+    let milter = &config.milter;
+    let milters = binder.bind(&milter.listen, milter.socket_mode, milter.socket_group.as_ref()).await;
+    let (mut tcp_tables, mut socketmaps) = (Vec::new(), Vec::new());
+    for table in &config.tables.tcp_tables {
+        tcp_tables.push((table, binder.bind(&table.listen, milter.socket_mode, None).await));
+    }
+    for table in &config.tables.socketmaps {
+        let listeners = binder.bind(&table.listen, table.socket_mode, table.socket_group.as_ref()).await;
+        socketmaps.push((table, listeners));
+    }
+    let scraped = binder.bind(&config.metrics, milter.socket_mode, None).await;
+    let mut inspected = Vec::new();
+    let control = &config.control;
+    if let Some(path) = &control.path {
+        let place = [Endpoint::Unix(path.clone())];
+        inspected = binder.bind(&place, control.socket_mode, control.socket_group.as_ref()).await;
+    }
+    if !binder.failures.is_empty() {
+        return Err(Failure::Unavailable(binder.failures));
+    }
+
+    let mut tasks = JoinSet::new();
+    let limits = Limits { connections: milter.max_connections, idle: milter.idle_timeout };
+    for listener in milters {
+        observe::listening(listener.name());
+        tasks.spawn(fronts.milter.clone().serve(listener, limits, raised(stop), raised(end)));
+    }
+    for (table, listeners) in tcp_tables {
+        for listener in listeners {
+            observe::listening(listener.name());
+            let meter = Meter::listener("tcp_table", listener.name());
+            let service = TcpTable {
+                maps: fronts.maps.clone(),
+                map: table.map.clone(),
+                deadline: table.served.deadline,
+                meter: meter.clone(),
+            };
+            serve_lines(&mut tasks, listener, service, table.served, meter, end);
+        }
+    }
+    for (table, listeners) in socketmaps {
+        for listener in listeners {
+            observe::listening(listener.name());
+            let meter = Meter::listener("socketmap", listener.name());
+            let service = Socketmap {
+                maps: fronts.maps.clone(),
+                names: table.maps.clone(),
+                sendmail: table.sendmail,
+                deadline: table.served.deadline,
+            };
+            serve_lines(&mut tasks, listener, service, table.served, meter, end);
+        }
+    }
+    for listener in scraped {
+        observe::listening(listener.name());
+        tasks.spawn(metrics::serve(listener, raised(end)));
+    }
+    for listener in inspected {
+        observe::listening(listener.name());
+        let status = fronts.status.clone();
+        let control = Arc::new(Control { tap: fronts.tap.clone(), status: Box::new(move || status.json()) });
+        let serving = control::serve(listener, control, end.subscribe());
+        tasks.spawn(async move {
+            serving.await;
+            Ok(())
+        });
+    }
+    if let Some(interval) = config.statistics.log_interval {
+        let end = raised(end);
+        tasks.spawn(async move {
+            tokio::select! {
+                () = end => (),
+                () = log_figures(interval) => (),
+            }
+            Ok(())
+        });
+    }
+    Ok(tasks)
+}
+
+/// Serves a protocol of requests and answers.
+fn serve_lines<S: serve::Service>(
+    tasks: &mut JoinSet<io::Result<()>>,
+    listener: Listener,
+    service: S,
+    served: Served,
+    meter: Arc<Meter>,
+    end: &flag::Sender<bool>,
+) {
+    // Look-ups go on while messages under way in the milter end: a mail server needs both.
+    let limits = serve::Limits { connections: served.max_connections, idle: served.idle_timeout };
+    let serving = serve::serve(listener, Arc::new(service), limits, meter, end.subscribe(), end.subscribe());
+    tasks.spawn(async move {
+        serving.await;
+        Ok(())
+    });
+}
+
+/// Logs the figures of all listeners and maps, again and again.
+async fn log_figures(interval: Duration) {
+    loop {
+        sleep(interval).await;
+        observe::statistics();
+    }
+}
+
+/// Completes when the flag is raised, or can no longer be.
+fn raised(flag: &flag::Sender<bool>) -> impl Future<Output = ()> + Send + use<> {
+    let mut flag = flag.subscribe();
+    async move {
+        let _ = flag.wait_for(|raised| *raised).await;
+    }
+}

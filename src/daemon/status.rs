@@ -1,0 +1,123 @@
+//! What `rcptd status` is told.
+
+use crate::config::Config;
+use crate::front::maps::Maps;
+use crate::observe::COUNTERS;
+use crate::observe::meter::{Counted, Of, meters};
+use serde_json::{Value, json};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+/// What is known of the daemon as a whole.
+#[derive(Debug)]
+pub struct Status {
+    started: Instant,
+    maps: Arc<Maps>,
+    changing: Mutex<Changing>,
+}
+
+/// What a reload changes.
+#[derive(Debug)]
+struct Changing {
+    config: String,
+    rules: usize,
+    domains: usize,
+    loaded: Instant,
+    /// Why the last reload failed, if it did.
+    failed: Option<Vec<String>>,
+}
+
+impl Status {
+    /// Of a daemon that starts with this configuration.
+    pub fn new(config: &Config, maps: Arc<Maps>) -> Arc<Self> {
+        let now = Instant::now();
+        let changing = Changing {
+            config: config.path.display().to_string(),
+            rules: config.rules.len(),
+            domains: config.domains.len(),
+            loaded: now,
+            failed: None,
+        };
+        Arc::new(Status { started: now, maps, changing: changing.into() })
+    }
+
+    /// Another configuration is in force.
+    pub fn reloaded(&self, config: &Config) {
+        let mut changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        changing.rules = config.rules.len();
+        changing.domains = config.domains.len();
+        changing.loaded = Instant::now();
+        changing.failed = None;
+    }
+
+    /// A reload failed, for these reasons.
+    pub fn reload_failed(&self, why: &[String]) {
+        let mut changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        changing.failed = Some(why.to_vec());
+    }
+
+    /// All of it, as JSON.
+    pub fn json(&self) -> String {
+        let changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut listeners, mut maps) = (Vec::new(), Vec::new());
+        let current = self.maps.list();
+        for meter in meters() {
+            let totals = meter.totals();
+            let mut answered = json!({});
+            for (i, counted) in Counted::ALL.iter().enumerate() {
+                answered[counted.name()] = totals.answered[i].into();
+            }
+            let figures: Option<Value> = meter.json().and_then(|text| serde_json::from_str(&text).ok());
+            match meter.of() {
+                Of::Listener(protocol) => listeners.push(json!({
+                    "name": meter.name(),
+                    "protocol": protocol,
+                    "open": totals.open,
+                    "connections": totals.connections,
+                    "reads": totals.reads,
+                    "writes": totals.writes,
+                    "answered": answered,
+                    "figures": figures,
+                })),
+                Of::Map => {
+                    // Those that a reload has taken away are of no interest any more.
+                    let Some((name, profile)) = current.iter().find(|(name, _)| **name == *meter.name())
+                    else {
+                        continue;
+                    };
+                    maps.push(json!({
+                        "name": &**name,
+                        "profile": profile,
+                        "answered": answered,
+                        "figures": figures,
+                    }));
+                }
+            }
+        }
+        let milter = json!({
+            "sessions": COUNTERS.sessions.load(Relaxed),
+            "session_errors": COUNTERS.session_errors.load(Relaxed),
+            "recipients": COUNTERS.recipients.load(Relaxed),
+            "rewritten": COUNTERS.rewritten.load(Relaxed),
+            "refused": COUNTERS.refused.load(Relaxed),
+            "deferred": COUNTERS.deferred.load(Relaxed),
+        });
+        let status = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "pid": std::process::id(),
+            "up_seconds": self.started.elapsed().as_secs(),
+            "configuration": changing.config,
+            "loaded_seconds_ago": changing.loaded.elapsed().as_secs(),
+            "last_reload_failed": changing.failed,
+            "reloads": COUNTERS.reloads.load(Relaxed),
+            "failed_reloads": COUNTERS.failed_reloads.load(Relaxed),
+            "rules": changing.rules,
+            "domains": changing.domains,
+            "milter": milter,
+            "listeners": listeners,
+            "maps": maps,
+        });
+        status.to_string()
+    }
+}
