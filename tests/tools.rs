@@ -441,17 +441,20 @@ fn old_configurations_are_taken_over() {
     let mut folders: Vec<_> =
         fs::read_dir(&root).expect("folder").map(|entry| entry.expect("entry").path()).collect();
     folders.sort();
-    assert!(folders.len() >= 9);
+    assert!(folders.len() >= 14);
     let mut looked_up = 0;
     for folder in folders {
-        let import = |arguments: &[&str]| {
-            let mut command = rcptd();
-            command.current_dir(&folder).args(["rules", "import", "trualias.conf"]).args(arguments);
-            let got = command.output().expect("the program");
+        let more = fs::read_to_string(folder.join("arguments")).unwrap_or_default();
+        let import_by = |command: [&str; 2], arguments: &[&str]| {
+            let mut program = rcptd();
+            program.current_dir(&folder).args(command).arg("trualias.conf");
+            let got = program.args(more.split_whitespace()).args(arguments).output().expect("the program");
             let text = |bytes| String::from_utf8(bytes).expect("text");
             (got.status.code().expect("no signal"), text(got.stdout), text(got.stderr))
         };
+        let import = |arguments: &[&str]| import_by(["import", "trualias"], arguments);
         let (code, out, err) = import(&[]);
+        assert_eq!(import_by(["rules", "import"], &[]), (code, out.clone(), err.clone()));
         let got = format!("{out}==> exit code {code} <==\n{err}");
         let expected = folder.join("expected.txt");
         if std::env::var_os("RCPTD_BLESS").is_some_and(|value| value == "1") {

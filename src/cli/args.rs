@@ -1,10 +1,14 @@
 //! The command line.
 
+mod import;
+mod inspect;
 mod make;
 mod rules;
 
+pub use import::{Import, ImportCommand, Output, Server, Sockmapd, Trualias};
+pub use inspect::{Daemon, Status, Trace};
 pub use make::Make;
-pub use rules::{Fmt, Import, Rules, RulesCommand};
+pub use rules::{Fmt, Rules, RulesCommand};
 
 use crate::rules::Day;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -100,6 +104,14 @@ pub enum Command {
     Make(Make),
     /// Look after files of rules
     Rules(Rules),
+    /// Take over the configuration of another program
+    Import(Import),
+    /// Say what a running daemon has done, from its control socket
+    #[command(after_help = inspect::AFTER_STATUS)]
+    Status(Status),
+    /// Show what a running daemon is asked and answers, live
+    #[command(after_help = inspect::AFTER_TRACE)]
+    Trace(Trace),
     /// Show the milter at work: no mail server, no files, no privileges
     #[command(after_help = AFTER_DEMO)]
     Demo(Demo),

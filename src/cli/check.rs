@@ -46,11 +46,11 @@ pub fn run(args: &args::Check) -> u8 {
     exit::OK
 }
 
-/// What keeps the account sources of a configuration from being built.
+/// What keeps the account sources and the maps of a configuration from being built.
 fn sources(checked: &mut Checked) -> Result<(), u8> {
     let Some(config) = &checked.config else { return Ok(()) };
     let runtime = terminal::runtime()?;
-    let built = runtime.block_on(crate::account::build(&config.account, config.cases.clone()));
+    let built = runtime.block_on(crate::daemon::build(config));
     if let Err(lines) = built {
         let text = Text::new(&config.path.display().to_string(), "");
         checked.problems.extend(lines.into_iter().map(|line| Problem::error(&text, 0..0, line)));

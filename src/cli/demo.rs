@@ -14,6 +14,7 @@ use crate::front::endpoint::Endpoint;
 use crate::front::listen::{Inherited, SocketFile, bind};
 use crate::front::milter::adapter::{Limits, Milter, Service};
 use crate::front::milter::session::Policy;
+use crate::front::tap::Tap;
 use crate::resolve::{Resolver, Settings};
 use crate::rules::{self, Dialect, Options};
 use mta::{Edit, Mta, Reply};
@@ -97,7 +98,7 @@ fn service() -> Result<Service, String> {
         origin: DOMAIN.into(),
     };
     Ok(Service {
-        resolver: Resolver::new(settings, Arc::new(loaded.rules), accounts),
+        resolver: Arc::new(Resolver::new(settings, Arc::new(loaded.rules), accounts)),
         policy: Arc::new(policy),
         deadline: Duration::from_secs(8),
     })
@@ -110,7 +111,7 @@ async fn show(paint: &Paint) -> Result<String, String> {
     let listener = bind(&endpoint, &file, &mut Inherited::from_env()).await?.pop().ok_or("no socket")?;
     let name = listener.name().clone();
     let limits = Limits { connections: 2, idle: Duration::from_secs(10) };
-    let milter = Milter::new(service()?);
+    let milter = Milter::new(service()?, Arc::new(Tap::default()));
     tokio::spawn(milter.serve(listener, limits, std::future::pending(), std::future::pending::<()>()));
 
     let port = name.rsplit(':').next().unwrap_or_default();

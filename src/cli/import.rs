@@ -1,70 +1,90 @@
-//! `rcptd rules import`
+//! `rcptd import` and `rcptd rules import`
+
+mod json;
+mod settings;
+mod sockmapd;
+mod trualias;
+
+pub use sockmapd::run as sockmapd;
+pub use trualias::run as trualias;
 
 use super::{args, exit, input, output, terminal};
-use crate::config::{self, MAX_RULES};
-use crate::diag::Text;
-use crate::rules;
+use crate::config;
+use crate::rules::Difference;
 use std::path::Path;
 use std::{fs, io};
 
 /// The names of the files written.
 const CONFIG: &str = "rcptd.conf";
 const RULES: &str = "aliases.rules";
+const PASSWORD: &str = "database.password";
 
-pub fn run(args: &args::Import) -> u8 {
-    match import(args) {
-        Ok(()) => exit::OK,
-        Err(code) => code,
-    }
+/// A file to be written.
+#[derive(Clone, Copy)]
+struct New<'n> {
+    name: &'static str,
+    content: &'n str,
+    /// Whether it is for its owner's eyes only.
+    private: bool,
 }
 
-fn import(args: &args::Import) -> Result<(), u8> {
-    let content = input::file(&args.file, MAX_RULES).map_err(|(message, code)| {
+/// The content of a file to be taken over; what keeps it from being read is said.
+fn read(path: &Path, limit: u64) -> Result<String, u8> {
+    input::file(path, limit).map_err(|(message, code)| {
         eprintln!("rcptd: {message}");
         code
-    })?;
-    let file = args.file.display().to_string();
-    let imported = rules::import(&Text::new(&file, &content)).map_err(|problems| {
-        terminal::show(&problems);
-        eprintln!("rcptd: nothing is taken over; mend the file and try again");
-        exit::CONFIG
-    })?;
-    let (configuration, settings) = config::import(&file, &imported.legacy);
-    let files = [(CONFIG, &configuration), (RULES, &imported.rules)];
+    })
+}
+
+/// Says that nothing comes of it; the exit code.
+fn refused() -> u8 {
+    eprintln!("rcptd: nothing is taken over; mend the file and try again");
+    exit::CONFIG
+}
+
+/// So many of these.
+fn count(number: usize, one: &str) -> String {
+    format!("{number} {one}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Says what differs, and writes or prints the files.
+fn hand_over(
+    what: &str,
+    differences: &[Difference],
+    files: &[New<'_>],
+    output: &args::Output,
+) -> Result<(), u8> {
     // First of all what is to be known, whatever becomes of the files.
-    let count = imported.statements;
-    let rules = if count == 1 { "1 rule" } else { &*format!("{count} rules") };
-    eprintln!("rcptd: {rules} taken over; what differs:");
-    for difference in settings.iter().chain(&imported.differences) {
+    eprintln!("rcptd: {what} taken over; what differs:");
+    for difference in differences {
         eprintln!("- {difference}");
     }
-    match &args.output {
-        Some(folder) => write(folder, &files, args.force)?,
-        None => {
-            for (name, content) in files {
-                terminal::print(&format!("==> {name} <==\n{content}\n"))?;
-            }
+    let Some(folder) = &output.folder else {
+        for New { name, content, private } in files {
+            let content =
+                if *private { "(a password, not shown: -o DIR writes it to this file)\n" } else { content };
+            terminal::print(&format!("==> {name} <==\n{content}\n"))?;
         }
-    }
-    if let Some(folder) = &args.output {
-        // Whether the configuration can be used as it is; what is to be written yet was said.
-        let path = folder.join(CONFIG);
-        let name = path.display();
-        match config::load(&path) {
-            Ok(_) => eprintln!("rcptd: {name} can be used as it is"),
-            Err(_) => eprintln!("rcptd: {name} cannot be used yet; rcptd check -c {name} says why"),
-        }
+        return Ok(());
+    };
+    write(folder, files, output.force)?;
+    // Whether the configuration can be used as it is; what is to be written yet was said.
+    let path = folder.join(CONFIG);
+    let name = path.display();
+    match config::load(&path) {
+        Ok(_) => eprintln!("rcptd: {name} can be used as it is"),
+        Err(_) => eprintln!("rcptd: {name} cannot be used yet; rcptd check -c {name} says why"),
     }
     Ok(())
 }
 
 /// Writes all files, or, where one is there already and is not to be overwritten, none.
-fn write(folder: &Path, files: &[(&str, &String)], force: bool) -> Result<(), u8> {
+fn write(folder: &Path, files: &[New<'_>], force: bool) -> Result<(), u8> {
     let failed = |path: &Path, e: &io::Error| {
         eprintln!("rcptd: {}: cannot be written: {e}", path.display());
         exit::IO_ERROR
     };
-    for (name, _) in files {
+    for New { name, .. } in files {
         let path = folder.join(name);
         if !force && path.symlink_metadata().is_ok() {
             eprintln!("rcptd: {}: is there already; --force overwrites it", path.display());
@@ -79,11 +99,14 @@ fn write(folder: &Path, files: &[(&str, &String)], force: bool) -> Result<(), u8
         }
         _ => (),
     }
-    for (name, content) in files {
+    for New { name, content, private } in files {
         let path = folder.join(name);
         let there = force && path.exists();
-        let written =
-            if there { output::replace(&path, content) } else { output::create(&path, content, None) };
+        let written = match (there, private) {
+            (true, true) => output::replace_private(&path, content),
+            (true, false) => output::replace(&path, content),
+            (false, _) => output::create(&path, content, private.then(output::private)),
+        };
         written.map_err(|e| failed(&path, &e))?;
     }
     Ok(())

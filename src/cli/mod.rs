@@ -7,13 +7,14 @@ mod explain;
 mod fmt;
 mod import;
 mod input;
+mod inspect;
 mod lookup;
 mod make;
 mod output;
 mod serve;
 mod terminal;
 
-use args::{Cli, Command, RulesCommand};
+use args::{Cli, Command, ImportCommand, RulesCommand};
 use clap::Parser;
 use clap::error::ErrorKind;
 use std::process::ExitCode;
@@ -61,8 +62,14 @@ pub fn main() -> ExitCode {
         Command::Make(args) => make::run(&args),
         Command::Rules(args) => match args.command {
             RulesCommand::Fmt(args) => fmt::run(&args),
-            RulesCommand::Import(args) => import::run(&args),
+            RulesCommand::Import(args) => import::trualias(&args),
         },
+        Command::Import(args) => match args.command {
+            ImportCommand::Trualias(args) => import::trualias(&args),
+            ImportCommand::Sockmapd(args) => import::sockmapd(&args),
+        },
+        Command::Status(args) => inspect::status(&args),
+        Command::Trace(args) => inspect::trace(&args),
         Command::Demo(args) => demo::run(&args),
     }
     .into()

@@ -2,17 +2,35 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
 /// Puts `content` in the place of the file at `path`, with its mode and owner. A reader finds the old file or
 /// the new one, also after a crash; where `path` is a link, the file it leads to is replaced.
 pub fn replace(path: &Path, content: &str) -> io::Result<()> {
+    replace_with(path, content, |mode| mode)
+}
+
+/// What a mode allows to whoever is neither the owner nor in the group.
+const OTHERS: u32 = 0o007;
+
+/// Readable by its owner alone.
+pub fn private() -> Permissions {
+    Permissions::from_mode(0o600)
+}
+
+/// The same for content that is nobody else's business: a file that everybody on this host can get at becomes
+/// [`private`], any other keeps its mode.
+pub fn replace_private(path: &Path, content: &str) -> io::Result<()> {
+    replace_with(path, content, |mode| if mode.mode() & OTHERS == 0 { mode } else { private() })
+}
+
+fn replace_with(path: &Path, content: &str, mode: impl Fn(Permissions) -> Permissions) -> io::Result<()> {
     let path = path.canonicalize()?;
     let old = fs::metadata(&path)?;
     let name = path.file_name().unwrap_or_default().display();
     let new = path.with_file_name(format!(".{name}.{}.new", std::process::id()));
-    let written = create(&new, content, Some(old.permissions()))
+    let written = create(&new, content, Some(mode(old.permissions())))
         .and_then(|()| {
             let now = fs::metadata(&new)?;
             // A file of another owner is not quietly made one's own.
@@ -44,7 +62,7 @@ pub fn create(path: &Path, content: &str, mode: Option<Permissions>) -> io::Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::symlink;
 
     #[test]
     fn mode_and_links_are_kept() {
@@ -61,5 +79,19 @@ mod tests {
         assert_eq!(create(&file, "x", None).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(replace(&folder.path().join("c"), "x").unwrap_err().kind(), io::ErrorKind::NotFound);
         assert_eq!(fs::read_to_string(&file).unwrap(), "new");
+    }
+
+    #[test]
+    fn what_is_private_becomes_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a");
+        create(&file, "old", None).unwrap();
+        for (before, after) in
+            [(0o644, 0o600), (0o640, 0o640), (0o600, 0o600), (0o666, 0o600), (0o604, 0o600)]
+        {
+            fs::set_permissions(&file, Permissions::from_mode(before)).unwrap();
+            replace_private(&file, "new").unwrap();
+            assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o7777, after, "{before:o}");
+        }
     }
 }

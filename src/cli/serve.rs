@@ -66,11 +66,13 @@ fn level(level: Level) -> observe::setup::Level {
 }
 
 fn runtime(config: &Config) -> std::io::Result<tokio::runtime::Runtime> {
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    if config.workers > 0 {
-        builder.worker_threads(config.workers);
+    use tokio::runtime::Builder;
+    match config.workers {
+        0 => Builder::new_multi_thread().enable_all().build(),
+        // Alone it need not look after others.
+        1 => Builder::new_current_thread().enable_all().build(),
+        workers => Builder::new_multi_thread().worker_threads(workers).enable_all().build(),
     }
-    builder.enable_all().build()
 }
 
 /// A panic costs one session; it must not go unseen.

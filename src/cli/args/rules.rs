@@ -1,5 +1,6 @@
 //! `rcptd rules`: what looks after files of rules.
 
+use super::import;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -22,18 +23,6 @@ Examples:
 
 Exit codes: 0 done, 1 --check found something to do, 66 no such file, 74 cannot write, 78 errors in the rules.";
 
-const AFTER_IMPORT: &str = "\
-FILE is a tcp_table_server.conf, tcp_virtual_server.conf, milter_server.conf or trualias.conf. Standard error \
-gets a report of all that will be different, with an address where one shows it; what it says of an address \
-has been looked up.
-
-Examples:
-  rcptd rules import trualias.conf                    both files and the report, nothing is written
-  rcptd rules import trualias.conf -o /etc/rcptd      writes rcptd.conf and aliases.rules
-  rcptd check -c /etc/rcptd/rcptd.conf                then look at what is still to be said
-
-Exit codes: 0 done, 66 no such file, 74 cannot write or a file is there already, 78 errors in the file.";
-
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_RULES)]
 pub struct Rules {
@@ -46,9 +35,9 @@ pub enum RulesCommand {
     /// Lay files of rules out
     #[command(after_help = AFTER_FMT)]
     Fmt(Fmt),
-    /// Make a configuration and rules of a configuration file of trualias, and say what differs
-    #[command(after_help = AFTER_IMPORT)]
-    Import(Import),
+    /// The same as rcptd import trualias
+    #[command(after_help = import::AFTER_TRUALIAS)]
+    Import(import::Trualias),
 }
 
 #[derive(Debug, Args)]
@@ -59,17 +48,4 @@ pub struct Fmt {
     /// Files of rules; - for standard input
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub struct Import {
-    /// Folder to write rcptd.conf and aliases.rules to, made if it is not there; else they are printed
-    #[arg(short, long, value_name = "DIR")]
-    pub output: Option<PathBuf>,
-    /// Overwrite files that are there
-    #[arg(long)]
-    pub force: bool,
-    /// Configuration file of trualias
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
 }

@@ -1,0 +1,222 @@
+//! `rcptd status` and `rcptd trace`: what a running daemon says of itself.
+
+use super::args::{self, Daemon};
+use super::{exit, terminal};
+use crate::config;
+use crate::front::control::Filter;
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Longest wait for the first answer of a daemon.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// `rcptd status`
+pub fn status(args: &args::Status) -> u8 {
+    told(&args.daemon, "status", |line, value| {
+        let text = if args.json { format!("{line}\n") } else { report(value) };
+        terminal::print(&text)?;
+        Ok(false)
+    })
+}
+
+/// `rcptd trace`
+pub fn trace(args: &args::Trace) -> u8 {
+    let filter = Filter { listener: args.listener.clone(), map: args.map.clone(), key: args.key.clone() };
+    let mut left = args.count;
+    told(&args.daemon, &format!("trace {}", filter.to_json()), |line, value| {
+        if value.get("tracing").is_some() {
+            // To who pipes the rest somewhere it says when to begin.
+            eprintln!("rcptd: tracing");
+            return Ok(true);
+        }
+        if let Some(lost) = value.get("lost") {
+            eprintln!("rcptd: {lost} requests were not shown: they came faster than they were read");
+            return Ok(true);
+        }
+        terminal::print(&if args.json { format!("{line}\n") } else { exchange(value) })?;
+        left = left.map(|left| left.saturating_sub(1));
+        Ok(left != Some(0))
+    })
+}
+
+/// Sends a command, and hands over each line of the answer until `take` has enough.
+fn told(daemon: &Daemon, command: &str, mut take: impl FnMut(&str, &Value) -> Result<bool, u8>) -> u8 {
+    let path = match socket(daemon) {
+        Ok(path) => path,
+        Err(code) => return code,
+    };
+    let shown = path.display();
+    let stream = UnixStream::connect(&path).and_then(|mut stream| {
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(format!("{command}\n").as_bytes())?;
+        Ok(stream)
+    });
+    let stream = match stream {
+        Ok(stream) => stream,
+        Err(e) => {
+            let help = match e.kind() {
+                ErrorKind::PermissionDenied => "run this as the user of rcptd or as root",
+                _ => "is rcptd running, with this configuration?",
+            };
+            eprintln!("rcptd: nobody answers at {shown}: {e} ({help})");
+            return exit::UNAVAILABLE;
+        }
+    };
+    let mut lines = BufReader::new(stream);
+    let mut any = false;
+    loop {
+        let mut line = String::new();
+        match lines.read_line(&mut line) {
+            Ok(0) if any => return exit::OK,
+            Ok(n) if n > 0 => (),
+            _ => {
+                eprintln!("rcptd: no answer from {shown}: was rcptd stopped?");
+                return exit::UNAVAILABLE;
+            }
+        }
+        // From now on it may take as long as it likes.
+        if !any && lines.get_ref().set_read_timeout(None).is_err() {
+            return exit::UNAVAILABLE;
+        }
+        any = true;
+        let line = line.trim_end();
+        let value: Value = serde_json::from_str(line).unwrap_or_default();
+        if let Some(error) = value.get("error") {
+            eprintln!("rcptd: {error}");
+            return exit::UNAVAILABLE;
+        }
+        match take(line, &value) {
+            Ok(true) => (),
+            Ok(false) => return exit::OK,
+            Err(code) => return code,
+        }
+    }
+}
+
+/// Where the daemon is found.
+fn socket(daemon: &Daemon) -> Result<PathBuf, u8> {
+    if let Some(path) = &daemon.socket {
+        return Ok(path.clone());
+    }
+    let path = config::control_of(&daemon.config).map_err(|problems| {
+        terminal::show(&problems);
+        exit::CONFIG
+    })?;
+    path.ok_or_else(|| {
+        eprintln!(
+            "rcptd: {} names no control socket: write [control] listen = \"unix:/run/rcptd/control.sock\" and \
+             restart rcptd, or say --socket",
+            daemon.config.display()
+        );
+        exit::CONFIG
+    })
+}
+
+fn text<'v>(value: &'v Value, name: &str) -> &'v str {
+    value.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn number(value: &Value, name: &str) -> u64 {
+    value.get(name).and_then(Value::as_u64).unwrap_or_default()
+}
+
+/// `aliases  foo-macys-m5@example.com  found foo@example.com  (socketmap at unix:… from pid:7, 0.031 ms)`
+fn exchange(value: &Value) -> String {
+    let us = number(value, "us");
+    let answer = match text(value, "text") {
+        "" => text(value, "verdict").to_owned(),
+        text_ => format!("{} {text_}", text(value, "verdict")),
+    };
+    format!(
+        "{:16} {:40} {answer}  ({} #{} {}, {}.{:03} ms)\n",
+        text(value, "map"),
+        text(value, "key"),
+        text(value, "listener"),
+        number(value, "connection"),
+        text(value, "peer"),
+        us / 1000,
+        us % 1000
+    )
+}
+
+/// The status as a person reads it.
+fn report(value: &Value) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        out,
+        "rcptd {} pid {}, up {}; {}: {} rules, {} domains, loaded {} ago",
+        text(value, "version"),
+        number(value, "pid"),
+        ago(number(value, "up_seconds")),
+        text(value, "configuration"),
+        number(value, "rules"),
+        number(value, "domains"),
+        ago(number(value, "loaded_seconds_ago")),
+    );
+    if let Some(why) = value.get("last_reload_failed").and_then(Value::as_array) {
+        let _ = writeln!(out, "the last reload FAILED, the configuration before it is in force:");
+        for line in why.iter().filter_map(Value::as_str) {
+            let _ = writeln!(out, "    {line}");
+        }
+    }
+    let milter = value.get("milter").cloned().unwrap_or_default();
+    let figures = ["sessions", "recipients", "rewritten", "refused", "deferred"];
+    let figures: Vec<String> =
+        figures.iter().map(|name| format!("{name} {}", number(&milter, name))).collect();
+    let _ = writeln!(out, "milter: {}", figures.join(", "));
+    for listener in value.get("listeners").and_then(Value::as_array).into_iter().flatten() {
+        let _ = writeln!(
+            out,
+            "{} {}: {} open of {} connections, {}",
+            text(listener, "protocol"),
+            text(listener, "name"),
+            number(listener, "open"),
+            number(listener, "connections"),
+            answered(listener)
+        );
+    }
+    for map in value.get("maps").and_then(Value::as_array).into_iter().flatten() {
+        let _ = writeln!(out, "map {} ({}): {}", text(map, "name"), text(map, "profile"), answered(map));
+    }
+    out
+}
+
+/// How requests ended since the start, and how many there were a second in the last minute.
+fn answered(of: &Value) -> String {
+    let counts = of.get("answered").cloned().unwrap_or_default();
+    let words = [
+        ("found", "found"),
+        ("not found", "not_found"),
+        ("cannot say", "cannot_say"),
+        ("bad", "bad"),
+        ("stats", "stats"),
+    ];
+    let counts: Vec<String> = words
+        .iter()
+        .filter(|(_, name)| !matches!(*name, "bad" | "stats") || number(&counts, name) > 0)
+        .map(|(word, name)| format!("{word} {}", number(&counts, name)))
+        .collect();
+    let rate: f64 = of
+        .get("figures")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter(|figure| matches!(text(figure, "name"), "success" | "not_found" | "bad"))
+        .filter_map(|figure| figure.pointer("/n_per_sec/sixty")?.as_f64())
+        .sum();
+    format!("{} ({rate:.1}/s in the last minute)", counts.join(", "))
+}
+
+fn ago(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
