@@ -11,14 +11,17 @@
 //! | 0 | [`addr`] | what a mail address is: parse the argument of RCPT, compare, fold, print, escape |
 //! | 0 | [`diag`] | what is wrong with a text of the operator: place, message, remedy |
 //! | 0 | [`observe`] | what is logged and counted: one function per event |
+//! | 0 | [`wire`] | the bytes of the look-up protocols, both ways |
+//! | 1 | [`table`] | key to value: lists, databases, other servers, and what combines them |
 //! | 1 | [`rules`] | the alias rules: text to compiled rules to decision, and what [`rules::prove`](mod@rules::prove) proves of them; pure, bounded |
 //! | 2 | [`account`] | does this account exist: the sources and what they are combined with |
 //! | 3 | [`hook`] | a script of the operator's, before and behind the rules; pure, bounded |
 //! | 4 | [`resolve`] | rules and accounts make one [`resolve::Outcome`] of a recipient |
-//! | 5 | [`front`] | the protocols; each a pure part and a thin adapter |
-//! | 6 | [`config`] | what the operator wrote, checked |
-//! | 7 | [`daemon`] | build, run, reload, stop |
-//! | 8 | [`cli`] | the commands an operator types |
+//! | 5 | [`map`] | what a mail server means by asking a table: purposes of the resolver, searches of Postfix |
+//! | 6 | [`front`] | the protocols; each a pure part and a thin adapter |
+//! | 7 | [`config`] | what the operator wrote, checked |
+//! | 8 | [`daemon`] | build, run, reload, stop |
+//! | 9 | [`cli`] | the commands an operator types |
 
 pub mod account;
 pub mod addr;
@@ -28,6 +31,9 @@ pub mod daemon;
 pub mod diag;
 pub mod front;
 pub mod hook;
+pub mod map;
 pub mod observe;
 pub mod resolve;
 pub mod rules;
+pub mod table;
+pub mod wire;

@@ -222,7 +222,7 @@ fn connections_above_the_limit_wait() {
     first.negotiate(OFFER);
     second.negotiate(OFFER);
     let mut third = daemon.connect();
-    daemon.log.wait_for(0, "(milter.max_connections)");
+    daemon.log.wait_for(0, "(max_connections)");
     first.send(b'Q', b"");
     third.negotiate(OFFER);
     drop((second, third));

@@ -36,8 +36,8 @@ impl Inside {
             observe: false,
             origin: "example.test".into(),
         };
-        let resolver = Resolver::new(settings, Arc::new(loaded.rules), accounts);
-        let milter = Milter::new(Service { resolver, policy: Arc::new(policy), deadline });
+        let resolver = Arc::new(Resolver::new(settings, Arc::new(loaded.rules), accounts));
+        let milter = Milter::new(Service { resolver, policy: Arc::new(policy), deadline }, Arc::default());
         let runtime = Runtime::new().expect("a runtime");
         let endpoint = Endpoint::Inet { host: "127.0.0.1".into(), port: 0 };
         let file = SocketFile { mode: 0o600, group: None };
