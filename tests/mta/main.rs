@@ -6,18 +6,22 @@
 //! ```
 //!
 //! Each folder here is a scenario: a `scenario` file in the language of [`script`], or a `mod.rs` where a
-//! script does not do. All scenarios run against each server they are meant for, one after the other,
-//! the four servers side by side. Logs are left in `target/mta/`.
+//! script does not do. A server is wired with rcptd in several ways, a container for each: by the milter, by
+//! tables, by both. All scenarios run against each container they are meant for, one after the other, some
+//! containers side by side. Logs are left in `target/mta/`.
 
 mod books;
 mod log;
 mod mta;
 mod random;
 mod rcptd;
+mod redis;
 mod relay;
 mod script;
+mod shell;
 mod smtp;
 mod stage;
+mod wiring;
 
 #[path = "t12-thousand-recipients/mod.rs"]
 mod t12_thousand_recipients;
@@ -29,14 +33,17 @@ mod t20_random_load;
 mod t23_killed_under_load;
 
 use crate::books::Books;
-use crate::mta::{Engine, KINDS, Kind, Mta};
+use crate::mta::{Engine, Mta};
 use crate::relay::Relay;
 use crate::script::Script;
 use crate::stage::Stage;
+use crate::wiring::{Kind, Selection};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -45,6 +52,9 @@ pub type Outcome<T = ()> = Result<T, String>;
 
 /// How many lines of a log are printed when a scenario fails.
 const TAIL: usize = 40;
+
+/// How many containers there are at a time.
+const SIDE_BY_SIDE: usize = 4;
 
 /// A scenario in code; what it returns is printed.
 type Code = fn(&mut Stage<'_>) -> Outcome<String>;
@@ -74,7 +84,7 @@ impl Scenario {
     fn is_for(&self, kind: &Kind) -> bool {
         match &self.body {
             Body::Script(script) => script.is_for(kind),
-            Body::Code(_) => true,
+            Body::Code(_) => Selection::default().is_for(kind),
         }
     }
 }
@@ -133,7 +143,7 @@ fn scenarios(folder: &Path) -> Outcome<Vec<Scenario>> {
     Ok(all)
 }
 
-/// Runs what `names` select, all servers side by side.
+/// Runs what `names` select, [`SIDE_BY_SIDE`] containers at a time.
 fn run(root: &Path, scenarios: &[Scenario], names: &[String]) -> Outcome {
     let engine = Engine::find(root)?;
     let target = root.join("target/mta");
@@ -141,27 +151,33 @@ fn run(root: &Path, scenarios: &[Scenario], names: &[String]) -> Outcome {
         fs::remove_dir_all(&target).map_err(|e| format!("{}: {e}", target.display()))?;
     }
     let start = Instant::now();
-    let plan: Vec<(&Kind, Vec<&Scenario>)> = KINDS
+    let kinds = Kind::all();
+    let plan: Vec<(&Kind, Vec<&Scenario>)> = kinds
         .iter()
         .map(|kind| {
             let chosen = |scenario: &&Scenario| {
                 let title = format!("{} {}", scenario.name, kind.name);
                 scenario.is_for(kind) && (names.is_empty() || names.iter().any(|name| title.contains(name)))
             };
-            (kind, scenarios.iter().filter(chosen).collect())
+            (kind, scenarios.iter().filter(chosen).collect::<Vec<_>>())
         })
+        .filter(|(_, scenarios)| !scenarios.is_empty())
         .collect();
-    let results: Vec<Outcome<Tally>> = thread::scope(|scope| {
-        let threads: Vec<_> = plan
-            .iter()
-            .filter(|(_, scenarios)| !scenarios.is_empty())
-            .map(|(kind, scenarios)| scope.spawn(|| run_server(kind, &engine, root, &target, scenarios)))
-            .collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|_| Err("a thread of the tests panicked".to_owned())))
-            .collect()
+    let (results, next) = (Mutex::new(Vec::new()), AtomicUsize::new(0));
+    let work = || {
+        while let Some((kind, scenarios)) = plan.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let result = catch_unwind(|| run_server(kind, &engine, root, &target, scenarios));
+            let result =
+                result.unwrap_or_else(|_| Err(format!("{}: a thread of the tests panicked", kind.name)));
+            results.lock().unwrap_or_else(PoisonError::into_inner).push(result);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..SIDE_BY_SIDE {
+            scope.spawn(work);
+        }
     });
+    let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut total = Tally::default();
     let mut errors = Vec::new();
     for result in results {
@@ -195,18 +211,18 @@ struct Tally {
 
 /// Starts one mail server and plays the scenarios with it.
 fn run_server(
-    kind: &'static Kind,
+    kind: &Kind,
     engine: &Engine,
     root: &Path,
     target: &Path,
     scenarios: &[&Scenario],
 ) -> Outcome<Tally> {
-    let mta = Mta::start(kind, engine, root, &target.join(kind.name))?;
+    let mta = Mta::start(kind, engine, root, &target.join(&kind.name))?;
     let mut relay = Relay::new(mta.relay);
     let mut books = Books::new(&mta.mail);
     let mut tally = Tally::default();
     for scenario in scenarios {
-        let folder = target.join(&scenario.name).join(kind.name);
+        let folder = target.join(&scenario.name).join(&kind.name);
         let start = Instant::now();
         let mark = mta.log.mark();
         let played = catch_unwind(AssertUnwindSafe(|| play(scenario, &mta, &mut relay, &mut books, &folder)));

@@ -3,6 +3,8 @@
 use crate::Outcome;
 use crate::log::{Log, wait};
 use std::fs::{self, File};
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -21,6 +23,8 @@ pub struct Rcptd {
     // A socket's path must be short, which that of the folder may not be.
     _socket_folder: TempDir,
     pub log: Log,
+    /// What it gets as the socket `systemd:map`.
+    pub socket: Option<TcpListener>,
 }
 
 impl Rcptd {
@@ -39,6 +43,7 @@ impl Rcptd {
             notify_path,
             _socket_folder: socket_folder,
             log,
+            socket: None,
         })
     }
 
@@ -56,11 +61,23 @@ impl Rcptd {
         let log = self.folder.join("rcptd.log");
         let log = File::options().create(true).append(true).open(log).map_err(fail)?;
         // setpriv(1) sees to it that rcptd does not outlive a test that is killed.
-        let child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_rcptd"), "serve", "-c"])
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL"]);
+        let stdin = match &self.socket {
+            // systemd's first file is the third; it must be for this very process, which sh(1) becomes.
+            Some(socket) => {
+                let pass =
+                    "export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=map; exec \"$@\" 3<&0 </dev/null";
+                command.args(["sh", "-c", pass, "sh"]);
+                Stdio::from(OwnedFd::from(socket.try_clone().map_err(fail)?))
+            }
+            None => Stdio::null(),
+        };
+        let child = command
+            .args([env!("CARGO_BIN_EXE_rcptd"), "serve", "-c"])
             .arg(self.folder.join("rcptd.conf"))
             .env("NOTIFY_SOCKET", &self.notify_path)
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(log.try_clone().map_err(fail)?)
             .stderr(log)
             .spawn()
@@ -152,8 +169,8 @@ impl Drop for Rcptd {
     }
 }
 
-/// Writes the configuration of a scenario: `text` with its `@NAME@`s replaced.
-pub fn configure(folder: &Path, file: &str, text: &str, names: &[(&str, &str)]) -> Outcome {
+/// Writes the configuration of a scenario: `text` with its names replaced.
+pub fn configure(folder: &Path, file: &str, text: &str, names: &[(String, String)]) -> Outcome {
     let text = names.iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, value));
     fs::write(folder.join(file), text).map_err(|e| format!("{file}: {e}"))
 }

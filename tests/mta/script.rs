@@ -3,10 +3,13 @@
 //! ```text
 //! # A comment. The first one is the scenario's title.
 //! on postfix                      only with these servers (a family or a name, comma separated)
-//! @sendmail STEP                  this step only with these servers
+//! on tables,both                  with these wirings and not by the milter alone: tables (that is socketmap and
+//!                                 tcp), both, maps, virtuser; servers may be named as well
+//! @sendmail STEP                  this step only with these servers, or wirings
 //!
 //! connect [CLIENT]                SMTP connection, greeting, EHLO; CLIENT names it if there are several
 //! C: TEXT        C CLIENT: TEXT   send a line; lines without an S: between go out in one packet
+//! send [CLIENT]                   send those lines now
 //! S: PATTERN     S CLIENT: ...    read a reply, which must begin with PATTERN; * stands for any text
 //! message NAME [by CLIENT]        DATA and a message of that subject; the last reply is left for S:
 //! text NAME                       the message alone, after a C: DATA
@@ -22,20 +25,30 @@
 //! report NAME to BOX: PATTERN     BOX has a delivery report about it with a line like this
 //! no report NAME                  nobody has a report about it
 //!
+//! took 8 to 30 s                  how long the last reply of an S: took
+//! postmap MAP KEY -> VALUE        what postmap -q says of a map that rcptd serves, by each protocol by which it
+//!                                 serves it; a value, or the words none and error
+//!
 //! rcptd start|stop|kill|reload
 //! rules FILE | config FILE        put FILE of the scenario's folder in place of the rules, the configuration
-//! vrfy up|down|hang|open          the VRFY server: in order, refusing connections, silent, accepting anything
+//! put FILE as NAME                the same with any file that the configuration names
+//! accounts gone|back              the list of accounts, where it is the account source
+//! vrfy up|down|hang|open          the VRFY server: in order, refusing connections, silent, one that accepts
+//!                                 anything or, with tables, asks rcptd
+//! redis KEY = VALUE | redis up | redis down       a database, with these entries whenever it is up
 //! log PATTERN | mta log PATTERN   rcptd's, the mail server's log has such a line in this scenario
+//! no log PATTERN                  rcptd's has none by now
 //! ```
 
 use crate::Outcome;
-use crate::mta::Kind;
+use crate::wiring::{Kind, Selection};
 
 /// What is to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     Connect { client: String },
     Send { client: String, line: String },
+    Flush { client: String },
     Reply { client: String, pattern: String },
     Message { client: String, name: String },
     Text { name: String },
@@ -48,12 +61,27 @@ pub enum Step {
     NoHeader { name: String, mailbox: String, pattern: String },
     Report { name: String, mailbox: String, pattern: String },
     NoReport { name: String },
+    Took { least: f32, most: f32 },
+    Postmap { map: String, key: String, want: Want },
     Rcptd(Rcptd),
     Rules(String),
     Config(String),
+    Put { file: String, name: String },
+    Accounts { gone: bool },
+    RedisEntry { key: String, value: String },
+    Redis { up: bool },
     Vrfy(Vrfy),
     Log(String),
+    NoLog(String),
     MtaLog(String),
+}
+
+/// What a map is to say of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Want {
+    Value(String),
+    None,
+    Error,
 }
 
 /// What is done with the program.
@@ -78,7 +106,7 @@ pub enum Vrfy {
 #[derive(Clone, Debug)]
 pub struct Line {
     pub number: usize,
-    only: Option<String>,
+    only: Selection,
     pub step: Step,
 }
 
@@ -86,28 +114,29 @@ pub struct Line {
 #[derive(Clone, Debug)]
 pub struct Script {
     pub title: String,
-    only: Option<String>,
+    only: Selection,
     lines: Vec<Line>,
 }
 
 impl Script {
     /// Reads a scenario; an error names the line.
     pub fn parse(text: &str) -> Outcome<Self> {
-        let mut script = Script { title: String::new(), only: None, lines: Vec::new() };
+        let mut script = Script { title: String::new(), only: Selection::default(), lines: Vec::new() };
         for (line, number) in text.lines().map(str::trim).zip(1..) {
             if let Some(comment) = line.strip_prefix('#') {
                 if script.title.is_empty() {
                     comment.trim().clone_into(&mut script.title);
                 }
             } else if let Some(selection) = line.strip_prefix("on ") {
-                script.only = Some(selection.trim().to_owned());
+                script.only = Selection::parse(selection).map_err(|e| format!("line {number}: {e}"))?;
             } else if !line.is_empty() {
                 let (only, step) = match line.strip_prefix('@') {
                     Some(rest) => {
                         let (only, step) = rest.split_once(' ').ok_or(format!("line {number}: no step"))?;
-                        (Some(only.to_owned()), step.trim())
+                        let only = Selection::parse(only).map_err(|e| format!("line {number}: {e}"))?;
+                        (only, step.trim())
                     }
-                    None => (None, line),
+                    None => (Selection::default(), line),
                 };
                 let step = parse_step(step).ok_or(format!("line {number}: not understood: {line}"))?;
                 script.lines.push(Line { number, only, step });
@@ -121,12 +150,12 @@ impl Script {
 
     /// Whether it is meant for `kind`.
     pub fn is_for(&self, kind: &Kind) -> bool {
-        self.only.as_ref().is_none_or(|only| kind.is_in(only))
+        self.only.is_for(kind)
     }
 
     /// The steps for `kind`.
-    pub fn lines(&self, kind: &'static Kind) -> impl Iterator<Item = &Line> {
-        self.lines.iter().filter(|line| line.only.as_ref().is_none_or(|only| kind.is_in(only)))
+    pub fn lines(&self, kind: &Kind) -> impl Iterator<Item = &Line> {
+        self.lines.iter().filter(|line| line.only.has(kind))
     }
 }
 
@@ -138,6 +167,7 @@ fn parse_step(line: &str) -> Option<Step> {
     let one = || (!rest.is_empty() && !rest.contains(' ')).then(|| rest.to_owned());
     Some(match verb {
         "connect" => Step::Connect { client: rest.to_owned() },
+        "send" => Step::Flush { client: rest.to_owned() },
         "message" => match rest.split_once(" by ") {
             Some((name, client)) => Step::Message { client: client.to_owned(), name: name.to_owned() },
             None => Step::Message { client: String::new(), name: one()? },
@@ -174,7 +204,22 @@ fn parse_step(line: &str) -> Option<Step> {
             let (name, mailbox, pattern) = about(rest, " to ")?;
             Step::Report { name, mailbox, pattern }
         }
+        "took" => {
+            let (least, most) = rest.strip_suffix(" s")?.split_once(" to ")?;
+            Step::Took { least: least.parse().ok()?, most: most.parse().ok()? }
+        }
+        "postmap" => {
+            let (map, rest) = rest.split_once(' ')?;
+            let (key, want) = rest.rsplit_once(" -> ")?;
+            let want = match want.trim() {
+                "none" => Want::None,
+                "error" => Want::Error,
+                value => Want::Value(value.to_owned()),
+            };
+            Step::Postmap { map: map.to_owned(), key: key.trim().to_owned(), want }
+        }
         "no" => match rest.split_once(' ')? {
+            ("log", pattern) => Step::NoLog(pattern.to_owned()),
             ("report", name) => Step::NoReport { name: name.to_owned() },
             ("header", rest) => {
                 let (name, mailbox, pattern) = about(rest, " in ")?;
@@ -191,6 +236,22 @@ fn parse_step(line: &str) -> Option<Step> {
         }),
         "rules" => Step::Rules(one()?),
         "config" => Step::Config(one()?),
+        "put" => {
+            let (file, name) = rest.split_once(" as ")?;
+            Step::Put { file: file.to_owned(), name: name.to_owned() }
+        }
+        "redis" => match (rest, rest.split_once(" = ")) {
+            (_, Some((key, value))) => Step::RedisEntry { key: key.to_owned(), value: value.to_owned() },
+            ("up" | "down", None) => Step::Redis { up: rest == "up" },
+            _ => return None,
+        },
+        "accounts" => Step::Accounts {
+            gone: match rest {
+                "gone" => true,
+                "back" => false,
+                _ => return None,
+            },
+        },
         "vrfy" => Step::Vrfy(match rest {
             "up" => Vrfy::Up,
             "down" => Vrfy::Down,

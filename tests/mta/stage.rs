@@ -1,11 +1,15 @@
 //! One scenario against one mail server: what it works with, and how its steps are carried out.
 
+#[path = "files.rs"]
+mod files;
+
 use crate::Outcome;
 use crate::books::{Books, Copies, Mail, settle, submitted};
 use crate::log::wait;
 use crate::mta::Mta;
 use crate::random::Recipient;
-use crate::rcptd::{Rcptd, configure};
+use crate::rcptd::Rcptd;
+use crate::redis::Redis;
 use crate::relay::{Relay, Way};
 use crate::script::{self, Script, Step, Vrfy};
 use crate::smtp::{Reply, Smtp, glob};
@@ -14,7 +18,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The sender of messages whose sender does not matter.
 pub const SENDER: &str = "sender@remote.test";
@@ -35,6 +39,7 @@ pub struct Stage<'a> {
     pub mta: &'a Mta,
     pub rcptd: Rcptd,
     pub relay: &'a mut Relay,
+    redis: Redis,
     pub books: &'a mut Books,
     /// The folder of the scenario under `tests/mta/`.
     data: PathBuf,
@@ -47,6 +52,8 @@ pub struct Stage<'a> {
     accepted: BTreeSet<String>,
     /// Where the mail server's log was when the scenario began.
     mark: usize,
+    /// How long the last reply took that was read.
+    took: Duration,
 }
 
 /// A message the mail server has accepted, and who has to get it.
@@ -119,6 +126,7 @@ impl<'a> Stage<'a> {
             mta,
             rcptd,
             relay,
+            redis: Redis::default(),
             books,
             data: data.to_owned(),
             post: Post { server: mta.smtp, scenario },
@@ -126,22 +134,15 @@ impl<'a> Stage<'a> {
             clients: BTreeMap::new(),
             accepted: BTreeSet::new(),
             mark,
+            took: Duration::ZERO,
         };
+        stage.list_accounts()?;
         stage.install("rcptd.conf", None)?;
         stage.install("aliases.rules", None)?;
-        stage.relay.set(Way::To(mta.vrfy))?;
+        stage.hold_socket()?;
+        stage.relay.set(mta.vrfy().map_or(Way::Down, Way::To))?;
         stage.rcptd.start()?;
         Ok(stage)
-    }
-
-    /// Puts a file where rcptd reads it: `from` of the scenario's folder, or the one that all share.
-    pub fn install(&self, file: &str, from: Option<&str>) -> Outcome {
-        let own = self.data.join(from.unwrap_or(file));
-        let shared = self.data.with_file_name(file);
-        let path = if from.is_some() || own.exists() { own } else { shared };
-        let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-        let (milter, relay) = (self.mta.milter.to_string(), self.relay.address().to_string());
-        configure(&self.folder, file, &text, &[("@MILTER@", &milter), ("@VRFY@", &relay)])
     }
 
     /// Notes that the mail server took a message, if `reply` says so.
@@ -181,7 +182,7 @@ impl<'a> Stage<'a> {
 
     /// Carries out a scenario file.
     pub fn play(&mut self, script: &Script) -> Outcome {
-        for line in script.lines(self.mta.kind) {
+        for line in script.lines(&self.mta.kind) {
             self.step(&line.step).map_err(|e| format!("line {}: {e}", line.number))?;
         }
         Ok(())
@@ -216,8 +217,11 @@ impl<'a> Stage<'a> {
                 let _ = write!(self.client(client)?.unsent, "{line}\r\n");
                 Ok(())
             }
+            Step::Flush { client } => self.client(client)?.flush(),
             Step::Reply { client, pattern } => {
+                let begin = Instant::now();
                 let reply = self.client(client)?.read()?;
+                self.took = begin.elapsed();
                 self.note(&reply);
                 if reply.matches(pattern) {
                     Ok(())
@@ -246,20 +250,51 @@ impl<'a> Stage<'a> {
             Step::NoHeader { name, mailbox, pattern } => self.has_header(name, mailbox, pattern, false),
             Step::Report { name, mailbox, pattern } => self.has_report(name, mailbox, pattern),
             Step::NoReport { name } => self.has_no_report(name),
+            Step::Took { least, most } => {
+                let took = self.took.as_secs_f32();
+                if (*least..=*most).contains(&took) {
+                    Ok(())
+                } else {
+                    Err(format!("the reply took {took:.1} s, want {least} to {most} s"))
+                }
+            }
+            Step::Postmap { map, key, want } => self.postmap(map, key, want),
             Step::Rcptd(script::Rcptd::Start) => self.rcptd.start(),
             Step::Rcptd(script::Rcptd::Stop) => self.rcptd.stop(),
             Step::Rcptd(script::Rcptd::Kill) => self.rcptd.kill(),
             Step::Rcptd(script::Rcptd::Reload) => self.rcptd.reload(),
             Step::Rules(file) => self.install("aliases.rules", Some(file)),
             Step::Config(file) => self.install("rcptd.conf", Some(file)),
+            Step::Put { file, name } => self.install(name, Some(file)),
+            Step::RedisEntry { key, value } => {
+                self.redis.put(key, value);
+                Ok(())
+            }
+            Step::Redis { up: true } => {
+                self.relay.set(Way::Down)?;
+                self.redis.start(self.relay.address())
+            }
+            Step::Redis { up: false } => {
+                self.redis.stop();
+                Ok(())
+            }
+            Step::Accounts { gone } => {
+                let (list, aside) = (self.folder.join("accounts"), self.folder.join("accounts.aside"));
+                let moved = if *gone { fs::rename(list, aside) } else { fs::rename(aside, list) };
+                moved.map_err(|e| format!("list of accounts: {e}"))
+            }
             Step::Vrfy(vrfy) => self.relay.set(match vrfy {
-                Vrfy::Up => Way::To(self.mta.vrfy),
+                Vrfy::Up => Way::To(self.mta.vrfy().ok_or("this server is wired without VRFY")?),
                 Vrfy::Open => Way::To(self.mta.open),
                 Vrfy::Hang => Way::Hang,
                 Vrfy::Down => Way::Down,
             }),
-            Step::Log(pattern) => has_line(&self.rcptd.log, 0, pattern),
-            Step::MtaLog(pattern) => has_line(&self.mta.log, self.mark, pattern),
+            Step::Log(pattern) => has_line(&self.rcptd.log, 0, pattern, LOG_LIMIT),
+            Step::NoLog(pattern) => match has_line(&self.rcptd.log, 0, pattern, Duration::ZERO) {
+                Ok(()) => Err(format!("rcptd's log has a line {pattern:?}")),
+                Err(_) => Ok(()),
+            },
+            Step::MtaLog(pattern) => has_line(&self.mta.log, self.mark, pattern, LOG_LIMIT),
         }
     }
 
@@ -349,17 +384,19 @@ impl Client {
         if let Some(reply) = self.unread.take() {
             return Ok(reply);
         }
-        let unsent = std::mem::take(&mut self.unsent);
-        if !unsent.is_empty() {
-            self.smtp.send(&unsent)?;
-        }
+        self.flush()?;
         self.smtp.reply()
+    }
+
+    fn flush(&mut self) -> Outcome {
+        let unsent = std::mem::take(&mut self.unsent);
+        if unsent.is_empty() { Ok(()) } else { self.smtp.send(&unsent) }
     }
 }
 
-fn has_line(log: &crate::log::Log, mark: usize, pattern: &str) -> Outcome {
+fn has_line(log: &crate::log::Log, mark: usize, pattern: &str, limit: Duration) -> Outcome {
     let pattern = format!("*{pattern}*");
-    wait(LOG_LIMIT, &format!("log line {pattern:?}"), || {
+    wait(limit, &format!("log line {pattern:?}"), || {
         Ok(log.since(mark).lines().any(|line| glob(&pattern, line)).then_some(()))
     })
 }
