@@ -12,25 +12,39 @@ use rcptd::addr::Address;
 use rcptd::config;
 use rcptd::daemon::policy as policy_of;
 use rcptd::diag::{Problem, Severity, Text, any_error};
+use rcptd::front::maps::Maps;
 use rcptd::front::milter::session::{Edit, Origin, Policy, Rcpt, Say, Session, Step};
+use rcptd::front::serve::{Parsed, Service};
+use rcptd::front::socketmap::Socketmap;
+use rcptd::front::tcp_table::TcpTable;
+use rcptd::map::profile::{Context, Profile};
+use rcptd::observe::meter::Meter;
 use rcptd::resolve::{Doubt, NoUser, Outcome, Question};
 use rcptd::rules::{self, Day, Decision, Dialect, Finding, Options, Query, Rules, Secrets};
+use rcptd::table::list::List;
+use rcptd::table::source::Source;
+use rcptd::wire;
 use std::collections::HashSet;
+use std::fmt::Debug;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A target.
 pub type Target = fn(&[u8]);
 
 /// All of them by name, which is also the name of their folders.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("address", address),
     ("config", config),
     ("cost", cost),
     ("lookup", lookup),
+    ("map", map),
     ("rules_text", rules_text),
     ("session", session),
     ("smtp_reply", smtp_reply),
+    ("socketmap", socketmap),
+    ("tcp_table", tcp_table),
 ];
 
 /// Most names taken from one input; a look-up may be slow, and what is sought is seldom in the last of many.
@@ -415,4 +429,103 @@ pub fn config(data: &[u8]) {
             }
         }
     });
+}
+
+/// What comes over a connection of tcp_table, in pieces, and as an answer of another server.
+pub fn tcp_table(data: &[u8]) {
+    static SERVICE: OnceLock<TcpTable> = OnceLock::new();
+    let service = SERVICE.get_or_init(|| TcpTable {
+        maps: Maps::new(Vec::new(), Arc::default()),
+        map: "map".into(),
+        deadline: Duration::from_secs(1),
+        meter: Meter::map("fuzz"),
+    });
+    in_pieces(service, data, wire::tcp_table::MAX_LINE);
+    if let Ok(wire::tcp_table::Response::Found(value)) = wire::tcp_table::response(data) {
+        assert!(value.len() <= data.len());
+    }
+}
+
+/// What comes over a connection of socketmap, in pieces, and as an answer of another server.
+pub fn socketmap(data: &[u8]) {
+    static SERVICE: OnceLock<Socketmap> = OnceLock::new();
+    let service = SERVICE.get_or_init(|| Socketmap {
+        maps: Maps::new(Vec::new(), Arc::default()),
+        names: None,
+        sendmail: false,
+        deadline: Duration::from_secs(1),
+    });
+    // The length and what stands round it.
+    in_pieces(service, data, wire::socketmap::MAX_REQUEST + "10000:,".len());
+    let _ = wire::socketmap::Reply::read(data);
+}
+
+/// However the bytes come, the requests are the same, and no more than `most` of them are kept.
+fn in_pieces<S: Service>(service: &S, data: &[u8], most: usize)
+where
+    S::Request: Debug,
+{
+    let whole = requests(service, data, data.len().max(1), usize::MAX);
+    for size in [1, 7] {
+        assert_eq!(requests(service, data, size, most + size), whole, "in pieces of {size}");
+    }
+}
+
+fn requests<S: Service>(service: &S, data: &[u8], size: usize, most: usize) -> Vec<String>
+where
+    S::Request: Debug,
+{
+    let (mut requests, mut input) = (Vec::new(), Vec::new());
+    let mut pieces = data.chunks(size).peekable();
+    loop {
+        let piece = pieces.next().unwrap_or_default();
+        input.extend_from_slice(piece);
+        assert!(input.len() <= most, "{} bytes are kept", input.len());
+        let at_end = pieces.peek().is_none();
+        loop {
+            match service.parse(&input, at_end) {
+                Parsed::Incomplete => break,
+                Parsed::Request(request, length) => {
+                    assert!((1..=input.len()).contains(&length));
+                    requests.push(format!("{request:?}"));
+                    input.drain(..length);
+                }
+                Parsed::Broken(why) => {
+                    requests.push(why.to_string());
+                    return requests;
+                }
+            }
+        }
+        if at_end {
+            return requests;
+        }
+    }
+}
+
+/// A source of a map in the first line, a list in the rest, and each word of it as a key of every profile.
+pub fn map(data: &[u8]) {
+    let Ok(content) = std::str::from_utf8(data) else { return };
+    let (source, rest) = content.split_once('\n').unwrap_or((content, ""));
+    if let Ok(source) = source.parse::<Source>() {
+        assert_eq!(source.to_string().parse::<Source>().as_ref(), Ok(&source), "{source}");
+    }
+    let text = Text::new("fuzz.list", rest);
+    for fold in [false, true] {
+        let (list, problems) = List::parse(&text, fold);
+        check_problems(&problems);
+        for key in rest.split_whitespace().take(MAX_NAMES) {
+            for (_, profile) in Profile::ALL {
+                let reading = Context { delimiters: "+-", is_local: &|domain| domain == "example.test" };
+                let candidates = profile.candidates(key, &reading);
+                let mut seen = HashSet::new();
+                for candidate in &candidates {
+                    assert!(!candidate.key.is_empty() && seen.insert(candidate.key.clone()), "{key}");
+                    let value = list.get(&candidate.key).unwrap_or(key);
+                    if let Ok(value) = profile.value(candidate, key, value) {
+                        assert!(!value.is_empty(), "{key}");
+                    }
+                }
+            }
+        }
+    }
 }
