@@ -1,9 +1,14 @@
 //! The documents against the program: what they show exists, and says what they say it says.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
-use rcptd::diag::Text;
+use rcptd::config;
+use rcptd::diag::{Problem, Text};
 use rcptd::hook;
+use rcptd::map::profile::Profile;
+use rcptd::map::purpose::Purpose;
 use rcptd::rules::{self, Day, Decision, Dialect, Options, Query, Rules, Secrets};
+use rcptd::table::settings::{self, Kind};
+use rcptd::wire;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
@@ -18,9 +23,14 @@ const LANGUAGE: &str = "install/rcptd.rules.5";
 /// What fits on one screen or two.
 const README_LINES: usize = 120;
 /// Words behind `rcptd` in the documents that are commands of the program.
-const COMMANDS: [&str; 7] = ["serve", "check", "lookup", "explain", "make", "rules", "demo"];
+const COMMANDS: [&str; 10] =
+    ["serve", "check", "lookup", "explain", "make", "rules", "import", "status", "trace", "demo"];
 /// Those behind `rcptd rules`.
 const RULES_COMMANDS: [&str; 2] = ["fmt", "import"];
+/// Those behind `rcptd import`.
+const IMPORT_COMMANDS: [&str; 2] = ["trualias", "sockmapd"];
+/// The page of the maps.
+const MAPS: &str = "install/rcptd.maps.5";
 
 fn root(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -87,6 +97,7 @@ fn options() -> BTreeSet<String> {
     let mut calls = vec![vec!["--help"]];
     calls.extend(COMMANDS.iter().map(|command| vec![*command, "--help"]));
     calls.extend(RULES_COMMANDS.iter().map(|command| vec!["rules", *command, "--help"]));
+    calls.extend(IMPORT_COMMANDS.iter().map(|command| vec!["import", *command, "--help"]));
     for call in calls {
         let (code, help) = rcptd(&call);
         assert_eq!(code, 0, "{call:?}: {help}");
@@ -134,6 +145,47 @@ fn snippets_and_configuration_name_one_socket() {
     let (host, port) = vrfy.rsplit_once(':').unwrap();
     assert!(text("install/sendmail/vrfy.mc").contains(&format!("Port={port}, Addr={host}'")));
     assert!(text("README.md").contains(&format!("listen = \"{milter}\"")));
+}
+
+/// Each place that a mail server is told to ask at is one where the configuration beside it listens, and each map one
+/// that it has.
+#[test]
+fn recipes_of_tables_fit_together() {
+    let mut seen = 0;
+    for (config, snippet) in [
+        ("install/postfix/tables.rcptd.conf", "install/postfix/tables.main.cf.snippet"),
+        ("install/postfix/both.rcptd.conf", "install/postfix/both.main.cf.snippet"),
+        ("install/sendmail/virtuser.rcptd.conf", "install/sendmail/virtuser.m4"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let accounts = folder.path().join("accounts");
+        let here = text(config).replace("/etc/rcptd/accounts", &accounts.display().to_string());
+        fs::write(accounts, "foo\n").unwrap();
+        fs::write(folder.path().join("rcptd.conf"), here).unwrap();
+        let rule = "ACCOUNT foo MATCHES %account%-%alnum%-%code% WITH CHARS();\n";
+        fs::write(folder.path().join("aliases.rules"), rule).unwrap();
+        let (code, said) = rcptd(&["check", "-c", &folder.path().join("rcptd.conf").display().to_string()]);
+        assert_eq!(code, 0, "{config}: {said}");
+        let (config, snippet) = (text(config), text(snippet));
+        for rest in snippet.split("127.0.0.1:").skip(1) {
+            let mut parts = rest.split(|c: char| c.is_whitespace() || c == ':');
+            let port = parts.next().unwrap();
+            assert!(config.contains(&format!("listen = \"inet:127.0.0.1:{port}\"")), "{port}");
+            if rest.starts_with(&format!("{port}:")) {
+                let map = parts.next().unwrap();
+                assert!(config.contains(&format!("[[map]]\nname = \"{map}\"")), "{map}");
+            }
+            seen += 1;
+        }
+        if snippet.contains("virtusertable") {
+            assert!(snippet.contains("socket inet:2224@127.0.0.1"));
+            assert!(
+                config.contains("listen = \"inet:127.0.0.1:2224\"") && config.contains("name = \"virtuser\"")
+            );
+            seen += 1;
+        }
+    }
+    assert!(seen >= 7, "only {seen} places were seen");
 }
 
 #[test]
@@ -268,7 +320,11 @@ fn the_readme_is_short_and_its_example_works() {
 fn lines_of_the_log_are_logged() {
     let mut source = String::new();
     for entry in fs::read_dir(root("src/observe")).unwrap() {
-        let mut rest = fs::read_to_string(entry.unwrap().path()).unwrap();
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            continue;
+        }
+        let mut rest = fs::read_to_string(path).unwrap();
         while let Some(at) = rest.find("\\\n") {
             source.push_str(&rest[..at]);
             rest = rest[at + 2..].trim_start().to_owned();
@@ -299,11 +355,17 @@ fn the_manual_has_every_option_and_command() {
         assert!(manual.contains(&format!("Fl -{option}")), "--{option} is not in {MANUAL}");
     }
     for command in COMMANDS {
-        let there = manual.contains(&format!(".It Cm {command}\n")) || command == "rules";
+        let there = manual.contains(&format!(".It Cm {command}\n")) || ["rules", "import"].contains(&command);
         assert!(there, "{command} is not in {MANUAL}");
     }
     for command in RULES_COMMANDS {
         assert!(manual.contains(&format!(".It Cm rules {command}\n")), "rules {command} is not in {MANUAL}");
+    }
+    for command in IMPORT_COMMANDS {
+        assert!(
+            manual.contains(&format!(".It Cm import {command}\n")),
+            "import {command} is not in {MANUAL}"
+        );
     }
 }
 
@@ -508,8 +570,73 @@ fn the_units_start_the_program_as_it_can_be_called() {
         assert_eq!(rcptd(&words).0, 0, "{call}");
         assert!(call.ends_with("/etc/rcptd/rcptd.conf"));
     }
-    // The name in the socket unit is the one the sample and its comment tell to use.
-    let socket = text("install/systemd/rcptd.socket");
-    let name = socket.lines().find_map(|line| line.strip_prefix("FileDescriptorName=")).unwrap();
-    assert!(socket.contains(&format!("listen = \"systemd:{name}\"")));
+    // The name in a socket unit is the one that its comment tells to use.
+    for unit in ["install/systemd/rcptd.socket", "install/systemd/rcptd-map.socket"] {
+        let socket = text(unit);
+        let name = socket.lines().find_map(|line| line.strip_prefix("FileDescriptorName=")).unwrap();
+        assert!(socket.contains(&format!("listen = \"systemd:{name}\"")), "{unit}");
+    }
+}
+
+/// The page of the maps has every key, source, purpose and profile, and the limits of the program.
+#[test]
+fn the_maps_are_described_in_full() {
+    let page = text(MAPS).replace("\\-", "-");
+    let heads: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix(".It ")).collect();
+    let has = |what: &str| {
+        let words = heads.iter().flat_map(|head| head.split([' ', ',']).collect::<Vec<_>>());
+        assert!(words.into_iter().any(|word| word == what), "{what} has no entry in {MAPS}");
+    };
+    for (section, key) in config::keys_of_entries() {
+        if section != "normalise" {
+            has(key);
+        }
+    }
+    for (name, _) in Profile::ALL {
+        has(name);
+    }
+    for (name, _) in Purpose::ALL {
+        has(&format!("resolver:{name}"));
+    }
+    for source in ["texthash:", "inline:{", "lmdb:", "database:", "tcp:", "static:", "fail:", "map:"] {
+        has(source);
+    }
+    for source in ["socketmap:inet:", "unionmap:{", "pipemap:{"] {
+        has(source);
+    }
+    let flat = page.split_whitespace().collect::<Vec<_>>().join(" ");
+    for (name, _) in Kind::ALL {
+        assert!(flat.contains(name), "{name} is not in {MAPS}");
+    }
+    for limit in [
+        format!("more than {} octets, its end included", wire::tcp_table::MAX_LINE),
+        format!("of at most {} octets", wire::socketmap::MAX_REQUEST),
+        format!("of at most {} octets", wire::socketmap::MAX_REPLY - "OK ".len()),
+        format!("passed over for {} s", settings::PASSED_OVER.as_secs()),
+    ] {
+        assert!(flat.contains(&limit), "{limit} is not in {MAPS}");
+    }
+}
+
+/// The configurations of the page are ones that load.
+#[test]
+fn the_maps_of_the_page_can_be_served() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("aliases.rules"), "").unwrap();
+    let blocks = literal_blocks(&text(MAPS));
+    let configurations: Vec<&String> = blocks.iter().filter(|block| block.contains("[[map]]")).collect();
+    assert_eq!(configurations.len(), 2);
+    for content in configurations {
+        let path = folder.path().join("rcptd.conf");
+        fs::write(&path, content).unwrap();
+        match config::load(&path) {
+            Ok(config) => assert_eq!(config.problems, []),
+            Err(problems) => {
+                let missing =
+                    |problem: &Problem| problem.help.as_ref().is_some_and(|help| help.contains("--features"));
+                // Not everybody builds everything.
+                assert!(!cfg!(feature = "sql-postgres") && problems.iter().all(missing), "{problems:?}");
+            }
+        }
+    }
 }
