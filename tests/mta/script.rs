@@ -240,11 +240,7 @@ fn parse_step(line: &str) -> Option<Step> {
             let (file, name) = rest.split_once(" as ")?;
             Step::Put { file: file.to_owned(), name: name.to_owned() }
         }
-        "redis" => match (rest, rest.split_once(" = ")) {
-            (_, Some((key, value))) => Step::RedisEntry { key: key.to_owned(), value: value.to_owned() },
-            ("up" | "down", None) => Step::Redis { up: rest == "up" },
-            _ => return None,
-        },
+        "redis" => parse_redis(rest)?,
         "accounts" => Step::Accounts {
             gone: match rest {
                 "gone" => true,
@@ -263,6 +259,15 @@ fn parse_step(line: &str) -> Option<Step> {
         "mta" => Step::MtaLog(rest.strip_prefix("log ")?.to_owned()),
         _ => return None,
     })
+}
+
+/// `KEY = VALUE`, `up`, `down`.
+fn parse_redis(rest: &str) -> Option<Step> {
+    match (rest, rest.split_once(" = ")) {
+        (_, Some((key, value))) => Some(Step::RedisEntry { key: key.to_owned(), value: value.to_owned() }),
+        ("up" | "down", None) => Some(Step::Redis { up: rest == "up" }),
+        _ => None,
+    }
 }
 
 /// `C: text`, `C client: text`, `S: pattern`, `S client: pattern`.
