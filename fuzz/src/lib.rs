@@ -8,7 +8,7 @@
 //! Inputs are texts or nearly so: a seed can be read and written by hand.
 
 use rcptd::account::{Reason, Verdict, ask_over};
-use rcptd::addr::Address;
+use rcptd::addr::{Address, is_domain};
 use rcptd::config;
 use rcptd::daemon::policy as policy_of;
 use rcptd::diag::{Problem, Severity, Text, any_error};
@@ -220,9 +220,11 @@ fn outcome(line: &[u8]) -> Option<Outcome> {
         b'x' => Outcome::NoSuchUser(NoUser::Missing),
         b'u' => Outcome::TryLater(Doubt::Account(Reason::new("down"))),
         b'w' => {
-            // A resolver rewrites to what it has made by `new`, never to what somebody typed.
+            // A resolver rewrites to what it has made by `new`, never to what somebody typed, and only where mail can
+            // go.
             let typed = Address::from_rcpt(rest.trim_ascii());
-            Outcome::Rewrite(Address::new(typed.local(), typed.domain().unwrap_or("d.test")).ok()?)
+            let made = Address::new(typed.local(), typed.domain().unwrap_or("d.test")).ok()?;
+            Outcome::Rewrite(Some(made).filter(|to| to.domain().is_some_and(is_domain))?)
         }
         _ => return None,
     })
