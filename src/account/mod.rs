@@ -134,12 +134,27 @@ pub struct Answer {
     /// Longest time for which it may be remembered, where that is shorter than for other answers: what it
     /// rests on may not hold for longer.
     pub keep: Option<Duration>,
+    /// What was asked and what the other end replied, in one sentence fragment such as
+    /// `VRFY <foo@example.com>: 550 5.1.1 no such user`: text for the log and for `explain`, never for a peer.
+    /// It may quote a server, so whoever shows it escapes it. The reason of [`Verdict::Unknown`] holds its own.
+    pub detail: Option<Arc<str>>,
 }
+
+/// Longest [`Answer::detail`], in octets: a reply line of 512 octets (RFC 5321, section 4.5.3.1.5) and the name that
+/// was asked for. The cache holds one of them for each account.
+pub const MAX_DETAIL: usize = 1024;
 
 impl Answer {
     /// A fresh answer of the source called `source`.
     pub fn new(verdict: Verdict, source: &Arc<str>) -> Self {
-        Answer { verdict, source: source.clone(), cached: false, keep: None }
+        Answer { verdict, source: source.clone(), cached: false, keep: None, detail: None }
+    }
+
+    /// The same with what was asked and replied (see [`Answer::detail`]), cut off after [`MAX_DETAIL`] octets.
+    #[must_use]
+    pub fn with_detail(mut self, text: &str) -> Self {
+        self.detail = Some(text[..text.floor_char_boundary(MAX_DETAIL)].into());
+        self
     }
 
     /// The same, not to be remembered for longer than `time`.

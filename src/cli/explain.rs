@@ -119,9 +119,13 @@ impl Explained {
             Outcome::NotOurs => "not in one of our domains; left alone".into(),
             Outcome::Keep => "an account by its own name; kept".into(),
             Outcome::Rewrite(to) => format!("replaced by {to}"),
-            Outcome::NoSuchUser(why) => format!("refused: {why}"),
-            Outcome::TryLater(why) => format!("deferred: {}", escape(&why.to_string())),
+            Outcome::NoSuchUser(_) => format!("refused: {}", escape(&self.why())),
+            Outcome::TryLater(_) => format!("deferred: {}", escape(&self.why())),
         }
+    }
+
+    fn why(&self) -> String {
+        self.resolution.why().unwrap_or_default()
     }
 
     fn text(&self) -> String {
@@ -147,7 +151,7 @@ impl Explained {
             part("account", &account.to_string());
         }
         for (answer, took) in &self.answers {
-            part("", &format!("{}: {} ({} ms)", answer.source, verdict(&answer.verdict).1, took.as_millis()));
+            part("", &format!("{}: {} ({} ms)", answer.source, verdict(answer).1, took.as_millis()));
         }
         part("outcome", &self.outcome());
         part("milter", &format!("RCPT   {}", self.reply));
@@ -159,8 +163,11 @@ impl Explained {
 
     fn json(&self) -> serde_json::Value {
         let answers = self.answers.iter().map(|(answer, took)| {
-            let (word, text) = verdict(&answer.verdict);
-            json!({ "source": &*answer.source, "verdict": word, "text": text, "ms": took.as_millis() })
+            let (word, text) = verdict(answer);
+            let detail = answer.detail.as_deref().map(|detail| escape(detail).to_string());
+            json!({
+                "source": &*answer.source, "verdict": word, "text": text, "detail": detail, "ms": took.as_millis(),
+            })
         });
         let outcome = match &self.resolution.outcome {
             Outcome::NotOurs => "not_ours",
@@ -208,13 +215,15 @@ impl Explained {
     }
 }
 
-fn verdict(verdict: &Verdict) -> (&'static str, String) {
-    match verdict {
-        Verdict::Exists => ("exists", "exists".into()),
-        Verdict::Missing => ("missing", "does not exist".into()),
+/// What a source answered: the word for programs, and the text for people with what the source quotes.
+fn verdict(answer: &Answer) -> (&'static str, String) {
+    let detail = answer.detail.as_deref().map(|detail| format!(": {}", escape(detail))).unwrap_or_default();
+    match &answer.verdict {
+        Verdict::Exists => ("exists", format!("exists{detail}")),
+        Verdict::Missing => ("missing", format!("does not exist{detail}")),
         Verdict::Unknown(why) => {
             let policy = if why.is_accepting() { "; accepted all the same, by account.unknown" } else { "" };
-            ("unknown", format!("cannot say: {}{policy}", escape(why.as_str())))
+            ("unknown", format!("cannot say: {}{detail}{policy}", escape(why.as_str())))
         }
     }
 }

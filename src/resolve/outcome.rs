@@ -122,4 +122,17 @@ impl Resolution {
     pub fn bare(outcome: Outcome) -> Self {
         Resolution { outcome, mailbox: None, rule: RuleTrace::None, account: None, answer: None }
     }
+
+    /// Why the recipient is refused or deferred, with what the source of accounts quotes (see [`Answer::detail`]);
+    /// `None` where it is neither. Text for the log and for `explain`, to be escaped.
+    pub fn why(&self) -> Option<String> {
+        let detail = self.answer.as_ref().and_then(|answer| answer.detail.as_deref());
+        match (&self.outcome, detail) {
+            (Outcome::NoSuchUser(why @ NoUser::Missing), Some(detail)) => Some(format!("{why}: {detail}")),
+            (Outcome::NoSuchUser(why), _) => Some(why.to_string()),
+            (Outcome::TryLater(why @ Doubt::Account(_)), Some(detail)) => Some(format!("{why}: {detail}")),
+            (Outcome::TryLater(why), _) => Some(why.to_string()),
+            (Outcome::NotOurs | Outcome::Keep | Outcome::Rewrite(_), _) => None,
+        }
+    }
 }

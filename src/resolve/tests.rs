@@ -184,3 +184,36 @@ async fn only_the_operator_turns_a_doubt_into_a_yes() {
         assert_eq!(show(&ask(&resolver, recipient.as_bytes(), None).await.outcome), want, "{recipient}");
     }
 }
+
+/// A source that quotes the server it asked.
+#[derive(Debug)]
+struct Quoting(Verdict);
+
+impl AccountSource for Quoting {
+    fn verify<'a>(&'a self, account: &'a Address) -> AnswerFuture<'a> {
+        let detail = format!("VRFY <{account}>: 550 5.1.1 unknown");
+        Box::pin(async move { Answer::new(self.0.clone(), &"vrfy:test".into()).with_detail(&detail) })
+    }
+}
+
+#[tokio::test]
+async fn why_quotes_what_was_asked_and_replied() {
+    let quoted = "VRFY <who@example.test>: 550 5.1.1 unknown";
+    let missing = format!("no such account: {quoted}");
+    let unknown = format!("down: {quoted}");
+    for (verdict, recipient, want) in [
+        (Verdict::Missing, "<who@example.test>", Some(missing.as_str())),
+        (Verdict::Unknown(Reason::new("down")), "<who@example.test>", Some(unknown.as_str())),
+        // What is not refused or deferred needs no excuse.
+        (Verdict::Unknown(Reason::new("down").accepting()), "<who@example.test>", None),
+        (Verdict::Exists, "<who@example.test>", None),
+        (Verdict::Missing, "<who@elsewhere.test>", None),
+    ] {
+        let settings = Settings { domains: vec!["example.test".into()], ..Settings::default() };
+        let loaded = rules::load(&[Text::new("test.rules", "")], &Options::default()).expect("rules");
+        let resolver = Resolver::new(settings, Arc::new(loaded.rules), Arc::new(Quoting(verdict.clone())));
+        let recipient = Address::from_rcpt(recipient.as_bytes());
+        let resolution = resolver.resolve(&Question { recipient, routed: None }).await;
+        assert_eq!(resolution.why().as_deref(), want, "{verdict:?}");
+    }
+}

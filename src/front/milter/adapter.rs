@@ -335,21 +335,18 @@ fn get<'m>(macros: &'m Macros, name: &CStr) -> Option<&'m [u8]> {
 fn log(conn: &Conn, macros: &Macros, argument: &[u8], resolution: &Resolution, say: &Say, took: Duration) {
     let Resolution { outcome, rule, answer, .. } = resolution;
     let reason = ReasonText { resolver: &conn.service.resolver, outcome, rule: *rule };
-    let (decided, new_to, detail): (_, Option<&Address>, Option<&dyn fmt::Display>) = match outcome {
-        Outcome::NotOurs => (Decided::NotOurs, None, None),
-        Outcome::Keep => (Decided::Keep, None, None),
-        Outcome::Rewrite(to) => (Decided::Rewrite, Some(to), None),
-        Outcome::NoSuchUser(why) => (Decided::Reject, None, Some(why)),
-        Outcome::TryLater(why) => (Decided::Defer, None, Some(why)),
+    let detail = resolution.why();
+    let (decided, new_to): (_, Option<&Address>) = match outcome {
+        Outcome::NotOurs => (Decided::NotOurs, None),
+        Outcome::Keep => (Decided::Keep, None),
+        Outcome::Rewrite(to) => (Decided::Rewrite, Some(to)),
+        Outcome::NoSuchUser(_) => (Decided::Reject, None),
+        Outcome::TryLater(_) => (Decided::Defer, None),
     };
     let observed = *say == Say::Continue
         && (conn.service.policy.observe || matches!(decided, Decided::Reject | Decided::Defer));
     if conn.milter.tap.is_wanted() {
-        let text = match (new_to, detail) {
-            (Some(to), _) => to.to_string(),
-            (None, Some(why)) => why.to_string(),
-            (None, None) => String::new(),
-        };
+        let text = new_to.map(Address::to_string).or_else(|| detail.clone()).unwrap_or_default();
         conn.milter.tap.put(Exchange {
             listener: "milter".into(),
             connection: conn.number,
@@ -381,7 +378,7 @@ fn log(conn: &Conn, macros: &Macros, argument: &[u8], resolution: &Resolution, s
             (None, Outcome::Rewrite(_)) => Some(("rule", None)),
             (None, _) => None,
         },
-        detail,
+        detail: detail.as_ref().map(|text| text as &dyn fmt::Display),
         took,
     });
 }
