@@ -141,7 +141,7 @@ impl Database for Shared {
 }
 
 impl Lookup {
-    /// What is searched for a key; `None` where a domain is wanted and it has none.
+    /// What is searched for a key; `None` where a user or a domain is wanted that it does not have.
     fn search(&self, key: &str) -> Option<Search> {
         let base = self.base.expand(key, dn_escape)?;
         let filter = self.filter.expand(key, ldap_escape)?;

@@ -160,9 +160,9 @@ pub const PASSED_OVER: Duration = Duration::from_secs(10);
 /// The question a map puts to its database.
 ///
 /// In the texts of `Sql`, `Ldap::filter`, `Ldap::base`, `Redis::key` and `Redis::field`, `%s` stands for the key, `%u` for what is
-/// before its last `@` (all of it where there is none), `%d` for what is behind (where there is none the question
-/// is not put, and the answer is "not found"), and `%%` for a percent sign. What they stand for is never taken for
-/// a part of the language around it.
+/// before its last `@` (all of it where there is none), `%d` for what is behind, and `%%` for a percent sign. Where
+/// the user or the domain that is named is empty the question is not asked, and the answer is "not found". What they
+/// stand for is never taken for a part of the language around it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Query {
     /// `SELECT value[, reason] FROM table WHERE key = ...`, as sockmapd has it: the names are names, quoted.

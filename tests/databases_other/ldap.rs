@@ -150,6 +150,9 @@ async fn look_ups() {
         // Blanks round a name are nothing to a directory (RFC 4518, section 2.6.1).
         (&persons, " foo@example.test", Found("bar@example.test")),
         (&persons, "f\0o@example.test", Unknown("holds a NUL")),
+        (&persons, "@example.test", NotFound),
+        (&persons, "@", NotFound),
+        (&domains, "foo@", NotFound),
         (&persons, "#666f6f@example.test", NotFound),
         (&no_base, "foo@example.test", Unknown("there is no base ou=nothing")),
         (&no_directory, "foo@example.test", Unknown("there is no base dc=other")),

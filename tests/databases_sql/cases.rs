@@ -129,6 +129,7 @@ async fn fill(site: &Site) {
         [Some("null@example.test"), None, Some("for a while")],
         [Some("empty@example.test"), Some(""), Some("for a while")],
         [Some("half@example.test"), None, None],
+        [Some("@example.test"), Some("all@example.test"), None],
         [Some("half@example.test"), Some("c@example.test"), None],
     ] {
         admin.add("aliases", &row).await;
@@ -160,6 +161,11 @@ async fn answers(site: &Site) {
     let alias = || columns("aliases", "address", Some("goto"), None);
     let reason = || columns("aliases", "address", Some("goto"), Some("reason"));
     let member = || sql("SELECT member FROM members WHERE address = %s ORDER BY member");
+    // Catch-alls that spare those with an address of their own.
+    let catch_all = || {
+        sql("SELECT goto FROM aliases WHERE address = %s \
+             AND NOT EXISTS (SELECT 1 FROM members WHERE address = %u AND member = %d)")
+    };
     let most = vec!["m"; 1000].join(",");
     let fits = "v".repeat(MAX_VALUE);
     check(
@@ -187,6 +193,12 @@ async fn answers(site: &Site) {
             ),
             Case(member(), "list@example.test", found("x@example.test,y@example.test")),
             Case(member(), "absent", missing()),
+            Case(alias(), "@example.test", found("all@example.test")),
+            Case(catch_all(), "a@example.test", found("b@example.test")),
+            Case(catch_all(), "@example.test", missing()),
+            Case(catch_all(), "@", missing()),
+            Case(catch_all(), "a@", missing()),
+            Case(catch_all(), "a", missing()),
             Case(member(), "many", unknown("more than 1000 rows")),
             Case(member(), "most", found(&most)),
             Case(columns("members", "address", Some("member"), None), "many", unknown("more than 1000 rows")),

@@ -76,8 +76,8 @@ impl Statement {
         self.places.len()
     }
 
-    /// What is bound for `key`, in the order of the parameters; `None` where a domain is wanted and the key has
-    /// none.
+    /// What is bound for `key`, in the order of the parameters; `None` where a user or a domain is wanted that the
+    /// key does not have.
     pub fn bindings<'a>(&'a self, key: &'a str) -> Option<Vec<&'a str>> {
         let sides = Sides::of(key);
         self.places.iter().map(|place| sides.part(place)).collect()
@@ -155,7 +155,9 @@ mod tests {
             ("f(%s)", "a@b", Some(vec!["a@b"])),
             ("f(%u, %d)", "a@b@c", Some(vec!["a@b", "c"])),
             ("f(%u)", "a", Some(vec!["a"])),
-            ("f(%u)", "@b", Some(vec![""])),
+            ("f(%u)", "@b", None),
+            ("f(%d, %u)", "a@", None),
+            ("f(%d)", "@b", Some(vec!["b"])),
             ("f(%s, %d)", "a", None),
         ] {
             assert_eq!(statement(text).bindings(key), want, "{text} {key}");
