@@ -12,16 +12,17 @@
 //! | 0 | [`diag`] | what is wrong with a text of the operator: place, message, remedy |
 //! | 0 | [`observe`] | what is logged and counted: one function per event |
 //! | 0 | [`wire`] | the bytes of the look-up protocols, both ways |
-//! | 1 | [`table`] | key to value: lists, databases, other servers, and what combines them |
+//! | 1 | [`lookup`] | what all look-ups share: whether the answers of a server count |
+//! | 2 | [`table`] | key to value: lists, databases, other servers, and what combines them |
 //! | 1 | [`rules`] | the alias rules: text to compiled rules to decision, and what [`rules::prove`](mod@rules::prove) proves of them; pure, bounded |
-//! | 2 | [`account`] | does this account exist: the sources and what they are combined with |
-//! | 3 | [`hook`] | a script of the operator's, before and behind the rules; pure, bounded |
-//! | 4 | [`resolve`] | rules and accounts make one [`resolve::Outcome`] of a recipient |
-//! | 5 | [`map`] | what a mail server means by asking a table: purposes of the resolver, searches of Postfix |
-//! | 6 | [`front`] | the protocols; each a pure part and a thin adapter |
-//! | 7 | [`config`] | what the operator wrote, checked |
-//! | 8 | [`daemon`] | build, run, reload, stop |
-//! | 9 | [`cli`] | the commands an operator types |
+//! | 3 | [`account`] | does this account exist: the sources and what they are combined with |
+//! | 4 | [`hook`] | a script of the operator's, before and behind the rules; pure, bounded |
+//! | 5 | [`resolve`] | rules and accounts make one [`resolve::Outcome`] of a recipient |
+//! | 6 | [`map`] | what a mail server means by asking a table: purposes of the resolver, searches of Postfix |
+//! | 7 | [`front`] | the protocols; each a pure part and a thin adapter |
+//! | 8 | [`config`] | what the operator wrote, checked |
+//! | 9 | [`daemon`] | build, run, reload, stop |
+//! | 10 | [`cli`] | the commands an operator types |
 
 pub mod account;
 pub mod addr;
@@ -31,6 +32,7 @@ pub mod daemon;
 pub mod diag;
 pub mod front;
 pub mod hook;
+pub mod lookup;
 pub mod map;
 pub mod observe;
 pub mod resolve;

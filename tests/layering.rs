@@ -9,15 +9,16 @@ use std::path::{Path, PathBuf};
 
 const LEVELS: &[(u8, &[&str])] = &[
     (0, &["addr", "diag", "observe", "wire"]),
-    (1, &["rules", "table"]),
-    (2, &["account"]),
-    (3, &["hook"]),
-    (4, &["resolve"]),
-    (5, &["map"]),
-    (6, &["front"]),
-    (7, &["config"]),
-    (8, &["daemon"]),
-    (9, &["cli"]),
+    (1, &["rules", "lookup"]),
+    (2, &["table"]),
+    (3, &["account"]),
+    (4, &["hook"]),
+    (5, &["resolve"]),
+    (6, &["map"]),
+    (7, &["front"]),
+    (8, &["config"]),
+    (9, &["daemon"]),
+    (10, &["cli"]),
 ];
 
 /// Within level 0 `observe` may use the escaping of `addr`, which uses nothing.
@@ -29,7 +30,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("lettre", &["account/"]),
     ("hickory_resolver", &["account/"]),
     ("moka", &["account/", "table/"]),
-    ("rustls", &["account/", "table/tls.rs", "table/redis.rs", "table/ldap.rs"]),
+    ("rustls", &["account/", "lookup/", "table/tls.rs", "table/redis.rs", "table/ldap.rs"]),
     ("rustls_platform_verifier", &["table/tls.rs"]),
     ("tokio_rustls", &["account/", "table/redis.rs"]),
     ("tracing", &["observe/"]),
@@ -60,7 +61,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("sqlx", &["table/sql/"]),
     ("arc_swap", &["front/", "account/", "daemon/"]),
     ("nix", &["front/", "account/", "cli/", "daemon/", "observe/setup.rs"]),
-    ("tokio", &["account/", "table/", "front/", "daemon/", "cli/"]),
+    ("tokio", &["account/", "lookup/", "table/", "front/", "daemon/", "cli/"]),
 ];
 
 /// Pure: no I/O, no clock, no runtime.

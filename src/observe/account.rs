@@ -1,8 +1,54 @@
 //! Events of the account sources.
 
+use super::COUNTERS;
 use crate::addr::escape;
 use std::path::Path;
+use std::sync::atomic::Ordering::Relaxed;
 use tracing::{error, info, warn};
+
+/// A control question was answered: it passed, the server failed it (`Err(true)`), or gave no answer (`Err(false)`).
+pub fn control_asked(kind: &str, result: Result<(), bool>) {
+    let counters = if kind == "canary" { &COUNTERS.canaries } else { &COUNTERS.witnesses };
+    let [passed, failed, unanswered] = counters;
+    let counter = match result {
+        Ok(()) => passed,
+        Err(true) => failed,
+        Err(false) => unanswered,
+    };
+    counter.fetch_add(1, Relaxed);
+}
+
+/// A server failed its control, which it had passed before or was asked for the first time: `kind` is `witness` or
+/// `canary`.
+pub fn control_failed(source: &str, kind: &str, server: &str, domain: &str, reply: &str) {
+    let meaning = if kind == "canary" {
+        "the server accepts an account that does not exist, so its \"exists\" cannot be trusted: mail for accounts of \
+         this domain is deferred; let the server check its recipients (Postfix: local_recipient_maps and \
+         smtpd_reject_unlisted_recipient), or set code_252 or code_250 of this source"
+    } else {
+        "the server does not find the witness, so its \"not found\" cannot be trusted: mail for accounts that it does \
+         not find is deferred; set witness to an account that exists there"
+    };
+    error!(
+        source = %escape(source),
+        server = %escape(server),
+        domain = %escape(domain),
+        control = %kind,
+        reply = %escape(reply),
+        "{meaning}"
+    );
+}
+
+/// A server passed its control, after it had failed it.
+pub fn control_passed(source: &str, kind: &str, server: &str, domain: &str) {
+    info!(
+        source = %escape(source),
+        server = %escape(server),
+        domain = %escape(domain),
+        control = %kind,
+        "the answers of the server can be trusted again"
+    );
+}
 
 /// A server takes addresses that nobody has, so that its 252 means nothing. Said once, not per question.
 pub fn canary_accepted(source: &str, domain: &str, reply: &str) {

@@ -96,6 +96,14 @@ impl Collector for Books {
         ] {
             single(encoder, name, help, count)?;
         }
+        let mut rows = Vec::new();
+        for (kind, counts) in [("witness", &COUNTERS.witnesses), ("canary", &COUNTERS.canaries)] {
+            for (result, count) in ["passed", "failed", "unanswered"].into_iter().zip(counts) {
+                rows.push((vec![("control", kind), ("result", result)], count.load(Relaxed)));
+            }
+        }
+        let help = "Questions that show whether a source can say yes (witness) and no (canary)";
+        counter(encoder, "rcptd_control_questions", help, &rows)?;
         let reloads = [("success", &COUNTERS.reloads), ("failure", &COUNTERS.failed_reloads)]
             .map(|(result, count)| (vec![("result", result)], count.load(Relaxed)));
         counter(encoder, "rcptd_config_reloads", "Reloads of the configuration", &reloads)?;

@@ -45,6 +45,10 @@ pub struct Counters {
     pub reloads: AtomicU64,
     /// Reloads that failed and changed nothing.
     pub failed_reloads: AtomicU64,
+    /// Control questions for a witness: passed, failed, unanswered (see [`crate::lookup::control`]).
+    pub witnesses: [AtomicU64; 3],
+    /// Control questions for a canary, in the same order.
+    pub canaries: [AtomicU64; 3],
 }
 
 /// The one set of counters of the process.
@@ -57,6 +61,8 @@ pub static COUNTERS: Counters = Counters {
     deferred: AtomicU64::new(0),
     reloads: AtomicU64::new(0),
     failed_reloads: AtomicU64::new(0),
+    witnesses: [const { AtomicU64::new(0) }; 3],
+    canaries: [const { AtomicU64::new(0) }; 3],
 };
 
 impl Display for Counters {

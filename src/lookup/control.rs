@@ -1,0 +1,477 @@
+//! Control: an answer counts only from a server that was shown able to give the opposite one.
+//!
+//! A server whose table of users is empty, not mounted or not replicated yet says "not found" of every account; a
+//! server that does not check its recipients says "exists" of every name. Neither answer is about the account. Two
+//! control questions tell such servers from working ones:
+//!
+//! | question | is about | passes if the server says | vouches for |
+//! | --- | --- | --- | --- |
+//! | witness | an account that certainly exists | exists | "not found" |
+//! | canary | a name that certainly does not exist | not found | "exists" |
+//!
+//! A control holds for one [`Server`]: the peer address that answered, since another address of the same name may
+//! be another machine, and a scope, which is the domain where servers keep a table of users for each domain. It
+//! holds for [`Control::interval`]. Every account that a server found is a witness as well, so that a busy server is
+//! hardly ever asked for the configured one.
+//!
+//! Without a passed control the answer is a temporary failure, and [`Refusal`] tells the operator why. A control
+//! question costs at most one question for each server and interval; while it is asked, other askers of the same
+//! server wait for it. A server that gave no answer to it is asked again after [`RETRY`].
+
+use crate::observe::account as observe;
+use rustls::crypto::ring::default_provider;
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Most controls kept. Only domains that have accounts of ours are asked about; a site with more of them asks a few
+/// control questions more often than it would have to.
+pub const MAX_CONTROLS: usize = 4000;
+
+/// How soon a control question is asked again that got no answer.
+pub const RETRY: Duration = Duration::from_secs(10);
+
+/// Default of [`Control::interval`].
+pub const INTERVAL: Duration = Duration::from_mins(5);
+
+/// Longest interval, however it is set: a server that is reconfigured must be noticed within a day.
+const MAX_INTERVAL: Duration = Duration::from_hours(24);
+
+/// Letters of a canary's name: 24 of 32 kinds are 120 bits, which no account has and no client guesses.
+const LETTERS: usize = 24;
+
+/// What a control question shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// The server can say "exists".
+    Witness,
+    /// The server can say "not found".
+    Canary,
+}
+
+impl Kind {
+    /// The word for it in log and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Witness => "witness",
+            Kind::Canary => "canary",
+        }
+    }
+}
+
+/// Whose answers a control vouches for.
+#[derive(Clone, Copy, Debug)]
+pub struct Server<'a> {
+    /// The address that answers, such as `192.0.2.1:25`, a socket path, or a name service.
+    pub peer: &'a str,
+    /// The domain of the account; empty where the server has one table of users for all.
+    pub scope: &'a str,
+}
+
+impl fmt::Display for Server<'_> {
+    /// `192.0.2.1:25`, or `192.0.2.1:25 for example.com`; both parts may be escaped text only if they came so.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.scope {
+            "" => f.write_str(self.peer),
+            scope => write!(f, "{} for {scope}", self.peer),
+        }
+    }
+}
+
+/// What a server answered to a control question, with its words for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// The account exists.
+    Exists(String),
+    /// The account does not exist.
+    NotFound(String),
+    /// No answer, or one that means neither.
+    TempFail(String),
+}
+
+/// Why the answer of a server does not count: text for the log and for `explain`, to be escaped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal(Arc<str>);
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The result of a control and how long it holds.
+#[derive(Clone, Debug)]
+struct Verdict {
+    result: Result<(), Refusal>,
+    /// Whether the server answered the control question wrongly, rather than not at all.
+    failed: bool,
+    until: Instant,
+}
+
+/// The control of one kind and server.
+#[derive(Debug, Default)]
+struct Slot {
+    /// Held by the asker of the control question.
+    turn: tokio::sync::Mutex<()>,
+    last: Mutex<Option<Verdict>>,
+}
+
+impl Slot {
+    fn last(&self) -> MutexGuard<'_, Option<Verdict>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known now.
+    fn known(&self) -> Option<Result<(), Refusal>> {
+        let last = self.last();
+        last.as_ref().filter(|verdict| verdict.until > Instant::now()).map(|verdict| verdict.result.clone())
+    }
+}
+
+type Slots = HashMap<(Kind, Box<str>, Box<str>), Arc<Slot>>;
+
+/// The controls of one source or database.
+#[derive(Debug)]
+pub struct Control {
+    source: Arc<str>,
+    interval: Duration,
+    slots: Mutex<Slots>,
+}
+
+impl Control {
+    /// The controls of the source called `source`, each of which holds for `interval`, a day at most.
+    pub fn new(source: Arc<str>, interval: Duration) -> Self {
+        Control { source, interval: interval.min(MAX_INTERVAL), slots: Mutex::default() }
+    }
+
+    /// How long a control holds, and so how long an answer may be remembered that rests on one.
+    pub fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// Notes that `server` found an account whose existence is certain: it is a witness.
+    pub fn found(&self, server: Server<'_>) {
+        self.pass(Kind::Witness, server, &self.slot(Kind::Witness, server));
+    }
+
+    /// Forgets what is known of `server`, after it was seen to have changed.
+    pub fn forget(&self, server: Server<'_>) {
+        for kind in [Kind::Witness, Kind::Canary] {
+            *self.slot(kind, server).last() = None;
+        }
+    }
+
+    /// Whether a "not found" of `server` counts. Where nothing is known, `ask` is called with nothing and asks
+    /// **the same server** for `witness`.
+    pub async fn witness<F>(
+        &self,
+        server: Server<'_>,
+        witness: &str,
+        ask: impl FnOnce() -> F,
+    ) -> Result<(), Refusal>
+    where
+        F: Future<Output = Reply>,
+    {
+        self.control(Kind::Witness, server, async {
+            match ask().await {
+                Reply::Exists(_) => Ok(()),
+                Reply::NotFound(said) => Err((
+                    true,
+                    format!(
+                        "{server} does not find the witness {witness} either ({said}), so it may find no account at \
+                         all: set witness to an account that exists there"
+                    ),
+                    said,
+                )),
+                Reply::TempFail(said) => {
+                    Err((false, format!("{server} gave no answer for the witness {witness}: {said}"), said))
+                }
+            }
+        })
+        .await
+    }
+
+    /// Whether an "exists" of `server` counts. Where nothing is known, `ask` is called with the local part of a
+    /// canary and asks **the same server** for it.
+    pub async fn canary<F>(&self, server: Server<'_>, ask: impl FnOnce(String) -> F) -> Result<(), Refusal>
+    where
+        F: Future<Output = Reply>,
+    {
+        self.control(Kind::Canary, server, async {
+            let name = canary_name().map_err(|why| (false, why.to_owned(), why.to_owned()))?;
+            match ask(name).await {
+                Reply::NotFound(_) => Ok(()),
+                Reply::Exists(said) => Err((
+                    true,
+                    format!("{server} accepts an account that does not exist as well ({said})"),
+                    said,
+                )),
+                Reply::TempFail(said) => Err((
+                    false,
+                    format!("{server} gave no answer for an account that does not exist: {said}"),
+                    said,
+                )),
+            }
+        })
+        .await
+    }
+
+    /// The result that is known, or that of `asking`: passed, or whether the server failed, why, and what it said.
+    async fn control(
+        &self,
+        kind: Kind,
+        server: Server<'_>,
+        asking: impl Future<Output = Result<(), (bool, String, String)>>,
+    ) -> Result<(), Refusal> {
+        let slot = self.slot(kind, server);
+        if let Some(known) = slot.known() {
+            return known;
+        }
+        // An asker that gives up lets go of it, and the next one asks.
+        let _turn = slot.turn.lock().await;
+        if let Some(known) = slot.known() {
+            return known;
+        }
+        let asked = asking.await;
+        observe::control_asked(kind.name(), asked.as_ref().map_err(|(failed, ..)| *failed).copied());
+        match asked {
+            Ok(()) => {
+                self.pass(kind, server, &slot);
+                Ok(())
+            }
+            Err((failed, why, said)) => {
+                let refusal = Refusal(why.into());
+                let until = Instant::now() + if failed { self.interval } else { self.interval.min(RETRY) };
+                let verdict = Verdict { result: Err(refusal.clone()), failed, until };
+                let before = slot.last().replace(verdict);
+                if failed && !before.is_some_and(|before| before.failed) {
+                    observe::control_failed(&self.source, kind.name(), server.peer, server.scope, &said);
+                }
+                Err(refusal)
+            }
+        }
+    }
+
+    fn pass(&self, kind: Kind, server: Server<'_>, slot: &Slot) {
+        let verdict = Verdict { result: Ok(()), failed: false, until: Instant::now() + self.interval };
+        let before = slot.last().replace(verdict);
+        if before.is_some_and(|before| before.failed) {
+            observe::control_passed(&self.source, kind.name(), server.peer, server.scope);
+        }
+    }
+
+    fn slot(&self, kind: Kind, server: Server<'_>) -> Arc<Slot> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (kind, server.peer.into(), server.scope.into());
+        if let Some(known) = slots.get(&key) {
+            return known.clone();
+        }
+        if slots.len() >= MAX_CONTROLS {
+            // Any will do: the one that is forgotten is asked again.
+            let any = slots.keys().next().cloned();
+            any.and_then(|any| slots.remove(&any));
+        }
+        slots.entry(key).or_default().clone()
+    }
+}
+
+/// A local part that no account has: letters and digits only, so that no rule for aliases, extensions or routes
+/// makes another name of it. The error says that the system has no random numbers.
+fn canary_name() -> Result<String, &'static str> {
+    const KINDS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    let mut random = [0; LETTERS];
+    default_provider().secure_random.fill(&mut random).map_err(|_| "no random numbers")?;
+    Ok(random.iter().map(|byte| char::from(KINDS[usize::from(byte % 32)])).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    const EVERY: Duration = Duration::from_mins(5);
+    const HERE: Server<'_> = Server { peer: "192.0.2.1:25", scope: "example.test" };
+
+    fn control() -> Control {
+        Control::new("vrfy:test".into(), EVERY)
+    }
+
+    fn reply(says: char) -> Reply {
+        match says {
+            'e' => Reply::Exists("250 ok".into()),
+            'n' => Reply::NotFound("550 5.1.1 no".into()),
+            _ => Reply::TempFail("450 4.1.1 later".into()),
+        }
+    }
+
+    async fn ask(control: &Control, kind: Kind, server: Server<'_>, says: char, sent: &AtomicUsize) -> char {
+        let answer = || async {
+            sent.fetch_add(1, Ordering::SeqCst);
+            reply(says)
+        };
+        let got = match kind {
+            Kind::Witness => control.witness(server, "postmaster@example.test", answer).await,
+            Kind::Canary => control.canary(server, |_| answer()).await,
+        };
+        match got {
+            Ok(()) => '+',
+            Err(why) if why.to_string().contains("gave no answer") => '?',
+            Err(_) => '-',
+        }
+    }
+
+    /// What the server would say, what the control says, control questions so far, seconds until the next.
+    type Step = (char, char, usize, u64);
+
+    #[tokio::test(start_paused = true)]
+    async fn holds_for_the_interval() {
+        let canary: &[Step] = &[
+            ('n', '+', 1, 299),
+            ('e', '+', 1, 2),
+            ('e', '-', 2, 299),
+            ('n', '-', 2, 2),
+            ('n', '+', 3, 301),
+            ('t', '?', 4, 9),
+            ('n', '?', 4, 2),
+            ('n', '+', 5, 0),
+        ];
+        let witness: &[Step] = &[
+            ('e', '+', 1, 299),
+            ('n', '+', 1, 2),
+            ('n', '-', 2, 299),
+            ('e', '-', 2, 2),
+            ('e', '+', 3, 301),
+            ('t', '?', 4, 9),
+            ('e', '?', 4, 2),
+            ('e', '+', 5, 0),
+        ];
+        for (kind, steps) in [(Kind::Canary, canary), (Kind::Witness, witness)] {
+            let (control, sent) = (control(), AtomicUsize::new(0));
+            for (says, want, count, then) in steps {
+                assert_eq!(ask(&control, kind, HERE, *says, &sent).await, *want, "{kind:?} {count} {says}");
+                assert_eq!(sent.load(Ordering::SeqCst), *count, "{kind:?} {says}");
+                tokio::time::advance(Duration::from_secs(*then)).await;
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_account_found_is_a_witness() {
+        let (control, sent) = (control(), AtomicUsize::new(0));
+        control.found(HERE);
+        assert_eq!(ask(&control, Kind::Witness, HERE, 'n', &sent).await, '+');
+        assert_eq!(sent.load(Ordering::SeqCst), 0, "not asked");
+        tokio::time::advance(EVERY).await;
+        assert_eq!(ask(&control, Kind::Witness, HERE, 'n', &sent).await, '-');
+        // It ends a failed control at once, and does not vouch for "exists".
+        control.found(HERE);
+        assert_eq!(ask(&control, Kind::Witness, HERE, 'n', &sent).await, '+');
+        assert_eq!(ask(&control, Kind::Canary, HERE, 'e', &sent).await, '-');
+        control.forget(HERE);
+        assert_eq!(ask(&control, Kind::Witness, HERE, 'n', &sent).await, '-');
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_server_vouches_for_another() {
+        let (control, sent) = (control(), AtomicUsize::new(0));
+        let others = [
+            Server { peer: "192.0.2.2:25", ..HERE },
+            Server { scope: "other.test", ..HERE },
+            Server { scope: "", ..HERE },
+        ];
+        control.found(HERE);
+        assert_eq!(ask(&control, Kind::Canary, HERE, 'n', &sent).await, '+');
+        for other in others {
+            assert_eq!(ask(&control, Kind::Witness, other, 'n', &sent).await, '-', "{other}");
+            assert_eq!(ask(&control, Kind::Canary, other, 'e', &sent).await, '-', "{other}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_asks_and_the_others_wait() {
+        let (control, sent) = (Arc::new(control()), Arc::new(AtomicUsize::new(0)));
+        let asker = |patience: u64| {
+            let (control, sent) = (control.clone(), sent.clone());
+            tokio::spawn(async move {
+                let asked = control.canary(HERE, |_| async move {
+                    sent.fetch_add(1, Ordering::SeqCst);
+                    tokio::time::sleep(Duration::from_secs(2)).await;
+                    reply('n')
+                });
+                tokio::time::timeout(Duration::from_secs(patience), asked).await.ok()
+            })
+        };
+        let hasty = asker(1);
+        tokio::task::yield_now().await;
+        let patient: Vec<_> = (0..10).map(|_| asker(60)).collect();
+        assert_eq!(hasty.await.unwrap(), None);
+        for asker in patient {
+            assert_eq!(asker.await.unwrap(), Some(Ok(())));
+        }
+        assert_eq!(sent.load(Ordering::SeqCst), 2);
+    }
+
+    /// What is logged while this lives, on this thread.
+    fn logged() -> (Arc<Mutex<Vec<u8>>>, tracing::subscriber::DefaultGuard) {
+        #[derive(Clone)]
+        struct Log(Arc<Mutex<Vec<u8>>>);
+
+        impl std::io::Write for Log {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.lock().unwrap().extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+
+        let text = Arc::new(Mutex::new(Vec::new()));
+        let log = Log(text.clone());
+        let subscriber = tracing_subscriber::fmt().with_writer(move || log.clone()).with_ansi(false).finish();
+        (text, tracing::subscriber::set_default(subscriber))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_control_is_logged_once() {
+        let (text, _guard) = logged();
+        let (control, sent) = (control(), AtomicUsize::new(0));
+        for says in ['e', 'e', 't', 'e', 'n', 'n', 'e'] {
+            for _ in 0..3 {
+                ask(&control, Kind::Canary, HERE, says, &sent).await;
+            }
+            tokio::time::advance(EVERY).await;
+        }
+        let text = String::from_utf8(text.lock().unwrap().clone()).unwrap();
+        let levels: Vec<_> = text.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
+        assert_eq!(levels, ["ERROR", "ERROR", "INFO", "ERROR"], "{text}");
+        for part in ["source=vrfy:test", "server=192.0.2.1:25", "domain=example.test", "reply=250 ok"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn controls_are_bounded() {
+        let control = control();
+        for i in 0..MAX_CONTROLS * 2 {
+            control.found(Server { peer: "192.0.2.1:25", scope: &format!("{i}.test") });
+        }
+        assert_eq!(control.slots.lock().unwrap().len(), MAX_CONTROLS);
+    }
+
+    #[test]
+    fn canaries_are_no_accounts() {
+        let names: HashSet<_> = (0..1000).map(|_| canary_name().unwrap()).collect();
+        assert_eq!(names.len(), 1000);
+        for name in names {
+            assert!(
+                name.len() == LETTERS && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+            );
+        }
+    }
+}
