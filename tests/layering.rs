@@ -43,6 +43,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("jiff", &["rules/date.rs", "daemon/clock.rs"]),
     ("icu_casemap", &["addr/"]),
     ("icu_normalizer", &["addr/"]),
+    ("icu_properties", &["addr/"]),
     ("idna", &["addr/"]),
     ("rhai", &["hook/"]),
     ("ring", &["rules/"]),

@@ -10,8 +10,8 @@
 //! [`build`] makes of the settings one source that holds all the others, every box a source itself:
 //!
 //! ```text
-//! Cache ── Chain ─┬─ AcceptUnknown? ── Deadline ── Limit ── vrfy:…
-//!                 ├─ AcceptUnknown? ── Deadline ── Limit ── file:…
+//! Cache ── Chain ─┬─ AcceptUnknown? ── Watched ── Deadline ── Limit ── vrfy:…
+//!                 ├─ AcceptUnknown? ── Watched ── Deadline ── Limit ── file:…
 //!                 └─ …
 //! ```
 //!
@@ -44,6 +44,7 @@ pub mod spec;
 #[cfg(test)]
 mod testing;
 mod vrfy;
+mod watched;
 
 pub use accept::AcceptUnknown;
 pub use cache::{Cache, MAX_QUESTIONS};
@@ -53,6 +54,7 @@ pub use limit::Limit;
 pub use sources::{Sources, build};
 #[doc(hidden)]
 pub use vrfy::ask_over;
+pub use watched::Watched;
 
 use crate::addr::Address;
 use std::fmt;

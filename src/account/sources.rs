@@ -1,7 +1,7 @@
 //! The tree of sources that the settings describe.
 
 use super::settings::{Settings, SourceSettings};
-use super::{AcceptUnknown, AccountSource, Answer, AnswerFuture, Cache, Chain, Deadline, Limit};
+use super::{AcceptUnknown, AccountSource, Answer, AnswerFuture, Cache, Chain, Deadline, Limit, Watched};
 use crate::addr::{Address, Cases};
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,7 +102,8 @@ async fn member(
     };
     let limited = Arc::new(Limit::new(source.concurrency, asked));
     let timed = Arc::new(Deadline::new(name.clone(), source.deadline, limited));
-    Ok(if source.accept_unknown { Arc::new(AcceptUnknown::new(timed)) } else { timed })
+    let watched = Arc::new(Watched::new(&name, timed));
+    Ok(if source.accept_unknown { Arc::new(AcceptUnknown::new(watched)) } else { watched })
 }
 
 /// Shortest deadline that makes sense to somebody; a test may want a short one.

@@ -1,59 +1,314 @@
-//! Untrusted text made fit for a log line or a terminal.
+//! Untrusted text made fit for a log line, for JSON or for a terminal.
+//!
+//! | function | for | a space | `"` | also escaped |
+//! | --- | --- | --- | --- | --- |
+//! | [`escape`] | a message for people | stays | `\"` | |
+//! | [`word`] | `name=value` in a log line | `\x20` | `\x22` | `<` `>` `[` `]` |
+//! | [`quoted`] | `name="text"` in a log line | stays | `\x22` | `=` |
+//! | [`one_line`] | a line as a whole | stays | stays | not `\` |
+//!
+//! All of them escape what could forge or garble a line: controls, what is not UTF-8, every separator of Unicode but
+//! the space, the characters that turn, hide or fill text on a terminal, and what is no character at all. So neither
+//! a value by [`word`] nor one by [`quoted`] can hold ` name=`: whoever reads a log line splits it there and gets
+//! the fields that were written, in their order.
 
+use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup};
+use icu_properties::{CodePointMapData, CodePointSetData};
+use std::borrow::Cow;
 use std::fmt::{self, Write};
 
 /// Longest text shown, in characters; longer ones end in `…`. A log line stays a line.
 pub const MAX_SHOWN: usize = 300;
+/// Longest text shown, in octets as they are written. An escaped character takes up to ten of them: without this, a
+/// few fields of such characters would fill a log line, and those behind would be cut off.
+pub const MAX_OCTETS: usize = 600;
 
-/// Bytes from outside, shown with everything escaped that could forge or garble a log line: controls, what
-/// is not UTF-8, quotes, backslashes, and the invisible characters that turn or hide text on a terminal.
+/// What else is escaped, beside what always is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Style {
+    Text,
+    Word,
+    Quoted,
+}
+
+/// Bytes from outside, shown escaped.
 #[derive(Clone, Copy, Debug)]
-pub struct Escaped<'a>(&'a [u8]);
+pub struct Escaped<'a> {
+    bytes: &'a [u8],
+    style: Style,
+}
 
-/// Shows `text` escaped.
+/// Shows `text` in a message for people.
 pub fn escape<T: AsRef<[u8]> + ?Sized>(text: &T) -> Escaped<'_> {
-    Escaped(text.as_ref())
+    Escaped { bytes: text.as_ref(), style: Style::Text }
+}
+
+/// Shows `text` as the value of `name=value`: without a space, a quote or a bracket, so that it ends at the next
+/// one.
+pub fn word<T: AsRef<[u8]> + ?Sized>(text: &T) -> Escaped<'_> {
+    Escaped { bytes: text.as_ref(), style: Style::Word }
+}
+
+/// Shows `text` between the quotes of `name="text"`: without a quote, and without a `=`, so that no field can be in
+/// it.
+pub fn quoted<T: AsRef<[u8]> + ?Sized>(text: &T) -> Escaped<'_> {
+    Escaped { bytes: text.as_ref(), style: Style::Quoted }
 }
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Nearly all text is plain and short.
-        if self.0.len() <= MAX_SHOWN && self.0.iter().all(|b| is_plain(*b)) {
-            return std::str::from_utf8(self.0).map_or(Err(fmt::Error), |text| f.write_str(text));
+        if self.bytes.len() <= MAX_SHOWN && self.bytes.iter().all(|b| self.style.is_plain(*b)) {
+            return std::str::from_utf8(self.bytes).map_or(Err(fmt::Error), |text| f.write_str(text));
         }
-        let mut shown = 0;
-        for chunk in self.0.utf8_chunks() {
+        let mut room = Room { out: f, characters: MAX_SHOWN, octets: MAX_OCTETS };
+        let mut unit = String::new();
+        for chunk in self.bytes.utf8_chunks() {
             for c in chunk.valid().chars() {
-                if shown == MAX_SHOWN {
-                    return f.write_char('…');
-                }
-                shown += 1;
+                unit.clear();
                 match c {
-                    ' '..='~' if is_plain(c as u8) => f.write_char(c)?,
-                    ' '..='~' => write!(f, "\\{c}")?,
-                    '\0'..='\x7f' => write!(f, "\\x{:02x}", u32::from(c))?,
-                    c if c.is_control() || is_invisible(c) => write!(f, "\\u{{{:x}}}", u32::from(c))?,
-                    c => f.write_char(c)?,
+                    // A mark joins the character before it, which is not of this text.
+                    c if room.is_untouched() && is_mark(c) => write!(unit, "\\u{{{:x}}}", u32::from(c))?,
+                    c if is_hidden(c) => hidden(&mut unit, c)?,
+                    '"' | '\\' if self.style == Style::Text => unit.extend(['\\', c]),
+                    ' '..='~' if !self.style.is_plain(c as u8) => write!(unit, "\\x{:02x}", u32::from(c))?,
+                    c => unit.push(c),
+                }
+                if !room.put(&unit)? {
+                    return Ok(());
                 }
             }
             for b in chunk.invalid() {
-                if shown == MAX_SHOWN {
-                    return f.write_char('…');
+                unit.clear();
+                write!(unit, "\\x{b:02x}")?;
+                if !room.put(&unit)? {
+                    return Ok(());
                 }
-                shown += 1;
-                write!(f, "\\x{b:02x}")?;
             }
         }
         Ok(())
     }
 }
 
-fn is_plain(b: u8) -> bool {
-    matches!(b, b' '..=b'~') && !matches!(b, b'"' | b'\\')
+/// Writes whole characters, escaped ones included, as long as there is room.
+struct Room<'a, 'f> {
+    out: &'a mut fmt::Formatter<'f>,
+    characters: usize,
+    octets: usize,
 }
 
-/// Format characters that change how their neighbours look, or look like nothing themselves.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+impl Room<'_, '_> {
+    fn is_untouched(&self) -> bool {
+        self.characters == MAX_SHOWN
+    }
+
+    /// Whether it was written; what is cut off ends in `…`.
+    fn put(&mut self, unit: &str) -> Result<bool, fmt::Error> {
+        if self.characters == 0 || self.octets < unit.len() {
+            self.out.write_char('…')?;
+            return Ok(false);
+        }
+        self.characters -= 1;
+        self.octets -= unit.len();
+        self.out.write_str(unit)?;
+        Ok(true)
+    }
+}
+
+impl Style {
+    /// Whether an octet stands for itself wherever it is.
+    fn is_plain(self, b: u8) -> bool {
+        let others: &[u8] = match self {
+            Style::Text => b"\"\\",
+            Style::Word => b"\"\\ <>[]",
+            Style::Quoted => b"\"\\=",
+        };
+        matches!(b, b' '..=b'~') && !others.contains(&b)
+    }
+}
+
+/// A text of several parts as one line: what could end it, or garble it on a terminal, is escaped, and everything
+/// else left as it is.
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    replaced(text, |out, c| {
+        // Writing to a String cannot fail.
+        let _ = hidden(out, c);
+    })
+}
+
+/// JSON that is one line and shows all it holds: the same JSON, the characters that hide or turn text in its strings
+/// written as `\uXXXX`. JSON has none of them elsewhere.
+pub fn plain_json(json: &str) -> Cow<'_, str> {
+    replaced(json, |out, c| {
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "\\u{unit:04x}");
+        }
+    })
+}
+
+fn replaced(text: &str, replace: impl Fn(&mut String, char)) -> Cow<'_, str> {
+    if !text.chars().any(is_hidden) {
+        return text.into();
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_hidden(c) { replace(&mut out, c) } else { out.push(c) }
+    }
+    out.into()
+}
+
+fn hidden(out: &mut String, c: char) -> fmt::Result {
+    if c.is_ascii() {
+        write!(out, "\\x{:02x}", u32::from(c))
+    } else {
+        write!(out, "\\u{{{:x}}}", u32::from(c))
+    }
+}
+
+/// Whether a character ends a line, is a space other than the usual one, changes how its neighbours look, looks
+/// like nothing, or is none.
+fn is_hidden(c: char) -> bool {
+    const OTHER: GeneralCategoryGroup = GeneralCategoryGroup::Other.union(GeneralCategoryGroup::Separator);
+    match c {
+        ' '..='~' => false,
+        '\0'..='\x7f' => true,
+        // The empty pattern of Braille is a symbol to Unicode.
+        '\u{2800}' => true,
+        c => {
+            OTHER.contains(CodePointMapData::<GeneralCategory>::new().get(c))
+                || CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
+        }
+    }
+}
+
+fn is_mark(c: char) -> bool {
+    GeneralCategoryGroup::Mark.contains(CodePointMapData::<GeneralCategory>::new().get(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Characters that some reader of a log takes for the end of a line or for a space, or that a terminal shows as
+    /// something else than it is.
+    const HIDDEN: &[char] = &[
+        '\0',
+        '\t',
+        '\n',
+        '\u{b}',
+        '\u{c}',
+        '\r',
+        '\u{1b}',
+        '\u{1c}',
+        '\u{1d}',
+        '\u{1e}',
+        '\u{1f}',
+        '\u{7f}',
+        '\u{85}',
+        '\u{9b}',
+        '\u{a0}',
+        '\u{ad}',
+        '\u{34f}',
+        '\u{61c}',
+        '\u{115f}',
+        '\u{1160}',
+        '\u{1680}',
+        '\u{17b4}',
+        '\u{180e}',
+        '\u{2000}',
+        '\u{200a}',
+        '\u{200b}',
+        '\u{200d}',
+        '\u{200e}',
+        '\u{200f}',
+        '\u{2028}',
+        '\u{2029}',
+        '\u{202a}',
+        '\u{202e}',
+        '\u{202f}',
+        '\u{205f}',
+        '\u{2060}',
+        '\u{2066}',
+        '\u{2069}',
+        '\u{206a}',
+        '\u{2800}',
+        '\u{3000}',
+        '\u{3164}',
+        '\u{e000}',
+        '\u{fe0f}',
+        '\u{feff}',
+        '\u{ffa0}',
+        '\u{fff9}',
+        '\u{ffff}',
+        '\u{1d173}',
+        '\u{e0001}',
+        '\u{e007f}',
+        '\u{e0100}',
+        '\u{10ffff}',
+    ];
+
+    #[test]
+    fn hidden_characters_are_escaped_everywhere() {
+        for c in HIDDEN {
+            let text = format!("a{c}b");
+            for shown in [
+                escape(&text).to_string(),
+                word(&text).to_string(),
+                quoted(&text).to_string(),
+                one_line(&text).into(),
+            ] {
+                assert!(
+                    shown.starts_with("a\\") && shown.ends_with('b') && !shown.contains(*c),
+                    "{c:?}: {shown}"
+                );
+            }
+            let json = serde_json::json!({ "key": text }).to_string();
+            let plain = plain_json(&json);
+            assert!(!plain.contains(*c), "{plain}");
+            let value: serde_json::Value = serde_json::from_str(&plain).unwrap();
+            assert_eq!(value["key"], text, "{plain}");
+        }
+        for c in "~äßñæ中אع₤😀".chars() {
+            assert!(!is_hidden(c), "{c:?}");
+        }
+    }
+
+    #[test]
+    fn styles() {
+        for (text, as_text, as_word, as_quoted) in [
+            ("foo@example.com", "foo@example.com", "foo@example.com", "foo@example.com"),
+            ("grüße", "grüße", "grüße", "grüße"),
+            ("a=b", "a=b", "a=b", "a\\x3db"),
+            (
+                "\"x> c=v[1]\"@d",
+                "\\\"x> c=v[1]\\\"@d",
+                "\\x22x\\x3e\\x20c=v\\x5b1\\x5d\\x22@d",
+                "\\x22x> c\\x3dv[1]\\x22@d",
+            ),
+            ("\\x20", "\\\\x20", "\\x5cx20", "\\x5cx20"),
+            ("e\u{301}", "e\u{301}", "e\u{301}", "e\u{301}"),
+            ("\u{301}e", "\\u{301}e", "\\u{301}e", "\\u{301}e"),
+        ] {
+            assert_eq!(escape(text).to_string(), as_text);
+            assert_eq!(word(text).to_string(), as_word);
+            assert_eq!(quoted(text).to_string(), as_quoted);
+        }
+        assert_eq!(word(b"a\xff\xc3").to_string(), "a\\xff\\xc3");
+        assert_eq!(one_line("a \"b\\x0a\" = c\nd"), "a \"b\\x0a\" = c\\x0ad");
+    }
+
+    #[test]
+    fn what_is_shown_is_bounded_and_whole() {
+        for (text, want) in [
+            ("a".repeat(MAX_SHOWN), "a".repeat(MAX_SHOWN)),
+            ("a".repeat(MAX_SHOWN + 1), format!("{}…", "a".repeat(MAX_SHOWN))),
+            ("ä".repeat(MAX_SHOWN + 1), format!("{}…", "ä".repeat(MAX_SHOWN))),
+            ("中".repeat(MAX_SHOWN), format!("{}…", "中".repeat(MAX_OCTETS / 3))),
+            ("\u{e007f}".repeat(MAX_SHOWN), format!("{}…", "\\u{e007f}".repeat(MAX_OCTETS / 9))),
+            ("\n".repeat(MAX_SHOWN), format!("{}…", "\\x0a".repeat(MAX_OCTETS / 4))),
+        ] {
+            assert_eq!(word(&text).to_string(), want);
+        }
+    }
 }

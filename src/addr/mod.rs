@@ -16,7 +16,7 @@ mod parse;
 
 pub use case::Cases;
 pub use domain::{checked_domain, is_domain};
-pub use escape::{Escaped, escape};
+pub use escape::{Escaped, escape, one_line, plain_json, quoted, word};
 pub use normal::{Normal, Normalised, is_mark};
 
 use icu_casemap::CaseMapper;

@@ -5,7 +5,7 @@ mod trace;
 
 use super::{args, exit, terminal};
 use crate::account::{AccountSource, Answer, Sources, Verdict};
-use crate::addr::escape;
+use crate::addr::{escape, one_line};
 use crate::config::{self, Config};
 use crate::daemon;
 use crate::front::milter::session::{Edit, Rcpt, Say, Session, Step};
@@ -49,7 +49,7 @@ async fn explain(args: &args::Explain, config: &Config) -> u8 {
     let mut worst = exit::OK;
     for address in &args.addresses {
         let found = Explained::new(address, config, &resolver, &sources.members).await;
-        let text = if args.json { format!("{}\n", found.json()) } else { found.text() };
+        let text = if args.json { terminal::json(&found.json()) } else { found.text() };
         if let Err(code) = terminal::print(&text) {
             return code;
         }
@@ -133,7 +133,7 @@ impl Explained {
         let mut part = |name: &str, text: &str| {
             for (i, line) in text.trim_end().lines().enumerate() {
                 // Writing to a String cannot fail.
-                let _ = writeln!(out, "  {:9} {line}", if i == 0 { name } else { "" });
+                let _ = writeln!(out, "  {:9} {}", if i == 0 { name } else { "" }, one_line(line));
             }
         };
         for (i, step) in self.steps.iter().enumerate() {
@@ -164,9 +164,8 @@ impl Explained {
     fn json(&self) -> serde_json::Value {
         let answers = self.answers.iter().map(|(answer, took)| {
             let (word, text) = verdict(answer);
-            let detail = answer.detail.as_deref().map(|detail| escape(detail).to_string());
             json!({
-                "source": &*answer.source, "verdict": word, "text": text, "detail": detail, "ms": took.as_millis(),
+                "source": &*answer.source, "verdict": word, "text": text, "detail": answer.detail.as_deref(), "ms": took.as_millis(),
             })
         });
         let outcome = match &self.resolution.outcome {

@@ -2,9 +2,11 @@
 
 use super::args::{self, Daemon};
 use super::{exit, terminal};
+use crate::addr::one_line;
 use crate::config;
 use crate::front::control::Filter;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
@@ -116,8 +118,8 @@ fn socket(daemon: &Daemon) -> Result<PathBuf, u8> {
     })
 }
 
-fn text<'v>(value: &'v Value, name: &str) -> &'v str {
-    value.get(name).and_then(Value::as_str).unwrap_or_default()
+fn text<'v>(value: &'v Value, name: &str) -> Cow<'v, str> {
+    one_line(value.get(name).and_then(Value::as_str).unwrap_or_default())
 }
 
 fn number(value: &Value, name: &str) -> u64 {
@@ -127,10 +129,8 @@ fn number(value: &Value, name: &str) -> u64 {
 /// `aliases  foo-macys-m5@example.com  found foo@example.com  (socketmap at unix:… from pid:7, 0.031 ms)`
 fn exchange(value: &Value) -> String {
     let us = number(value, "us");
-    let answer = match text(value, "text") {
-        "" => text(value, "verdict").to_owned(),
-        text_ => format!("{} {text_}", text(value, "verdict")),
-    };
+    let answer = format!("{} {}", text(value, "verdict"), text(value, "text"));
+    let answer = answer.trim_end();
     format!(
         "{:16} {:40} {answer}  ({} #{} {}, {}.{:03} ms)\n",
         text(value, "map"),
@@ -161,14 +161,31 @@ fn report(value: &Value) -> String {
     if let Some(why) = value.get("last_reload_failed").and_then(Value::as_array) {
         let _ = writeln!(out, "the last reload FAILED, the configuration before it is in force:");
         for line in why.iter().filter_map(Value::as_str) {
-            let _ = writeln!(out, "    {line}");
+            let _ = writeln!(out, "    {}", one_line(line));
         }
     }
     let milter = value.get("milter").cloned().unwrap_or_default();
     let figures = ["sessions", "recipients", "rewritten", "refused", "deferred"];
     let figures: Vec<String> =
         figures.iter().map(|name| format!("{name} {}", number(&milter, name))).collect();
-    let _ = writeln!(out, "milter: {}", figures.join(", "));
+    let observe = milter.get("observe").and_then(Value::as_bool).unwrap_or_default();
+    let mode =
+        if observe { " (observe is on: it only logs what it would do, and refuses nobody)" } else { "" };
+    let _ = writeln!(out, "milter: {}{mode}", figures.join(", "));
+    for source in value.get("sources").and_then(Value::as_array).into_iter().flatten() {
+        let (name, server) = (text(source, "source"), text(source, "server"));
+        let place = if server.is_empty() { name.into_owned() } else { format!("{name} at {server}") };
+        let failures = number(source, "failures");
+        let _ = match source.get("failing_seconds").and_then(Value::as_u64) {
+            Some(seconds) => writeln!(
+                out,
+                "{place}: FAILING for {}, {failures} failures: {}",
+                ago(seconds),
+                text(source, "detail")
+            ),
+            None => writeln!(out, "{place}: works, {failures} failures"),
+        };
+    }
     for listener in value.get("listeners").and_then(Value::as_array).into_iter().flatten() {
         let _ = writeln!(
             out,
@@ -206,7 +223,7 @@ fn answered(of: &Value) -> String {
         .and_then(Value::as_array)
         .into_iter()
         .flatten()
-        .filter(|figure| matches!(text(figure, "name"), "success" | "not_found" | "bad"))
+        .filter(|figure| matches!(&*text(figure, "name"), "success" | "not_found" | "bad"))
         .filter_map(|figure| figure.pointer("/n_per_sec/sixty")?.as_f64())
         .sum();
     format!("{} ({rate:.1}/s in the last minute)", counts.join(", "))

@@ -1,6 +1,6 @@
 //! `rcptd lookup`
 
-use super::{args, exit, input};
+use super::{args, exit, input, terminal};
 use crate::addr::{canonical_domain, escape};
 use crate::daemon;
 use crate::rules::{Decision, MAX_NAME, Query, Rules};
@@ -91,7 +91,8 @@ fn answer(
 ) -> io::Result<()> {
     if json {
         let q = String::from_utf8_lossy(name);
-        writeln!(out, "{}", json!({ "q": q, "account": account, "ambiguous": ambiguous }))
+        let answer = json!({ "q": q, "account": account, "ambiguous": ambiguous });
+        out.write_all(terminal::json(&answer).as_bytes())
     } else {
         writeln!(out, "{}", account.unwrap_or_default())
     }

@@ -73,7 +73,7 @@ fn made(args: &args::Make) -> Result<u8, u8> {
             code = exit::OK;
         }
         let out =
-            if args.json { format!("{}\n", object(one, result)) } else { told(one, result, args.explain) };
+            if args.json { terminal::json(&object(one, result)) } else { told(one, result, args.explain) };
         terminal::print(&out)?;
     }
     Ok(code)

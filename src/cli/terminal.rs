@@ -1,7 +1,9 @@
 //! What the commands share in speaking to a terminal or a script.
 
 use super::exit;
+use crate::addr::plain_json;
 use crate::diag::{Problem, Severity};
+use serde_json::Value;
 use std::io::{self, IsTerminal, Write};
 
 /// Writes `text` to standard output; the exit code where that fails. A reader that has seen enough (`head`)
@@ -14,6 +16,11 @@ pub fn print(text: &str) -> Result<(), u8> {
         }
         _ => Ok(()),
     }
+}
+
+/// A line of JSON that garbles no terminal, whatever its texts hold.
+pub fn json(value: &Value) -> String {
+    format!("{}\n", plain_json(&value.to_string()))
 }
 
 /// Shows problems on standard error, at length on a terminal and in a line each elsewhere.

@@ -75,7 +75,8 @@ pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
         observe::configuration_warning(problem);
     }
     notify(&[NotifyState::Ready]);
-    observe::started(env!("CARGO_PKG_VERSION"), config.rules.len(), config.domains.len());
+    let (rules, domains) = (config.rules.len(), config.domains.len());
+    observe::started(env!("CARGO_PKG_VERSION"), rules, domains, config.observe);
     let mut current = config;
     let signal = loop {
         let command = tokio::select! {
@@ -103,7 +104,7 @@ pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
                 match reloaded {
                     Ok(new) => {
                         let restart = config::needs_restart(&current, &new);
-                        observe::reloaded(why, new.rules.len(), &restart);
+                        observe::reloaded(why, new.rules.len(), &restart, new.observe);
                         status.reloaded(&new);
                         for problem in &new.problems {
                             observe::configuration_warning(problem);

@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::front::maps::Maps;
 use crate::observe::COUNTERS;
 use crate::observe::meter::{Counted, Of, meters};
+use crate::observe::outage::standings;
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,6 +24,7 @@ struct Changing {
     config: String,
     rules: usize,
     domains: usize,
+    observe: bool,
     loaded: Instant,
     /// Why the last reload failed, if it did.
     failed: Option<Vec<String>>,
@@ -36,6 +38,7 @@ impl Status {
             config: config.path.display().to_string(),
             rules: config.rules.len(),
             domains: config.domains.len(),
+            observe: config.observe,
             loaded: now,
             failed: None,
         };
@@ -47,6 +50,7 @@ impl Status {
         let mut changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         changing.rules = config.rules.len();
         changing.domains = config.domains.len();
+        changing.observe = config.observe;
         changing.loaded = Instant::now();
         changing.failed = None;
     }
@@ -95,7 +99,19 @@ impl Status {
                 }
             }
         }
+        let sources = standings().into_iter().map(|one| {
+            let (seconds, detail) = one.failing.map(|(since, why)| (since.as_secs(), why)).unzip();
+            json!({
+                "source": one.source,
+                "server": (!one.server.is_empty()).then_some(one.server),
+                "failures": one.failures,
+                "failing_seconds": seconds,
+                "detail": detail,
+            })
+        });
+        let sources: Vec<Value> = sources.collect();
         let milter = json!({
+            "observe": changing.observe,
             "sessions": COUNTERS.sessions.load(Relaxed),
             "session_errors": COUNTERS.session_errors.load(Relaxed),
             "recipients": COUNTERS.recipients.load(Relaxed),
@@ -115,6 +131,7 @@ impl Status {
             "rules": changing.rules,
             "domains": changing.domains,
             "milter": milter,
+            "sources": sources,
             "listeners": listeners,
             "maps": maps,
         });

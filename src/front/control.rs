@@ -6,6 +6,7 @@
 
 use super::listen::{Listener, Stream};
 use super::tap::{Exchange, Tap};
+use crate::addr::plain_json;
 use serde_json::json;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -144,7 +145,7 @@ async fn line(stream: &mut Stream) -> Option<String> {
 
 /// Writes a line; fails if the client does not take it.
 async fn write(stream: &mut Stream, line: &str) -> Option<()> {
-    let line = [line, "\n"].concat();
+    let line = [&plain_json(line), "\n"].concat();
     timeout(PATIENCE, stream.write_all(line.as_bytes())).await.ok()?.ok()
 }
 

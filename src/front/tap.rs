@@ -14,8 +14,6 @@ use tokio::sync::broadcast;
 
 /// Most exchanges that wait for somebody who looks.
 pub const WAITING: usize = 1024;
-/// Longest key or value that is shown, in characters as they are escaped.
-pub const SHOWN: usize = 512;
 
 /// A request and its answer, escaped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +50,7 @@ impl Exchange {
             listener: client.listener.clone(),
             connection: client.connection,
             peer: client.peer.clone(),
-            map: map.into(),
+            map: shown(map.as_bytes()),
             key: shown(key),
             verdict,
             text,
@@ -63,11 +61,7 @@ impl Exchange {
 
 /// A text from outside, escaped and cut off.
 pub fn shown(text: &[u8]) -> Box<str> {
-    let escaped = escape(text).to_string();
-    match escaped.char_indices().nth(SHOWN) {
-        Some((at, _)) => format!("{}…", &escaped[..at]).into(),
-        None => escaped.into(),
-    }
+    escape(text).to_string().into()
 }
 
 /// Where exchanges are put and looked at.

@@ -450,7 +450,7 @@ mod tests {
         let text = String::from_utf8(text.lock().unwrap().clone()).unwrap();
         let levels: Vec<_> = text.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
         assert_eq!(levels, ["ERROR", "ERROR", "INFO", "ERROR"], "{text}");
-        for part in ["source=vrfy:test", "server=192.0.2.1:25", "domain=example.test", "reply=250 ok"] {
+        for part in ["source=vrfy:test", "server=192.0.2.1:25", "domain=example.test", "reply=\"250 ok\""] {
             assert!(text.contains(part), "{part}: {text}");
         }
     }

@@ -1,7 +1,7 @@
 //! Events of the account sources.
 
 use super::COUNTERS;
-use crate::addr::escape;
+use super::line::{name, octets, text};
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use tracing::{error, info, warn};
@@ -30,80 +30,77 @@ pub fn control_failed(source: &str, kind: &str, server: &str, domain: &str, repl
          not find is deferred; set witness to an account that exists there"
     };
     error!(
-        source = %escape(source),
-        server = %escape(server),
-        domain = %escape(domain),
-        control = %kind,
-        reply = %escape(reply),
-        "{meaning}"
+        "source={} server={} domain={} control={kind} reply={} {meaning}",
+        name(&source),
+        name(&server),
+        name(&domain),
+        text(&reply)
     );
 }
 
 /// A server passed its control, after it had failed it.
 pub fn control_passed(source: &str, kind: &str, server: &str, domain: &str) {
     info!(
-        source = %escape(source),
-        server = %escape(server),
-        domain = %escape(domain),
-        control = %kind,
-        "the answers of the server can be trusted again"
+        "source={} server={} domain={} control={kind} the answers of the server can be trusted again",
+        name(&source),
+        name(&server),
+        name(&domain)
     );
 }
 
 /// A server takes addresses that nobody has, so that its 252 means nothing. Said once, not per question.
 pub fn canary_accepted(source: &str, domain: &str, reply: &str) {
     error!(
-        source = %escape(source),
-        domain = %escape(domain),
-        reply = %escape(reply),
-        "the server accepts an account that does not exist, so its 252 cannot be trusted: accounts of this \
-         domain are unknown; let the server check its recipients (Postfix: local_recipient_maps and \
-         smtpd_reject_unlisted_recipient), or set code_252"
+        "source={} domain={} detail={} the server accepts an account that does not exist, so its 252 cannot be trusted: \
+         accounts of this domain are unknown; let the server check its recipients (Postfix: local_recipient_maps and \
+         smtpd_reject_unlisted_recipient), or set code_252",
+        name(&source),
+        name(&domain),
+        text(&reply)
     );
 }
 
 /// The server refuses the account that nobody has, after it had accepted one.
 pub fn canary_refused(source: &str, domain: &str) {
-    info!(source = %escape(source), domain = %escape(domain), "the server's 252 can be trusted again");
+    info!("source={} domain={} the server's 252 can be trusted again", name(&source), name(&domain));
 }
 
 /// A list of accounts is gone or cannot be read; until it can, nothing is known of its accounts.
 pub fn source_file_unreadable(source: &str, path: &Path, reason: &str) {
     warn!(
-        source = %escape(source),
-        path = %escape(path.as_os_str().as_encoded_bytes()),
-        reason = %escape(reason),
-        "the list of accounts cannot be used, its accounts are unknown until it is put right"
+        "source={} path={} detail={} the list of accounts cannot be used, its accounts are unknown until it is put right",
+        name(&source),
+        octets(path.as_os_str().as_encoded_bytes()),
+        text(&reason)
     );
 }
 
 /// A list of accounts has errors; until they are put right the last good one goes on for whom it names.
 pub fn source_file_broken(source: &str, path: &Path, problem: &str) {
     warn!(
-        source = %escape(source),
-        path = %escape(path.as_os_str().as_encoded_bytes()),
-        problem = %escape(problem),
-        "the list of accounts has errors: accounts of the last good one still exist, all others are unknown \
-         until it is put right"
+        "source={} path={} detail={} the list of accounts has errors: accounts of the last good one still exist, all \
+         others are unknown until it is put right",
+        name(&source),
+        octets(path.as_os_str().as_encoded_bytes()),
+        text(&problem)
     );
 }
 
 /// A list of accounts was read anew.
 pub fn source_file_reloaded(source: &str, path: &Path, accounts: usize) {
     info!(
-        source = %escape(source),
-        path = %escape(path.as_os_str().as_encoded_bytes()),
-        accounts,
-        "the list of accounts was read"
+        "source={} path={} accounts={accounts} the list of accounts was read",
+        name(&source),
+        octets(path.as_os_str().as_encoded_bytes())
     );
 }
 
 /// Changes of a list of accounts go unnoticed but for a look now and then.
 pub fn source_file_unwatched(source: &str, path: &Path, reason: &str) {
     warn!(
-        source = %escape(source),
-        path = %escape(path.as_os_str().as_encoded_bytes()),
-        reason = %escape(reason),
-        "the list of accounts cannot be watched, changes take effect with a delay"
+        "source={} path={} detail={} the list of accounts cannot be watched, changes take effect with a delay",
+        name(&source),
+        octets(path.as_os_str().as_encoded_bytes()),
+        text(&reason)
     );
 }

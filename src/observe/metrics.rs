@@ -1,11 +1,12 @@
 //! What a monitoring system is told: all that is counted since the start, in the text format of OpenMetrics 1.0.
 //!
 //! The counts are kept where they arise, in the books of each [`Meter`] and in [`COUNTERS`], and are fetched
-//! when somebody asks. The values of labels are the names of listeners and maps and words of ours, never an
-//! address of mail or of a client, so that their number is that of the configuration.
+//! when somebody asks. The values of labels are the names of listeners, maps, sources and their servers and words of
+//! ours, never an address of mail or of a client, so that their number is that of the configuration.
 
 use super::COUNTERS;
 use super::meter::{BUCKETS, Counted, Meter, Of, Totals, meters};
+use super::outage::standings;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text::encode};
 use prometheus_client::metrics::MetricType;
@@ -89,6 +90,21 @@ impl Collector for Books {
         }
         counter(encoder, "rcptd_map_requests", "Keys looked up in maps", &rows)?;
         durations(encoder, "rcptd_map_request_duration_seconds", "map", &maps)?;
+
+        let sources = standings();
+        let labels = |at: usize| -> Labels<'_> {
+            vec![("source", &*sources[at].source), ("server", &*sources[at].server)]
+        };
+        let rows: Vec<_> = (0..sources.len()).map(|at| (labels(at), sources[at].failures)).collect();
+        counter(encoder, "rcptd_source_failures", "Questions that a source could not answer", &rows)?;
+        {
+            let help = "Whether a source could not answer when it was asked last (1) or could (0)";
+            let mut failing =
+                encoder.encode_descriptor("rcptd_source_failing", help, None, MetricType::Gauge)?;
+            for (at, source) in sources.iter().enumerate() {
+                failing.encode_family(&labels(at))?.encode_gauge(&u64::from(source.failing.is_some()))?;
+            }
+        }
 
         for (name, help, count) in [
             ("rcptd_milter_sessions", "Milter sessions begun", &COUNTERS.sessions),

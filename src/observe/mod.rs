@@ -7,11 +7,14 @@
 //! - `info`: start, stop, reload, and **one line per recipient decided**, queue id first.
 //! - `debug`: the course of single connections.
 //!
-//! Every text from outside is escaped ([`crate::addr::escape`]); nothing here is ever sent to a peer.
+//! Every text from outside is escaped, and in which order the fields of a line come is one rule ([`line`]); nothing
+//! here is ever sent to a peer.
 
 pub mod account;
+pub mod line;
 pub mod meter;
 pub mod metrics;
+pub mod outage;
 pub mod setup;
 pub mod stats;
 mod tables;
@@ -20,7 +23,8 @@ pub use tables::{
     Quiet, broken_request, cannot_say, connection_begun, connection_ended, looked_up, unknown_map,
 };
 
-use crate::addr::escape;
+use crate::addr::{escape, one_line};
+use line::{client, mailbox, name, text};
 use std::fmt::{self, Display};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -146,44 +150,35 @@ pub struct Recipient<'a> {
 impl Display for Recipient<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let observed = if self.observed { "would-" } else { "" };
-        write!(
-            f,
-            "{}: session={} listener=milter stage=RCPT",
-            escape(self.queue_id.unwrap_or(b"NOQUEUE")),
-            self.session
-        )?;
-        write!(f, " verdict={observed}{} reason={}", self.decided.name(), self.reason)?;
-        match self.code {
-            Some((code, enhanced)) => write!(f, " code=\"{code} {enhanced}\"")?,
-            None => f.write_str(" code=\"250 2.1.5\"")?,
-        }
-        if let Some(from) = self.from {
-            write!(f, " from=<{}>", escape(unbracketed(from)))?;
-        }
-        write!(f, " to=<{}>", escape(unbracketed(self.to)))?;
-        if let Some(new_to) = self.new_to {
-            write!(f, " newto=<{new_to}>")?;
-        }
+        let (code, enhanced) = self.code.unwrap_or((250, "2.1.5"));
+        write!(f, "{}: session={}", line::queue_id(self.queue_id), self.session)?;
+        write!(f, " listener=milter stage=RCPT verdict={observed}{}", self.decided.name())?;
+        write!(f, " code=\"{code} {enhanced}\"")?;
         if let (name, Some(address)) = self.client {
-            write!(f, " client={}[{}]", escape(name.unwrap_or(b"unknown")), escape(address))?;
+            write!(f, " client={}", client(name, address))?;
         }
+        write!(f, " reason={}", name(self.reason))?;
         if let Some((source, cached)) = self.source {
-            write!(f, " source={source}")?;
+            write!(f, " source={}", name(&source))?;
             match cached {
                 Some(true) => f.write_str(" cache=hit")?,
                 Some(false) => f.write_str(" cache=miss")?,
                 None => (),
             }
         }
-        if let Some(detail) = self.detail {
-            write!(f, " detail=\"{}\"", escape(&detail.to_string()))?;
+        write!(f, " ms={}", self.took.as_millis())?;
+        if let Some(from) = self.from {
+            write!(f, " from={}", mailbox(from))?;
         }
-        write!(f, " ms={}", self.took.as_millis())
+        write!(f, " to={}", mailbox(self.to))?;
+        if let Some(new_to) = self.new_to {
+            write!(f, " newto={}", mailbox(new_to.to_string().as_bytes()))?;
+        }
+        if let Some(detail) = self.detail {
+            write!(f, " detail={}", text(detail))?;
+        }
+        Ok(())
     }
-}
-
-fn unbracketed(path: &[u8]) -> &[u8] {
-    path.strip_prefix(b"<").and_then(|p| p.strip_suffix(b">")).unwrap_or(path)
 }
 
 /// A recipient was decided.
@@ -203,15 +198,16 @@ pub fn recipient(recipient: &Recipient<'_>) {
 
 /// A message was edited: how many recipients went and came.
 pub fn edited(queue_id: Option<&[u8]>, session: u64, deleted: usize, added: usize) {
-    let id = escape(queue_id.unwrap_or(b"NOQUEUE"));
+    let id = line::queue_id(queue_id);
     debug!("{id}: session={session} listener=milter stage=EOM deleted={deleted} added={added}");
 }
 
 /// The edits of a message could not be sent; it was deferred.
 pub fn edit_failed(queue_id: Option<&[u8]>, session: u64, why: &dyn Display) {
-    let id = escape(queue_id.unwrap_or(b"NOQUEUE"));
+    let id = line::queue_id(queue_id);
     error!(
-        "{id}: session={session} listener=milter stage=EOM message deferred, recipients not replaced: {why}"
+        "{id}: session={session} listener=milter stage=EOM message deferred, recipients not replaced: detail={}",
+        text(why)
     );
 }
 
@@ -233,16 +229,18 @@ pub fn cannot_replace(session: u64) {
 pub fn session_broken(listener: &dyn Display, last: Option<u8>, why: &dyn Display) {
     COUNTERS.session_errors.fetch_add(1, Relaxed);
     let last = last.map_or("none".into(), |b| escape(&[b]).to_string());
-    warn!("listener={listener} milter session broken: {why} (last command: {last})");
+    warn!("listener={} milter session broken: last={} detail={}", name(listener), name(&last), text(why));
 }
 
 /// No connection could be accepted for now.
 pub fn accept_failed(listener: &dyn Display, why: &std::io::Error, pause: Duration) {
+    let listener = name(listener);
     warn!("listener={listener} cannot accept a connection, next try in {} ms: {why}", pause.as_millis());
 }
 
 /// As many connections are open as may be. Said at each one, since each makes a mail server's client wait.
 pub fn connection_limit(listener: &dyn Display, open: usize) {
+    let listener = name(listener);
     warn!(
         "listener={listener} {open} connections are open, which is the limit; further ones wait (max_connections)"
     );
@@ -250,24 +248,37 @@ pub fn connection_limit(listener: &dyn Display, open: usize) {
 
 /// A listener was opened.
 pub fn listening(listener: &dyn Display) {
-    info!("listener={listener} listening");
+    info!("listener={} listening", name(listener));
 }
 
-/// The daemon is up.
-pub fn started(version: &str, rules: usize, domains: usize) {
-    info!("rcptd {version} ready: {rules} rules, {domains} domains");
+/// The daemon is up. `observe`: the milter only logs what it would do.
+pub fn started(version: &str, rules: usize, domains: usize, observe: bool) {
+    let mode = if observe { ", observe mode" } else { "" };
+    info!("rcptd {version} ready: {rules} rules, {domains} domains{mode}");
+    observe_mode(observe);
+}
+
+fn observe_mode(on: bool) {
+    if on {
+        warn!(
+            "observe is on: the milter logs what it would do and does nothing. Nobody is refused by it: where the mail \
+             server leaves that to rcptd (local_recipient_maps empty, no flag w), mail for nobody is accepted and bounces"
+        );
+    }
 }
 
 /// A warning of the configuration.
 pub fn configuration_warning(problem: &dyn Display) {
-    warn!("{}", escape(&problem.to_string()));
+    warn!("{}", one_line(&problem.to_string()));
 }
 
 /// A reload took effect. `restart` are the keys that wait for a restart.
-pub fn reloaded(why: &str, rules: usize, restart: &[&str]) {
+pub fn reloaded(why: &str, rules: usize, restart: &[&str], observe: bool) {
     COUNTERS.reloads.fetch_add(1, Relaxed);
     metrics::RELOADED.store(true, Relaxed);
-    info!("configuration reloaded ({why}): {rules} rules");
+    let mode = if observe { ", observe mode" } else { "" };
+    info!("configuration reloaded ({why}): {rules} rules{mode}");
+    observe_mode(observe);
     if !restart.is_empty() {
         warn!("these settings have changed but take effect at the next restart only: {}", restart.join(", "));
     }
@@ -278,7 +289,7 @@ pub fn reload_failed(why: &str, problems: &[String]) {
     COUNTERS.failed_reloads.fetch_add(1, Relaxed);
     metrics::RELOADED.store(false, Relaxed);
     for problem in problems {
-        error!("{}", escape(problem));
+        error!("{}", one_line(problem));
     }
     error!(
         "configuration not reloaded ({why}): {} problems; the old configuration stays in force",
@@ -296,7 +307,7 @@ pub fn statistics() {
     for meter in meter::meters() {
         let kind = if meter.of() == meter::Of::Map { "map" } else { "listener" };
         for line in meter.report_lines() {
-            info!("{kind}={} {line}", meter.name());
+            info!("{kind}={} {line}", name(&meter.name()));
         }
     }
 }
@@ -352,31 +363,77 @@ mod tests {
     fn the_line() {
         assert_eq!(
             example().to_string(),
-            "4XyZ12: session=7 listener=milter stage=RCPT verdict=rewrite reason=rule:aliases.rules:3 \
-             code=\"250 2.1.5\" from=<a@b.test> to=<foo-macys-m5@example.com> newto=<foo@example.com> \
-             client=c.test[192.0.2.1] source=vrfy:127.0.0.1:5025 cache=hit ms=3"
+            "4XyZ12: session=7 listener=milter stage=RCPT verdict=rewrite code=\"250 2.1.5\" \
+             client=c.test[192.0.2.1] reason=rule:aliases.rules:3 source=vrfy:127.0.0.1:5025 cache=hit ms=3 \
+             from=<a@b.test> to=<foo-macys-m5@example.com> newto=<foo@example.com>"
         );
     }
 
+    /// What clients, servers and file names may hold to look like more than they are.
+    const HOSTILE: &[&str] = &[
+        "x\r\n4XyZ13: session=8 listener=milter stage=RCPT verdict=reject client=v.test[198.51.100.7]",
+        "\"x> client=v.test[198.51.100.7]\"@example.com",
+        "\"x> client=v.test[198.51.100.7] y=<z\"@example.com",
+        "<\"x\" client=v.test[198.51.100.7]>",
+        "x\" client=\"v.test[198.51.100.7]",
+        "x\\\" client=\"v.test[198.51.100.7]",
+        "x\u{2028}client=v.test[198.51.100.7]",
+        "x\u{2029}\u{85}\u{b}\u{c}\u{1c}client=v.test[198.51.100.7]",
+        "x\u{a0}client=v.test[198.51.100.7]",
+        "x\u{3000}client=v.test[198.51.100.7]\u{202e}",
+        "x\u{1b}[2J\u{9b}client=v.test[198.51.100.7]",
+        "<6>NOQUEUE: session=1 client=v.test[198.51.100.7]",
+        " client=v.test[198.51.100.7] ",
+        "]client=v.test[198.51.100.7]",
+        "=client=v.test[198.51.100.7]",
+    ];
+
+    /// The names of the fields of a line, as a program reads them that knows nothing but ` name=`.
+    fn fields(line: &str) -> Vec<&str> {
+        let names = line.split(' ').filter_map(|part| part.split_once('=').map(|(name, _)| name));
+        names.filter(|name| !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase())).collect()
+    }
+
     #[test]
-    fn nothing_from_outside_forges_a_line() {
-        let evil: &[u8] = b"x\r\n4XyZ13: session=8 \"\x1b[2J\xff";
-        let line = Recipient {
-            queue_id: Some(evil),
-            from: Some(evil),
-            to: evil,
-            client: (Some(evil), Some(evil)),
-            detail: Some(&"550 x\r\ny\x1b\"z"),
-            code: Some((550, "5.1.1")),
-            observed: true,
-            decided: Decided::Reject,
-            ..example()
+    fn nothing_from_outside_forges_a_field() {
+        let names = [
+            "session", "listener", "stage", "verdict", "code", "client", "reason", "source", "cache", "ms",
+            "from", "to", "newto", "detail",
+        ];
+        for evil in HOSTILE {
+            let bytes = evil.as_bytes();
+            let whole = Recipient {
+                queue_id: Some(bytes),
+                reason: evil,
+                code: Some((550, "5.1.1")),
+                from: Some(bytes),
+                to: bytes,
+                new_to: Some(evil),
+                client: (Some(bytes), Some(b"192.0.2.1")),
+                source: Some((evil, Some(true))),
+                detail: Some(evil),
+                observed: true,
+                decided: Decided::Reject,
+                ..example()
+            };
+            let line = whole.to_string();
+            assert_eq!(fields(&line), names, "{line}");
+            assert_eq!(one_line(&line), line);
+            // Each of them is where it begins, and ends with what it began.
+            let client = line.split_once(" client=").and_then(|(_, rest)| rest.split_once(' ')).unwrap().0;
+            assert!(client.ends_with("[192.0.2.1]") && client.matches(['[', ']']).count() == 2, "{client}");
+            for (start, end) in [(" from=<", "> to="), (" to=<", "> newto="), (" newto=<", "> detail=")] {
+                let (_, rest) = line.split_once(start).unwrap();
+                assert_eq!(rest.find('>'), rest.find(end), "{line}");
+            }
+            assert_eq!(line.matches('"').count(), 4, "{line}");
+            assert!(line.ends_with('"'), "{line}");
         }
-        .to_string();
-        assert!(!line.chars().any(char::is_control), "{line}");
-        assert!(
-            line.contains("verdict=would-reject") && line.contains("detail=\"550 x\\x0d\\x0ay\\x1b\\\"z\""),
-            "{line}"
-        );
+    }
+
+    #[test]
+    fn a_reply_is_quoted_whole() {
+        let line = Recipient { detail: Some(&"550 x\r\ny\x1b\"z\" = 1"), ..example() }.to_string();
+        assert!(line.ends_with(" detail=\"550 x\\x0d\\x0ay\\x1b\\x22z\\x22 \\x3d 1\""), "{line}");
     }
 }

@@ -2,8 +2,14 @@
 //!
 //! A line that cannot be written at once is lost and counted: a reader that has stalled (a full journal, a
 //! terminal on hold, a pipe nobody reads) must not keep a recipient from its answer.
+//!
+//! Whatever an event holds, ours or of a library below, becomes one line of at most [`MAX_LINE`] octets: nothing in
+//! it can begin another line or, in the journal, another field.
 
+use super::line::cut;
+use crate::addr::one_line;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
@@ -11,12 +17,14 @@ use std::os::unix::net::UnixDatagram;
 use std::sync::{Mutex, PoisonError};
 pub use tracing::Level;
 use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{filter::LevelFilter, filter::Targets, util::SubscriberInitExt};
 
-/// Longest line, in octets: what a pipe that is ready for writing takes without waiting (PIPE_BUF, pipe(7)).
+/// Longest line, in octets, its end included: what a pipe that is ready for writing takes without waiting
+/// (PIPE_BUF, pipe(7)).
 pub const MAX_LINE: usize = 4096;
 
 /// Where the journal listens (systemd's journal native protocol).
@@ -30,22 +38,22 @@ pub fn init(journald: bool, level: Level) -> io::Result<()> {
     let filter = Targets::new()
         .with_default(level.min(Level::WARN))
         .with_target("rcptd", LevelFilter::from_level(level));
-    let registry = tracing_subscriber::registry().with(filter);
-    let layer = tracing_subscriber::fmt::layer().log_internal_errors(false);
-    let result = if journald {
+    let (sink, style) = if journald {
         let socket = UnixDatagram::unbound()?;
         socket.connect(JOURNAL)?;
         socket.set_nonblocking(true)?;
-        registry.with(layer.event_format(Prefixed).with_writer(Lines::to(Sink::Journal(socket)))).try_init()
+        (Sink::Journal(socket), Style::Priority)
     } else if stderr_is_journal() {
-        registry.with(layer.event_format(Prefixed).with_writer(Lines::to(Sink::Stderr))).try_init()
+        (Sink::Stderr, Style::Priority)
     } else {
-        let colour = io::stderr().is_terminal();
-        registry
-            .with(layer.with_target(false).with_ansi(colour).with_writer(Lines::to(Sink::Stderr)))
-            .try_init()
+        (Sink::Stderr, Style::Time { colour: io::stderr().is_terminal() })
     };
-    result.map_err(io::Error::other)
+    let layer = tracing_subscriber::fmt::layer()
+        .log_internal_errors(false)
+        .with_ansi(false)
+        .event_format(style)
+        .with_writer(Lines::to(sink, style));
+    tracing_subscriber::registry().with(filter).with(layer).try_init().map_err(io::Error::other)
 }
 
 /// Whether standard error leads to the journal, which has a clock of its own and reads the priority from a
@@ -64,21 +72,22 @@ enum Sink {
 /// Writes whole lines, and never waits.
 struct Lines {
     sink: Sink,
+    style: Style,
     /// Lines lost since the last one that was written. The lock also sees to it that a sink found ready is
     /// not filled by another thread before it is written to.
     lost: Mutex<u64>,
 }
 
 impl Lines {
-    fn to(sink: Sink) -> Self {
-        Lines { sink, lost: Mutex::new(0) }
+    fn to(sink: Sink, style: Style) -> Self {
+        Lines { sink, style, lost: Mutex::new(0) }
     }
 
     fn put(&self, line: &[u8]) {
         let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
         if *lost > 0 {
-            let notice = format!("<4>{lost} lines of the log were lost, because nobody took them\n");
-            if !self.sink.put(notice.as_bytes()) {
+            let notice = format!("{lost} lines of the log were lost, because nobody took them");
+            if !self.sink.put(self.style.line(Level::WARN, &notice).as_bytes()) {
                 *lost += 1;
                 return;
             }
@@ -91,7 +100,6 @@ impl Lines {
 impl Sink {
     /// Whether the line was taken.
     fn put(&self, line: &[u8]) -> bool {
-        let line = line.get(..MAX_LINE).unwrap_or(line);
         match self {
             Sink::Stderr => {
                 let stderr = io::stderr();
@@ -104,8 +112,8 @@ impl Sink {
     }
 }
 
-/// A line with its prefix as the journal's native protocol has it. No line of ours holds a line feed but the
-/// last character.
+/// A line with its prefix as the journal's native protocol has it. A line holds no line feed but its last
+/// character ([`Style::line`]), so that nothing in it is a field of its own.
 fn entry(line: &[u8]) -> Vec<u8> {
     let (priority, message) = match line {
         [b'<', priority, b'>', message @ ..] => (*priority, message),
@@ -135,10 +143,50 @@ impl Write for &Lines {
     }
 }
 
-/// `<6>message`, with the priority of syslog(3).
-struct Prefixed;
+/// What a line begins with.
+#[derive(Clone, Copy, Debug)]
+enum Style {
+    /// `<6>message`, with the priority of syslog(3), for the journal, which has a clock of its own.
+    Priority,
+    /// `2026-11-28T12:34:56.123456Z  INFO message`
+    Time { colour: bool },
+}
 
-impl<S, N> FormatEvent<S, N> for Prefixed
+impl Style {
+    /// One line of at most [`MAX_LINE`] octets, its end included.
+    fn line(self, level: Level, message: &str) -> String {
+        let mut line = String::new();
+        self.begin(&mut line, level);
+        line.push_str(&one_line(message));
+        cut(&mut line, MAX_LINE - "\n".len());
+        line.push('\n');
+        line
+    }
+
+    fn begin(self, line: &mut String, level: Level) {
+        let (priority, colour) = match level {
+            Level::ERROR => (3, 31),
+            Level::WARN => (4, 33),
+            Level::INFO => (6, 32),
+            Level::DEBUG | Level::TRACE => (7, 34),
+        };
+        // Writing to a String cannot fail, and a clock that is out of range costs the time only.
+        let _ = match self {
+            Style::Priority => write!(line, "<{priority}>"),
+            Style::Time { colour: false } => {
+                let _ = SystemTime.format_time(&mut Writer::new(line));
+                write!(line, " {level:>5} ")
+            }
+            Style::Time { colour: true } => {
+                line.push_str("\x1b[2m");
+                let _ = SystemTime.format_time(&mut Writer::new(line));
+                write!(line, "\x1b[0m \x1b[{colour}m{level:>5}\x1b[0m ")
+            }
+        };
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for Style
 where
     S: tracing::Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -149,15 +197,9 @@ where
         mut writer: Writer<'_>,
         event: &tracing::Event<'_>,
     ) -> std::fmt::Result {
-        let priority = match *event.metadata().level() {
-            Level::ERROR => 3,
-            Level::WARN => 4,
-            Level::INFO => 6,
-            Level::DEBUG | Level::TRACE => 7,
-        };
-        write!(writer, "<{priority}>")?;
-        context.format_fields(writer.by_ref(), event)?;
-        writeln!(writer)
+        let mut message = String::new();
+        context.format_fields(Writer::new(&mut message), event)?;
+        writer.write_str(&self.line(*event.metadata().level(), &message))
     }
 }
 
@@ -175,11 +217,41 @@ mod tests {
         }
     }
 
+    /// What an event may hold, and what becomes of it.
+    #[test]
+    fn an_event_is_one_line() {
+        let style = Style::Priority;
+        for (message, want) in [
+            ("broken", "<4>broken\n"),
+            ("a\nPRIORITY=0\r\nb", "<4>a\\x0aPRIORITY=0\\x0d\\x0ab\n"),
+            ("a\u{2028}b\u{85}c\u{202e}d", "<4>a\\u{2028}b\\u{85}c\\u{202e}d\n"),
+            ("key=\"\\x22\"", "<4>key=\"\\x22\"\n"),
+        ] {
+            assert_eq!(style.line(Level::WARN, message), want);
+            let entry = String::from_utf8(entry(want.as_bytes())).expect("UTF-8");
+            assert_eq!(entry.lines().count(), 3, "{entry}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_keeps_its_end() {
+        for style in [Style::Priority, Style::Time { colour: false }, Style::Time { colour: true }] {
+            for unit in ["x", "ä", "中", "\u{e007f}", "\n", "\\x22"] {
+                let line = style.line(Level::INFO, &format!("detail=\"{}\" ms=3", unit.repeat(MAX_LINE)));
+                let shown = one_line(unit);
+                assert!(line.len() <= MAX_LINE && line.len() > MAX_LINE - 16, "{}", line.len());
+                let (_, value) = line.split_once("detail=\"").expect("the field");
+                let value = value.strip_suffix("…\"\n").expect("an end");
+                assert_eq!(value, shown.repeat(value.len() / shown.len()));
+            }
+        }
+    }
+
     #[test]
     fn a_reader_that_has_stalled_costs_lines_and_nothing_else() {
         let (ours, theirs) = UnixDatagram::pair().expect("sockets");
         ours.set_nonblocking(true).expect("nonblocking");
-        let lines = Lines::to(Sink::Journal(ours));
+        let lines = Lines::to(Sink::Journal(ours), Style::Priority);
         for i in 0..10_000 {
             lines.put(format!("<6>line {i}\n").as_bytes());
         }

@@ -4,7 +4,7 @@
 //! traces. What nobody can say keeps mail waiting and is a `warn`, but not more than one a second and map: a
 //! database that is down is said to be so, and does not fill the disk.
 
-use crate::addr::escape;
+use super::line::{name, octets, text};
 use std::fmt::Display;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -43,18 +43,13 @@ impl Quiet {
 
 /// A key was looked up, and is there or not.
 pub fn looked_up(listener: &str, connection: u64, map: &str, key: &[u8], value: Option<&str>) {
+    let (listener, map, key) = (name(&listener), name(&map), octets(key));
     match value {
         Some(value) => debug!(
-            "connection={connection} listener={listener} map={map} verdict=found key=\"{}\" value=\"{}\"",
-            escape(key),
-            escape(value)
+            "connection={connection} listener={listener} map={map} verdict=found key={key} value={}",
+            text(&value)
         ),
-        None => {
-            debug!(
-                "connection={connection} listener={listener} map={map} verdict=not-found key=\"{}\"",
-                escape(key)
-            );
-        }
+        None => debug!("connection={connection} listener={listener} map={map} verdict=not-found key={key}"),
     }
 }
 
@@ -67,9 +62,11 @@ pub fn cannot_say(quiet: &Quiet, listener: &str, map: &str, key: &[u8], why: &dy
         format!(" (and {suppressed} others since the last line)")
     };
     warn!(
-        "listener={listener} map={map} verdict=cannot-say key=\"{}\" detail=\"{}\"{others}",
-        escape(key),
-        escape(&why.to_string())
+        "listener={} map={} verdict=cannot-say key={} detail={}{others}",
+        name(&listener),
+        name(&map),
+        octets(key),
+        text(why)
     );
 }
 
@@ -78,21 +75,21 @@ pub fn unknown_map(listener: &str, map: &str) {
     static QUIET: Quiet = Quiet { last: AtomicU64::new(0), suppressed: AtomicU64::new(0) };
     if QUIET.passes().is_some() {
         warn!(
-            "listener={listener} there is no map \"{}\" here: add a section [[map]] or mend the mail server's \
-             configuration",
-            escape(map)
+            "listener={} there is no map {} here: add a section [[map]] or mend the mail server's configuration",
+            name(&listener),
+            text(&map)
         );
     }
 }
 
 /// A connection begins.
 pub fn connection_begun(listener: &str, connection: u64, peer: &str) {
-    debug!("connection={connection} listener={listener} peer={peer} begins");
+    debug!("connection={connection} listener={} peer={} begins", name(&listener), name(&peer));
 }
 
 /// A connection has ended.
 pub fn connection_ended(listener: &str, connection: u64, why: &str) {
-    debug!("connection={connection} listener={listener} ends: {why}");
+    debug!("connection={connection} listener={} ends: {why}", name(&listener));
 }
 
 /// Somebody sent what follows no protocol.
@@ -101,7 +98,12 @@ pub fn broken_request(listener: &str, connection: u64, peer: &str, why: &dyn Dis
     if QUIET.passes().is_none() {
         return;
     }
-    warn!("connection={connection} listener={listener} peer={peer} request not understood: {why}");
+    warn!(
+        "connection={connection} listener={} peer={} request not understood: detail={}",
+        name(&listener),
+        name(&peer),
+        text(why)
+    );
 }
 
 #[cfg(test)]

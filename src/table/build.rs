@@ -8,6 +8,7 @@ use super::folded::Folded;
 use super::list::List;
 use super::settings::Query;
 use super::source::Source;
+use super::watched::Watched;
 use super::{Answer, Table, remote};
 use crate::diag::nearest;
 use std::collections::HashMap;
@@ -93,16 +94,17 @@ fn one(source: &Source, site: &Site<'_>) -> Result<Arc<dyn Table>, Vec<String>> 
         Source::Lmdb(path) => folded(lmdb(path).map_err(wrong)?, true),
         Source::Resolver(_) | Source::Map(_) => (site.made)(source)
             .ok_or_else(|| wrong("there is no such thing: look for a misspelling".into()))?,
-        Source::Database(name) => cached(database(name, site).map_err(wrong)?, site),
-        Source::TcpTable(host) => cached(remote::tcp_table(host), site),
-        Source::Socketmap(host, map) => cached(remote::socketmap(host, map), site),
+        Source::Database(name) => cached(source, database(name, site).map_err(wrong)?, site),
+        Source::TcpTable(host) => cached(source, remote::tcp_table(host), site),
+        Source::Socketmap(host, map) => cached(source, remote::socketmap(host, map), site),
         Source::Union(members) => Arc::new(Union::new(all(members, site)?)),
         Source::Pipe(members) => Arc::new(Pipe::new(all(members, site)?, site.fold)),
     })
 }
 
-fn cached(table: Arc<dyn Table>, site: &Site<'_>) -> Arc<dyn Table> {
-    folded(Arc::new(Cache::new(site.remember, Arc::new(Timed::new(LONGEST, table)))), site.fold)
+fn cached(source: &Source, table: Arc<dyn Table>, site: &Site<'_>) -> Arc<dyn Table> {
+    let watched = Watched::new(&source.to_string(), Arc::new(Timed::new(LONGEST, table)));
+    folded(Arc::new(Cache::new(site.remember, Arc::new(watched))), site.fold)
 }
 
 fn folded(table: Arc<dyn Table>, local: bool) -> Arc<dyn Table> {

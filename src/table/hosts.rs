@@ -2,6 +2,7 @@
 
 use super::Answer;
 use super::settings::{DatabaseSettings, PASSED_OVER};
+use crate::observe::outage::Outage;
 use std::fmt::Write as _;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +22,8 @@ struct State {
     name: String,
     /// When it could not be reached last, and why; `None` after it answered.
     failed: Mutex<Option<(Instant, String)>>,
+    /// Noted where another server can stand in: what all of them cannot do is noted of the database.
+    outage: Arc<Outage>,
 }
 
 impl State {
@@ -48,7 +51,12 @@ impl Hosts {
         if settings.hosts.is_empty() {
             return Err(format!("a database of type {} needs a server: set hosts", settings.kind.name()));
         }
-        let state = |host| State { name: format!("{host}"), failed: Mutex::default() };
+        let database = format!("database:{}", settings.name);
+        let state = |host| {
+            let name = format!("{host}");
+            let outage = Outage::of(&database, Some(&name));
+            State { name, failed: Mutex::default(), outage }
+        };
         Ok(Hosts {
             database: settings.name.clone(),
             deadline: settings.deadline,
@@ -66,16 +74,20 @@ impl Hosts {
         let mut order: Vec<usize> = (0..self.states.len()).collect();
         order.sort_by_key(|at| self.states.get(*at).is_some_and(State::is_passed_over));
         let mut failures = String::new();
+        let mut failed = Vec::new();
         let asking = async {
             for (host, at) in order.into_iter().filter_map(|at| Some((self.states.get(at)?, at))) {
                 let came = Instant::now();
                 match ask(at, came).await {
                     Ok(answer) => {
                         *host.failed() = None;
+                        host.outage.works();
+                        failed.iter().for_each(|(host, why): &(&State, String)| host.outage.fails(why));
                         return Some((host, answer));
                     }
                     Err(why) => {
                         let _ = write!(failures, ": {}: {why}", host.name);
+                        failed.push((host, why.clone()));
                         host.fail(came, why);
                     }
                 }

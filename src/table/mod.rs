@@ -18,6 +18,7 @@
 //! | `sql`, `ldap`, `redis` | a kind of database each |
 //! | `lmdb` | what postmap(1) has made |
 //! | `remote` | other servers of tables |
+//! | `watched` | when a database or another server begins to fail, and when it works again |
 
 pub mod build;
 pub mod cache;
@@ -46,6 +47,7 @@ pub mod template;
 mod testing;
 pub(crate) mod tls;
 mod value;
+mod watched;
 
 use std::fmt;
 use std::future::Future;

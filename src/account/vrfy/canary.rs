@@ -288,7 +288,10 @@ mod tests {
         let text = String::from_utf8(text.lock().unwrap().clone()).unwrap();
         let levels: Vec<_> = text.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
         assert_eq!(levels, ["ERROR", "INFO", "ERROR"], "{text}");
-        assert!(text.contains("source=vrfy:test domain=example.test reply=252 2.0.0 \\\"yes\\\""), "{text}");
+        assert!(
+            text.contains("source=vrfy:test domain=example.test detail=\"252 2.0.0 \\x22yes\\x22\""),
+            "{text}"
+        );
         assert!(text.contains("local_recipient_maps"), "{text}");
     }
 

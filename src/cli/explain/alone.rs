@@ -20,7 +20,7 @@ pub fn run(args: &args::Explain) -> u8 {
         let query = Query { name: address.local(), domain: address.domain().or(domain.as_deref()), today };
         let explanation = rules.explain(query);
         let text =
-            if args.json { format!("{}\n", object(given, &explanation)) } else { format!("{explanation}\n") };
+            if args.json { terminal::json(&object(given, &explanation)) } else { format!("{explanation}\n") };
         if let Err(code) = terminal::print(&text) {
             return code;
         }

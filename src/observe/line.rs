@@ -1,0 +1,152 @@
+//! How the fields of a log line are written.
+//!
+//! A line about a message is `QUEUEID: name=value name=value …`. What rcptd itself knows comes first, what the mail
+//! server reports next, and what a client may choose comes last: addresses, then texts. A value of one word is
+//! written by [`word`], an address by [`mailbox`], a text as `name="…"` by [`quoted`]. None of them can hold
+//! ` name=`, a bracket or a quote of its own, so a program that reads the log takes the first `client=` of a line
+//! and has the true one.
+
+use crate::addr::{quoted, word};
+use std::fmt::{self, Display};
+use std::net::{IpAddr, Ipv6Addr};
+
+/// The first word of a line about a message: the server's queue id, or `NOQUEUE`.
+pub fn queue_id(id: Option<&[u8]>) -> impl Display {
+    word(id.unwrap_or(b"NOQUEUE"))
+}
+
+/// An address as it was typed, in one pair of brackets.
+pub fn mailbox(path: &[u8]) -> impl Display {
+    let bare = path.strip_prefix(b"<").and_then(|p| p.strip_suffix(b">")).unwrap_or(path);
+    fmt::from_fn(move |f| write!(f, "<{}>", word(bare)))
+}
+
+/// A text of several words, in quotes.
+pub fn text(what: &dyn Display) -> impl Display {
+    octets(what.to_string().into_bytes())
+}
+
+/// Octets from outside, in quotes.
+pub fn octets(octets: impl AsRef<[u8]>) -> impl Display {
+    fmt::from_fn(move |f| write!(f, "\"{}\"", quoted(&octets)))
+}
+
+/// What displays itself, as one word.
+pub fn name(what: &dyn Display) -> impl Display {
+    let string = what.to_string();
+    fmt::from_fn(move |f| write!(f, "{}", word(&string)))
+}
+
+/// `name[address]` of a client, as Postfix writes it. Sendmail names a client without a name `[address]`, and puts
+/// `IPv6:` before an address of that kind: both are written as Postfix would.
+pub fn client<'a>(name: Option<&'a [u8]>, address: &'a [u8]) -> impl Display + use<'a> {
+    fmt::from_fn(move |f| {
+        let name = name.filter(|name| !name.is_empty() && !name.starts_with(b"[")).unwrap_or(b"unknown");
+        match ip(address) {
+            Some(address) => write!(f, "{}[{address}]", word(name)),
+            None => write!(f, "{}[{}]", word(name), word(address)),
+        }
+    })
+}
+
+fn ip(address: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(address).ok()?;
+    match text.get(..5) {
+        Some(label) if label.eq_ignore_ascii_case("IPv6:") => {
+            text[5..].parse::<Ipv6Addr>().ok().map(IpAddr::V6)
+        }
+        _ => text.parse().ok(),
+    }
+}
+
+/// A line of at most `limit` octets. What is cut off ends in `…`, in a whole character or escape, and with the quote
+/// or bracket closed in which it ends.
+pub fn cut(line: &mut String, limit: usize) {
+    /// `…` and what closes.
+    const END: usize = '…'.len_utf8() + 1;
+    if line.len() <= limit {
+        return;
+    }
+    let (mut end, mut open) = (0, None);
+    let (mut at, mut closes): (usize, Option<char>) = (0, None);
+    while let Some(unit) = unit(&line[at..]) {
+        match (unit, closes) {
+            ("\"", None) => closes = Some('"'),
+            ("<", None) if line[..at].ends_with('=') => closes = Some('>'),
+            (unit, Some(c)) if unit.starts_with(c) => closes = None,
+            _ => (),
+        }
+        at += unit.len();
+        if at + END > limit {
+            break;
+        }
+        (end, open) = (at, closes);
+    }
+    line.truncate(end);
+    line.push('…');
+    line.extend(open);
+}
+
+/// The first character of a text, or all of an escape that it begins with.
+fn unit(text: &str) -> Option<&str> {
+    let first = text.chars().next()?;
+    let hex = |digits: &str| digits.bytes().all(|b| b.is_ascii_hexdigit());
+    let escape = match text.as_bytes() {
+        [b'\\', b'x', ..] => text.get(..4).filter(|escape| hex(&escape[2..])),
+        [b'\\', b'u', b'{', ..] => text.split_inclusive('}').next().filter(|escape| {
+            escape.len() <= "\\u{10ffff}".len()
+                && escape.strip_suffix('}').is_some_and(|inner| hex(&inner[3..]))
+        }),
+        [b'\\', b'"' | b'\\', ..] => text.get(..2),
+        _ => None,
+    };
+    Some(escape.unwrap_or(&text[..first.len_utf8()]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients() {
+        for (name, address, want) in [
+            (Some("c.test"), "192.0.2.1", "c.test[192.0.2.1]"),
+            (None, "192.0.2.1", "unknown[192.0.2.1]"),
+            (Some("[192.0.2.1]"), "192.0.2.1", "unknown[192.0.2.1]"),
+            (Some("c.test"), "IPv6:2001:DB8:0::1", "c.test[2001:db8::1]"),
+            (Some("c.test"), "2001:db8::1", "c.test[2001:db8::1]"),
+            (Some("localhost"), "unknown", "localhost[unknown]"),
+            (
+                Some("v.test[198.51.100.7] client=x"),
+                "192.0.2.1",
+                "v.test\\x5b198.51.100.7\\x5d\\x20client=x[192.0.2.1]",
+            ),
+            (Some("c.test"), "198.51.100.7] x=[192.0.2.1", "c.test[198.51.100.7\\x5d\\x20x=\\x5b192.0.2.1]"),
+        ] {
+            assert_eq!(client(name.map(str::as_bytes), address.as_bytes()).to_string(), want);
+        }
+    }
+
+    #[test]
+    fn what_is_cut_stays_whole() {
+        // line, limit, what is left
+        for (line, limit, want) in [
+            ("a b=c", 5, "a b=c"),
+            ("abcdefgh", 7, "abc…"),
+            ("a=\"bcdefgh\"", 9, "a=\"bc…\""),
+            ("a=\"b\" cdefgh", 11, "a=\"b\" c…"),
+            ("a=<bcdefgh>", 9, "a=<bc…>"),
+            ("a < bcdefgh", 9, "a < b…"),
+            ("a=\"\\x22\\x22\\x22\"", 14, "a=\"\\x22…\""),
+            ("a=<\\u{e007f}\\u{e007f}>", 20, "a=<\\u{e007f}…>"),
+            ("äöüäöü", 8, "äö…"),
+            ("a=\"\\\"\\\"\\\"\\\"\"", 9, "a=\"\\\"…\""),
+            ("a=\"x>y<zzzzzz\"", 12, "a=\"x>y<z…\""),
+        ] {
+            let mut got = line.to_owned();
+            cut(&mut got, limit);
+            assert_eq!(got, want, "{line}");
+            assert!(got.len() <= limit, "{got}");
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Sources that fail, and work again: one line when it begins, one when it is over, and a count in between.
+//!
+//! An [`Outage`] is kept for each source of accounts, database and other server that is asked, and for each server
+//! of those that have several. It lasts as long as somebody who asks holds it: a reload makes new sources, which find
+//! the one of their name, so that an outage goes on across it.
+
+use super::line::{name, text};
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+use tracing::{info, warn};
+
+/// How many outages of a source are logged in a row. One that fails for every second question would fill the log
+/// otherwise; each is two lines.
+const BURST: u32 = 6;
+/// After how long another one may be logged.
+const REFILL: Duration = Duration::from_mins(1);
+
+/// What is asked: the source as the operator wrote it, and which of its servers; empty where it has one only.
+type Key = (Box<str>, Box<str>);
+
+static ALL: Mutex<BTreeMap<Key, Weak<Outage>>> = Mutex::new(BTreeMap::new());
+
+/// Whether a source works, and what became of it.
+#[derive(Debug)]
+pub struct Outage {
+    key: Key,
+    failing: AtomicBool,
+    book: Mutex<Book>,
+}
+
+#[derive(Debug)]
+struct Book {
+    /// The outage that lasts.
+    now: Option<Now>,
+    /// Failures since the start.
+    failures: u64,
+    /// Failures of outages that were not logged, since the last one that was.
+    unlogged: u64,
+    /// How many lines may be written, as of when.
+    lines: (u32, Instant),
+}
+
+#[derive(Debug)]
+struct Now {
+    since: Instant,
+    failures: u64,
+    logged: bool,
+    last: String,
+}
+
+/// A source as `rcptd status` and the metrics have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The source as the operator wrote it.
+    pub source: Box<str>,
+    /// Which of its servers; empty where it has one only.
+    pub server: Box<str>,
+    /// Failures since the start.
+    pub failures: u64,
+    /// For how long it has been failing, and why it did last, if it does now.
+    pub failing: Option<(Duration, String)>,
+}
+
+/// A line to be written.
+#[derive(Debug, PartialEq, Eq)]
+enum Event {
+    /// It begins to fail; so many failures were not logged since the last line.
+    Begins(u64),
+    /// It works again after so long and so many failures.
+    Ends(Duration, u64),
+}
+
+impl Outage {
+    /// The one of this source, and of this server of it where it has several.
+    pub fn of(source: &str, server: Option<&str>) -> Arc<Self> {
+        let key: Key = (source.into(), server.unwrap_or_default().into());
+        let mut all = lock(&ALL);
+        if let Some(known) = all.get(&key).and_then(Weak::upgrade) {
+            return known;
+        }
+        all.retain(|_, outage| outage.strong_count() > 0);
+        let book = Book { now: None, failures: 0, unlogged: 0, lines: (BURST, Instant::now()) };
+        let outage = Arc::new(Outage { key: key.clone(), failing: false.into(), book: book.into() });
+        all.insert(key, Arc::downgrade(&outage));
+        outage
+    }
+
+    /// A question had no answer, for this reason.
+    pub fn fails(&self, why: &dyn Display) {
+        let why = why.to_string();
+        self.failing.store(true, Relaxed);
+        let event = lock(&self.book).fails(&why, Instant::now());
+        self.log(event, &why);
+    }
+
+    /// A question had an answer.
+    pub fn works(&self) {
+        // As nearly always.
+        if !self.failing.load(Relaxed) {
+            return;
+        }
+        let mut book = lock(&self.book);
+        self.failing.store(false, Relaxed);
+        let event = book.works(Instant::now());
+        drop(book);
+        self.log(event, "");
+    }
+
+    fn log(&self, event: Option<Event>, why: &str) {
+        let (source, server) = &self.key;
+        let server = if server.is_empty() { String::new() } else { format!(" server={}", name(server)) };
+        let source = name(source);
+        match event {
+            None => (),
+            Some(Event::Begins(unlogged)) => {
+                let more = match unlogged {
+                    0 => String::new(),
+                    n => format!(" (and {n} failures since the last line)"),
+                };
+                warn!("source={source}{server} begins to fail: detail={}{more}", text(&why));
+            }
+            Some(Event::Ends(lasted, failures)) => {
+                info!(
+                    "source={source}{server} works again: failures={failures} seconds={}",
+                    lasted.as_secs()
+                );
+            }
+        }
+    }
+
+    fn standing(&self) -> Standing {
+        let (source, server) = self.key.clone();
+        let book = lock(&self.book);
+        let failing = book.now.as_ref().map(|now| (now.since.elapsed(), now.last.clone()));
+        Standing { source, server, failures: book.failures, failing }
+    }
+}
+
+/// All sources that are asked, by name.
+pub fn standings() -> Vec<Standing> {
+    lock(&ALL).values().filter_map(Weak::upgrade).map(|outage| outage.standing()).collect()
+}
+
+impl Book {
+    fn fails(&mut self, why: &str, at: Instant) -> Option<Event> {
+        self.failures += 1;
+        let may_log = self.may_log(at);
+        let now = self.now.get_or_insert_with(|| Now {
+            since: at,
+            failures: 0,
+            logged: false,
+            last: String::new(),
+        });
+        now.failures += 1;
+        why.clone_into(&mut now.last);
+        if now.logged || !may_log {
+            return None;
+        }
+        now.logged = true;
+        self.lines.0 -= 1;
+        Some(Event::Begins(std::mem::take(&mut self.unlogged) + now.failures - 1))
+    }
+
+    fn works(&mut self, at: Instant) -> Option<Event> {
+        let now = self.now.take()?;
+        if now.logged {
+            return Some(Event::Ends(at.saturating_duration_since(now.since), now.failures));
+        }
+        self.unlogged += now.failures;
+        None
+    }
+
+    fn may_log(&mut self, at: Instant) -> bool {
+        let (left, filled) = &mut self.lines;
+        while *left < BURST && at.saturating_duration_since(*filled) >= REFILL {
+            *left += 1;
+            *filled += REFILL;
+        }
+        if *left == BURST {
+            *filled = at;
+        }
+        *left > 0
+    }
+}
+
+/// The books are whole after every statement, so that a thread that died with them open did no harm.
+fn lock<T>(books: &Mutex<T>) -> MutexGuard<'_, T> {
+    books.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn book(start: Instant) -> Book {
+        Book { now: None, failures: 0, unlogged: 0, lines: (BURST, start) }
+    }
+
+    #[test]
+    fn an_outage_is_two_lines_and_a_count() {
+        let start = Instant::now();
+        let mut book = book(start);
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(book.works(at(0)), None);
+        assert_eq!(book.fails("down", at(1)), Some(Event::Begins(0)));
+        for second in 2..100 {
+            assert_eq!(book.fails("still down", at(second)), None);
+        }
+        assert_eq!(book.works(at(101)), Some(Event::Ends(Duration::from_secs(100), 99)));
+        assert_eq!(book.works(at(102)), None);
+        assert_eq!(book.fails("down again", at(103)), Some(Event::Begins(0)));
+        assert_eq!(book.failures, 100);
+    }
+
+    #[test]
+    fn outages_without_end_do_not_fill_the_log() {
+        let start = Instant::now();
+        let mut book = book(start);
+        let mut lines = 0;
+        // Every second question fails, ten a second for an hour.
+        for tenth in 0..36_000 {
+            let at = start + Duration::from_millis(tenth * 100);
+            let event = if tenth % 2 == 0 { book.fails("down", at) } else { book.works(at) };
+            lines += u64::from(event.is_some());
+        }
+        let most = 2 * (u64::from(BURST) + 60);
+        assert!((most - 4..=most).contains(&lines), "{lines} lines");
+        // One that is not logged at once is when it lasts.
+        let late = start + Duration::from_hours(2);
+        for second in 0..u64::from(BURST) {
+            book.fails("down", late + Duration::from_secs(second));
+            book.works(late + Duration::from_secs(second));
+        }
+        assert_eq!(book.fails("down", late + Duration::from_secs(10)), None);
+        assert_eq!(book.fails("down", late + Duration::from_secs(59)), None);
+        assert_eq!(book.fails("down", late + Duration::from_secs(61)), Some(Event::Begins(2)));
+    }
+
+    #[test]
+    fn an_outage_goes_on_across_a_reload() {
+        let old = Outage::of("database:reload", None);
+        old.fails(&"down");
+        let new = Outage::of("database:reload", None);
+        drop(old);
+        let standing = || standings().into_iter().find(|one| &*one.source == "database:reload");
+        assert!(standing().is_some_and(|one| one.failures == 1 && one.failing.is_some()));
+        new.works();
+        assert!(standing().is_some_and(|one| one.failures == 1 && one.failing.is_none()));
+        let server = Outage::of("database:reload", Some("b:1"));
+        server.fails(&"refused");
+        assert_eq!(standings().iter().filter(|one| &*one.source == "database:reload").count(), 2);
+        drop((new, server));
+        assert_eq!(standing(), None);
+    }
+}

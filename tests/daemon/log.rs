@@ -1,0 +1,224 @@
+//! What the log says, and what fail2ban reads from it.
+
+use crate::common::mta::OFFER;
+use crate::common::{Daemon, Site, rcptd};
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+
+/// The address that hostile texts would have banned. No client has it.
+const VICTIM: &str = "198.51.100.7";
+
+/// What a client, its name server or the server that is asked may choose, to look like a field or a line of its own.
+fn hostile() -> Vec<String> {
+    let field = format!("client=v.test[{VICTIM}]");
+    let line = format!(
+        "4XyZ13: session=8 listener=milter stage=RCPT verdict=reject code=\"550 5.1.1\" {field} reason=account ms=1"
+    );
+    let mut texts: Vec<String> = [
+        format!("\"x> {field}\"@example.test"),
+        format!("\"x> {field} y=<z\"@example.test"),
+        format!("<x@example.test> {field}"),
+        format!("\"x\\\" {field} \\\"\"@example.test"),
+        format!("\"{line}\"@example.test"),
+        format!("\" {line} \"@example.test"),
+        format!("x]{field}@example.test"),
+        format!("x[{VICTIM}]@example.test"),
+        format!("\"{field}\"@example.test"),
+        format!("{field}@example.test"),
+        format!("\"\u{1b}[2K\u{1b}[1G{line}\"@example.test"),
+    ]
+    .into();
+    // Each of these ends a line or a word for some reader.
+    for separator in [
+        "\n", "\r\n", "\u{b}", "\u{c}", "\u{1c}", "\u{1e}", "\u{85}", "\u{a0}", "\u{2028}", "\u{2029}",
+        "\u{3000}",
+    ] {
+        texts.push(format!("\"x{separator}{line}\"@example.test"));
+        texts.push(format!("\"x{separator}<6>{line}\"@example.test"));
+        texts.push(format!("\"x{separator}Nov 28 12:34:56 mx rcptd[1]: {line}\"@example.test"));
+        texts.push(format!("\"x{separator}2026-11-28T12:34:56.123456Z  INFO {line}\"@example.test"));
+    }
+    texts
+}
+
+/// Has each hostile text sent as recipient, sender and name of a client of its own, and honest mail beside them. The
+/// addresses of those that are refused.
+fn play(daemon: &Daemon) -> BTreeSet<String> {
+    let mut refused = BTreeSet::new();
+    let mut session = |number: usize, name: &str, from: &str, to: &str| {
+        let address = format!("192.0.2.{number}");
+        let mut mta = daemon.connect();
+        mta.negotiate(OFFER);
+        mta.mail();
+        let macros = [
+            "i",
+            "NOQUEUE",
+            "{client_name}",
+            name,
+            "{client_addr}",
+            &address,
+            "{mail_addr}",
+            from,
+            "{rcpt_addr}",
+            to,
+            "{rcpt_mailer}",
+            "local",
+        ];
+        if mta.rcpt_with(&macros, &[&format!("<{to}>")]).starts_with("y 550 5.") {
+            refused.insert(address);
+        }
+    };
+    session(1, "c.test", "a@b.test", "nobody@example.test");
+    session(2, "[192.0.2.2]", "a@b.test", "nobody@example.test");
+    // Neither an alias, nor an account, nor a recipient that is none of ours.
+    session(3, "c.test", "a@b.test", "foo-macys-m5@example.test");
+    session(4, "c.test", "a@b.test", "alice@example.test");
+    session(5, "c.test", "a@b.test", "nobody@elsewhere.test");
+    for (i, text) in hostile().iter().enumerate() {
+        session(10 + i, "c.test", "a@b.test", text);
+        session(100 + i, text, text, "nobody@example.test");
+    }
+    refused
+}
+
+/// The addresses that fail2ban would count a failure for.
+fn banned(lines: &str, file: &std::path::Path) -> BTreeSet<String> {
+    fs::write(file, lines).expect("written");
+    let filter = concat!(env!("CARGO_MANIFEST_DIR"), "/install/fail2ban/filter.d/rcptd.conf");
+    let output = Command::new("fail2ban-regex").args(["-o", "ip"]).arg(file).arg(filter).output();
+    let output = output.expect("fail2ban-regex is missing: install fail2ban, as tests/run does");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8").lines().map(str::to_owned).collect()
+}
+
+/// A line of standard error under systemd, into a file, and as syslog has it: in each form who was refused is found,
+/// and nobody else, whatever the line quotes.
+#[test]
+fn fail2ban_finds_who_was_refused_and_nobody_else() {
+    let plain = Daemon::start(Site::new("", ""));
+    let expected = play(&plain);
+    assert!(expected.contains("192.0.2.1") && expected.contains("192.0.2.2"), "{expected:?}");
+    assert!(!expected.contains("192.0.2.3") && expected.len() > 100, "{expected:?}");
+    let lines = plain.log.text();
+    assert!(lines.matches(VICTIM).count() > 100, "{lines}");
+    let file = plain.site.path("fail2ban.log");
+    assert_eq!(banned(&lines, &file), expected, "a plain file");
+
+    // The journal takes the priority from a prefix and has a clock of its own.
+    let site = Site::new("", "");
+    let mut command = Command::new("sh");
+    let serve = "JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2) exec \"$0\" serve -c \"$1\"";
+    command.args(["-c", serve, env!("CARGO_BIN_EXE_rcptd")]).arg(site.path("rcptd.conf"));
+    let systemd = Daemon::start_by(site, command);
+    assert_eq!(play(&systemd), expected);
+    let lines = systemd.log.text();
+    assert!(lines.lines().all(|line| line.starts_with('<')), "{lines}");
+    assert_eq!(banned(&lines, &file), expected, "standard error under systemd");
+
+    for begin in
+        ["Nov 28 12:34:56 mx rcptd[77]: ", "2026-11-28T12:34:56.123456+01:00 mx rcptd[77]: ", "rcptd[77]: "]
+    {
+        let syslog: String = lines.lines().map(|line| format!("{begin}{}\n", &line[3..])).collect();
+        assert_eq!(banned(&syslog, &file), expected, "{begin}");
+    }
+
+    // What other programs log is not ours, whatever they quote.
+    let quoted: String = lines
+        .lines()
+        .map(|line| format!("Nov 28 12:34:56 mx other[1]: rcptd[1]: {}\n", &line[3..]))
+        .collect();
+    assert_eq!(banned(&quoted, &file), BTreeSet::new());
+
+    // Who is only said to be refused is not banned.
+    let observing = Daemon::start(Site::new("observe = true", ""));
+    play(&observing);
+    let lines = observing.log.text();
+    assert!(lines.contains("verdict=would-reject"), "{lines}");
+    assert_eq!(banned(&lines, &file), BTreeSet::new());
+}
+
+#[test]
+fn an_outage_of_a_source_is_one_line_and_its_end_another() {
+    let site = Site::new("", "");
+    let socket = site.path("control.sock");
+    site.configure("[milter]", &format!("[control]\nlisten = \"unix:{}\"\n[milter]", socket.display()));
+    let mut daemon = Daemon::start(site);
+    let status = || {
+        let output = rcptd().arg("status").arg("--socket").arg(&socket).output().expect("the program");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let ask = |daemon: &Daemon| {
+        let mut mta = daemon.connect();
+        mta.negotiate(OFFER);
+        mta.mail();
+        mta.rcpt(&["<alice@example.test>"])
+    };
+    assert_eq!(ask(&daemon), "c");
+    let accounts = daemon.site.path("accounts");
+    let source = format!("file:{}", accounts.display());
+    assert!(status().contains(&format!("{source}: works, 0 failures")), "{}", status());
+    fs::remove_file(&accounts).expect("removed");
+    daemon.log.wait_for(0, "the list of accounts cannot be used");
+    let mut deferred = 0;
+    while deferred < 5 {
+        // The account of the last good list is still known.
+        let mut mta = daemon.connect();
+        mta.negotiate(OFFER);
+        mta.mail();
+        assert!(mta.rcpt(&["<nobody@example.test>"]).starts_with("y 451"), "{}", daemon.log.text());
+        deferred += 1;
+    }
+    assert!(status().contains(&format!("{source}: FAILING for ")), "{}", status());
+    fs::write(&accounts, "foo\nbar\nalice\n").expect("written");
+    daemon.log.wait_for(0, "the list of accounts was read");
+    assert_eq!(ask(&daemon), "c");
+    let log = daemon.stop();
+    let lines = |what: &str| log.lines().filter(|line| line.contains(what)).count();
+    assert_eq!(lines(" WARN source=file:") - lines("the list of accounts cannot be used"), 1, "{log}");
+    assert_eq!(lines("begins to fail: detail=\""), 1, "{log}");
+    assert_eq!(lines("works again: failures=5 "), 1, "{log}");
+}
+
+/// Whoever reads that it is ready reads whether it does anything.
+#[test]
+fn observe_mode_is_told() {
+    for (on, top) in [(false, ""), (true, "observe = true")] {
+        let site = Site::new(top, "");
+        let socket = site.path("control.sock");
+        site.configure("[milter]", &format!("[control]\nlisten = \"unix:{}\"\n[milter]", socket.display()));
+        let daemon = Daemon::start(site);
+        daemon.log.wait_for(0, "ready: ");
+        let output = rcptd().arg("status").arg("--socket").arg(&socket).output().expect("the program");
+        let status = String::from_utf8(output.stdout).expect("UTF-8");
+        assert_eq!(status.contains("observe is on"), on, "{status}");
+        daemon.reload();
+        daemon.log.wait_for(0, "configuration reloaded (SIGHUP)");
+        if on {
+            let log = daemon.log.text();
+            let from = log.find("configuration reloaded").expect("a line");
+            daemon.log.wait_for(from, "WARN observe is on");
+        }
+        let log = daemon.log.text();
+        for (what, times) in
+            [("domains, observe mode", 1), ("rules, observe mode", 1), ("WARN observe is on", 2)]
+        {
+            assert_eq!(log.matches(what).count(), if on { times } else { 0 }, "{what}: {log}");
+        }
+    }
+}
+
+/// What is printed for people and for programs garbles no terminal.
+#[test]
+fn what_is_printed_hides_nothing() {
+    let site = Site::new("", "");
+    let address = "\"a\u{2028}b\u{202e}c\u{200b}\"@example.test";
+    for more in [&[][..], &["--json"]] {
+        let mut command = rcptd();
+        command.arg("explain").args(more).arg("-c").arg(site.path("rcptd.conf")).arg(address);
+        let output = command.output().expect("the program");
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        assert!(!text.contains(['\u{2028}', '\u{202e}', '\u{200b}']), "{text}");
+        assert!(text.contains("2028"), "{text}");
+    }
+}
