@@ -49,7 +49,7 @@ impl Sources {
             [only] => only.clone(),
             several => Arc::new(Chain::new(several.to_vec())),
         };
-        let composed = Arc::new(Cache::new(&settings.cache, cases, chain));
+        let composed = Arc::new(Cache::new(&settings.cache, chain));
         Ok(Sources { composed, members })
     }
 

@@ -147,6 +147,9 @@ impl Explained {
                 }
             }
         }
+        for name in &self.resolution.absent {
+            part("account", &format!("{name} does not exist; it is asked without the extension"));
+        }
         if let Some(account) = &self.resolution.account {
             part("account", &account.to_string());
         }
@@ -203,6 +206,9 @@ impl Explained {
             && !on.is_empty()
         {
             object["goes_on"] = on.iter().map(|step| step.address.to_string()).collect();
+        }
+        if !self.resolution.absent.is_empty() {
+            object["absent"] = self.resolution.absent.iter().map(ToString::to_string).collect();
         }
         if !hooks.is_empty() {
             object["hooks"] = hooks.into();
