@@ -297,7 +297,11 @@ impl Resolver {
     /// Where mail goes that is for `at`, read as `forms`.
     fn delivered(&self, normal: &Normal, at: &Address, forms: &Forms<'_>) -> Result<Address, Malformed> {
         let local = normal.delivered(at.local(), forms);
-        if local == at.local() { Ok(at.clone()) } else { Address::new(&local, at.domain().unwrap_or_default()) }
+        if local == at.local() {
+            Ok(at.clone())
+        } else {
+            Address::new(&local, at.domain().unwrap_or_default())
+        }
     }
 
     /// Asks for one form of a name after the other, until one is not certainly absent. What cannot be said of the

@@ -32,7 +32,9 @@ impl AccountSource for Accounts {
         let verdict = match account.local() {
             "foo" | "Bar" | "alice" | "a b" | "a@b" | "debug" | "postmaster" | "mary-ann" | "owner-list"
             | "grüße" => Verdict::Exists,
-            "doubtful" | "foo-doubt" => Verdict::Unknown(if self.accepting { reason.accepting() } else { reason }),
+            "doubtful" | "foo-doubt" => {
+                Verdict::Unknown(if self.accepting { reason.accepting() } else { reason })
+            }
             _ => Verdict::Missing,
         };
         Box::pin(async move { Answer::new(verdict, &"table".into()) })

@@ -20,7 +20,8 @@ impl List {
     /// Whether the account is listed, at its domain or at any.
     pub fn has(&self, account: &Address, cases: &Cases) -> bool {
         let sensitive = cases.of(account);
-        self.keys.contains(&*anywhere(account, sensitive)) || self.keys.contains(&*account.folded_key(sensitive))
+        self.keys.contains(&*anywhere(account, sensitive))
+            || self.keys.contains(&*account.folded_key(sensitive))
     }
 
     pub fn len(&self) -> usize {

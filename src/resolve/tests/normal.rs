@@ -104,7 +104,11 @@ async fn recipients() {
         let locals = locals.iter().map(Address::local).collect::<Vec<_>>().join(" ");
         assert_eq!((&*show(&got.outcome), &*locals), (want, want_asked), "{recipient}");
         let absent: Vec<_> = got.absent.iter().map(ToString::to_string).collect();
-        assert_eq!([&absent[..], &[got.account.expect("an account").to_string()]].concat(), asked, "{recipient}");
+        assert_eq!(
+            [&absent[..], &[got.account.expect("an account").to_string()]].concat(),
+            asked,
+            "{recipient}"
+        );
     }
 }
 
