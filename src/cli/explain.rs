@@ -167,9 +167,13 @@ impl Explained {
     fn json(&self) -> serde_json::Value {
         let answers = self.answers.iter().map(|(answer, took)| {
             let (word, text) = verdict(answer);
-            json!({
-                "source": &*answer.source, "verdict": word, "text": text, "detail": answer.detail.as_deref(), "ms": took.as_millis(),
-            })
+            let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            let mut object = json!({ "source": &*answer.source, "verdict": word, "text": text, "ms": ms });
+            // Only where the source quotes somebody.
+            if let Some(detail) = answer.detail.as_deref() {
+                object["detail"] = detail.into();
+            }
+            object
         });
         let outcome = match &self.resolution.outcome {
             Outcome::NotOurs => "not_ours",
