@@ -15,6 +15,7 @@
 //! | 1 | [`lookup`] | what all look-ups share: whether the answers of a server count |
 //! | 2 | [`table`] | key to value: lists, databases, other servers, and what combines them |
 //! | 1 | [`rules`] | the alias rules: text to compiled rules to decision, and what [`rules::prove`](mod@rules::prove) proves of them; pure, bounded |
+//! | 1 | [`watch`] | files: whether one is being written, whether it has changed since it was read |
 //! | 3 | [`account`] | does this account exist: the sources and what they are combined with |
 //! | 4 | [`hook`] | a script of the operator's, before and behind the rules; pure, bounded |
 //! | 5 | [`resolve`] | rules and accounts make one [`resolve::Outcome`] of a recipient |
@@ -38,4 +39,5 @@ pub mod observe;
 pub mod resolve;
 pub mod rules;
 pub mod table;
+pub mod watch;
 pub mod wire;

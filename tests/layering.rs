@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 const LEVELS: &[(u8, &[&str])] = &[
     (0, &["addr", "diag", "observe", "wire"]),
-    (1, &["rules", "lookup"]),
+    (1, &["rules", "lookup", "watch"]),
     (2, &["table"]),
     (3, &["account"]),
     (4, &["hook"]),
@@ -52,8 +52,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("serde_json", &["cli/", "daemon/status.rs", "front/control.rs"]),
     ("sd_notify", &["daemon/"]),
     ("listenfd", &["front/listen.rs"]),
-    ("notify", &["daemon/", "account/"]),
-    ("notify_debouncer_full", &["daemon/", "account/"]),
+    ("notify", &["watch/"]),
     ("axum", &["front/metrics.rs"]),
     ("ldap3", &["table/ldap.rs"]),
     ("percent_encoding", &["wire/"]),
@@ -62,7 +61,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("sqlx", &["table/sql/"]),
     ("arc_swap", &["front/", "account/", "daemon/"]),
     ("nix", &["front/", "account/", "cli/", "daemon/", "observe/setup.rs"]),
-    ("tokio", &["account/", "lookup/", "table/", "front/", "daemon/", "cli/"]),
+    ("tokio", &["account/", "lookup/", "watch/", "table/", "front/", "daemon/", "cli/"]),
 ];
 
 /// Pure: no I/O, no clock, no runtime.

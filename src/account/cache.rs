@@ -1,14 +1,13 @@
 //! A source that remembers.
 //!
 //! What exists and what is missing is remembered for a time each, or for the shorter one that the answer
-//! itself allows ([`Answer::keep`]); what nobody could say is not remembered at all. Askers of one account
-//! wait for one question (see [`crate::table::memory`]).
-//!
-//! The key is the name as it is asked, to the letter: what a server says of `Foo` it does not say of `foo`.
+//! itself allows ([`Answer::keep`]), and never after a file has changed that the answer rests on
+//! ([`Answer::basis`]); what nobody could say is not remembered at all. Askers of one account wait for one question
+//! (see [`crate::table::memory`]).
 
 use super::settings::CacheSettings;
 use super::{AccountSource, Answer, AnswerFuture, Reason, Verdict};
-use crate::addr::Address;
+use crate::addr::{Address, Cases};
 use crate::table::memory::{Bounds, Memory};
 use std::fmt;
 use std::sync::Arc;
@@ -24,27 +23,50 @@ pub const MAX_QUESTIONS: usize = 10_000;
 /// Remembers the answers of `inner`.
 pub struct Cache {
     inner: Arc<dyn AccountSource>,
-    memory: Memory<Answer>,
+    memory: Arc<Memory<Answer>>,
     lives: Lives,
+    cases: Cases,
 }
 
 impl Cache {
-    /// `inner` with a memory as `settings` says.
-    pub fn new(settings: &CacheSettings, inner: Arc<dyn AccountSource>) -> Self {
-        Cache::with_limit(MAX_QUESTIONS, settings, inner)
+    /// `inner` with a memory as `settings` says, in which local parts that differ by case only are one
+    /// account unless `cases` say otherwise.
+    pub fn new(settings: &CacheSettings, cases: impl Into<Cases>, inner: Arc<dyn AccountSource>) -> Self {
+        Cache::with_limit(MAX_QUESTIONS, settings, cases.into(), inner)
     }
 
-    fn with_limit(questions: usize, settings: &CacheSettings, inner: Arc<dyn AccountSource>) -> Self {
+    fn with_limit(
+        questions: usize,
+        settings: &CacheSettings,
+        cases: Cases,
+        inner: Arc<dyn AccountSource>,
+    ) -> Self {
         let lives = Lives { exists: settings.exists, missing: settings.missing };
         let bounds = Bounds { capacity: settings.entries, weight: |_, _| 1, questions };
-        let memory = Memory::new(&bounds, Arc::new(move |answer| lives.of(answer)));
-        Cache { inner, memory, lives }
+        let memory = Arc::new(Memory::new(&bounds, Arc::new(move |answer| lives.of(answer))));
+        Cache { inner, memory, lives, cases }
     }
 
-    async fn ask(&self, key: String, account: Address) -> Answer {
-        let inner = self.inner.clone();
+    /// The same memory over another source, which must answer as the one before does.
+    #[must_use]
+    pub fn over(&self, inner: Arc<dyn AccountSource>) -> Self {
+        Cache { inner, memory: self.memory.clone(), lives: self.lives, cases: self.cases.clone() }
+    }
+
+    async fn ask(&self, key: &str, account: &Address) -> Answer {
+        let mut answer = self.ask_once(key, account).await;
+        // It joined a question that was asked before the change. The next one is asked after it.
+        if !answer.basis.holds() {
+            self.memory.forget(key).await;
+            answer = self.ask_once(key, account).await;
+        }
+        answer
+    }
+
+    async fn ask_once(&self, key: &str, account: &Address) -> Answer {
+        let (inner, account) = (self.inner.clone(), account.clone());
         let question = async move { inner.verify(&account).await };
-        self.memory.ask(key, question).await.unwrap_or_else(|why| {
+        self.memory.ask(key.to_owned(), question).await.unwrap_or_else(|why| {
             Answer::new(Verdict::Unknown(Reason::new(why.to_string())), &Arc::from("cache"))
         })
     }
@@ -53,11 +75,18 @@ impl Cache {
 impl AccountSource for Cache {
     fn verify<'a>(&'a self, account: &'a Address) -> AnswerFuture<'a> {
         Box::pin(async move {
-            let key = account.key(true);
+            let key = account.key(self.cases.of(account));
             match self.memory.get(&key).await {
-                Some(answer) => Answer { cached: true, ..answer },
+                Some(answer) if answer.basis.holds() => Answer { cached: true, ..answer },
                 // Boxed, so that the future of the usual case stays small.
-                None => Box::pin(self.ask(key, account.clone())).await,
+                Some(_) => {
+                    Box::pin(async {
+                        self.memory.forget(&key).await;
+                        self.ask(&key, account).await
+                    })
+                    .await
+                }
+                None => Box::pin(self.ask(&key, account)).await,
             }
         })
     }
@@ -100,7 +129,7 @@ mod tests {
 
     fn cache(exists: Duration, missing: Duration, double: &Arc<Double>) -> Arc<Cache> {
         let settings = CacheSettings { exists, missing, entries: 1000 };
-        Arc::new(Cache::new(&settings, double.clone()))
+        Arc::new(Cache::new(&settings, false, double.clone()))
     }
 
     fn unknown() -> Verdict {
@@ -124,7 +153,7 @@ mod tests {
             let cache = cache(exists, missing, &double);
             let foo = account("foo@example.test");
             assert!(!cache.verify(&foo).await.cached, "{case}");
-            let got = cache.verify(&account("\"foo\"@Example.TEST.")).await;
+            let got = cache.verify(&account("FOO@Example.TEST")).await;
             assert_eq!((got.cached, double.asked()), (at_once == 1, at_once), "{case}");
             assert_eq!((&got.verdict, &*got.source), (&says, "double:"), "{case}");
             tokio::time::sleep(SHORT * 2).await;
@@ -178,29 +207,55 @@ mod tests {
         assert_eq!(double.asked(), 2);
     }
 
-    /// What a server said of one spelling is the answer for no other: one that tells upper from lower case may know
-    /// `foo` and not `Foo`, or both.
     #[tokio::test]
-    async fn an_answer_is_for_the_name_that_was_asked() {
-        let double = Arc::new(Double::says(Verdict::Missing));
-        let cache = Cache::new(&CacheSettings::default(), double.clone());
-        for (spelling, asked) in [
-            ("Foo@example.test", 1),
-            ("Foo@EXAMPLE.test.", 1),
-            ("\"Foo\"@example.test", 1),
-            ("foo@example.test", 2),
-            ("FOO@example.test", 3),
-            ("grüße@example.test", 4),
-            ("grüsse@example.test", 5),
-            ("e\u{301}@example.test", 6),
-            ("é@example.test", 7),
-        ] {
-            cache.verify(&account(spelling)).await;
-            assert_eq!(double.asked(), asked, "{spelling}");
+    async fn an_answer_is_dropped_with_what_it_rests_on() {
+        for (said, says) in [(Verdict::Exists, Verdict::Missing), (Verdict::Missing, Verdict::Exists)] {
+            let (double, other) = (Arc::new(Double::says(said.clone())), Double::says(unknown()));
+            let cache = cache(LONG, LONG, &double);
+            let foo = account("foo@example.test");
+            for again in [false, true] {
+                let got = cache.verify(&foo).await;
+                assert_eq!((got.verdict, got.cached), (said.clone(), again));
+            }
+            double.say(says.clone());
+            other.revision.bump();
+            assert!(cache.verify(&foo).await.cached, "another file has changed");
+            double.revision.bump();
+            for again in [false, true] {
+                let got = cache.verify(&foo).await;
+                assert_eq!((got.verdict, got.cached), (says.clone(), again));
+            }
+            assert_eq!(double.asked(), 2);
         }
+    }
+
+    /// Who asks after the change does not get the answer to a question from before it.
+    #[tokio::test(start_paused = true)]
+    async fn a_question_under_way_at_the_change_is_asked_again() {
+        let double = Arc::new(Double::says(Verdict::Missing).after(Duration::from_secs(2)));
+        let cache = cache(LONG, LONG, &double);
+        let early = cache.clone();
+        let early = tokio::spawn(async move { early.verify(&account("foo@example.test")).await.verdict });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        double.revision.bump();
+        let late = cache.clone();
+        let late = tokio::spawn(async move { late.verify(&account("foo@example.test")).await.verdict });
+        tokio::time::sleep(Duration::from_millis(1500)).await;
         double.say(Verdict::Exists);
-        assert_eq!(cache.verify(&account("bar@example.test")).await.verdict, Verdict::Exists);
-        assert_eq!(cache.verify(&account("Foo@example.test")).await.verdict, Verdict::Missing);
+        assert_eq!(early.await.unwrap(), Verdict::Exists);
+        assert_eq!(late.await.unwrap(), Verdict::Exists);
+    }
+
+    #[tokio::test]
+    async fn case_counts_by_choice() {
+        for (case_sensitive, want) in [(false, 1), (true, 2)] {
+            let double = Arc::new(Double::says(Verdict::Exists));
+            let cache = Cache::new(&CacheSettings::default(), case_sensitive, double.clone());
+            for spelling in ["foo@example.test", "Foo@EXAMPLE.test", "\"foo\"@example.test."] {
+                cache.verify(&account(spelling)).await;
+            }
+            assert_eq!(double.asked(), want);
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -250,7 +305,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn questions_are_bounded() {
         let double = Arc::new(Double::says(Verdict::Exists).after(Duration::from_secs(1)));
-        let cache = Arc::new(Cache::with_limit(2, &CacheSettings::default(), double.clone()));
+        let cache = Arc::new(Cache::with_limit(2, &CacheSettings::default(), false.into(), double.clone()));
         let askers: Vec<_> = (0..3)
             .map(|i| {
                 let cache = cache.clone();
@@ -271,7 +326,7 @@ mod tests {
     async fn entries_are_bounded() {
         let double = Arc::new(Double::says(Verdict::Exists));
         let settings = CacheSettings { entries: 10, ..CacheSettings::default() };
-        let cache = Cache::new(&settings, double.clone());
+        let cache = Cache::new(&settings, false, double.clone());
         for i in 0..200 {
             cache.verify(&account(&format!("foo{i}@example.test"))).await;
         }
@@ -290,7 +345,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_unknown() {
-        let cache = Cache::new(&CacheSettings::default(), Arc::new(Panics));
+        let cache = Cache::new(&CacheSettings::default(), false, Arc::new(Panics));
         for _ in 0..2 {
             let got = cache.verify(&account("foo@example.test")).await.verdict.to_string();
             assert_eq!(got, "unknown: the question was given up");

@@ -35,9 +35,19 @@ impl Chain {
         for member in &self.members {
             let answer = member.verify(account).await;
             match (&answer.verdict, &mut unknown) {
-                (Verdict::Exists, _) | (Verdict::Missing, None) => return answer,
-                (Verdict::Missing, Some(_)) => (),
-                (Verdict::Unknown(reason), Some((_, first))) => first.accept &= reason.accept,
+                (Verdict::Missing, None) => return answer,
+                // Had those before it been able to say anything, it would not have been asked.
+                (Verdict::Exists, before) => {
+                    let before = before.take().map(|(answer, _)| answer.basis).unwrap_or_default();
+                    return answer.resting_on(before);
+                }
+                (Verdict::Missing, Some((first, _))) => {
+                    first.basis = std::mem::take(&mut first.basis).and(&answer.basis);
+                }
+                (Verdict::Unknown(reason), Some((answered, first))) => {
+                    first.accept &= reason.accept;
+                    answered.basis = std::mem::take(&mut answered.basis).and(&answer.basis);
+                }
                 (Verdict::Unknown(reason), None) => {
                     let reason = reason.clone();
                     unknown = Some((answer, reason));
@@ -119,6 +129,29 @@ mod tests {
             assert_eq!(doubles.iter().map(|d| d.asked()).sum::<usize>(), *asked, "{members}");
             if let (Verdict::Unknown(reason), false) = (&answer.verdict, members.is_empty()) {
                 assert_eq!(reason.as_str(), "reason 0", "{members}");
+            }
+        }
+    }
+
+    /// An answer rests on what was asked for it, and on nothing behind.
+    #[tokio::test]
+    async fn what_an_answer_rests_on() {
+        // Which members have to change for the answer to be dropped.
+        for (members, drops) in
+            [("ee", "0"), ("me", "0"), ("ue", "01"), ("uum", "012"), ("uem", "01"), ("mu", "0")]
+        {
+            let verdict = |says| match says {
+                'e' => Verdict::Exists,
+                'm' => Verdict::Missing,
+                _ => Verdict::Unknown(Reason::new("down")),
+            };
+            let doubles: Vec<_> = members.chars().map(|says| Arc::new(Double::says(verdict(says)))).collect();
+            let chain = Chain::new(doubles.iter().map(|d| d.clone() as Arc<dyn AccountSource>).collect());
+            for (i, double) in doubles.iter().enumerate() {
+                let answer = chain.verify(&account("foo@example.test")).await;
+                assert!(answer.basis.holds(), "{members}");
+                double.revision.bump();
+                assert_eq!(answer.basis.holds(), !drops.contains(&i.to_string()), "{members} {i}");
             }
         }
     }

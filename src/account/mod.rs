@@ -57,6 +57,7 @@ pub use vrfy::ask_over;
 pub use watched::Watched;
 
 use crate::addr::Address;
+use crate::watch::Basis;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -140,6 +141,8 @@ pub struct Answer {
     /// `VRFY <foo@example.com>: 550 5.1.1 no such user`: text for the log and for `explain`, never for a peer.
     /// It may quote a server, so whoever shows it escapes it. The reason of [`Verdict::Unknown`] holds its own.
     pub detail: Option<Arc<str>>,
+    /// The states of files that it rests on: it is not remembered any longer when one of them has changed.
+    pub basis: Basis,
 }
 
 /// Longest [`Answer::detail`], in octets: a reply line of 512 octets (RFC 5321, section 4.5.3.1.5) and the name that
@@ -149,7 +152,14 @@ pub const MAX_DETAIL: usize = 1024;
 impl Answer {
     /// A fresh answer of the source called `source`.
     pub fn new(verdict: Verdict, source: &Arc<str>) -> Self {
-        Answer { verdict, source: source.clone(), cached: false, keep: None, detail: None }
+        Answer {
+            verdict,
+            source: source.clone(),
+            cached: false,
+            keep: None,
+            detail: None,
+            basis: Basis::default(),
+        }
     }
 
     /// The same with what was asked and replied (see [`Answer::detail`]), cut off after [`MAX_DETAIL`] octets.
@@ -163,6 +173,13 @@ impl Answer {
     #[must_use]
     pub fn kept_for(mut self, time: Duration) -> Self {
         self.keep = Some(time);
+        self
+    }
+
+    /// The same, resting on this as well.
+    #[must_use]
+    pub fn resting_on(mut self, basis: Basis) -> Self {
+        self.basis = self.basis.and(&basis);
         self
     }
 }

@@ -26,11 +26,22 @@ pub struct Sources {
     pub composed: Arc<dyn AccountSource>,
     /// The members of the chain in their order, each with its deadline and limit, before the cache.
     pub members: Vec<Arc<dyn AccountSource>>,
+    cache: Arc<Cache>,
+    made_of: (Settings, Cases),
 }
 
 impl Sources {
     /// As [`build`].
     pub async fn build(settings: &Settings, cases: impl Into<Cases>) -> Result<Self, Vec<String>> {
+        Sources::rebuild(settings, cases, None).await
+    }
+
+    /// The same, with what is remembered from `before` where that was made of the same.
+    pub async fn rebuild(
+        settings: &Settings,
+        cases: impl Into<Cases>,
+        before: Option<&Sources>,
+    ) -> Result<Self, Vec<String>> {
         let cases = cases.into();
         let (mut members, mut errors) = (Vec::new(), Vec::new());
         if settings.sources.is_empty() {
@@ -49,8 +60,12 @@ impl Sources {
             [only] => only.clone(),
             several => Arc::new(Chain::new(several.to_vec())),
         };
-        let composed = Arc::new(Cache::new(&settings.cache, chain));
-        Ok(Sources { composed, members })
+        let made_of = (settings.clone(), cases.clone());
+        let cache = Arc::new(match before.filter(|before| before.made_of == made_of) {
+            Some(before) => before.cache.over(chain),
+            None => Cache::new(&settings.cache, cases, chain),
+        });
+        Ok(Sources { composed: cache.clone(), members, cache, made_of })
     }
 
     /// What each member says of `account`, also those that the chain would not ask any more; nothing is

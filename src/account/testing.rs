@@ -2,6 +2,7 @@
 
 use super::{AccountSource, Answer, AnswerFuture, Verdict};
 use crate::addr::Address;
+use crate::watch::Revision;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,6 +13,8 @@ pub(super) struct Double {
     says: Mutex<Verdict>,
     takes: Duration,
     keep: Option<Duration>,
+    /// Of what its answers rest on.
+    pub revision: Revision,
     asked: AtomicUsize,
     now: AtomicUsize,
     most: AtomicUsize,
@@ -24,6 +27,7 @@ impl Double {
             says: Mutex::new(verdict),
             takes: Duration::ZERO,
             keep: None,
+            revision: Revision::default(),
             asked: AtomicUsize::default(),
             now: AtomicUsize::default(),
             most: AtomicUsize::default(),
@@ -71,9 +75,10 @@ impl AccountSource for Double {
             let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
             let _under_way = UnderWay(&self.now);
             self.most.fetch_max(now, Ordering::SeqCst);
+            let basis = self.revision.basis();
             tokio::time::sleep(self.takes).await;
             let says = self.says.lock().unwrap().clone();
-            Answer { keep: self.keep, ..Answer::new(says, &self.name) }
+            Answer { keep: self.keep, ..Answer::new(says, &self.name) }.resting_on(basis)
         })
     }
 }

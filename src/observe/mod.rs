@@ -11,6 +11,7 @@
 //! here is ever sent to a peer.
 
 pub mod account;
+pub mod files;
 pub mod line;
 pub mod meter;
 pub mod metrics;

@@ -76,6 +76,11 @@ impl<V: Clone + Send + Sync + 'static> Memory<V> {
         self.store.get(key).await
     }
 
+    /// Drops what is remembered of a key.
+    pub async fn forget(&self, key: &str) {
+        self.store.invalidate(key).await;
+    }
+
     /// The answer to a question about a key, which is asked unless somebody else asks it already.
     pub async fn ask(
         &self,

@@ -4,6 +4,7 @@ use super::super::testing::account;
 use super::*;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 use tempfile::TempDir;
 
 struct Site {
@@ -11,14 +12,25 @@ struct Site {
     source: FileSource,
 }
 
+fn open(path: &Path) -> FileSource {
+    FileSource::open("file:test".into(), path, false.into()).unwrap()
+}
+
 fn site(content: &str) -> Site {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("accounts");
     fs::write(&path, content).unwrap();
     age(&path, QUIET);
-    let mut source = FileSource::open("file:test".into(), path, false.into()).unwrap();
+    let source = open(&path);
     source.keep_looking();
     Site { directory, source }
+}
+
+/// Settings of this list alone, and nothing remembered.
+fn settings(path: &Path) -> Settings {
+    let source = SourceSettings::new(format!("file:{}", path.display()).parse().unwrap());
+    let cache = CacheSettings { exists: Duration::ZERO, missing: Duration::ZERO, ..CacheSettings::default() };
+    Settings { sources: vec![source], cache, vrfy: VrfySettings::default() }
 }
 
 /// Makes a file as if it had been written so long ago.
@@ -43,8 +55,10 @@ impl Site {
         while !self.says(user).await.starts_with(want) {
             assert!(
                 begin.elapsed() < Duration::from_secs(5),
-                "{user} is {}, not {want}",
-                self.says(user).await
+                "{user} is {}, not {want}: {:?} {:?}",
+                self.says(user).await,
+                self.source.list.view(),
+                self.source.list.file.heard()
             );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -142,7 +156,7 @@ async fn a_file_as_young_as_the_source() {
     let path = directory.path().join("accounts");
     let mut writer = File::create(&path).unwrap();
     writer.write_all(b"foo\n").unwrap();
-    let mut source = FileSource::open("file:test".into(), path, false.into()).unwrap();
+    let source = open(&path);
     source.keep_looking();
     let site = Site { directory, source };
     assert_eq!((site.says("foo").await, site.says("bar").await), ("exists".into(), WRITTEN.into()));
@@ -155,7 +169,7 @@ async fn a_file_as_young_as_the_source() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("accounts");
     fs::write(&path, "foo\n").unwrap();
-    let mut source = FileSource::open("file:test".into(), path, false.into()).unwrap();
+    let source = open(&path);
     source.keep_looking();
     let site = Site { directory, source };
     assert_eq!(site.says("bar").await, WRITTEN);
@@ -168,12 +182,7 @@ async fn a_source_opens_when_its_list_is_finished_or_after_a_while() {
     for (held, want) in [(false, "missing"), (true, WRITTEN)] {
         let path = directory.path().join(held.to_string());
         fs::write(&path, "foo\n").unwrap();
-        let mut settings = Settings {
-            sources: vec![SourceSettings::new(format!("file:{}", path.display()).parse().unwrap())],
-            cache: CacheSettings::default(),
-            vrfy: VrfySettings::default(),
-        };
-        settings.cache.missing = Duration::ZERO;
+        let settings = settings(&path);
         let writing = Arc::new(AtomicBool::new(held));
         let (still, list) = (writing.clone(), path.clone());
         let writer = std::thread::spawn(move || {
@@ -193,27 +202,6 @@ async fn a_source_opens_when_its_list_is_finished_or_after_a_while() {
     }
 }
 
-#[test]
-fn ages() {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    let hour = Duration::from_hours(1);
-    let long_seen = Instant::now().checked_sub(QUIET);
-    for (written, since, want) in [
-        (SystemTime::now() - QUIET, None, true),
-        (SystemTime::now() - QUIET / 2, None, false),
-        (SystemTime::now() - QUIET / 2, Some(Instant::now()), false),
-        (SystemTime::now() - QUIET / 2, long_seen, true),
-        (SystemTime::UNIX_EPOCH - hour, None, true),
-        // By the clock of another host.
-        (SystemTime::now() + hour, None, false),
-        (SystemTime::now() + hour, long_seen, true),
-    ] {
-        file.as_file().set_modified(written).unwrap();
-        let stamp = Stamp::of(&file.as_file().metadata().unwrap());
-        assert_eq!(stamp.is_quiet(since), want, "{written:?} {since:?}");
-    }
-}
-
 #[tokio::test]
 async fn a_link_that_is_turned_over() {
     let directory = tempfile::tempdir().unwrap();
@@ -224,7 +212,7 @@ async fn a_link_that_is_turned_over() {
     fs::write(path("v2/accounts"), "bar\n").unwrap();
     std::os::unix::fs::symlink("v1", path("current")).unwrap();
     std::os::unix::fs::symlink("current/accounts", path("accounts")).unwrap();
-    let mut source = FileSource::open("file:test".into(), path("accounts"), false.into()).unwrap();
+    let source = open(&path("accounts"));
     source.keep_looking();
     let site = Site { directory, source };
     assert_eq!(site.says("foo").await, "exists");
@@ -233,45 +221,215 @@ async fn a_link_that_is_turned_over() {
     site.becomes("bar", "exists").await;
 }
 
+/// As on a file server, where the changes of other hosts raise no event.
 #[tokio::test]
 async fn a_change_without_an_event_is_seen_at_the_next_look() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("accounts");
-    fs::write(&path, "foo\n").unwrap();
-    age(&path, QUIET);
-    let file = Arc::new(Watched::new("file:test".into(), path.clone(), false.into()));
-    assert!(!file.look());
-    let source = FileSource { file: file.clone(), _watcher: None, look: None };
-    let site = Site { directory, source };
+    let site = site("foo\n");
+    let list = site.source.list.clone();
+    let real = site.path("accounts");
     assert_eq!((site.says("foo").await, site.says("bar").await), ("exists".into(), "missing".into()));
-    fs::write(&path, "foo\nbar\n").unwrap();
+    // What the events told is taken back.
+    let unheard = || {
+        let mut view = list.view();
+        view.read = view.read.map(|read| AsRead { events: list.file.heard().events, ..read });
+        list.show(view);
+    };
+    let looking = lock(&list.looking);
+    fs::write(&real, "foo\nbar\n").unwrap();
+    tokio::time::sleep(SETTLE * 2).await;
+    unheard();
+    assert_eq!(site.says("bar").await, "missing", "no event");
+    drop(looking);
     // Young, and so perhaps not finished.
-    assert!(file.look());
+    assert_eq!(list.look(), QUIET);
     assert_eq!((site.says("foo").await, site.says("bar").await), ("exists".into(), WRITTEN.into()));
-    age(&path, QUIET);
-    assert!(!file.look());
-    assert_eq!(site.says("bar").await, "exists");
-    let before = Arc::as_ptr(&file.state().view.list);
-    assert!(!file.look());
-    assert_eq!(Arc::as_ptr(&file.state().view.list), before, "an unchanged file is not read again");
+    let long = std::time::Duration::from_hours(1);
+    File::open(&real)
+        .unwrap()
+        .set_times(
+            fs::FileTimes::new()
+                .set_accessed(SystemTime::now() - long)
+                .set_modified(SystemTime::now() - long),
+        )
+        .unwrap();
+    site.becomes("bar", "exists").await;
+    let before = Arc::as_ptr(&list.view().list);
+    list.look();
+    assert_eq!(Arc::as_ptr(&list.view().list), before, "an unchanged file is not read again");
+}
+
+/// To set the time of modification raises the event of a write, and none that ends it.
+#[tokio::test]
+async fn a_list_that_is_touched_is_not_written_for_ever() {
+    let site = site("foo\n");
+    age(&site.path("accounts"), QUIET * 2);
+    site.becomes("bar", WRITTEN).await;
+    site.becomes("bar", "missing").await;
+    assert_eq!(site.says("foo").await, "exists");
 }
 
 #[tokio::test]
 async fn reading_it_does_not_read_it_again() {
     let site = site("foo\n");
-    let before = Arc::as_ptr(&site.source.file.state().view.list);
+    let before = Arc::as_ptr(&site.source.list.view().list);
     for _ in 0..3 {
         fs::read(site.path("accounts")).unwrap();
         tokio::time::sleep(SETTLE / 2).await;
     }
     tokio::time::sleep(SETTLE).await;
-    assert_eq!(Arc::as_ptr(&site.source.file.state().view.list), before);
+    assert_eq!(Arc::as_ptr(&site.source.list.view().list), before);
+}
+
+/// Also where the list is a link to a file that is written in place elsewhere.
+#[tokio::test]
+async fn half_a_list_behind_a_link() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    fs::create_dir(path("data")).unwrap();
+    fs::write(path("data/list"), "foo\nbar\n").unwrap();
+    age(&path("data/list"), QUIET);
+    std::os::unix::fs::symlink("data/list", path("accounts")).unwrap();
+    let source = open(&path("accounts"));
+    source.keep_looking();
+    let site = Site { directory, source };
+    assert_eq!(site.says("baz").await, "missing");
+    let mut writer = File::create(site.path("data/list")).unwrap();
+    writer.write_all(b"foo\n").unwrap();
+    site.becomes("baz", WRITTEN).await;
+    age(&site.path("data/list"), QUIET * 2);
+    tokio::time::sleep(SETTLE * 3).await;
+    assert_eq!((site.says("bar").await, site.says("baz").await), ("exists".into(), WRITTEN.into()));
+    drop(writer);
+    site.becomes("bar", "missing").await;
+}
+
+/// What is known of a list is known to every configuration that names it.
+#[tokio::test]
+async fn half_a_list_outlives_a_reload() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("accounts");
+    fs::write(&path, "foo\nbar\n").unwrap();
+    age(&path, QUIET);
+    let settings = settings(&path);
+    let old = build(&settings, false).await.unwrap();
+    let says = |source: Arc<dyn AccountSource>, user: &'static str| async move {
+        source.verify(&account(&format!("{user}@example.test"))).await.verdict.to_string()
+    };
+    let mut writer = File::create(&path).unwrap();
+    writer.write_all(b"foo\n").unwrap();
+    let begin = Instant::now();
+    while says(old.clone(), "baz").await != WRITTEN {
+        assert!(begin.elapsed() < Duration::from_secs(5));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    age(&path, QUIET * 2);
+    let new = build(&settings, false).await.unwrap();
+    drop(old);
+    for user in ["foo", "bar"] {
+        assert_eq!(says(new.clone(), user).await, "exists", "{user}");
+    }
+    assert_eq!(says(new.clone(), "baz").await, WRITTEN);
+    writer.write_all(b"baz\nbar\n").unwrap();
+    drop(writer);
+    while says(new.clone(), "baz").await != "exists" {
+        assert!(begin.elapsed() < Duration::from_secs(15));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(says(new, "none").await, "missing");
+}
+
+#[tokio::test]
+async fn a_list_that_shrinks_is_accepted_on_request_only() {
+    let site = site("a\nb\nc\nd\n");
+    // Half of them may go.
+    fs::write(site.path("accounts"), "a\nb\n").unwrap();
+    site.becomes("d", "missing").await;
+    fs::write(site.path("accounts"), "a\nb\nc\nd\ne\n").unwrap();
+    site.becomes("e", "exists").await;
+    fs::write(site.path("accounts"), "a\nf\n").unwrap();
+    site.becomes("f", "unknown: the list has shrunk from 5 to 2 accounts").await;
+    assert_eq!((site.says("a").await, site.says("e").await), ("exists".into(), "exists".into()));
+    // Not by the next look, nor by one that follows a request for another list.
+    site.source.list.look();
+    assert_eq!(site.says("e").await, "exists");
+    watch::accept();
+    site.becomes("f", "exists").await;
+    assert_eq!(site.says("e").await, "missing");
+    // The request was for that one.
+    fs::write(site.path("accounts"), "").unwrap();
+    site.becomes("a", "unknown: the list names no account").await;
+    fs::write(site.path("accounts"), "a\nb\nc\n").unwrap();
+    site.becomes("c", "exists").await;
+    fs::write(site.path("accounts"), "c\n").unwrap();
+    site.becomes("f", "unknown: the list has shrunk from 3 to 1 accounts").await;
+    // Whole again.
+    fs::write(site.path("accounts"), "c\nd\n").unwrap();
+    site.becomes("a", "missing").await;
+}
+
+#[tokio::test]
+async fn a_folder_that_is_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    for (folder, list) in [("lists", "foo\n"), ("next", "bar\n")] {
+        fs::create_dir(path(folder)).unwrap();
+        fs::write(path(folder).join("accounts"), list).unwrap();
+        age(&path(folder).join("accounts"), QUIET);
+    }
+    let source = open(&path("lists/accounts"));
+    source.keep_looking();
+    let site = Site { directory, source };
+    assert_eq!(site.says("foo").await, "exists");
+    fs::rename(site.path("lists"), site.path("old")).unwrap();
+    fs::rename(site.path("next"), site.path("lists")).unwrap();
+    site.becomes("bar", "exists").await;
+    // It is the new folder that is watched now: the end of a write there is heard.
+    tokio::time::sleep(watch::LOOK_UNWATCHED * 2).await;
+    assert!(site.source.list.file.is_watched());
+    let mut writer = File::create(site.path("lists/accounts")).unwrap();
+    writer.write_all(b"baz\n").unwrap();
+    site.becomes("foo", WRITTEN).await;
+    drop(writer);
+    site.becomes("baz", "exists").await;
+    // Gone for a while.
+    fs::remove_dir_all(site.path("lists")).unwrap();
+    site.becomes("baz", "unknown: cannot read the list").await;
+    fs::create_dir(site.path("lists")).unwrap();
+    fs::write(site.path("lists/accounts"), "baz\nnew\n").unwrap();
+    site.becomes("new", "exists").await;
+}
+
+/// The cache of accounts drops what a changed list said.
+#[tokio::test]
+async fn a_changed_list_leaves_nothing_in_the_cache() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("accounts");
+    fs::write(&path, "foo\nbar\n").unwrap();
+    age(&path, QUIET);
+    let mut settings = settings(&path);
+    settings.cache = CacheSettings::default();
+    let cached = build(&settings, false).await.unwrap();
+    let says = async |user: &str| {
+        let answer = cached.verify(&account(&format!("{user}@example.test"))).await;
+        (answer.verdict.to_string(), answer.cached)
+    };
+    for again in [false, true] {
+        assert_eq!(says("bar").await, ("exists".into(), again));
+        assert_eq!(says("new").await, ("missing".into(), again));
+    }
+    fs::write(directory.path().join("next"), "foo\nnew\n").unwrap();
+    fs::rename(directory.path().join("next"), &path).unwrap();
+    let begin = Instant::now();
+    while says("new").await.0 != "exists" || says("bar").await.0 != "missing" {
+        assert!(begin.elapsed() < QUIET, "{:?} {:?}", says("new").await, says("bar").await);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 #[tokio::test]
 async fn unusable_at_the_start() {
     let directory = tempfile::tempdir().unwrap();
-    let open = |name: &str| FileSource::open("file:test".into(), directory.path().join(name), false.into());
+    let open = |name: &str| FileSource::open("file:test".into(), &directory.path().join(name), false.into());
     assert!(open("none").unwrap_err()[0].starts_with("cannot read the list: No such file"));
     assert!(open("").unwrap_err()[0].starts_with("cannot read the list: not a file"));
     // Opening a FIFO would wait for ever.
@@ -291,9 +449,9 @@ async fn nothing_is_left_running() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("accounts");
     fs::write(&path, "foo\n").unwrap();
-    let mut source = FileSource::open("file:test".into(), path, false.into()).unwrap();
+    let source = open(&path);
     source.keep_looking();
-    let file = Arc::downgrade(&source.file);
+    let file = Arc::downgrade(&source.list);
     drop(source);
     let begin = Instant::now();
     while file.strong_count() > 0 {

@@ -1,0 +1,288 @@
+//! Watches files: whether one is being written, and whether it has changed since it was read.
+//!
+//! Half of a file may pass for all of it, so a reader asks [`WatchedFile::compare`] first. What is known of a
+//! file's writers belongs to the process, not to a configuration: [`WatchedFile::of`] returns the same value for
+//! a path for as long as any reader holds it, and a reload opens the new readers before it drops the old ones.
+//!
+//! | module | owns |
+//! | --- | --- |
+//! | `write_state` | what events tell about whether a file is finished |
+//! | `stamp` | what changes when a file does |
+//! | `folder` | inotify(7): one watch for each folder, begun again where it was lost |
+//! | `revision` | which state of a file an answer rests on |
+
+mod folder;
+mod revision;
+mod stamp;
+mod write_state;
+
+pub use folder::RETRY;
+pub use revision::{Basis, Revision};
+pub use stamp::{QUIET, Stamp, digest};
+pub use write_state::WriteState;
+
+use folder::{Folder, lock};
+use notify::{Event, EventKind};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+/// How long changes are gathered before a file is looked at: a file is often written in several steps.
+pub const SETTLE: Duration = Duration::from_millis(100);
+
+/// How often a watched file is looked at although no event came: changes made by another host (NFS), below a
+/// folder that was replaced together with the one it is in, or behind symbolic links raise none.
+pub const LOOK: Duration = Duration::from_secs(5);
+
+/// The same of a file whose folder cannot be watched.
+pub const LOOK_UNWATCHED: Duration = Duration::from_secs(1);
+
+/// The files under watch.
+static FILES: Mutex<BTreeMap<PathBuf, Weak<WatchedFile>>> = Mutex::new(BTreeMap::new());
+
+/// A file under watch.
+#[derive(Debug)]
+pub struct WatchedFile {
+    this: Weak<WatchedFile>,
+    path: PathBuf,
+    heard: Mutex<Heard>,
+    /// The stamp seen last, and when it was first seen.
+    seen: Mutex<Option<(Stamp, Instant)>>,
+    places: Mutex<Places>,
+    wakes: Mutex<Vec<Weak<Notify>>>,
+    revision: Revision,
+    accepted: AtomicBool,
+}
+
+/// Where the file is.
+#[derive(Debug, Default)]
+struct Places {
+    folders: Vec<Arc<Folder>>,
+    /// The path behind symbolic links, where it differs.
+    target: Option<PathBuf>,
+}
+
+/// What was heard of a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// What the last event tells.
+    pub state: WriteState,
+    /// How many events there were.
+    pub events: u64,
+}
+
+/// The state of a file that a reader has read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// `None`: there was no file.
+    pub stamp: Option<Stamp>,
+    /// See [`Heard::events`].
+    pub events: u64,
+    /// Of its content (see [`digest`]), where that is known.
+    pub digest: Option<u64>,
+}
+
+/// How a file compares to what was read of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// It is what was read.
+    Unchanged,
+    /// Its times have changed, or it was opened for writing: its content is what was read.
+    Touched(Read),
+    /// It has changed, and is finished.
+    Ready,
+    /// It has changed a moment ago, and no event told that it is finished: it is to be looked at again soon.
+    Young,
+    /// It is being written, for so long with the stamp that it has.
+    Writing(Duration),
+}
+
+impl WatchedFile {
+    /// The file at `path`, one for all of the process. Nothing is watched before [`tend`](Self::tend).
+    pub fn of(path: &Path) -> Arc<Self> {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let mut files = lock(&FILES);
+        if let Some(file) = files.get(&path).and_then(Weak::upgrade) {
+            return file;
+        }
+        files.retain(|_, file| file.strong_count() > 0);
+        let file = Arc::new_cyclic(|this| WatchedFile {
+            this: this.clone(),
+            path: path.clone(),
+            heard: Mutex::default(),
+            seen: Mutex::default(),
+            places: Mutex::default(),
+            wakes: Mutex::default(),
+            revision: Revision::default(),
+            accepted: AtomicBool::new(false),
+        });
+        files.insert(path, Arc::downgrade(&file));
+        file
+    }
+
+    /// Its absolute path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What was heard of it.
+    pub fn heard(&self) -> Heard {
+        *lock(&self.heard)
+    }
+
+    /// Counts its changes: the events, and what its readers find without one.
+    pub fn revision(&self) -> &Revision {
+        &self.revision
+    }
+
+    /// Sees to it that the folder of the file is watched, and that of its target where it is a symbolic link.
+    /// To be called again and again. Blocks.
+    pub fn tend(&self) {
+        let target = fs::canonicalize(&self.path).ok().filter(|target| *target != self.path);
+        let mut wanted: Vec<&Path> = Vec::with_capacity(2);
+        for path in [Some(&self.path), target.as_ref()].into_iter().flatten() {
+            let folder = path.parent().unwrap_or(Path::new("/"));
+            if !wanted.contains(&folder) {
+                wanted.push(folder);
+            }
+        }
+        let folders = {
+            let mut places = lock(&self.places);
+            if !places.folders.iter().map(|folder| folder.path()).eq(wanted.iter().copied()) {
+                let new: Vec<_> = wanted.iter().map(|folder| Folder::of(folder)).collect();
+                for old in places.folders.iter().filter(|old| !wanted.contains(&old.path())) {
+                    old.remove(&self.this);
+                }
+                for folder in &new {
+                    folder.add(&self.this);
+                }
+                places.folders = new;
+            }
+            places.target = target;
+            places.folders.clone()
+        };
+        for folder in folders {
+            folder.tend();
+        }
+    }
+
+    /// Whether events tell of changes.
+    pub fn is_watched(&self) -> bool {
+        let places = lock(&self.places);
+        !places.folders.is_empty() && places.folders.iter().all(|folder| folder.is_watched())
+    }
+
+    /// How often it has to be looked at although no event came.
+    pub fn look_interval(&self) -> Duration {
+        if self.is_watched() { LOOK } else { LOOK_UNWATCHED }
+    }
+
+    /// Has `wake` notified of all that happens to the file or beside it.
+    pub fn wake(&self, wake: &Arc<Notify>) {
+        let mut wakes = lock(&self.wakes);
+        wakes.retain(|known| known.strong_count() > 0);
+        wakes.push(Arc::downgrade(wake));
+    }
+
+    /// How the file compares to `read`. Blocks.
+    pub fn compare(&self, read: Option<&Read>) -> Condition {
+        let heard = self.heard();
+        let stamp = Stamp::at(&self.path);
+        let since = {
+            let mut seen = lock(&self.seen);
+            if seen.is_none_or(|(known, _)| Some(known) != stamp) {
+                *seen = stamp.map(|stamp| (stamp, Instant::now()));
+            }
+            seen.map(|(_, since)| since)
+        };
+        let silent = read.is_some_and(|read| read.events == heard.events);
+        if silent && read.is_some_and(|read| read.stamp == stamp) {
+            return Condition::Unchanged;
+        }
+        // An event that was dealt with tells nothing about a later change that raised none.
+        let state = if silent { WriteState::Unclear } else { heard.state };
+        match state {
+            // Setting the time of modification alone raises the same event as a write (inotify(7) does not say so),
+            // and no other that ends it.
+            WriteState::Writing
+                if let Some(read) = read
+                    && let (Some(then), Some(now)) = (read.stamp, stamp)
+                    && now.is_as_long(&then)
+                    && read.digest.is_some()
+                    && read.digest == stamp::digest_at(&self.path)
+                    && Stamp::at(&self.path) == stamp =>
+            {
+                Condition::Touched(Read { stamp, events: heard.events, digest: read.digest })
+            }
+            WriteState::Writing => Condition::Writing(since.map_or(Duration::ZERO, |since| since.elapsed())),
+            WriteState::Unclear if stamp.is_some_and(|stamp| !stamp.is_quiet(since)) => Condition::Young,
+            WriteState::Unclear | WriteState::Finished => Condition::Ready,
+        }
+    }
+
+    /// Its state now, with the digest of its content. To be taken before it is read. Blocks.
+    pub fn mark(&self) -> Read {
+        // The events first: what comes after them is a change.
+        let events = self.heard().events;
+        let stamp = Stamp::at(&self.path);
+        Read { stamp, events, digest: stamp::digest_at(&self.path) }
+    }
+
+    /// Whether the operator has asked for what is there now since this was called last.
+    pub fn take_accepted(&self) -> bool {
+        self.accepted.swap(false, SeqCst)
+    }
+
+    /// Takes note of an event at once, and has the file looked at later.
+    fn hear(&self, event: &Event) {
+        let target = lock(&self.places).target.clone();
+        let names = [Some(&*self.path), target.as_deref()];
+        let names: Vec<&Path> = names.into_iter().flatten().collect();
+        let mut heard = lock(&self.heard);
+        let after = heard.state.after(event, &names);
+        if let Some(state) = after {
+            *heard = Heard { state, events: heard.events.wrapping_add(1) };
+        }
+        drop(heard);
+        if after.is_some() {
+            self.revision.bump();
+        } else if matches!(event.kind, EventKind::Access(_)) {
+            return;
+        }
+        // Also of what happens elsewhere in the folder, such as to a symbolic link: the stamp will tell.
+        for wake in lock(&self.wakes).iter().filter_map(Weak::upgrade) {
+            wake.notify_one();
+        }
+    }
+}
+
+/// Tells all readers that the operator has asked for what the files say now, however little that is.
+pub fn accept() {
+    let files: Vec<_> = lock(&FILES).values().filter_map(Weak::upgrade).collect();
+    for file in files {
+        file.accepted.store(true, SeqCst);
+        for wake in lock(&file.wakes).iter().filter_map(Weak::upgrade) {
+            wake.notify_one();
+        }
+    }
+}
+
+/// Waits until something has happened and nothing more does for a moment.
+pub async fn something(wake: &Notify) {
+    wake.notified().await;
+    let end = Instant::now() + QUIET;
+    while Instant::now() < end && timeout(SETTLE, wake.notified()).await.is_ok() {}
+}
+
+/// Whether so few are left of so many that a file that was cut short is the likelier reason.
+pub fn has_shrunk(before: usize, now: usize) -> bool {
+    now < before.div_ceil(2)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! What changes when a file does.
+
+use std::fs::{self, File, Metadata};
+use std::hash::{DefaultHasher, Hasher};
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+/// How long a file must have been left alone to be taken as finished where no event tells that it is. A program
+/// that writes a file in place seldom pauses for longer.
+pub const QUIET: Duration = Duration::from_secs(2);
+
+/// Which file it is, and when it was changed. Two reads of a file with the same stamp have the same content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    device: u64,
+    inode: u64,
+    length: u64,
+    written: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// The stamp of the file at `path`; `None` where there is none.
+    pub fn at(path: &Path) -> Option<Self> {
+        fs::metadata(path).ok().map(|file| Stamp::of(&file))
+    }
+
+    /// The stamp of the file with this metadata.
+    pub fn of(file: &Metadata) -> Self {
+        Stamp {
+            device: file.dev(),
+            inode: file.ino(),
+            length: file.len(),
+            written: (file.mtime(), file.mtime_nsec()),
+            changed: (file.ctime(), file.ctime_nsec()),
+        }
+    }
+
+    /// Whether the content may be the same although the times are not.
+    pub(super) fn is_as_long(&self, other: &Stamp) -> bool {
+        (self.device, self.inode, self.length) == (other.device, other.inode, other.length)
+    }
+
+    /// Whether the file was left alone for [`QUIET`], by its own clock or, since a file server may have
+    /// another one, from when the stamp was seen first.
+    pub fn is_quiet(&self, since: Option<Instant>) -> bool {
+        let (seconds, nanos) = self.written;
+        let written = u64::try_from(seconds)
+            .ok()
+            .zip(u32::try_from(nanos).ok())
+            .and_then(|(seconds, nanos)| SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanos)));
+        // Before 1970 is long ago.
+        let old = written.is_none_or(|written| written.elapsed().is_ok_and(|age| age >= QUIET));
+        old || since.is_some_and(|since| since.elapsed() >= QUIET)
+    }
+}
+
+/// Tells contents apart. A number of its own for each run of the program.
+pub fn digest(content: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(content);
+    hasher.finish()
+}
+
+/// The digest of the file at `path`; `None` where there is none that can be read, or it is larger than any that is
+/// read.
+pub(super) fn digest_at(path: &Path) -> Option<u64> {
+    /// The largest limit of those who read files.
+    const MAX: u64 = 64 << 20;
+    // Opening anything else might wait.
+    if !fs::metadata(path).ok()?.is_file() {
+        return None;
+    }
+    let mut content = Vec::new();
+    File::open(path).ok()?.take(MAX + 1).read_to_end(&mut content).ok()?;
+    (content.len() as u64 <= MAX).then(|| digest(&content))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let hour = Duration::from_hours(1);
+        let long_seen = Instant::now().checked_sub(QUIET);
+        for (written, since, want) in [
+            (SystemTime::now() - QUIET, None, true),
+            (SystemTime::now() - QUIET / 2, None, false),
+            (SystemTime::now() - QUIET / 2, Some(Instant::now()), false),
+            (SystemTime::now() - QUIET / 2, long_seen, true),
+            (SystemTime::UNIX_EPOCH - hour, None, true),
+            // By the clock of another host.
+            (SystemTime::now() + hour, None, false),
+            (SystemTime::now() + hour, long_seen, true),
+        ] {
+            file.as_file().set_modified(written).unwrap();
+            let stamp = Stamp::of(&file.as_file().metadata().unwrap());
+            assert_eq!(stamp.is_quiet(since), want, "{written:?} {since:?}");
+        }
+    }
+}

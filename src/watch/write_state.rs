@@ -1,0 +1,93 @@
+//! What events tell about whether a file is finished. Pure.
+//!
+//! | event | tells |
+//! | --- | --- |
+//! | closed after writing, moved into place | it is finished |
+//! | content changed | it is being written, until it is closed |
+//! | created, removed, moved away, events lost | nothing, its age decides; a link is created finished |
+//! | attributes changed | nothing new |
+
+use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
+use notify::{Event, EventKind};
+use std::path::Path;
+
+/// Whether the end of a write raises an event on this system: inotify(7) has one, kqueue(2) has not.
+const HEARS_CLOSE: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+/// What is known of a file by its events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WriteState {
+    /// Only its age can tell whether it is finished.
+    #[default]
+    Unclear,
+    /// It is being written.
+    Writing,
+    /// Its writer has closed it, or it was moved into place.
+    Finished,
+}
+
+impl WriteState {
+    /// What is known after an event at one of `paths`, the names of the file; `None` if the event says nothing
+    /// about it.
+    #[must_use]
+    pub fn after(self, event: &Event, paths: &[&Path]) -> Option<WriteState> {
+        if event.need_rescan() {
+            return Some(WriteState::Unclear);
+        }
+        let touches = event.paths.iter().any(|touched| paths.iter().any(|path| touched == path));
+        if !touches {
+            return None;
+        }
+        match event.kind {
+            EventKind::Access(AccessKind::Close(AccessMode::Write)) => Some(WriteState::Finished),
+            // Reading it is an access too.
+            EventKind::Access(_) => None,
+            EventKind::Modify(ModifyKind::Name(mode)) => match mode {
+                RenameMode::To => Some(WriteState::Finished),
+                // It repeats what the two others have told.
+                RenameMode::Both => None,
+                _ => Some(WriteState::Unclear),
+            },
+            EventKind::Modify(ModifyKind::Metadata(_)) => Some(self),
+            EventKind::Modify(_) if HEARS_CLOSE => Some(WriteState::Writing),
+            _ => Some(WriteState::Unclear),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::WriteState::{Finished, Unclear, Writing};
+    use super::*;
+    use notify::event::{CreateKind, DataChange, Flag, MetadataKind, RemoveKind};
+
+    #[test]
+    fn what_events_tell() {
+        let event = |kind| Event::new(kind).add_path("/d/accounts".into());
+        let name = |mode| event(EventKind::Modify(ModifyKind::Name(mode)));
+        let change = event(EventKind::Modify(ModifyKind::Data(DataChange::Any)));
+        let attributes = event(EventKind::Modify(ModifyKind::Metadata(MetadataKind::Any)));
+        let close = |mode| event(EventKind::Access(AccessKind::Close(mode)));
+        let all = [Unclear, Writing, Finished];
+        let written = if HEARS_CLOSE { Writing } else { Unclear };
+        for (event, want) in [
+            (close(AccessMode::Write), [Some(Finished); 3]),
+            (name(RenameMode::To), [Some(Finished); 3]),
+            (change.clone(), [Some(written); 3]),
+            (Event { paths: vec!["/e/target".into()], ..change.clone() }, [Some(written); 3]),
+            (event(EventKind::Create(CreateKind::File)), [Some(Unclear); 3]),
+            (event(EventKind::Remove(RemoveKind::File)), [Some(Unclear); 3]),
+            (name(RenameMode::From), [Some(Unclear); 3]),
+            (Event::new(EventKind::Other).set_flag(Flag::Rescan), [Some(Unclear); 3]),
+            (attributes, [Some(Unclear), Some(Writing), Some(Finished)]),
+            (close(AccessMode::Read), [None; 3]),
+            (event(EventKind::Access(AccessKind::Open(AccessMode::Any))), [None; 3]),
+            (name(RenameMode::Both), [None; 3]),
+            (Event { paths: vec!["/d/others".into()], ..change }, [None; 3]),
+        ] {
+            let got =
+                all.map(|state| state.after(&event, &[Path::new("/d/accounts"), Path::new("/e/target")]));
+            assert_eq!(got, want, "{event:?}");
+        }
+    }
+}
