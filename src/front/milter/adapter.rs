@@ -88,8 +88,8 @@ impl Milter {
         self.busy.load(Relaxed)
     }
 
-    /// Serves a listener until `stop` completes: then nothing more is accepted. Sessions under way end when
-    /// `end` completes, each after the command in hand.
+    /// Serves a listener until `stop` completes: then nothing more is accepted, and each session ends with the
+    /// message it has under way, or at once. All end when `end` completes, each after the command in hand.
     pub async fn serve(
         self: Arc<Self>,
         listener: Listener,
@@ -97,12 +97,14 @@ impl Milter {
         stop: impl Future<Output = ()> + Send + 'static,
         end: impl Future<Output = ()>,
     ) -> io::Result<()> {
-        let shared =
-            Arc::new(Shared { listener: listener.name().clone(), open: 0.into(), stopping: false.into() });
+        let shared = Arc::new(Shared::new(listener.name().clone()));
+        let mut stopped = shared.last.subscribe();
         let accept = Accept {
             listener: Some(listener),
             shared: shared.clone(),
-            stop: Box::pin(stop),
+            stop: Box::pin(async move {
+                let _ = stopped.wait_for(|raised| *raised).await;
+            }),
             limit: limits.connections,
         };
         let config = Config {
@@ -114,7 +116,15 @@ impl Milter {
             end.await;
             shared.stopping.store(true, Relaxed);
         };
-        indymilter::run(accept, self.callbacks(), config, end).await
+        let told = async {
+            stop.await;
+            shared.last.send_replace(true);
+            std::future::pending().await
+        };
+        tokio::select! {
+            ended = indymilter::run(accept, self.callbacks(), config, end) => ended,
+            ended = told => ended,
+        }
     }
 
     fn callbacks(self: Arc<Self>) -> Callbacks<Conn> {

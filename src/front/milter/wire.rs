@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::watch;
 
 /// Most bytes of edits held back: the edits of about five hundred recipients. Beyond it they are sent as they
 /// come.
@@ -30,8 +31,17 @@ pub struct Shared {
     pub listener: Arc<str>,
     /// How many are open.
     pub open: AtomicUsize,
+    /// Raised when no further message is to begin: a session ends when it has none under way.
+    pub last: watch::Sender<bool>,
     /// Whether we are stopping, so that an early end is ours.
     pub stopping: AtomicBool,
+}
+
+impl Shared {
+    /// For the listener of this name.
+    pub fn new(listener: Arc<str>) -> Self {
+        Shared { listener, open: 0.into(), last: watch::Sender::new(false), stopping: false.into() }
+    }
 }
 
 /// A connection to a mail server.
@@ -42,11 +52,15 @@ pub struct MtaStream<S = Stream> {
     holding: bool,
     frames: Frames,
     end: Option<End>,
+    /// Completes when [`Shared::last`] is raised; made when the session waits for the first time.
+    last: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     shared: Arc<Shared>,
 }
 
 enum End {
     Eof,
+    /// By us, between two messages.
+    Ours,
     Error(io::Error),
 }
 
@@ -73,7 +87,28 @@ impl<S> MtaStream<S> {
     /// A connection just accepted.
     pub fn new(stream: S, shared: Arc<Shared>) -> Self {
         shared.open.fetch_add(1, Relaxed);
-        MtaStream { stream, held: Vec::new(), holding: false, frames: Frames::default(), end: None, shared }
+        MtaStream {
+            stream,
+            held: Vec::new(),
+            holding: false,
+            frames: Frames::default(),
+            end: None,
+            last: None,
+            shared,
+        }
+    }
+
+    /// Ready when no further message is to begin.
+    fn poll_last(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let shared = &self.shared;
+        let wait = || -> Pin<Box<dyn Future<Output = ()> + Send>> {
+            let mut last = shared.last.subscribe();
+            Box::pin(async move {
+                // The sender lives for as long as any stream.
+                let _ = last.wait_for(|raised| *raised).await;
+            })
+        };
+        self.last.get_or_insert_with(wait).as_mut().poll(cx)
     }
 
     fn note<T>(&mut self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -116,6 +151,11 @@ impl<S: AsyncRead + Acknowledge + Unpin> AsyncRead for MtaStream<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
+        // Everything that has arrived was answered before more of it is wanted.
+        if self.frames.between() && !self.frames.in_message && self.poll_last(cx).is_ready() {
+            self.end = Some(End::Ours);
+            return Poll::Ready(Ok(()));
+        }
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         ready!(self.note(read))?;
         match &buf.filled()[before..] {
@@ -178,6 +218,7 @@ impl<S> Drop for MtaStream<S> {
         match &self.end {
             _ if self.frames.last == Some(b'Q') || self.shared.stopping.load(Relaxed) => (),
             Some(End::Eof) if self.frames.between() => (),
+            Some(End::Ours) => (),
             Some(End::Eof) => broken(&"the mail server hung up in the middle of a command"),
             Some(End::Error(e)) => broken(e),
             None => broken(&"a malformed command, or none for too long, or we gave it up"),
@@ -192,6 +233,8 @@ struct Frames {
     have: usize,
     skip: usize,
     last: Option<u8>,
+    /// Whether a message has begun, by MAIL, and not ended, by its end or by ABORT.
+    in_message: bool,
 }
 
 impl Frames {
@@ -209,6 +252,11 @@ impl Frames {
                 let [a, b, c, d, command] = self.head;
                 let length = u32::from_be_bytes([a, b, c, d]) as usize;
                 (self.have, self.skip, self.last) = (0, length.saturating_sub(1), Some(command));
+                match command {
+                    b'M' => self.in_message = true,
+                    b'E' | b'A' | b'K' => self.in_message = false,
+                    _ => (),
+                }
             }
         }
     }
@@ -230,7 +278,7 @@ mod tests {
     }
 
     fn shared() -> Arc<Shared> {
-        Arc::new(Shared { listener: "test".into(), open: 0.into(), stopping: false.into() })
+        Arc::new(Shared::new("test".into()))
     }
 
     #[test]
@@ -246,6 +294,50 @@ mod tests {
         let mut frames = Frames::default();
         frames.take(&all[..9]);
         assert!(!frames.between());
+    }
+
+    #[tokio::test]
+    async fn a_session_ends_between_two_messages_when_told() {
+        // What has arrived when the last message is to be, whether the session ends at once, what ends it.
+        for (before, at_once, after) in [
+            ("", true, ""),
+            ("O", true, ""),
+            ("OCH", true, ""),
+            ("OM", false, "A"),
+            ("OMR", false, "RE"),
+            ("OMRE", true, ""),
+            ("OMRA", true, ""),
+            ("OMREDM", false, "RRE"),
+            ("OMREK", true, ""),
+        ] {
+            let (ours, mut theirs) = duplex(1 << 16);
+            let shared = shared();
+            let mut stream = MtaStream::new(ours, shared.clone());
+            let mut got = vec![0; 1 << 12];
+            for command in before.bytes() {
+                theirs.write_all(&frame(command, b"x")).await.unwrap();
+                assert_eq!(stream.read(&mut got).await.unwrap(), 6, "{before}");
+            }
+            // Also where the session waits already.
+            let reading = tokio::spawn(async move {
+                let mut read = 0;
+                loop {
+                    match stream.read(&mut got).await.unwrap() {
+                        0 => return read,
+                        n => read += n,
+                    }
+                }
+            });
+            tokio::task::yield_now().await;
+            shared.last.send_replace(true);
+            tokio::task::yield_now().await;
+            tokio::task::yield_now().await;
+            assert_eq!(reading.is_finished(), at_once, "{before}");
+            for command in after.bytes() {
+                theirs.write_all(&frame(command, b"x")).await.unwrap();
+            }
+            assert_eq!(reading.await.unwrap(), after.len() * 6, "{before}");
+        }
     }
 
     #[tokio::test]
