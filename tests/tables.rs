@@ -549,7 +549,7 @@ fn deadlines() {
 #[test]
 fn more_connections_than_allowed_wait() {
     let site = Site::new(&format!("{MAPS}{LISTENERS}"), "");
-    site.configure("map = \"list\"", "map = \"list\"\nmax_connections = 2\nidle_timeout = \"1s\"");
+    site.configure("map = \"list\"", "map = \"list\"\nmax_connections = 2");
     let daemon = Daemon::start(site);
     let address = addresses(&daemon)[LIST];
     let (mut a, mut b) = (connect(address), connect(address));
@@ -559,10 +559,54 @@ fn more_connections_than_allowed_wait() {
     daemon.log.wait_for(0, "2 connections are open, which is the limit");
     drop(a);
     assert_eq!(line(&mut c), "200 value");
-    // Who is silent for longer than allowed gives the place to another.
+    // Who asks nothing for longest gives the place to another.
+    let mut d = connect(address);
+    assert_eq!(ask(&mut c, "get key"), "200 value");
+    assert_eq!(ask(&mut d, "get key"), "200 value");
     let mut rest = Vec::new();
     assert_eq!(b.read_to_end(&mut rest).unwrap(), 0);
+    daemon.log.wait_for(0, "another connection needed its place");
+    assert_eq!(ask(&mut d, "get key"), "200 value");
+}
+
+#[test]
+fn who_is_silent_for_too_long_is_closed() {
+    let site = Site::new(&format!("{MAPS}{LISTENERS}"), "");
+    site.configure("map = \"list\"", "map = \"list\"\nidle_timeout = \"1s\"");
+    let daemon = Daemon::start(site);
+    let mut silent = connect(addresses(&daemon)[LIST]);
+    assert_eq!(ask(&mut silent, "get key"), "200 value");
+    let mut rest = Vec::new();
+    assert_eq!(silent.read_to_end(&mut rest).unwrap(), 0);
     daemon.log.wait_for(0, "it was silent for too long");
+}
+
+/// Clients that ask nothing, or half of something, do not keep a mail server out, nor one that works.
+#[test]
+fn idle_clients_do_not_fill_a_listener() {
+    const MOST: usize = 100;
+    let site = Site::new(&format!("{MAPS}{LISTENERS}"), "");
+    site.configure("map = \"list\"", &format!("map = \"list\"\nmax_connections = {MOST}"));
+    let daemon = Daemon::start(site);
+    let address = addresses(&daemon)[LIST];
+    let mut working = connect(address);
+    assert_eq!(ask(&mut working, "get key"), "200 value");
+    let mut idle: Vec<TcpStream> = (1..MOST).map(|_| connect(address)).collect();
+    for half in idle.iter_mut().step_by(2) {
+        half.write_all(b"get k").unwrap();
+    }
+    let begun = std::time::Instant::now();
+    let mut more: Vec<TcpStream> = Vec::new();
+    for i in 0..20 {
+        let mut new = connect(address);
+        assert_eq!(ask(&mut new, "get key"), "200 value", "{i}");
+        assert_eq!(ask(&mut working, "get none"), "500 not found", "{i}");
+        more.push(new);
+    }
+    assert!(begun.elapsed() < WAIT / 2, "{:?}", begun.elapsed());
+    for new in &mut more {
+        assert_eq!(ask(new, "get key"), "200 value");
+    }
 }
 
 /// Ten thousand connections, each of which is answered, also while the others are open.

@@ -8,14 +8,15 @@ use super::listen::{Listener, Stream};
 use crate::observe;
 use crate::observe::meter::{Connection, Counted, Meter};
 use crate::wire::Broken;
+use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError, watch};
 use tokio::time::{sleep, sleep_until, timeout};
 
 /// How many requests of one connection are answered before their answers are written and others have their turn: a
@@ -31,6 +32,11 @@ pub const WRITE: Duration = Duration::from_secs(30);
 /// After bytes that follow no protocol: how much more is read and thrown away, and for how long, so that the last
 /// answer reaches a client that is still sending.
 const LINGER: (usize, Duration) = (256 * 1024, Duration::from_secs(1));
+
+/// How long a connection has been without a request of its own before a new one may take its place, where there are
+/// as many as there may be. Clients that connect and ask nothing would otherwise keep a mail server out for as long as
+/// a connection may be silent; a mail server that loses an idle connection connects again.
+pub const YIELD: Duration = Duration::from_secs(1);
 
 /// What a protocol makes of the bytes that have come.
 #[derive(Debug)]
@@ -78,7 +84,8 @@ pub struct Client {
 /// Limits of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Most connections at once; further ones wait to be accepted.
+    /// Most connections at once; a further one takes the place of the one that was idle for longest (see
+    /// [`YIELD`]).
     pub connections: usize,
     /// How long a connection may be silent.
     pub idle: Duration,
@@ -99,6 +106,7 @@ pub async fn serve<S: Service>(
 ) {
     let name = listener.name().clone();
     let permits = Arc::new(Semaphore::new(limits.connections));
+    let open = Arc::new(Open { began: Instant::now(), slots: Mutex::default() });
     let stop = async move {
         // Whoever could raise it has gone: the same.
         let _ = stop.wait_for(|raised| *raised).await;
@@ -106,12 +114,11 @@ pub async fn serve<S: Service>(
     let mut stop = pin!(stop);
     loop {
         let next = async {
+            let stream = poll_fn(|cx| listener.poll_accept(cx)).await;
             if permits.available_permits() == 0 {
                 observe::connection_limit(&name, limits.connections);
             }
-            // It fails only once the semaphore is closed, which nobody does.
-            let permit = permits.clone().acquire_owned().await.ok();
-            (permit, poll_fn(|cx| listener.poll_accept(cx)).await)
+            (open.room(&permits).await, stream)
         };
         let (permit, stream) = tokio::select! {
             biased;
@@ -124,10 +131,11 @@ pub async fn serve<S: Service>(
             peer: stream.peer().into(),
         };
         let (service, end, books) = (service.clone(), end.clone(), meter.connection());
+        let place = open.enter(client.connection);
         tokio::spawn(async move {
             let _permit = permit;
             observe::connection_begun(&client.listener, client.connection, &client.peer);
-            let why = converse(stream, &*service, &client, limits.idle, books, end).await;
+            let why = converse(stream, &*service, &client, limits.idle, (books, &place), end).await;
             observe::connection_ended(&client.listener, client.connection, why);
         });
     }
@@ -135,6 +143,96 @@ pub async fn serve<S: Service>(
     drop(listener);
     let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
     let _ = permits.acquire_many(all).await;
+}
+
+/// The open connections of a listener.
+#[derive(Debug)]
+struct Open {
+    began: Instant,
+    slots: Mutex<HashMap<u64, Arc<Slot>>>,
+}
+
+/// An open connection, as the listener sees it.
+#[derive(Debug)]
+struct Slot {
+    /// Since when it has had no request, in milliseconds since the listener began; [`BUSY`] while one is answered.
+    idle: AtomicU64,
+    /// Tells it to end.
+    leave: Notify,
+}
+
+/// See [`Slot::idle`].
+const BUSY: u64 = u64::MAX;
+
+/// The place of a connection among the open ones, until it ends.
+struct Place {
+    open: Arc<Open>,
+    connection: u64,
+    slot: Arc<Slot>,
+}
+
+impl Open {
+    fn slots(&self) -> MutexGuard<'_, HashMap<u64, Arc<Slot>>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(BUSY - 1)
+    }
+
+    fn enter(self: &Arc<Self>, connection: u64) -> Place {
+        let slot = Arc::new(Slot { idle: self.now().into(), leave: Notify::new() });
+        self.slots().insert(connection, slot.clone());
+        Place { open: self.clone(), connection, slot }
+    }
+
+    /// A permit for one more connection. Where there is none, the connection that was idle for longest is told to
+    /// end, again and again until there is one.
+    async fn room(&self, permits: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+        loop {
+            match permits.clone().try_acquire_owned() {
+                Ok(permit) => return Some(permit),
+                // Nothing closes it; a connection without a permit is still served.
+                Err(TryAcquireError::Closed) => return None,
+                Err(TryAcquireError::NoPermits) => (),
+            }
+            let wait = self.dismiss();
+            if let Ok(permit) = timeout(wait, permits.clone().acquire_owned()).await {
+                return permit.ok();
+            }
+        }
+    }
+
+    /// Tells the connection that was idle for longest to end. Returns when to look for another.
+    fn dismiss(&self) -> Duration {
+        let slots = self.slots();
+        let idle =
+            slots.values().map(|slot| (slot.idle.load(Relaxed), slot)).filter(|(idle, _)| *idle != BUSY);
+        let Some((idle, slot)) = idle.min_by_key(|(idle, _)| *idle) else { return YIELD };
+        let time = Duration::from_millis(self.now().saturating_sub(idle));
+        if time < YIELD {
+            return YIELD - time;
+        }
+        slot.leave.notify_one();
+        // It needs no more than its turn.
+        Duration::from_millis(20)
+    }
+}
+
+impl Place {
+    fn is_busy(&self) {
+        self.slot.idle.store(BUSY, Relaxed);
+    }
+
+    fn is_idle(&self) {
+        self.slot.idle.store(self.open.now(), Relaxed);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.open.slots().remove(&self.connection);
+    }
 }
 
 /// What a future comes to within a time. Most are ready at once, and for those no clock is set.
@@ -155,7 +253,7 @@ async fn converse<S: Service>(
     service: &S,
     client: &Client,
     idle: Duration,
-    mut books: Connection,
+    (mut books, place): (Connection, &Place),
     mut end: watch::Receiver<bool>,
 ) -> Ended {
     let mut input: Vec<u8> = Vec::with_capacity(INPUT);
@@ -186,6 +284,7 @@ async fn converse<S: Service>(
                 Parsed::Request(request, length) => {
                     taken += length;
                     let began = books.read_ends();
+                    place.is_busy();
                     if let Some(counted) = service.answer(client, (request, began), &mut out).await {
                         books.answered(counted, began);
                     }
@@ -195,6 +294,9 @@ async fn converse<S: Service>(
             if !more || out.len() > KEPT {
                 break;
             }
+        }
+        if taken > 0 {
+            place.is_idle();
         }
         input.drain(..taken);
         if let Some(why) = broken {
@@ -243,6 +345,7 @@ async fn converse<S: Service>(
                     Err(_) => return "the client has gone",
                 },
                 () = &mut ended => return "we are stopping",
+                () = place.slot.leave.notified() => return "another connection needed its place",
                 () = &mut silence => {
                     if last.elapsed() >= idle {
                         return "it was silent for too long";
