@@ -94,6 +94,7 @@ pub(super) async fn listen(
         let place = [Endpoint::Unix(path.clone())];
         inspected = binder.bind(&place, control.socket_mode, control.socket_group.as_ref()).await;
     }
+    binder.failures.extend(binder.inherited.left_over());
     if !binder.failures.is_empty() {
         return Err(Failure::Unavailable(binder.failures));
     }

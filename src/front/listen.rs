@@ -1,12 +1,15 @@
 //! Listening sockets of every front: opened as the operator says, accepting whatever happens.
 
 use super::endpoint::Endpoint;
+use crate::addr::escape;
 use crate::observe;
 use listenfd::ListenFd;
+use nix::sys::socket::{getsockopt, sockopt};
 use nix::sys::stat::{Mode, umask};
 use std::fs;
 use std::future::Future;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -36,28 +39,69 @@ pub struct SocketFile {
 pub struct Inherited {
     sockets: ListenFd,
     names: Vec<String>,
+    /// Whether a listener has asked for the name of each, whatever came of it.
+    asked: Vec<bool>,
 }
 
 impl Inherited {
     /// Those of this process (sd_listen_fds(3)).
     pub fn from_env() -> Self {
         let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
-        Inherited { sockets: ListenFd::from_env(), names: names.split(':').map(String::from).collect() }
+        let sockets = ListenFd::from_env();
+        let asked = vec![false; sockets.len()];
+        Inherited { sockets, names: names.split(':').map(String::from).collect(), asked }
+    }
+
+    /// The name of a socket; systemd calls it so where its unit gives none.
+    fn name(&self, i: usize) -> &str {
+        self.names.get(i).map_or("unknown", |name| name)
     }
 
     fn take(&mut self, name: &str) -> io::Result<Vec<Kind>> {
         let mut kinds = Vec::new();
-        for i in (0..self.sockets.len()).filter(|i| self.names.get(*i).is_some_and(|n| n == name)) {
+        for i in 0..self.sockets.len() {
+            if self.name(i) != name {
+                continue;
+            }
+            self.asked[i] = true;
             if let Ok(Some(tcp)) = self.sockets.take_tcp_listener(i) {
+                listens(&tcp)?;
                 tcp.set_nonblocking(true)?;
                 kinds.push(Kind::Tcp(TcpListener::from_std(tcp)?));
             } else if let Some(unix) = self.sockets.take_unix_listener(i)? {
+                listens(&unix)?;
                 unix.set_nonblocking(true)?;
                 kinds.push(Kind::Unix(UnixListener::from_std(unix)?));
             }
         }
         Ok(kinds)
     }
+
+    /// What is wrong where a socket was handed down that no listener has asked for: clients connect to it and wait
+    /// for ever. Names all that were handed down.
+    pub fn left_over(&self) -> Option<String> {
+        let list = |wanted: &dyn Fn(usize) -> bool| {
+            let named = (0..self.sockets.len()).filter(|i| wanted(*i));
+            named.map(|i| escape(self.name(i)).to_string()).collect::<Vec<_>>().join(", ")
+        };
+        let left = list(&|i| !self.asked[i]);
+        if left.is_empty() {
+            return None;
+        }
+        Some(format!(
+            "systemd has handed down the sockets {}, of which no listen names {left}: write systemd:NAME for each in a \
+             listen, or disable its socket unit",
+            list(&|_| true)
+        ))
+    }
+}
+
+/// Fails if nothing can be accepted at a socket: it was opened for a client, or never listened.
+fn listens(socket: &impl AsFd) -> io::Result<()> {
+    if getsockopt(socket, sockopt::AcceptConn)? {
+        return Ok(());
+    }
+    Err(io::Error::other("the socket does not listen (write ListenStream= in its unit, and Accept=no)"))
 }
 
 /// A socket that accepts connections.
