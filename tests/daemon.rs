@@ -203,12 +203,143 @@ fn a_file_that_is_being_written_is_not_read() {
     assert!(is_alias(&daemon, NEW));
 }
 
+/// A site with a file of every kind that is read, all of them several lines long.
+fn site_of_all_files() -> Site {
+    let site = Site::new("secrets = \"secrets\"\nhooks = \"hooks.rhai\"", "");
+    let list = site.path("list");
+    site.configure(
+        "[log]",
+        &format!(
+            "[[map]]\nname = \"list\"\nfrom = \"texthash:{}\"\n[[tcp_table]]\nlisten = \"inet:127.0.0.1:0\"\n\
+             map = \"list\"\n[log]",
+            list.display()
+        ),
+    );
+    site.write("list", "a 1\nb 2\nc 3\nd 4\n");
+    site.write("hooks.rhai", "fn preprocess(alias, domain) { alias }\nfn postprocess(a, d) { a }\n");
+    site.write("secrets", "correct horse battery staple\n");
+    fs::set_permissions(site.path("secrets"), fs::Permissions::from_mode(0o600)).expect("a mode");
+    let more = ["baz", "zed"].map(|name| format!("ACCOUNT {name} MATCHES %account%+%code% WITH CHARS();\n"));
+    site.write("aliases.rules", &format!("{}{}", common::RULES, more.concat()));
+    site
+}
+
+/// The writer of a file may take its time, and a reload may be asked for meanwhile for another reason.
+#[test]
+fn a_reload_reads_no_half_of_a_file() {
+    for watch in [true, false] {
+        let site = site_of_all_files();
+        if !watch {
+            site.configure("domains =", "watch = false\ndomains =");
+        }
+        let daemon = Daemon::start(site);
+        for name in ["aliases.rules", "list", "rcptd.conf", "hooks.rhai", "secrets"] {
+            let path = daemon.site.path(name);
+            let whole = fs::read(&path).expect("a file");
+            let mut file = fs::File::create(&path).expect("emptied");
+            file.write_all(&whole[..whole.len() / 2]).expect("half of it");
+            // Longer than a file must be left alone where no event tells.
+            std::thread::sleep(Duration::from_secs(3));
+            let from = daemon.log.len();
+            daemon.reload();
+            daemon
+                .log
+                .wait_for(from, &format!("{name} is being written: reload when its writer has closed it"));
+            daemon.log.wait_for(from, "the old configuration stays in force");
+            daemon.check(name);
+            file.write_all(&whole[whole.len() / 2..]).expect("the rest");
+            drop(file);
+            if !watch {
+                daemon.reload();
+            }
+            daemon.log.wait_for(from, "configuration reloaded (");
+            daemon.check(name);
+        }
+    }
+}
+
+/// Cut short is not the same as meant: only the operator knows.
+#[test]
+fn what_shrinks_sharply_is_accepted_on_request_only() {
+    let daemon = Daemon::start(site_of_all_files());
+    let conf = fs::read_to_string(daemon.site.path("rcptd.conf")).expect("the configuration");
+    let no_script = conf.replace("hooks = ", "#hooks = ");
+    for (name, content, want) in [
+        ("aliases.rules", common::RULES, "aliases.rules has shrunk from 3 to 1 rules"),
+        ("aliases.rules", "# to be written\n", "aliases.rules has shrunk from 1 to 0 rules"),
+        ("list", "a 1\n", "list has shrunk from 4 to 1 entries"),
+        ("rcptd.conf", &no_script, "rcptd.conf has shrunk from 1 to 0 scripts"),
+    ] {
+        let from = daemon.log.len();
+        daemon.site.write(name, content);
+        daemon.log.wait_for(from, want);
+        daemon.log.wait_for(from, "if that is meant, send SIGHUP");
+        daemon.log.wait_for(from, "the old configuration stays in force");
+        let from = daemon.log.len();
+        daemon.reload();
+        daemon.log.wait_for(from, "configuration reloaded (SIGHUP)");
+    }
+    // Half of it may go.
+    let from = daemon.log.len();
+    daemon.site.write("list", "a 1\nb 2\n");
+    daemon.log.wait_for(from, "configuration reloaded (file changed)");
+    let from = daemon.log.len();
+    daemon.site.write("list", "b 2\n");
+    daemon.log.wait_for(from, "configuration reloaded (file changed)");
+}
+
+/// The list of accounts is not read with the configuration, but the operator's word counts for it, too.
+#[test]
+fn a_list_of_accounts_that_shrinks_defers_until_it_is_asked_for() {
+    let site = Site::new("", "");
+    site.write("accounts", "foo\nbar\nalice\nbob\ncarol\n");
+    let daemon = Daemon::start(site);
+    let says = |user: &str| begin(daemon.connect()).rcpt(&[&format!("<{user}@example.test>")]);
+    assert_eq!(says("carol"), "c");
+    let from = daemon.log.len();
+    daemon.site.write("accounts", "foo\nalice\n");
+    daemon.log.wait_for(from, "the list has shrunk from 5 to 2 accounts; if that is meant, send SIGHUP");
+    assert_eq!((says("carol"), says("alice")), ("c".into(), "c".into()));
+    assert!(says("nobody").starts_with("y 451"), "{}", says("nobody"));
+    daemon.reload();
+    assert!(says("carol").starts_with("y 550"), "{}", says("carol"));
+}
+
+/// What was remembered of a list goes with the list; the rest survives a reload.
+#[test]
+fn nothing_stale_is_remembered() {
+    let site = Site::new("", "");
+    site.configure("exists = \"0s\"", "exists = \"1h\"");
+    site.configure("missing = \"0s\"", "missing = \"1h\"");
+    let daemon = Daemon::start(site);
+    let says = |user: &str| begin(daemon.connect()).rcpt(&[&format!("<{user}@example.test>")]);
+    let becomes = |user: &str, want: &str| {
+        let begun = Instant::now();
+        while !says(user).starts_with(want) {
+            assert!(begun.elapsed() < Duration::from_secs(10), "{user} is {}", says(user));
+            thread::sleep(Duration::from_millis(20));
+        }
+    };
+    assert!(says("alice") == "c" && says("carol").starts_with("y 550"));
+    daemon.site.write("next", "foo\nbar\ncarol\n");
+    fs::rename(daemon.site.path("next"), daemon.site.path("accounts")).expect("renamed");
+    becomes("carol", "c");
+    becomes("alice", "y 550");
+    // A reload of something else forgets nothing.
+    let from = daemon.log.len();
+    daemon.site.write("aliases.rules", OTHER_RULES);
+    daemon.log.wait_for(from, "configuration reloaded (file changed)");
+    let from = daemon.log.len();
+    assert_eq!(says("carol"), "c");
+    daemon.log.wait_for(from, "cache=hit");
+}
+
 #[test]
 fn rules_that_have_gone_are_given_up_on_request_only() {
     let daemon = Daemon::start(Site::new("", ""));
     let from = daemon.log.len();
     daemon.site.write("aliases.rules", "");
-    daemon.log.wait_for(from, "all rules have gone");
+    daemon.log.wait_for(from, "aliases.rules has shrunk from 1 to 0 rules; if that is meant, send SIGHUP");
     daemon.check("a file cut short");
     daemon.signal("HUP");
     daemon.log.wait_for(from, "configuration reloaded (SIGHUP)");
@@ -255,6 +386,79 @@ fn what_waits_for_a_restart_is_named() {
         "these settings have changed but take effect at the next restart only: \
          workers, milter.max_connections, log.level",
     );
+}
+
+/// The comparison is with what runs, whatever was asked for in between.
+#[test]
+fn what_is_set_back_needs_no_restart() {
+    let site = Site::new("watch = false", "max_connections = 7");
+    let socket = site.path("control.sock");
+    site.configure("[log]", &format!("[control]\nlisten = \"unix:{}\"\n[log]", socket.display()));
+    let daemon = Daemon::start(site);
+    let status = || {
+        let mut command = rcptd();
+        command.arg("status").arg("--socket").arg(&socket);
+        String::from_utf8(command.output().expect("the program").stdout).expect("UTF-8")
+    };
+    const RESTART: &str = "take effect at the next restart only: milter.max_connections";
+    for (old, new, pending) in [
+        ("max_connections = 7", "max_connections = 8", true),
+        // Another reload changes nothing about it.
+        ("level = \"debug\"", "level = \"debug\"", true),
+        ("max_connections = 8", "max_connections = 9", true),
+        ("max_connections = 9", "max_connections = 7", false),
+        ("level = \"debug\"", "level = \"debug\"", false),
+    ] {
+        daemon.site.configure(old, new);
+        let from = daemon.log.len();
+        daemon.reload();
+        daemon.log.wait_for(from, "configuration reloaded (SIGHUP)");
+        daemon.check(new);
+        assert_eq!(daemon.log.text()[from..].contains(RESTART), pending, "{new}");
+        let status = status();
+        let want = "changed, but in force at the next restart only: milter.max_connections";
+        assert_eq!(status.contains(want), pending, "{new}: {status}");
+    }
+}
+
+/// Messages follow each other without a pause, so that there is never a moment without one.
+#[test]
+fn sigterm_under_load_ends_at_message_boundaries() {
+    const SESSIONS: usize = 8;
+    let mut daemon = Daemon::start(Site::new("", ""));
+    let address = daemon.address();
+    // Messages under way at the stop, all of which get their edits.
+    let load: Vec<_> = (0..SESSIONS)
+        .map(|_| {
+            thread::spawn(move || {
+                let mut mta = Mta::tcp(address);
+                mta.negotiate(OFFER);
+                let mut messages = 0;
+                loop {
+                    mta.send(b'M', b"<a@b.test>\0");
+                    mta.send(b'R', b"<foo-macys-m5@example.test>\0");
+                    match mta.receive() {
+                        None => return messages,
+                        Some(reply) => assert_eq!(reply.0, b'c'),
+                    }
+                    thread::sleep(Duration::from_millis(100));
+                    assert_eq!(mta.end().len(), 3);
+                    messages += 1;
+                }
+            })
+        })
+        .collect();
+    thread::sleep(Duration::from_secs(1));
+    let begun = Instant::now();
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait().code(), Some(0));
+    let took = begun.elapsed();
+    for session in load {
+        assert!(session.join().expect("no message is cut off") > 0);
+    }
+    assert!(took < rcptd::daemon::DRAIN / 2, "{took:?}");
+    let log = daemon.log.text();
+    assert!(!log.contains("stopping at once") && !log.contains("broken"), "{log}");
 }
 
 #[test]
@@ -408,6 +612,62 @@ fn sockets_opened_by_systemd_are_taken() {
     assert!(log.contains("listener=systemd:rcptd-milter listening"), "{log}");
     // Not ours to remove.
     assert!(socket.exists());
+}
+
+/// Clients of a socket that is not served connect and wait for ever.
+#[test]
+fn sockets_of_systemd_that_no_listener_serves_are_named() {
+    let ended = |mut command: Command| {
+        let Output { status, stderr, .. } = command.stdin(Stdio::null()).output().expect("the program");
+        (status.code(), String::from_utf8_lossy(&stderr).into_owned())
+    };
+    let handed = |site: &Site, names: &str, sockets: &str| {
+        // bash opens them, as clients, and becomes the program.
+        let mut command = Command::new("bash");
+        command.arg("-c").arg(format!(
+            "{sockets}; LISTEN_PID=$$ LISTEN_FDS={} LISTEN_FDNAMES={names} exec \"$0\" serve -c \"$1\"",
+            names.split(':').count()
+        ));
+        command.arg(env!("CARGO_BIN_EXE_rcptd")).arg(site.path("rcptd.conf")).env_remove("NOTIFY_SOCKET");
+        ended(command)
+    };
+    let other = TcpListener::bind("127.0.0.1:0").expect("a socket");
+    let port = other.local_addr().expect("an address").port();
+    let client = |fd: u8| format!("exec {fd}<>/dev/tcp/127.0.0.1/{port}");
+    // Sockets that do not listen: a client's, and what is none at all.
+    let site = Site::listening("systemd:rcptd-milter", "", "");
+    for sockets in [client(3), "exec 3</dev/null".into()] {
+        let (code, said) = handed(&site, "rcptd-milter", &sockets);
+        assert_eq!(code, Some(69), "{said}");
+        assert!(said.contains("cannot listen at systemd:rcptd-milter: "), "{said}");
+        assert!(!said.contains("of which no listen names"), "{said}");
+    }
+    // Named by no listener, all of them or one.
+    let site = Site::new("", "");
+    let two = format!("{}; {}", client(3), client(4));
+    let (code, said) = handed(&site, "rcptd-milter:rcptd-map", &two);
+    assert_eq!(code, Some(69), "{said}");
+    let want = "systemd has handed down the sockets rcptd-milter, rcptd-map, of which no listen names rcptd-milter, \
+                rcptd-map: write systemd:NAME";
+    assert!(said.contains(want), "{said}");
+    let site = Site::listening("systemd:rcptd-milter", "", "");
+    let mut command = Command::new("systemd-socket-activate");
+    command.arg("--listen").arg(site.path("a")).arg("--listen").arg(site.path("b"));
+    command.arg("--fdname=rcptd-milter:rcptd-map");
+    command.arg(env!("CARGO_BIN_EXE_rcptd")).arg("serve").arg("-c").arg(site.path("rcptd.conf"));
+    let socket = site.path("a");
+    let knock = thread::spawn(move || {
+        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+            thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let (code, said) = ended(command);
+    knock.join().expect("connected");
+    assert_eq!(code, Some(69), "{said}");
+    assert!(
+        said.contains("the sockets rcptd-milter, rcptd-map, of which no listen names rcptd-map: "),
+        "{said}"
+    );
 }
 
 #[test]

@@ -164,6 +164,11 @@ fn report(value: &Value) -> String {
             let _ = writeln!(out, "    {}", one_line(line));
         }
     }
+    let restart = value.get("needs_restart").and_then(Value::as_array).into_iter().flatten();
+    let restart: Vec<&str> = restart.filter_map(Value::as_str).collect();
+    if !restart.is_empty() {
+        let _ = writeln!(out, "changed, but in force at the next restart only: {}", restart.join(", "));
+    }
     let milter = value.get("milter").cloned().unwrap_or_default();
     let figures = ["sessions", "recipients", "rewritten", "refused", "deferred"];
     let figures: Vec<String> =

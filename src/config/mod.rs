@@ -104,6 +104,15 @@ pub struct Config {
     pub problems: Vec<Problem>,
 }
 
+impl Config {
+    /// The same without rules, script and lists: what [`needs_restart`] compares, to be kept for long.
+    #[must_use]
+    pub fn without_content(&self) -> Config {
+        let tables = Tables { lists: std::collections::HashMap::new(), ..self.tables.clone() };
+        Config { rules: Arc::default(), hooks: None, other_case: None, tables, ..self.clone() }
+    }
+}
+
 /// What to do where there is no configuration yet.
 const BEGIN: &str = "-c names another; begin with milter.conf.sample, or try rcptd demo";
 
@@ -294,12 +303,12 @@ fn sort(problems: &mut [Problem], text: &Text, rules: &[Text]) {
     });
 }
 
-/// The keys that differ and that a reload cannot apply, since they are in force from the start of the
-/// program: sockets are open, threads run, the log is set up.
-pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
-    let (a, b) = (&old.milter, &new.milter);
+/// The keys in which a configuration differs from the one that `running` was started with, and that a reload cannot
+/// apply: sockets are open, threads run, the log is set up.
+pub fn needs_restart(running: &Config, new: &Config) -> Vec<&'static str> {
+    let (a, b) = (&running.milter, &new.milter);
     // What a reload applies, it applies to open connections, too: which maps there are, and what is in them.
-    let (s, t) = (&old.tables, &new.tables);
+    let (old, s, t) = (running, &running.tables, &new.tables);
     [
         ("workers", old.workers != new.workers),
         ("milter.listen", a.listen != b.listen),

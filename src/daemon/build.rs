@@ -23,19 +23,27 @@ pub struct Live {
     pub service: Service,
     /// The maps.
     pub maps: Vec<Arc<Map>>,
+    /// The account sources of both.
+    pub accounts: Sources,
 }
 
 /// Everything that is served. The errors are sentences with the remedy, all of them.
 pub async fn build(config: &Config) -> Result<Live, Vec<String>> {
+    rebuild(config, None).await
+}
+
+/// The same after a reload: what is remembered of accounts stays where their sources are those from `before`.
+pub async fn rebuild(config: &Config, before: Option<&Sources>) -> Result<Live, Vec<String>> {
     let accounts = sources(config)?;
-    let sources = Sources::build(&accounts, config.cases.clone()).await?;
-    let resolver = Arc::new(resolver(config, sources.composed));
+    let sources = Sources::rebuild(&accounts, config.cases.clone(), before).await?;
+    let resolver = Arc::new(resolver(config, sources.composed.clone()));
     let (all, asked) = (config.clone(), resolver.clone());
     // Certificates and files of LMDB are read on the way, from a disk that may hang.
     let maps = tokio::task::spawn_blocking(move || maps(&all, &asked)).await;
     let maps = maps.map_err(|e| vec![format!("a defect in rcptd: {e}")])??;
     let policy = Arc::new(policy(config));
-    Ok(Live { service: Service { resolver, policy, deadline: config.milter.deadline }, maps })
+    let service = Service { resolver, policy, deadline: config.milter.deadline };
+    Ok(Live { service, maps, accounts: sources })
 }
 
 /// The sources of accounts; where none is configured, because nothing is resolved, one that cannot say.

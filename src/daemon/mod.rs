@@ -8,13 +8,15 @@ mod build;
 mod clock;
 mod control;
 mod listen;
+mod shrink;
 mod status;
 mod watch;
 
-pub use build::{Live, build, maps, policy, resolver};
+pub use build::{Live, build, maps, policy, rebuild, resolver};
 pub use clock::today;
 pub use control::{Command, Control, channel, signals};
 
+use crate::account::Sources;
 use crate::config::{self, Config};
 use crate::diag::Problem;
 use crate::front::maps::Maps;
@@ -22,9 +24,9 @@ use crate::front::milter::adapter::Milter;
 use crate::front::tap::Tap;
 use crate::observe;
 use crate::observe::meter;
-use crate::table::list::List;
 use listen::{Fronts, listen, longest_answer, names_served};
 use sd_notify::NotifyState;
+use shrink::shrunk;
 use status::Status;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -41,6 +43,8 @@ pub const DRAIN: Duration = Duration::from_secs(10);
 pub const RELOAD: Duration = Duration::from_mins(1);
 /// On whose behalf a changed file is read.
 const WATCH: &str = "file changed";
+/// How often files are read again that change while they are read.
+const ROUNDS: usize = 3;
 /// How long sessions may take to end after that; each has at most one command in hand.
 pub const END: Duration = Duration::from_secs(2);
 
@@ -57,10 +61,13 @@ pub enum Failure {
 
 /// Runs the daemon until `control` says to stop. `config` was read from its path just now.
 pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
-    let longest = longest_answer(&config);
     // First of all, so that no change goes unseen while the rest is made ready.
-    let mut watcher = watch::Watch::new(&config, &control);
+    let watcher = watch::Watch::new(&config.files, &control, config.watch).await;
+    let config = finished(config, &watcher).await?;
+    watcher.ask(config.watch);
+    let longest = longest_answer(&config);
     let live = build(&config).await.map_err(Failure::Sources)?;
+    let mut accounts = live.accounts;
     meter::record(config.statistics.enabled);
     let tap = Arc::new(Tap::default());
     let maps = Maps::new(live.maps, tap.clone());
@@ -77,6 +84,7 @@ pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
     notify(&[NotifyState::Ready]);
     let (rules, domains) = (config.rules.len(), config.domains.len());
     observe::started(env!("CARGO_PKG_VERSION"), rules, domains, config.observe);
+    let running = config.without_content();
     let mut current = config;
     let signal = loop {
         let command = tokio::select! {
@@ -93,47 +101,34 @@ pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
         };
         match command {
             Command::Reload(why) => {
+                // Another reload may have read the change meanwhile.
+                if why == WATCH && !watcher.is_due().await {
+                    continue;
+                }
                 reloading();
-                let path = current.path.clone();
                 // Whoever wants us to stop need not wait for a file system that hangs.
                 let reloaded = tokio::select! {
-                    reloaded = reload(&path, &fronts, why, &current) => reloaded,
+                    reloaded = reload((&current, &accounts), &watcher, &fronts, why) => reloaded,
                     signal = control.stop() => break signal,
                 };
-                let unseen;
                 match reloaded {
-                    Ok(new) => {
-                        let restart = config::needs_restart(&current, &new);
+                    Ok((new, made)) => {
+                        // What runs is what was there at the start, whatever was asked for in between.
+                        let restart = config::needs_restart(&running, &new);
                         observe::reloaded(why, new.rules.len(), &restart, new.observe);
-                        status.reloaded(&new);
+                        status.reloaded(&new, restart);
                         for problem in &new.problems {
                             observe::configuration_warning(problem);
                         }
-                        if new.watch == current.watch {
-                            unseen = watcher.only(&new.files);
-                        } else {
-                            watcher = watch::Watch::new(&new, &control);
-                            unseen = new.watch;
-                        }
-                        current = new;
+                        watcher.ask(new.watch);
+                        (current, accounts) = (new, made);
                     }
                     Err(failure) => {
                         observe::reload_failed(why, &failure.lines());
                         status.reload_failed(&failure.lines());
-                        let named = tokio::task::spawn_blocking(move || config::files_named(&path));
-                        let named = tokio::select! {
-                            named = timeout(RELOAD, named) => named.ok().and_then(Result::ok),
-                            signal = control.stop() => break signal,
-                        };
-                        unseen = watcher.also(&named.unwrap_or_default());
                     }
                 }
                 notify(&[NotifyState::Ready]);
-                // A folder that is watched only now may hold something newer than what was read.
-                if let Some(sender) = control.sender().filter(|_| unseen) {
-                    // A full channel holds a reload already.
-                    let _ = sender.try_send(Command::Reload(WATCH));
-                }
             }
             Command::Stop(signal) => break signal,
         }
@@ -184,31 +179,71 @@ async fn drain(
     }
 }
 
-/// Reads, checks and builds everything anew, then puts it in place of the old; on any error nothing changes.
-async fn reload(path: &Path, fronts: &Fronts, why: &str, current: &Config) -> Result<Config, Failure> {
-    let failed = |why: String| Failure::Sources(vec![why]);
-    let path = path.to_owned();
-    // Reading files and compiling rules may take a while; look-ups go on meanwhile.
-    let loaded = tokio::task::spawn_blocking(move || config::load(&path));
-    let config = match timeout(RELOAD, loaded).await {
-        Ok(Ok(config)) => config.map_err(Failure::Configuration)?,
-        Ok(Err(e)) => return Err(failed(format!("a defect in rcptd: {e}"))),
-        Err(_) => return Err(failed(format!("the files could not be read within {} s", RELOAD.as_secs()))),
-    };
-    // Nobody asked for it by name, and a file cut short by accident looks just like that.
-    if why == WATCH && config.rules.is_empty() && !current.rules.is_empty() {
-        return Err(failed("all rules have gone; if that is meant, send SIGHUP".into()));
+/// The configuration that was read at the start, read again if a file of it may have been half written then.
+async fn finished(config: Config, watcher: &watch::Watch) -> Result<Config, Failure> {
+    let marks = watcher.marks().await;
+    if watcher.is_finished().await && watcher.is_unchanged(&marks).await {
+        watcher.read(&marks);
+        return Ok(config);
     }
-    // A list is the same as rules in that.
-    let emptied = |(path, list): (&PathBuf, &Arc<List>)| {
-        let was = current.tables.lists.get(path).is_some_and(|old| !old.is_empty());
-        (was && list.is_empty())
-            .then(|| format!("all of {} has gone; if that is meant, send SIGHUP", path.display()))
-    };
-    if why == WATCH
-        && let Some(gone) = config.tables.lists.iter().find_map(emptied)
-    {
-        return Err(failed(gone));
+    let path = config.path.clone();
+    drop(config);
+    timeout(RELOAD, load(&path, watcher)).await.unwrap_or_else(|_| Err(too_slow()))
+}
+
+/// Reads the configuration, once all of its files are finished, and notes that it was read.
+async fn load(path: &Path, watcher: &watch::Watch) -> Result<Config, Failure> {
+    for _ in 0..ROUNDS {
+        let unfinished = watcher.settle().await;
+        if !unfinished.is_empty() {
+            let line = |path: &PathBuf| {
+                format!("{} is being written: reload when its writer has closed it", path.display())
+            };
+            return Err(Failure::Sources(unfinished.iter().map(line).collect()));
+        }
+        let marks = watcher.marks().await;
+        let from = path.to_owned();
+        // Reading files and compiling rules may take a while; look-ups go on meanwhile.
+        let loaded = tokio::task::spawn_blocking(move || {
+            let loaded = config::load(&from);
+            let files = loaded.as_ref().map_or_else(|_| config::files_named(&from), |new| new.files.clone());
+            (loaded, files)
+        });
+        let (loaded, files) = loaded.await.map_err(|e| failed(format!("a defect in rcptd: {e}")))?;
+        // What happened to a file that is watched only now is not known, so it is read once more.
+        let is_new = watcher.only(&files).await;
+        if !is_new && watcher.is_unchanged(&marks).await {
+            watcher.read(&marks);
+            return loaded.map_err(Failure::Configuration);
+        }
+    }
+    Err(failed("the files change while they are read: reload when they are finished".into()))
+}
+
+fn failed(why: String) -> Failure {
+    Failure::Sources(vec![why])
+}
+
+fn too_slow() -> Failure {
+    failed(format!("the files could not be read within {} s", RELOAD.as_secs()))
+}
+
+/// Reads, checks and builds everything again, then puts it in place of the old; on any error nothing changes.
+async fn reload(
+    (current, accounts): (&Config, &Sources),
+    watcher: &watch::Watch,
+    fronts: &Fronts,
+    why: &str,
+) -> Result<(Config, Sources), Failure> {
+    let config = timeout(RELOAD, load(&current.path, watcher)).await.unwrap_or_else(|_| Err(too_slow()))?;
+    if why == WATCH {
+        // The operator did not ask for it, and a file cut short by accident looks just like that.
+        let lost = shrunk(current, &config);
+        if !lost.is_empty() {
+            return Err(Failure::Sources(lost));
+        }
+    } else {
+        crate::watch::accept();
     }
     let is_there = |name: &Arc<str>| config.tables.maps.iter().any(|map| map.name == *name);
     if let Some(missing) = fronts.served.iter().find(|name| !is_there(name)) {
@@ -216,17 +251,15 @@ async fn reload(path: &Path, fronts: &Fronts, why: &str, current: &Config) -> Re
             "there is no map {missing} any more, which an open listener serves: restart rcptd for that"
         )));
     }
-    match timeout(RELOAD, build(&config)).await {
+    match timeout(RELOAD, rebuild(&config, Some(accounts))).await {
         Ok(live) => {
             let live = live.map_err(Failure::Sources)?;
             fronts.milter.replace(live.service);
             fronts.maps.replace(live.maps);
+            Ok((config, live.accounts))
         }
-        Err(_) => {
-            return Err(failed(format!("the account sources were not ready within {} s", RELOAD.as_secs())));
-        }
+        Err(_) => Err(failed(format!("the account sources were not ready within {} s", RELOAD.as_secs()))),
     }
-    Ok(config)
 }
 
 /// Tells systemd, if it is there. What cannot be told changes nothing.

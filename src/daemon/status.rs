@@ -28,6 +28,8 @@ struct Changing {
     loaded: Instant,
     /// Why the last reload failed, if it did.
     failed: Option<Vec<String>>,
+    /// The keys that have another value than the one that runs, and take effect at the next restart.
+    restart: Vec<&'static str>,
 }
 
 impl Status {
@@ -41,18 +43,20 @@ impl Status {
             observe: config.observe,
             loaded: now,
             failed: None,
+            restart: Vec::new(),
         };
         Arc::new(Status { started: now, maps, changing: changing.into() })
     }
 
-    /// Another configuration is in force.
-    pub fn reloaded(&self, config: &Config) {
+    /// Another configuration is in force, but for the keys that need a restart.
+    pub fn reloaded(&self, config: &Config, restart: Vec<&'static str>) {
         let mut changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         changing.rules = config.rules.len();
         changing.domains = config.domains.len();
         changing.observe = config.observe;
         changing.loaded = Instant::now();
         changing.failed = None;
+        changing.restart = restart;
     }
 
     /// A reload failed, for these reasons.
@@ -126,6 +130,7 @@ impl Status {
             "configuration": changing.config,
             "loaded_seconds_ago": changing.loaded.elapsed().as_secs(),
             "last_reload_failed": changing.failed,
+            "needs_restart": changing.restart,
             "reloads": COUNTERS.reloads.load(Relaxed),
             "failed_reloads": COUNTERS.failed_reloads.load(Relaxed),
             "rules": changing.rules,

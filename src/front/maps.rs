@@ -88,9 +88,6 @@ impl Maps {
         if key == KEEPALIVE {
             return found;
         }
-        if matches!(found, Found::Answer(Answer::Found(_) | Answer::NotFound)) {
-            one.quiet.works();
-        }
         match &found {
             Found::Answer(Answer::Unknown(why)) => {
                 observe::cannot_say(&one.quiet, &client.listener, name, key, why);

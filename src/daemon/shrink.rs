@@ -1,0 +1,46 @@
+//! What a configuration has lost that is more likely a file cut short than a wish.
+
+use crate::config::Config;
+use crate::watch::has_shrunk;
+use std::collections::BTreeMap;
+
+/// What has shrunk to less than half, a sentence with the remedy for each. Files that are named no more are a wish.
+pub(super) fn shrunk(old: &Config, new: &Config) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut compare = |what: &str, unit: &str, before: usize, now: usize| {
+        if has_shrunk(before, now) {
+            found.push(format!(
+                "{what} has shrunk from {before} to {now} {unit}; if that is meant, send SIGHUP"
+            ));
+        }
+    };
+    let config = new.path.display().to_string();
+    compare(&config, "domains", old.domains.len(), new.domains.len());
+    compare(&config, "account sources", old.account.sources.len(), new.account.sources.len());
+    compare(&config, "maps", old.tables.maps.len(), new.tables.maps.len());
+    compare(&config, "scripts", usize::from(old.hooks.is_some()), usize::from(new.hooks.is_some()));
+    let (before, now) = (rules(old), rules(new));
+    let is_named = |file: &str| new.files.iter().any(|named| named.display().to_string() == file);
+    for (file, count) in &before {
+        if is_named(file) {
+            compare(file, "rules", *count, now.get(file).copied().unwrap_or_default());
+        }
+    }
+    // What one file has lost may have been moved to another; all of them together have not.
+    compare("the whole of all rules", "rules", before.values().sum(), now.values().sum());
+    for (path, list) in &old.tables.lists {
+        if let Some(new) = new.tables.lists.get(path) {
+            compare(&path.display().to_string(), "entries", list.len(), new.len());
+        }
+    }
+    found
+}
+
+/// How many rules each file has.
+fn rules(config: &Config) -> BTreeMap<&str, usize> {
+    let mut counts = BTreeMap::new();
+    for i in 0..config.rules.len() {
+        *counts.entry(config.rules.statement(i).file).or_default() += 1;
+    }
+    counts
+}
