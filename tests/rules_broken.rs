@@ -113,6 +113,9 @@ const ELSEWHERE: &[&str] = &[
     // A list goes on behind a comma, so it holds a name or the file ends.
     "the list holds no {}",
     "name one at least",
+    // That takes a hundred thousand names; see the tests of rings.
+    "only the first {} addresses of DELIVER TO were followed",
+    "mail that the rules send on in a loop is deferred, and logged",
     // Texts of a gigabyte; see the tests of the rules.
     "there are more than {} bytes of rules",
     "so many names are better kept in a database",

@@ -2,6 +2,7 @@
 //! daemon does without the proofs: what clashes is refused name by name, and the rest goes on.
 
 use super::{Config, MAX_RULES, files, options, read, read_secrets, sort};
+use crate::addr::{Normal, canonical_domain};
 use crate::diag::{Problem, Text};
 use crate::rules::{self, Dialect, Guess, Limits, Options, Rules};
 use std::path::{Path, PathBuf};
@@ -24,6 +25,16 @@ impl Checked {
     fn prove(&mut self, texts: &[Text], options: &Options, limits: &Limits, guess: bool) {
         let proof = rules::prove(&self.rules, texts, options, limits);
         self.problems.extend(proof.problems);
+        // Without a configuration any domain may be ours.
+        let plain = Normal::plain(!options.fold);
+        let reads = |domain: &str| match &self.config {
+            None => Some(plain.clone()),
+            Some(config) => {
+                let is_ours = config.domains.iter().any(|own| canonical_domain(own) == domain);
+                is_ours.then(|| config.normal.get(domain).unwrap_or(&plain).clone())
+            }
+        };
+        self.problems.extend(rules::rings(&self.rules, texts, options, &reads));
         if guess {
             self.guesses = rules::guessability(texts, options);
         }

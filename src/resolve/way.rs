@@ -3,9 +3,7 @@
 use super::Doubt;
 use crate::addr::Address;
 
-/// How often mail for a recipient may be sent on. Nobody hands it through so many rules on purpose, and each
-/// is another look-up.
-pub const MAX_HOPS: usize = 10;
+pub use crate::rules::MAX_HOPS;
 
 /// The addresses met, the recipient first.
 pub(super) struct Way {

@@ -287,6 +287,17 @@ fn names(statement: &Statement<'_>, probes: &[Probe], faults: &mut Vec<Fault>) {
                 faults.push(fault(first, more));
             }
         };
+        if what == "account"
+            && let Some(name) = list.iter().find(|name| name.value == "*")
+        {
+            let fault =
+                Fault::new(name.span(), "\"*\" is not an account, and does not stand for all accounts");
+            faults.push(fault.help(
+                "name each account, such as ACCOUNT ann, bob; a program can write the list of all into a file of \
+                 rules",
+            ));
+            continue;
+        }
         match using {
             Some(class) if placed => some(faults, &|name| class.spells(name.value), &|name, more| {
                 let message =
@@ -305,7 +316,7 @@ fn names(statement: &Statement<'_>, probes: &[Probe], faults: &mut Vec<Fault>) {
             }),
             _ => {}
         }
-        let odd = |name: &Name<'_>| !name.value.contains(['@', '"', '\'', '%', ';']);
+        let odd = |name: &Name<'_>| !name.value.contains(['@', '"', '\'', '%', ';', '*', '?']);
         some(faults, &odd, &|name, more| {
             let message = format!("{what} \"{}\"{more} is hardly the name of a mailbox", name.value);
             Fault::warning(name.span(), message).help("write the local part alone, without quotes")

@@ -40,7 +40,7 @@ fn count(function: Function, text: &str) -> usize {
 
 /// The place of the item numbered `at` of `len`: from 1 on from the left, from -1 on from the right; 0 is
 /// the first.
-fn place(at: i64, len: usize) -> Option<usize> {
+pub(super) fn place(at: i64, len: usize) -> Option<usize> {
     let n = usize::try_from(at.unsigned_abs()).unwrap_or(usize::MAX);
     if at < 0 { len.checked_sub(n) } else { Some(n.max(1) - 1).filter(|n| *n < len) }
 }

@@ -8,6 +8,10 @@ use crate::addr::{Address, MAX_LOCAL_PART, Malformed, checked_domain};
 use crate::diag::nearest;
 use std::borrow::Cow;
 
+/// How often mail for a recipient may be sent on. Nobody hands it through so many rules on purpose, and each
+/// is another look-up.
+pub const MAX_HOPS: usize = 10;
+
 /// A part of the local part.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Part {

@@ -8,14 +8,12 @@
 use super::alphabet::{Alphabet, Symbol};
 use super::member::Subject;
 use super::monitor::{Monitor, Value};
+use super::solve::Set;
 use crate::rules::check::{Formula, Target};
 use crate::rules::compute;
 use crate::rules::expression::Item;
 use crate::rules::words::{Class, is_digit};
 use foldhash::HashSet;
-
-/// A set of symbols.
-type Set = u128;
 
 #[derive(Debug)]
 enum Part {
@@ -39,14 +37,24 @@ enum Known {
 }
 
 #[derive(Debug)]
-struct Call {
-    formula: Formula,
-    /// The identifier it looks at, if that is read before the code.
+pub(super) struct Call {
+    pub formula: Formula,
     known: Known,
-    default: Vec<Symbol>,
+    pub default: Vec<Symbol>,
     /// The identifier it looks at.
-    of: Option<usize>,
+    pub of: Option<usize>,
     counts: bool,
+}
+
+/// What a character belongs to that functions look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Nothing of the kind.
+    Other,
+    /// The identifier of this number.
+    Identifier(usize),
+    /// What the function of this number gives.
+    Call(usize),
 }
 
 /// What a function remembers.
@@ -178,6 +186,21 @@ impl<'a> Machine<'a> {
     /// Whether this part is an account or an alias, and which.
     pub fn name(&self, part: u16) -> Option<Target> {
         self.names.get(usize::from(part)).copied().flatten()
+    }
+
+    pub fn calls(&self) -> &[Call] {
+        &self.calls
+    }
+
+    /// What the next character belongs to.
+    pub fn place(&self, state: &State) -> Place {
+        match self.parts.get(usize::from(state.part)) {
+            Some(Part::Class(_, number)) => Place::Identifier(*number),
+            Some(Part::Code) => {
+                Place::Call(if let At::Token(call, _) = state.at { usize::from(call) } else { 0 })
+            }
+            Some(Part::Fixed(_) | Part::Listed(_) | Part::Date | Part::Shape) | None => Place::Other,
+        }
     }
 
     /// The state of the machine without functions that goes with a state of the exact one.

@@ -1,11 +1,11 @@
 //! Statements as they are compared: each for one account and one alias, with the text every name of it begins
 //! and ends with.
 
-use crate::addr::{canonical_domain, fold};
+use crate::addr::{Address, canonical_domain, fold};
 use crate::diag::Text;
 use crate::rules::check::{Checked, Formula, Probe, Target};
 use crate::rules::expression::Item;
-use crate::rules::syntax::Name;
+use crate::rules::syntax::{Deliver, Name};
 use foldhash::{HashSet, HashSetExt};
 use std::borrow::Cow;
 
@@ -268,12 +268,19 @@ impl<'s> Subject<'s> {
         let account = self.account.map_or("", |entry| entry.name.value);
         match &self.source.checked.statement.deliver {
             None => account.into(),
-            Some(deliver) => {
-                let alias = self.alias.or(self.account).map_or("", |entry| entry.name.value);
-                let target = deliver.target.value.replace("%account%", account).replace("%alias%", alias);
-                format!("{account} ({target})")
-            }
+            Some(deliver) => format!("{account} ({})", self.target_text(deliver)),
         }
+    }
+
+    fn target_text(&self, deliver: &Deliver<'_>) -> String {
+        let name = |entry: Option<&Entry<'s>>| entry.map_or("", |entry| entry.name.value);
+        let target = deliver.target.value.replace("%account%", name(self.account));
+        target.replace("%alias%", name(self.alias.or(self.account)))
+    }
+
+    /// Where its mail goes.
+    pub fn target(&self, deliver: &Deliver<'_>) -> Address {
+        Address::from_rcpt(self.target_text(deliver).as_bytes())
     }
 
     /// The fewest characters of a name.

@@ -2,8 +2,10 @@
 //! one is; which statements never match; how hard an alias is to guess.
 //!
 //! Pure and bounded, as all of `rules`. In parts: `member` (statements with one account and one alias each),
-//! `pairs` (which of these can clash), `alphabet`, `monitor`, `machine` and `search` (the shortest name that
-//! two of them match), `shape` (what shows without a name), `guess`, `report` (what is said).
+//! `pairs` (which of these can clash), `alphabet` and `machine` (how a statement reads a name), `ways` and
+//! `solve` (the shortest name that two of them match, by its length), `search` and `monitor` (the same by
+//! states), `shape` (what shows without a name), `guess`, `report` (what is said), `rings` (rules whose
+//! `DELIVER TO` loops).
 //!
 //! Every witness is looked up in the rules before it is shown. Where a search ends at one of the [`Limits`],
 //! that is said as well.
@@ -15,8 +17,11 @@ mod member;
 mod monitor;
 mod pairs;
 mod report;
+mod rings;
 mod search;
 mod shape;
+mod solve;
+mod ways;
 
 #[cfg(test)]
 mod tests;
@@ -28,6 +33,7 @@ use crate::diag::{Problem, Text};
 pub use guess::{FQDN_LENGTHS, Guess, LENGTHS, SAMPLES, guessability};
 use member::Source;
 use pairs::Comparison;
+pub use rings::{Reads, rings};
 
 /// Most pairs of rules and accounts compared. Most take a tenth of a millisecond, as their shapes do not meet.
 pub const MAX_PAIRS: usize = 20_000;
@@ -105,6 +111,7 @@ pub fn prove(rules: &Rules, texts: &[Text], options: &Options, limits: &Limits) 
     comparison.run();
     let mut report = report::Report::new(&sources, rules);
     report.cuts(&mut comparison);
+    comparison.finish();
     report.shapes();
     report.guesses(limits);
     let done = comparison.done;

@@ -14,6 +14,17 @@ pub(super) enum Value {
     Default,
 }
 
+/// Whether `function` counts a character.
+pub(super) fn counts(function: Function, byte: u8) -> bool {
+    match function {
+        Function::Digits => is_digit(byte),
+        Function::Alphas => is_alpha(byte),
+        Function::Vowels => is_vowel(byte),
+        Function::Labels => byte == b'.',
+        Function::Chars | Function::Any | Function::None | Function::Char | Function::Hmac => true,
+    }
+}
+
 /// A function on the way through its identifier. What has to come out is known where the code stands in front.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Monitor {
@@ -158,14 +169,8 @@ impl Monitor {
     pub fn push(&mut self, formula: &Formula, symbol: Symbol, byte: u8) -> bool {
         match self {
             Monitor::Count { count, wanted } => {
-                let one = match formula {
-                    Formula::Count(Function::Digits) => is_digit(byte),
-                    Formula::Count(Function::Alphas) => is_alpha(byte),
-                    Formula::Count(Function::Vowels) => is_vowel(byte),
-                    Formula::Count(Function::Labels) => byte == b'.',
-                    _ => true,
-                };
-                *count += u16::from(one);
+                let Formula::Count(function) = formula else { return false };
+                *count += u16::from(counts(*function, byte));
                 wanted.is_none_or(|wanted| *count <= wanted)
             }
             Monitor::Sought { symbol: sought, seen, .. } => {

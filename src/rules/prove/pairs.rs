@@ -1,10 +1,11 @@
 //! Which statements, accounts and aliases have to be compared: those whose names can begin and end alike. Of
 //! a hundred thousand rules that begin with an account each, these are few.
 
-use super::alphabet::Alphabet;
+use super::alphabet::{Alphabet, Symbol};
 use super::machine::Machine;
 use super::member::{Listed, Source, Subject};
 use super::search::{Bounds, Differ, Found, Pair, Parts};
+use super::ways::{Looked, Ways};
 use super::{Clash, Limits};
 use crate::addr::MAX_LOCAL_PART;
 use crate::rules::expression::Item;
@@ -27,6 +28,26 @@ const FIRST: usize = 200;
 /// different texts. Each takes less than a microsecond.
 const MAX_LOOKS: u64 = 5_000_000;
 
+/// Most steps for two statements before all others have had as many. Names of eight characters take some
+/// hundred, and so the short names of all statements are seen to before the long ones of any.
+const FIRST_STEPS: usize = 2_000;
+
+/// How far a comparison goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effort {
+    /// [`FIRST_STEPS`].
+    First,
+    /// As far as the limits allow.
+    All,
+}
+
+/// A comparison that did not come to an end: no name is shorter than this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Open(pub usize);
+
+/// A pair of an account and an alias, by the number of its statement and its own.
+type Member = (usize, usize);
+
 /// What is compared.
 #[derive(Clone, Copy, Debug)]
 enum Unit {
@@ -47,6 +68,8 @@ pub(super) struct Compared {
     pub pairs: (u64, u64),
     /// How many of these were given up.
     pub given_up: u64,
+    /// All names shorter than this were looked at in each of those.
+    pub shorter: usize,
     /// How many statements were not looked at for names that can be read in two ways.
     pub uncut: usize,
 }
@@ -64,6 +87,8 @@ pub(super) struct Comparison<'p> {
     forms: Vec<Vec<usize>>,
     /// What the names of each form are made of.
     listed: Rc<[Listed]>,
+    /// The comparisons that the first effort did not end, each with the length it came to.
+    open: Vec<(usize, Member, Member)>,
 }
 
 impl<'p> Comparison<'p> {
@@ -81,7 +106,8 @@ impl<'p> Comparison<'p> {
         }
         let listed = forms.iter().map(|form| Listed::of(form.iter().map(|source| &sources[*source])));
         let (done, known, listed) = (Compared::default(), HashMap::new(), listed.collect());
-        Comparison { sources, rules, limits, fold, done, work: 0, looks: 0, known, forms, listed }
+        let open = Vec::new();
+        Comparison { sources, rules, limits, fold, done, work: 0, looks: 0, known, forms, listed, open }
     }
 
     /// The statements of each form.
@@ -89,7 +115,7 @@ impl<'p> Comparison<'p> {
         &self.forms
     }
 
-    /// Compares all that can clash.
+    /// Compares all that can clash, each with the first effort.
     pub fn run(&mut self) {
         let mut units: Vec<(String, Unit)> = Vec::new();
         for (number, form) in self.forms.iter().enumerate() {
@@ -214,15 +240,13 @@ impl<'p> Comparison<'p> {
     }
 
     /// Two pairs of an account and an alias, each of a statement.
-    fn members(&mut self, one: (usize, usize), two: (usize, usize)) {
+    fn members(&mut self, one: Member, two: Member) {
         let statements = (one.0, two.0);
         self.looks += 1;
         let (a, b) = (self.sources[one.0].subject(one.1), self.sources[two.0].subject(two.1));
-        let same = a.destination() == b.destination();
-        if same && one.0 != two.0 {
+        if a.destination() == b.destination() && one.0 != two.0 || a.source.domain(b.source).is_err() {
             return;
         }
-        let Ok(domain) = a.source.domain(b.source) else { return };
         let ends = (a.suffix(), b.suffix());
         if !ends.0.ends_with(&ends.1) && !ends.1.ends_with(&ends.0) {
             return;
@@ -234,14 +258,53 @@ impl<'p> Comparison<'p> {
             return;
         }
         self.known.insert(statements, (compared + 1, found));
-        let name = match self.witness([a, b], Differ::No, [true, true]) {
-            Ok(Some((name, _))) => name,
-            Ok(None) => return,
-            Err(()) => {
-                self.done.given_up += 1;
-                return;
+        if let Err(Open(length)) = self.compare(one, two, Effort::First) {
+            self.open.push((length, one, two));
+        }
+    }
+
+    /// Ends the comparisons that the first effort did not end, those first that may have the shortest names.
+    pub fn finish(&mut self) {
+        let mut open = std::mem::take(&mut self.open);
+        open.sort_unstable();
+        for (length, one, two) in open {
+            let ended = if self.work >= self.limits.work {
+                Err(Open(length))
+            } else {
+                self.compare(one, two, Effort::All)
+            };
+            if let Err(Open(length)) = ended {
+                self.give_up(length);
             }
+        }
+    }
+
+    /// Notes a comparison that did not come to an end.
+    fn give_up(&mut self, length: usize) {
+        self.done.shorter = if self.done.given_up == 0 { length } else { self.done.shorter.min(length) };
+        self.done.given_up += 1;
+    }
+
+    /// The clash found between two statements, by its number, with the length of its name.
+    fn found(&self, statements: (usize, usize)) -> Option<(usize, usize)> {
+        let (_, found) = self.known.get(&statements)?;
+        found.and_then(|at| Some((at, self.done.clashes.get(at)?.0.witness.chars().count())))
+    }
+
+    fn compare(&mut self, one: Member, two: Member, effort: Effort) -> Result<(), Open> {
+        let (a, b) = (self.sources[one.0].subject(one.1), self.sources[two.0].subject(two.1));
+        let same = a.destination() == b.destination();
+        let domain = a.source.domain(b.source).ok().flatten();
+        let witness = self.witness([a, b], Differ::No, [true, true], effort);
+        let known = self.found((one.0, two.0));
+        let name = match witness {
+            Ok(Some((name, _))) => name,
+            Ok(None) => return Ok(()),
+            // One that is no longer is known already.
+            Err(Open(shorter)) if known.is_some_and(|(_, length)| length <= shorter) => return Ok(()),
+            Err(open) => return Err(open),
         };
+        let length = name.chars().count();
         let clash = Clash {
             witness: name,
             domain: domain.map(Into::into),
@@ -249,23 +312,24 @@ impl<'p> Comparison<'p> {
             destinations: [a.shown(), b.shown()],
         };
         if !self.is_real(&clash, same) {
-            self.done.given_up += 1;
-            return;
+            self.give_up(length);
+            return Ok(());
         }
         let members = [one.1, two.1];
         if same {
             self.done.ways.push((clash, members));
-            return;
+            return Ok(());
         }
-        let length = |clash: &Clash| clash.witness.chars().count();
-        match found.and_then(|at| self.done.clashes.get_mut(at)) {
-            Some(known) if length(&known.0) <= length(&clash) => {}
-            Some(known) => *known = (clash, members),
+        match known {
+            Some((_, known)) if known <= length => {}
+            Some((at, _)) => self.done.clashes[at] = (clash, members),
             None => {
-                self.known.insert(statements, (compared + 1, Some(self.done.clashes.len())));
+                let number = self.done.clashes.len();
+                self.known.entry((one.0, two.0)).or_default().1 = Some(number);
                 self.done.clashes.push((clash, members));
             }
         }
+        Ok(())
     }
 
     /// Whether a look-up says what a clash does.
@@ -278,31 +342,52 @@ impl<'p> Comparison<'p> {
         }
     }
 
-    /// The shortest name that both take, and how each reads it. The error is that it is not known.
+    /// The shortest name that both take, and how each reads it.
     pub fn witness(
         &mut self,
         subjects: [Subject<'_>; 2],
         differ: Differ,
         exact: [bool; 2],
-    ) -> Result<Option<(String, Parts)>, ()> {
-        let alphabet = Alphabet::of(&[&subjects[0], &subjects[1]], self.fold).ok_or(())?;
-        let machine = |i: usize, exact: bool| Machine::new(&subjects[i], 0, &alphabet, exact).ok_or(());
+        effort: Effort,
+    ) -> Result<Option<(String, Parts)>, Open> {
+        let least = subjects.iter().map(Subject::min_len).max().unwrap_or_default();
+        let open = || Open(least);
+        let alphabet = Alphabet::of(&[&subjects[0], &subjects[1]], self.fold).ok_or_else(open)?;
+        let machine =
+            |i: usize, exact: bool| Machine::new(&subjects[i], 0, &alphabet, exact).ok_or_else(open);
         let (one, two) = (machine(0, false)?, machine(1, false)?);
         let pair = Pair { alphabet: &alphabet, differ, shapes: [&one, &two] };
-        let meeting = pair.meet(self.limits.states, &mut self.work).ok_or(())?;
-        if meeting.is_empty() {
-            return Ok(None);
+        let states = self.limits.states;
+        let mut meeting = pair.meet(states, &mut self.work).ok_or_else(open)?;
+        let longest = (least + SLACK).min(MAX_LOCAL_PART);
+        let Some(shortest) = meeting.left(pair.start()) else { return Ok(None) };
+        let ended = |name: Vec<Symbol>, parts| {
+            let name: String = name.iter().map(|symbol| alphabet.character(*symbol)).collect();
+            Ok((name.len() <= MAX_LOCAL_PART).then_some((name, parts)))
+        };
+        let steps = FIRST_STEPS.min(states);
+        let mut ways = Ways::new(&pair, &mut meeting, exact);
+        let open = match ways.look(shortest..=longest, steps, &mut self.work) {
+            Looked::Nothing => return Ok(None),
+            Looked::Name(name, parts) => return ended(name, parts),
+            Looked::UsedUp(length) => length,
+        };
+        if effort == Effort::First {
+            return Err(Open(open));
         }
-        let least = subjects.iter().map(Subject::min_len).max().unwrap_or_default();
-        let bounds = Bounds { longest: (least + SLACK).min(MAX_LOCAL_PART), states: self.limits.states };
+        // Where names can be shared out in many ways that come to few states, these are faster.
         let (one, two) = (machine(0, exact[0])?, machine(1, exact[1])?);
-        match pair.search([&one, &two], &meeting, bounds, &mut self.work) {
-            Found::Nothing | Found::NothingSoShort => Ok(None),
-            Found::Name(symbols, parts) => {
-                let name: String = symbols.iter().map(|symbol| alphabet.character(*symbol)).collect();
-                Ok((name.len() <= MAX_LOCAL_PART).then_some((name, parts)))
-            }
-            Found::GivenUp => Err(()),
+        let bounds = Bounds { longest, states };
+        let seen = match pair.search([&one, &two], &meeting, bounds, &mut self.work) {
+            Found::Nothing | Found::NothingSoShort => return Ok(None),
+            Found::Name(name, parts) => return ended(name, parts),
+            Found::UsedUp(length) => length,
+        };
+        let mut ways = Ways::new(&pair, &mut meeting, exact);
+        match ways.look(open.max(seen + 1)..=longest, states, &mut self.work) {
+            Looked::Nothing => Ok(None),
+            Looked::Name(name, parts) => ended(name, parts),
+            Looked::UsedUp(length) => Err(Open(length)),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What is said of what was found.
 
 use super::member::{Source, Subject};
-use super::pairs::{Compared, Comparison};
+use super::pairs::{Compared, Comparison, Effort};
 use super::search::{Differ, Parts};
 use super::{Clash, Limits, guess, shape};
 use crate::addr::escape;
@@ -13,7 +13,7 @@ use foldhash::{HashSet, HashSetExt};
 use std::ops::Range;
 
 /// Most clashes told one by one; who mends these mends others with them.
-const MAX_TOLD: usize = 20;
+pub(super) const MAX_TOLD: usize = 20;
 
 /// Most accounts and aliases of a form that are tried for a name that can be read in two ways.
 const TRIED: usize = 4;
@@ -50,27 +50,37 @@ impl<'r> Report<'r> {
             self.ways(clash, "for several of its aliases");
         }
         let Some(first) = self.sources.first() else { return };
-        let mut note = |message: String, help: &str| {
+        let mut say = |make: fn(&Text, Range<usize>, String) -> Problem, message: String, help: &str| {
             let span = first.checked.statement.keyword.clone();
-            self.problems.push(Problem::note(first.text, span, message).help(help));
+            self.problems.push(make(first.text, span, message).help(help));
         };
         let more = done.clashes.len().saturating_sub(MAX_TOLD);
         if more > 0 {
-            note(format!("{more} more pairs of rules clash"), "mend these first, and check again");
+            say(
+                Problem::note,
+                format!("{more} more pairs of rules clash"),
+                "mend these first, and check again",
+            );
         }
         let (pairs, compared) = done.pairs;
-        let help = "a name can be an alias of two accounts all the same; it is refused then, and logged";
+        let help = "a name can still be an alias of two accounts; it is refused then, and logged";
         if compared < pairs {
-            note(format!("{compared} of {pairs} pairs of rules and accounts were compared"), help);
+            let message = format!("{compared} of {pairs} pairs of rules and accounts were compared");
+            say(Problem::warning, message, help);
         }
         if done.given_up > 0 {
-            let n = done.given_up;
-            note(format!("{n} of {compared} comparisons were given up, with too many names to try"), help);
+            let (n, shorter) = (done.given_up, done.shorter);
+            let message = format!(
+                "{n} of {compared} comparisons were given up at names of {shorter} characters, with too many to \
+                 try"
+            );
+            say(Problem::warning, message, help);
         }
         if done.uncut > 0 {
             let n = done.uncut;
             let message = format!("{n} rules were not searched for names that can be read in two ways");
-            note(message, "such a name is delivered if it is of one account, and logged as ambiguous");
+            let help = "such a name is delivered if it is of one account, and logged as ambiguous";
+            say(Problem::warning, message, help);
         }
     }
 
@@ -200,7 +210,7 @@ impl<'r> Report<'r> {
                     statements: [form[0], form[0]],
                     destinations: [subject.shown(), subject.shown()],
                 };
-                let both = comparison.witness([subject; 2], Differ::Cut, [true, true]);
+                let both = comparison.witness([subject; 2], Differ::Cut, [true, true], Effort::All);
                 if let Ok(Some((name, parts))) = &both {
                     let clash = clash(name.clone());
                     if comparison.is_real(&clash, true) {
@@ -208,7 +218,7 @@ impl<'r> Report<'r> {
                         break;
                     }
                 }
-                let one = comparison.witness([subject; 2], Differ::Cut, [true, false]);
+                let one = comparison.witness([subject; 2], Differ::Cut, [true, false], Effort::All);
                 if let Ok(Some((name, parts))) = one {
                     let message = format!(
                         "\"{}\" can be read in two ways, {}: only the code tells which is meant",

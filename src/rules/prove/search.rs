@@ -1,7 +1,8 @@
-//! The shortest name that two machines take.
+//! The shortest name that two machines take, by their states: of names that lead to the same ones the first
+//! stands for all.
 
 use super::alphabet::{Alphabet, Symbol};
-use super::machine::{Machine, State};
+use super::machine::{Machine, Place, State};
 use foldhash::{HashMap, HashMapExt, HashSet};
 use std::collections::hash_map::Entry;
 use std::rc::Rc;
@@ -29,12 +30,12 @@ pub(super) enum Found {
     NothingSoShort,
     /// A shortest one.
     Name(Vec<Symbol>, Parts),
-    /// The states are used up.
-    GivenUp,
+    /// The states are used up; no name is this short.
+    UsedUp(usize),
 }
 
 /// The states of a machine by number, and where they lead, found out once.
-struct Reader<'m> {
+pub(super) struct Reader<'m> {
     machine: &'m Machine<'m>,
     states: Vec<State>,
     numbers: HashMap<State, u32>,
@@ -68,7 +69,13 @@ impl<'m> Reader<'m> {
         next
     }
 
-    fn part(&self, state: u32) -> u16 {
+    /// What the next character belongs to.
+    pub fn place(&self, state: u32) -> Place {
+        self.machine.place(&self.states[state as usize])
+    }
+
+    /// The part that takes the next character.
+    pub fn part(&self, state: u32) -> u16 {
         self.states[state as usize].part
     }
 
@@ -142,13 +149,13 @@ impl<'m> Pair<'m> {
         Some(Meeting { readers, left })
     }
 
-    fn start(&self) -> Key {
+    pub fn start(&self) -> Key {
         (0, 0, self.differ == Differ::No)
     }
 
     /// Calls `to` with every pair of states behind this one, by which character, and whether a name that
     /// shows what is looked for may end there.
-    fn each(&self, readers: &mut [Reader<'_>; 2], key: Key, to: &mut dyn FnMut(Symbol, Key, bool)) {
+    pub fn each(&self, readers: &mut [Reader<'_>; 2], key: Key, to: &mut dyn FnMut(Symbol, Key, bool)) {
         let [one, two] = readers;
         let (a, b, differs) = key;
         let (part_a, part_b) = (one.part(a), two.part(b));
@@ -219,7 +226,7 @@ impl<'m> Pair<'m> {
                 return name(&nodes, last, &readers);
             }
             if nodes.len() > bounds.states {
-                return Found::GivenUp;
+                return Found::UsedUp(length);
             }
             at += 1;
         }
@@ -228,11 +235,11 @@ impl<'m> Pair<'m> {
 }
 
 /// Two states by their numbers, and whether the readings differ so far.
-type Key = (u32, u32, bool);
+pub(super) type Key = (u32, u32, bool);
 
 /// Where two shapes meet.
 pub(super) struct Meeting<'m> {
-    readers: [Reader<'m>; 2],
+    pub readers: [Reader<'m>; 2],
     left: HashMap<Key, usize>,
 }
 
@@ -240,6 +247,11 @@ impl Meeting<'_> {
     /// Whether no name is of both.
     pub fn is_empty(&self) -> bool {
         self.left.is_empty()
+    }
+
+    /// The fewest characters with which a name is finished from there; `None` if it cannot be.
+    pub fn left(&self, key: Key) -> Option<usize> {
+        self.left.get(&key).copied()
     }
 
     /// The number of the state of the shape; `known` are those found before.
