@@ -10,6 +10,7 @@
 mod account;
 mod check;
 mod database;
+mod delimiters;
 mod files;
 mod hooks;
 mod import;
@@ -163,6 +164,7 @@ fn read(path: &Path) -> Result<(Config, Vec<Text>), Vec<Problem>> {
     let domains = check.domains(&raw.domains, resolves);
     let (normal, normal_elsewhere) = check.normalise(&raw.normalise, &domains, case_sensitive);
     check.removed_from_rules(&raw.normalise, &rules);
+    check.unprotected_rules(&raw.normalise, &domains, case_sensitive, &rules);
     let case_of = |domain: &String| normal.get(domain).map_or(case_sensitive, |one| one.case_sensitive);
     let cases = Cases::new(domains.iter().map(|domain| (&**domain, case_of(domain))), case_sensitive);
     let other_case = cases.include(!case_sensitive).then(|| {

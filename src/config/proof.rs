@@ -2,7 +2,7 @@
 //! daemon does without the proofs: what clashes is refused name by name, and the rest goes on.
 
 use super::{Config, MAX_RULES, files, options, read, read_secrets, sort};
-use crate::addr::{Normal, canonical_domain};
+use crate::addr::{Normal, canonical_domain, escape};
 use crate::diag::{Problem, Text};
 use crate::rules::{self, Dialect, Guess, Limits, Options, Rules};
 use std::path::{Path, PathBuf};
@@ -35,9 +35,44 @@ impl Checked {
             }
         };
         self.problems.extend(rules::rings(&self.rules, texts, options, &reads));
+        self.plus(texts, &plain);
         if guess {
             self.guesses = rules::guessability(texts, options);
         }
+    }
+}
+
+impl Checked {
+    /// Notes rules whose check codes protect nothing where the mail server, not the configuration, takes "+" for the
+    /// beginning of an extension: Sendmail always does, Postfix as Debian sets it up.
+    fn plus(&mut self, texts: &[Text], plain: &Normal) {
+        let is_silent = |config: &Config, domain: &String| {
+            config.normal.get(domain).is_none_or(|normal| !normal.delimiters.contains('+'))
+        };
+        let domains = self.config.as_ref().map(|config| {
+            let silent = config.domains.iter().filter(|domain| is_silent(config, domain));
+            silent.cloned().collect::<Vec<_>>()
+        });
+        let plus = Normal { delimiters: "+".into(), ..plain.clone() };
+        let found = self.rules.unprotected(&plus, domains.as_deref());
+        let Some(first) = found.first() else { return };
+        let statement = self.rules.statement(first.statement);
+        let Some(text) = texts.iter().find(|text| *text.file == *statement.file) else { return };
+        let start: usize =
+            text.content.split_inclusive('\n').take(statement.line.saturating_sub(1)).map(str::len).sum();
+        let others = match found.len() - 1 {
+            0 => String::new(),
+            n => format!(" (and {n} more rules)"),
+        };
+        let message = format!(
+            "the check code protects nothing{others} if the mail server takes \"+\" for the beginning of an \
+             extension: whatever follows \"{}\" is then delivered to {}",
+            escape(&first.prefix),
+            escape(&first.account),
+        );
+        self.problems.push(Problem::note(text, start..start, message).help(
+            "separate the parts by another character; Postfix: see recipient_delimiter; Sendmail always does",
+        ));
     }
 }
 

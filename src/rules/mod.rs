@@ -28,6 +28,7 @@
 //! | | `cost` | what a look-up may cost |
 //! | reasons | `trace`, `nearest`, `show` | why a name matches, or how near it comes, as a text |
 //! | tools | [`prove`](mod@prove) | what can be proved before any name comes |
+//! | | `unprotected` | check codes that protect nothing, as a mail server cuts off extensions |
 //! | | `make` | from words to a name |
 //! | | `format` | a text laid out |
 //! | | `import` | a text of the predecessor taken over |
@@ -82,6 +83,7 @@ mod syntax;
 mod terms;
 mod trace;
 mod unique;
+mod unprotected;
 mod words;
 
 #[cfg(test)]
@@ -100,6 +102,7 @@ pub use secret::{BadSecret, Bound, HMAC_ALPHABET, HMAC_LENGTHS, MAX_SECRETS, MIN
 pub use show::MAX_NEAR;
 pub use terms::MAX_DOMAINS;
 pub use trace::{Cut, Explanation, Finding, Outcome, Trace, Value};
+pub use unprotected::Unprotected;
 pub use words::{Class, Function};
 
 use crate::diag::{self, Problem, Text};

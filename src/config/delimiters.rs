@@ -1,0 +1,65 @@
+//! Delimiters of `[[normalise]]` that separate the parts of a rule, too.
+
+use super::check::Check;
+use super::raw::{Field, List, NormaliseTable};
+use crate::addr::{Normal, canonical_domain, escape};
+use crate::diag::Problem;
+use crate::rules::Rules;
+use std::collections::HashSet;
+
+impl Check<'_> {
+    /// Warns of rules whose check codes protect nothing: where the delimiter follows the account, a name that is
+    /// no alias, as its code is wrong, is delivered as the account with an extension. `case_sensitive` is what the
+    /// rules were read with, `domains` are ours.
+    pub fn unprotected_rules(
+        &mut self,
+        field: &Field<List<NormaliseTable>>,
+        domains: &[String],
+        case_sensitive: bool,
+        rules: &Rules,
+    ) {
+        let Some(given) = field.given() else { return };
+        let named = |table: &NormaliseTable| -> Option<Vec<String>> {
+            let named = table.domains.given()?.value.items.iter();
+            Some(named.map(|domain| canonical_domain(domain.get_ref()).into_owned()).collect())
+        };
+        let all_named: HashSet<String> =
+            given.value.items.iter().filter_map(|item| named(item.get_ref())).flatten().collect();
+        for item in &given.value.items {
+            let table = item.get_ref();
+            let Some(delimiters) = table.delimiters.given().filter(|given| !given.value.is_empty()) else {
+                continue;
+            };
+            let normal = Normal {
+                delimiters: (&*delimiters.value).into(),
+                remove: table.remove.given().map_or("", |remove| &*remove.value).into(),
+                nfkc: table.nfkc.given().is_some_and(|nfkc| nfkc.value),
+                case_sensitive,
+            };
+            let others = || domains.iter().filter(|domain| !all_named.contains(*domain)).cloned().collect();
+            let read_so: Vec<String> = named(table).unwrap_or_else(others);
+            // Where no domains are ours, all that are asked about may be.
+            let found = rules.unprotected(&normal, Some(&*read_so).filter(|_| !domains.is_empty()));
+            let Some(first) = found.first() else { continue };
+            let rule = rules.statement(first.statement);
+            let (others, protect) = match found.len() - 1 {
+                0 => (String::new(), "protects"),
+                n => (format!(" and {n} more"), "protect"),
+            };
+            let message = format!(
+                "{}: the check code of the rule \"{}\" at {rule}{others} {protect} nothing: whatever follows \
+                 \"{}\" is taken for an extension, and delivered to {}",
+                delimiters.key,
+                escape(rule.text),
+                escape(&first.prefix),
+                escape(&first.account),
+            );
+            self.problems.push(
+                Problem::warning(&delimiters.text, delimiters.span.clone(), message).help(
+                    "separate the parts of the rule by a character that is no delimiter, or leave that character \
+                     out of delimiters, and out of those of the mail server, if aliases like that were handed out",
+                ),
+            );
+        }
+    }
+}
