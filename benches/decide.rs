@@ -52,7 +52,7 @@ fn resolve(c: &mut Criterion) {
 
     let mut group = c.benchmark_group("cache");
     let down: Arc<dyn AccountSource> = Arc::new(Chain::new(Vec::new()));
-    let cache = Cache::new(&CacheSettings::default(), false, down);
+    let cache = Cache::new(&CacheSettings::default(), down);
     let account = Address::new("alice", "example.com").expect("address");
     group.bench_function("unknown", |b| b.iter(|| runtime.block_on(cache.verify(black_box(&account)))));
     group.finish();

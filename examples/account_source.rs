@@ -101,7 +101,7 @@ fn compose(own: Maildirs) -> Arc<dyn AccountSource> {
     // A chain of one says what the one says; a second source would be asked where this one cannot say.
     let chain = Arc::new(Chain::new(vec![timed]));
     // On the outside the cache: what it knows costs nobody anything.
-    Arc::new(Cache::new(&CacheSettings::default(), false, chain))
+    Arc::new(Cache::new(&CacheSettings::default(), chain))
 }
 
 #[tokio::main(flavor = "current_thread")]

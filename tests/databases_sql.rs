@@ -275,3 +275,22 @@ async fn nothing_is_connected_at_first() {
         assert!(listener.accept().is_err(), "{}", kind.name());
     }
 }
+
+/// On a machine of somebody else the temporary folder may be closed to the users that servers run as, and its name
+/// long.
+#[test]
+fn servers_start_where_the_temporary_folder_is_closed() {
+    use servers::{Server, folder};
+    use std::os::unix::fs::PermissionsExt;
+    let closed = tempfile::tempdir().unwrap();
+    fs::set_permissions(closed.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let long = closed.path().join("x".repeat(100));
+    fs::create_dir(&long).unwrap();
+    let places = [closed.path().to_owned(), long, "/nowhere".into(), "/var/tmp".into(), "/dev/shm".into()];
+    for (make, user) in [(Make::Postgresql, "postgres"), (Make::Mariadb, "mysql")] {
+        let folder = folder::folder_in(&places, "rcptd-closed-", user);
+        let elsewhere = !folder.path().starts_with(closed.path());
+        assert_eq!(elsewhere, nix::unistd::Uid::effective().is_root(), "{folder:?}");
+        drop(Server::start_in(make, folder));
+    }
+}

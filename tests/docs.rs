@@ -21,7 +21,7 @@ const MANUAL: &str = "install/rcptd.8";
 /// The page of the language.
 const LANGUAGE: &str = "install/rcptd.rules.5";
 /// What fits on one screen or two.
-const README_LINES: usize = 120;
+const README_LINES: usize = 155;
 /// Words behind `rcptd` in the documents that are commands of the program.
 const COMMANDS: [&str; 10] =
     ["serve", "check", "lookup", "explain", "make", "rules", "import", "status", "trace", "demo"];

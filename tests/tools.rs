@@ -297,7 +297,7 @@ fn make_asks_the_configuration() {
             "",
             "fn postprocess(account, domain) { \"bar\" }",
             "",
-            "would go to bar@example.test, by the script",
+            "would go to bar@example.test, by the script or by another rule",
         ),
         ("", "fn postprocess(account, domain) { [\"foo\", \"b.test\"] }", "", "would go to foo@b.test"),
         ("", "fn postprocess(account, domain) { account }", "foo-macys-m5@example.test\n", ""),

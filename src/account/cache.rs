@@ -4,10 +4,12 @@
 //! itself allows ([`Answer::keep`]), and never after a file has changed that the answer rests on
 //! ([`Answer::basis`]); what nobody could say is not remembered at all. Askers of one account wait for one question
 //! (see [`crate::table::memory`]).
+//!
+//! The key is the name as it is asked, to the letter: what a server says of `Foo` it does not say of `foo`.
 
 use super::settings::CacheSettings;
 use super::{AccountSource, Answer, AnswerFuture, Reason, Verdict};
-use crate::addr::{Address, Cases};
+use crate::addr::Address;
 use crate::table::memory::{Bounds, Memory};
 use std::fmt;
 use std::sync::Arc;
@@ -25,32 +27,25 @@ pub struct Cache {
     inner: Arc<dyn AccountSource>,
     memory: Arc<Memory<Answer>>,
     lives: Lives,
-    cases: Cases,
 }
 
 impl Cache {
-    /// `inner` with a memory as `settings` says, in which local parts that differ by case only are one
-    /// account unless `cases` say otherwise.
-    pub fn new(settings: &CacheSettings, cases: impl Into<Cases>, inner: Arc<dyn AccountSource>) -> Self {
-        Cache::with_limit(MAX_QUESTIONS, settings, cases.into(), inner)
+    /// `inner` with a memory as `settings` says.
+    pub fn new(settings: &CacheSettings, inner: Arc<dyn AccountSource>) -> Self {
+        Cache::with_limit(MAX_QUESTIONS, settings, inner)
     }
 
-    fn with_limit(
-        questions: usize,
-        settings: &CacheSettings,
-        cases: Cases,
-        inner: Arc<dyn AccountSource>,
-    ) -> Self {
+    fn with_limit(questions: usize, settings: &CacheSettings, inner: Arc<dyn AccountSource>) -> Self {
         let lives = Lives { exists: settings.exists, missing: settings.missing };
         let bounds = Bounds { capacity: settings.entries, weight: |_, _| 1, questions };
         let memory = Arc::new(Memory::new(&bounds, Arc::new(move |answer| lives.of(answer))));
-        Cache { inner, memory, lives, cases }
+        Cache { inner, memory, lives }
     }
 
     /// The same memory over another source, which must answer as the one before does.
     #[must_use]
     pub fn over(&self, inner: Arc<dyn AccountSource>) -> Self {
-        Cache { inner, memory: self.memory.clone(), lives: self.lives, cases: self.cases.clone() }
+        Cache { inner, memory: self.memory.clone(), lives: self.lives }
     }
 
     async fn ask(&self, key: &str, account: &Address) -> Answer {
@@ -75,7 +70,7 @@ impl Cache {
 impl AccountSource for Cache {
     fn verify<'a>(&'a self, account: &'a Address) -> AnswerFuture<'a> {
         Box::pin(async move {
-            let key = account.key(self.cases.of(account));
+            let key = account.key(true);
             match self.memory.get(&key).await {
                 Some(answer) if answer.basis.holds() => Answer { cached: true, ..answer },
                 // Boxed, so that the future of the usual case stays small.
@@ -129,7 +124,7 @@ mod tests {
 
     fn cache(exists: Duration, missing: Duration, double: &Arc<Double>) -> Arc<Cache> {
         let settings = CacheSettings { exists, missing, entries: 1000 };
-        Arc::new(Cache::new(&settings, false, double.clone()))
+        Arc::new(Cache::new(&settings, double.clone()))
     }
 
     fn unknown() -> Verdict {
@@ -153,7 +148,7 @@ mod tests {
             let cache = cache(exists, missing, &double);
             let foo = account("foo@example.test");
             assert!(!cache.verify(&foo).await.cached, "{case}");
-            let got = cache.verify(&account("FOO@Example.TEST")).await;
+            let got = cache.verify(&account("\"foo\"@Example.TEST.")).await;
             assert_eq!((got.cached, double.asked()), (at_once == 1, at_once), "{case}");
             assert_eq!((&got.verdict, &*got.source), (&says, "double:"), "{case}");
             tokio::time::sleep(SHORT * 2).await;
@@ -246,16 +241,29 @@ mod tests {
         assert_eq!(late.await.unwrap(), Verdict::Exists);
     }
 
+    /// What a server said of one spelling is the answer for no other: one that tells upper from lower case may know
+    /// `foo` and not `Foo`, or both.
     #[tokio::test]
-    async fn case_counts_by_choice() {
-        for (case_sensitive, want) in [(false, 1), (true, 2)] {
-            let double = Arc::new(Double::says(Verdict::Exists));
-            let cache = Cache::new(&CacheSettings::default(), case_sensitive, double.clone());
-            for spelling in ["foo@example.test", "Foo@EXAMPLE.test", "\"foo\"@example.test."] {
-                cache.verify(&account(spelling)).await;
-            }
-            assert_eq!(double.asked(), want);
+    async fn an_answer_is_for_the_name_that_was_asked() {
+        let double = Arc::new(Double::says(Verdict::Missing));
+        let cache = Cache::new(&CacheSettings::default(), double.clone());
+        for (spelling, asked) in [
+            ("Foo@example.test", 1),
+            ("Foo@EXAMPLE.test.", 1),
+            ("\"Foo\"@example.test", 1),
+            ("foo@example.test", 2),
+            ("FOO@example.test", 3),
+            ("grüße@example.test", 4),
+            ("grüsse@example.test", 5),
+            ("e\u{301}@example.test", 6),
+            ("é@example.test", 7),
+        ] {
+            cache.verify(&account(spelling)).await;
+            assert_eq!(double.asked(), asked, "{spelling}");
         }
+        double.say(Verdict::Exists);
+        assert_eq!(cache.verify(&account("bar@example.test")).await.verdict, Verdict::Exists);
+        assert_eq!(cache.verify(&account("Foo@example.test")).await.verdict, Verdict::Missing);
     }
 
     #[tokio::test(start_paused = true)]
@@ -305,7 +313,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn questions_are_bounded() {
         let double = Arc::new(Double::says(Verdict::Exists).after(Duration::from_secs(1)));
-        let cache = Arc::new(Cache::with_limit(2, &CacheSettings::default(), false.into(), double.clone()));
+        let cache = Arc::new(Cache::with_limit(2, &CacheSettings::default(), double.clone()));
         let askers: Vec<_> = (0..3)
             .map(|i| {
                 let cache = cache.clone();
@@ -326,7 +334,7 @@ mod tests {
     async fn entries_are_bounded() {
         let double = Arc::new(Double::says(Verdict::Exists));
         let settings = CacheSettings { entries: 10, ..CacheSettings::default() };
-        let cache = Cache::new(&settings, false, double.clone());
+        let cache = Cache::new(&settings, double.clone());
         for i in 0..200 {
             cache.verify(&account(&format!("foo{i}@example.test"))).await;
         }
@@ -345,7 +353,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_unknown() {
-        let cache = Cache::new(&CacheSettings::default(), false, Arc::new(Panics));
+        let cache = Cache::new(&CacheSettings::default(), Arc::new(Panics));
         for _ in 0..2 {
             let got = cache.verify(&account("foo@example.test")).await.verdict.to_string();
             assert_eq!(got, "unknown: the question was given up");

@@ -66,8 +66,12 @@ impl Passwd {
         if account.local().is_empty() || account.local().contains('\0') {
             return unknown("this local part cannot be asked");
         }
-        let user =
-            if self.cases.of(account) { Cow::Borrowed(account.local()) } else { addr::fold(account.local()) };
+        // Mail servers deliver to the name in lower case, unless case matters.
+        let user = if self.cases.of(account) {
+            Cow::Borrowed(account.local())
+        } else {
+            addr::lower(account.local())
+        };
         let (user, find) = (user.into_owned(), self.find);
         let Ok(permit) = self.lookups.acquire().await else {
             return unknown("no thread for it");

@@ -63,7 +63,7 @@ impl Sources {
         let made_of = (settings.clone(), cases.clone());
         let cache = Arc::new(match before.filter(|before| before.made_of == made_of) {
             Some(before) => before.cache.over(chain),
-            None => Cache::new(&settings.cache, cases, chain),
+            None => Cache::new(&settings.cache, chain),
         });
         Ok(Sources { composed: cache.clone(), members, cache, made_of })
     }

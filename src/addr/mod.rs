@@ -11,13 +11,15 @@
 mod case;
 mod domain;
 mod escape;
+mod extension;
 mod normal;
 mod parse;
 
 pub use case::Cases;
 pub use domain::{checked_domain, is_domain};
 pub use escape::{Escaped, escape, one_line, plain_json, quoted, word};
-pub use normal::{Normal, Normalised, is_mark};
+pub use extension::Forms;
+pub use normal::{Normal, is_mark};
 
 use icu_casemap::CaseMapper;
 use std::borrow::Cow;
@@ -152,19 +154,29 @@ impl Address {
         self.local.is_empty() || self.local.contains(['%', '!', '@', '\\'])
     }
 
-    /// Whether both name one mailbox. Domains compare without regard to case, local parts by choice.
+    /// Whether both certainly name one mailbox. Domains compare without regard to case, local parts by choice, and
+    /// then in lower case: what full case folding makes equal (`grüße`, `grüsse`) may be two mailboxes.
     pub fn same_mailbox(&self, other: &Address, case_sensitive: bool) -> bool {
         self.domain == other.domain
             && if case_sensitive {
                 self.local == other.local
             } else {
-                fold(&self.local) == fold(&other.local)
+                lower(&self.local) == lower(&other.local)
             }
     }
 
     /// A key that is equal for equal mailboxes (see [`Address::same_mailbox`]).
     pub fn key(&self, case_sensitive: bool) -> String {
-        let local = if case_sensitive { Cow::Borrowed(&*self.local) } else { fold(&self.local) };
+        self.keyed(if case_sensitive { Cow::Borrowed(&*self.local) } else { lower(&self.local) })
+    }
+
+    /// A key that is equal for all spellings of a local part that compare equal (see [`fold`]): to find an address
+    /// in a list that is known as a whole.
+    pub fn folded_key(&self, case_sensitive: bool) -> String {
+        self.keyed(if case_sensitive { Cow::Borrowed(&*self.local) } else { fold(&self.local) })
+    }
+
+    fn keyed(&self, local: Cow<'_, str>) -> String {
         // No domain holds a NUL, so no two mailboxes share a key.
         [&*local, &*self.domain].join("\0")
     }
@@ -206,16 +218,28 @@ fn is_dot_string(local: &str) -> bool {
 }
 
 /// A text in the form in which spellings that differ by case only are equal: Unicode's full case folding,
-/// as Postfix does it (`ß` becomes `ss`).
+/// as Postfix does it (`ß` becomes `ss`). For comparing two texts that are both at hand, never for a name that is
+/// asked of somebody else: that is [`lower`].
 pub fn fold(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() { ascii_lower(text) } else { CaseMapper::new().fold_string(text) }
+}
+
+/// A text in lower case. Nothing else about it changes: `ß` and the final sigma stay what they are, and `İ`, whose
+/// plain lower case would be an `i` and so another name, keeps its dot.
+pub fn lower(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
-        return if text.bytes().any(|b| b.is_ascii_uppercase()) {
-            Cow::Owned(text.to_ascii_lowercase())
-        } else {
-            Cow::Borrowed(text)
-        };
+        return ascii_lower(text);
     }
-    CaseMapper::new().fold_string(text)
+    let lowered = text.to_lowercase();
+    if lowered == text { Cow::Borrowed(text) } else { Cow::Owned(lowered) }
+}
+
+fn ascii_lower(text: &str) -> Cow<'_, str> {
+    if text.bytes().any(|b| b.is_ascii_uppercase()) {
+        Cow::Owned(text.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(text)
+    }
 }
 
 /// A domain as it is compared: lower case, in A-labels (RFC 5890) where it is international, without the

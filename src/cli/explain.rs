@@ -147,6 +147,9 @@ impl Explained {
                 }
             }
         }
+        for name in &self.resolution.absent {
+            part("account", &format!("{name} does not exist; it is asked without the extension"));
+        }
         if let Some(account) = &self.resolution.account {
             part("account", &account.to_string());
         }
@@ -164,9 +167,13 @@ impl Explained {
     fn json(&self) -> serde_json::Value {
         let answers = self.answers.iter().map(|(answer, took)| {
             let (word, text) = verdict(answer);
-            json!({
-                "source": &*answer.source, "verdict": word, "text": text, "detail": answer.detail.as_deref(), "ms": took.as_millis(),
-            })
+            let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            let mut object = json!({ "source": &*answer.source, "verdict": word, "text": text, "ms": ms });
+            // Only where the source quotes somebody.
+            if let Some(detail) = answer.detail.as_deref() {
+                object["detail"] = detail.into();
+            }
+            object
         });
         let outcome = match &self.resolution.outcome {
             Outcome::NotOurs => "not_ours",
@@ -203,6 +210,9 @@ impl Explained {
             && !on.is_empty()
         {
             object["goes_on"] = on.iter().map(|step| step.address.to_string()).collect();
+        }
+        if !self.resolution.absent.is_empty() {
+            object["absent"] = self.resolution.absent.iter().map(ToString::to_string).collect();
         }
         if !hooks.is_empty() {
             object["hooks"] = hooks.into();

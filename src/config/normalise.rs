@@ -152,7 +152,7 @@ impl Check<'_> {
             (None, Some(nfkc)) => (&nfkc.text, &nfkc.span, &nfkc.key),
             (None, None) => return,
         };
-        let mut changed = rules.placed_names().filter(|(_, name)| normal.of(name).whole != *name);
+        let mut changed = rules.placed_names().filter(|(_, name)| normal.typed(name).whole() != *name);
         let Some((statement, name)) = changed.next() else { return };
         let more = match changed.count() {
             0 => String::new(),

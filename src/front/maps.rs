@@ -88,6 +88,9 @@ impl Maps {
         if key == KEEPALIVE {
             return found;
         }
+        if matches!(found, Found::Answer(Answer::Found(_) | Answer::NotFound)) {
+            one.quiet.works();
+        }
         match &found {
             Found::Answer(Answer::Unknown(why)) => {
                 observe::cannot_say(&one.quiet, &client.listener, name, key, why);

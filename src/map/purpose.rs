@@ -68,7 +68,16 @@ impl Resolved {
     }
 
     async fn resolve(&self, recipient: Address) -> Answer {
-        let resolution = self.resolver.resolve(&Question { recipient, routed: None }).await;
+        use Purpose as P;
+        let mut resolution = self.resolver.resolve(&Question { recipient, routed: None }).await;
+        if let (Outcome::Keep | Outcome::Rewrite(_), P::SenderLogin | P::SenderLoginName, Some(account)) =
+            (&resolution.outcome, self.purpose, &resolution.account)
+        {
+            match self.resolver.owner(account).await {
+                Ok(owner) => resolution.account = Some(owner),
+                Err(why) => return Answer::Unknown(Reason::new(why.as_str())),
+            }
+        }
         self.answer(&resolution)
     }
 

@@ -1,15 +1,16 @@
 //! Events of the look-up protocols.
 //!
 //! A mail server asks several times for one recipient, so a look-up is a line at `debug`; who wants to see them all
-//! traces. What nobody can say keeps mail waiting and is a `warn`, but not more than one a second and map: a
-//! database that is down is said to be so, and does not fill the disk.
+//! traces. What nobody can say keeps mail waiting: the first of a map is a `warn`, those after it are `info` until it
+//! answers again, and not more than one a second and map is written. A database that is down is reported, and does
+//! not fill the disk.
 
 use super::line::{name, octets, text};
 use std::fmt::Display;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 /// Least time between two lines of a kind.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -20,9 +21,23 @@ pub struct Quiet {
     /// When the last one was, in milliseconds since the first of all, and one more; 0: never.
     last: AtomicU64,
     suppressed: AtomicU64,
+    /// Whether the last question had no answer.
+    failing: AtomicBool,
 }
 
 impl Quiet {
+    /// One that has let no line through.
+    pub const fn new() -> Self {
+        Quiet { last: AtomicU64::new(0), suppressed: AtomicU64::new(0), failing: AtomicBool::new(false) }
+    }
+
+    /// A question had an answer: the next one that has none is worth a warning again.
+    pub fn works(&self) {
+        if self.failing.load(Relaxed) {
+            self.failing.store(false, Relaxed);
+        }
+    }
+
     /// Whether a line may be written now; with how many there were not meanwhile.
     pub fn passes(&self) -> Option<u64> {
         static START: OnceLock<Instant> = OnceLock::new();
@@ -61,18 +76,17 @@ pub fn cannot_say(quiet: &Quiet, listener: &str, map: &str, key: &[u8], why: &dy
     } else {
         format!(" (and {suppressed} others since the last line)")
     };
-    warn!(
-        "listener={} map={} verdict=cannot-say key={} detail={}{others}",
-        name(&listener),
-        name(&map),
-        octets(key),
-        text(why)
-    );
+    let (listener, map, key, why) = (name(&listener), name(&map), octets(key), text(why));
+    if quiet.failing.swap(true, Relaxed) {
+        info!("listener={listener} map={map} verdict=cannot-say key={key} detail={why}{others}");
+    } else {
+        warn!("listener={listener} map={map} verdict=cannot-say key={key} detail={why}{others}");
+    }
 }
 
 /// A server asks for a map that there is not.
 pub fn unknown_map(listener: &str, map: &str) {
-    static QUIET: Quiet = Quiet { last: AtomicU64::new(0), suppressed: AtomicU64::new(0) };
+    static QUIET: Quiet = Quiet::new();
     if QUIET.passes().is_some() {
         warn!(
             "listener={} there is no map {} here: add a section [[map]] or mend the mail server's configuration",
@@ -94,7 +108,7 @@ pub fn connection_ended(listener: &str, connection: u64, why: &str) {
 
 /// Somebody sent what follows no protocol.
 pub fn broken_request(listener: &str, connection: u64, peer: &str, why: &dyn Display) {
-    static QUIET: Quiet = Quiet { last: AtomicU64::new(0), suppressed: AtomicU64::new(0) };
+    static QUIET: Quiet = Quiet::new();
     if QUIET.passes().is_none() {
         return;
     }

@@ -2,7 +2,7 @@
 
 use super::decision::{self, Next};
 use super::{Doubt, Outcome, Resolver, RuleTrace};
-use crate::addr::{Address, Normal, Normalised, canonical_domain, escape};
+use crate::addr::{Address, Forms, Normal, canonical_domain, escape};
 use crate::hook::{Fault, Hook, Hooks, Said};
 use crate::rules::{Day, Decision, Query, Rules};
 use std::borrow::Cow;
@@ -44,23 +44,18 @@ pub(super) struct Found {
 
 /// What the rules are to be asked.
 struct Asked<'a> {
-    names: Normalised<'a>,
+    names: Forms<'a>,
     domain: Cow<'a, str>,
 }
 
 impl Resolver {
-    /// Looks an address up, whose local part is read as `own`.
-    pub(super) fn look_up(
-        &self,
-        at: &Address,
-        own: &Normalised<'_>,
-        today: Option<Day>,
-        show: &mut Show<'_>,
-    ) -> Found {
+    /// Looks an address up.
+    pub(super) fn look_up(&self, at: &Address, today: Option<Day>, show: &mut Show<'_>) -> Found {
         show(Event::Address(at));
         let domain = at.domain().unwrap_or_default();
-        let hooks = self.form(self.normal(domain)).hooks.as_deref();
-        let before = self.preprocess(hooks, own, domain, show);
+        let normal = self.normal(domain);
+        let hooks = self.form(normal).hooks.as_deref();
+        let before = self.preprocess(hooks, normal.typed(at.local()), domain, show);
         let (rule, next) = match before {
             Ok(Some(asked)) => decision::next(self.ask(&asked, today, show), &asked.domain),
             Ok(None) => (RuleTrace::None, Next::Own),
@@ -74,17 +69,27 @@ impl Resolver {
         }
     }
 
+    /// Whether the address of an account, as the rules have it, is looked up to something else: then its mail goes
+    /// there. A mail server that asks tables looks up again what it was told, so this is where it would end, too.
+    pub(super) fn leads_on(&self, account: &Address, today: Option<Day>) -> bool {
+        match self.look_up(account, today, &mut |_| ()).next {
+            Next::Own => false,
+            Next::Account(next) => !self.is_same(account, &next),
+            Next::Target(_) | Next::Stop(_) => true,
+        }
+    }
+
     /// What the rules are to be asked, if they are to be.
     fn preprocess<'a>(
         &self,
         hooks: Option<&Hooks>,
-        own: &Normalised<'a>,
+        own: Forms<'a>,
         domain: &'a str,
         show: &mut Show<'_>,
     ) -> Result<Option<Asked<'a>>, Doubt> {
-        let said = hooks.and_then(|hooks| call(hooks, Hook::Preprocess, &own.whole, domain, show));
+        let said = hooks.and_then(|hooks| call(hooks, Hook::Preprocess, own.whole(), domain, show));
         let (local, to) = match said.transpose()? {
-            None => return Ok(Some(Asked { names: own.clone(), domain: domain.into() })),
+            None => return Ok(Some(Asked { names: own, domain: domain.into() })),
             Some(Said::NoAlias) => return Ok(None),
             Some(Said::Name { local, domain: None }) => (local, Cow::Borrowed(domain)),
             Some(Said::Name { local, domain: Some(to) }) => {
@@ -96,26 +101,21 @@ impl Resolver {
             let why = format!("preprocess leads to {}, which is not one of domains", escape(&*to));
             return Err(Doubt::Hook(why.into()));
         };
-        let Normalised { whole, bare } = normal.of(&local);
-        let names = Normalised { whole: whole.into_owned().into(), bare: bare.into_owned().into() };
-        Ok(Some(Asked { names, domain: to }))
+        Ok(Some(Asked { names: normal.typed(&local).into_owned(), domain: to }))
     }
 
     /// What the rules say. A computed alias may hold what looks like an extension, so they are asked without it
     /// only if all of it is no live alias of one account; what has expired or is in doubt stays so if the rest is
     /// nothing.
     fn ask(&self, asked: &Asked<'_>, today: Option<Day>, show: &mut Show<'_>) -> Decision<'_> {
-        let Normalised { whole, bare } = &asked.names;
         let rules = &self.form(self.normal(&asked.domain)).rules;
         let mut find = |name| {
             let query = Query { name, domain: Some(&asked.domain), today };
             show(Event::Rules(rules, query));
             rules.find(query)
         };
-        let first = find(whole);
-        if bare == whole {
-            return first;
-        }
+        let first = find(asked.names.whole());
+        let Some(bare) = asked.names.bare() else { return first };
         match first {
             Decision::NoMatch => find(bare),
             Decision::Expired { .. } | Decision::Ambiguous { .. } => match find(bare) {

@@ -10,14 +10,15 @@
 mod decision;
 mod look_up;
 mod outcome;
+mod owner;
 mod way;
 
 pub use look_up::Form;
 pub use outcome::{Doubt, NoUser, Outcome, Resolution, RuleTrace};
 pub use way::MAX_HOPS;
 
-use crate::account::{AccountSource, Verdict};
-use crate::addr::{Address, Normal, canonical_domain, escape};
+use crate::account::{AccountSource, Answer, Verdict};
+use crate::addr::{Address, Forms, Malformed, Normal, canonical_domain, escape};
 use crate::hook::{Fault, Hook, Said};
 use crate::rules::{Day, Explanation, Rules};
 use decision::Next;
@@ -232,52 +233,89 @@ impl Resolver {
             ..Resolution::bare(outcome)
         };
         // Each round either ends here or adds to the way, which is bounded.
-        let (account, stays) = loop {
+        let account = loop {
             let at = way.here();
-            let domain = at.domain().unwrap_or_default();
-            let normal = self.normal(domain);
-            let own = normal.of(at.local());
-            let found = self.look_up(at, &own, today, show);
+            let found = self.look_up(at, today, show);
             // What the recipient itself is an alias of says most; but for a refusal, which is explained
             // by nothing else.
             if rule == RuleTrace::None || matches!(found.rule, RuleTrace::Expired(_)) {
                 rule = found.rule;
             }
-            match found.next {
-                Next::Account(account) => {
-                    let stays = at.same_mailbox(&account, normal.case_sensitive);
-                    break (account, stays);
+            let next = match found.next {
+                Next::Own => break None,
+                Next::Account(account) if self.is_same(at, &account) || !self.leads_on(&account, today) => {
+                    break Some(account);
                 }
-                // The one spelling that stands for all those that do not differ to us.
-                Next::Own => match Address::new(&own.bare, domain) {
-                    Ok(account) => break (account, normal.is_known_as(at.local(), &own.bare)),
-                    Err(why) => return stop(rule, Outcome::TryLater(Doubt::Target(why))),
-                },
+                Next::Account(next) | Next::Target(next) => next,
                 Next::Stop(outcome) => return stop(rule, outcome),
-                Next::Target(target) if !self.is_ours(&target) => {
-                    return stop(rule, Outcome::Rewrite(target));
-                }
-                Next::Target(target) => {
-                    let same = |a: &Address, b: &Address| self.is_same(a, b);
-                    if let Err(doubt) = way.go(target, same) {
-                        return stop(rule, Outcome::TryLater(doubt));
-                    }
-                }
+            };
+            if !self.is_ours(&next) {
+                return stop(rule, Outcome::Rewrite(next));
+            }
+            if let Err(doubt) = way.go(next, |a, b| self.is_same(a, b)) {
+                return stop(rule, Outcome::TryLater(doubt));
             }
         };
-        let last = way.here();
-        // What the mail server takes for the account by itself goes there as it is written.
-        let to = if stays { last } else { &account };
-        let is_there = self.is_same(to, &recipient);
+        let here = way.here();
+        let normal = self.normal(here.domain().unwrap_or_default());
+        // Names that the operator wrote are asked as they are spelled there.
+        let (at, forms) = match &account {
+            Some(account) => (account, normal.written(account.local())),
+            None if way.is_at_recipient() => (here, normal.typed(here.local())),
+            None => (here, normal.written(here.local())),
+        };
+        let to = match &account {
+            // What the mail server takes for the account by itself goes there as it is written.
+            Some(account) if self.is_same(account, here) => Ok(here.clone()),
+            _ => self.delivered(normal, at, &forms),
+        };
+        let to = match to {
+            Ok(to) => to,
+            Err(why) => return stop(rule, Outcome::TryLater(Doubt::Target(why))),
+        };
+        let is_there = self.is_same(&to, &recipient);
         // A name that the rules or the reading of the domain made may hold what the recipient did not: nobody asks
         // whether a recipient that a milter adds may be relayed.
-        if let Some(why) = decision::unfit(to).filter(|_| !is_there) {
+        if let Some(why) = decision::unfit(&to).filter(|_| !is_there) {
             let why = format!("mail would go to \"{}\": {why}", escape(&to.to_string()));
             return stop(rule, Outcome::TryLater(Doubt::Destination(why.into())));
         }
-        let answer = self.accounts.verify(&account).await;
-        let outcome = decide(&answer.verdict, to, is_there);
-        Resolution { outcome, mailbox: Some(recipient), rule, account: Some(account), answer: Some(answer) }
+        let asked = match self.verify(at, &forms).await {
+            Ok(asked) => asked,
+            Err(why) => return stop(rule, Outcome::TryLater(Doubt::Target(why))),
+        };
+        Resolution {
+            outcome: decide(&asked.answer.verdict, to, is_there),
+            mailbox: Some(recipient),
+            rule,
+            absent: asked.absent,
+            account: Some(asked.account),
+            answer: Some(asked.answer),
+        }
+    }
+
+    /// Where mail goes that is for `at`, read as `forms`.
+    fn delivered(&self, normal: &Normal, at: &Address, forms: &Forms<'_>) -> Result<Address, Malformed> {
+        let local = normal.delivered(at.local(), forms);
+        if local == at.local() {
+            Ok(at.clone())
+        } else {
+            Address::new(&local, at.domain().unwrap_or_default())
+        }
+    }
+
+    /// Asks for one form of a name after the other, until one is not certainly absent. What cannot be said of the
+    /// whole name is not decided by a part of it: that may be somebody else.
+    async fn verify(&self, at: &Address, forms: &Forms<'_>) -> Result<Asked, Malformed> {
+        let domain = at.domain().unwrap_or_default();
+        let mut account = Address::new(forms.whole(), domain)?;
+        let mut answer = self.accounts.verify(&account).await;
+        let mut absent = Vec::new();
+        if let (Verdict::Missing, Some(bare)) = (&answer.verdict, forms.bare()) {
+            absent.push(std::mem::replace(&mut account, Address::new(bare, domain)?));
+            answer = self.accounts.verify(&account).await;
+        }
+        Ok(Asked { account, answer, absent })
     }
 
     /// Whether an address is in one of our domains.
@@ -291,16 +329,23 @@ impl Resolver {
     }
 }
 
+/// What came of asking for an account.
+struct Asked {
+    account: Address,
+    answer: Answer,
+    absent: Vec<Address>,
+}
+
 /// The outcome of a verdict on the account that mail goes to if it is sent to `to`; `is_there`: which is what the
 /// recipient says already.
-fn decide(verdict: &Verdict, to: &Address, is_there: bool) -> Outcome {
+fn decide(verdict: &Verdict, to: Address, is_there: bool) -> Outcome {
     match verdict {
         Verdict::Missing => Outcome::NoSuchUser(NoUser::Missing),
         Verdict::Unknown(reason) if !reason.is_accepting() => {
             Outcome::TryLater(Doubt::Account(reason.clone()))
         }
         Verdict::Exists | Verdict::Unknown(_) if is_there => Outcome::Keep,
-        Verdict::Exists | Verdict::Unknown(_) => Outcome::Rewrite(to.clone()),
+        Verdict::Exists | Verdict::Unknown(_) => Outcome::Rewrite(to),
     }
 }
 

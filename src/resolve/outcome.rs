@@ -111,7 +111,10 @@ pub struct Resolution {
     pub mailbox: Option<Address>,
     /// What the rules said.
     pub rule: RuleTrace,
-    /// The account that was asked for.
+    /// The names that the recipient might have stood for and that certainly do not exist, before
+    /// [`account`](Resolution::account) was asked for.
+    pub absent: Vec<Address>,
+    /// The account that was asked for last.
     pub account: Option<Address>,
     /// What the sources said of it.
     pub answer: Option<Answer>,
@@ -120,7 +123,8 @@ pub struct Resolution {
 impl Resolution {
     /// An outcome that needed neither rules nor accounts.
     pub fn bare(outcome: Outcome) -> Self {
-        Resolution { outcome, mailbox: None, rule: RuleTrace::None, account: None, answer: None }
+        let (mailbox, account, answer) = Default::default();
+        Resolution { outcome, mailbox, rule: RuleTrace::None, absent: Vec::new(), account, answer }
     }
 
     /// Why the recipient is refused or deferred, with what the source of accounts quotes (see [`Answer::detail`]);

@@ -1,6 +1,7 @@
 mod clauses;
 mod hooks;
 mod normal;
+mod spelling;
 
 use super::*;
 use crate::account::{Answer, AnswerFuture, Reason};
@@ -29,8 +30,11 @@ impl AccountSource for Accounts {
         self.asked.lock().expect("lock").push(account.to_string());
         let reason = Reason::new("down");
         let verdict = match account.local() {
-            "foo" | "Bar" | "alice" | "a b" | "a@b" | "debug" | "postmaster" => Verdict::Exists,
-            "doubtful" => Verdict::Unknown(if self.accepting { reason.accepting() } else { reason }),
+            "foo" | "Bar" | "alice" | "a b" | "a@b" | "debug" | "postmaster" | "mary-ann" | "owner-list"
+            | "grüße" => Verdict::Exists,
+            "doubtful" | "foo-doubt" => {
+                Verdict::Unknown(if self.accepting { reason.accepting() } else { reason })
+            }
             _ => Verdict::Missing,
         };
         Box::pin(async move { Answer::new(verdict, &"table".into()) })

@@ -22,6 +22,11 @@ impl Way {
         &self.here
     }
 
+    /// Whether that is the recipient itself.
+    pub fn is_at_recipient(&self) -> bool {
+        self.behind.is_empty()
+    }
+
     /// Goes on to `next`, unless it was met before or the way is too long. `same` tells whether two addresses
     /// are one mailbox; where it misses that they are, the way is at least not longer than it may be.
     pub fn go(&mut self, next: Address, same: impl Fn(&Address, &Address) -> bool) -> Result<(), Doubt> {

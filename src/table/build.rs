@@ -98,13 +98,15 @@ fn one(source: &Source, site: &Site<'_>) -> Result<Arc<dyn Table>, Vec<String>> 
         Source::TcpTable(host) => cached(source, remote::tcp_table(host), site),
         Source::Socketmap(host, map) => cached(source, remote::socketmap(host, map), site),
         Source::Union(members) => Arc::new(Union::new(all(members, site)?)),
-        Source::Pipe(members) => Arc::new(Pipe::new(all(members, site)?, site.fold)),
+        Source::Pipe(members) => Arc::new(Pipe::new(all(members, site)?)),
     })
 }
 
 fn cached(source: &Source, table: Arc<dyn Table>, site: &Site<'_>) -> Arc<dyn Table> {
     let watched = Watched::new(&source.to_string(), Arc::new(Timed::new(LONGEST, table)));
-    folded(Arc::new(Cache::new(site.remember, Arc::new(watched))), site.fold)
+    let cache = Cache::new(site.remember, Arc::new(watched));
+    // Before the cache, so that its key is the text that is asked.
+    Arc::new(Folded::lowered(Arc::new(cache), site.fold))
 }
 
 fn folded(table: Arc<dyn Table>, local: bool) -> Arc<dyn Table> {

@@ -4,7 +4,6 @@
 //! nobody can say.
 
 use super::{Answer, AnswerFuture, MAX_VALUE, Table};
-use crate::addr::fold;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,13 +75,12 @@ impl Table for Union {
 #[derive(Debug)]
 pub struct Pipe {
     members: Vec<Arc<dyn Table>>,
-    fold: bool,
 }
 
 impl Pipe {
-    /// `members` in the order in which they are asked, their keys without regard to case if `fold`.
-    pub fn new(members: Vec<Arc<dyn Table>>, fold: bool) -> Self {
-        Pipe { members, fold }
+    /// `members` in the order in which they are asked. Each sees to the case of its keys by itself.
+    pub fn new(members: Vec<Arc<dyn Table>>) -> Self {
+        Pipe { members }
     }
 }
 
@@ -96,7 +94,7 @@ impl Table for Pipe {
                 if value.is_empty() {
                     return empty();
                 }
-                let key = if self.fold { fold(value).into_owned() } else { value.clone() };
+                let key = value.clone();
                 answer = member.get(&key).await;
             }
             answer
@@ -200,12 +198,10 @@ mod tests {
             (&["a", "?"], "?", 2),
             (&["", "b"], "? a value is empty", 1),
         ];
-        check(rows, |members| Arc::new(Pipe::new(members, true))).await;
-        for (fold, want) in [(true, "value"), (false, "Value")] {
-            let (doubles, tables) = members(&["Value", "b"]);
-            Pipe::new(tables, fold).get("Key").await;
-            assert_eq!(doubles.iter().flat_map(|double| double.asked()).collect::<Vec<_>>(), ["Key", want]);
-        }
+        check(rows, |members| Arc::new(Pipe::new(members))).await;
+        let (doubles, tables) = members(&["Value", "b"]);
+        Pipe::new(tables).get("Key").await;
+        assert_eq!(doubles.iter().flat_map(|double| double.asked()).collect::<Vec<_>>(), ["Key", "Value"]);
     }
 
     #[tokio::test]

@@ -1,9 +1,12 @@
 //! A table whose keys are in one spelling.
 
 use super::{AnswerFuture, Table};
-use crate::addr::fold;
+use crate::addr::{fold, lower};
 use std::borrow::Cow;
 use std::sync::Arc;
+
+/// What becomes of the case of a text.
+pub type Spelling = fn(&str) -> Cow<'_, str>;
 
 /// Asks `inner` for the one spelling of a key. smtpd(8) asks in lower case, cleanup(8) as it was typed, and both must
 /// have the same answer.
@@ -11,35 +14,47 @@ use std::sync::Arc;
 pub struct Folded {
     inner: Arc<dyn Table>,
     local: bool,
+    spelling: Spelling,
 }
 
 impl Folded {
-    /// `inner`, asked with domains in lower case and without a dot at their end; `local`: local parts and keys that
-    /// are no addresses are folded, too.
+    /// `inner`, whose keys are folded and compared here: asked with domains folded and without a dot at their end;
+    /// `local`: local parts and keys that are no addresses are folded, too.
     pub fn new(inner: Arc<dyn Table>, local: bool) -> Self {
-        Folded { inner, local }
+        Folded { inner, local, spelling: fold }
+    }
+
+    /// `inner`, which asks somebody else for its keys: the same in lower case. What full case folding makes of a key
+    /// (`grüsse` of `grüße`) may be another one there.
+    pub fn lowered(inner: Arc<dyn Table>, local: bool) -> Self {
+        Folded { inner, local, spelling: lower }
     }
 }
 
-/// The spelling of a key that stands for all that do not differ.
+/// The spelling of a key that stands for all that compare equal.
 pub fn folded(key: &str, local: bool) -> Cow<'_, str> {
+    spelled(key, local, fold)
+}
+
+fn spelled(key: &str, local: bool, spelling: Spelling) -> Cow<'_, str> {
     match key.rsplit_once('@') {
-        None if local => fold(key),
+        None if local => spelling(key),
         None => Cow::Borrowed(key),
         Some((user, domain)) => {
             let bare = domain.strip_suffix('.').filter(|rest| !rest.is_empty() && !rest.ends_with('.'));
-            let (folded, user) = (fold(bare.unwrap_or(domain)), if local { fold(user) } else { user.into() });
-            if *folded == *domain && matches!(user, Cow::Borrowed(_)) {
+            let (domain_of, user) =
+                (spelling(bare.unwrap_or(domain)), if local { spelling(user) } else { user.into() });
+            if *domain_of == *domain && matches!(user, Cow::Borrowed(_)) {
                 return Cow::Borrowed(key);
             }
-            Cow::Owned([&*user, "@", &*folded].concat())
+            Cow::Owned([&*user, "@", &*domain_of].concat())
         }
     }
 }
 
 impl Table for Folded {
     fn get<'a>(&'a self, key: &'a str) -> AnswerFuture<'a> {
-        match folded(key, self.local) {
+        match spelled(key, self.local, self.spelling) {
             Cow::Borrowed(key) => self.inner.get(key),
             Cow::Owned(key) => Box::pin(async move { self.inner.get(&key).await }),
         }
@@ -68,6 +83,28 @@ mod tests {
             let got = folded(key, local);
             assert_eq!(got, want, "{key}");
             assert_eq!(folded(&got, local), want, "{key}");
+        }
+    }
+
+    /// Lower case is for asking, folding for comparing: they differ where folding changes more than case.
+    #[tokio::test]
+    async fn asked_and_compared() {
+        use crate::table::testing::{Double, answer};
+        for (key, local, asked, compared) in [
+            ("Foo@Example.COM.", true, "foo@example.com", "foo@example.com"),
+            ("Foo@Example.COM", false, "Foo@example.com", "Foo@example.com"),
+            ("Grüße@Example.COM", true, "grüße@example.com", "grüsse@example.com"),
+            ("Grüße@Straße.example", false, "Grüße@straße.example", "Grüße@strasse.example"),
+            ("ΣΊΣΥΦΟΣ@x", true, "σίσυφος@x", "σίσυφοσ@x"),
+            ("\u{130}pek@x", true, "i\u{307}pek@x", "i\u{307}pek@x"),
+            ("\u{212a}@x", true, "k@x", "k@x"),
+            ("re\u{301}@x", true, "re\u{301}@x", "re\u{301}@x"),
+            ("GRÜSSE", true, "grüsse", "grüsse"),
+        ] {
+            let double = Arc::new(Double::says(answer("-")));
+            Folded::lowered(double.clone(), local).get(key).await;
+            Folded::new(double.clone(), local).get(key).await;
+            assert_eq!(double.asked(), [asked, compared], "{key}");
         }
     }
 }

@@ -5,6 +5,9 @@
 
 #![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc)]
 
+#[path = "folder.rs"]
+pub mod folder;
+
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -69,14 +72,17 @@ pub fn free_port() -> u16 {
 impl Server {
     /// One that runs, with a certificate for 127.0.0.1 of the authority in tests/data/account/ca.pem.
     pub fn start(make: Make) -> Self {
-        let folder = tempfile::Builder::new().prefix("rcptd-sql-").tempdir().unwrap();
+        Server::start_in(make, folder::folder("rcptd-sql-", make.user()))
+    }
+
+    /// The same in this folder, which must be its user's.
+    pub fn start_in(make: Make, folder: tempfile::TempDir) -> Self {
         let mut server = Server { make, folder, port: free_port(), child: None };
         for name in ["server.pem", "server.key"] {
             let from: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests/data/account", name].iter().collect();
             fs::copy(from, server.path(name)).unwrap();
             server.give(&server.path(name), 0o600);
         }
-        server.give(server.folder.path(), 0o700);
         server.create();
         server.run();
         server
@@ -169,13 +175,10 @@ impl Server {
 
     /// A program of the server, as its user, which ends when the test does.
     fn command(&self, program: &str) -> Command {
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL"]);
-        if nix::unistd::Uid::effective().is_root() {
-            let user = self.make.user();
-            command.args(["--reuid", user, "--regid", user, "--clear-groups"]);
-        }
+        let mut command = folder::command_as(folder::other_user(self.make.user()).as_ref());
         command.arg(self.make.program(program)).current_dir(self.folder.path());
+        // What it writes for a while it writes where it can.
+        command.env("TMPDIR", self.folder.path());
         command
     }
 
@@ -183,11 +186,7 @@ impl Server {
     fn give(&self, path: &Path, mode: u32) {
         use std::os::unix::fs::PermissionsExt;
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-        if nix::unistd::Uid::effective().is_root() {
-            let name = self.make.user();
-            let user = nix::unistd::User::from_name(name).unwrap();
-            let user =
-                user.unwrap_or_else(|| panic!("no user {name}: install {:?}, as tests/run does", self.make));
+        if let Some(user) = folder::other_user(self.make.user()) {
             nix::unistd::chown(path, Some(user.uid), Some(user.gid)).unwrap();
         }
     }

@@ -69,6 +69,7 @@ impl Served {
             .args(["--pdeathsig", "KILL"])
             .args(&self.command)
             .current_dir(&self.folder)
+            .env("TMPDIR", &self.folder)
             .stdin(Stdio::null())
             .stdout(file.try_clone().unwrap())
             .stderr(file)

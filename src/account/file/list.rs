@@ -20,7 +20,8 @@ impl List {
     /// Whether the account is listed, at its domain or at any.
     pub fn has(&self, account: &Address, cases: &Cases) -> bool {
         let sensitive = cases.of(account);
-        self.keys.contains(&*anywhere(account, sensitive)) || self.keys.contains(&*account.key(sensitive))
+        self.keys.contains(&*anywhere(account, sensitive))
+            || self.keys.contains(&*account.folded_key(sensitive))
     }
 
     pub fn len(&self) -> usize {
@@ -30,7 +31,7 @@ impl List {
     fn add(&mut self, account: &Address, cases: &Cases) {
         let mut is_new = false;
         if account.domain().is_some() {
-            is_new = self.keys.insert(account.key(cases.of(account)).into());
+            is_new = self.keys.insert(account.folded_key(cases.of(account)).into());
         } else {
             // It counts in the domains that tell upper from lower case as well as in those that do not.
             for sensitive in [true, false].into_iter().filter(|sensitive| cases.include(*sensitive)) {

@@ -88,7 +88,7 @@ impl Way {
         match (&resolution.account, &resolution.outcome) {
             (Some(to), _) if to.same_mailbox(&wanted, self.case_sensitive) => Ok(()),
             (Some(to), _) | (None, Outcome::Rewrite(to)) => {
-                Err(format!("{address} would go to {to}, by the script"))
+                Err(format!("{address} would go to {to}, by the script or by another rule"))
             }
             (None, _) => Err(format!("{address} would not go to {wanted}")),
         }

@@ -1,7 +1,7 @@
 //! Which keys are looked up, and in which order.
 
 use super::{Candidate, Context, Profile};
-use crate::addr::Address;
+use crate::addr::{Address, Forms};
 use std::borrow::Cow;
 use std::net::Ipv4Addr;
 
@@ -74,28 +74,24 @@ impl<'k> Found<'k> {
 
     /// The address, and then without its extension.
     fn mailbox(&mut self, parts: &Parts<'k>) {
-        self.spellings(&parts.local, parts.at_domain, None);
-        if let Some((bare, extension)) = parts.split() {
-            self.spellings(&bare, parts.at_domain, Some(&extension));
+        for (name, extension) in parts.forms.each() {
+            self.spellings(name, parts.at_domain, extension);
         }
     }
 
     /// The local part with `behind` in place of its domain, and then without its extension.
     fn local(&mut self, parts: &Parts<'k>, behind: &str) {
-        if parts.local.is_empty() {
-            return;
-        }
-        self.spellings(&parts.local, behind, None);
-        if let Some((bare, extension)) = parts.split() {
-            self.spellings(&bare, behind, Some(&extension));
+        for (name, extension) in parts.forms.each().filter(|(name, _)| !name.is_empty()) {
+            self.spellings(name, behind, extension);
         }
     }
 
     /// Without quotes and, where they are needed, with them.
-    fn spellings(&mut self, local: &str, behind: &str, extension: Option<&Cow<'k, str>>) {
-        self.add([local, behind].concat(), extension.cloned());
+    fn spellings(&mut self, local: &str, behind: &str, extension: Option<&str>) {
+        let extension = || extension.map(|it| Cow::Owned(it.to_owned()));
+        self.add([local, behind].concat(), extension());
         if let Some(quoted) = quoted(local) {
-            self.add(quoted + behind, extension.cloned());
+            self.add(quoted + behind, extension());
         }
     }
 
@@ -146,33 +142,20 @@ impl<'k> Found<'k> {
 
 /// An address that was asked.
 struct Parts<'k> {
-    /// The local part without its quotes.
-    local: Cow<'k, str>,
+    /// The names that the local part, without its quotes, may stand for.
+    forms: Forms<'k>,
     /// The domain with the @ in front.
     at_domain: &'k str,
-    /// Where the extension begins in the local part.
-    extension: Option<usize>,
 }
 
 impl<'k> Parts<'k> {
     fn of(key: &'k str, context: &Context<'_>) -> Option<Self> {
         let at = at(key)?;
-        let local = unquoted(&key[..at]);
-        let extension = extension(&local, context.delimiters);
-        Some(Parts { local, at_domain: &key[at..], extension })
+        Some(Parts { forms: Forms::of(unquoted(&key[..at]), context.delimiters), at_domain: &key[at..] })
     }
 
     fn domain(&self) -> &'k str {
         &self.at_domain[1..]
-    }
-
-    /// The local part without its extension, and that; `None` where there is none.
-    fn split(&self) -> Option<(Cow<'k, str>, Cow<'k, str>)> {
-        let at = self.extension?;
-        Some(match &self.local {
-            Cow::Borrowed(local) => (local[..at].into(), local[at..].into()),
-            Cow::Owned(local) => (local[..at].to_owned().into(), local[at..].to_owned().into()),
-        })
     }
 }
 
@@ -212,20 +195,4 @@ pub(super) fn unquoted(local: &str) -> Cow<'_, str> {
 pub(super) fn quoted(local: &str) -> Option<String> {
     let quoted = Address::new(local, "").ok()?.to_string();
     (!local.is_empty() && quoted != local).then_some(quoted)
-}
-
-/// Where the extension begins: at the first delimiter, unless the local part begins with it. Some names have none
-/// whatever is in them, as Postfix has it: those of the system and, with `owner_request_special`, which is its
-/// default, those that manage a list.
-fn extension(local: &str, delimiters: &str) -> Option<usize> {
-    let is = |name: &str| local.eq_ignore_ascii_case(name);
-    if ["postmaster", "mailer-daemon", "double-bounce"].into_iter().any(is) {
-        return None;
-    }
-    let lower = local.to_ascii_lowercase();
-    let manages = lower.starts_with("owner-") || (lower.ends_with("-request") && lower != "-request");
-    if delimiters.contains('-') && manages {
-        return None;
-    }
-    local.find(|c| delimiters.contains(c)).filter(|at| *at > 0)
 }

@@ -16,6 +16,10 @@ fn normal(case_sensitive: bool, delimiters: &str, remove: &str, nfkc: bool) -> N
 }
 
 fn resolver(accounts: Arc<Accounts>) -> Resolver {
+    resolver_of(accounts)
+}
+
+fn resolver_of(accounts: Arc<dyn AccountSource>) -> Resolver {
     let load = |fold| {
         let options = Options { fold, dialect: Dialect::Any, ..Options::default() };
         Arc::new(rules::load(&[Text::new("test.rules", RULES)], &options).expect("rules").rules)
@@ -45,46 +49,66 @@ async fn recipients() {
         ("f.oo@plain.test", "no: no such account", "f.oo"),
         ("ｆｏｏ@plain.test", "no: no such account", "ｆｏｏ"),
         ("foo-macys-m5@plain.test", "-> foo@plain.test", "foo"),
-        // An account keeps its extension, which the server knows of.
+        // An account keeps its extension, which the server knows of: it may be a name of its own, so the whole is
+        // asked first.
         ("foo@dash.test", "keep", "foo"),
-        ("Foo-Shop@dash.test", "keep", "foo"),
-        ("foo-@dash.test", "keep", "foo"),
-        ("nobody-foo@dash.test", "no: no such account", "nobody"),
+        ("Foo-Shop@dash.test", "keep", "foo-shop foo"),
+        ("foo-@dash.test", "keep", "foo- foo"),
+        ("nobody-foo@dash.test", "no: no such account", "nobody-foo nobody"),
         ("-foo@dash.test", "no: no such account", "-foo"),
-        ("doubtful-x@dash.test", "later: down", "doubtful"),
+        ("mary-ann@dash.test", "keep", "mary-ann"),
+        ("Mary-Ann@dash.test", "keep", "mary-ann"),
+        ("mary-anne@dash.test", "no: no such account", "mary-anne mary"),
+        ("mary-ann-x@dash.test", "no: no such account", "mary-ann-x mary"),
+        // What cannot be said of the whole name is not decided by a part of it.
+        ("foo-doubt@dash.test", "later: down", "foo-doubt"),
+        ("doubtful-x@dash.test", "later: down", "doubtful-x doubtful"),
+        // Lists have no extension.
+        ("owner-list@dash.test", "keep", "owner-list"),
+        ("owner-foo@dash.test", "no: no such account", "owner-foo"),
+        ("foo-request@dash.test", "no: no such account", "foo-request"),
+        ("foo-requests@dash.test", "keep", "foo-requests foo"),
         // What looks like an extension is the rules' in the first place.
         ("foo-macys-m5@dash.test", "-> foo@dash.test", "foo"),
-        ("foo-macys-m6@dash.test", "keep", "foo"),
+        ("foo-macys-m6@dash.test", "keep", "foo-macys-m6 foo"),
         ("bar-macys-m5@dash.test", "-> Bar@dash.test", "Bar"),
         // Two accounts: as if no rule had matched, though the extension is one of the name's own then.
-        ("twice-abc-3@dash.test", "no: no such account", "twice"),
+        ("twice-abc-3@dash.test", "no: no such account", "twice-abc-3 twice"),
         // An alias loses its extension.
         ("a+abc+3@both.test", "-> alice@both.test", "alice"),
-        ("foo-macys-m5+x@both.test", "keep", "foo"),
-        // What the server does not know is replaced.
+        ("foo-macys-m5+x@both.test", "keep", "foo-macys-m5+x foo"),
+        // What the server does not know is replaced, and the extension stays.
         ("f.oo@both.test", "-> foo@both.test", "foo"),
-        ("f.oo+x@both.test", "-> foo@both.test", "foo"),
+        ("f.oo+Shop@both.test", "-> foo+Shop@both.test", "foo+shop foo"),
+        ("mary.-ann@both.test", "-> mary-ann@both.test", "mary-ann"),
         ("ＦＯＯ@both.test", "-> foo@both.test", "foo"),
-        ("FOO+X@both.test", "keep", "foo"),
+        ("FOO+X@both.test", "keep", "foo+x foo"),
         ("f.oo-macys-m5@both.test", "-> foo@both.test", "foo"),
         ("nob.ody@both.test", "no: no such account", "nobody"),
         // A rule that wants what is removed.
         ("b.abc.3@both.test", "no: no such account", "babc3"),
         // Nothing would be left.
-        ("...@both.test", "no: no such account", "\"...\""),
-        (".+foo@both.test", "no: no such account", "\".\""),
+        ("...@both.test", "no: no such account", "..."),
+        (".+foo@both.test", "no: no such account", "+foo"),
         // Case by domain, for rules and accounts alike.
         ("foo-macys-m5@exact.test", "-> foo@exact.test", "foo"),
         ("Foo-macys-m5@exact.test", "no: no such account", "Foo-macys-m5"),
-        ("Bar+x@exact.test", "keep", "Bar"),
-        ("bar+x@exact.test", "no: no such account", "bar"),
+        ("Bar+x@exact.test", "keep", "Bar+x Bar"),
+        ("bar+x@exact.test", "no: no such account", "bar+x bar"),
         ("Bar-macys-m5@exact.test", "-> Bar@exact.test", "Bar"),
         ("foo-macys-m5+x@exact.test", "-> foo@exact.test", "foo"),
     ] {
         let got = ask(&resolver, recipient.as_bytes(), None).await;
-        let asked = std::mem::take(&mut *accounts.asked.lock().expect("lock")).join(" ");
-        let (local, _) = asked.rsplit_once('@').expect("an address");
-        assert_eq!((&*show(&got.outcome), local), (want, want_asked), "{recipient}");
+        let asked = std::mem::take(&mut *accounts.asked.lock().expect("lock"));
+        let locals: Vec<_> = asked.iter().map(|asked| Address::from_rcpt(asked.as_bytes())).collect();
+        let locals = locals.iter().map(Address::local).collect::<Vec<_>>().join(" ");
+        assert_eq!((&*show(&got.outcome), &*locals), (want, want_asked), "{recipient}");
+        let absent: Vec<_> = got.absent.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            [&absent[..], &[got.account.expect("an account").to_string()]].concat(),
+            asked,
+            "{recipient}"
+        );
     }
 }
 
@@ -116,6 +140,45 @@ async fn the_rules_are_asked_without_the_extension_only_if_they_know_nothing() {
         ("foo-macys-m6+x@exact.test", RuleTrace::None),
     ] {
         assert_eq!(ask(&resolver, recipient.as_bytes(), None).await.rule, want, "{recipient}");
+    }
+}
+
+/// Whose an address is that exists: the whole name's, or that of the name before the extension, if the source takes
+/// any extension.
+#[tokio::test]
+async fn owners() {
+    /// Knows some names, and those with an extension that it does not look at.
+    #[derive(Debug)]
+    struct Server(&'static [&'static str], Option<char>);
+
+    impl AccountSource for Server {
+        fn verify<'a>(&'a self, account: &'a Address) -> AnswerFuture<'a> {
+            let known = |name: &str| self.0.contains(&name);
+            let split = self.1.and_then(|delimiter| account.local().split_once(delimiter));
+            let exists = known(account.local()) || split.is_some_and(|(name, _)| known(name));
+            let down = account.local() == "down" || known("down") && account.local().contains("probe");
+            let verdict = match (down, exists) {
+                (true, _) => Verdict::Unknown(Reason::new("down")),
+                (false, true) => Verdict::Exists,
+                (false, false) => Verdict::Missing,
+            };
+            Box::pin(async move { Answer::new(verdict, &"server".into()) })
+        }
+    }
+
+    for (known, splits, account, want) in [
+        (&["mary-ann", "mary"] as &[&str], None, "mary-ann", Ok("mary-ann")),
+        (&["mary-ann"], None, "mary-ann", Ok("mary-ann")),
+        (&["mary"], Some('-'), "mary-ann", Ok("mary")),
+        (&["mary"], None, "mary", Ok("mary")),
+        (&["owner-list", "owner"], Some('-'), "owner-list", Ok("owner-list")),
+        (&["down", "foo-x"], Some('-'), "foo-x", Err("down")),
+    ] {
+        let resolver = resolver_of(Arc::new(Server(known, splits)));
+        let account = Address::new(account, "dash.test").expect("an address");
+        let got = resolver.owner(&account).await;
+        let got = got.as_ref().map(Address::local).map_err(Reason::as_str);
+        assert_eq!(got, want, "{account} of {known:?}");
     }
 }
 

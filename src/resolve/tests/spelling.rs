@@ -1,0 +1,123 @@
+//! Which spelling of a name is asked, and where mail goes whose account is an alias itself.
+
+use super::*;
+use crate::account::Cache;
+use crate::account::settings::CacheSettings;
+use crate::map::purpose::{Purpose, Resolved};
+use crate::table::{Answer as Told, Table};
+
+const RULES: &str = "\
+ACCOUNT foo, Bar, grüße MATCHES %account%-%alnum%-%code% WITH CHAR(1,-), CHARS();
+ACCOUNT Alice MATCHES al.%alpha%.%code% WITH CHARS();
+ACCOUNT foo MATCHES mid.%alpha%.%code% WITH CHARS();
+ACCOUNT mid.abc.3 MATCHES up.%alpha%.%code% WITH CHARS();
+ACCOUNT Up.abc.3 MATCHES top.%alpha%.%code% WITH CHARS();
+ACCOUNT gone MATCHES lost.%alpha%.%code% WITH CHARS();
+ACCOUNT lost.abc.3 MATCHES tolost.%alpha%.%code% WITH CHARS();
+ACCOUNT ringb.x.1 MATCHES ringa.%alpha%.%code% WITH CHARS();
+ACCOUNT ringa.x.1 MATCHES ringb.%alpha%.%code% WITH CHARS();
+ACCOUNT self.x.1 MATCHES self.%alpha%.%code% WITH CHARS();
+ACCOUNT foo MATCHES old.%code%.%date% WITH CHARS(account);
+ACCOUNT old.3.2001 MATCHES toold.%alpha%.%code% WITH CHARS();
+ACCOUNT foo MATCHES away.%alpha%.%code% WITH CHARS() DELIVER TO x@elsewhere.test;
+ACCOUNT away.abc.3 MATCHES toaway.%alpha%.%code% WITH CHARS();
+ACCOUNT a MATCHES twice.%alpha%.%code% WITH CHARS();
+ACCOUNT b MATCHES twice.%ident%.%code% WITH CHARS();
+ACCOUNT twice.abc.3 MATCHES totwice.%alpha%.%code% WITH CHARS();
+";
+
+fn resolver(accounts: Arc<dyn AccountSource>) -> Arc<Resolver> {
+    let options = Options { fold: true, dialect: Dialect::Any, ..Options::default() };
+    let rules = Arc::new(rules::load(&[Text::new("test.rules", RULES)], &options).expect("rules").rules);
+    let settings = Settings {
+        domains: vec!["example.test".into()],
+        origin: "example.test".into(),
+        today: || Day::new(2026, 11, 20),
+        ..Settings::default()
+    };
+    Arc::new(Resolver::new(settings, rules, accounts))
+}
+
+/// Where the mail for a recipient ends that is found in virtual_alias_maps: Postfix and Sendmail look up again what
+/// they were told, until it is not there any more.
+async fn recursion(resolver: &Arc<Resolver>, recipient: &str) -> String {
+    let table = Resolved::new(resolver.clone(), Purpose::VirtualAlias, "550 5.1.1 no");
+    let mut at = recipient.to_owned();
+    for _ in 0..20 {
+        match table.get(&at).await {
+            Told::Found(next) if next == at => return at,
+            Told::Found(next) => at = next,
+            Told::NotFound => return at,
+            Told::Unknown(why) => return format!("later: {why}"),
+        }
+    }
+    panic!("{recipient}: it does not end")
+}
+
+#[tokio::test]
+async fn recipients() {
+    let accounts = Arc::new(Accounts::default());
+    let resolver = resolver(accounts.clone());
+    // local part of the recipient, outcome, the local part that is asked
+    for (local, want, want_asked) in [
+        // Compared without regard to case, asked as it is spelled but for that.
+        ("grüße", "keep", "grüße"),
+        ("GRÜ\u{1e9e}E", "keep", "grüße"),
+        ("grüsse", "no: no such account", "grüsse"),
+        ("GRÜSSE", "no: no such account", "grüsse"),
+        ("\u{130}pek", "no: no such account", "i\u{307}pek"),
+        ("ΣΊΣΥΦΟΣ", "no: no such account", "σίσυφος"),
+        ("\u{212a}im", "no: no such account", "kim"),
+        ("re\u{301}mi", "no: no such account", "re\u{301}mi"),
+        // An account as the rules spell it, though it was found by another spelling.
+        ("grüße-macys-m5", "-> grüße@example.test", "grüße"),
+        ("GRÜSSE-macys-m5", "-> grüße@example.test", "grüße"),
+        ("BAR-macys-m5", "-> Bar@example.test", "Bar"),
+        ("al.abc.3", "no: no such account", "Alice"),
+        // The account is an alias.
+        ("mid.abc.3", "-> foo@example.test", "foo"),
+        ("up.abc.3", "-> foo@example.test", "foo"),
+        ("Top.abc.3", "-> foo@example.test", "foo"),
+        ("tolost.abc.3", "no: no such account", "gone"),
+        ("self.x.1", "no: no such account", "self.x.1"),
+        ("toaway.abc.3", "-> x@elsewhere.test", ""),
+        ("toold.abc.3", "no: the alias has expired, its last day was 2020-01-31", ""),
+        ("totwice.abc.3", "no: no such account", "twice.abc.3"),
+        (
+            "ringa.x.1",
+            "later: the rules do not come to an end: <ringa.x.1@example.test> <ringb.x.1@example.test> \
+             <ringa.x.1@example.test>",
+            "",
+        ),
+    ] {
+        let recipient = format!("{local}@example.test");
+        let got = ask(&resolver, recipient.as_bytes(), None).await;
+        let asked = std::mem::take(&mut *accounts.asked.lock().expect("lock")).join(" ");
+        let asked = asked.strip_suffix("@example.test").unwrap_or(&asked);
+        assert_eq!((&*show(&got.outcome), asked), (want, want_asked), "{local}");
+        let end = recursion(&resolver, &recipient).await;
+        match &got.outcome {
+            Outcome::Rewrite(to) => assert_eq!(end, to.to_string(), "{local}"),
+            Outcome::TryLater(_) => assert!(end.starts_with("later: "), "{local}: {end}"),
+            _ => assert_eq!(end, recipient),
+        }
+        accounts.asked.lock().expect("lock").clear();
+    }
+}
+
+/// What a server that tells upper from lower case says of `Alice`, who is in the rules, is not said of `alice`.
+#[tokio::test]
+async fn one_spelling_does_not_answer_for_another() {
+    let accounts = Arc::new(Accounts::default());
+    let cache = Arc::new(Cache::new(&CacheSettings::default(), accounts.clone()));
+    let resolver = resolver(cache);
+    for (recipient, want) in [
+        ("al.abc.3@example.test", "no: no such account"),
+        ("alice@example.test", "keep"),
+        ("ALICE@example.test", "keep"),
+        ("al.abc.3@example.test", "no: no such account"),
+    ] {
+        assert_eq!(show(&ask(&resolver, recipient.as_bytes(), None).await.outcome), want, "{recipient}");
+    }
+    assert_eq!(*accounts.asked.lock().expect("lock"), ["Alice@example.test", "alice@example.test"]);
+}
