@@ -72,8 +72,8 @@ impl Rules {
             };
             let prefix: String = fixed.iter().map(text).collect();
             // Something follows, which is part of the extension if there is one.
-            let read = normal.of(&prefix);
-            let bare = (read.bare != read.whole).then_some(&*read.bare)?;
+            let read = normal.typed(&prefix);
+            let bare = read.bare()?;
             (bare == name(account) || self.is_account(bare)).then(|| (prefix.clone(), bare.to_owned()))
         })
     }

@@ -80,13 +80,13 @@ fn round(target: Address, rules: &Rules, reads: &Reads<'_>) -> Option<(Vec<Addre
         let here = met.last()?;
         let domain = here.domain()?;
         let normal = reads(domain)?;
-        let read = normal.of(here.local());
+        let read = normal.typed(here.local());
         let target = |name: &str| match rules.find(Query { name, domain: Some(domain), today: None }) {
             Decision::Account { target, .. } => Some(target),
             _ => None,
         };
         // As a recipient is looked up: all of it, and then without its extension.
-        let next = target(&read.whole).or_else(|| target(&read.bare)).flatten()?;
+        let next = read.each().find_map(|(name, _)| target(name)).flatten()?;
         let next = Address::from_rcpt(next.as_bytes());
         let again = met.iter().any(|met| met.same_mailbox(&next, normal.case_sensitive));
         met.push(next);
