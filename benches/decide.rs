@@ -26,7 +26,6 @@ fn resolver(runtime: &tokio::runtime::Runtime) -> Resolver {
     let settings = rcptd::account::settings::Settings {
         sources: vec![SourceSettings::new("static:exists".parse().expect("source"))],
         cache: CacheSettings::default(),
-        vrfy: rcptd::account::settings::VrfySettings::default(),
     };
     let accounts = runtime.block_on(rcptd::account::build(&settings, false)).expect("accounts");
     let ours =

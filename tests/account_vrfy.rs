@@ -2,15 +2,15 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[path = "account_vrfy/canary.rs"]
-mod canary;
+#[path = "account_vrfy/control.rs"]
+mod control;
 #[path = "account_vrfy/fake.rs"]
 mod fake;
 #[path = "account_vrfy/starttls.rs"]
 mod starttls;
 
 use fake::{Act, Fake};
-use rcptd::account::settings::{CacheSettings, Settings, SourceSettings, Trust, VrfySettings};
+use rcptd::account::settings::{CacheSettings, Settings, SourceSettings, Trust, VrfySettings, Witness};
 use rcptd::account::{AccountSource, Answer, build};
 use rcptd::addr::Address;
 use std::sync::Arc;
@@ -20,14 +20,20 @@ use std::time::{Duration, Instant};
 /// For those tests only that wait for it.
 const DEADLINE: Duration = Duration::from_millis(200);
 
-/// One source with a short deadline, nothing remembered, 252 worth nothing.
+/// One source with a short deadline, nothing remembered, 252 worth nothing, without control questions.
 fn settings(spec: &str) -> Settings {
     let mut source = SourceSettings::new(spec.parse().unwrap());
     source.deadline = DEADLINE;
+    source.witness = Witness::Off.into();
+    source.vrfy = VrfySettings {
+        code_250: Trust::Exists.into(),
+        code_252: Trust::Unknown.into(),
+        per_connection: 1000,
+        ..VrfySettings::default()
+    };
     Settings {
         sources: vec![source],
         cache: CacheSettings { exists: Duration::ZERO, missing: Duration::ZERO, entries: 1000 },
-        vrfy: VrfySettings { code_252: Trust::Unknown, per_connection: 1000, ..VrfySettings::default() },
     }
 }
 
@@ -90,10 +96,20 @@ const REPLIES: &[(&str, &str)] = &[
     ("550 5.1.1 <bogus@example.test> User doesn't exist: bogus", "missing"),
     // others
     ("251 User not local; will forward to <foo@other.test>", "exists"),
-    ("551 User not local; please try <foo@other.test>", "missing"),
+    ("251", "exists"),
+    ("251 J\u{f6}rg", "exists"),
+    ("551 User not local; please try <foo@other.test>", "unknown: 551 "),
+    ("553 User ambiguous", "unknown: 553 User ambiguous"),
+    ("553 5.1.3 Bad recipient address syntax", "unknown: 553 5.1.3 "),
+    ("550 5.1.4 Ambiguous", "unknown: 550 5.1.4 "),
+    ("550 That is a mailing list, not a user", "unknown: 550 That is a mailing list, not a user"),
+    ("550 Please try again later", "unknown: 550 Please try again later"),
+    ("550 Database error", "unknown: 550 Database error"),
+    ("550", "missing"),
+    ("550 ", "missing"),
     ("550 5.7.1 Command rejected", "unknown: 550 5.7.1 Command rejected"),
     ("550-5.1.1 no such\r\n550 5.1.1 user", "missing"),
-    ("550-5.7.1 not for\r\n550 5.7.1 you", "unknown: 550 5.7.1 not for you"),
+    ("550-5.7.1 not for\r\n550 5.7.1 you", "unknown: 550 5.7.1 not for 5.7.1 you"),
     ("250 grüß Gott", "exists"),
 ];
 
@@ -107,18 +123,96 @@ async fn replies() {
     let source = source(&patient(&fake.spec())).await;
     for (number, (reply, want)) in REPLIES.iter().enumerate() {
         let got = ask(&source, &format!("{number}@example.test")).await;
-        assert!(got.verdict.to_string().starts_with(want), "{reply}: {}", got.verdict);
+        let asked = format!("VRFY <{number}@example.test>: ");
+        let quoted = want.replacen("unknown: ", &format!("unknown: {asked}"), 1);
+        assert!(got.verdict.to_string().starts_with(&quoted), "{reply}: {}", got.verdict);
+        // What is certain is quoted as well.
+        let certain = !want.starts_with("unknown");
+        let code = format!("{asked}{}", reply.get(..3).unwrap());
+        assert_eq!(got.detail.is_some_and(|detail| detail.starts_with(&code)), certain, "{reply}");
         assert_eq!((&*got.source, got.cached), (&*fake.spec(), false));
     }
     assert_eq!(fake.connections(), 1, "none of these replies ends a session");
 }
 
+/// The code decides, whatever the text is, in all replies of a session.
+#[tokio::test]
+async fn any_text_will_do() {
+    for (greeting, ehlo) in [
+        (&b"220 fake\r\n"[..], &b"250 fake\r\n"[..]),
+        (b"220\r\n", b"250\r\n"),
+        (b"220 \r\n", b"250 \r\n"),
+        (b"220-\r\n220\r\n", b"250-\r\n250-  \r\n250 \r\n"),
+        (b"220 M\xfcnchen\r\n", b"250-M\xfcnchen\r\n250 GR\xd6SSE 1\r\n"),
+        (b"220 \x00\xff\r\n", b"250-\x00\r\n250 \xff\r\n"),
+    ] {
+        for (reply, want) in [
+            (&b"250 J\xf6rg <u@example.test>\r\n"[..], "exists"),
+            (b"250\r\n", "exists"),
+            (b"550\r\n", "missing"),
+            (b"550 \r\n", "missing"),
+            (b"550 5.1.1 \xe4\xf6\xfc\r\n", "missing"),
+            (b"550-5.1.1 \xe4\r\n550 5.1.1\r\n", "missing"),
+            (b"450 \xe4\r\n", "unknown: VRFY <foo@example.test>: 450 \u{fffd}"),
+        ] {
+            let fake = Fake::start(move |line, _, _| match line.get(..4) {
+                Some("gree") => Act::Raw(greeting.to_vec()),
+                Some("EHLO") => Act::Raw(ehlo.to_vec()),
+                Some("VRFY") => Act::Raw(reply.to_vec()),
+                _ => Act::Usual,
+            })
+            .await;
+            let got = verdict(&source(&patient(&fake.spec())).await, "foo@example.test").await;
+            assert_eq!(got, want, "{} {}", rcptd::addr::escape(ehlo), rcptd::addr::escape(reply));
+        }
+    }
+}
+
+/// RFC 5321, sections 3.2 and 4.1.4, and other codes that servers use.
+#[tokio::test]
+async fn helo_after_a_refused_ehlo() {
+    for (ehlo, helo, want) in [
+        ("500 what", "250 fake", "missing"),
+        ("500", "250", "missing"),
+        ("501 what", "250 fake", "missing"),
+        ("502 5.5.1 not implemented", "250 fake", "missing"),
+        ("504 5.5.2 what", "250 fake", "missing"),
+        ("550 what", "250 fake", "missing"),
+        (
+            "554 5.7.1 go away",
+            "554 5.7.1 go away",
+            "unknown: 127.0.0.1:PORT: the server said 554 5.7.1 go away",
+        ),
+        ("502 what", "421 4.3.2 later", "unknown: 127.0.0.1:PORT: the server said 421 4.3.2 later"),
+        ("421 4.3.2 later", "250 fake", "unknown: 127.0.0.1:PORT: the server said 421 4.3.2 later"),
+        ("451 4.3.2 later", "250 fake", "unknown: 127.0.0.1:PORT: the server said 451 4.3.2 later"),
+    ] {
+        let fake = Fake::start(move |line, _, _| match line.get(..4) {
+            Some("EHLO") => Act::say(ehlo),
+            Some("HELO") => Act::say(helo),
+            Some("VRFY") => Act::say("550 5.1.1 no"),
+            _ => Act::Usual,
+        })
+        .await;
+        let source = source(&patient(&fake.spec())).await;
+        let got = verdict(&source, "foo@example.test").await;
+        assert_eq!(got, want.replace("PORT", &fake.port().to_string()), "{ehlo} {helo}");
+        if want == "missing" {
+            // There are no extensions without EHLO.
+            let got = verdict(&source, "gr\u{fc}n@example.test").await;
+            assert_eq!(got, "unknown: the server does not offer SMTPUTF8", "{ehlo}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_252_means_by_choice() {
-    for (code_252, want) in [(Trust::Exists, "exists"), (Trust::Unknown, "unknown: 252 2.0.0 ok")] {
+    for (code_252, want) in
+        [(Trust::Exists, "exists"), (Trust::Unknown, "unknown: VRFY <foo@example.test>: 252 2.0.0 ok")]
+    {
         let fake = Fake::saying("252 2.0.0 ok").await;
         let mut settings = patient(&fake.spec());
-        settings.vrfy.code_252 = code_252;
+        settings.sources[0].vrfy.code_252 = code_252.into();
         assert_eq!(verdict(&source(&settings).await, "foo@example.test").await, want);
         assert_eq!(fake.vrfys().len(), 1);
     }
@@ -128,7 +222,7 @@ async fn what_252_means_by_choice() {
 async fn what_is_sent() {
     let fake = Fake::saying("250 ok").await;
     let mut settings = patient(&fake.spec());
-    settings.vrfy.helo = "rcptd.example.test".into();
+    settings.sources[0].vrfy.helo = "rcptd.example.test".into();
     let source = source(&settings).await;
     for (account, want) in [
         ("foo@example.test", "VRFY <foo@example.test>"),
@@ -238,21 +332,27 @@ async fn misbehaviour_is_unknown_and_the_next_question_is_asked_anew() {
             "unknown: 127.0.0.1:PORT: the server spoke out of turn",
         ),
         ("EHLO", Act::Silence, "unknown: 127.0.0.1:PORT: no greeting or reply to EHLO within"),
-        ("EHLO", Act::say("502 5.5.2 what"), "unknown: 127.0.0.1:PORT: the server said 502 5.5.2 what"),
-        ("EHLO", Act::raw("250 fake\r\n550 5.1.1 no\r\n"), "unknown: the server spoke out of turn"),
+        ("EHLO", Act::say("421 4.5.2 what"), "unknown: 127.0.0.1:PORT: the server said 421 4.5.2 what"),
+        (
+            "EHLO",
+            Act::raw("250 fake\r\n550 5.1.1 no\r\n"),
+            "unknown: 127.0.0.1:PORT: the server spoke out of turn",
+        ),
         ("VRFY", Act::Silence, "unknown: no reply to VRFY within 180ms"),
         ("VRFY", Act::Drip("550 5.1.1 no such user\r\n", 20), "unknown: no reply to VRFY within 180ms"),
         ("VRFY", Act::Close, "unknown: the server hung up"),
         ("VRFY", Act::raw("550 5.1.1 no"), "unknown: no reply to VRFY within 180ms"),
         ("VRFY", Act::RawThenClose("550 5.1.1 no".into()), "unknown: the server hung up"),
         ("VRFY", Act::raw("550 5.1.1 no\n"), "unknown: a line of the reply ends in a bare line feed"),
-        ("VRFY", Act::raw("550\r\n"), "unknown: that is not an SMTP reply"),
         ("VRFY", Act::raw("5.1.1 no\r\n"), "unknown: that is not an SMTP reply"),
         ("VRFY", Act::raw("690 x\r\n"), "unknown: that is not an SMTP reply"),
         ("VRFY", Act::raw("\r\n"), "unknown: that is not an SMTP reply"),
         ("VRFY", Act::raw("\0\0\0\0"), "unknown: that is not an SMTP reply"),
-        ("VRFY", Act::raw("550-5.1.1 no\r\n250 ok\r\n"), "unknown: that is not an SMTP reply"),
-        ("VRFY", Act::Raw(b"550 5.1.1 n\xf6\r\n".to_vec()), "unknown: "),
+        (
+            "VRFY",
+            Act::raw("550-5.1.1 no\r\n250 ok\r\n"),
+            "unknown: the lines of the reply have different codes",
+        ),
         ("VRFY", Act::raw("550 5.1.1 no\r\n550 5.1.1 no\r\n"), "unknown: the server spoke out of turn"),
         ("VRFY", Act::raw("252 2.0.0 ok\r\n550 5.1.1 no\r\n"), "unknown: the server spoke out of turn"),
         ("VRFY", Act::raw("250 ok\r\n250 o"), "unknown: the server spoke out of turn"),
@@ -359,7 +459,9 @@ async fn a_used_connection_that_dies_under_the_question_is_replaced_once() {
 
 #[tokio::test]
 async fn after_421_once_more_and_not_twice() {
-    for (bad_connections, want) in [(1, "missing"), (2, "unknown: 421 4.7.0 Error: too many errors")] {
+    for (bad_connections, want) in
+        [(1, "missing"), (2, "unknown: VRFY <foo@example.test>: 421 4.7.0 Error: too many errors")]
+    {
         let fake = Fake::start(move |line, connection, _| match line {
             _ if line.starts_with("VRFY") && connection < bad_connections => {
                 Act::RawThenClose("421 4.7.0 Error: too many errors\r\n".into())
@@ -402,7 +504,7 @@ async fn connections_are_asked_so_often_and_no_more() {
     for (per_connection, questions, connections) in [(1, 3, 3), (2, 4, 2), (2, 5, 3), (10, 5, 1)] {
         let fake = Fake::saying("250 ok").await;
         let mut settings = patient(&fake.spec());
-        settings.vrfy.per_connection = per_connection;
+        settings.sources[0].vrfy.per_connection = per_connection;
         let source = source(&settings).await;
         for _ in 0..questions {
             assert_eq!(verdict(&source, "foo@example.test").await, "exists");
@@ -422,7 +524,7 @@ async fn quit_delays_nobody() {
     })
     .await;
     let mut settings = patient(&fake.spec());
-    settings.vrfy.per_connection = 1;
+    settings.sources[0].vrfy.per_connection = 1;
     let source = source(&settings).await;
     let begin = Instant::now();
     for _ in 0..30 {
@@ -442,8 +544,8 @@ async fn idle_connections_are_few_and_not_for_ever() {
     })
     .await;
     let mut settings = patient(&fake.spec());
-    settings.vrfy.idle_connections = 2;
-    settings.vrfy.idle_timeout = Duration::from_millis(100);
+    settings.sources[0].vrfy.idle_connections = 2;
+    settings.sources[0].vrfy.idle_timeout = Duration::from_millis(100);
     let source = source(&settings).await;
     let askers: Vec<_> = (0..6)
         .map(|i| {

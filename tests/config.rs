@@ -286,6 +286,7 @@ const CHANGES: &[(&str, &str, &str, bool)] = &[
     ("account", "deadline", "\"1s\"", false),
     ("account", "concurrency", "5", false),
     ("account", "unknown", "\"accept\"", false),
+    ("account", "control_interval", "\"1d\"", false),
     ("account.cache", "exists", "\"0s\"", false),
     ("account.cache", "missing", "0", false),
     ("account.cache", "entries", "0", false),
@@ -293,9 +294,9 @@ const CHANGES: &[(&str, &str, &str, bool)] = &[
     ("account.vrfy", "per_connection", "100000", false),
     ("account.vrfy", "idle_connections", "0", false),
     ("account.vrfy", "idle_timeout", "\"2m\"", false),
-    ("account.vrfy", "code_250", "\"canary\"", false),
-    ("account.vrfy", "code_252", "\"exists\"", false),
-    ("account.vrfy", "canary_interval", "\"1d\"", false),
+    ("account.vrfy", "code_250", "\"exists\"", false),
+    ("account.vrfy", "code_252", "{ \"example.com\" = \"exists\" }", false),
+    ("account.vrfy", "witness", "\"info\"", false),
     ("account.vrfy", "starttls", "\"required\"", false),
     ("account.vrfy", "tls_name", "\"mail.example.com\"", false),
     ("account.vrfy", "tls_ca", "\"aliases.rules\"", false),
@@ -444,7 +445,7 @@ fn bounds() {
         ("account.vrfy", "per_connection", vec!["1", "1000000"], vec!["0", "1000001", "4294967297"]),
         ("account.vrfy", "idle_connections", vec!["0", "1000"], vec!["1001"]),
         ("account.vrfy", "idle_timeout", vec!["1", "\"1h\""], vec!["0", "\"61m\""]),
-        ("account.vrfy", "canary_interval", vec!["1", "\"1d\""], vec!["0", "\"25h\""]),
+        ("account", "control_interval", vec!["1", "\"1d\""], vec!["0", "\"25h\""]),
     ] {
         for good in good {
             let text = with(section, key, good);
@@ -553,7 +554,7 @@ fn an_old_file_alone() {
     assert_eq!(overruled.domains, ["example.net"]);
     assert_eq!(overruled.rules.debug_account(), Some("root"));
     assert_eq!(overruled.milter.listen[0].to_string(), "inet6:[::1]:3047");
-    assert_eq!((&*overruled.account.vrfy.helo, overruled.log.level), ("", config::Level::Info));
+    assert_eq!((&*overruled.account.sources[0].vrfy.helo, overruled.log.level), ("", config::Level::Info));
 }
 
 /// The name of the old milter was also its only domain where none was written, and addresses of IPv6 stand

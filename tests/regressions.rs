@@ -46,9 +46,21 @@ fn every_folder_has_its_target() {
 /// The seeds lead where they are to lead: a fuzzer that begins on the wrong side of a check may never pass it.
 #[test]
 fn the_replies_are_what_their_names_say() {
-    for (name, want) in
-        [("exists", "exists"), ("missing", "missing"), ("perhaps", "unknown: 252 2.0.0 alice")]
-    {
+    let asked = "unknown: VRFY <alice@d.test>: ";
+    for (name, want) in [
+        ("exists", "exists".to_string()),
+        ("missing", "missing".into()),
+        ("perhaps", format!("{asked}252 2.0.0 alice")),
+        ("ehlo_of_blanks", "exists".into()),
+        ("codes_alone", "missing".into()),
+        ("eight_bits", "exists".into()),
+        ("helo", "missing".into()),
+        ("two_codes", "unknown: the lines of the reply have different codes".into()),
+        ("mailing_list", format!("{asked}550 That is a mailing list, not a user")),
+        ("ambiguous", format!("{asked}553 Ambiguous <alice@d.test>")),
+        ("words", "missing".into()),
+        ("blank_lines", format!("{asked}252")),
+    ] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/smtp_reply").join(name);
         assert_eq!(targets::verdict(&fs::read(path).expect("a seed")).to_string(), want);
     }

@@ -368,15 +368,16 @@ pub fn address(data: &[u8]) {
 }
 
 /// A mail server that says anything: what comes before the n-th NUL is said before the n-th command. A certain
-/// answer needs one whole reply of its kind, and nothing after it.
+/// answer needs one whole reply of its kind to VRFY, which is the third, or the fourth after HELO, and nothing after it.
 pub fn smtp_reply(data: &[u8]) {
     let replies: Vec<&[u8]> = data.split(|b| *b == 0).collect();
     let kinds: &[&[u8]] = match verdict(data) {
         Verdict::Unknown(_) => return,
         Verdict::Exists => &[b"250", b"251"],
-        Verdict::Missing => &[b"550", b"551", b"553"],
+        Verdict::Missing => &[b"550"],
     };
-    let reply = replies.get(2).expect("it was asked");
+    let refused_ehlo = replies.get(1).is_some_and(|reply| reply.starts_with(b"5"));
+    let reply = replies.get(2 + usize::from(refused_ehlo)).expect("it was asked");
     let lines: Vec<&[u8]> = reply.split_inclusive(|b| *b == b'\n').collect();
     let (last, before) = lines.split_last().expect("there was a reply");
     assert!(kinds.iter().any(|code| last.starts_with(code)), "{last:?}");

@@ -93,12 +93,24 @@ impl fmt::Display for Verdict {
 pub struct Reason {
     text: Arc<str>,
     accept: bool,
+    uncontrolled: bool,
 }
 
 impl Reason {
     /// A reason in one sentence fragment, such as `no reply to VRFY within 5 s`.
     pub fn new(text: impl Into<Arc<str>>) -> Self {
-        Reason { text: text.into(), accept: false }
+        Reason { text: text.into(), accept: false, uncontrolled: false }
+    }
+
+    /// The reason of a source that has an answer, which does not count: the source was not shown able to give the
+    /// opposite one (see [`crate::lookup::control`]). The text holds the remedy.
+    pub fn uncontrolled(text: impl Into<Arc<str>>) -> Self {
+        Reason { uncontrolled: true, ..Reason::new(text) }
+    }
+
+    /// Whether it is one of [`Reason::uncontrolled`].
+    pub fn is_uncontrolled(&self) -> bool {
+        self.uncontrolled
     }
 
     /// The same reason of a source whose operator prefers to accept mail while it cannot say.

@@ -1,6 +1,8 @@
 //! What the operator may choose about account sources. Defaults are here and nowhere else.
 
 use super::spec::Spec;
+use crate::lookup::control;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,8 +13,40 @@ pub struct Settings {
     pub sources: Vec<SourceSettings>,
     /// The cache in front of all of them.
     pub cache: CacheSettings,
-    /// For `vrfy:` sources.
-    pub vrfy: VrfySettings,
+}
+
+/// A choice that may be another one for some domains.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scoped<T> {
+    /// For all domains that are not named.
+    pub default: T,
+    /// By domain, in lower case.
+    pub domains: BTreeMap<String, T>,
+}
+
+impl<T> Scoped<T> {
+    /// What is chosen for a domain.
+    pub fn of(&self, domain: &str) -> &T {
+        self.domains.get(domain).unwrap_or(&self.default)
+    }
+}
+
+impl<T> From<T> for Scoped<T> {
+    fn from(default: T) -> Self {
+        Scoped { default, domains: BTreeMap::new() }
+    }
+}
+
+/// An account that certainly exists: the source must find it before its "not found" of others counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Witness {
+    /// What the kind of source takes: `postmaster` at the domain of the account for `vrfy:`, `root` for `passwd:`.
+    #[default]
+    Default,
+    /// This address, or this local part at the domain of the account.
+    Account(String),
+    /// None: every "not found" counts. A server that has lost its table of users then refuses all mail.
+    Off,
 }
 
 /// One source.
@@ -26,6 +60,13 @@ pub struct SourceSettings {
     pub concurrency: usize,
     /// Whether mail is accepted while this source cannot say. Off, because that is how backscatter begins.
     pub accept_unknown: bool,
+    /// How long a witness or a canary vouches for the server that answered (see [`crate::lookup::control`]), the
+    /// longest time for which an answer is remembered that rests on one, and the greatest age of a connection.
+    pub control_interval: Duration,
+    /// The witness, by domain.
+    pub witness: Scoped<Witness>,
+    /// For a `vrfy:` source.
+    pub vrfy: VrfySettings,
 }
 
 /// Default of [`SourceSettings::deadline`]: shorter than the milter's own 8 s, so that the reason is known.
@@ -36,17 +77,26 @@ pub const CONCURRENCY: usize = 20;
 impl SourceSettings {
     /// `spec` with the defaults.
     pub fn new(spec: Spec) -> Self {
-        SourceSettings { spec, deadline: DEADLINE, concurrency: CONCURRENCY, accept_unknown: false }
+        SourceSettings {
+            spec,
+            deadline: DEADLINE,
+            concurrency: CONCURRENCY,
+            accept_unknown: false,
+            control_interval: control::INTERVAL,
+            witness: Scoped::default(),
+            vrfy: VrfySettings::default(),
+        }
     }
 }
 
 /// The cache. An unknown is never remembered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheSettings {
-    /// How long an account is remembered as existing; zero turns this half off. One whose 252 is believed
-    /// because of a canary is remembered for [`VrfySettings::canary_interval`] at most.
+    /// How long an account is remembered as existing; zero turns this half off. One that is believed because of a
+    /// canary is remembered for [`SourceSettings::control_interval`] at most.
     pub exists: Duration,
-    /// How long it is remembered as missing; zero turns this half off.
+    /// How long it is remembered as missing; zero turns this half off. One that is believed because of a witness is
+    /// remembered for [`SourceSettings::control_interval`] at most.
     pub missing: Duration,
     /// Most accounts remembered.
     pub entries: u64,
@@ -59,8 +109,8 @@ impl Default for CacheSettings {
     }
 }
 
-/// What a positive reply to VRFY means, above all 252 ("cannot VRFY user, but will accept message", RFC 5321,
-/// section 3.5.3).
+/// What a positive reply to VRFY means: 250, which a Sendmail whose local mailer has lost flag `w` gives to every
+/// name, and 252 ("cannot VRFY user, but will accept message", RFC 5321, section 3.5.3), which many servers do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Trust {
     /// The account exists, as long as the server refuses a random one in the same domain.
@@ -96,14 +146,10 @@ pub struct VrfySettings {
     pub idle_connections: usize,
     /// How long an idle connection is kept; Postfix hangs up after 300 s, 10 s under stress.
     pub idle_timeout: Duration,
-    /// What 250 and 251 mean. Most servers say so of those alone who exist; a Sendmail whose local mailer has
-    /// lost flag `w` says so of everybody.
-    pub code_250: Trust,
-    /// What 252 means.
-    pub code_252: Trust,
-    /// How often the canary is asked again, and the longest time for which an account is remembered that
-    /// exists on its word.
-    pub canary_interval: Duration,
+    /// What 250 and 251 mean, by domain.
+    pub code_250: Scoped<Trust>,
+    /// What 252 means, by domain.
+    pub code_252: Scoped<Trust>,
     /// Encryption.
     pub starttls: StartTls,
     /// The name the server's certificate must have, where it is not the host name in the source.
@@ -119,9 +165,8 @@ impl Default for VrfySettings {
             per_connection: 5,
             idle_connections: 8,
             idle_timeout: Duration::from_mins(1),
-            code_250: Trust::Exists,
-            code_252: Trust::default(),
-            canary_interval: Duration::from_mins(5),
+            code_250: Scoped::default(),
+            code_252: Scoped::default(),
             starttls: StartTls::default(),
             tls_name: None,
             tls_ca: None,

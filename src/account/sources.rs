@@ -134,7 +134,6 @@ mod tests {
         Settings {
             sources: specs.iter().map(|s| SourceSettings::new(s.parse().unwrap())).collect(),
             cache: super::super::settings::CacheSettings::default(),
-            vrfy: super::super::settings::VrfySettings::default(),
         }
     }
 

@@ -61,6 +61,11 @@ impl Spec {
         &self.name
     }
 
+    /// The word before the colon: the type of the source.
+    pub fn kind(&self) -> &str {
+        self.name.split(':').next().unwrap_or_default()
+    }
+
     /// Builds the source itself, without anything round it.
     pub(super) fn open<'a>(
         &'a self,

@@ -1,70 +1,43 @@
 //! `[account]`, checked: it fills [`crate::account::settings`].
 
-use super::check::{Check, text};
-use super::files;
+use super::account_source::{Around, Chosen, Keys};
+use super::check::Check;
 use super::milter::Milter;
 use super::raw::{self, Field, Given, Source};
 use super::time;
-use crate::account::settings::{
-    CONCURRENCY, CacheSettings, DEADLINE, Settings, SourceSettings, StartTls, Trust, VrfySettings,
-};
+use crate::account::settings::{CacheSettings, Scoped, Settings, SourceSettings, StartTls};
 use crate::account::spec::Spec;
-use crate::addr::{MAX_DOMAIN, escape, is_domain};
 use std::ops::{Range, RangeInclusive};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// Most sources in a chain: each may cost its whole deadline, so a longer one is never asked to its end.
 pub const MAX_SOURCES: usize = 16;
-/// Bounds of the deadline of a source; the milter's own is the real one, but `rcptd check` waits for it too.
-const DEADLINES: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_mins(1);
-/// Bounds of the questions to a source at once: each is a connection, of which a server has few.
-const CONCURRENCIES: RangeInclusive<usize> = 1..=10_000;
 /// Bounds of what is remembered: an account that is long gone or long there must be noticed some day.
 const REMEMBERED: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(7 * 24);
 /// Bounds of the cache; an entry takes some 200 bytes.
 const ENTRIES: RangeInclusive<u64> = 0..=10_000_000;
-/// Bounds of VRFYs over one connection.
-const PER_CONNECTION: RangeInclusive<u32> = 1..=1_000_000;
-/// Bounds of idle connections: each takes one of the server's places.
-const IDLE_CONNECTIONS: RangeInclusive<usize> = 0..=1000;
-/// Bounds of the time a connection is idle.
-const IDLE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(1);
-/// Bounds of the time between two canaries: oftener would be a burden, and later no canary.
-const CANARY: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
-/// Largest file of certificates: all authorities there are take less than one megabyte.
-const MAX_CERTIFICATES: u64 = 16 << 20;
-/// Words of `account.unknown`.
-const UNKNOWN: [(&str, bool); 2] = [("defer", false), ("accept", true)];
-
-/// What stands round a source.
-#[derive(Clone, Copy)]
-struct Around {
-    deadline: Duration,
-    concurrency: usize,
-    accept_unknown: bool,
-}
-
 impl Check<'_> {
-    /// The whole section. Files are relative to `folder`; `milter` and the deadline it was given are what
-    /// those of the sources have to fit into. There has to be a source if recipients are resolved (`needed`).
+    /// The whole section. Files are relative to `folder`; `milter` and the deadline it was given are what those of the
+    /// sources have to fit into. There has to be a source if recipients at `domains` are resolved (`needed`).
     pub fn account(
         &mut self,
         raw: &raw::Account,
         folder: &Path,
         milter: (&Milter, &Field<Duration>),
-        needed: bool,
+        (domains, needed): (&[String], bool),
     ) -> Settings {
-        let sources = self.sources(raw, needed);
+        let sources = self.sources(raw, Around { folder, domains }, needed);
         self.deadlines(raw, &sources, milter);
-        Settings { sources, cache: self.cache(&raw.cache), vrfy: self.vrfy(&raw.vrfy, folder) }
+        Settings { sources, cache: self.cache(&raw.cache) }
     }
 
-    fn sources(&mut self, raw: &raw::Account, needed: bool) -> Vec<SourceSettings> {
+    fn sources(&mut self, raw: &raw::Account, around: Around<'_>, needed: bool) -> Vec<SourceSettings> {
         const HELP: &str = "write source = \"vrfy:HOST:PORT\" below [account] to ask a mail server, or \
                             \"static:exists\" to take every account as existing";
-        let around = Around { deadline: DEADLINE, concurrency: CONCURRENCY, accept_unknown: false };
-        let around = self.around(around, &raw.deadline, &raw.concurrency, &raw.unknown);
+        let sections = Keys::of_sections(raw);
+        // The settings of the sections, of whatever source.
+        let common = self.source_settings(&Chosen::default(), &sections, around);
         let given = match &raw.source {
             Field::Given(given) => given,
             Field::Absent => {
@@ -84,19 +57,35 @@ impl Check<'_> {
         }
         let mut sources: Vec<SourceSettings> = Vec::new();
         for item in given.value.items.iter().take(MAX_SOURCES) {
-            let (spec, around) = match item.get_ref() {
-                Source::Name(name) => (self.parsed(given, item.span(), name), around),
-                Source::Table(table) => {
-                    let spec = self.named(table, given, item.span());
-                    (spec, self.around(around, &table.deadline, &table.concurrency, &table.unknown))
-                }
+            let (spec, table) = match item.get_ref() {
+                Source::Name(name) => (self.parsed(given, item.span(), name), None),
+                Source::Table(table) => (self.named(table, given, item.span()), Some(table)),
             };
+            let kind = spec.as_ref().map_or("vrfy", Spec::kind);
+            let mut chosen = common.clone();
+            if kind == "passwd" {
+                // That of the section is an account of a mail server.
+                chosen.witness = Scoped::default();
+            }
+            if let Some(table) = table {
+                let keys = Keys::of_table(table);
+                chosen = self.source_settings(&chosen, &keys, around);
+                self.without_effect(kind, &keys);
+                if chosen.vrfy.starttls == StartTls::Never && kind == "vrfy" {
+                    self.without_tls(&keys);
+                }
+            }
             let Some(spec) = spec else { continue };
-            if sources.iter().any(|source| source.spec == spec) {
+            let source = chosen.of(spec);
+            if sources.iter().any(|known| known.spec == source.spec) {
                 self.error_in(given, item.span(), "account.source has this one twice", "remove one of them");
             }
-            let Around { deadline, concurrency, accept_unknown } = around;
-            sources.push(SourceSettings { spec, deadline, concurrency, accept_unknown });
+            sources.push(source);
+        }
+        if common.vrfy.starttls == StartTls::Never
+            && sources.iter().all(|source| source.vrfy.starttls == StartTls::Never)
+        {
+            self.without_tls(&sections);
         }
         sources
     }
@@ -111,20 +100,6 @@ impl Check<'_> {
                 None
             }
             Field::Broken => None,
-        }
-    }
-
-    fn around(
-        &mut self,
-        default: Around,
-        deadline: &Field<Duration>,
-        concurrency: &Field<u64>,
-        unknown: &Field<String>,
-    ) -> Around {
-        Around {
-            deadline: self.time(deadline, default.deadline, &DEADLINES),
-            concurrency: self.number(concurrency, default.concurrency, &CONCURRENCIES),
-            accept_unknown: self.choice(unknown, default.accept_unknown, &UNKNOWN),
         }
     }
 
@@ -186,66 +161,5 @@ impl Check<'_> {
             missing: self.time(&raw.missing, default.missing, &REMEMBERED),
             entries: self.number(&raw.entries, default.entries, &ENTRIES),
         }
-    }
-
-    fn vrfy(&mut self, raw: &raw::Vrfy, folder: &Path) -> VrfySettings {
-        let default = VrfySettings::default();
-        let settings = VrfySettings {
-            helo: self.host_name(&raw.helo).unwrap_or(default.helo),
-            per_connection: self.number(&raw.per_connection, default.per_connection, &PER_CONNECTION),
-            idle_connections: self.number(&raw.idle_connections, default.idle_connections, &IDLE_CONNECTIONS),
-            idle_timeout: self.time(&raw.idle_timeout, default.idle_timeout, &IDLE),
-            code_250: self.choice(
-                &raw.code_250,
-                default.code_250,
-                &[("exists", Trust::Exists), ("canary", Trust::Canary)],
-            ),
-            code_252: self.choice(
-                &raw.code_252,
-                default.code_252,
-                &[("canary", Trust::Canary), ("exists", Trust::Exists), ("unknown", Trust::Unknown)],
-            ),
-            canary_interval: self.time(&raw.canary_interval, default.canary_interval, &CANARY),
-            starttls: self.choice(
-                &raw.starttls,
-                default.starttls,
-                &[
-                    ("never", StartTls::Never),
-                    ("offered", StartTls::Offered),
-                    ("required", StartTls::Required),
-                ],
-            ),
-            tls_name: self.host_name(&raw.tls_name),
-            tls_ca: self.certificates(&raw.tls_ca, folder),
-        };
-        if settings.starttls == StartTls::Never {
-            for given in [&raw.tls_name, &raw.tls_ca].into_iter().filter_map(text) {
-                let help = "write starttls = \"offered\" or \"required\" for an encrypted connection";
-                self.warning(given, format!("{} has no effect", given.key), help);
-            }
-        }
-        settings
-    }
-
-    /// A file that must be there; what it holds is seen when the connections are set up.
-    pub(super) fn certificates(&mut self, field: &Field<String>, folder: &Path) -> Option<PathBuf> {
-        let given = text(field)?;
-        let path = folder.join(&given.value);
-        if let Err((why, help)) = files::read(&path, MAX_CERTIFICATES) {
-            let shown = path.display().to_string();
-            self.error(given, format!("{}: {} cannot be read: {why}", given.key, escape(&shown)), help);
-        }
-        Some(path)
-    }
-
-    /// A name of a host, or its address in brackets, as EHLO and certificates have it.
-    fn host_name(&mut self, field: &Field<String>) -> Option<String> {
-        let given = text(field)?;
-        if given.value.len() <= MAX_DOMAIN && is_domain(&given.value) {
-            return Some(given.value.clone());
-        }
-        let message = format!("{} = \"{}\" is not a host name", given.key, escape(&given.value));
-        self.error(given, message, "write letters, digits, hyphens and dots only, as in mail.example.com");
-        None
     }
 }

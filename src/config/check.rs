@@ -90,16 +90,27 @@ impl Check<'_> {
     /// One of some words.
     pub fn choice<T: Copy>(&mut self, field: &Field<String>, default: T, choices: &[(&str, T)]) -> T {
         let Some(given) = field.given() else { return default };
-        if let Some((_, choice)) = choices.iter().find(|(word, _)| *word == given.value) {
-            return *choice;
+        self.word(given, given.span.clone(), &given.value, choices).unwrap_or(default)
+    }
+
+    /// One of some words, in the value of a key.
+    pub fn word<T: Copy, U>(
+        &mut self,
+        at: &Given<U>,
+        span: Range<usize>,
+        word: &str,
+        choices: &[(&str, T)],
+    ) -> Option<T> {
+        if let Some((_, choice)) = choices.iter().find(|(known, _)| *known == word) {
+            return Some(*choice);
         }
-        let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-        let help = nearest(&given.value, words.iter().copied()).map_or_else(
+        let words: Vec<&str> = choices.iter().map(|(known, _)| *known).collect();
+        let help = nearest(word, words.iter().copied()).map_or_else(
             || format!("write one of {}", words.join(", ")),
             |near| format!("did you mean \"{near}\"?"),
         );
-        self.error(given, format!("{} = \"{}\" is not known", given.key, escape(&given.value)), help);
-        default
+        self.error_in(at, span, format!("{} = \"{}\" is not known", at.key, escape(word)), help);
+        None
     }
 
     /// A text that has a reader of its own.

@@ -8,6 +8,7 @@
 //! to be shown the next has a bad day. So no step stops at an error; [`load`] refuses the whole at the end.
 
 mod account;
+mod account_source;
 mod check;
 mod database;
 mod delimiters;
@@ -177,8 +178,8 @@ fn read(path: &Path) -> Result<(Config, Vec<Text>), Vec<Problem>> {
     let hooks = load_hooks(&rules);
     let other_case = other_case.map(|rules| Form { hooks: load_hooks(&rules), rules });
     let origin = check.origin(&raw.origin, &domains);
-    let account = check.account(&raw.account, folder, (&milter, &raw.milter.deadline), resolves);
-    files.extend(account.vrfy.tls_ca.clone());
+    let account = check.account(&raw.account, folder, (&milter, &raw.milter.deadline), (&domains, resolves));
+    files.extend(account.sources.iter().filter_map(|source| source.vrfy.tls_ca.clone()));
     let guessable = check.guessable(&raw.guessable);
     let workers = check.workers(&raw.workers);
     let statistics = check.statistics(&raw.statistics);

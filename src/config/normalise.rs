@@ -85,7 +85,7 @@ impl Check<'_> {
     }
 
     /// A domain that has to be one of ours.
-    fn our_domain<T>(
+    pub fn our_domain<T>(
         &mut self,
         at: &Given<T>,
         span: std::ops::Range<usize>,

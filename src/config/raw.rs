@@ -214,6 +214,8 @@ sections! {
         concurrency: u64,
         /// What happens to mail while a source cannot say.
         unknown: String,
+        /// How long a witness or a canary vouches for a server.
+        control_interval: Duration,
     } + {
         /// What is remembered.
         cache: Cache,
@@ -231,6 +233,20 @@ sections! {
         concurrency: u64,
         /// As `account.unknown`.
         unknown: String,
+        /// As `account.control_interval`.
+        control_interval: Duration,
+        /// As `account.vrfy.witness`; of `passwd:` the user that exists.
+        witness: ByDomain<WitnessName>,
+        /// As the keys of these names in `account.vrfy`.
+        helo: String,
+        per_connection: u64,
+        idle_connections: u64,
+        idle_timeout: Duration,
+        code_250: ByDomain<String>,
+        code_252: ByDomain<String>,
+        starttls: String,
+        tls_name: String,
+        tls_ca: String,
     }
 
     /// An entry of `normalise`.
@@ -386,11 +402,11 @@ sections! {
         /// How long an idle connection is kept.
         idle_timeout: Duration,
         /// What a reply 250 or 251 means.
-        code_250: String,
+        code_250: ByDomain<String>,
         /// What a reply 252 means.
-        code_252: String,
-        /// How often an account that cannot exist is asked for, to see what 252 means.
-        canary_interval: Duration,
+        code_252: ByDomain<String>,
+        /// The account that a server must find before its "not found" counts.
+        witness: ByDomain<WitnessName>,
         /// Whether connections are encrypted.
         starttls: String,
         /// The name in the server's certificate; the host name of the source where empty.
@@ -422,6 +438,58 @@ impl Value for Source {
         match value.get_ref() {
             DeValue::Table(table) => Some(Source::Table(Box::new(SourceTable::read_table(table, reader)))),
             _ => String::read(key, value, reader).map(Source::Name),
+        }
+    }
+}
+
+/// One choice for all domains, or a table with a choice for each and a `default` for the others.
+#[derive(Debug)]
+pub(super) struct ByDomain<T> {
+    /// For all domains that are not named.
+    pub default: Option<Spanned<T>>,
+    /// The domains that are named.
+    pub domains: Vec<(Spanned<String>, Spanned<T>)>,
+}
+
+impl<T: Value> Value for ByDomain<T> {
+    fn read(key: &str, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
+        let DeValue::Table(table) = value.get_ref() else {
+            let default = Spanned::new(value.span(), T::read(key, value, reader)?);
+            return Some(ByDomain { default: Some(default), domains: Vec::new() });
+        };
+        let (mut choices, mut complete) = (ByDomain { default: None, domains: Vec::new() }, true);
+        for (name, value) in table {
+            match T::read(key, value, reader).map(|choice| Spanned::new(value.span(), choice)) {
+                None => complete = false,
+                Some(choice) if name.get_ref() == "default" => choices.default = Some(choice),
+                Some(choice) => {
+                    choices.domains.push((Spanned::new(name.span(), name.get_ref().to_string()), choice));
+                }
+            }
+        }
+        complete.then_some(choices)
+    }
+}
+
+/// A witness: an account, or `false` for none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum WitnessName {
+    /// `"postmaster"`
+    Account(String),
+    /// `false`
+    Off,
+}
+
+impl Value for WitnessName {
+    fn read(key: &str, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
+        match value.get_ref() {
+            DeValue::Boolean(false) => Some(WitnessName::Off),
+            DeValue::String(text) => Some(WitnessName::Account(text.to_string())),
+            _ => {
+                let help =
+                    "write the name of an account that exists, such as \"postmaster\", or false for none";
+                reader.wrong_type(key, value, "a text or false", help)
+            }
         }
     }
 }

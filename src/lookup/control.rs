@@ -206,7 +206,10 @@ impl Control {
                 Reply::NotFound(_) => Ok(()),
                 Reply::Exists(said) => Err((
                     true,
-                    format!("{server} accepts an account that does not exist as well ({said})"),
+                    format!(
+                        "{server} accepts an account that does not exist as well ({said}): let it check its recipients, \
+                         or say in code_250 and code_252 that it is right"
+                    ),
                     said,
                 )),
                 Reply::TempFail(said) => Err((
@@ -280,7 +283,7 @@ impl Control {
 
 /// A local part that no account has: letters and digits only, so that no rule for aliases, extensions or routes
 /// makes another name of it. The error says that the system has no random numbers.
-fn canary_name() -> Result<String, &'static str> {
+pub fn canary_name() -> Result<String, &'static str> {
     const KINDS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let mut random = [0; LETTERS];
     default_provider().secure_random.fill(&mut random).map_err(|_| "no random numbers")?;

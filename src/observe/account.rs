@@ -21,21 +21,21 @@ pub fn control_asked(kind: &str, result: Result<(), bool>) {
 /// A server failed its control, which it had passed before or was asked for the first time: `kind` is `witness` or
 /// `canary`.
 pub fn control_failed(source: &str, kind: &str, server: &str, domain: &str, reply: &str) {
-    let meaning = if kind == "canary" {
-        "the server accepts an account that does not exist, so its \"exists\" cannot be trusted: mail for accounts of \
-         this domain is deferred; let the server check its recipients (Postfix: local_recipient_maps and \
-         smtpd_reject_unlisted_recipient), or set code_252 or code_250 of this source"
+    let (source, server, domain, reply) = (name(&source), name(&server), name(&domain), text(&reply));
+    if kind == "canary" {
+        error!(
+            "source={source} server={server} domain={domain} control={kind} reply={reply} the server accepts an account \
+             that does not exist, so its \"exists\" cannot be trusted: mail for accounts of this domain is deferred; let \
+             the server check its recipients (Postfix: local_recipient_maps and smtpd_reject_unlisted_recipient), or set \
+             code_252 or code_250 of this source"
+        );
     } else {
-        "the server does not find the witness, so its \"not found\" cannot be trusted: mail for accounts that it does \
-         not find is deferred; set witness to an account that exists there"
-    };
-    error!(
-        "source={} server={} domain={} control={kind} reply={} {meaning}",
-        name(&source),
-        name(&server),
-        name(&domain),
-        text(&reply)
-    );
+        error!(
+            "source={source} server={server} domain={domain} control={kind} reply={reply} the server does not find the \
+             witness, so its \"not found\" cannot be trusted: mail for accounts that it does not find is deferred; set \
+             witness to an account that exists there"
+        );
+    }
 }
 
 /// A server passed its control, after it had failed it.
@@ -46,23 +46,6 @@ pub fn control_passed(source: &str, kind: &str, server: &str, domain: &str) {
         name(&server),
         name(&domain)
     );
-}
-
-/// A server takes addresses that nobody has, so that its 252 means nothing. Said once, not per question.
-pub fn canary_accepted(source: &str, domain: &str, reply: &str) {
-    error!(
-        "source={} domain={} detail={} the server accepts an account that does not exist, so its 252 cannot be trusted: \
-         accounts of this domain are unknown; let the server check its recipients (Postfix: local_recipient_maps and \
-         smtpd_reject_unlisted_recipient), or set code_252",
-        name(&source),
-        name(&domain),
-        text(&reply)
-    );
-}
-
-/// The server refuses the account that nobody has, after it had accepted one.
-pub fn canary_refused(source: &str, domain: &str) {
-    info!("source={} domain={} the server's 252 can be trusted again", name(&source), name(&domain));
 }
 
 /// A list of accounts is gone or cannot be read; until it can, nothing is known of its accounts.

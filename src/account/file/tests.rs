@@ -1,5 +1,5 @@
 use super::super::build;
-use super::super::settings::{CacheSettings, Settings, SourceSettings, VrfySettings};
+use super::super::settings::{CacheSettings, Settings, SourceSettings};
 use super::super::testing::account;
 use super::*;
 use std::io::Write;
@@ -30,7 +30,7 @@ fn site(content: &str) -> Site {
 fn settings(path: &Path) -> Settings {
     let source = SourceSettings::new(format!("file:{}", path.display()).parse().unwrap());
     let cache = CacheSettings { exists: Duration::ZERO, missing: Duration::ZERO, ..CacheSettings::default() };
-    Settings { sources: vec![source], cache, vrfy: VrfySettings::default() }
+    Settings { sources: vec![source], cache }
 }
 
 /// Makes a file as if it had been written so long ago.

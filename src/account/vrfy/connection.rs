@@ -1,18 +1,15 @@
 //! One SMTP session in which VRFYs are asked.
 
+use super::dial::Server;
 use super::reply::Reply;
-use super::wire::Wire;
-use lettre::transport::smtp::client::AsyncSmtpConnection;
-use lettre::transport::smtp::commands::Vrfy;
-use lettre::transport::smtp::extension::{ClientId, Extension};
-use lettre::transport::smtp::{Error, response::Response};
-use std::error::Error as _;
+use super::wire::{Transport, Wire};
+use lettre::transport::smtp::commands::{Ehlo, Quit, Starttls, Vrfy};
+use lettre::transport::smtp::extension::ClientId;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// Why there is no reply.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,30 +29,71 @@ impl fmt::Display for Failure {
     }
 }
 
-/// A session after EHLO. Whoever asks owns it, and hands it back only after a good reply, so that a session
-/// in the middle of something is closed with the question.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::InvalidData => Failure::Bad(error.to_string()),
+            _ => Failure::Gone(error.to_string()),
+        }
+    }
+}
+
+/// A session after EHLO. The asker owns it, and hands it back only after a good reply, so that a session in the
+/// middle of something is closed with the question.
 pub(super) struct Connection {
-    smtp: AsyncSmtpConnection,
-    surplus: Arc<AtomicBool>,
+    wire: Wire,
+    /// The reply to EHLO; without extensions after HELO.
+    hello: Reply,
+    peer: Peer,
     asked: u32,
 }
 
+/// Where a connection leads, and since when.
+#[derive(Clone)]
+pub(super) struct Peer {
+    pub server: Arc<Server>,
+    /// When the connection was begun. A server that gives every connection a process of its own answers from the
+    /// tables of that time for as long as the connection lasts.
+    pub since: Instant,
+}
+
 impl Connection {
-    /// Waits for the greeting and says EHLO.
-    pub async fn open(wire: Wire, me: &ClientId, limit: Duration) -> Result<Self, Failure> {
-        let surplus = wire.surplus();
-        let opening = AsyncSmtpConnection::connect_with_transport(Box::new(wire), me);
-        let smtp = match timeout(limit, opening).await {
-            Err(_) => return Err(Failure::Bad(format!("no greeting or reply to EHLO within {limit:?}"))),
-            Ok(Err(error)) => {
-                return Err(match reply(Err(error)) {
-                    Ok(reply) => Failure::Bad(format!("the server said {}", reply.quoted())),
-                    Err(failure) => failure,
-                });
-            }
-            Ok(Ok(smtp)) => smtp,
+    /// Waits for the greeting and says EHLO, or HELO where the server does not know it.
+    pub async fn open(mut wire: Wire, peer: Peer, me: &ClientId, limit: Duration) -> Result<Self, Failure> {
+        let opening = async {
+            expect(wire.exchange(None).await?, 220)?;
+            hello(&mut wire, me).await
         };
-        Ok(Connection { smtp, surplus, asked: 0 })
+        let opened = timeout(limit, opening).await;
+        let hello =
+            opened.map_err(|_| Failure::Bad(format!("no greeting or reply to EHLO within {limit:?}")))??;
+        Ok(Connection { wire, hello, peer, asked: 0 })
+    }
+
+    /// Says STARTTLS, and returns the stream on which TLS begins.
+    pub async fn starttls(mut self, limit: Duration) -> Result<(Box<dyn Transport>, Peer), Failure> {
+        let reply = timeout(limit, self.wire.exchange(Some(&Starttls.to_string()))).await;
+        let late = |_| Failure::Bad(format!("no reply to STARTTLS within {limit:?}"));
+        expect(reply.map_err(late)??, 220)?;
+        Ok((self.wire.into_stream()?, self.peer))
+    }
+
+    /// The session inside of TLS: there is no greeting (RFC 3207, section 4.2).
+    pub async fn resume(
+        stream: Box<dyn Transport>,
+        peer: Peer,
+        me: &ClientId,
+        limit: Duration,
+    ) -> Result<Self, Failure> {
+        let mut wire = Wire::new(stream);
+        let said = timeout(limit, hello(&mut wire, me)).await;
+        let hello = said.map_err(|_| Failure::Bad(format!("no reply to EHLO within {limit:?}")))??;
+        Ok(Connection { wire, hello, peer, asked: 0 })
+    }
+
+    /// Whether the server offers this extension, named in upper case.
+    pub fn offers(&self, extension: &str) -> bool {
+        self.hello.offers(extension)
     }
 
     /// How many VRFYs were sent.
@@ -63,61 +101,54 @@ impl Connection {
         self.asked
     }
 
+    /// Where it leads.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
     /// Asks about `path`, an address in brackets fit to be sent.
     pub async fn vrfy(&mut self, path: &str, limit: Duration) -> Result<Reply, Failure> {
         let argument = if path.is_ascii() {
             path.to_string()
-        } else if self.smtp.server_info().supports_feature(Extension::SmtpUtfEight) {
+        } else if self.offers("SMTPUTF8") {
             // RFC 6531, section 3.7.4.2
             format!("{path} SMTPUTF8")
         } else {
             return Err(Failure::NotAsked("the server does not offer SMTPUTF8".into()));
         };
         self.asked = self.asked.saturating_add(1);
-        let got = timeout(limit, self.smtp.command(Vrfy::new(argument)))
-            .await
-            .map_err(|_| Failure::Bad(format!("no reply to VRFY within {limit:?}")))?;
-        let reply = reply(got)?;
-        if self.surplus.load(Ordering::Relaxed) {
-            // Then nobody can tell which of the replies is the one to this question.
-            return Err(Failure::Gone("the server spoke out of turn".into()));
-        }
-        Ok(reply)
+        let reply = timeout(limit, self.wire.exchange(Some(&Vrfy::new(argument).to_string()))).await;
+        Ok(reply.map_err(|_| Failure::Bad(format!("no reply to VRFY within {limit:?}")))??)
     }
 
-    /// Says goodbye, and does not mind what becomes of it.
+    /// Sends QUIT, and does not mind what becomes of it.
     pub async fn quit(mut self) {
-        let _ = self.smtp.quit().await;
+        let _ = self.wire.exchange(Some(&Quit.to_string())).await;
+    }
+}
+
+/// Says EHLO, and HELO where the server refuses it permanently (RFC 5321, sections 3.2 and 4.1.4: 500, 501, 502 and
+/// 550; others use other codes). A server that refuses the client refuses HELO as well. Returns the reply, which
+/// names no extensions after HELO.
+async fn hello(wire: &mut Wire, me: &ClientId) -> Result<Reply, Failure> {
+    let reply = wire.exchange(Some(&Ehlo::new(me.clone()).to_string())).await?;
+    if !(500..600).contains(&reply.code) {
+        return expect(reply, 250);
+    }
+    let reply = wire.exchange(Some(&format!("HELO {me}\r\n"))).await?;
+    Ok(Reply { lines: Vec::new(), ..expect(reply, 250)? })
+}
+
+fn expect(reply: Reply, code: u16) -> Result<Reply, Failure> {
+    if reply.code == code {
+        Ok(reply)
+    } else {
+        Err(Failure::Bad(format!("the server said {}", reply.quoted())))
     }
 }
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection").field("asked", &self.asked).finish_non_exhaustive()
-    }
-}
-
-/// The library gives good replies as values, bad ones as errors, and errors as errors.
-fn reply(got: Result<Response, Error>) -> Result<Reply, Failure> {
-    match got {
-        Ok(good) => {
-            let text = good.message().collect::<Vec<_>>().join(" ");
-            Ok(Reply { code: good.code().into(), text })
-        }
-        Err(error) => match error.status() {
-            Some(code) => {
-                let text = error.source().map(ToString::to_string).unwrap_or_default();
-                Ok(Reply { code: code.into(), text })
-            }
-            None => Err(failure(&error)),
-        },
-    }
-}
-
-fn failure(error: &Error) -> Failure {
-    match error.source().and_then(|source| source.downcast_ref::<io::Error>()) {
-        Some(error) if error.kind() == io::ErrorKind::InvalidData => Failure::Bad(error.to_string()),
-        Some(error) => Failure::Gone(error.to_string()),
-        None => Failure::Bad(format!("that is not an SMTP reply: {error}")),
     }
 }

@@ -1,12 +1,7 @@
 //! From a target to a session: addresses, connection, STARTTLS, EHLO, every step with its limit.
-//!
-//! STARTTLS is negotiated here and not by the SMTP library, for two reasons. What is received in plaintext
-//! behind the reply to STARTTLS must not be read as if it had come over TLS (RFC 3207, section 6, and
-//! CVE-2011-0411), and inside of TLS commands and replies have to take turns as strictly as outside.
 
-use super::connection::{Connection, Failure};
+use super::connection::{Connection, Failure, Peer};
 use super::lookup::Lookup;
-use super::reply::quoted;
 use super::target::Target;
 use super::wire::{Transport, Wire};
 use crate::account::settings::{StartTls, VrfySettings};
@@ -19,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
 /// Most addresses tried for one connection; a domain has a handful of exchangers.
@@ -64,7 +59,8 @@ pub(super) struct Trust {
 }
 
 /// One place to connect to, with the name that its certificate should have.
-enum Server {
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Server {
     Tcp(SocketAddr, String),
     Unix(PathBuf),
 }
@@ -75,6 +71,16 @@ impl fmt::Display for Server {
             Server::Tcp(address, host) if address.ip().to_string() == *host => write!(f, "{address}"),
             Server::Tcp(address, host) => write!(f, "{host} [{}]:{}", address.ip(), address.port()),
             Server::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+impl Server {
+    /// The address of the connection, whatever names lead to it.
+    pub fn address(&self) -> String {
+        match self {
+            Server::Tcp(address, _) => address.to_string(),
+            Server::Unix(path) => path.display().to_string(),
         }
     }
 }
@@ -121,18 +127,25 @@ impl Dialer {
     }
 
     async fn attempt(&self, server: Server, failures: &mut Vec<String>) -> Option<Connection> {
-        match self.session(&server).await {
+        match self.session(Arc::new(server)).await {
             Ok(connection) => Some(connection),
             Err(why) => {
-                failures.push(format!("{server}: {why}"));
+                failures.push(why);
                 None
             }
         }
     }
 
-    async fn session(&self, server: &Server) -> Result<Connection, String> {
+    /// A session with this server and no other; the error names it.
+    pub async fn session(&self, server: Arc<Server>) -> Result<Connection, String> {
+        self.try_session(server.clone()).await.map_err(|why| format!("{server}: {why}"))
+    }
+
+    async fn try_session(&self, server: Arc<Server>) -> Result<Connection, String> {
+        // The server's tables are no older than this.
+        let since = Instant::now();
         let dialing = async {
-            Ok::<Box<dyn Transport>, std::io::Error>(match server {
+            Ok::<Box<dyn Transport>, std::io::Error>(match &*server {
                 Server::Tcp(address, _) => {
                     let stream = TcpStream::connect(address).await?;
                     // Every command is one small packet, waited for.
@@ -147,56 +160,40 @@ impl Dialer {
             .await
             .map_err(|_| format!("no connection within {limit:?}"))?
             .map_err(|error| error.to_string())?;
-        let wire = match &self.tls {
-            Tls::Never => Wire::new(stream),
-            Tls::Offered(trust) => self.start_tls(stream, server, trust, false).await?,
-            Tls::Required(trust) => self.start_tls(stream, server, trust, true).await?,
+        let peer = Peer { server, since };
+        let opened = Connection::open(Wire::new(stream), peer, &self.me, self.limits.hello).await;
+        let connection = opened.map_err(|failure| failure.to_string())?;
+        let (trust, required) = match &self.tls {
+            Tls::Never => return Ok(connection),
+            Tls::Offered(trust) => (trust, false),
+            Tls::Required(trust) => (trust, true),
         };
-        Connection::open(wire, &self.me, self.limits.hello)
-            .await
-            .map_err(|failure: Failure| failure.to_string())
+        if connection.offers("STARTTLS") {
+            self.start_tls(connection, trust).await
+        } else if required {
+            Err("the server does not offer STARTTLS, which is required".into())
+        } else {
+            Ok(connection)
+        }
     }
 
-    /// Takes the session to the point after STARTTLS where the client says EHLO; the greeting is kept for
-    /// whoever speaks SMTP from there on.
-    async fn start_tls(
-        &self,
-        stream: Box<dyn Transport>,
-        server: &Server,
-        trust: &Trust,
-        required: bool,
-    ) -> Result<Wire, String> {
-        let name = match (&trust.name, server) {
+    /// Continues a session inside of TLS. What is received in plaintext after the reply to STARTTLS is not read as if
+    /// it had come over TLS (RFC 3207, section 6, and CVE-2011-0411): it breaks the connection.
+    async fn start_tls(&self, connection: Connection, trust: &Trust) -> Result<Connection, String> {
+        let name = match (&trust.name, &*connection.peer().server) {
             (Some(name), _) => name.clone(),
             (None, Server::Tcp(_, host)) => ServerName::try_from(host.clone())
                 .map_err(|_| format!("no certificate can have the name {host}: set tls_name"))?,
             (None, Server::Unix(_)) => return Err("a UNIX socket has no name: set tls_name".into()),
         };
-        let mut wire = Wire::new(stream);
-        let limit = self.limits.hello;
-        let talking = async {
-            let greeting = expect(&mut wire, None, b"220").await?;
-            let hello = expect(&mut wire, Some(&format!("EHLO {}\r\n", self.me)), b"250").await?;
-            let offered = offers_starttls(&hello);
-            if offered {
-                expect(&mut wire, Some("STARTTLS\r\n"), b"220").await?;
-            }
-            Ok::<_, String>((greeting, offered))
-        };
-        let (greeting, offered) = timeout(limit, talking)
-            .await
-            .map_err(|_| format!("no greeting or reply to EHLO and STARTTLS within {limit:?}"))??;
-        let stream = wire.into_stream().map_err(|error| error.to_string())?;
-        if !offered {
-            let refused = "the server does not offer STARTTLS, which is required";
-            return if required { Err(refused.into()) } else { Ok(Wire::greeted(stream, greeting)) };
-        }
+        let said = |failure: Failure| failure.to_string();
+        let (stream, peer) = connection.starttls(self.limits.hello).await.map_err(said)?;
         let limit = self.limits.tls;
         let encrypted = timeout(limit, trust.connector.connect(name, stream))
             .await
             .map_err(|_| format!("no TLS within {limit:?}"))?
             .map_err(|error| format!("TLS: {error}"))?;
-        Ok(Wire::greeted(Box::new(encrypted), greeting))
+        Connection::resume(Box::new(encrypted), peer, &self.me, self.limits.hello).await.map_err(said)
     }
 }
 
@@ -204,23 +201,6 @@ impl fmt::Debug for Dialer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Dialer").field("target", &self.target).finish_non_exhaustive()
     }
-}
-
-/// Exchanges a command for a reply of this code.
-async fn expect(wire: &mut Wire, command: Option<&str>, code: &[u8]) -> Result<Vec<u8>, String> {
-    let reply = wire.exchange(command).await.map_err(|error| error.to_string())?;
-    if reply.starts_with(code) {
-        Ok(reply)
-    } else {
-        Err(format!("the server said {}", quoted(&String::from_utf8_lossy(&reply))))
-    }
-}
-
-/// Whether a reply to EHLO names STARTTLS; its first line is the server's name.
-fn offers_starttls(reply: &[u8]) -> bool {
-    reply.split(|b| *b == b'\n').skip(1).any(|line| {
-        line.get(4..).is_some_and(|keyword| keyword.trim_ascii().eq_ignore_ascii_case(b"STARTTLS"))
-    })
 }
 
 impl Tls {
@@ -268,20 +248,6 @@ pub(super) fn me(settings: &VrfySettings) -> Result<ClientId, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn starttls_is_a_whole_keyword() {
-        for (reply, want) in [
-            ("250-mx.test\r\n250-SIZE\r\n250 STARTTLS\r\n", true),
-            ("250-mx.test\r\n250-starttls\r\n250 SIZE\r\n", true),
-            ("250-STARTTLS\r\n250 SIZE\r\n", false),
-            ("250-mx.test\r\n250 XSTARTTLS\r\n", false),
-            ("250-mx.test\r\n250 HELP STARTTLS\r\n", false),
-            ("250 mx.test\r\n", false),
-        ] {
-            assert_eq!(offers_starttls(reply.as_bytes()), want, "{reply}");
-        }
-    }
 
     #[test]
     fn ehlo_names_are_safe() {

@@ -1,10 +1,14 @@
-//! Connections that nobody is using.
+//! Idle connections.
 //!
-//! A few are kept for a while, the last one used first. The others, and those that have been asked as often
-//! as they may be, are seen off with QUIT in a task of their own, so that no answer waits for it. Whatever is
-//! left when the pool goes is seen off too.
+//! A few are kept for a while, the last one used first. The others, those that have been asked as often as they may
+//! be, and those that are as old as they may become, are closed with QUIT in a task of their own, so that no answer
+//! waits for it. Those that are left when the pool goes are closed so, too.
+//!
+//! The age is bounded because a server may answer from the tables with which the connection began: a connected smtpd
+//! of Postfix does so until its client disconnects, whatever was reloaded meanwhile.
 
 use super::connection::Connection;
+use super::dial::Server;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -26,6 +30,7 @@ const IDLE: Duration = Duration::from_hours(24);
 /// See the module.
 pub(super) struct Pool {
     per_connection: u32,
+    max_age: Duration,
     most: usize,
     idle_timeout: Duration,
     farewells: Arc<Semaphore>,
@@ -36,16 +41,19 @@ pub(super) struct Pool {
 
 #[derive(Default)]
 struct Rest {
-    /// In the order they came, with the time at which they must go.
+    /// In the order in which they were put back, with the time at which they must go.
     idle: Vec<(Connection, Instant)>,
     /// The task that sees off those whose time has come; there is none while nobody is idle.
     sweeper: Option<AbortHandle>,
 }
 
 impl Pool {
-    pub fn new(per_connection: u32, most: usize, idle_timeout: Duration) -> Arc<Self> {
+    /// Keeps `most` connections, each asked `per_connection` times at most, idle for `idle_timeout` at most, and no
+    /// older than `max_age`.
+    pub fn new(per_connection: u32, most: usize, idle_timeout: Duration, max_age: Duration) -> Arc<Self> {
         Arc::new(Pool {
             per_connection: per_connection.max(1),
+            max_age,
             most,
             idle_timeout: idle_timeout.min(IDLE),
             farewells: Arc::new(Semaphore::new(FAREWELLS)),
@@ -58,22 +66,25 @@ impl Pool {
         self.rest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection that was used last, if there is one.
-    pub fn take(&self) -> Option<Connection> {
+    /// The connection that was used last, if there is one; only one to `server`, if that is given.
+    pub fn take(&self, server: Option<&Server>) -> Option<Connection> {
+        let now = Instant::now();
         let mut rest = self.rest();
-        let (connection, until) = rest.idle.pop()?;
-        drop(rest);
-        if until > Instant::now() {
-            return Some(connection);
-        }
-        // Those before it are older still; the sweeper is about to see to them.
-        self.see_off(connection);
-        None
+        // Those whose time has come are left to the sweeper.
+        let at = rest.idle.iter().rposition(|(connection, until)| {
+            *until > now && server.is_none_or(|server| *server == *connection.peer().server)
+        })?;
+        Some(rest.idle.remove(at).0)
     }
 
     /// Whether a connection may be asked once more.
     pub fn has_more(&self, connection: &Connection) -> bool {
-        connection.asked() < self.per_connection
+        connection.asked() < self.per_connection && self.is_young(connection)
+    }
+
+    /// Whether the answers over a connection count: it is younger than the age at which it must go.
+    pub fn is_young(&self, connection: &Connection) -> bool {
+        connection.peer().since.elapsed() < self.max_age
     }
 
     /// Keeps a connection for the next question, if it may be asked more and there is room.
@@ -81,11 +92,14 @@ impl Pool {
         if self.has_more(&connection) {
             let mut rest = self.rest();
             if rest.idle.len() < self.most {
-                rest.idle.push((connection, Instant::now() + self.idle_timeout));
+                let until = Instant::now() + self.idle_timeout;
+                let until = until.min(connection.peer().since + self.max_age);
+                rest.idle.push((connection, until));
                 if rest.sweeper.is_none() {
-                    rest.sweeper = self.runtime.as_ref().map(|runtime| {
-                        runtime.spawn(sweep(Arc::downgrade(self), self.idle_timeout)).abort_handle()
-                    });
+                    rest.sweeper = self
+                        .runtime
+                        .as_ref()
+                        .map(|runtime| runtime.spawn(sweep(Arc::downgrade(self), until)).abort_handle());
                 }
                 return;
             }
@@ -104,13 +118,14 @@ impl Pool {
         }
     }
 
-    /// Sees off those whose time has come; returns when the next one must go.
+    /// Closes those whose time has come; returns when to look again.
     fn sweep(&self) -> Option<Instant> {
         let mut rest = self.rest();
         let now = Instant::now();
-        let due = rest.idle.partition_point(|(_, until)| *until <= now);
-        let gone: Vec<_> = rest.idle.drain(..due).collect();
-        let next = rest.idle.first().map(|(_, until)| *until);
+        let gone: Vec<_> = rest.idle.extract_if(.., |(_, until)| *until <= now).collect();
+        // One that comes meanwhile may have to go before these, but not before this long.
+        let next =
+            rest.idle.iter().map(|(_, until)| *until).min().map(|next| next.min(now + self.idle_timeout));
         if next.is_none() {
             rest.sweeper = None;
         }
@@ -122,8 +137,8 @@ impl Pool {
     }
 }
 
-async fn sweep(pool: Weak<Pool>, first: Duration) {
-    let mut next = Instant::now() + first;
+async fn sweep(pool: Weak<Pool>, first: Instant) {
+    let mut next = first;
     loop {
         sleep_until(next).await;
         let Some(pool) = pool.upgrade() else { return };

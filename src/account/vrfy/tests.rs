@@ -1,6 +1,6 @@
 //! Where the connection goes. What happens on it is tested by `tests/account_vrfy.rs`.
 
-use super::super::settings::{CacheSettings, Settings, SourceSettings, VrfySettings};
+use super::super::settings::{CacheSettings, Settings, SourceSettings, Witness};
 use super::super::testing::account;
 use super::testing::Table;
 use super::*;
@@ -10,8 +10,18 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
-/// Serves at a port of all addresses of 127.0.0.0/8 given, greeting with this line; counts connections.
+/// Serves at a port of an address, greeting with this line; counts connections. Nobody exists there.
 async fn serve(address: &str, port: u16, greeting: &'static str) -> (u16, Arc<AtomicUsize>) {
+    serve_with(address, port, greeting, |_| "550 5.1.1 no").await
+}
+
+/// The same with these replies to VRFY, given its argument.
+async fn serve_with(
+    address: &str,
+    port: u16,
+    greeting: &'static str,
+    replies: impl Fn(&str) -> &'static str + Clone + Send + 'static,
+) -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind((address.parse::<IpAddr>().unwrap(), port)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let connections = Arc::new(AtomicUsize::new(0));
@@ -19,13 +29,14 @@ async fn serve(address: &str, port: u16, greeting: &'static str) -> (u16, Arc<At
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             count.fetch_add(1, Ordering::SeqCst);
+            let replies = replies.clone();
             tokio::spawn(async move {
                 let (read, mut write) = stream.split();
                 let mut lines = BufReader::new(read).lines();
                 write.write_all(greeting.as_bytes()).await.ok()?;
                 while let Some(line) = lines.next_line().await.ok()? {
-                    let reply = if line.starts_with("VRFY") { "550 5.1.1 no\r\n" } else { "250 ok\r\n" };
-                    write.write_all(reply.as_bytes()).await.ok()?;
+                    let reply = line.strip_prefix("VRFY ").map_or("250 ok", &replies);
+                    write.write_all(format!("{reply}\r\n").as_bytes()).await.ok()?;
                 }
                 Some(())
             });
@@ -34,14 +45,17 @@ async fn serve(address: &str, port: u16, greeting: &'static str) -> (u16, Arc<At
     (port, connections)
 }
 
+fn vrfy(source: &SourceSettings, names: Arc<dyn Lookup>) -> VrfySource {
+    let settings = Settings { sources: vec![], cache: CacheSettings::default() };
+    let site = Site { name: source.spec.name(), source, settings: &settings, cases: &false.into() };
+    let target = source.spec.name().strip_prefix("vrfy:").unwrap().parse().unwrap();
+    open(&target, site, Some(names)).unwrap()
+}
+
 async fn ask(spec: &str, table: Table) -> String {
-    let source = SourceSettings::new(spec.parse().unwrap());
-    let settings =
-        Settings { sources: vec![], cache: CacheSettings::default(), vrfy: VrfySettings::default() };
-    let name: Arc<str> = spec.into();
-    let site = Site { name: &name, source: &source, settings: &settings, cases: &false.into() };
-    let target = spec.strip_prefix("vrfy:").unwrap().parse().unwrap();
-    let source = open(&target, site, Some(Arc::new(table))).unwrap();
+    let source =
+        SourceSettings { witness: Witness::Off.into(), ..SourceSettings::new(spec.parse().unwrap()) };
+    let source = vrfy(&source, Arc::new(table));
     source.verify(&account("foo@example.test")).await.verdict.to_string()
 }
 
@@ -114,15 +128,70 @@ async fn a_server_that_does_not_accept_leaves_time_for_the_next() {
     }
     let (_, _) = serve("127.0.0.10", address.port(), "220 hi\r\n").await;
     let table = Table::new().host("host.test", &["127.0.0.9", "127.0.0.10"]);
-    let target = format!("host.test:{}", address.port()).parse().unwrap();
-    let mut source = SourceSettings::new("fail:".parse().unwrap());
+    let spec = format!("vrfy:host.test:{}", address.port());
+    let mut source = SourceSettings::new(spec.parse().unwrap());
     source.deadline = Duration::from_millis(400);
-    let settings =
-        Settings { sources: vec![], cache: CacheSettings::default(), vrfy: VrfySettings::default() };
-    let name: Arc<str> = "vrfy:".into();
-    let site = Site { name: &name, source: &source, settings: &settings, cases: &false.into() };
-    let vrfy = open(&target, site, Some(Arc::new(table))).unwrap();
+    source.witness = Witness::Off.into();
+    let vrfy = vrfy(&source, Arc::new(table));
     let begin = std::time::Instant::now();
     assert_eq!(vrfy.verify(&account("foo@example.test")).await.verdict, Verdict::Missing);
     assert!(begin.elapsed() >= Duration::from_millis(100), "the first one must have been waited for");
+}
+
+/// Names that lead to one server and to the other in turn.
+#[derive(Debug)]
+struct InTurn(AtomicUsize, [Table; 2]);
+
+impl Lookup for InTurn {
+    fn addresses<'a>(&'a self, host: &'a str) -> lookup::Found<'a, IpAddr> {
+        Lookup::addresses(&self.1[0], host)
+    }
+
+    fn mx<'a>(&'a self, domain: &'a str) -> lookup::Found<'a, lookup::Place> {
+        Lookup::mx(&self.1[self.0.fetch_add(1, Ordering::SeqCst) % 2], domain)
+    }
+
+    fn srv<'a>(&'a self, service: &'a str) -> lookup::Found<'a, lookup::Place> {
+        Lookup::srv(&self.1[0], service)
+    }
+}
+
+/// An exchanger that checks its recipients, and a backup that does not, or has lost its table. A control question is
+/// asked of the server that gave the answer, and vouches for no other one.
+#[tokio::test]
+async fn no_server_vouches_for_another() {
+    const GOOD_252: [&str; 3] = ["252 ok", "252 ok", "550 5.1.1 no"];
+    const GOOD_250: [&str; 3] = ["250 ok", "250 ok", "550 5.1.1 no"];
+    for (replies, wants) in [
+        // What each says of foo, of postmaster and of all others; the verdicts about foo and nobody, of each.
+        ([GOOD_252, ["252 ok"; 3]], ["exists", "unknown", "missing", "unknown"]),
+        ([GOOD_250, ["250 ok"; 3]], ["exists", "unknown", "missing", "unknown"]),
+        ([GOOD_250, ["550 5.1.1 no"; 3]], ["exists", "unknown", "missing", "unknown"]),
+        ([["252 ok"; 3], GOOD_252], ["unknown", "exists", "unknown", "missing"]),
+        ([["550 no"; 3], GOOD_250], ["unknown", "exists", "unknown", "missing"]),
+        ([GOOD_252, GOOD_250], ["exists", "exists", "missing", "missing"]),
+    ] {
+        let says = |replies: [&'static str; 3]| {
+            move |argument: &str| match argument.split('@').next() {
+                Some("<foo") => replies[0],
+                Some("<postmaster") => replies[1],
+                _ => replies[2],
+            }
+        };
+        let (port, _) = serve_with("127.0.0.20", 0, "220 hi\r\n", says(replies[0])).await;
+        serve_with("127.0.0.21", port, "220 hi\r\n", says(replies[1])).await;
+        let table = |host: &str| {
+            let table = Table::new().mx("example.test", &[(10, host)]);
+            table.host("a.test", &["127.0.0.20"]).host("b.test", &["127.0.0.21"])
+        };
+        let names = InTurn(AtomicUsize::new(0), [table("a.test"), table("b.test")]);
+        let mut source = SourceSettings::new(format!("vrfy:mx:example.test:{port}").parse().unwrap());
+        // So that no connection is kept, and every control question needs a new one.
+        source.vrfy.per_connection = 1;
+        let vrfy = vrfy(&source, Arc::new(names));
+        for (name, want) in ["foo", "foo", "nobody", "nobody"].into_iter().zip(wants) {
+            let got = vrfy.verify(&account(&format!("{name}@example.test"))).await.verdict.to_string();
+            assert!(got.starts_with(want), "{replies:?} {name}: {got}");
+        }
+    }
 }

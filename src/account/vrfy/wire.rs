@@ -1,19 +1,18 @@
 //! A stream on which commands and replies take turns, and which breaks where they do not.
 //!
-//! The SMTP library reads lines of any length, keeps what follows a reply as the answer to the next command,
-//! and carries on after an error. One answer read as another's would refuse mail for an account that exists.
-//! So this stream knows where a reply ends: it hands out one reply for each command, bounded while it is
-//! being read, and anything beyond it (a second reply, plaintext injected behind the reply to STARTTLS, a
-//! farewell while nobody asked) breaks it for good.
+//! The reader of replies is our own, and the SMTP library makes the commands. The library reads lines of any length,
+//! keeps what follows a reply as the answer to the next command, carries on after an error, refuses text that is not
+//! UTF-8 and replies without text, and panics at an EHLO line of blanks. One answer read as another's would refuse
+//! mail for an account that exists. So [`Wire`] hands out one reply for each command, bounded while it is being read,
+//! and anything beyond it (a second reply, plaintext injected after the reply to STARTTLS, a farewell without a
+//! question) breaks it permanently. The text of a reply may hold any bytes: only its code decides.
 
-use lettre::transport::smtp::client::AsyncTokioStream;
+use super::reply::Reply;
 use std::fmt;
+use std::future::poll_fn;
 use std::io::{Error, ErrorKind, Result};
-use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::Poll;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 /// Longest line of a reply in octets, its end included. RFC 5321, section 4.5.3.1.5 allows 512; Sendmail and
@@ -21,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 pub(super) const MAX_LINE: usize = 1000;
 /// Most lines of a reply. The longest, that to EHLO, has some twenty.
 pub(super) const MAX_LINES: usize = 100;
-/// Most octets of a reply: it is parsed again with every line, so this bounds work as well as memory.
+/// Most octets of a reply, which bounds the memory for it.
 pub(super) const MAX_REPLY: usize = 16 * 1024;
 
 /// What is read at once. A reply is one packet.
@@ -34,160 +33,73 @@ impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Transport for T {}
 /// See the module.
 pub(super) struct Wire {
     stream: Box<dyn Transport>,
-    turn: Turn,
-    /// What of the reply has been received and not yet handed out.
-    received: Vec<u8>,
-    /// Whether more was received than was asked for; shared with the connection, which asks after a reply.
-    surplus: Arc<AtomicBool>,
     broken: bool,
 }
 
-/// Whose turn it is.
-enum Turn {
-    /// The server's: a command (or the connection) has been made, and so much of the reply was seen.
-    Server(Progress),
-    /// Ours: the reply was received.
-    Client,
-}
-
 impl Wire {
-    /// A new connection, on which the server speaks first.
+    /// A new connection.
     pub fn new(stream: Box<dyn Transport>) -> Self {
-        let surplus = Arc::default();
-        Wire { stream, turn: Turn::Server(Progress::default()), received: Vec::new(), surplus, broken: false }
+        Wire { stream, broken: false }
     }
 
-    /// A connection on which `greeting` was already read, to be read once more from here.
-    pub fn greeted(stream: Box<dyn Transport>, greeting: Vec<u8>) -> Self {
-        Wire { turn: Turn::Client, received: greeting, ..Wire::new(stream) }
-    }
-
-    /// Tells from outside whether more was received than was asked for.
-    pub fn surplus(&self) -> Arc<AtomicBool> {
-        self.surplus.clone()
-    }
-
-    /// Reads a reply, after sending a command if there is one.
-    pub async fn exchange(&mut self, command: Option<&str>) -> Result<Vec<u8>> {
+    /// Reads a reply, after sending a command if there is one. A wire on which this fails, or is given up, is broken.
+    pub async fn exchange(&mut self, command: Option<&str>) -> Result<Reply> {
+        // Not a hang-up: what broke the stream was reported then.
+        if self.broken {
+            return Err(Error::other("the connection is broken"));
+        }
+        self.broken = true;
         if let Some(command) = command {
-            self.write_all(command.as_bytes()).await?;
-            self.flush().await?;
+            self.is_silent().await?;
+            self.stream.write_all(command.as_bytes()).await?;
+            self.stream.flush().await?;
         }
-        let mut reply = Vec::new();
-        while matches!(self.turn, Turn::Server(_)) || !self.received.is_empty() {
-            self.read_buf(&mut reply).await?;
+        let (mut received, mut progress, mut chunk) = (Vec::new(), Progress::default(), [0; CHUNK]);
+        loop {
+            let length = self.stream.read(&mut chunk).await?;
+            let bytes = chunk.get(..length).unwrap_or_default();
+            if bytes.is_empty() {
+                return Err(Error::new(ErrorKind::UnexpectedEof, "the server hung up"));
+            }
+            let end = progress.see(bytes)?;
+            received.extend_from_slice(bytes.get(..end.unwrap_or(length)).unwrap_or_default());
+            match end {
+                None => (),
+                // Then it is not certain which of the replies is the one to this command.
+                Some(end) if end < length => return Err(out_of_turn()),
+                Some(_) => break,
+            }
         }
-        Ok(reply)
+        self.broken = false;
+        Ok(progress.reply(&received))
+    }
+
+    /// Fails if the server has something to say before it is asked.
+    async fn is_silent(&mut self) -> Result<()> {
+        let mut byte = [0];
+        let mut byte = ReadBuf::new(&mut byte);
+        let early = poll_fn(|cx| match Pin::new(&mut self.stream).poll_read(cx, &mut byte) {
+            Poll::Pending => Poll::Ready(None),
+            Poll::Ready(result) => Poll::Ready(Some(result)),
+        });
+        match early.await {
+            None => Ok(()),
+            Some(Err(error)) => Err(error),
+            Some(Ok(())) if byte.filled().is_empty() => {
+                Err(Error::new(ErrorKind::UnexpectedEof, "the server hung up while idle"))
+            }
+            Some(Ok(())) => Err(out_of_turn()),
+        }
     }
 
     /// The stream itself, provided that nothing was received on it beyond the last reply.
     pub fn into_stream(self) -> Result<Box<dyn Transport>> {
-        if self.broken || self.surplus.load(Ordering::Relaxed) { Err(out_of_turn()) } else { Ok(self.stream) }
-    }
-
-    /// Receives until there is something to hand out.
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        while self.received.is_empty() {
-            let Turn::Server(progress) = &mut self.turn else {
-                return Poll::Ready(Err(Error::other("no reply to be read")));
-            };
-            let mut chunk = [0; CHUNK];
-            let mut chunk = ReadBuf::new(&mut chunk);
-            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut chunk))?;
-            let bytes = chunk.filled();
-            if bytes.is_empty() {
-                return Poll::Ready(Err(Error::new(ErrorKind::UnexpectedEof, "the server hung up")));
-            }
-            match progress.see(bytes)? {
-                None => self.received.extend_from_slice(bytes),
-                Some(end) => {
-                    let (reply, beyond) = bytes.split_at(end);
-                    self.received.extend_from_slice(reply);
-                    self.surplus.store(!beyond.is_empty(), Ordering::Relaxed);
-                    self.turn = Turn::Client;
-                }
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Makes it the server's turn, if it was ours and the server has kept quiet.
-    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Result<()> {
-        if let Turn::Server(progress) = &self.turn {
-            // More of a command is fine, another command on top of a reply is not.
-            return if progress.is_begun() { Err(out_of_turn()) } else { Ok(()) };
-        }
-        if self.surplus.load(Ordering::Relaxed) || !self.received.is_empty() {
-            return Err(out_of_turn());
-        }
-        let mut byte = [0];
-        let mut byte = ReadBuf::new(&mut byte);
-        match Pin::new(&mut self.stream).poll_read(cx, &mut byte) {
-            Poll::Pending => {
-                self.turn = Turn::Server(Progress::default());
-                Ok(())
-            }
-            Poll::Ready(Ok(())) if byte.filled().is_empty() => {
-                Err(Error::new(ErrorKind::UnexpectedEof, "the server hung up while idle"))
-            }
-            Poll::Ready(Ok(())) => Err(out_of_turn()),
-            Poll::Ready(Err(error)) => Err(error),
-        }
-    }
-
-    fn broken_by<T>(&mut self, result: Poll<Result<T>>) -> Poll<Result<T>> {
-        self.broken |= matches!(result, Poll::Ready(Err(_)));
-        result
-    }
-
-    fn is_usable(&self) -> Result<()> {
-        // Not a hang-up: whatever broke the stream was reported then.
-        if self.broken { Err(Error::other("the connection is broken")) } else { Ok(()) }
+        if self.broken { Err(Error::other("the connection is broken")) } else { Ok(self.stream) }
     }
 }
 
 fn out_of_turn() -> Error {
     Error::new(ErrorKind::ConnectionAborted, "the server spoke out of turn")
-}
-
-impl AsyncRead for Wire {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<Result<()>> {
-        let this = self.get_mut();
-        this.is_usable()?;
-        let received = this.poll_receive(cx);
-        ready!(this.broken_by(received))?;
-        let rest = this.received.split_off(this.received.len().min(out.remaining()));
-        out.put_slice(&this.received);
-        this.received = rest;
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Wire {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
-        let this = self.get_mut();
-        this.is_usable()?;
-        let written = match this.poll_turn(cx) {
-            Ok(()) => Pin::new(&mut this.stream).poll_write(cx, bytes),
-            Err(error) => Poll::Ready(Err(error)),
-        };
-        this.broken_by(written)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
-    }
-}
-
-impl AsyncTokioStream for Wire {
-    /// Asked by nobody; a UNIX socket has none to tell.
-    fn peer_addr(&self) -> Result<SocketAddr> {
-        Err(ErrorKind::Unsupported.into())
-    }
 }
 
 impl fmt::Debug for Wire {
@@ -204,14 +116,12 @@ struct Progress {
     /// Octets of the line under way, and the first of them: three digits and what follows.
     line: usize,
     head: [u8; 4],
+    /// The code of the first line.
+    code: [u8; 3],
     last: u8,
 }
 
 impl Progress {
-    fn is_begun(&self) -> bool {
-        self.bytes > 0
-    }
-
     /// Looks at more octets, and returns where among them the reply ends.
     fn see(&mut self, bytes: &[u8]) -> Result<Option<usize>> {
         for (i, byte) in bytes.iter().enumerate() {
@@ -230,7 +140,8 @@ impl Progress {
             *head = byte;
         }
         let good = match self.line {
-            0..3 => byte.is_ascii_digit(),
+            0 => matches!(byte, b'2'..=b'5'),
+            1..3 => byte.is_ascii_digit(),
             3 => matches!(byte, b' ' | b'-' | b'\r'),
             _ => true,
         };
@@ -238,6 +149,15 @@ impl Progress {
         self.line += 1;
         if !good {
             return bad("that is not an SMTP reply");
+        }
+        if let (3, [code @ .., _]) = (self.line, self.head) {
+            if self.lines == 0 {
+                self.code = code;
+            }
+            // One line says yes and another one no.
+            if self.code != code {
+                return bad("the lines of the reply have different codes");
+            }
         }
         if self.line > MAX_LINE {
             return bad("a line of the reply is too long");
@@ -261,12 +181,24 @@ impl Progress {
         }
         Ok(false)
     }
+
+    /// The reply that `received` is, after its end was seen.
+    fn reply(&self, received: &[u8]) -> Reply {
+        let code = self.code.iter().fold(0, |code, digit| code * 10 + u16::from(digit.saturating_sub(b'0')));
+        let text = |line: &[u8]| {
+            // After the code and what separates it from the text.
+            String::from_utf8_lossy(line.get(4..).unwrap_or_default().trim_ascii()).into_owned()
+        };
+        let lines = received.split_inclusive(|b| *b == b'\n').map(text).collect();
+        Reply { code, lines }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::time::Duration;
     use tokio::io::duplex;
 
     fn ends(reply: &[u8]) -> String {
@@ -291,6 +223,10 @@ mod tests {
             (b"250 a\r\n550 b\r\n", "ends at 7"),
             (b"250 a\rb\r\n", "ends at 9"),
             (b"250 a\n", "a line of the reply ends in a bare line feed"),
+            (b"250-a\r\n550 b\r\n", "the lines of the reply have different codes"),
+            (b"550-a\r\n251-b\r\n", "the lines of the reply have different codes"),
+            (b"150 a\r\n", "that is not an SMTP reply"),
+            (b"650 a\r\n", "that is not an SMTP reply"),
             (b"25\r\n", "that is not an SMTP reply"),
             (b"\r\n", "that is not an SMTP reply"),
             (b"HTTP/1.1 400 Bad Request\r\n", "that is not an SMTP reply"),
@@ -318,7 +254,7 @@ mod tests {
     proptest! {
         /// The end does not depend on how the octets arrive.
         #[test]
-        fn pieces_do_not_matter(reply in "([0-9]{3}[ -][a-z\r\n]{0,5}\r\n){1,4}", cut in 0usize..40) {
+        fn pieces_do_not_matter(reply in "([2-5]5[01][ -][a-z\r\n]{0,5}\r\n){1,4}", cut in 0usize..40) {
             let bytes = reply.as_bytes();
             let (head, tail) = bytes.split_at(cut.min(bytes.len()));
             let whole = Progress::default().see(bytes).ok();
@@ -331,22 +267,44 @@ mod tests {
         }
     }
 
+    /// What is made of these bytes, sent at once.
+    async fn read(bytes: &[u8]) -> Result<Reply> {
+        let (ours, mut theirs) = duplex(bytes.len().max(1));
+        theirs.write_all(bytes).await.unwrap();
+        drop(theirs);
+        Wire::new(Box::new(ours)).exchange(None).await
+    }
+
+    #[tokio::test]
+    async fn any_text_will_do() {
+        for (bytes, code, lines) in [
+            (&b"220 hello\r\n"[..], 220, &["hello"][..]),
+            (b"250\r\n", 250, &[""]),
+            (b"250 \r\n", 250, &[""]),
+            (b"250   \t \r\n", 250, &[""]),
+            (b"250-\r\n250-  \r\n250\r\n", 250, &["", "", ""]),
+            (b"250-a\r\n250 b\r\n", 250, &["a", "b"]),
+            (b"250 J\xf6rg <u@a.test>\r\n", 250, &["J\u{fffd}rg <u@a.test>"]),
+            (b"550 gr\xc3\xbc\xc3\x9fe\r\n", 550, &["gr\u{fc}\u{df}e"]),
+            (b"550 \0\x7f\xff\x1b[0m\r\n", 550, &["\0\x7f\u{fffd}\x1b[0m"]),
+            (b"250\rx\r\n", 250, &["x"]),
+        ] {
+            let got = read(bytes).await.unwrap();
+            assert_eq!((got.code, got.lines), (code, lines.iter().map(ToString::to_string).collect()));
+        }
+    }
+
     #[tokio::test]
     async fn turns_are_kept() {
         let (ours, mut theirs) = duplex(4096);
         let mut wire = Wire::new(Box::new(ours));
         theirs.write_all(b"220 hello\r\n").await.unwrap();
-        assert_eq!(wire.exchange(None).await.unwrap(), b"220 hello\r\n");
+        assert_eq!(wire.exchange(None).await.unwrap().code, 220);
         theirs.write_all(b"421 bye\r\n").await.unwrap();
         // It had its say before it was asked.
-        assert_eq!(
-            wire.exchange(Some("NOOP\r\n")).await.unwrap_err().to_string(),
-            "the server spoke out of turn"
-        );
-        assert_eq!(
-            wire.exchange(Some("NOOP\r\n")).await.unwrap_err().to_string(),
-            "the connection is broken"
-        );
+        for want in ["the server spoke out of turn", "the connection is broken"] {
+            assert_eq!(wire.exchange(Some("NOOP\r\n")).await.unwrap_err().to_string(), want);
+        }
         assert!(wire.into_stream().is_err());
     }
 
@@ -354,11 +312,19 @@ mod tests {
     async fn what_is_beyond_a_reply_breaks_it() {
         let (ours, mut theirs) = duplex(4096);
         let mut wire = Wire::new(Box::new(ours));
-        let surplus = wire.surplus();
         theirs.write_all(b"220 hello\r\n250 injected\r\n").await.unwrap();
-        assert_eq!(wire.exchange(None).await.unwrap(), b"220 hello\r\n");
-        assert!(surplus.load(Ordering::Relaxed));
+        assert_eq!(wire.exchange(None).await.unwrap_err().to_string(), "the server spoke out of turn");
         assert!(wire.into_stream().is_err());
+    }
+
+    #[tokio::test]
+    async fn an_exchange_that_is_given_up_breaks_it() {
+        let (ours, mut theirs) = duplex(4096);
+        let mut wire = Wire::new(Box::new(ours));
+        theirs.write_all(b"220 he").await.unwrap();
+        assert!(tokio::time::timeout(Duration::from_millis(10), wire.exchange(None)).await.is_err());
+        theirs.write_all(b"llo\r\n").await.unwrap();
+        assert_eq!(wire.exchange(None).await.unwrap_err().to_string(), "the connection is broken");
     }
 
     #[tokio::test]
@@ -373,12 +339,5 @@ mod tests {
             (error.kind(), error.to_string().as_str()),
             (ErrorKind::UnexpectedEof, "the server hung up while idle")
         );
-    }
-
-    #[tokio::test]
-    async fn a_greeting_is_read_twice() {
-        let (ours, _theirs) = duplex(4096);
-        let mut wire = Wire::greeted(Box::new(ours), b"220 hello\r\n".to_vec());
-        assert_eq!(wire.exchange(None).await.unwrap(), b"220 hello\r\n");
     }
 }

@@ -1,0 +1,310 @@
+//! From a question to an answer: VRFY, and the control questions that make its reply count.
+
+use super::connection::{Connection, Failure, Peer};
+use super::dial::{Dialer, Server};
+use super::pool::Pool;
+use super::reply::{Meaning, Reply};
+use crate::account::settings::{Scoped, Trust, Witness};
+use crate::account::{AccountSource, Answer, AnswerFuture, Reason, Verdict};
+use crate::addr::Address;
+use crate::lookup::control::{self, Control};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Longest command, its end included (RFC 5321, section 4.5.3.1.4).
+const MAX_COMMAND: usize = 512;
+
+/// Longest part of a server's words that tells them from others.
+const MAX_WORDS: usize = 200;
+
+/// The witness where none is set: RFC 5321, section 4.5.1 demands it of every domain, and many have none.
+const WITNESS: &str = "postmaster";
+
+/// The source.
+#[derive(Debug)]
+pub(super) struct VrfySource {
+    pub name: Arc<str>,
+    pub code_250: Scoped<Trust>,
+    pub code_252: Scoped<Trust>,
+    pub witness: Scoped<Witness>,
+    pub command: Duration,
+    pub control: Control,
+    /// The same for servers whose refusals are told by their words alone.
+    pub words: Control,
+    pub pool: Arc<Pool>,
+    pub dialer: Dialer,
+}
+
+/// A question, the reply to it, and the server that gave it.
+struct Replied<'a> {
+    path: &'a str,
+    domain: &'a str,
+    reply: Reply,
+    peer: Peer,
+    /// The address of the server.
+    address: String,
+}
+
+impl Replied<'_> {
+    fn server(&self) -> control::Server<'_> {
+        control::Server { peer: &self.address, scope: self.domain }
+    }
+
+    fn quoted(&self) -> String {
+        quoted(self.path, &self.reply)
+    }
+}
+
+/// What was asked and what was replied.
+pub(super) fn quoted(path: &str, reply: &Reply) -> String {
+    format!("VRFY {path}: {}", reply.quoted())
+}
+
+impl VrfySource {
+    async fn ask(&self, account: &Address) -> Result<Answer, Reason> {
+        let path = path(account).map_err(Reason::new)?;
+        let domain = account.domain().unwrap_or_default();
+        let mut held = None;
+        let answer = match self.exchange(&mut held, &path).await {
+            Err(why) => Err(Reason::new(why)),
+            Ok((reply, peer)) => {
+                let address = peer.server.address();
+                self.interpret(&Replied { path: &path, domain, reply, peer, address }, &mut held).await
+            }
+        };
+        if let Some(connection) = held {
+            self.pool.put(connection);
+        }
+        answer
+    }
+
+    async fn interpret(
+        &self,
+        replied: &Replied<'_>,
+        held: &mut Option<Connection>,
+    ) -> Result<Answer, Reason> {
+        match replied.reply.meaning(replied.path) {
+            Meaning::Exists => self.found(self.code_250.of(replied.domain), replied, held).await,
+            Meaning::Perhaps => self.found(self.code_252.of(replied.domain), replied, held).await,
+            Meaning::NotFound => self.not_found(replied, held).await,
+            Meaning::Refused => {
+                self.compare(replied, held).await?;
+                self.not_found(replied, held).await
+            }
+            Meaning::CannotSay => Err(Reason::new(replied.quoted())),
+        }
+    }
+
+    /// What a positive reply is worth.
+    async fn found(
+        &self,
+        code: &Trust,
+        replied: &Replied<'_>,
+        held: &mut Option<Connection>,
+    ) -> Result<Answer, Reason> {
+        let answer = Answer::new(Verdict::Exists, &self.name).with_detail(&replied.quoted());
+        let answer = match code {
+            Trust::Exists => answer,
+            Trust::Unknown => return Err(Reason::new(replied.quoted())),
+            Trust::Canary => {
+                let canary = |name| format!("<{name}@{}>", replied.domain);
+                let passed = self
+                    .control
+                    .canary(replied.server(), |name| self.ask_again(replied, canary(name), held))
+                    .await;
+                passed.map_err(|why| Reason::uncontrolled(format!("{}, but {why}", replied.quoted())))?;
+                // Not for longer than the canary itself: a server that begins to accept everybody must not leave
+                // those in the cache that it accepted until the canary told.
+                answer.kept_for(self.control.interval())
+            }
+        };
+        self.control.found(replied.server());
+        Ok(answer)
+    }
+
+    /// What a negative reply is worth: nothing, unless the server finds a witness.
+    async fn not_found(
+        &self,
+        replied: &Replied<'_>,
+        held: &mut Option<Connection>,
+    ) -> Result<Answer, Reason> {
+        if let Some(witness) = self.witness(replied.domain) {
+            let passed = self
+                .control
+                .witness(replied.server(), &witness, || self.ask_again(replied, witness.clone(), held))
+                .await;
+            passed.map_err(|why| Reason::uncontrolled(format!("{}, but {why}", replied.quoted())))?;
+        }
+        let answer = Answer::new(Verdict::Missing, &self.name).with_detail(&replied.quoted());
+        Ok(answer.kept_for(self.control.interval()))
+    }
+
+    /// Whether the server refuses an account that does not exist in the same words, and finds the witness at that
+    /// time, so that they are not the words of an outage.
+    async fn compare(&self, replied: &Replied<'_>, held: &mut Option<Connection>) -> Result<(), Reason> {
+        let mut words = replied.reply.wording(replied.path);
+        words.truncate(words.floor_char_boundary(MAX_WORDS));
+        let scope = format!("{}: {words}", replied.domain);
+        let server = control::Server { peer: &replied.address, scope: &scope };
+        let ask = |name| async move {
+            let path = format!("<{name}@{}>", replied.domain);
+            let canary = match self.exchange_with(&replied.peer.server, held, &path).await {
+                Ok(canary) => canary,
+                Err(why) => return control::Reply::TempFail(why),
+            };
+            let same = canary.meaning(&path) == Meaning::Refused
+                && canary.wording(&path) == replied.reply.wording(replied.path);
+            if !same {
+                return control::Reply::TempFail(format!("{}, in other words", canary.quoted()));
+            }
+            let Some(witness) = self.witness(replied.domain) else {
+                return control::Reply::NotFound(canary.quoted());
+            };
+            match self.ask_again(replied, witness.clone(), held).await {
+                control::Reply::Exists(_) => {
+                    self.control.found(replied.server());
+                    control::Reply::NotFound(canary.quoted())
+                }
+                control::Reply::NotFound(why) | control::Reply::TempFail(why) => {
+                    control::Reply::TempFail(format!("and for the witness {witness}: {why}"))
+                }
+            }
+        };
+        let same = self.words.canary(server, ask).await;
+        same.map_err(|why| {
+            Reason::uncontrolled(format!("{}, which may be about something else: {why}", replied.quoted()))
+        })
+    }
+
+    /// The witness for accounts at `domain` as the argument of VRFY, if there is to be one.
+    fn witness(&self, domain: &str) -> Option<String> {
+        match self.witness.of(domain) {
+            Witness::Off => None,
+            Witness::Default => Some(format!("<{WITNESS}@{domain}>")),
+            Witness::Account(address) if address.contains('@') => Some(format!("<{address}>")),
+            Witness::Account(local) => Some(format!("<{local}@{domain}>")),
+        }
+    }
+
+    /// Asks a control question of the server that gave `replied`.
+    async fn ask_again(
+        &self,
+        replied: &Replied<'_>,
+        path: String,
+        held: &mut Option<Connection>,
+    ) -> control::Reply {
+        let reply = if path == replied.path {
+            // It has been asked.
+            Ok(replied.reply.clone())
+        } else {
+            self.exchange_with(&replied.peer.server, held, &path).await
+        };
+        match reply {
+            Err(why) => control::Reply::TempFail(why),
+            Ok(reply) => match reply.meaning(&path) {
+                Meaning::Exists | Meaning::Perhaps => control::Reply::Exists(reply.quoted()),
+                Meaning::NotFound | Meaning::Refused => control::Reply::NotFound(reply.quoted()),
+                Meaning::CannotSay => control::Reply::TempFail(reply.quoted()),
+            },
+        }
+    }
+
+    /// Sends one VRFY to any server, and leaves in `held` the connection if it can be used again.
+    ///
+    /// A connection that turns out to be gone, as idle ones do, and a 421 mean another connection and the question
+    /// once more, but not twice: a server that is in trouble has enough of it.
+    async fn exchange(&self, held: &mut Option<Connection>, path: &str) -> Result<(Reply, Peer), String> {
+        let mut next = self.pool.take(None);
+        let mut once_more = true;
+        loop {
+            let connection = match next.take() {
+                Some(connection) => connection,
+                None => self.dialer.connect().await?,
+            };
+            let (was_idle, peer) = (connection.asked() > 0, connection.peer().clone());
+            match self.send(connection, held, path).await {
+                Ok(Reply { code: 421, .. }) if once_more => once_more = false,
+                Ok(reply) => return Ok((reply, peer)),
+                Err(Failure::Gone(_)) if was_idle && once_more => once_more = false,
+                Err(failure) => return Err(failure.to_string()),
+            }
+        }
+    }
+
+    /// Sends one VRFY to this server and no other: over the connection in hand, an idle one, or a new one.
+    async fn exchange_with(
+        &self,
+        server: &Arc<Server>,
+        held: &mut Option<Connection>,
+        path: &str,
+    ) -> Result<Reply, String> {
+        let usable = match held.take() {
+            Some(connection) if self.pool.has_more(&connection) => Some(connection),
+            Some(used_up) => {
+                self.pool.see_off(used_up);
+                None
+            }
+            None => None,
+        };
+        if let Some(connection) = usable.or_else(|| self.pool.take(Some(server))) {
+            match self.send(connection, held, path).await {
+                // It had enough of this connection, or was gone.
+                Ok(Reply { code: 421, .. }) | Err(Failure::Gone(_)) => (),
+                Ok(reply) => return Ok(reply),
+                Err(failure) => return Err(failure.to_string()),
+            }
+        }
+        let connection = self.dialer.session(server.clone()).await?;
+        self.send(connection, held, path).await.map_err(|failure| failure.to_string())
+    }
+
+    async fn send(
+        &self,
+        mut connection: Connection,
+        held: &mut Option<Connection>,
+        path: &str,
+    ) -> Result<Reply, Failure> {
+        let reply = connection.vrfy(path, self.command).await;
+        let usable = match &reply {
+            // A server that says 421 closes the connection.
+            Ok(reply) => reply.code != 421,
+            Err(failure) => matches!(failure, Failure::NotAsked(_)),
+        };
+        *held = usable.then_some(connection);
+        reply
+    }
+}
+
+impl AccountSource for VrfySource {
+    fn verify<'a>(&'a self, account: &'a Address) -> AnswerFuture<'a> {
+        Box::pin(async move {
+            let answer = self.ask(account).await;
+            answer.unwrap_or_else(|why| Answer::new(Verdict::Unknown(why), &self.name))
+        })
+    }
+}
+
+/// The argument of VRFY: the address in brackets, if it is nothing but one address.
+fn path(account: &Address) -> Result<String, String> {
+    let not_asked = |why: &str| Err(format!("not asked: {why}"));
+    if let Some(malformed) = account.malformed() {
+        return not_asked(&malformed.to_string());
+    }
+    let Some(domain) = account.domain() else {
+        return not_asked("the address has no domain");
+    };
+    if account.local().is_empty() {
+        return not_asked("the address has no local part");
+    }
+    if !domain.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b)) {
+        return not_asked("the domain holds a character that no domain has");
+    }
+    let path = account.path();
+    if path.chars().any(char::is_control) {
+        return not_asked("control character in the address");
+    }
+    if "VRFY ".len() + path.len() + "\r\n".len() > MAX_COMMAND {
+        return not_asked("the address is longer than a command may be");
+    }
+    Ok(path)
+}

@@ -1,0 +1,226 @@
+//! What the text of a refusal is about, as far as its words tell. Pure.
+
+use super::reply::enhanced_code;
+
+/// Texts of a 550 without an enhanced code that are about the account and nothing else. A server with other words is
+/// asked for an account that does not exist, to compare.
+pub(super) const KNOWN: &[&str] = &[
+    // Exim, Postfix, Sendmail, Courier, MDaemon
+    "unknown user",
+    "user unknown",
+    "unknown recipient",
+    "recipient unknown",
+    "unknown local part",
+    "unknown mailbox",
+    "mailbox unknown",
+    "unrouteable address",
+    // OpenSMTPD
+    "invalid recipient",
+    // qmail and others
+    "no mailbox here by that name",
+    "no such user",
+    "no such recipient",
+    "no such mailbox",
+    "no such account",
+    "no such person",
+    "user not found",
+    "recipient not found",
+    "mailbox not found",
+    "account not found",
+    "user does not exist",
+    "recipient does not exist",
+    "mailbox does not exist",
+    "account does not exist",
+    "user doesn't exist",
+    "mailbox doesn't exist",
+    "account doesn't exist",
+];
+
+/// Words and phrases of a refusal that will not last, that tells of trouble, or of an account that exists; in lower
+/// case, found as whole words. Each makes a doubt of a "no" and can do no other harm. They need not be complete: a
+/// server whose refusals do not last fails its witness, and words that it does not use for an account that does not
+/// exist are not "not found".
+pub(super) const DOUBTS: &[&str] = &[
+    // It will not last.
+    "later",
+    "again in",
+    "temporary",
+    "temporarily",
+    "temp",
+    "moment",
+    "momentarily",
+    "currently",
+    "at present",
+    "retry",
+    "greylist",
+    "greylisted",
+    "greylisting",
+    "graylist",
+    "graylisted",
+    "graylisting",
+    "busy",
+    "overloaded",
+    "maintenance",
+    "migration",
+    // Something does not work.
+    "error",
+    "errors",
+    "failed",
+    "failure",
+    "exception",
+    "internal",
+    "timeout",
+    "timed out",
+    "time out",
+    "offline",
+    "unreachable",
+    "not available",
+    // The account exists.
+    "mailing list",
+    "mailing lists",
+    "mailinglist",
+    "distribution list",
+    "mail list",
+    "a list",
+    "ambiguous",
+    "more than one",
+    "not unique",
+    "over quota",
+    "mailbox full",
+];
+
+/// The same for texts that hold no [`KNOWN`] phrase: what they may be about instead of the account.
+pub(super) const ELSEWHERE: &[&str] = &[
+    "again",
+    "wait",
+    "soon",
+    "down",
+    "fail",
+    "fault",
+    "unable",
+    "cannot",
+    "can't",
+    "could not",
+    "couldn't",
+    "database",
+    "sql",
+    "mysql",
+    "ldap",
+    "directory",
+    "backend",
+    "lookup",
+    "connection",
+    "connect",
+    "service",
+    "resources",
+    "memory",
+    "disk",
+    "system",
+    "server",
+    "configuration",
+    "denied",
+    "prohibited",
+    "prohibition",
+    "forbidden",
+    "permission",
+    "permitted",
+    "not allowed",
+    "disallowed",
+    "disabled",
+    "command",
+    "vrfy",
+    "verify",
+    "verification",
+    "authentication",
+    "authenticate",
+    "authorized",
+    "unauthorized",
+    "policy",
+    "administrative",
+    "security",
+    "reputation",
+    "blocked",
+    "banned",
+    "blacklisted",
+    "blocklisted",
+    "blacklist",
+    "blocklist",
+    "spam",
+    "virus",
+    "client",
+    "sender",
+    "host",
+    "helo",
+    "tls",
+    "encryption",
+    "too many",
+    "limit",
+    "exceeded",
+    "rate",
+    "relay",
+    "relaying",
+    "rcpthosts",
+    "group",
+    "list",
+    "alias",
+    "several",
+    "multiple",
+    "full",
+    "quota",
+    "inactive",
+    "suspended",
+    "locked",
+    "expired",
+    "moved",
+    "forward",
+    "not local",
+];
+
+/// `text` in lower case, without its enhanced code, what is in angle brackets and the address of `path`, in brackets
+/// or not. Brackets stay in the place of each, so that what was before and after does not become a phrase.
+pub(super) fn without_address(text: &str, path: &str) -> String {
+    let text = text.to_lowercase();
+    let address = path.trim_matches(['<', '>']).to_lowercase();
+    let text = if address.is_empty() { text } else { text.replace(&address, "<>") };
+    let (mut left, mut rest) = (String::with_capacity(text.len()), &*text);
+    while let Some((before, after)) = rest.split_once('<') {
+        left.push_str(before);
+        left.push_str("<>");
+        // What is not closed is no address.
+        rest = after.split_once('>').map_or(after, |(_, after)| after);
+    }
+    left.push_str(rest);
+    let words = left.split_whitespace().filter(|word| enhanced_code(word).is_none());
+    let left = words.collect::<Vec<_>>().join(" ");
+    // Some servers begin every refusal so.
+    left.strip_prefix("error:").map_or_else(|| left.clone(), str::to_owned)
+}
+
+/// `text` without the local part of `path`, where that stands alone.
+pub(super) fn without_local_part(text: &str, path: &str) -> String {
+    let address = path.trim_matches(['<', '>']).to_lowercase();
+    let local = address.rsplit_once('@').map_or(&*address, |(local, _)| local).trim_matches('"');
+    let (mut left, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = find_phrase(rest, local) {
+        left.push_str(&rest[..at]);
+        left.push_str("<>");
+        rest = &rest[at + local.len()..];
+    }
+    left + rest
+}
+
+pub(super) fn has_any(text: &str, phrases: &[&str]) -> bool {
+    phrases.iter().any(|phrase| find_phrase(text, phrase).is_some())
+}
+
+/// Where `phrase` is in `text`, with nothing beside it that belongs to a word.
+fn find_phrase(text: &str, phrase: &str) -> Option<usize> {
+    let in_word = |c: char| c.is_alphanumeric() || "-_.@".contains(c);
+    // A full stop at the end of a sentence does not belong to its last word.
+    let goes_on =
+        |after: &str| after.trim_start_matches(['.', '-']).starts_with(in_word) && after.starts_with(in_word);
+    let begins = |before: &str| !before.ends_with(in_word);
+    (!phrase.is_empty())
+        .then(|| text.match_indices(phrase).map(|(at, _)| at))?
+        .find(|at| begins(&text[..*at]) && !goes_on(&text[at + phrase.len()..]))
+}

@@ -1,0 +1,285 @@
+//! The settings of one account source: those of `[account]` and `[account.vrfy]`, and in their place those of the
+//! source's own table.
+
+use super::check::{Check, text};
+use super::files;
+use super::raw::{self, ByDomain, Field, Given, WitnessName};
+use crate::account::settings::{
+    CONCURRENCY, DEADLINE, Scoped, SourceSettings, StartTls, Trust, VrfySettings, Witness,
+};
+use crate::account::spec::Spec;
+use crate::addr::{MAX_DOMAIN, escape, is_domain};
+use crate::lookup::control::INTERVAL;
+use std::collections::{BTreeMap, HashSet};
+use std::ops::{Range, RangeInclusive};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Bounds of the deadline of a source; the milter's own is the real one, but `rcptd check` waits for it too.
+const DEADLINES: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_mins(1);
+/// Bounds of the questions to a source at once: each is a connection, of which a server has few.
+const CONCURRENCIES: RangeInclusive<usize> = 1..=10_000;
+/// Bounds of the time for which a control holds: oftener would be a burden, and later no control.
+const CONTROL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
+/// Bounds of VRFYs over one connection.
+const PER_CONNECTION: RangeInclusive<u32> = 1..=1_000_000;
+/// Bounds of idle connections: each takes one of the server's places.
+const IDLE_CONNECTIONS: RangeInclusive<usize> = 0..=1000;
+/// Bounds of the time a connection is idle.
+const IDLE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(1);
+/// The witness of mail servers where none is set, written out: RFC 5321, section 4.5.1 demands it of every domain.
+const POSTMASTER: &str = "postmaster";
+/// Longest witness, as any address.
+const MAX_WITNESS: usize = 254;
+/// Largest file of certificates: all authorities there are take less than one megabyte.
+const MAX_CERTIFICATES: u64 = 16 << 20;
+/// Words of `account.unknown`.
+const UNKNOWN: [(&str, bool); 2] = [("defer", false), ("accept", true)];
+/// Words of `code_250`.
+const CODE_250: [(&str, Trust); 2] = [("canary", Trust::Canary), ("exists", Trust::Exists)];
+/// Words of `code_252`.
+const CODE_252: [(&str, Trust); 3] =
+    [("canary", Trust::Canary), ("exists", Trust::Exists), ("unknown", Trust::Unknown)];
+/// Words of `starttls`.
+const STARTTLS: [(&str, StartTls); 3] =
+    [("never", StartTls::Never), ("offered", StartTls::Offered), ("required", StartTls::Required)];
+
+/// The keys of a source, from the sections or from its own table.
+pub(super) struct Keys<'a> {
+    deadline: &'a Field<Duration>,
+    concurrency: &'a Field<u64>,
+    unknown: &'a Field<String>,
+    control_interval: &'a Field<Duration>,
+    witness: &'a Field<ByDomain<WitnessName>>,
+    helo: &'a Field<String>,
+    per_connection: &'a Field<u64>,
+    idle_connections: &'a Field<u64>,
+    idle_timeout: &'a Field<Duration>,
+    code_250: &'a Field<ByDomain<String>>,
+    code_252: &'a Field<ByDomain<String>>,
+    starttls: &'a Field<String>,
+    tls_name: &'a Field<String>,
+    tls_ca: &'a Field<String>,
+}
+
+macro_rules! keys {
+    ($of:expr, $vrfy:expr) => {
+        Keys {
+            deadline: &$of.deadline,
+            concurrency: &$of.concurrency,
+            unknown: &$of.unknown,
+            control_interval: &$of.control_interval,
+            witness: &$vrfy.witness,
+            helo: &$vrfy.helo,
+            per_connection: &$vrfy.per_connection,
+            idle_connections: &$vrfy.idle_connections,
+            idle_timeout: &$vrfy.idle_timeout,
+            code_250: &$vrfy.code_250,
+            code_252: &$vrfy.code_252,
+            starttls: &$vrfy.starttls,
+            tls_name: &$vrfy.tls_name,
+            tls_ca: &$vrfy.tls_ca,
+        }
+    };
+}
+
+impl<'a> Keys<'a> {
+    /// Those of the sections.
+    pub fn of_sections(raw: &'a raw::Account) -> Self {
+        keys!(raw, raw.vrfy)
+    }
+
+    /// Those of a source's own table.
+    pub fn of_table(table: &'a raw::SourceTable) -> Self {
+        keys!(table, table)
+    }
+}
+
+/// The settings of a source, whichever it is.
+#[derive(Clone)]
+pub(super) struct Chosen {
+    deadline: Duration,
+    concurrency: usize,
+    accept_unknown: bool,
+    control_interval: Duration,
+    pub witness: Scoped<Witness>,
+    pub vrfy: VrfySettings,
+}
+
+impl Default for Chosen {
+    fn default() -> Self {
+        Chosen {
+            deadline: DEADLINE,
+            concurrency: CONCURRENCY,
+            accept_unknown: false,
+            control_interval: INTERVAL,
+            witness: Witness::Account(POSTMASTER.into()).into(),
+            vrfy: VrfySettings::default(),
+        }
+    }
+}
+
+impl Chosen {
+    /// These for the source that is `spec`.
+    pub fn of(self, spec: Spec) -> SourceSettings {
+        let Chosen { deadline, concurrency, accept_unknown, control_interval, witness, vrfy } = self;
+        SourceSettings { spec, deadline, concurrency, accept_unknown, control_interval, witness, vrfy }
+    }
+}
+
+/// What the values of keys are checked against.
+#[derive(Clone, Copy)]
+pub(super) struct Around<'a> {
+    /// Files are relative to it.
+    pub folder: &'a Path,
+    /// The domains whose recipients are looked at.
+    pub domains: &'a [String],
+}
+
+impl Check<'_> {
+    /// The settings in `keys`, those of `default` where a key is not there.
+    pub(super) fn source_settings(
+        &mut self,
+        default: &Chosen,
+        keys: &Keys<'_>,
+        around: Around<'_>,
+    ) -> Chosen {
+        Chosen {
+            deadline: self.time(keys.deadline, default.deadline, &DEADLINES),
+            concurrency: self.number(keys.concurrency, default.concurrency, &CONCURRENCIES),
+            accept_unknown: self.choice(keys.unknown, default.accept_unknown, &UNKNOWN),
+            control_interval: self.time(keys.control_interval, default.control_interval, &CONTROL),
+            witness: self.by_domain(keys.witness, &default.witness, around.domains, Self::witness),
+            vrfy: self.vrfy(&default.vrfy, keys, around),
+        }
+    }
+
+    /// Says of keys in the table of a source that they have no effect on it.
+    pub(super) fn without_effect(&mut self, kind: &str, keys: &Keys<'_>) {
+        let mut others: Vec<Given<()>> = Vec::new();
+        if kind != "vrfy" {
+            others
+                .extend([keys.helo, keys.starttls, keys.tls_name, keys.tls_ca].into_iter().filter_map(place));
+            others.extend([keys.per_connection, keys.idle_connections].into_iter().filter_map(place));
+            others.extend([keys.code_250, keys.code_252].into_iter().filter_map(place));
+            others.extend(place(keys.idle_timeout));
+        }
+        if kind != "vrfy" && kind != "passwd" {
+            others.extend(place(keys.witness));
+            others.extend(place(keys.control_interval));
+        }
+        for given in others {
+            let message = format!("{} has no effect on {kind}:", given.key);
+            self.warning(&given, message, "leave it out");
+        }
+    }
+
+    /// A choice for each domain, each of which `read` reads. What is written stands for all of `default`.
+    fn by_domain<T, R: Clone>(
+        &mut self,
+        field: &Field<ByDomain<T>>,
+        default: &Scoped<R>,
+        domains: &[String],
+        read: impl Fn(&mut Self, &Given<ByDomain<T>>, Range<usize>, &T) -> Option<R>,
+    ) -> Scoped<R>
+    where
+        Scoped<R>: Default,
+    {
+        let Some(given) = field.given() else { return default.clone() };
+        let ours: HashSet<&str> = domains.iter().map(String::as_str).collect();
+        let mut scoped = Scoped { default: Scoped::<R>::default().default, domains: BTreeMap::new() };
+        if let Some(choice) = &given.value.default {
+            scoped.default =
+                read(self, given, choice.span(), choice.get_ref()).unwrap_or_else(|| default.default.clone());
+        }
+        for (name, choice) in &given.value.domains {
+            let choice = read(self, given, choice.span(), choice.get_ref());
+            let Some(domain) = self.our_domain(given, name.span(), name.get_ref(), &ours) else { continue };
+            if scoped.domains.contains_key(&domain) {
+                let message = format!("{}: {} is there twice", given.key, escape(name.get_ref()));
+                self.error_in(given, name.span(), message, "name each domain once");
+            }
+            if let Some(choice) = choice {
+                scoped.domains.insert(domain, choice);
+            }
+        }
+        scoped
+    }
+
+    fn witness<T>(&mut self, at: &Given<T>, span: Range<usize>, name: &WitnessName) -> Option<Witness> {
+        let WitnessName::Account(name) = name else { return Some(Witness::Off) };
+        let (local, domain) =
+            name.rsplit_once('@').map_or((&**name, None), |(local, domain)| (local, Some(domain)));
+        // What needs no quotes: an account of that kind can be found anywhere.
+        let plain = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(c);
+        let good = !local.is_empty() && local.chars().all(plain) && domain.is_none_or(is_domain);
+        if good && name.len() <= MAX_WITNESS {
+            return Some(Witness::Account(name.clone()));
+        }
+        let message = format!("{} = \"{}\" is not an account", at.key, escape(name));
+        let help =
+            "write an account that exists, such as \"postmaster\" or \"info@example.com\", or false for none";
+        self.error_in(at, span, message, help);
+        None
+    }
+
+    fn vrfy(&mut self, default: &VrfySettings, keys: &Keys<'_>, around: Around<'_>) -> VrfySettings {
+        let starttls = self.choice(keys.starttls, default.starttls, &STARTTLS);
+        let trust = |words: &'static [(&'static str, Trust)]| {
+            move |check: &mut Self, at: &Given<ByDomain<String>>, span: Range<usize>, word: &String| {
+                check.word(at, span, word, words)
+            }
+        };
+        VrfySettings {
+            helo: self.host_name(keys.helo).unwrap_or_else(|| default.helo.clone()),
+            per_connection: self.number(keys.per_connection, default.per_connection, &PER_CONNECTION),
+            idle_connections: self.number(keys.idle_connections, default.idle_connections, &IDLE_CONNECTIONS),
+            idle_timeout: self.time(keys.idle_timeout, default.idle_timeout, &IDLE),
+            code_250: self.by_domain(keys.code_250, &default.code_250, around.domains, trust(&CODE_250)),
+            code_252: self.by_domain(keys.code_252, &default.code_252, around.domains, trust(&CODE_252)),
+            starttls,
+            tls_name: self.host_name(keys.tls_name).or_else(|| default.tls_name.clone()),
+            tls_ca: self.certificates(keys.tls_ca, around.folder).or_else(|| default.tls_ca.clone()),
+        }
+    }
+
+    /// Says of `tls_name` and `tls_ca` that they have no effect where no connection is encrypted.
+    pub(super) fn without_tls(&mut self, keys: &Keys<'_>) {
+        for given in [keys.tls_name, keys.tls_ca].into_iter().filter_map(text) {
+            let help = "write starttls = \"offered\" or \"required\" for an encrypted connection";
+            self.warning(given, format!("{} has no effect", given.key), help);
+        }
+    }
+
+    /// A file that must be there; what it holds is seen when the connections are set up.
+    pub(super) fn certificates(&mut self, field: &Field<String>, folder: &Path) -> Option<PathBuf> {
+        let given = text(field)?;
+        let path = folder.join(&given.value);
+        if let Err((why, help)) = files::read(&path, MAX_CERTIFICATES) {
+            let shown = path.display().to_string();
+            self.error(given, format!("{}: {} cannot be read: {why}", given.key, escape(&shown)), help);
+        }
+        Some(path)
+    }
+
+    /// A name of a host, or its address in brackets, as EHLO and certificates have it.
+    fn host_name(&mut self, field: &Field<String>) -> Option<String> {
+        let given = text(field)?;
+        if given.value.len() <= MAX_DOMAIN && is_domain(&given.value) {
+            return Some(given.value.clone());
+        }
+        let message = format!("{} = \"{}\" is not a host name", given.key, escape(&given.value));
+        self.error(given, message, "write letters, digits, hyphens and dots only, as in mail.example.com");
+        None
+    }
+}
+
+/// Where a key is, if it is there.
+fn place<T>(field: &Field<T>) -> Option<Given<()>> {
+    field.given().map(|given| Given {
+        key: given.key,
+        text: given.text.clone(),
+        span: given.span.clone(),
+        value: (),
+    })
+}
