@@ -1,0 +1,332 @@
+//! `passwd:`, the users of this host.
+//!
+//! Asks the name service switch (nsswitch.conf(5)), so that LDAP, SSSD and the like count as well as
+//! /etc/passwd. Only the local part is asked, at whatever domain: which domains are ours is for the rules.
+//! System users such as `daemon` exist here too.
+//!
+//! "Not found" counts only if
+//!
+//! - a user that certainly exists is found ([`WITNESS`], see [`crate::lookup::control`]),
+//! - /etc/passwd is whole, where it is asked,
+//! - every other name service says so (see `proof`): to getpwnam_r(3) one that is down looks like one that has no such
+//!   user.
+
+mod proof;
+mod services;
+
+use super::settings::{Scoped, Witness};
+use super::spec::{Kind, OpenFuture, Plan, Site};
+use super::{AccountSource, Answer, AnswerFuture, Reason, Verdict};
+use crate::addr::{self, Address, Cases};
+use crate::lookup::control::{Control, Reply, Server};
+use nix::unistd::User;
+use services::{NSSWITCH, Services};
+use std::borrow::Cow;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// Most lookups at once. Each holds a thread, also after its asker has given up, since getpwnam_r(3) cannot
+/// be interrupted; a name service that hangs must not eat the threads of everybody else.
+const LOOKUPS: usize = 8;
+
+/// One set for the whole process: with one for each source, every reload during such a hang would strand
+/// [`LOOKUPS`] more threads.
+static PERMITS: Semaphore = Semaphore::const_new(LOOKUPS);
+
+/// The witness where none is set.
+const WITNESS: &str = "root";
+
+/// The file of users.
+const FILE: &str = "/etc/passwd";
+
+/// Whose answers the controls are about: there is one table of users for all domains.
+const SERVER: Server<'_> = Server { peer: "getpwnam_r", scope: "" };
+
+/// `passwd:`
+pub(super) const KIND: Kind = Kind {
+    name: "passwd",
+    usage: "passwd:",
+    read: |arguments| match arguments {
+        "" => Ok(Arc::new(NameService)),
+        _ => Err("it takes no arguments".into()),
+    },
+};
+
+#[derive(Debug)]
+struct NameService;
+
+impl Plan for NameService {
+    fn open<'a>(&'a self, site: Site<'a>) -> OpenFuture<'a> {
+        let source = Passwd {
+            name: site.name.clone(),
+            cases: site.cases.clone(),
+            lookups: &PERMITS,
+            find: find_user,
+            witness: site.source.witness.clone(),
+            control: Control::new(site.name.clone(), site.source.control_interval),
+        };
+        Box::pin(async { Ok(Arc::new(source) as Arc<dyn AccountSource>) })
+    }
+}
+
+/// Whether there is a user of this name; the error says why that is not known.
+type Find = fn(&str) -> Result<bool, String>;
+
+fn find_user(name: &str) -> Result<bool, String> {
+    User::from_name(name).map(|user| user.is_some()).map_err(|error| error.desc().to_string())
+}
+
+/// The services that are asked for users, after a look at the file of users if it is among them.
+fn services() -> Result<Services, String> {
+    let text = match std::fs::read_to_string(NSSWITCH) {
+        Ok(text) => text,
+        // The defaults of glibc hold.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(format!("{NSSWITCH}: {error}")),
+    };
+    let services = Services::read(&text)?;
+    if services.has_files() {
+        proof::is_whole(Path::new(FILE))?;
+    }
+    Ok(services)
+}
+
+#[derive(Debug)]
+struct Passwd {
+    name: Arc<str>,
+    cases: Cases,
+    lookups: &'static Semaphore,
+    find: Find,
+    witness: Scoped<Witness>,
+    control: Control,
+}
+
+impl Passwd {
+    async fn ask(&self, account: &Address) -> Result<Verdict, Reason> {
+        // A NUL would end the name early, and so name another user.
+        if account.local().is_empty() || account.local().contains('\0') {
+            return Err(Reason::new("getpwnam_r: this local part cannot be asked"));
+        }
+        // Mail servers deliver to the name in lower case, unless case matters.
+        let user = if self.cases.of(account) {
+            Cow::Borrowed(account.local())
+        } else {
+            addr::lower(account.local())
+        };
+        if self.find(user.clone().into_owned()).await? {
+            self.control.found(SERVER);
+            return Ok(Verdict::Exists);
+        }
+        let witness = match self.witness.of(account.domain().unwrap_or_default()) {
+            Witness::Off => None,
+            Witness::Default => Some(WITNESS),
+            Witness::Account(witness) => Some(witness.split('@').next().unwrap_or_default()),
+        };
+        if let Some(witness) = witness {
+            let asked = self.control.witness(SERVER, witness, || self.ask_witness(witness)).await;
+            asked.map_err(|why| Reason::uncontrolled(format!("getpwnam_r({user}): not found, but {why}")))?;
+        }
+        let uncertain = |why| Reason::uncontrolled(format!("getpwnam_r({user}): not found, but {why}"));
+        let services = self.blocking(services).await?.map_err(uncertain)?;
+        if !services.is_files() {
+            proof::prove(&services, &user).await.map_err(uncertain)?;
+        }
+        Ok(Verdict::Missing)
+    }
+
+    async fn ask_witness(&self, witness: &str) -> Reply {
+        match self.find(witness.to_owned()).await {
+            Ok(true) => Reply::Exists("found".into()),
+            Ok(false) => Reply::NotFound("not found".into()),
+            Err(why) => Reply::TempFail(why.to_string()),
+        }
+    }
+
+    async fn find(&self, user: String) -> Result<bool, Reason> {
+        let find = self.find;
+        let found = self.blocking(move || find(&user)).await?;
+        found.map_err(|why| Reason::new(format!("getpwnam_r: {why}")))
+    }
+
+    /// Runs what may block, with a permit that it keeps also after its asker has given up.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Reason> {
+        let permit = self.lookups.acquire().await.map_err(|_| Reason::new("getpwnam_r: no thread for it"))?;
+        let done = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work()
+        });
+        done.await.map_err(|_| Reason::new("getpwnam_r: the lookup was given up"))
+    }
+}
+
+impl AccountSource for Passwd {
+    fn verify<'a>(&'a self, account: &'a Address) -> AnswerFuture<'a> {
+        Box::pin(async move {
+            let verdict = self.ask(account).await.unwrap_or_else(Verdict::Unknown);
+            let answer = Answer::new(verdict, &self.name);
+            match answer.verdict {
+                Verdict::Missing => answer
+                    .with_detail(&format!("getpwnam_r({}): not found", account.local()))
+                    .kept_for(self.control.interval()),
+                _ => answer,
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::build;
+    use super::super::settings::{CacheSettings, Settings, SourceSettings};
+    use super::super::testing::account;
+    use super::*;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    fn passwd(case_sensitive: bool, find: Find) -> Arc<Passwd> {
+        // Its own, so that no test waits for another.
+        let lookups = Box::leak(Box::new(Semaphore::new(LOOKUPS)));
+        Arc::new(Passwd {
+            name: "passwd:".into(),
+            cases: case_sensitive.into(),
+            lookups,
+            find,
+            witness: Scoped::default(),
+            control: Control::new("passwd:".into(), Duration::from_mins(5)),
+        })
+    }
+
+    #[tokio::test]
+    async fn the_real_one() {
+        for (user, want) in [
+            ("root@example.test", "exists"),
+            ("Root@anywhere.test", "exists"),
+            ("nosuchuser9@example.test", "missing"),
+            ("ro\0ot@example.test", "unknown: getpwnam_r: this local part cannot be asked"),
+            ("@example.test", "unknown: getpwnam_r: this local part cannot be asked"),
+        ] {
+            let got = passwd(false, find_user).verify(&account(user)).await.verdict.to_string();
+            assert_eq!(got, want, "{user}");
+        }
+        assert_eq!(
+            passwd(true, find_user).verify(&account("Root@example.test")).await.verdict,
+            Verdict::Missing
+        );
+    }
+
+    #[tokio::test]
+    async fn errors_are_unknown() {
+        let got = passwd(false, |_| Err("Connection refused".into())).verify(&account("foo")).await.verdict;
+        assert_eq!(got.to_string(), "unknown: getpwnam_r: Connection refused");
+        let got = passwd(false, |_| panic!("in the name service")).verify(&account("foo")).await.verdict;
+        assert_eq!(got.to_string(), "unknown: getpwnam_r: the lookup was given up");
+    }
+
+    #[tokio::test]
+    async fn a_reload_brings_no_more_threads() {
+        let hung = PERMITS.acquire_many(u32::try_from(LOOKUPS).unwrap()).await.unwrap();
+        let mut source = SourceSettings::new("passwd:".parse().unwrap());
+        source.deadline = Duration::from_millis(50);
+        let cache = CacheSettings::default();
+        let reloaded = build(&Settings { sources: vec![source], cache }, false).await.unwrap();
+        let root = account("root@example.test");
+        assert_eq!(reloaded.verify(&root).await.verdict.to_string(), "unknown: no answer within 50ms");
+        drop(hung);
+        assert_eq!(PERMITS.available_permits(), LOOKUPS, "who gave up waiting holds none");
+    }
+
+    #[tokio::test]
+    async fn the_witness_must_be_found() {
+        let account = account("nosuchuser9@example.test");
+        for (find, witness, want) in [
+            (
+                (|_| Ok(false)) as Find,
+                Witness::Default,
+                "unknown: getpwnam_r(nosuchuser9): not found, but getpwnam_r does not find the witness root either (not found)",
+            ),
+            (|_| Ok(false), Witness::Off, "missing"),
+            (|name| Ok(name == "root"), Witness::Default, "missing"),
+            (|name| Ok(name == "alice"), Witness::Account("alice".into()), "missing"),
+            (|name| Ok(name == "alice"), Witness::Account("alice@example.test".into()), "missing"),
+            (
+                |name| Ok(name == "root"),
+                Witness::Account("alice".into()),
+                "unknown: getpwnam_r(nosuchuser9): not found",
+            ),
+            (
+                |name| if name == "root" { Err("down".into()) } else { Ok(false) },
+                Witness::Default,
+                "unknown: getpwnam_r(nosuchuser9): not found, but getpwnam_r gave no answer for the witness root",
+            ),
+        ] {
+            let mut source = Arc::into_inner(passwd(false, find)).unwrap();
+            source.witness = witness.into();
+            let got = source.verify(&account).await.verdict;
+            assert!(got.to_string().starts_with(want), "{got}");
+            let uncontrolled = matches!(&got, Verdict::Unknown(why) if why.is_uncontrolled());
+            assert_eq!(uncontrolled, want != "missing");
+        }
+    }
+
+    #[test]
+    fn half_a_file_is_not_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("passwd");
+        let long_ago = std::time::SystemTime::now() - proof::QUIET;
+        for (text, time, want) in [
+            (None, long_ago, Some("No such file")),
+            (Some(""), long_ago, Some("it is empty")),
+            (Some("root:x:0:0::/root:/bin/sh\n"), long_ago, None),
+            (Some("root:x:0:0::/root:/bin/sh\nali"), long_ago, Some("ends within a line")),
+            (Some("root:x:0:0::/root:/bin/sh\n"), std::time::SystemTime::now(), Some("changed a moment ago")),
+        ] {
+            if let Some(text) = text {
+                std::fs::write(&path, text).unwrap();
+                std::fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+            }
+            let got = proof::is_whole(&path).err();
+            assert_eq!(got.is_some(), want.is_some(), "{text:?}: {got:?}");
+            assert!(want.is_none_or(|want| got.unwrap().contains(want)), "{text:?}");
+        }
+    }
+
+    static RUNNING: AtomicUsize = AtomicUsize::new(0);
+    static MOST: AtomicUsize = AtomicUsize::new(0);
+    /// Whether the name service answers.
+    static OPEN: AtomicBool = AtomicBool::new(false);
+
+    #[tokio::test]
+    async fn threads_are_bounded_also_by_askers_who_gave_up() {
+        let slow = passwd(false, |_| {
+            MOST.fetch_max(RUNNING.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            while !OPEN.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            RUNNING.fetch_sub(1, Ordering::SeqCst);
+            Ok(true)
+        });
+        let ask = |patience| {
+            let slow = slow.clone();
+            tokio::spawn(async move {
+                tokio::time::timeout(Duration::from_millis(patience), slow.ask(&account("foo")))
+                    .await
+                    .ok()
+                    .map(Result::unwrap)
+            })
+        };
+        let hasty: Vec<_> = (0..LOOKUPS).map(|_| ask(20)).collect();
+        for asker in hasty {
+            assert_eq!(asker.await.unwrap(), None);
+        }
+        OPEN.store(true, Ordering::SeqCst);
+        let patient: Vec<_> = (0..4).map(|_| ask(60_000)).collect();
+        for asker in patient {
+            assert_eq!(asker.await.unwrap(), Some(Verdict::Exists));
+        }
+        assert_eq!(MOST.load(Ordering::SeqCst), LOOKUPS);
+    }
+}

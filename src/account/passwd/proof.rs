@@ -1,0 +1,105 @@
+//! Whether "no such user" is certain.
+//!
+//! getpwnam_r(3) does not tell a user that does not exist from a name service that is down: with
+//! `passwd: files sss systemd` and sssd stopped, glibc goes on from `sss` (UNAVAIL or TRYAGAIN) to `systemd`, whose
+//! "not found" is the result. What the services said one by one is known to glibc alone. So getent(1) is run for the
+//! same user with the same services, each of which is to end the search unless it says "not found", and a last one
+//! that does not exist: the dynamic linker looks for its library, and says so (`LD_DEBUG=libs`, ld.so(8)), only when
+//! all services before it said "not found". That takes a process for each unknown user (about 2 ms); the answer is
+//! remembered like every other.
+//!
+//! Also /etc/passwd must be whole: half of it knows half of the users.
+
+use super::services::{END, NSSWITCH, Services};
+use crate::lookup::control::canary_name;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, SystemTime};
+use tokio::io::AsyncReadExt;
+use tokio::process::Command;
+use tokio::sync::Semaphore;
+
+/// Most processes at once; others wait, within the deadline of the source.
+const PROCESSES: usize = 4;
+
+static PERMITS: Semaphore = Semaphore::const_new(PROCESSES);
+
+/// Longest output of getent(1) that is read. The linker writes some hundred lines for each library.
+const MAX_OUTPUT: u64 = 1 << 20;
+
+/// Exit status of getent(1): found, and not found.
+const FOUND: i32 = 0;
+const NOT_FOUND: i32 = 2;
+
+/// How long /etc/passwd must have been left alone: useradd(8) and the like replace it at once, others write it.
+pub(super) const QUIET: Duration = Duration::from_secs(2);
+
+/// Whether all of `services` say that there is no user called `name`; the error says why that is not certain.
+pub(super) async fn prove(services: &Services, name: &str) -> Result<(), String> {
+    // getent(1) takes a number for a user id. Such a name has no proof of its own; the services can have one.
+    let number = |name: &str| {
+        let digits = name.trim_start().trim_start_matches(['+', '-']);
+        !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
+    };
+    let canary;
+    let name = if number(name) {
+        canary = canary_name()?;
+        &canary
+    } else {
+        name
+    };
+    let _permit = PERMITS.acquire().await.map_err(|_| "no process for it".to_string())?;
+    let mut child = Command::new("getent")
+        .args(["-s", &services.to_the_end(), "--", DATABASE, name])
+        .env("LD_DEBUG", "libs")
+        .env_remove("LD_DEBUG_OUTPUT")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| format!("getent cannot be run: {error}"))?;
+    let mut output = Vec::new();
+    if let Some(stderr) = child.stderr.take() {
+        stderr.take(MAX_OUTPUT).read_to_end(&mut output).await.map_err(|error| format!("getent: {error}"))?;
+    }
+    let status = child.wait().await.map_err(|error| format!("getent: {error}"))?;
+    let library = format!("libnss_{END}.so");
+    let at_the_end = output.windows(library.len()).any(|bytes| bytes == library.as_bytes());
+    match status.code() {
+        Some(NOT_FOUND) if at_the_end => Ok(()),
+        Some(NOT_FOUND) => Err(format!(
+            "one of the name services \"{services}\" ({NSSWITCH}) gave no answer, so it is not certain that there is \
+             no such user"
+        )),
+        Some(FOUND) => Err("getent finds the user, getpwnam_r does not".into()),
+        _ => Err(format!("getent: {status}")),
+    }
+}
+
+/// The word for users in getent(1).
+const DATABASE: &str = "passwd";
+
+/// Whether the file of users is there, finished and complete, as far as it shows; the error says why not. Blocks.
+pub(super) fn is_whole(path: &Path) -> Result<(), String> {
+    let wrong = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
+    let mut file = File::open(path).map_err(|error| wrong(&error))?;
+    let metadata = file.metadata().map_err(|error| wrong(&error))?;
+    if metadata.len() == 0 {
+        return Err(wrong(&"it is empty"));
+    }
+    // A clock that was set back makes it young for that long; a time that cannot be had makes it old.
+    let young = metadata.modified().is_ok_and(|time| {
+        SystemTime::now()
+            .duration_since(time)
+            .map_or_else(|ahead| ahead.duration() < QUIET, |age| age < QUIET)
+    });
+    if young {
+        return Err(wrong(&"it was changed a moment ago, and may be half written"));
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1)).and_then(|_| file.read_exact(&mut last)).map_err(|error| wrong(&error))?;
+    if last == *b"\n" { Ok(()) } else { Err(wrong(&"it ends within a line, and may be half written")) }
+}
