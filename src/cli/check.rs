@@ -1,9 +1,11 @@
 //! `rcptd check`
 
 use super::{args, exit, terminal};
-use crate::addr::escape;
-use crate::config::{self, Checked};
+use crate::account::{Sources, Verdict};
+use crate::addr::{Address, escape};
+use crate::config::{self, Checked, Config};
 use crate::diag::{Problem, Text, any_error};
+use crate::lookup::control::canary_name;
 use serde_json::json;
 use std::fmt::Write;
 
@@ -51,11 +53,49 @@ fn sources(checked: &mut Checked) -> Result<(), u8> {
     let Some(config) = &checked.config else { return Ok(()) };
     let runtime = terminal::runtime()?;
     let built = runtime.block_on(crate::daemon::build(config));
-    if let Err(lines) = built {
-        let text = Text::new(&config.path.display().to_string(), "");
-        checked.problems.extend(lines.into_iter().map(|line| Problem::error(&text, 0..0, line)));
+    let text = Text::new(&config.path.display().to_string(), "");
+    match built {
+        Err(lines) => {
+            checked.problems.extend(lines.into_iter().map(|line| Problem::error(&text, 0..0, line)));
+        }
+        Ok(_) => {
+            let uncontrolled = runtime.block_on(uncontrolled(config));
+            checked.problems.extend(uncontrolled.into_iter().map(|line| Problem::warning(&text, 0..0, line)));
+        }
     }
     Ok(())
+}
+
+/// Most domains for which each source is asked: the questions are asked one by one.
+const MAX_DOMAINS: usize = 100;
+
+/// What will make a source defer mail: its answer about an account that does not exist would not count, since the
+/// witness is not found, or the server accepts every name. A server that does not answer now says nothing about it.
+async fn uncontrolled(config: &Config) -> Vec<String> {
+    let mut settings = config.account.clone();
+    settings.sources.retain(|source| ["vrfy", "passwd"].contains(&source.spec.kind()));
+    let Ok(sources) = Sources::build(&settings, config.cases.clone()).await else { return Vec::new() };
+    let Ok(name) = canary_name() else { return Vec::new() };
+    let mut lines = Vec::new();
+    for (source, member) in settings.sources.iter().zip(&sources.members) {
+        // Users of this host are the same at every domain.
+        let domains = if source.spec.kind() == "passwd" { 1 } else { MAX_DOMAINS };
+        for domain in config.domains.iter().take(domains) {
+            let account = Address::from_rcpt(format!("<{name}@{domain}>").as_bytes());
+            match member.verify(&account).await.verdict {
+                Verdict::Unknown(why) if why.is_uncontrolled() => {
+                    lines.push(format!(
+                        "account source \"{}\": mail for {domain} will be deferred: {why}",
+                        source.spec
+                    ));
+                }
+                Verdict::Exists | Verdict::Missing => (),
+                // It would not answer for the next domain either.
+                Verdict::Unknown(_) => break,
+            }
+        }
+    }
+    lines
 }
 
 /// A line for each statement: how easy its aliases are to guess.
