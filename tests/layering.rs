@@ -320,3 +320,16 @@ fn the_pure_parts_are_pure() {
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
+
+/// A field of a log line is written by `observe/line.rs`; otherwise whoever chooses its value could forge another one.
+#[test]
+fn fields_of_the_log_are_written_by_one_rule() {
+    let sources = sources();
+    let events = sources.iter().filter(|(file, _)| file.starts_with("observe/") && *file != "observe/line.rs");
+    for (file, text) in events {
+        let code = code(text);
+        for other in ["= %", "= ?", "escape("] {
+            assert!(!code.contains(other), "{file} writes a field by \"{other}\": use observe::line");
+        }
+    }
+}

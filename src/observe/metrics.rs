@@ -205,6 +205,7 @@ fn durations(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::outage::Outage;
     use std::time::Instant;
 
     /// A line of a value, taken apart: name, labels, value.
@@ -275,6 +276,7 @@ mod tests {
         Meter::listener("tcp_table", "from the start");
         Meter::listener("socketmap", "from the start, too");
         Meter::map("from the start");
+        let _source = Outage::of("from the start", None);
         let text = text();
         for start in [
             r#"rcptd_requests_total{listener="from the start",op="get",verdict="found"} "#,
@@ -294,6 +296,8 @@ mod tests {
             r#"rcptd_map_requests_total{map="from the start",result="not_found"} "#,
             r#"rcptd_map_requests_total{map="from the start",result="cannot_say"} "#,
             r#"rcptd_map_request_duration_seconds_count{map="from the start"} "#,
+            r#"rcptd_source_failures_total{source="from the start",server=""} "#,
+            r#"rcptd_source_failing{source="from the start",server=""} "#,
         ] {
             assert_eq!(value(&text, start), "0", "{start}");
         }
@@ -324,6 +328,8 @@ mod tests {
         connection.answered(Counted::Stats, began);
         connection.write_begins();
         meter.rejected();
+        let server = Outage::of("is told", Some("a:1"));
+        server.fails(&"down");
         let text = text();
         for (start, want) in [
             (r#"rcptd_requests_total{listener="is told",op="get",verdict="cannot_say"} "#, "1"),
@@ -337,6 +343,8 @@ mod tests {
             (r#"rcptd_connections_rejected_total{listener="is told"} "#, "1"),
             (r#"rcptd_reads_total{listener="is told"} "#, "1"),
             (r#"rcptd_writes_total{listener="is told"} "#, "1"),
+            (r#"rcptd_source_failures_total{source="is told",server="a:1"} "#, "1"),
+            (r#"rcptd_source_failing{source="is told",server="a:1"} "#, "1"),
         ] {
             assert_eq!(value(&text, start), want, "{start}");
         }

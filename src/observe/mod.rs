@@ -24,7 +24,7 @@ pub use tables::{
     Quiet, broken_request, cannot_say, connection_begun, connection_ended, looked_up, unknown_map,
 };
 
-use crate::addr::{escape, one_line};
+use crate::addr::{one_line, word};
 use line::{client, mailbox, name, text};
 use std::fmt::{self, Display};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -229,8 +229,8 @@ pub fn cannot_replace(session: u64) {
 /// A session ended before its time. `last` is the letter of the last command that was read.
 pub fn session_broken(listener: &dyn Display, last: Option<u8>, why: &dyn Display) {
     COUNTERS.session_errors.fetch_add(1, Relaxed);
-    let last = last.map_or("none".into(), |b| escape(&[b]).to_string());
-    warn!("listener={} milter session broken: last={} detail={}", name(listener), name(&last), text(why));
+    let last = last.map_or("none".into(), |b| word(&[b]).to_string());
+    warn!("listener={} milter session broken: last={last} detail={}", name(listener), text(why));
 }
 
 /// No connection could be accepted for now.
