@@ -325,7 +325,8 @@ fn the_pure_parts_are_pure() {
 #[test]
 fn fields_of_the_log_are_written_by_one_rule() {
     let sources = sources();
-    let events = sources.iter().filter(|(file, _)| file.starts_with("observe/") && *file != "observe/line.rs");
+    let events =
+        sources.iter().filter(|(file, _)| file.starts_with("observe/") && *file != "observe/line.rs");
     for (file, text) in events {
         let code = code(text);
         for other in ["= %", "= ?", "escape("] {

@@ -117,7 +117,7 @@ async fn member(
     };
     let limited = Arc::new(Limit::new(source.concurrency, asked));
     let timed = Arc::new(Deadline::new(name.clone(), source.deadline, limited));
-    let watched = Arc::new(Watched::new(&name, timed));
+    let watched = Arc::new(Watched::new(name, timed));
     Ok(if source.accept_unknown { Arc::new(AcceptUnknown::new(watched)) } else { watched })
 }
 

@@ -172,9 +172,8 @@ fn is_hidden(c: char) -> bool {
     const OTHER: GeneralCategoryGroup = GeneralCategoryGroup::Other.union(GeneralCategoryGroup::Separator);
     match c {
         ' '..='~' => false,
-        '\0'..='\x7f' => true,
         // The empty pattern of Braille is a symbol to Unicode.
-        '\u{2800}' => true,
+        '\0'..='\x7f' | '\u{2800}' => true,
         c => {
             OTHER.contains(CodePointMapData::<GeneralCategory>::new().get(c))
                 || CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)

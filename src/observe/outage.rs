@@ -93,7 +93,7 @@ impl Outage {
         let why = why.to_string();
         self.failing.store(true, Relaxed);
         let event = lock(&self.book).fails(&why, Instant::now());
-        self.log(event, &why);
+        self.log(event.as_ref(), &why);
     }
 
     /// A question had an answer.
@@ -106,10 +106,10 @@ impl Outage {
         self.failing.store(false, Relaxed);
         let event = book.works(Instant::now());
         drop(book);
-        self.log(event, "");
+        self.log(event.as_ref(), "");
     }
 
-    fn log(&self, event: Option<Event>, why: &str) {
+    fn log(&self, event: Option<&Event>, why: &str) {
         let (source, server) = &self.key;
         let server = if server.is_empty() { String::new() } else { format!(" server={}", name(server)) };
         let source = name(source);

@@ -59,12 +59,11 @@ impl Quiet {
 /// A key was looked up, and is there or not.
 pub fn looked_up(listener: &str, connection: u64, map: &str, key: &[u8], value: Option<&str>) {
     let (listener, map, key) = (name(&listener), name(&map), octets(key));
-    match value {
-        Some(value) => debug!(
-            "connection={connection} listener={listener} map={map} verdict=found key={key} value={}",
-            text(&value)
-        ),
-        None => debug!("connection={connection} listener={listener} map={map} verdict=not-found key={key}"),
+    if let Some(value) = value {
+        let value = text(&value);
+        debug!("connection={connection} listener={listener} map={map} verdict=found key={key} value={value}");
+    } else {
+        debug!("connection={connection} listener={listener} map={map} verdict=not-found key={key}");
     }
 }
 

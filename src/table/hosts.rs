@@ -74,7 +74,7 @@ impl Hosts {
         let mut order: Vec<usize> = (0..self.states.len()).collect();
         order.sort_by_key(|at| self.states.get(*at).is_some_and(State::is_passed_over));
         let mut failures = String::new();
-        let mut failed = Vec::new();
+        let mut failed: Vec<(&State, String)> = Vec::new();
         let asking = async {
             for (host, at) in order.into_iter().filter_map(|at| Some((self.states.get(at)?, at))) {
                 let came = Instant::now();
@@ -82,7 +82,9 @@ impl Hosts {
                     Ok(answer) => {
                         *host.failed() = None;
                         host.outage.works();
-                        failed.iter().for_each(|(host, why): &(&State, String)| host.outage.fails(why));
+                        for (host, why) in &failed {
+                            host.outage.fails(why);
+                        }
                         return Some((host, answer));
                     }
                     Err(why) => {
