@@ -23,6 +23,7 @@
 //! | 7 | [`front`] | the protocols; each a pure part and a thin adapter |
 //! | 8 | [`config`] | what the operator wrote, checked |
 //! | 9 | [`daemon`] | build, run, reload, stop |
+//! | 9 | [`wiring`] | what Postfix is configured to do, compared with what rcptd does; pure |
 //! | 10 | [`cli`] | the commands an operator types |
 
 pub mod account;
@@ -41,3 +42,4 @@ pub mod rules;
 pub mod table;
 pub mod watch;
 pub mod wire;
+pub mod wiring;

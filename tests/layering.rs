@@ -17,7 +17,7 @@ const LEVELS: &[(u8, &[&str])] = &[
     (6, &["map"]),
     (7, &["front"]),
     (8, &["config"]),
-    (9, &["daemon"]),
+    (9, &["daemon", "wiring"]),
     (10, &["cli"]),
 ];
 
@@ -92,6 +92,7 @@ const PURE: &[&str] = &[
     "front/milter/session.rs",
     "front/milter/dsn.rs",
     "front/milter/reply.rs",
+    "wiring/",
 ];
 const IMPURE: &[&str] = &[
     "TcpStream",

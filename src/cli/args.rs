@@ -12,7 +12,7 @@ pub use rules::{Fmt, Rules, RulesCommand};
 
 use crate::rules::Day;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Resolves computed mail aliases for Postfix and Sendmail.
 ///
@@ -50,6 +50,8 @@ Examples:
   rcptd check -c rcptd.conf
   rcptd check --rules aliases.rules --fold --json
   rcptd check --rules aliases.rules --guess
+  rcptd check --postfix
+  rcptd check -c rcptd.conf --postfix /etc/postfix
 
 Exit codes: 0 good, with remarks or without, 78 not to be used, or not there.";
 
@@ -145,6 +147,22 @@ pub struct Check {
     /// Also how easy the aliases of each rule are to guess
     #[arg(long)]
     pub guess: bool,
+    /// Also whether Postfix is wired with this configuration so that no mail is lost, refused or taken for nobody:
+    /// asks postconf(1), by default about /etc/postfix. The folder may be given by -c as well
+    #[arg(long, value_name = "FOLDER", num_args = 0..=1, conflicts_with = "rules")]
+    #[allow(clippy::option_option, reason = "with a folder, without one, or not at all")]
+    pub postfix: Option<Option<PathBuf>>,
+}
+
+impl Check {
+    /// The configuration file and, if Postfix is to be looked at, its folder, if one is given. With `--postfix` a folder
+    /// behind `-c` is that of Postfix, as with all commands of Postfix.
+    pub fn files(&self) -> (&Path, Option<Option<&Path>>) {
+        match &self.postfix {
+            Some(None) if self.config.is_dir() => (Path::new(CONFIG), Some(Some(&self.config))),
+            folder => (&self.config, folder.as_ref().map(Option::as_deref)),
+        }
+    }
 }
 
 #[derive(Debug, Args)]

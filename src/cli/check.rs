@@ -1,6 +1,6 @@
 //! `rcptd check`
 
-use super::{args, exit, terminal};
+use super::{args, exit, postfix, terminal};
 use crate::account::{Sources, Verdict};
 use crate::addr::{Address, escape};
 use crate::config::{self, Checked, Config};
@@ -10,14 +10,19 @@ use serde_json::json;
 use std::fmt::Write;
 
 pub fn run(args: &args::Check) -> u8 {
+    let (file, postfix) = args.files();
     let (mut checked, name) = if args.rules.is_empty() {
-        (config::check(&args.config, args.guess), args.config.display().to_string())
+        (config::check(file, args.guess), file.display().to_string())
     } else {
         let names: Vec<String> = args.rules.iter().map(|p| p.display().to_string()).collect();
         (config::check_rules(&args.rules, args.secrets.as_deref(), args.fold, args.guess), names.join(", "))
     };
     if let Err(code) = sources(&mut checked) {
         return code;
+    }
+    // What is wrong with rcptd.conf comes first: nothing can be compared with it.
+    if let (Some(folder), Some(config)) = (postfix, &checked.config) {
+        checked.problems.extend(postfix::check(folder, config));
     }
     let problems = &checked.problems;
     if args.json {

@@ -11,6 +11,7 @@ mod inspect;
 mod lookup;
 mod make;
 mod output;
+mod postfix;
 mod serve;
 mod terminal;
 

@@ -31,6 +31,8 @@ mod t19_latency;
 mod t20_random_load;
 #[path = "t23-killed-under-load/mod.rs"]
 mod t23_killed_under_load;
+#[path = "t63-check-postfix/mod.rs"]
+mod t63_check_postfix;
 
 use crate::books::Books;
 use crate::mta::{Engine, Mta};
@@ -59,18 +61,19 @@ const SIDE_BY_SIDE: usize = 4;
 /// A scenario in code; what it returns is printed.
 type Code = fn(&mut Stage<'_>) -> Outcome<String>;
 
-/// The scenarios that a script does not do for.
-const CODE: [(&str, Code); 4] = [
-    ("t12-thousand-recipients", t12_thousand_recipients::run),
-    ("t19-latency", t19_latency::run),
-    ("t20-random-load", t20_random_load::run),
-    ("t23-killed-under-load", t23_killed_under_load::run),
+/// The scenarios that a script does not do for, and the servers and wirings they are for; without any, the milter.
+const CODE: [(&str, &str, Code); 5] = [
+    ("t12-thousand-recipients", "", t12_thousand_recipients::run),
+    ("t19-latency", "", t19_latency::run),
+    ("t20-random-load", "", t20_random_load::run),
+    ("t23-killed-under-load", "", t23_killed_under_load::run),
+    ("t63-check-postfix", t63_check_postfix::ON, t63_check_postfix::run),
 ];
 
 /// What a scenario does.
 enum Body {
     Script(Script),
-    Code(Code),
+    Code(Selection, Code),
 }
 
 /// A folder here.
@@ -84,7 +87,7 @@ impl Scenario {
     fn is_for(&self, kind: &Kind) -> bool {
         match &self.body {
             Body::Script(script) => script.is_for(kind),
-            Body::Code(_) => Selection::default().is_for(kind),
+            Body::Code(only, _) => only.is_for(kind),
         }
     }
 }
@@ -128,12 +131,13 @@ fn scenarios(folder: &Path) -> Outcome<Vec<Scenario>> {
             continue;
         }
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let code = CODE.iter().find(|(code, _)| *code == name);
+        let code = CODE.iter().find(|(code, ..)| *code == name);
         let body = match (fs::read_to_string(folder.join("scenario")), code) {
             (Ok(text), None) => {
                 Body::Script(Script::parse(&text).map_err(|e| format!("tests/mta/{name}/scenario: {e}"))?)
             }
-            (Err(_), Some((_, code))) => Body::Code(*code),
+            (Err(_), Some((_, "", code))) => Body::Code(Selection::default(), *code),
+            (Err(_), Some((_, on, code))) => Body::Code(Selection::parse(on)?, *code),
             (Ok(_), Some(_)) => return Err(format!("tests/mta/{name} is both a script and code")),
             (Err(e), None) => return Err(format!("tests/mta/{name}/scenario: {e}")),
         };
@@ -260,7 +264,7 @@ fn play(
     let mut stage = Stage::new(mta, relay, books, &scenario.folder, folder)?;
     let played = match &scenario.body {
         Body::Script(script) => stage.play(script).map(|()| String::new()),
-        Body::Code(code) => code(&mut stage).map(|note| format!(": {note}")),
+        Body::Code(_, code) => code(&mut stage).map(|note| format!(": {note}")),
     };
     let transcript = stage.transcript();
     let _ = fs::write(folder.join("smtp.log"), &transcript);

@@ -1,0 +1,144 @@
+//! `rcptd check --postfix`: asks postconf(1) and the file system, and compares.
+
+use crate::config::Config;
+use crate::diag::{Problem, Text};
+use crate::wiring::{self, Facts, Files, Ours, Output, Postfix, Reach};
+use nix::unistd::{Gid, User, getgrouplist};
+use std::collections::BTreeSet;
+use std::ffi::CString;
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Where postconf(1) is, if not on the PATH: that of users who are not root lacks sbin.
+const ELSEWHERE: &str = "/usr/sbin/postconf";
+/// Largest main.cf or master.cf that is read to show lines of it.
+const MAX_FILE: u64 = 4 << 20;
+
+/// What is wrong with how Postfix is wired with `config`. `folder` has main.cf; without it Postfix' own.
+pub fn check(folder: Option<&Path>, config: &Config) -> Vec<Problem> {
+    let mut warnings = BTreeSet::new();
+    let mut ask = |option: Option<&str>| postconf(folder, option, &mut warnings);
+    let asked = [ask(None), ask(Some("-n")), ask(Some("-M")), ask(Some("-P"))];
+    let [Ok(all), Ok(set), Ok(services), Ok(overrides)] = &asked else {
+        let why = asked.iter().find_map(|output| output.as_ref().err()).cloned().unwrap_or_default();
+        let text = Text::new("postconf", "");
+        let help = "install Postfix, or name the folder that has main.cf: --postfix /etc/postfix";
+        return vec![Problem::error(&text, 0..0, why).help(help)];
+    };
+    let postfix = Postfix::read(Output { all, set, services, overrides });
+    let folder = PathBuf::from(postfix.value(None, "config_directory"));
+    let files = Files { main: file(&folder.join("main.cf")), master: file(&folder.join("master.cf")) };
+    let ours = Ours::new(config);
+    let facts = facts(&postfix, &ours);
+    let findings = wiring::check(&postfix, &ours, &facts);
+    let warned = warnings.iter().map(|line| Problem::warning(&files.main, 0..0, line.clone()));
+    findings.iter().map(|finding| files.problem(finding)).chain(warned).collect()
+}
+
+/// What postconf(1) prints, and on standard error what it warns of. The error is a sentence.
+fn postconf(folder: Option<&Path>, option: Option<&str>, warnings: &mut BTreeSet<String>) -> Result<String, String> {
+    let run = |program: &str| {
+        let mut command = Command::new(program);
+        if let Some(folder) = folder {
+            command.arg("-c").arg(folder);
+        }
+        command.args(option).output()
+    };
+    let got = match run("postconf") {
+        Err(e) if e.kind() == ErrorKind::NotFound => run(ELSEWHERE),
+        other => other,
+    };
+    let got = got.map_err(|e| format!("postconf cannot be run: {e}"))?;
+    let said = String::from_utf8_lossy(&got.stderr);
+    if !got.status.success() {
+        return Err(format!("postconf failed: {}", said.trim()));
+    }
+    warnings.extend(said.lines().map(str::to_owned).filter(|line| line.contains("warning: ")));
+    Ok(String::from_utf8_lossy(&got.stdout).into_owned())
+}
+
+/// A file to show lines of; without content where it cannot be read, since postconf(1) could.
+fn file(path: &Path) -> Text {
+    let small = fs::metadata(path).is_ok_and(|found| found.len() <= MAX_FILE);
+    let content = if small { fs::read(path).unwrap_or_default() } else { Vec::new() };
+    Text::new(&path.display().to_string(), &String::from_utf8_lossy(&content))
+}
+
+fn facts(postfix: &Postfix, ours: &Ours) -> Facts {
+    let owner = postfix.value(None, "mail_owner");
+    let user = User::from_name(&owner).ok().flatten().map(|user| Identity::new(&owner, &user));
+    let sockets = wiring::sockets_named(postfix, ours).into_iter().map(|path| {
+        let reach = match &user {
+            Some(user) => user.reach(&path),
+            None => Reach::CannotTell(format!("there is no user {owner}, which mail_owner names")),
+        };
+        (path, reach)
+    });
+    let queue = PathBuf::from(postfix.value(None, "queue_directory"));
+    Facts { sockets: sockets.collect(), chroot_has_passwd: queue.join("etc/passwd").exists() }
+}
+
+/// The user as which the programs of Postfix run.
+struct Identity {
+    name: String,
+    uid: u32,
+    gids: Vec<u32>,
+}
+
+impl Identity {
+    fn new(name: &str, user: &User) -> Self {
+        let groups = CString::new(name).ok().and_then(|name| getgrouplist(&name, user.gid).ok());
+        let groups = groups.unwrap_or_else(|| vec![user.gid]);
+        Identity {
+            name: name.to_owned(),
+            uid: user.uid.as_raw(),
+            gids: groups.into_iter().map(Gid::as_raw).collect(),
+        }
+    }
+
+    /// Whether it may do to `found` what the bit of the others in a mode stands for.
+    fn may(&self, found: &fs::Metadata, bit: u32) -> bool {
+        let bit = match () {
+            () if found.uid() == self.uid => bit << 6,
+            () if self.gids.contains(&found.gid()) => bit << 3,
+            () => bit,
+        };
+        self.uid == 0 || found.mode() & bit != 0
+    }
+
+    /// Whether it may connect to a socket: search each folder above it, and write to it.
+    fn reach(&self, path: &Path) -> Reach {
+        const SEARCH: u32 = 0o1;
+        const WRITE: u32 = 0o2;
+        let mut above: Vec<&Path> = path.ancestors().skip(1).collect();
+        above.reverse();
+        for folder in above {
+            match fs::metadata(folder) {
+                Ok(found) if self.may(&found, SEARCH) => (),
+                Ok(_) => {
+                    return Reach::Denied(format!("user {} may not enter {}", self.name, folder.display()));
+                }
+                Err(e) => return unseen(folder, &e),
+            }
+        }
+        match fs::metadata(path) {
+            Ok(found) if !found.file_type().is_socket() => Reach::NotASocket,
+            Ok(found) if self.may(&found, WRITE) => Reach::Yes,
+            Ok(found) => {
+                let mode = found.mode() & 0o777;
+                Reach::Denied(format!("user {} may not write to it, mode {mode:04o}", self.name))
+            }
+            Err(e) => unseen(path, &e),
+        }
+    }
+}
+
+fn unseen(path: &Path, error: &std::io::Error) -> Reach {
+    match error.kind() {
+        ErrorKind::NotFound => Reach::Missing,
+        _ => Reach::CannotTell(format!("{}: {error}", path.display())),
+    }
+}

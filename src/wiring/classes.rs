@@ -1,0 +1,147 @@
+//! Of which address class a domain is (ADDRESS_CLASS_README of Postfix).
+
+use super::maps::{Map, words};
+use super::ours::Ours;
+use super::postfix::Postfix;
+use crate::map::purpose::Purpose;
+
+/// A class whose domains this Postfix is the destination for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// mydestination: users of this host, aliases(5).
+    Local,
+    /// virtual_alias_domains: each address stands for another.
+    VirtualAlias,
+    /// virtual_mailbox_domains.
+    VirtualMailbox,
+    /// relay_domains.
+    Relay,
+}
+
+impl Class {
+    /// In the order in which trivial-rewrite(8) asks for them.
+    pub const ALL: [Class; 4] = [Class::Local, Class::VirtualAlias, Class::VirtualMailbox, Class::Relay];
+
+    /// The parameter that has its domains.
+    pub fn domains(self) -> &'static str {
+        match self {
+            Class::Local => "mydestination",
+            Class::VirtualAlias => "virtual_alias_domains",
+            Class::VirtualMailbox => "virtual_mailbox_domains",
+            Class::Relay => "relay_domains",
+        }
+    }
+
+    /// The parameter that has its recipients.
+    pub fn recipients(self) -> &'static str {
+        match self {
+            Class::Local => "local_recipient_maps",
+            Class::VirtualAlias => "virtual_alias_maps",
+            Class::VirtualMailbox => "virtual_mailbox_maps",
+            Class::Relay => "relay_recipient_maps",
+        }
+    }
+}
+
+/// Whether a list of domains has a domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Has {
+    /// It has.
+    Yes,
+    /// It has not.
+    No,
+    /// These tables or files may have it.
+    CannotTell(Vec<String>),
+}
+
+/// Whether the domains of `class` include `domain`.
+pub fn has(postfix: &Postfix, ours: &Ours, class: Class, domain: &str) -> Has {
+    let list = postfix.value(None, class.domains());
+    let matches = postfix.value(None, "parent_domain_matches_subdomains");
+    let parents = class == Class::Relay && words(&matches).contains(&"relay_domains");
+    let mut unknown = Vec::new();
+    for word in words(&list) {
+        let (negated, pattern) = word.strip_prefix('!').map_or((false, word), |pattern| (true, pattern));
+        let found = if let Some(map) = Map::parse(pattern) {
+            if ours.asks(pattern, postfix.internal("rewrite"), postfix, &[Purpose::Domains]) {
+                ours.has_domain(domain)
+            } else if map.kind == "inline" {
+                map.inline_keys().iter().any(|key| key.eq_ignore_ascii_case(domain))
+            } else {
+                unknown.push(pattern.to_owned());
+                continue;
+            }
+        } else if pattern.starts_with('/') {
+            unknown.push(pattern.to_owned());
+            continue;
+        } else {
+            is_matched(pattern, domain, parents)
+        };
+        // What a table before has decides, and this is not known.
+        if found && negated {
+            return if unknown.is_empty() { Has::No } else { Has::CannotTell(unknown) };
+        }
+        if found {
+            return Has::Yes;
+        }
+    }
+    if unknown.is_empty() { Has::No } else { Has::CannotTell(unknown) }
+}
+
+fn is_matched(pattern: &str, domain: &str, parents: bool) -> bool {
+    let (pattern, domain) = (pattern.to_ascii_lowercase(), domain.to_ascii_lowercase());
+    let below = |pattern: &str| domain.strip_suffix(pattern).is_some_and(|rest| rest.ends_with('.'));
+    match pattern.strip_prefix('.') {
+        Some(parent) => below(parent),
+        None => pattern == domain || parents && below(&pattern),
+    }
+}
+
+/// What is known of the class of a domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Classified {
+    /// It is of this class.
+    As(Class),
+    /// It is of none: mail for it goes elsewhere.
+    Foreign,
+    /// These tables or files decide, for the classes named.
+    CannotTell(Vec<(Class, String)>),
+}
+
+/// The class of `domain`: the first that has it counts.
+pub fn class_of(postfix: &Postfix, ours: &Ours, domain: &str) -> Classified {
+    let mut unknown = Vec::new();
+    for class in Class::ALL {
+        match has(postfix, ours, class, domain) {
+            // A table of a class before may have it, too; Postfix warns of that, and it is rare.
+            Has::Yes => return Classified::As(class),
+            Has::No => (),
+            Has::CannotTell(lists) => unknown.extend(lists.into_iter().map(|list| (class, list))),
+        }
+    }
+    if unknown.is_empty() { Classified::Foreign } else { Classified::CannotTell(unknown) }
+}
+
+/// What is in the domains of a class beside ours: names, and tables or files whose names are not known.
+pub fn others(postfix: &Postfix, ours: &Ours, class: Class) -> (Vec<String>, Vec<String>) {
+    let list = postfix.value(None, class.domains());
+    let (mut names, mut tables) = (Vec::new(), Vec::new());
+    for word in words(&list) {
+        if word.starts_with('!') {
+            continue;
+        }
+        if let Some(map) = Map::parse(word) {
+            if map.kind == "inline" {
+                names.extend(map.inline_keys().into_iter().map(str::to_owned));
+            } else if !ours.asks(word, postfix.internal("rewrite"), postfix, &[Purpose::Domains]) {
+                tables.push(word.to_owned());
+            }
+        } else if word.starts_with('/') {
+            tables.push(word.to_owned());
+        } else {
+            names.push(word.to_owned());
+        }
+    }
+    names.retain(|name| !ours.has_domain(name));
+    (names, tables)
+}

@@ -1,0 +1,127 @@
+//! Our domains in the address classes of Postfix, and the delimiters of extensions.
+
+use super::Findings;
+use super::classes::{Class, Classified, Has, class_of, has};
+
+pub(super) fn check(findings: &mut Findings<'_>) {
+    let domains = findings.ours.domains.clone();
+    let delimiters = findings.postfix.value(None, "recipient_delimiter");
+    for (domain, ours) in &domains {
+        of_a_class(findings, domain);
+        extensions(findings, domain, ours, &delimiters);
+    }
+    separators(findings, &delimiters);
+}
+
+fn of_a_class(findings: &mut Findings<'_>, domain: &str) {
+    let (postfix, ours) = (findings.postfix, findings.ours);
+    match class_of(postfix, ours, domain) {
+        Classified::As(class) => {
+            let second = Class::ALL
+                .into_iter()
+                .filter(|other| *other > class)
+                .find(|other| has(postfix, ours, *other, domain) == Has::Yes);
+            if let Some(second) = second.filter(|second| *second != Class::Relay) {
+                let (first, second) = (class.domains(), second.domains());
+                findings.warning(
+                    "domain-in-two-classes",
+                    (None, second),
+                    format!("{domain} is in {first} and in {second}: Postfix delivers by {first} and logs a warning"),
+                    format!("take {domain} out of {second}"),
+                );
+            }
+        }
+        Classified::Foreign => findings.error(
+            "domain-not-here",
+            (None, "mydestination"),
+            format!(
+                "{domain} is in none of mydestination, virtual_alias_domains, virtual_mailbox_domains and \
+                 relay_domains: Postfix refuses its recipients with \"Relay access denied\", or passes their mail \
+                 on to another host"
+            ),
+            format!(
+                "main.cf: mydestination = {}, or take {domain} out of domains in rcptd.conf",
+                with(&postfix.value(None, "mydestination"), domain)
+            ),
+        ),
+        Classified::CannotTell(lists) => {
+            let (class, list) = &lists[0];
+            let test = if list.starts_with('/') {
+                format!("see whether {list} has it")
+            } else {
+                format!("see whether postmap -q {domain} {list} has it")
+            };
+            findings.warning(
+                "domain-cannot-tell",
+                (None, class.domains()),
+                format!(
+                    "cannot tell whether {domain} is in {}, which is looked up in {}: if it is not, its mail is \
+                     refused or goes elsewhere",
+                    class.domains(),
+                    lists.iter().map(|(_, list)| list.as_str()).collect::<Vec<_>>().join(", ")
+                ),
+                format!("{test}, or name it in main.cf"),
+            );
+        }
+    }
+}
+
+/// A list with one more word.
+fn with(list: &str, word: &str) -> String {
+    if list.is_empty() { word.to_owned() } else { format!("{list}, {word}") }
+}
+
+fn extensions(findings: &mut Findings<'_>, domain: &str, ours: &str, postfix: &str) {
+    let missing: String = postfix.chars().filter(|c| !ours.contains(*c)).collect();
+    let extra: String = ours.chars().filter(|c| !postfix.contains(*c)).collect();
+    if !missing.is_empty() {
+        let c = missing.chars().next().unwrap_or('+');
+        findings.error(
+            "delimiter-missing",
+            (None, "recipient_delimiter"),
+            format!(
+                "Postfix delivers user{c}extension@{domain} to user, rcptd does not know that {} begins an \
+                 extension: it refuses such recipients with 550",
+                list(&missing)
+            ),
+            format!("rcptd.conf: [[normalise]] delimiters = \"{ours}{missing}\""),
+        );
+    }
+    if !extra.is_empty() {
+        let c = extra.chars().next().unwrap_or('+');
+        findings.error(
+            "delimiter-extra",
+            (None, "recipient_delimiter"),
+            format!(
+                "rcptd takes user{c}extension@{domain} for user, Postfix does not know that {} begins an extension: \
+                 such mail is accepted, and bounces because there is no user{c}extension",
+                list(&extra)
+            ),
+            format!("main.cf: recipient_delimiter = {postfix}{extra}, or rcptd.conf: delimiters = \"{}\"", {
+                ours.chars().filter(|c| postfix.contains(*c)).collect::<String>()
+            }),
+        );
+    }
+}
+
+fn list(marks: &str) -> String {
+    marks.chars().map(|c| format!("\"{c}\"")).collect::<Vec<_>>().join(" and ")
+}
+
+/// Delimiters of Postfix that separate the parts of a rule, too.
+fn separators(findings: &mut Findings<'_>, delimiters: &str) {
+    for (mark, rule) in findings.ours.separators.clone() {
+        if delimiters.contains(mark) {
+            findings.warning(
+                "delimiter-in-rules",
+                (None, "recipient_delimiter"),
+                format!(
+                    "\"{mark}\" begins an extension for Postfix and separates the parts of the rule {rule}: an alias \
+                     whose check code is wrong is delivered as an extension of the account, so that the code \
+                     protects nothing"
+                ),
+                format!("write another separator in the rule, or take \"{mark}\" out of recipient_delimiter in main.cf"),
+            );
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The milter: what Postfix does while it does not answer, and what keeps it from replacing recipients.
+
+use super::Findings;
+use super::maps::{unbraced, words};
+use super::postfix::Service;
+use super::recipients::resolves;
+use crate::diag::Severity;
+use crate::map::purpose::Purpose;
+use std::time::Duration;
+
+/// The milters of a service that are rcptd, each with its own settings if it has any.
+fn milters(findings: &Findings<'_>, service: &Service) -> Vec<String> {
+    let postfix = findings.postfix;
+    let options = postfix.value(Some(service), "receive_override_options");
+    if words(&options).contains(&"no_milters") {
+        return Vec::new();
+    }
+    let list = postfix.value(Some(service), "smtpd_milters");
+    let ours = words(&list).into_iter().filter(|one| findings.ours.is_milter(one, Some(service), postfix));
+    ours.map(str::to_owned).collect()
+}
+
+/// Whether rcptd's milter is asked about the recipients of a service.
+pub(super) fn has_milter(findings: &Findings<'_>, service: &Service) -> bool {
+    !milters(findings, service).is_empty()
+}
+
+pub(super) fn check(findings: &mut Findings<'_>) {
+    let services: Vec<Service> = findings.postfix.smtpds().cloned().collect();
+    for service in &services {
+        for milter in milters(findings, service) {
+            default_action(findings, service, &milter);
+            timeouts(findings, service, &milter);
+            hindrances(findings, service);
+            named_twice(findings, service);
+        }
+    }
+}
+
+/// A setting of a milter: its own, `{ inet:host:port, name = value }`, or that of all milters, `milter_name`.
+fn setting(findings: &Findings<'_>, service: &Service, milter: &str, name: &str, all: &str) -> String {
+    let own = words(unbraced(milter)).join(" ");
+    // Blanks around the sign are allowed: { inet:h:1, default_action = accept }.
+    let own = own.replace(" = ", "=").replace("= ", "=").replace(" =", "=");
+    let own = own.split(' ').filter_map(|word| word.split_once('=')).find(|(key, _)| *key == name);
+    own.map_or_else(|| findings.postfix.value(Some(service), all), |(_, value)| value.to_owned())
+}
+
+fn default_action(findings: &mut Findings<'_>, service: &Service, milter: &str) {
+    let action = setting(findings, service, milter, "default_action", "milter_default_action");
+    let (severity, what) = match action.as_str() {
+        "tempfail" => return,
+        "accept" => (
+            Severity::Error,
+            "while rcptd does not answer, aliases and unknown names are taken unresolved and bounce, and if it ends in \
+             the middle of its changes a recipient is lost",
+        ),
+        "reject" => (Severity::Error, "while rcptd does not answer, all mail is refused for good with 5xx"),
+        "quarantine" => (Severity::Warning, "while rcptd does not answer, mail stays in the hold queue"),
+        "shutdown" => (
+            Severity::Warning,
+            "while rcptd does not answer, clients are hung up on; Postfix before 3.8 does not know the word",
+        ),
+        _ => (Severity::Warning, "Postfix does not know this action, and defers all mail"),
+    };
+    findings.add(
+        "default-action",
+        severity,
+        (Some(service), "milter_default_action"),
+        format!("the default action of rcptd's milter is \"{action}\": {what}"),
+        "main.cf: milter_default_action = tempfail".to_owned(),
+    );
+}
+
+/// A time as Postfix writes it: `30s`, `5m`, `1h`; seconds where it has no unit.
+fn time(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let unit = match unit {
+        "s" | "" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        "w" => 604_800,
+        _ => return None,
+    };
+    Some(Duration::from_secs(number.parse::<u64>().ok()?.checked_mul(unit)?))
+}
+
+fn timeouts(findings: &mut Findings<'_>, service: &Service, milter: &str) {
+    let deadline = findings.ours.deadline;
+    for (name, parameter) in [
+        ("command_timeout", "milter_command_timeout"),
+        ("content_timeout", "milter_content_timeout"),
+    ] {
+        let text = setting(findings, service, milter, name, parameter);
+        if time(&text).is_some_and(|limit| limit <= deadline) {
+            findings.error(
+                "milter-timeout",
+                (Some(service), parameter),
+                format!(
+                    "Postfix waits {text} for an answer ({parameter}), rcptd may take {} s (milter.deadline): Postfix \
+                     gives up first, for the rest of the session, and its log does not say why",
+                    deadline.as_secs_f32()
+                ),
+                format!("main.cf: {parameter} = 30s, or a shorter deadline below [milter] in rcptd.conf"),
+            );
+        }
+    }
+}
+
+/// What keeps the milter from doing its work.
+fn hindrances(findings: &mut Findings<'_>, service: &Service) {
+    let value = |parameter| findings.postfix.value(Some(service), parameter);
+    let (proxy, exceptions, protocol) = (value("smtpd_proxy_filter"), value("smtpd_milter_maps"), value("milter_protocol"));
+    if !proxy.is_empty() {
+        findings.error(
+            "proxy-filter",
+            (Some(service), "smtpd_proxy_filter"),
+            "Postfix lets a milter change nothing where smtpd_proxy_filter is set: an alias is accepted, is not \
+             replaced, and bounces"
+                .to_owned(),
+            "move smtpd_milters to the service that takes the mail back from the filter, or wire by tables".to_owned(),
+        );
+    }
+    if !exceptions.is_empty() {
+        findings.warning(
+            "milter-exceptions",
+            (Some(service), "smtpd_milter_maps"),
+            format!(
+                "clients that {exceptions} has do not meet rcptd: cannot tell which; their mail to an alias bounces, \
+                 and to unknown names, too, where the list of recipients is open"
+            ),
+            "let the entries name rcptd's milter as well".to_owned(),
+        );
+    }
+    // Version 6 is the first in which a recipient is added with its DSN arguments.
+    if protocol.split_whitespace().next().and_then(|p| p.parse::<u32>().ok()).is_some_and(|version| version < 6) {
+        findings.error(
+            "milter-protocol",
+            (Some(service), "milter_protocol"),
+            format!("milter_protocol is {protocol}: rcptd needs 6 to replace recipients, and mail is deferred"),
+            "main.cf: milter_protocol = 6".to_owned(),
+        );
+    }
+}
+
+/// Aliases that virtual_alias_maps and the milter replace both.
+fn named_twice(findings: &mut Findings<'_>, service: &Service) {
+    let postfix = findings.postfix;
+    let asks = findings.ours.asks(
+        &postfix.value(Some(service), "virtual_alias_maps"),
+        Some(service),
+        postfix,
+        &[Purpose::VirtualAlias],
+    );
+    if !asks && !resolves(findings, service) {
+        return;
+    }
+    let help = "take rcptd's map out of virtual_alias_maps, or its milter out of smtpd_milters".to_owned();
+    let cleanup = postfix.internal(&postfix.value(Some(service), "cleanup_service_name"));
+    if postfix.is_yes(cleanup, "enable_original_recipient") {
+        findings.warning(
+            "aliases-twice",
+            (Some(service), "virtual_alias_maps"),
+            "virtual_alias_maps and the milter replace the same aliases: who asks for a delivery report gets two, and \
+             with enable_original_recipient = no mail would be lost"
+                .to_owned(),
+            help,
+        );
+    } else {
+        findings.error(
+            "aliases-twice-lost",
+            (Some(service), "enable_original_recipient"),
+            "virtual_alias_maps and the milter replace the same aliases, and enable_original_recipient is no: the mail \
+             is lost, and the client was told 250"
+                .to_owned(),
+            help,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_postfix() {
+        for (text, want) in [
+            ("30s", Some(30)),
+            ("5m", Some(300)),
+            ("1h", Some(3600)),
+            ("2d", Some(172_800)),
+            ("1w", Some(604_800)),
+            ("45", Some(45)),
+            ("x", None),
+            ("3y", None),
+            ("99999999999999999999s", None),
+        ] {
+            assert_eq!(time(text), want.map(Duration::from_secs), "{text}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! How a Postfix is wired with rcptd: what main.cf and master.cf say, compared with rcptd.conf.
+//!
+//! Pure: what postconf(1) prints and what is known of sockets come in, [`Finding`]s go out. Each says what happens
+//! to mail, and the line to write.
+//!
+//! | file | owns |
+//! | --- | --- |
+//! | `postfix` | main.cf and master.cf: parameters, services, what a parameter is for a service |
+//! | `expand` | the parameters named in a value |
+//! | `maps` | lists and the tables in them |
+//! | `ours` | what of rcptd.conf matters, and which milters and tables are rcptd's |
+//! | `classes` | of which address class a domain is |
+//! | `domains` | findings: our domains, and the delimiters of extensions in them |
+//! | `recipients` | findings: which recipients a service takes without rcptd, and which it refuses before |
+//! | `milter` | findings: what Postfix does while the milter does not answer, and what keeps it from working |
+//! | `tables` | findings: tables that rcptd is asked by, and those that Postfix refuses |
+//! | `vrfy` | findings: the server that rcptd asks by VRFY, and who else may ask |
+//! | `sockets` | findings: UNIX sockets that Postfix cannot reach |
+//! | `place` | the line of main.cf or master.cf that a finding is about |
+
+mod classes;
+mod domains;
+mod expand;
+mod maps;
+mod milter;
+mod ours;
+mod place;
+mod postfix;
+mod recipients;
+mod sockets;
+mod tables;
+mod vrfy;
+
+pub use ours::Ours;
+pub use place::Files;
+pub use postfix::{Output, Postfix, Service};
+pub use sockets::{Facts, Reach, named as sockets_named};
+
+use crate::diag::Severity;
+
+/// Something about a wiring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Which kind of finding, a word for tests and scripts.
+    pub id: &'static str,
+    /// An error: mail is lost, misdirected, refused or taken wrongly.
+    pub severity: Severity,
+    /// The service that it is about; none for main.cf or rcptd.conf.
+    pub service: Option<String>,
+    /// The parameter of Postfix to look at.
+    pub parameter: &'static str,
+    /// What happens to mail.
+    pub message: String,
+    /// What to do, with the line to write.
+    pub help: String,
+}
+
+/// Collects findings.
+struct Findings<'c> {
+    postfix: &'c Postfix,
+    ours: &'c Ours,
+    facts: &'c Facts,
+    all: Vec<Finding>,
+}
+
+impl Findings<'_> {
+    fn add(
+        &mut self,
+        id: &'static str,
+        severity: Severity,
+        at: (Option<&Service>, &'static str),
+        message: String,
+        help: String,
+    ) {
+        let (service, parameter) = at;
+        let service = service.map(Service::title);
+        let message = match &service {
+            Some(service) => format!("{service}: {message}"),
+            None => message,
+        };
+        let finding = Finding { id, severity, service, parameter, message, help };
+        if !self.all.contains(&finding) {
+            self.all.push(finding);
+        }
+    }
+
+    fn error(&mut self, id: &'static str, at: (Option<&Service>, &'static str), message: String, help: String) {
+        self.add(id, Severity::Error, at, message, help);
+    }
+
+    fn warning(&mut self, id: &'static str, at: (Option<&Service>, &'static str), message: String, help: String) {
+        self.add(id, Severity::Warning, at, message, help);
+    }
+}
+
+/// All findings, errors first.
+pub fn check(postfix: &Postfix, ours: &Ours, facts: &Facts) -> Vec<Finding> {
+    let mut findings = Findings { postfix, ours, facts, all: Vec::new() };
+    domains::check(&mut findings);
+    recipients::check(&mut findings);
+    milter::check(&mut findings);
+    tables::check(&mut findings);
+    vrfy::check(&mut findings);
+    sockets::check(&mut findings);
+    findings.all.sort_by_key(|finding| finding.severity);
+    findings.all
+}

@@ -1,0 +1,242 @@
+//! What of rcptd's configuration a mail server has to agree with.
+
+use super::maps::{Map, unbraced};
+use super::postfix::{Postfix, Service, is_loopback};
+use crate::config::Config;
+use crate::front::endpoint::Endpoint;
+use crate::map::purpose::Purpose;
+use crate::table::source::Source;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The words of UNIX sockets that are rcptd's where systemd opens them, so that rcptd.conf has no path.
+const OUR_NAME: &str = "rcptd";
+
+/// A configuration of rcptd, reduced to that.
+#[derive(Clone, Debug, Default)]
+pub struct Ours {
+    /// The domains, and the delimiters of extensions in each.
+    pub domains: Vec<(String, String)>,
+    /// Whether nothing is refused or changed.
+    pub observe: bool,
+    /// Where the milter listens.
+    pub milter: Vec<Endpoint>,
+    /// Its longest time to an answer.
+    pub deadline: Duration,
+    /// The maps and what they ask the resolver for.
+    maps: Vec<(String, BTreeSet<&'static str>)>,
+    /// Where maps are served by socketmap_table(5), and which: all of them, or those named.
+    socketmaps: Vec<(Endpoint, Option<Vec<String>>)>,
+    /// Where a map is served by tcp_table(5).
+    tcp_tables: Vec<(Endpoint, String)>,
+    /// The servers that are asked by VRFY: as written, and host and port where these are written.
+    pub vrfy: Vec<(String, Option<(String, u16)>)>,
+    /// Delimiters that the parts of a rule are separated by, too, and such a rule.
+    pub separators: Vec<(char, String)>,
+}
+
+impl Ours {
+    /// What of `config` it is.
+    pub fn new(config: &Config) -> Self {
+        let delimiters = |domain: &String| {
+            config.normal.get(domain).map(|normal| normal.delimiters.to_string()).unwrap_or_default()
+        };
+        let names = |maps: &[std::sync::Arc<str>]| maps.iter().map(ToString::to_string).collect();
+        let tables = &config.tables;
+        Ours {
+            domains: config.domains.iter().map(|domain| (domain.clone(), delimiters(domain))).collect(),
+            observe: config.observe,
+            milter: config.milter.listen.clone(),
+            deadline: config.milter.deadline,
+            maps: tables.maps.iter().map(|map| (map.name.to_string(), purposes(config, &map.name))).collect(),
+            socketmaps: tables
+                .socketmaps
+                .iter()
+                .flat_map(|served| {
+                    let maps: Option<Vec<String>> = served.maps.as_deref().map(names);
+                    served.listen.iter().map(move |at| (at.clone(), maps.clone()))
+                })
+                .collect(),
+            tcp_tables: tables
+                .tcp_tables
+                .iter()
+                .flat_map(|served| served.listen.iter().map(|at| (at.clone(), served.map.to_string())))
+                .collect(),
+            vrfy: config
+                .account
+                .sources
+                .iter()
+                .filter_map(|source| {
+                    let target = source.spec.name().strip_prefix("vrfy:")?;
+                    Some((source.spec.name().to_string(), host_and_port(target)))
+                })
+                .collect(),
+            separators: Vec::new(),
+        }
+    }
+
+    /// All places where Postfix may find rcptd.
+    pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        let maps = self.socketmaps.iter().map(|(at, _)| at).chain(self.tcp_tables.iter().map(|(at, _)| at));
+        self.milter.iter().chain(maps)
+    }
+
+    /// Whether a socket is named for rcptd.
+    pub fn is_named_for_us(path: &Path) -> bool {
+        path.to_string_lossy().contains(OUR_NAME)
+    }
+
+    /// Whether a domain is one of ours; `domain` in any case.
+    pub fn has_domain(&self, domain: &str) -> bool {
+        self.domains.iter().any(|(ours, _)| ours.eq_ignore_ascii_case(domain))
+    }
+
+    /// Whether a milter that `service` names is rcptd.
+    pub fn is_milter(&self, text: &str, service: Option<&Service>, postfix: &Postfix) -> bool {
+        let place = Place::milter(text, service, postfix);
+        place.is_some_and(|place| self.milter.iter().any(|at| place.is(at)))
+    }
+
+    /// What rcptd is asked by this table, if it is one of rcptd's.
+    pub fn asked(&self, map: &Map<'_>, service: Option<&Service>, postfix: &Postfix) -> Option<Asked<'_>> {
+        let service = if map.proxied { postfix.internal("proxymap") } else { service };
+        match map.kind {
+            "socketmap" => {
+                let (socket, name) = map.argument.rsplit_once(':')?;
+                let place = Place::parse(socket, service, postfix)?;
+                let (_, served) = self.socketmaps.iter().find(|(at, _)| place.is(at))?;
+                let is_served = served.as_ref().is_none_or(|names| names.iter().any(|served| served == name));
+                let found = self.maps.iter().find(|(map, _)| is_served && map == name);
+                Some(found.map_or(Asked::Nothing, |(_, purposes)| Asked::Map(purposes)))
+            }
+            "tcp" => {
+                let place = Place::inet(map.argument)?;
+                let (_, name) = self.tcp_tables.iter().find(|(at, _)| place.is(at))?;
+                let found = self.maps.iter().find(|(map, _)| map == name);
+                Some(found.map_or(Asked::Nothing, |(_, purposes)| Asked::Map(purposes)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a list of tables asks the resolver, for one of these purposes if any are named.
+    pub fn asks(&self, list: &str, service: Option<&Service>, postfix: &Postfix, purposes: &[Purpose]) -> bool {
+        let wanted = |map: &Map<'_>| match self.asked(map, service, postfix) {
+            Some(Asked::Map(asked)) if purposes.is_empty() => !asked.is_empty(),
+            Some(Asked::Map(asked)) => purposes.iter().any(|purpose| asked.contains(word(*purpose))),
+            _ => false,
+        };
+        Map::all(list).iter().any(wanted)
+    }
+}
+
+/// A table of rcptd's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked<'o> {
+    /// A map that asks the resolver for these purposes, or for none.
+    Map(&'o BTreeSet<&'static str>),
+    /// Not a map that rcptd serves there.
+    Nothing,
+}
+
+/// The word of a purpose.
+pub fn word(purpose: Purpose) -> &'static str {
+    Purpose::ALL.iter().find(|(_, one)| *one == purpose).map_or("", |(word, _)| word)
+}
+
+/// What the map called `name` asks the resolver for, also by way of other maps.
+fn purposes(config: &Config, name: &str) -> BTreeSet<&'static str> {
+    let (mut found, mut seen, mut next) = (BTreeSet::new(), BTreeSet::new(), vec![name.to_owned()]);
+    while let Some(name) = next.pop() {
+        if !seen.insert(name.clone()) {
+            continue;
+        }
+        let map = config.tables.maps.iter().find(|map| *map.name == *name);
+        for source in map.into_iter().flat_map(|map| &map.from) {
+            source.walk(&mut |source| match source {
+                Source::Resolver(purpose) => found.extend(Purpose::named(purpose).map(word)),
+                Source::Map(other) => next.push(other.clone()),
+                _ => (),
+            });
+        }
+    }
+    found
+}
+
+/// `host`, `host:port`, `[v6]`, `[v6]:port`; a name of the DNS or a socket is not.
+fn host_and_port(target: &str) -> Option<(String, u16)> {
+    const SMTP: u16 = 25;
+    if ["mx:", "srv:", "unix:"].iter().any(|kind| target.starts_with(kind)) {
+        return None;
+    }
+    if let Some(rest) = target.strip_prefix('[') {
+        let (host, port) = rest.split_once(']')?;
+        let port = port.strip_prefix(':').map_or(Some(SMTP), |port| port.parse().ok())?;
+        return Some((host.to_owned(), port));
+    }
+    match target.rsplit_once(':') {
+        Some((host, port)) => Some((host.to_owned(), port.parse().ok()?)),
+        None => Some((target.to_owned(), SMTP)),
+    }
+}
+
+/// Where Postfix looks for another program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A TCP port.
+    Inet(String, u16),
+    /// A UNIX socket, by its path outside of any chroot.
+    Unix(PathBuf),
+}
+
+impl Place {
+    /// The place of a milter: `inet:host:port`, `unix:path`, or `{ place, settings }`.
+    pub fn milter(text: &str, service: Option<&Service>, postfix: &Postfix) -> Option<Self> {
+        let first = super::maps::words(unbraced(text)).into_iter().next()?;
+        Place::parse(first, service, postfix)
+    }
+
+    /// `inet:host:port` or `unix:path`, as `service` finds it.
+    pub fn parse(text: &str, service: Option<&Service>, postfix: &Postfix) -> Option<Self> {
+        let (kind, rest) = text.split_once(':')?;
+        match kind {
+            "inet" => Place::inet(rest),
+            "unix" | "local" => {
+                let queue = PathBuf::from(postfix.value(None, "queue_directory"));
+                let chroot = service.is_some_and(|service| service.chroot);
+                let path = match rest.strip_prefix('/') {
+                    Some(below) if chroot => queue.join(below),
+                    Some(_) => PathBuf::from(rest),
+                    None => queue.join(rest),
+                };
+                Some(Place::Unix(path))
+            }
+            _ => None,
+        }
+    }
+
+    fn inet(text: &str) -> Option<Self> {
+        let (host, port) = text.rsplit_once(':')?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        Some(Place::Inet(host.to_owned(), port.parse().ok()?))
+    }
+
+    /// Whether rcptd listens there.
+    fn is(&self, endpoint: &Endpoint) -> bool {
+        match (self, endpoint) {
+            (Place::Inet(host, port), Endpoint::Inet { host: at, port: listens }) => {
+                port == listens && is_same_host(host, at)
+            }
+            (Place::Unix(path), Endpoint::Unix(at)) => path == at,
+            // rcptd.conf has no path then: a socket with our name in it is taken for ours.
+            (Place::Unix(path), Endpoint::Systemd(_)) => Ours::is_named_for_us(path),
+            _ => false,
+        }
+    }
+}
+
+fn is_same_host(host: &str, listens: &str) -> bool {
+    let is_any = |host: &str| host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_unspecified());
+    is_any(listens) || host.eq_ignore_ascii_case(listens) || is_loopback(host) && is_loopback(listens)
+}

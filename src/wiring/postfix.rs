@@ -1,0 +1,177 @@
+//! The configuration of a Postfix, as postconf(1) prints it.
+
+use super::expand::{by_level, expand};
+use std::collections::BTreeMap;
+
+/// What postconf(1) prints.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Output<'t> {
+    /// `postconf`: all parameters with their values or defaults.
+    pub all: &'t str,
+    /// `postconf -n`: those that main.cf sets, those of the operator's own included.
+    pub set: &'t str,
+    /// `postconf -M`: the services of master.cf.
+    pub services: &'t str,
+    /// `postconf -P`: the parameters that master.cf sets for single services.
+    pub overrides: &'t str,
+}
+
+/// A service of master.cf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// The first column: a port, an address and a port, or the name of a socket.
+    pub name: String,
+    /// The second: `inet`, `unix`, `pass`, `fifo` ...
+    pub kind: String,
+    /// Whether it runs in the chroot of the queue directory.
+    pub chroot: bool,
+    /// The program, without its arguments.
+    pub command: String,
+    overrides: BTreeMap<String, String>,
+}
+
+impl Service {
+    /// As master.cf and people call it: `smtp inet`.
+    pub fn title(&self) -> String {
+        format!("{} {}", self.name, self.kind)
+    }
+
+    /// Whether master.cf sets this parameter for it.
+    pub fn sets(&self, parameter: &str) -> bool {
+        self.overrides.contains_key(parameter)
+    }
+
+    /// The host that a service of type `inet` is bound to, if it names one, and its port.
+    pub fn address(&self) -> (Option<&str>, Option<u16>) {
+        let (host, port) = match self.name.rsplit_once(':') {
+            Some((host, port)) => (Some(host.trim_start_matches('[').trim_end_matches(']')), port),
+            None => (None, &*self.name),
+        };
+        (host.filter(|host| !host.is_empty()), port_number(port))
+    }
+}
+
+/// A port by number, or by the names that master.cf uses; services(5) has more, but not on every host.
+fn port_number(port: &str) -> Option<u16> {
+    match port {
+        "smtp" => Some(25),
+        "submission" => Some(587),
+        "smtps" | "submissions" | "urd" => Some(465),
+        number => number.parse().ok(),
+    }
+}
+
+/// A configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Postfix {
+    parameters: BTreeMap<String, String>,
+    set: Vec<String>,
+    /// In the order of master.cf.
+    pub services: Vec<Service>,
+}
+
+impl Postfix {
+    /// Reads what postconf(1) printed. What is no line of the expected form is passed over: later versions may
+    /// print more.
+    pub fn read(output: Output<'_>) -> Self {
+        let mut postfix = Postfix::default();
+        let pairs = |text: &str| -> Vec<(String, String)> {
+            text.lines().filter_map(pair).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+        };
+        postfix.parameters.extend(pairs(output.all));
+        for (name, value) in pairs(output.set) {
+            postfix.set.push(name.clone());
+            postfix.parameters.insert(name, value);
+        }
+        // Until Postfix 3.0 services without a word in that column were in the chroot.
+        let level = postfix.value(None, "compatibility_level");
+        let chroot = by_level(&level, "1").is_lt();
+        postfix.services = output.services.lines().filter_map(|line| service(line, chroot)).collect();
+        for (name, value) in output.overrides.lines().filter_map(pair) {
+            let mut parts = name.rsplitn(3, '/');
+            let (Some(parameter), Some(kind), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
+                continue;
+            };
+            for service in &mut postfix.services {
+                if service.name == name && service.kind == kind {
+                    service.overrides.insert(parameter.to_owned(), value.to_owned());
+                }
+            }
+        }
+        postfix
+    }
+
+    /// Whether main.cf sets it.
+    pub fn sets(&self, parameter: &str) -> bool {
+        self.set.iter().any(|name| name == parameter)
+    }
+
+    /// The value that a parameter has for a service, or for programs that master.cf sets nothing for. Parameters
+    /// named in it are replaced. One that is not set anywhere is empty.
+    pub fn value(&self, service: Option<&Service>, parameter: &str) -> String {
+        let lookup = |name: &str| {
+            let own = service.and_then(|service| service.overrides.get(name));
+            own.or_else(|| self.parameters.get(name)).map(String::as_str)
+        };
+        lookup(parameter).map(|value| expand(value, &lookup)).unwrap_or_default().trim().to_owned()
+    }
+
+    /// The same as yes or no.
+    pub fn is_yes(&self, service: Option<&Service>, parameter: &str) -> bool {
+        self.value(service, parameter).eq_ignore_ascii_case("yes")
+    }
+
+    /// The services that take mail by SMTP. That of type `pass` is in use where postscreen(8) is.
+    pub fn smtpds(&self) -> impl Iterator<Item = &Service> {
+        let screened = self.services.iter().any(|service| service.command == "postscreen");
+        self.services.iter().filter(move |service| {
+            service.command == "smtpd" && (service.kind == "inet" || service.kind == "pass" && screened)
+        })
+    }
+
+    /// The service of type `unix` with this name, such as `cleanup`.
+    pub fn internal(&self, name: &str) -> Option<&Service> {
+        self.services.iter().find(|service| service.name == name && service.kind != "inet")
+    }
+
+    /// Whether only programs of this host reach a service.
+    pub fn is_local(&self, service: &Service) -> bool {
+        let host = match (service.kind.as_str(), service.address().0) {
+            ("inet", Some(host)) => host.to_owned(),
+            ("inet", None) => {
+                let interfaces = self.value(None, "inet_interfaces");
+                let mut interfaces = super::maps::words(&interfaces).into_iter().peekable();
+                return interfaces.peek().is_some() && interfaces.all(|one| one == "loopback-only" || is_loopback(one));
+            }
+            // From postscreen, which is for strangers.
+            _ => return false,
+        };
+        is_loopback(&host)
+    }
+}
+
+/// Whether a host is this one and no other host can name it.
+pub fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let ip = host.parse::<std::net::IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip| ip.is_loopback())
+}
+
+/// `name = value`, of which the value may be missing.
+fn pair(line: &str) -> Option<(&str, &str)> {
+    let (name, value) = line.split_once('=')?;
+    Some((name.trim(), value.trim()))
+}
+
+/// A line of `postconf -M`: eight columns and arguments.
+fn service(line: &str, chroot: bool) -> Option<Service> {
+    let columns: Vec<&str> = line.split_whitespace().take(8).collect();
+    let [name, kind, _, _, in_chroot, _, _, command] = columns[..] else { return None };
+    Some(Service {
+        name: name.to_owned(),
+        kind: kind.to_owned(),
+        chroot: in_chroot == "y" || in_chroot == "-" && chroot,
+        command: command.rsplit('/').next().unwrap_or(command).to_owned(),
+        overrides: BTreeMap::new(),
+    })
+}

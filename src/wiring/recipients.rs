@@ -1,0 +1,441 @@
+//! Which recipients a service takes without asking rcptd, and which it refuses before rcptd is asked.
+//!
+//! smtpd(8) accepts a recipient that a list of recipients does not have only where that list is empty. So for each
+//! service and each class of our domains one of these is right: the list has all names of our domains and the milter
+//! decides; the list asks rcptd, and the milter or cleanup(8) resolves what it has; the list is closed and rcptd is
+//! not wired to the service at all.
+
+use super::Findings;
+use super::classes::{Class, Classified, class_of, others};
+use super::maps::{Map, words};
+use super::milter::has_milter;
+use super::postfix::Service;
+use super::vrfy::is_asked;
+use crate::diag::Severity;
+use crate::map::purpose::Purpose;
+use std::collections::BTreeSet;
+
+/// The maps of rcptd by which Postfix knows an alias.
+const KNOWS: &[Purpose] = &[Purpose::Recipients, Purpose::VirtualAlias, Purpose::Account];
+/// Those that have something to put in the place of an alias.
+const RESOLVES: &[Purpose] = &[Purpose::VirtualAlias, Purpose::Recipients, Purpose::Account];
+
+pub(super) fn check(findings: &mut Findings<'_>) {
+    let classes = classes(findings);
+    let services: Vec<Service> = findings.postfix.smtpds().cloned().collect();
+    let mut wired = Vec::new();
+    let mut left_out = Vec::new();
+    for service in &services {
+        let mut asks = has_milter(findings, service);
+        for (class, domains) in &classes {
+            asks |= class_at(findings, service, *class, domains);
+        }
+        if asks {
+            wired.push(service);
+        } else if !findings.postfix.is_local(service) {
+            left_out.push(service);
+        }
+    }
+    let names = findings.ours.domains.iter().map(|(domain, _)| domain.as_str()).collect::<Vec<_>>().join(", ");
+    if names.is_empty() {
+        return;
+    }
+    if wired.is_empty() {
+        findings.error(
+            "not-wired",
+            (None, "smtpd_milters"),
+            format!(
+                "no service of master.cf asks rcptd, neither by smtpd_milters nor by a table: aliases at {names} are \
+                 refused, or bounce"
+            ),
+            "take over the lines of install/postfix for one of the wirings in MILTER_README.md".to_owned(),
+        );
+        return;
+    }
+    for service in left_out {
+        findings.warning(
+            "service-not-wired",
+            (Some(service), "smtpd_milters"),
+            format!("rcptd is not asked here: mail to an alias at {names} is refused with 550"),
+            format!("give it the -o lines that {} has, if its clients write to aliases", wired[0].title()),
+        );
+    }
+}
+
+/// The classes of our domains, with these. Where it cannot be told, each class that is possible.
+pub(super) fn classes(findings: &Findings<'_>) -> Vec<(Class, Vec<String>)> {
+    let mut all: Vec<(Class, Vec<String>)> = Vec::new();
+    for (domain, _) in &findings.ours.domains {
+        let of = match class_of(findings.postfix, findings.ours, domain) {
+            Classified::As(class) => vec![class],
+            Classified::Foreign => Vec::new(),
+            Classified::CannotTell(lists) => {
+                lists.into_iter().map(|(class, _)| class).collect::<BTreeSet<_>>().into_iter().collect()
+            }
+        };
+        for class in of {
+            match all.iter_mut().find(|(known, _)| *known == class) {
+                Some((_, domains)) => domains.push(domain.clone()),
+                None => all.push((class, vec![domain.clone()])),
+            }
+        }
+    }
+    all
+}
+
+/// Why a service takes every recipient of a class.
+pub(super) fn open_because(findings: &Findings<'_>, service: &Service, class: Class) -> Option<String> {
+    let postfix = findings.postfix;
+    let value = |parameter| postfix.value(Some(service), parameter);
+    let list = value(class.recipients());
+    if list.is_empty() {
+        return Some(format!("{} is empty", class.recipients()));
+    }
+    if let Some(map) = Map::all(&list).iter().find(|map| map.has_everything()) {
+        return Some(format!("{} has {}, which has every name", class.recipients(), map.text));
+    }
+    let named = ["smtpd_recipient_restrictions", "smtpd_relay_restrictions"]
+        .iter()
+        .any(|restrictions| words(&value(restrictions)).contains(&"reject_unlisted_recipient"));
+    if !named && !postfix.is_yes(Some(service), "smtpd_reject_unlisted_recipient") {
+        return Some("smtpd_reject_unlisted_recipient is no".to_owned());
+    }
+    let options = value("receive_override_options");
+    (!named && words(&options).contains(&"no_unknown_recipient_checks"))
+        .then(|| "receive_override_options has no_unknown_recipient_checks".to_owned())
+}
+
+/// Looks at one class at one service; returns whether a table there asks rcptd about it.
+fn class_at(findings: &mut Findings<'_>, service: &Service, class: Class, domains: &[String]) -> bool {
+    let (postfix, ours) = (findings.postfix, findings.ours);
+    let at = (Some(service), class.recipients());
+    let list = postfix.value(Some(service), class.recipients());
+    let aliases = postfix.value(Some(service), "virtual_alias_maps");
+    let asked_aliases = ours.asks(&aliases, Some(service), postfix, KNOWS);
+    if class == Class::VirtualAlias {
+        virtual_alias(findings, service, domains, &aliases);
+        return asked_aliases;
+    }
+    let asked = ours.asks(&list, Some(service), postfix, KNOWS);
+    let milter = has_milter(findings, service);
+    let open = open_because(findings, service, class);
+    let maps = Map::all(&list);
+    let opened: Vec<String> = maps.iter().flat_map(Map::inline_keys).filter_map(|k| k.strip_prefix('@')).map(str::to_owned).collect();
+    match (&open, milter) {
+        (Some(why), true) => opens_others(findings, at, class, domains, why),
+        // What that means is a matter of what is asked there.
+        (Some(_), false) if is_asked(findings, service) => (),
+        (Some(why), false) => open_without_rcptd(findings, at, class, domains, why),
+        (None, _) => {
+            let asked_here = !milter && is_asked(findings, service);
+            let foreign: Vec<&str> =
+                opened.iter().map(String::as_str).filter(|d| !milter || !ours.has_domain(d)).collect();
+            if !foreign.is_empty() && !asked_here {
+                let foreign = foreign.join(", ");
+                let why = if milter { "rcptd decides about its own domains only" } else { "rcptd is not asked here" };
+                findings.error(
+                    "opens-domain",
+                    at,
+                    format!(
+                        "{} takes every name at {foreign}, and {why}: mail to nobody there is accepted and bounces \
+                         to senders that are often forged",
+                        class.recipients()
+                    ),
+                    format!("take {foreign} out of the inline: table"),
+                );
+            }
+            if milter && !asked && !asked_aliases {
+                let closed: Vec<&String> =
+                    domains.iter().filter(|d| !opened.iter().any(|o| o.eq_ignore_ascii_case(d))).collect();
+                closed_before_milter(findings, at, class, &closed, &maps);
+            }
+        }
+    }
+    let ours_opened = open.is_some() || opened.iter().any(|domain| ours.has_domain(domain));
+    if milter && ours.observe && ours_opened {
+        findings.error(
+            "open-while-observing",
+            at,
+            "observe is on, so that rcptd refuses nobody, and the list of recipients has every name: mail to nobody \
+             is accepted and bounces"
+                .to_owned(),
+            format!("close {} until observe = false is in rcptd.conf", class.recipients()),
+        );
+    }
+    if class == Class::Local {
+        local_users(findings, at, &list, &maps, !opened.is_empty() || asked);
+    }
+    if (asked || asked_aliases) && !milter && !resolves(findings, service) {
+        never_resolved(findings, service, class);
+    }
+    asked || asked_aliases
+}
+
+/// The line that opens our domains and nothing else.
+fn closing_line(class: Class, domains: &[String]) -> String {
+    let keys = domains.iter().map(|domain| format!("{{@{domain} = OK}}")).collect::<Vec<_>>().join(", ");
+    let known = match class {
+        Class::Local => "unix:passwd.byname $alias_maps ",
+        _ => "",
+    };
+    format!("-o {{ {} = {known}inline:{{ {keys} }} }}", class.recipients())
+}
+
+/// The line by which Postfix knows the recipients of a class.
+pub(super) fn known_line(class: Class) -> String {
+    match class {
+        Class::Local => "local_recipient_maps = proxy:unix:passwd.byname $alias_maps".to_owned(),
+        _ => format!("{} = the table of its recipients", class.recipients()),
+    }
+}
+
+/// With the milter and an open list: what is open beside our domains.
+fn opens_others(
+    findings: &mut Findings<'_>,
+    at: (Option<&Service>, &'static str),
+    class: Class,
+    domains: &[String],
+    why: &str,
+) {
+    let (names, tables) = others(findings.postfix, findings.ours, class);
+    let mut open: Vec<String> = names;
+    if class == Class::Local {
+        open.push("the addresses of this host, as in nobody@[127.0.0.1]".to_owned());
+    }
+    let parents = findings.postfix.value(None, "parent_domain_matches_subdomains");
+    if class == Class::Relay && words(&parents).contains(&"relay_domains") {
+        open.push("domains below ours".to_owned());
+    }
+    let help = format!("master.cf, for this service: {}", closing_line(class, domains));
+    if !open.is_empty() {
+        findings.error(
+            "opens-others",
+            at,
+            format!(
+                "{why}, and rcptd decides about its own domains only: mail to nobody at {} is accepted and bounces \
+                 to senders that are often forged",
+                open.join(", ")
+            ),
+            help,
+        );
+    } else if !tables.is_empty() {
+        findings.warning(
+            "opens-others-cannot-tell",
+            at,
+            format!(
+                "{why}, and rcptd decides about its own domains only; cannot tell which other domains {} has: mail to \
+                 nobody there is accepted and bounces",
+                tables.join(", ")
+            ),
+            help,
+        );
+    }
+}
+
+fn open_without_rcptd(
+    findings: &mut Findings<'_>,
+    at: (Option<&Service>, &'static str),
+    class: Class,
+    domains: &[String],
+    why: &str,
+) {
+    let service = at.0;
+    let local = service.is_some_and(|service| findings.postfix.is_local(service));
+    // Mail that comes back from a content filter was checked by another service; that is how it is usually wired.
+    let severity = if local { Severity::Note } else { Severity::Error };
+    let whose = if local { "programs of this host may send" } else { "anybody may send" };
+    let remedy = known_line(class);
+    findings.add(
+        if local { "open-to-this-host" } else { "open-without-rcptd" },
+        severity,
+        at,
+        format!(
+            "{why}, and rcptd's milter is not asked here: {whose} mail to nobody at {}, which is accepted and bounces",
+            domains.join(", ")
+        ),
+        if local {
+            "right for mail that comes back from a content filter; else leave the list as main.cf has it".to_owned()
+        } else {
+            format!("wire it as the other services are, or main.cf: {remedy}")
+        },
+    );
+}
+
+fn closed_before_milter(
+    findings: &mut Findings<'_>,
+    at: (Option<&Service>, &'static str),
+    class: Class,
+    closed: &[&String],
+    maps: &[Map<'_>],
+) {
+    let domains: Vec<String> = closed.iter().map(|domain| (*domain).clone()).collect();
+    if domains.is_empty() {
+        return;
+    }
+    let names = domains.join(", ");
+    let help = format!("master.cf, for this service: {}", closing_line(class, &domains));
+    let alias_maps = findings.postfix.value(at.0, "alias_maps");
+    let known = |map: &Map<'_>| {
+        map.is_passwd() || map.kind == "inline" || words(&alias_maps).contains(&map.text)
+    };
+    let unknown: Vec<&str> = maps.iter().filter(|map| !known(map)).map(|map| map.text).collect();
+    if findings.ours.observe {
+        findings.add(
+            "closed-while-observing",
+            Severity::Note,
+            at,
+            format!("aliases at {names} are refused before rcptd sees them; observe only sees other recipients"),
+            format!("when observe is off: {help}"),
+        );
+    } else if unknown.is_empty() {
+        findings.error(
+            "closed-before-rcptd",
+            at,
+            format!(
+                "{} does not have the aliases at {names}: they are refused with 550 before rcptd is asked",
+                class.recipients()
+            ),
+            help,
+        );
+    } else {
+        findings.warning(
+            "closed-cannot-tell",
+            at,
+            format!(
+                "cannot tell whether {} has all names at {names}: if it has not, aliases are refused with 550 before \
+                 rcptd is asked",
+                unknown.join(", ")
+            ),
+            format!("see what postmap -q @{} {} prints; else {help}", domains[0], unknown[0]),
+        );
+    }
+}
+
+/// Users of this host and aliases(5) at the other local domains.
+fn local_users(
+    findings: &mut Findings<'_>,
+    at: (Option<&Service>, &'static str),
+    list: &str,
+    maps: &[Map<'_>],
+    replaced: bool,
+) {
+    let postfix = findings.postfix;
+    if list.is_empty() || !replaced {
+        return;
+    }
+    let alias_maps = postfix.value(at.0, "alias_maps");
+    let aliases = words(&alias_maps);
+    let is_ours = |map: &Map<'_>| findings.ours.asked(map, at.0, postfix).is_some();
+    // A table that is neither may have the users of this host: a directory, a list of mailboxes.
+    let other = maps.iter().any(|map| {
+        !map.is_passwd() && map.kind != "inline" && !aliases.contains(&map.text) && !is_ours(map)
+    });
+    if other || maps.iter().any(Map::has_everything) {
+        return;
+    }
+    let (mut names, _) = others(postfix, findings.ours, Class::Local);
+    names.push("the addresses of this host, as in root@[127.0.0.1]".to_owned());
+    let names = names.join(", ");
+    let chroot = at.0.is_some_and(|service| service.chroot);
+    match maps.iter().find(|map| map.is_passwd()) {
+        None => {
+            let users = if at.0.is_some_and(|s| s.sets("local_recipient_maps")) && !chroot {
+                "unix:passwd.byname"
+            } else {
+                "proxy:unix:passwd.byname"
+            };
+            findings.error(
+                "passwd-missing",
+                at,
+                format!("local_recipient_maps does not have the users of this host: those at {names} are refused with 550"),
+                format!("local_recipient_maps = {users} {list}"),
+            );
+        }
+        Some(map) if chroot && !map.proxied && !findings.facts.chroot_has_passwd => {
+            findings.error(
+                "passwd-outside-chroot",
+                at,
+                format!(
+                    "{} is asked inside of the chroot, where there is no /etc/passwd: users of this host at {names} \
+                     are refused with 550",
+                    map.text
+                ),
+                "main.cf: write proxy:unix:passwd.byname; master.cf: or n in the fifth column".to_owned(),
+            );
+        }
+        Some(_) => (),
+    }
+    if !aliases.is_empty() && !aliases.iter().all(|alias| maps.iter().any(|map| map.text == *alias)) {
+        findings.error(
+            "aliases-missing",
+            at,
+            format!(
+                "local_recipient_maps does not have {alias_maps}: names in aliases(5), such as postmaster, are refused \
+                 with 550 at {names}"
+            ),
+            "add $alias_maps to local_recipient_maps".to_owned(),
+        );
+    }
+}
+
+/// Whether cleanup(8) puts accounts in the place of aliases in mail of this service.
+pub(super) fn resolves(findings: &Findings<'_>, service: &Service) -> bool {
+    let postfix = findings.postfix;
+    let options = postfix.value(Some(service), "receive_override_options");
+    if words(&options).contains(&"no_address_mappings") {
+        return false;
+    }
+    let name = postfix.value(Some(service), "cleanup_service_name");
+    let cleanup = postfix.internal(&name);
+    findings.ours.asks(&postfix.value(cleanup, "virtual_alias_maps"), cleanup, postfix, RESOLVES)
+}
+
+fn never_resolved(findings: &mut Findings<'_>, service: &Service, class: Class) {
+    let options = findings.postfix.value(Some(service), "receive_override_options");
+    let (why, help) = if words(&options).contains(&"no_address_mappings") {
+        ("receive_override_options has no_address_mappings", "take no_address_mappings out, or add the milter")
+    } else if words(&options).contains(&"no_milters") {
+        ("receive_override_options has no_milters, and virtual_alias_maps does not ask rcptd", "take no_milters out")
+    } else {
+        (
+            "neither a milter here nor virtual_alias_maps in cleanup(8) puts its account in its place",
+            "add smtpd_milters of rcptd, or its map resolver:virtual_alias to virtual_alias_maps",
+        )
+    };
+    findings.error(
+        "never-resolved",
+        (Some(service), class.recipients()),
+        format!("an alias is accepted, because rcptd has it, and bounces: {why}"),
+        help.to_owned(),
+    );
+}
+
+/// A domain of which each address stands for another: lists of recipients do not count there.
+fn virtual_alias(findings: &mut Findings<'_>, service: &Service, domains: &[String], aliases: &str) {
+    let (postfix, ours) = (findings.postfix, findings.ours);
+    let names = domains.join(", ");
+    let at = (Some(service), "virtual_alias_domains");
+    if !ours.asks(aliases, Some(service), postfix, KNOWS) {
+        if has_milter(findings, service) {
+            findings.error(
+                "virtual-alias-domain",
+                at,
+                format!(
+                    "{names} is in virtual_alias_domains: Postfix refuses every recipient that virtual_alias_maps does \
+                     not have, aliases too, before the milter is asked"
+                ),
+                format!("main.cf: take {names} out of virtual_alias_domains and add it to mydestination"),
+            );
+        }
+    } else if Map::all(aliases).iter().all(|map| ours.asked(map, Some(service), postfix).is_some()) {
+        findings.error(
+            "virtual-alias-domain",
+            at,
+            format!(
+                "{names} is in virtual_alias_domains, and only rcptd is in virtual_alias_maps: it says that an alias \
+                 stands for an account at {names}, which stands for nothing, so that all mail bounces"
+            ),
+            format!("main.cf: take {names} out of virtual_alias_domains and add it to mydestination"),
+        );
+    }
+}
