@@ -39,7 +39,11 @@ pub fn check(folder: Option<&Path>, config: &Config) -> Vec<Problem> {
 }
 
 /// What postconf(1) prints, and on standard error what it warns of. The error is a sentence.
-fn postconf(folder: Option<&Path>, option: Option<&str>, warnings: &mut BTreeSet<String>) -> Result<String, String> {
+fn postconf(
+    folder: Option<&Path>,
+    option: Option<&str>,
+    warnings: &mut BTreeSet<String>,
+) -> Result<String, String> {
     let run = |program: &str| {
         let mut command = Command::new(program);
         if let Some(folder) = folder {

@@ -85,7 +85,8 @@ impl<'v> Map<'v> {
     /// Whether it has a value for every key.
     pub fn has_everything(&self) -> bool {
         let matches_all = |patterns: &str| words(patterns).iter().any(|word| word.starts_with("/.*/"));
-        self.kind == "static" || matches!(self.kind, "regexp" | "pcre") && matches_all(unbraced(self.argument))
+        self.kind == "static"
+            || matches!(self.kind, "regexp" | "pcre") && matches_all(unbraced(self.argument))
     }
 }
 
@@ -117,7 +118,10 @@ mod tests {
         for (word, want) in [
             ("hash:/etc/aliases", Some((false, "hash", "/etc/aliases"))),
             ("proxy:unix:passwd.byname", Some((true, "unix", "passwd.byname"))),
-            ("socketmap:inet:127.0.0.1:2224:aliases", Some((false, "socketmap", "inet:127.0.0.1:2224:aliases"))),
+            (
+                "socketmap:inet:127.0.0.1:2224:aliases",
+                Some((false, "socketmap", "inet:127.0.0.1:2224:aliases")),
+            ),
             ("{ tcp:127.0.0.1:3048 }", Some((false, "tcp", "127.0.0.1:3048"))),
             ("example.com", None),
             ("/etc/postfix/domains", None),

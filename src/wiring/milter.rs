@@ -89,10 +89,9 @@ fn time(text: &str) -> Option<Duration> {
 
 fn timeouts(findings: &mut Findings<'_>, service: &Service, milter: &str) {
     let deadline = findings.ours.deadline;
-    for (name, parameter) in [
-        ("command_timeout", "milter_command_timeout"),
-        ("content_timeout", "milter_content_timeout"),
-    ] {
+    for (name, parameter) in
+        [("command_timeout", "milter_command_timeout"), ("content_timeout", "milter_content_timeout")]
+    {
         let text = setting(findings, service, milter, name, parameter);
         if time(&text).is_some_and(|limit| limit <= deadline) {
             findings.error(
@@ -112,7 +111,8 @@ fn timeouts(findings: &mut Findings<'_>, service: &Service, milter: &str) {
 /// What keeps the milter from doing its work.
 fn hindrances(findings: &mut Findings<'_>, service: &Service) {
     let value = |parameter| findings.postfix.value(Some(service), parameter);
-    let (proxy, exceptions, protocol) = (value("smtpd_proxy_filter"), value("smtpd_milter_maps"), value("milter_protocol"));
+    let (proxy, exceptions, protocol) =
+        (value("smtpd_proxy_filter"), value("smtpd_milter_maps"), value("milter_protocol"));
     if !proxy.is_empty() {
         findings.error(
             "proxy-filter",
@@ -135,11 +135,18 @@ fn hindrances(findings: &mut Findings<'_>, service: &Service) {
         );
     }
     // Version 6 is the first in which a recipient is added with its DSN arguments.
-    if protocol.split_whitespace().next().and_then(|p| p.parse::<u32>().ok()).is_some_and(|version| version < 6) {
+    if protocol
+        .split_whitespace()
+        .next()
+        .and_then(|p| p.parse::<u32>().ok())
+        .is_some_and(|version| version < 6)
+    {
         findings.error(
             "milter-protocol",
             (Some(service), "milter_protocol"),
-            format!("milter_protocol is {protocol}: rcptd needs 6 to replace recipients, and mail is deferred"),
+            format!(
+                "milter_protocol is {protocol}: rcptd needs 6 to replace recipients, and mail is deferred"
+            ),
             "main.cf: milter_protocol = 6".to_owned(),
         );
     }

@@ -84,11 +84,23 @@ impl Findings<'_> {
         }
     }
 
-    fn error(&mut self, id: &'static str, at: (Option<&Service>, &'static str), message: String, help: String) {
+    fn error(
+        &mut self,
+        id: &'static str,
+        at: (Option<&Service>, &'static str),
+        message: String,
+        help: String,
+    ) {
         self.add(id, Severity::Error, at, message, help);
     }
 
-    fn warning(&mut self, id: &'static str, at: (Option<&Service>, &'static str), message: String, help: String) {
+    fn warning(
+        &mut self,
+        id: &'static str,
+        at: (Option<&Service>, &'static str),
+        message: String,
+        help: String,
+    ) {
         self.add(id, Severity::Warning, at, message, help);
     }
 }

@@ -2,9 +2,11 @@
 
 use super::maps::{Map, unbraced};
 use super::postfix::{Postfix, Service, is_loopback};
+use crate::addr::{escape, is_mark};
 use crate::config::Config;
 use crate::front::endpoint::Endpoint;
 use crate::map::purpose::Purpose;
+use crate::rules::Rules;
 use crate::table::source::Source;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -72,7 +74,7 @@ impl Ours {
                     Some((source.spec.name().to_string(), host_and_port(target)))
                 })
                 .collect(),
-            separators: Vec::new(),
+            separators: separators(&config.rules),
         }
     }
 
@@ -95,7 +97,7 @@ impl Ours {
     /// Whether a milter that `service` names is rcptd.
     pub fn is_milter(&self, text: &str, service: Option<&Service>, postfix: &Postfix) -> bool {
         let place = Place::milter(text, service, postfix);
-        place.is_some_and(|place| self.milter.iter().any(|at| place.is(at)))
+        place.is_some_and(|place| self.milter.iter().any(|at| place.is_meant_for(at, postfix)))
     }
 
     /// What rcptd is asked by this table, if it is one of rcptd's.
@@ -105,7 +107,8 @@ impl Ours {
             "socketmap" => {
                 let (socket, name) = map.argument.rsplit_once(':')?;
                 let place = Place::parse(socket, service, postfix)?;
-                let (_, served) = self.socketmaps.iter().find(|(at, _)| place.is(at))?;
+                let mut listeners = self.socketmaps.iter();
+                let (_, served) = listeners.find(|(at, _)| place.is_meant_for(at, postfix))?;
                 let is_served = served.as_ref().is_none_or(|names| names.iter().any(|served| served == name));
                 let found = self.maps.iter().find(|(map, _)| is_served && map == name);
                 Some(found.map_or(Asked::Nothing, |(_, purposes)| Asked::Map(purposes)))
@@ -121,7 +124,13 @@ impl Ours {
     }
 
     /// Whether a list of tables asks the resolver, for one of these purposes if any are named.
-    pub fn asks(&self, list: &str, service: Option<&Service>, postfix: &Postfix, purposes: &[Purpose]) -> bool {
+    pub fn asks(
+        &self,
+        list: &str,
+        service: Option<&Service>,
+        postfix: &Postfix,
+        purposes: &[Purpose],
+    ) -> bool {
         let wanted = |map: &Map<'_>| match self.asked(map, service, postfix) {
             Some(Asked::Map(asked)) if purposes.is_empty() => !asked.is_empty(),
             Some(Asked::Map(asked)) => purposes.iter().any(|purpose| asked.contains(word(*purpose))),
@@ -143,6 +152,18 @@ pub enum Asked<'o> {
 /// The word of a purpose.
 pub fn word(purpose: Purpose) -> &'static str {
     Purpose::ALL.iter().find(|(_, one)| *one == purpose).map_or("", |(word, _)| word)
+}
+
+/// The marks that follow the account in a rule, and where: what begins with an account and one of them is an extension
+/// of the account, if the mark is a delimiter.
+fn separators(rules: &Rules) -> Vec<(char, String)> {
+    let after_account = |i: usize| {
+        let statement = rules.statement(i);
+        let mark =
+            statement.text.split("%account%").nth(1)?.chars().next().filter(|c| is_mark(*c) && *c != '%')?;
+        Some((mark, format!("{} ({statement})", escape(statement.text))))
+    };
+    (0..rules.len()).filter_map(after_account).collect()
 }
 
 /// What the map called `name` asks the resolver for, also by way of other maps.
@@ -220,6 +241,18 @@ impl Place {
         let (host, port) = text.rsplit_once(':')?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
         Some(Place::Inet(host.to_owned(), port.parse().ok()?))
+    }
+
+    /// Whether rcptd listens there, or would, if the path were right: a socket that is named for rcptd, or is another
+    /// one in the chroot. Mail is deferred then, and that it is not reached is a finding of its own.
+    fn is_meant_for(&self, endpoint: &Endpoint, postfix: &Postfix) -> bool {
+        let in_chroot = match (self, endpoint) {
+            (Place::Unix(path), Endpoint::Unix(at)) => path
+                .strip_prefix(postfix.value(None, "queue_directory"))
+                .is_ok_and(|below| Path::new("/").join(below) == *at),
+            _ => false,
+        };
+        self.is(endpoint) || in_chroot || matches!(self, Place::Unix(path) if Ours::is_named_for_us(path))
     }
 
     /// Whether rcptd listens there.

@@ -88,7 +88,8 @@ fn setting_in(master: &str, entry: &Range<usize>, parameter: &str) -> Option<Ran
 
 /// The last line of main.cf that sets a parameter.
 fn parameter(main: &str, parameter: &str) -> Option<Range<usize>> {
-    let sets = |line: &str| line.strip_prefix(parameter).is_some_and(|rest| rest.trim_start().starts_with('='));
+    let sets =
+        |line: &str| line.strip_prefix(parameter).is_some_and(|rest| rest.trim_start().starts_with('='));
     lines(main).filter(|(_, line)| sets(line)).last().map(|(span, _)| span)
 }
 

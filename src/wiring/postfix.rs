@@ -141,7 +141,8 @@ impl Postfix {
             ("inet", None) => {
                 let interfaces = self.value(None, "inet_interfaces");
                 let mut interfaces = super::maps::words(&interfaces).into_iter().peekable();
-                return interfaces.peek().is_some() && interfaces.all(|one| one == "loopback-only" || is_loopback(one));
+                return interfaces.peek().is_some()
+                    && interfaces.all(|one| one == "loopback-only" || is_loopback(one));
             }
             // From postscreen, which is for strangers.
             _ => return false,

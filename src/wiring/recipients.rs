@@ -36,7 +36,8 @@ pub(super) fn check(findings: &mut Findings<'_>) {
             left_out.push(service);
         }
     }
-    let names = findings.ours.domains.iter().map(|(domain, _)| domain.as_str()).collect::<Vec<_>>().join(", ");
+    let names =
+        findings.ours.domains.iter().map(|(domain, _)| domain.as_str()).collect::<Vec<_>>().join(", ");
     if names.is_empty() {
         return;
     }
@@ -120,7 +121,12 @@ fn class_at(findings: &mut Findings<'_>, service: &Service, class: Class, domain
     let milter = has_milter(findings, service);
     let open = open_because(findings, service, class);
     let maps = Map::all(&list);
-    let opened: Vec<String> = maps.iter().flat_map(Map::inline_keys).filter_map(|k| k.strip_prefix('@')).map(str::to_owned).collect();
+    let opened: Vec<String> = maps
+        .iter()
+        .flat_map(Map::inline_keys)
+        .filter_map(|k| k.strip_prefix('@'))
+        .map(str::to_owned)
+        .collect();
     match (&open, milter) {
         (Some(why), true) => opens_others(findings, at, class, domains, why),
         // What that means is a matter of what is asked there.
@@ -132,7 +138,11 @@ fn class_at(findings: &mut Findings<'_>, service: &Service, class: Class, domain
                 opened.iter().map(String::as_str).filter(|d| !milter || !ours.has_domain(d)).collect();
             if !foreign.is_empty() && !asked_here {
                 let foreign = foreign.join(", ");
-                let why = if milter { "rcptd decides about its own domains only" } else { "rcptd is not asked here" };
+                let why = if milter {
+                    "rcptd decides about its own domains only"
+                } else {
+                    "rcptd is not asked here"
+                };
                 findings.error(
                     "opens-domain",
                     at,
@@ -275,16 +285,17 @@ fn closed_before_milter(
     let names = domains.join(", ");
     let help = format!("master.cf, for this service: {}", closing_line(class, &domains));
     let alias_maps = findings.postfix.value(at.0, "alias_maps");
-    let known = |map: &Map<'_>| {
-        map.is_passwd() || map.kind == "inline" || words(&alias_maps).contains(&map.text)
-    };
+    let known =
+        |map: &Map<'_>| map.is_passwd() || map.kind == "inline" || words(&alias_maps).contains(&map.text);
     let unknown: Vec<&str> = maps.iter().filter(|map| !known(map)).map(|map| map.text).collect();
     if findings.ours.observe {
         findings.add(
             "closed-while-observing",
             Severity::Note,
             at,
-            format!("aliases at {names} are refused before rcptd sees them; observe only sees other recipients"),
+            format!(
+                "aliases at {names} are refused before rcptd sees them; observe only sees other recipients"
+            ),
             format!("when observe is off: {help}"),
         );
     } else if unknown.is_empty() {
@@ -327,9 +338,9 @@ fn local_users(
     let aliases = words(&alias_maps);
     let is_ours = |map: &Map<'_>| findings.ours.asked(map, at.0, postfix).is_some();
     // A table that is neither may have the users of this host: a directory, a list of mailboxes.
-    let other = maps.iter().any(|map| {
-        !map.is_passwd() && map.kind != "inline" && !aliases.contains(&map.text) && !is_ours(map)
-    });
+    let other = maps
+        .iter()
+        .any(|map| !map.is_passwd() && map.kind != "inline" && !aliases.contains(&map.text) && !is_ours(map));
     if other || maps.iter().any(Map::has_everything) {
         return;
     }
@@ -393,9 +404,15 @@ pub(super) fn resolves(findings: &Findings<'_>, service: &Service) -> bool {
 fn never_resolved(findings: &mut Findings<'_>, service: &Service, class: Class) {
     let options = findings.postfix.value(Some(service), "receive_override_options");
     let (why, help) = if words(&options).contains(&"no_address_mappings") {
-        ("receive_override_options has no_address_mappings", "take no_address_mappings out, or add the milter")
+        (
+            "receive_override_options has no_address_mappings",
+            "take no_address_mappings out, or add the milter",
+        )
     } else if words(&options).contains(&"no_milters") {
-        ("receive_override_options has no_milters, and virtual_alias_maps does not ask rcptd", "take no_milters out")
+        (
+            "receive_override_options has no_milters, and virtual_alias_maps does not ask rcptd",
+            "take no_milters out",
+        )
     } else {
         (
             "neither a milter here nor virtual_alias_maps in cleanup(8) puts its account in its place",

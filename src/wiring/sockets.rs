@@ -73,16 +73,21 @@ fn uses(postfix: &Postfix) -> Vec<Use> {
         tables.extend(smtpds.iter().map(|service| (*service, parameter)));
     }
     let rewrite = postfix.internal("rewrite");
-    for parameter in
-        ["virtual_alias_domains", "virtual_mailbox_domains", "relay_domains", "mydestination", "transport_maps"]
-    {
+    for parameter in [
+        "virtual_alias_domains",
+        "virtual_mailbox_domains",
+        "relay_domains",
+        "mydestination",
+        "transport_maps",
+    ] {
         tables.push((rewrite, parameter));
     }
     for (service, parameter) in tables {
         let list = postfix.value(service, parameter);
         for map in Map::all(&list).iter().filter(|map| map.kind == "socketmap") {
             let asking = if map.proxied { postfix.internal("proxymap") } else { service };
-            let place = map.argument.rsplit_once(':').and_then(|(socket, _)| Place::parse(socket, asking, postfix));
+            let place =
+                map.argument.rsplit_once(':').and_then(|(socket, _)| Place::parse(socket, asking, postfix));
             add(asking, parameter, map.text, place);
         }
     }
@@ -118,7 +123,8 @@ pub(super) fn check(findings: &mut Findings<'_>) {
             continue;
         }
         let (path, text) = (one.path.display(), &one.text);
-        let group = "rcptd.conf: socket_group = \"postfix\", and SupplementaryGroups=postfix in the unit of rcptd";
+        let group =
+            "rcptd.conf: socket_group = \"postfix\", and SupplementaryGroups=postfix in the unit of rcptd";
         match findings.facts.sockets.get(&one.path) {
             Some(Reach::Yes) | None => (),
             Some(Reach::Missing) => findings.add(
@@ -181,7 +187,11 @@ fn not_listening(findings: &mut Findings<'_>, one: &Use, queue: &Path) {
         findings.error(
             "socket-not-listening",
             at,
-            format!("{} is {}, where rcptd does not listen: mail is deferred with 451", one.text, one.path.display()),
+            format!(
+                "{} is {}, where rcptd does not listen: mail is deferred with 451",
+                one.text,
+                one.path.display()
+            ),
             match ours.first() {
                 Some(at) => format!("rcptd listens at {}", at.display()),
                 None => format!("rcptd.conf: listen = \"unix:{}\"", one.path.display()),

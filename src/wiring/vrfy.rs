@@ -20,7 +20,9 @@ const ASK_ACCOUNTS: &[Purpose] = &[
 pub(super) fn check(findings: &mut Findings<'_>) {
     let services: Vec<Service> = findings.postfix.smtpds().cloned().collect();
     for service in &services {
-        if !findings.postfix.is_local(service) && !findings.postfix.is_yes(Some(service), "disable_vrfy_command") {
+        if !findings.postfix.is_local(service)
+            && !findings.postfix.is_yes(Some(service), "disable_vrfy_command")
+        {
             findings.warning(
                 "vrfy-for-all",
                 (Some(service), "disable_vrfy_command"),
@@ -50,9 +52,8 @@ pub(super) fn check(findings: &mut Findings<'_>) {
             Some(service) => target(findings, service, &source),
             None if is_loopback(&host) => {
                 // postscreen(8) says 252 to VRFY, or hands the client to an smtpd.
-                let screened = |service: &Service| {
-                    service.command == "postscreen" && service.address().1 == Some(port)
-                };
+                let screened =
+                    |service: &Service| service.command == "postscreen" && service.address().1 == Some(port);
                 let who = if findings.postfix.services.iter().any(screened) {
                     "postscreen(8) is"
                 } else {
@@ -132,8 +133,12 @@ fn target(findings: &mut Findings<'_>, service: &Service, source: &str) {
     ] {
         if findings.ours.asks(&value(parameter), Some(service), postfix, ASK_ACCOUNTS) {
             let without = match parameter {
-                "local_recipient_maps" => "-o { local_recipient_maps = unix:passwd.byname $alias_maps }".to_owned(),
-                "smtpd_recipient_restrictions" => "-o smtpd_recipient_restrictions=permit_mynetworks,reject".to_owned(),
+                "local_recipient_maps" => {
+                    "-o { local_recipient_maps = unix:passwd.byname $alias_maps }".to_owned()
+                }
+                "smtpd_recipient_restrictions" => {
+                    "-o smtpd_recipient_restrictions=permit_mynetworks,reject".to_owned()
+                }
                 _ => format!("-o {parameter}="),
             };
             findings.error(

@@ -40,7 +40,8 @@ pub fn run(stage: &mut Stage<'_>) -> Outcome<String> {
     let config = stage.mta.root.join("tests/mta/t63-check-postfix/seeded.conf");
     let found: BTreeSet<String> = findings(stage, &config, Some(SEEDED))?.into_iter().collect();
     let want: BTreeSet<String> = WANT.into_iter().map(str::to_owned).collect();
-    let (more, missing): (Vec<_>, Vec<_>) = (found.difference(&want).collect(), want.difference(&found).collect());
+    let (more, missing): (Vec<_>, Vec<_>) =
+        (found.difference(&want).collect(), want.difference(&found).collect());
     if !more.is_empty() || !missing.is_empty() {
         return Err(format!("with many faults there are too many {more:?}, missing {missing:?}"));
     }
