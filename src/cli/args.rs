@@ -154,13 +154,24 @@ pub struct Check {
     pub postfix: Option<Option<PathBuf>>,
 }
 
+/// The Postfix to compare with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PostfixFolder<'a> {
+    /// That of postconf(1).
+    Default,
+    /// The one whose main.cf is here.
+    At(&'a Path),
+}
+
 impl Check {
-    /// The configuration file and, if Postfix is to be looked at, its folder, if one is given. With `--postfix` a folder
-    /// behind `-c` is that of Postfix, as with all commands of Postfix.
-    pub fn files(&self) -> (&Path, Option<Option<&Path>>) {
+    /// The configuration file and, if Postfix is to be looked at, which. With `--postfix` a folder behind `-c` is that
+    /// of Postfix, as with all commands of Postfix.
+    pub fn files(&self) -> (&Path, Option<PostfixFolder<'_>>) {
         match &self.postfix {
-            Some(None) if self.config.is_dir() => (Path::new(CONFIG), Some(Some(&self.config))),
-            folder => (&self.config, folder.as_ref().map(Option::as_deref)),
+            None => (&self.config, None),
+            Some(Some(folder)) => (&self.config, Some(PostfixFolder::At(folder))),
+            Some(None) if self.config.is_dir() => (Path::new(CONFIG), Some(PostfixFolder::At(&self.config))),
+            Some(None) => (&self.config, Some(PostfixFolder::Default)),
         }
     }
 }

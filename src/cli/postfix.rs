@@ -1,5 +1,6 @@
 //! `rcptd check --postfix`: asks postconf(1) and the file system, and compares.
 
+use super::args::PostfixFolder;
 use crate::config::Config;
 use crate::diag::{Problem, Text};
 use crate::wiring::{self, Facts, Files, Ours, Output, Postfix, Reach};
@@ -17,8 +18,8 @@ const ELSEWHERE: &str = "/usr/sbin/postconf";
 /// Largest main.cf or master.cf that is read to show lines of it.
 const MAX_FILE: u64 = 4 << 20;
 
-/// What is wrong with how Postfix is wired with `config`. `folder` has main.cf; without it Postfix' own.
-pub fn check(folder: Option<&Path>, config: &Config) -> Vec<Problem> {
+/// What is wrong with how Postfix is wired with `config`.
+pub fn check(folder: PostfixFolder<'_>, config: &Config) -> Vec<Problem> {
     let mut warnings = BTreeSet::new();
     let mut ask = |option: Option<&str>| postconf(folder, option, &mut warnings);
     let asked = [ask(None), ask(Some("-n")), ask(Some("-M")), ask(Some("-P"))];
@@ -40,13 +41,13 @@ pub fn check(folder: Option<&Path>, config: &Config) -> Vec<Problem> {
 
 /// What postconf(1) prints, and on standard error what it warns of. The error is a sentence.
 fn postconf(
-    folder: Option<&Path>,
+    folder: PostfixFolder<'_>,
     option: Option<&str>,
     warnings: &mut BTreeSet<String>,
 ) -> Result<String, String> {
     let run = |program: &str| {
         let mut command = Command::new(program);
-        if let Some(folder) = folder {
+        if let PostfixFolder::At(folder) = folder {
             command.arg("-c").arg(folder);
         }
         command.args(option).output()

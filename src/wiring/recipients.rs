@@ -26,9 +26,12 @@ pub(super) fn check(findings: &mut Findings<'_>) {
     let mut wired = Vec::new();
     let mut left_out = Vec::new();
     for service in &services {
-        let mut asks = has_milter(findings, service);
+        let (postfix, ours) = (findings.postfix, findings.ours);
+        let list = |class: Class| postfix.value(Some(service), class.recipients());
+        let asks = has_milter(findings, service)
+            || Class::ALL.into_iter().any(|class| ours.asks(&list(class), Some(service), postfix, KNOWS));
         for (class, domains) in &classes {
-            asks |= class_at(findings, service, *class, domains);
+            class_at(findings, service, *class, domains);
         }
         if asks {
             wired.push(service);
@@ -89,7 +92,8 @@ pub(super) fn open_because(findings: &Findings<'_>, service: &Service, class: Cl
     let postfix = findings.postfix;
     let value = |parameter| postfix.value(Some(service), parameter);
     let list = value(class.recipients());
-    if list.is_empty() {
+    // In a virtual alias domain nobody is known but by the list.
+    if list.is_empty() && class != Class::VirtualAlias {
         return Some(format!("{} is empty", class.recipients()));
     }
     if let Some(map) = Map::all(&list).iter().find(|map| map.has_everything()) {
@@ -106,8 +110,8 @@ pub(super) fn open_because(findings: &Findings<'_>, service: &Service, class: Cl
         .then(|| "receive_override_options has no_unknown_recipient_checks".to_owned())
 }
 
-/// Looks at one class at one service; returns whether a table there asks rcptd about it.
-fn class_at(findings: &mut Findings<'_>, service: &Service, class: Class, domains: &[String]) -> bool {
+/// Looks at one class at one service.
+fn class_at(findings: &mut Findings<'_>, service: &Service, class: Class, domains: &[String]) {
     let (postfix, ours) = (findings.postfix, findings.ours);
     let at = (Some(service), class.recipients());
     let list = postfix.value(Some(service), class.recipients());
@@ -115,7 +119,7 @@ fn class_at(findings: &mut Findings<'_>, service: &Service, class: Class, domain
     let asked_aliases = ours.asks(&aliases, Some(service), postfix, KNOWS);
     if class == Class::VirtualAlias {
         virtual_alias(findings, service, domains, &aliases);
-        return asked_aliases;
+        return;
     }
     let asked = ours.asks(&list, Some(service), postfix, KNOWS);
     let milter = has_milter(findings, service);
@@ -178,7 +182,6 @@ fn class_at(findings: &mut Findings<'_>, service: &Service, class: Class, domain
     if (asked || asked_aliases) && !milter && !resolves(findings, service) {
         never_resolved(findings, service, class);
     }
-    asked || asked_aliases
 }
 
 /// The line that opens our domains and nothing else.

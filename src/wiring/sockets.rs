@@ -100,11 +100,10 @@ pub fn named(postfix: &Postfix, ours: &Ours) -> BTreeSet<PathBuf> {
 }
 
 fn endpoints(ours: &Ours) -> impl Iterator<Item = &Path> {
-    let path = |at| match at {
-        &Endpoint::Unix(ref path) => Some(path.as_path()),
+    ours.endpoints().filter_map(|at| match at {
+        Endpoint::Unix(path) => Some(path.as_path()),
         _ => None,
-    };
-    ours.endpoints().filter_map(path)
+    })
 }
 
 fn is_ours(ours: &Ours, path: &Path) -> bool {
@@ -118,7 +117,8 @@ pub(super) fn check(findings: &mut Findings<'_>) {
         let at = (one.service.as_ref(), one.parameter);
         let listens = endpoints(ours).any(|at| at == one.path);
         let by_systemd = ours.endpoints().any(|at| matches!(at, Endpoint::Systemd(_)));
-        if !listens && !(by_systemd && Ours::is_named_for_us(&one.path)) {
+        let may_listen = by_systemd && Ours::is_named_for_us(&one.path);
+        if !listens && !may_listen {
             not_listening(findings, &one, &queue);
             continue;
         }
