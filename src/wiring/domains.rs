@@ -108,20 +108,20 @@ fn list(marks: &str) -> String {
     marks.chars().map(|c| format!("\"{c}\"")).collect::<Vec<_>>().join(" and ")
 }
 
-/// Delimiters of Postfix that separate the parts of a rule, too.
+/// Rules whose parts are separated by a delimiter of Postfix.
 fn separators(findings: &mut Findings<'_>, delimiters: &str) {
-    for (mark, rule) in findings.ours.separators.clone() {
-        if delimiters.contains(mark) {
-            findings.warning(
-                "delimiter-in-rules",
-                (None, "recipient_delimiter"),
-                format!(
-                    "\"{mark}\" begins an extension for Postfix and separates the parts of the rule {rule}: an alias \
-                     whose check code is wrong is delivered as an extension of the account, so that the code \
-                     protects nothing"
-                ),
-                format!("write another separator in the rule, or take \"{mark}\" out of recipient_delimiter in main.cf"),
-            );
-        }
-    }
+    let Some((rule, prefix, account, more)) = findings.ours.unprotected(delimiters) else { return };
+    let more = if more == 0 { String::new() } else { format!(" and of {more} more") };
+    findings.warning(
+        "delimiter-in-rules",
+        (None, "recipient_delimiter"),
+        format!(
+            "the check code of the rule {rule}{more} protects nothing: for Postfix whatever follows \"{prefix}\" is an \
+             extension, and is delivered to {account}"
+        ),
+        format!(
+            "separate the parts of the rule by another character, or main.cf: recipient_delimiter without one of {}",
+            list(delimiters)
+        ),
+    );
 }

@@ -2,7 +2,7 @@
 
 use super::maps::{Map, unbraced};
 use super::postfix::{Postfix, Service, is_loopback};
-use crate::addr::{escape, is_mark};
+use crate::addr::{Normal, escape};
 use crate::config::Config;
 use crate::front::endpoint::Endpoint;
 use crate::map::purpose::Purpose;
@@ -10,6 +10,7 @@ use crate::rules::Rules;
 use crate::table::source::Source;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The words of UNIX sockets that are rcptd's where systemd opens them, so that rcptd.conf has no path.
@@ -34,8 +35,10 @@ pub struct Ours {
     tcp_tables: Vec<(Endpoint, String)>,
     /// The servers that are asked by VRFY: as written, and host and port where these are written.
     pub vrfy: Vec<(String, Option<(String, u16)>)>,
-    /// Delimiters that the parts of a rule are separated by, too, and such a rule.
-    pub separators: Vec<(char, String)>,
+    /// The alias rules.
+    rules: Arc<Rules>,
+    /// Whether they are read with regard to case.
+    case_sensitive: bool,
 }
 
 impl Ours {
@@ -44,7 +47,7 @@ impl Ours {
         let delimiters = |domain: &String| {
             config.normal.get(domain).map(|normal| normal.delimiters.to_string()).unwrap_or_default()
         };
-        let names = |maps: &[std::sync::Arc<str>]| maps.iter().map(ToString::to_string).collect();
+        let names = |maps: &[Arc<str>]| maps.iter().map(ToString::to_string).collect();
         let tables = &config.tables;
         Ours {
             domains: config.domains.iter().map(|domain| (domain.clone(), delimiters(domain))).collect(),
@@ -74,8 +77,21 @@ impl Ours {
                     Some((source.spec.name().to_string(), host_and_port(target)))
                 })
                 .collect(),
-            separators: separators(&config.rules),
+            rules: config.rules.clone(),
+            case_sensitive: config.case_sensitive,
         }
+    }
+
+    /// The first rule whose check codes protect nothing if a mail server takes these characters for the beginning of an
+    /// extension: the rule, what its names begin with, whom they reach, and how many more there are.
+    pub fn unprotected(&self, delimiters: &str) -> Option<(String, String, String, usize)> {
+        let normal = Normal { delimiters: delimiters.into(), ..Normal::plain(self.case_sensitive) };
+        let domains: Vec<String> = self.domains.iter().map(|(domain, _)| domain.clone()).collect();
+        let found = self.rules.unprotected(&normal, Some(&domains));
+        let first = found.first()?;
+        let statement = self.rules.statement(first.statement);
+        let rule = format!("\"{}\" at {statement}", escape(statement.text));
+        Some((rule, escape(&first.prefix).to_string(), escape(&first.account).to_string(), found.len() - 1))
     }
 
     /// All places where Postfix may find rcptd.
@@ -152,18 +168,6 @@ pub enum Asked<'o> {
 /// The word of a purpose.
 pub fn word(purpose: Purpose) -> &'static str {
     Purpose::ALL.iter().find(|(_, one)| *one == purpose).map_or("", |(word, _)| word)
-}
-
-/// The marks that follow the account in a rule, and where: what begins with an account and one of them is an extension
-/// of the account, if the mark is a delimiter.
-fn separators(rules: &Rules) -> Vec<(char, String)> {
-    let after_account = |i: usize| {
-        let statement = rules.statement(i);
-        let mark =
-            statement.text.split("%account%").nth(1)?.chars().next().filter(|c| is_mark(*c) && *c != '%')?;
-        Some((mark, format!("{} ({statement})", escape(statement.text))))
-    };
-    (0..rules.len()).filter_map(after_account).collect()
 }
 
 /// What the map called `name` asks the resolver for, also by way of other maps.
