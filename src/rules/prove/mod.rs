@@ -38,11 +38,11 @@ pub use rings::{Reads, rings};
 /// Most pairs of rules and accounts compared. Most take a tenth of a millisecond, as their shapes do not meet.
 pub const MAX_PAIRS: usize = 20_000;
 
-/// Most pairs of states for two statements. Real rules take some thousand; as many as these take some tenths of
-/// a second.
+/// Most pairs of states for two statements, and most steps of a search by length. Real rules take some thousand;
+/// as many as these take some tenths of a second.
 pub const MAX_STATES: usize = 50_000;
 
-/// Most pairs of states for all of them: some seconds.
+/// Most pairs of states and steps for all of them: some seconds.
 pub const MAX_WORK: usize = 4_000_000;
 
 /// So many names that do not show at the beginning are compared one by one; of more, first all together. Up to

@@ -117,11 +117,10 @@ mod tests {
     #[test]
     fn finds_loops() {
         let loops = "DELIVER TO loops: ";
-        let far: String = (0..=MAX_HOPS)
-            .map(|i| {
-                format!("ACCOUNT f MATCHES f{i}-%code% WITH CHARS(account) DELIVER TO f{}-1@a.test;\n", i + 1)
-            })
-            .collect();
+        let next = |i: usize| {
+            format!("ACCOUNT f MATCHES f{i}-%code% WITH CHARS(account) DELIVER TO f{}-1@a.test;\n", i + 1)
+        };
+        let far: String = (0..=MAX_HOPS).map(next).collect();
         for (config, want) in [
             // To itself, to itself in other spellings, by its extension, and one by way of another.
             (

@@ -19,7 +19,7 @@ pub(super) fn only(symbol: Symbol) -> Set {
 
 /// The one symbol of a set; `None` if there are several or none.
 fn single(set: Set) -> Option<Symbol> {
-    (set.count_ones() == 1).then(|| lowest(set))
+    set.is_power_of_two().then(|| lowest(set))
 }
 
 fn lowest(set: Set) -> Symbol {
@@ -150,20 +150,13 @@ impl Domains<'_> {
         Some(())
     }
 
-    /// The label numbered `label` of an identifier; `None` where not all dots are known.
-    fn label(&self, identifier: &Range<usize>, label: i64, dot: Set) -> Option<Option<Range<usize>>> {
-        let mut dots = Vec::new();
-        for at in identifier.clone() {
-            match self.sets[at] {
-                set if set & !dot == 0 => dots.push(at),
-                set if set & dot != 0 => return None,
-                _ => {}
-            }
-        }
+    /// The label numbered `label` of an identifier whose dots are known.
+    fn label(&self, identifier: &Range<usize>, label: i64, dot: Set) -> Option<Range<usize>> {
+        let dots: Vec<usize> = identifier.clone().filter(|at| self.sets[*at] & !dot == 0).collect();
         let begins = std::iter::once(identifier.start).chain(dots.iter().map(|dot| dot + 1));
         let ends = dots.iter().copied().chain([identifier.end]);
         let mut labels = begins.zip(ends).map(|(begin, end)| begin..end);
-        Some(place(label, dots.len() + 1).and_then(|n| labels.nth(n)))
+        place(label, dots.len() + 1).and_then(|n| labels.nth(n))
     }
 
     /// Whether `NONE` demands that a character of a code is another one than that at this position.
@@ -197,10 +190,13 @@ impl Domains<'_> {
         match condition.formula {
             Formula::Count(function) => self.count(condition, *function, kinds),
             Formula::Char { at, .. } => self.char(Some(identifier.clone()), *at, condition),
-            Formula::LabelChar { label, at, .. } => match self.label(identifier, *label, kinds.dot) {
-                Some(text) => self.char(text, *at, condition),
-                None => Some(()),
-            },
+            Formula::LabelChar { label, at, .. } => {
+                let mixed = |at: usize| self.sets[at] & kinds.dot != 0 && self.sets[at] & !kinds.dot != 0;
+                if identifier.clone().any(mixed) {
+                    return Some(());
+                }
+                self.char(self.label(identifier, *label, kinds.dot), *at, condition)
+            }
             Formula::Any => {
                 let can = |at: &usize| !self.differ(code.start, *at);
                 let all = identifier.clone().filter(can).fold(0, |all, at| all | self.sets[at]);
