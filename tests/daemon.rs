@@ -334,6 +334,82 @@ fn nothing_stale_is_remembered() {
     daemon.log.wait_for(from, "cache=hit");
 }
 
+/// `rcptd explain` reads the files as they are now; what the daemon makes of them may differ, and is shown.
+#[test]
+fn explain_tells_what_the_daemon_decides() {
+    let site = Site::new("", "");
+    site.write("accounts", "foo\nbar\nalice\nbob\ncarol\n");
+    let socket = site.path("control.sock");
+    site.configure("[log]", &format!("[control]\nlisten = \"unix:{}\"\n[log]", socket.display()));
+    let daemon = Daemon::start(site);
+    let explained = |user: &str| {
+        let mut command = rcptd();
+        command.arg("explain").arg("-c").arg(daemon.site.path("rcptd.conf"));
+        let Output { stdout, .. } =
+            command.arg(format!("{user}@example.test")).output().expect("the program");
+        let text = String::from_utf8(stdout).expect("UTF-8");
+        let line = text.lines().find_map(|line| line.trim_start().strip_prefix("daemon "));
+        line.unwrap_or_else(|| panic!("no word of the daemon in {text}")).trim().to_owned()
+    };
+    let says = |user: &str| begin(daemon.connect()).rcpt(&[&format!("<{user}@example.test>")]);
+    assert_eq!((explained("carol"), explained("nobody")), ("the same".into(), "the same".into()));
+    // Half of the list, for longer than a file must be left alone.
+    let mut writer = fs::File::create(daemon.site.path("accounts")).expect("emptied");
+    writer.write_all(b"foo\nbar\nalice\n").expect("half of it");
+    thread::sleep(Duration::from_secs(3));
+    assert!(says("carol") == "c" && says("nobody").starts_with("y 451"));
+    assert_eq!(explained("carol"), "an account by its own name; kept");
+    assert!(explained("nobody").starts_with("deferred: "), "{}", explained("nobody"));
+    assert_eq!(explained("alice"), "the same");
+    writer.write_all(b"bob\ncarol\n").expect("the rest");
+    drop(writer);
+    let begun = Instant::now();
+    while explained("nobody") != "the same" {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{}", explained("nobody"));
+    }
+    assert!(says("carol") == "c" && says("nobody").starts_with("y 550"));
+    // Cut short, and not accepted.
+    let from = daemon.log.len();
+    daemon.site.write("accounts", "foo\nalice\n");
+    daemon.log.wait_for(from, "the list has shrunk from 5 to 2 accounts");
+    assert_eq!(
+        (says("carol"), explained("carol").as_str()),
+        ("c".into(), "an account by its own name; kept")
+    );
+    daemon.reload();
+    assert_eq!(explained("carol"), "the same");
+    assert!(says("carol").starts_with("y 550"));
+}
+
+/// In a user namespace, where the limit can be set for this test alone.
+#[test]
+fn instances_of_inotify_that_ran_out_are_tried_again() {
+    let site = Site::new("", "");
+    let go = site.path("go");
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "sh", "-c"]);
+    command.arg(
+        "limit=/proc/sys/user/max_inotify_instances; echo 0 > $limit || exit 1; \
+         (while [ ! -e \"$2\" ]; do sleep 0.1; done; echo 100 > $limit) & exec \"$0\" serve -c \"$1\"",
+    );
+    command.arg(env!("CARGO_BIN_EXE_rcptd")).arg(site.path("rcptd.conf")).arg(&go);
+    let daemon = Daemon::start_by(site, command);
+    daemon.log.wait_for(0, "the folder cannot be watched, its files are looked at every second until it can");
+    let mut rules = [(OTHER_RULES, NEW), (common::RULES, OLD)].into_iter().cycle();
+    let mut change = |name: &str| {
+        let (text, yes) = rules.next().expect("a cycle");
+        let from = daemon.log.len();
+        daemon.site.write("next", text);
+        fs::rename(daemon.site.path("next"), daemon.site.path("aliases.rules")).expect("renamed");
+        daemon.log.wait_for(from, "configuration reloaded (file changed)");
+        assert!(is_alias(&daemon, yes), "{name}");
+    };
+    change("unwatched");
+    fs::write(&go, "").expect("written");
+    daemon.log.wait_for(0, "the folder is watched again");
+    change("watched");
+}
+
 #[test]
 fn rules_that_have_gone_are_given_up_on_request_only() {
     let daemon = Daemon::start(Site::new("", ""));

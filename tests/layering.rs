@@ -49,7 +49,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("ring", &["rules/"]),
     ("toml", &["config/"]),
     ("clap", &["cli/"]),
-    ("serde_json", &["cli/", "daemon/status.rs", "front/control.rs"]),
+    ("serde_json", &["cli/", "daemon/status.rs", "daemon/answer.rs", "front/control.rs"]),
     ("sd_notify", &["daemon/"]),
     ("listenfd", &["front/listen.rs"]),
     ("notify", &["watch/"]),

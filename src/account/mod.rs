@@ -36,6 +36,7 @@ mod chain;
 mod deadline;
 mod file;
 mod fixed;
+mod follows;
 mod limit;
 mod passwd;
 pub mod settings;
@@ -50,6 +51,7 @@ pub use accept::AcceptUnknown;
 pub use cache::{Cache, MAX_QUESTIONS};
 pub use chain::Chain;
 pub use deadline::Deadline;
+pub use follows::Follows;
 pub use limit::Limit;
 pub use sources::{Sources, build};
 #[doc(hidden)]

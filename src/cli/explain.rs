@@ -14,6 +14,9 @@ use serde_json::json;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
 
 pub fn run(args: &args::Explain) -> u8 {
     if !args.rules.is_empty() {
@@ -48,7 +51,8 @@ async fn explain(args: &args::Explain, config: &Config) -> u8 {
     let resolver = daemon::resolver(config, sources.composed.clone());
     let mut worst = exit::OK;
     for address in &args.addresses {
-        let found = Explained::new(address, config, &resolver, &sources.members).await;
+        let mut found = Explained::new(address, config, &resolver, &sources.members).await;
+        found.daemon = ask_daemon(config, address).await;
         let text = if args.json { terminal::json(&found.json()) } else { found.text() };
         if let Err(code) = terminal::print(&text) {
             return code;
@@ -70,7 +74,28 @@ struct Explained {
     resolution: Resolution,
     reply: String,
     edits: Vec<Edit>,
+    /// What the running daemon decides: the word and the text. `None` where there is none to ask.
+    daemon: Option<(String, String)>,
 }
+
+/// What the daemon that runs with this configuration decides of `address`. It may differ from what the files say now:
+/// one is being written, or was refused.
+async fn ask_daemon(config: &Config, address: &str) -> Option<(String, String)> {
+    let path = config.control.path.as_ref()?;
+    let asked = async {
+        let mut stream = UnixStream::connect(path).await.ok()?;
+        stream.write_all(format!("resolve {}\n", json!(address)).as_bytes()).await.ok()?;
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).await.ok()?;
+        let value: serde_json::Value = serde_json::from_str(&line).ok()?;
+        let text = |name: &str| value.get(name).and_then(|text| text.as_str()).map(str::to_owned);
+        Some((text("outcome")?, text("text")?))
+    };
+    timeout(config.milter.deadline + DAEMON, asked).await.ok().flatten()
+}
+
+/// How much longer than its own deadline a daemon may take to answer.
+const DAEMON: Duration = Duration::from_secs(2);
 
 impl Explained {
     async fn new(
@@ -111,21 +136,12 @@ impl Explained {
             resolution,
             reply,
             edits: session.end_of_message(),
+            daemon: None,
         }
     }
 
     fn outcome(&self) -> String {
-        match &self.resolution.outcome {
-            Outcome::NotOurs => "not in one of our domains; left alone".into(),
-            Outcome::Keep => "an account by its own name; kept".into(),
-            Outcome::Rewrite(to) => format!("replaced by {to}"),
-            Outcome::NoSuchUser(_) => format!("refused: {}", escape(&self.why())),
-            Outcome::TryLater(_) => format!("deferred: {}", escape(&self.why())),
-        }
-    }
-
-    fn why(&self) -> String {
-        self.resolution.why().unwrap_or_default()
+        daemon::outcome_text(&self.resolution)
     }
 
     fn text(&self) -> String {
@@ -157,6 +173,10 @@ impl Explained {
             part("", &format!("{}: {} ({} ms)", answer.source, verdict(answer).1, took.as_millis()));
         }
         part("outcome", &self.outcome());
+        if let Some((word, text)) = &self.daemon {
+            let same = *word == daemon::outcome_word(&self.resolution) && *text == self.outcome();
+            part("daemon", if same { "the same" } else { text });
+        }
         part("milter", &format!("RCPT   {}", self.reply));
         for edit in &self.edits {
             part("", &format!("end    {edit}"));
@@ -175,13 +195,7 @@ impl Explained {
             }
             object
         });
-        let outcome = match &self.resolution.outcome {
-            Outcome::NotOurs => "not_ours",
-            Outcome::Keep => "keep",
-            Outcome::Rewrite(_) => "rewrite",
-            Outcome::NoSuchUser(_) => "no_such_user",
-            Outcome::TryLater(_) => "try_later",
-        };
+        let outcome = daemon::outcome_word(&self.resolution);
         let (mut rules, mut statements, mut hooks) = (Vec::new(), Vec::new(), Vec::new());
         for note in self.steps.iter().flat_map(|step| &step.notes) {
             match note {
@@ -213,6 +227,9 @@ impl Explained {
         }
         if !self.resolution.absent.is_empty() {
             object["absent"] = self.resolution.absent.iter().map(ToString::to_string).collect();
+        }
+        if let Some((word, text)) = &self.daemon {
+            object["daemon"] = json!({ "outcome": word, "text": text });
         }
         if !hooks.is_empty() {
             object["hooks"] = hooks.into();

@@ -1,7 +1,7 @@
 //! Opens the sockets of a configuration, and serves them.
 
-use super::Failure;
 use super::status::Status;
+use super::{Failure, answer};
 use crate::config::{Config, Served};
 use crate::front::control::{self, Control};
 use crate::front::endpoint::Endpoint;
@@ -138,7 +138,15 @@ pub(super) async fn listen(
     for listener in inspected {
         observe::listening(listener.name());
         let status = fronts.status.clone();
-        let control = Arc::new(Control { tap: fronts.tap.clone(), status: Box::new(move || status.json()) });
+        let milter = fronts.milter.clone();
+        let control = Arc::new(Control {
+            tap: fronts.tap.clone(),
+            status: Box::new(move || status.json()),
+            resolve: Box::new(move |address| {
+                let milter = milter.clone();
+                Box::pin(async move { answer::decide(&milter, &address).await })
+            }),
+        });
         let serving = control::serve(listener, control, end.subscribe());
         tasks.spawn(async move {
             serving.await;

@@ -4,6 +4,7 @@
 //! configuration file and the [`Control`] that says when to reload and when to stop; `signals` ties that to
 //! the signals of a real process.
 
+mod answer;
 mod build;
 mod clock;
 mod control;
@@ -12,6 +13,7 @@ mod shrink;
 mod status;
 mod watch;
 
+pub use answer::{outcome_text, outcome_word};
 pub use build::{Live, build, maps, policy, rebuild, resolver};
 pub use clock::today;
 pub use control::{Command, Control, channel, signals};

@@ -1,7 +1,8 @@
-//! The socket at which `rcptd status` and `rcptd trace` find the daemon.
+//! The socket at which `rcptd status`, `rcptd trace` and `rcptd explain` find the daemon.
 //!
-//! A client writes one line. To `status` it gets one line of JSON; to `trace` one for each request that is answered
-//! from then on, until it closes the connection. Everything else is answered with `{"error": …}`. Whoever can open
+//! A client writes one line. To `status` it gets one line of JSON; to `resolve` with an address, a string of JSON, what
+//! the milter would decide of it now; to `trace` a line for each request that is answered from then on, until it closes
+//! the connection. Everything else is answered with `{"error": …}`. Whoever can open
 //! the socket sees addresses: it is the owner's alone unless the operator says otherwise.
 
 use super::listen::{Listener, Stream};
@@ -9,6 +10,7 @@ use super::tap::{Exchange, Tap};
 use crate::addr::plain_json;
 use serde_json::json;
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -30,7 +32,12 @@ pub struct Control {
     pub tap: Arc<Tap>,
     /// The answer to `status`, a line of JSON.
     pub status: Box<dyn Fn() -> String + Send + Sync>,
+    /// The answer to `resolve`, a line of JSON.
+    pub resolve: Box<dyn Fn(String) -> Resolved + Send + Sync>,
 }
+
+/// A decision to come.
+pub type Resolved = Pin<Box<dyn Future<Output = String> + Send>>;
 
 /// Which exchanges are wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -107,6 +114,13 @@ async fn converse(mut stream: Stream, control: &Control, traces: &Semaphore) {
         "status" => {
             let _ = write(&mut stream, &(control.status)()).await;
         }
+        "resolve" => {
+            let answer = match serde_json::from_str(rest) {
+                Ok(address) => (control.resolve)(address).await,
+                Err(why) => json!({ "error": why.to_string() }).to_string(),
+            };
+            let _ = write(&mut stream, &answer).await;
+        }
         "trace" => match Filter::read(rest) {
             Ok(filter) => {
                 let Ok(_permit) = traces.try_acquire() else {
@@ -120,7 +134,7 @@ async fn converse(mut stream: Stream, control: &Control, traces: &Semaphore) {
             Err(why) => drop(write(&mut stream, &json!({ "error": why }).to_string()).await),
         },
         _ => {
-            let error = json!({ "error": "there are the commands status and trace" });
+            let error = json!({ "error": "there are the commands status, resolve and trace" });
             let _ = write(&mut stream, &error.to_string()).await;
         }
     }

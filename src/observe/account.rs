@@ -77,13 +77,3 @@ pub fn source_file_reloaded(source: &str, path: &Path, accounts: usize) {
         octets(path.as_os_str().as_encoded_bytes())
     );
 }
-
-/// Changes of a list of accounts go unnoticed but for a look now and then.
-pub fn source_file_unwatched(source: &str, path: &Path, reason: &str) {
-    warn!(
-        "source={} path={} detail={} the list of accounts cannot be watched, changes take effect with a delay",
-        name(&source),
-        octets(path.as_os_str().as_encoded_bytes()),
-        text(&reason)
-    );
-}

@@ -298,11 +298,6 @@ pub fn reload_failed(why: &str, problems: &[String]) {
     );
 }
 
-/// Changes of the configuration cannot be watched for.
-pub fn not_watching(why: &dyn Display) {
-    warn!("cannot watch the configuration for changes, send SIGHUP instead: {why}");
-}
-
 /// The figures of all listeners and maps (`statistics.log_interval`).
 pub fn statistics() {
     for meter in meter::meters() {

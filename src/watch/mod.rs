@@ -9,14 +9,17 @@
 //! | `write_state` | what events tell about whether a file is finished |
 //! | `stamp` | what changes when a file does |
 //! | `folder` | inotify(7): one watch for each folder, begun again where it was lost |
+//! | `followed` | files that somebody else reads for us |
 //! | `revision` | which state of a file an answer rests on |
 
 mod folder;
+mod followed;
 mod revision;
 mod stamp;
 mod write_state;
 
 pub use folder::RETRY;
+pub use followed::Followed;
 pub use revision::{Basis, Revision};
 pub use stamp::{QUIET, Stamp, digest};
 pub use write_state::WriteState;

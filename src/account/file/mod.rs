@@ -388,4 +388,6 @@ impl Watched {
 }
 
 #[cfg(test)]
+mod random;
+#[cfg(test)]
 mod tests;

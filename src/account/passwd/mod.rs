@@ -16,7 +16,7 @@ mod services;
 
 use super::settings::{Scoped, Witness};
 use super::spec::{Kind, OpenFuture, Plan, Site};
-use super::{AccountSource, Answer, AnswerFuture, Reason, Verdict};
+use super::{AccountSource, Answer, AnswerFuture, Follows, Reason, Verdict};
 use crate::addr::{self, Address, Cases};
 use crate::lookup::control::{Control, Reply, Server};
 use nix::unistd::User;
@@ -53,6 +53,9 @@ pub(super) const KIND: Kind = Kind {
     },
 };
 
+/// What the answers of the C library rest on, as far as it is on this host; a name service elsewhere changes unseen.
+const FILES: [&str; 2] = ["/etc/passwd", "/etc/nsswitch.conf"];
+
 #[derive(Debug)]
 struct NameService;
 
@@ -66,7 +69,7 @@ impl Plan for NameService {
             witness: site.source.witness.clone(),
             control: Control::new(site.name.clone(), site.source.control_interval),
         };
-        Box::pin(async { Ok(Arc::new(source) as Arc<dyn AccountSource>) })
+        Box::pin(async { Ok(Arc::new(Follows::new(&FILES, Arc::new(source))) as Arc<dyn AccountSource>) })
     }
 }
 

@@ -83,6 +83,11 @@ impl Milter {
         self.service.store(Arc::new(service));
     }
 
+    /// What new sessions work with.
+    pub fn service(&self) -> Arc<Service> {
+        self.service.load_full()
+    }
+
     /// Messages under way that have a recipient.
     pub fn busy(&self) -> usize {
         self.busy.load(Relaxed)

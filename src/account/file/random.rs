@@ -1,0 +1,221 @@
+//! Random histories of a list, with its writers, reloads and questions: the cache in front of the source and a source
+//! that is asked itself agree at every moment, nobody whom the list has all along is missing, and nobody exists whom
+//! it never had.
+
+use super::super::settings::{CacheSettings, Settings, SourceSettings, VrfySettings};
+use super::super::testing::account;
+use super::super::{AccountSource, Sources};
+use crate::watch::{self, has_shrunk};
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+type Names = BTreeSet<&'static str>;
+
+const ALL: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// A new list is moved over the old one.
+    Replace(Names),
+    /// It is written in place and closed.
+    Write(Names),
+    /// It is written in place up to this share, in percent.
+    Begin(Names, usize),
+    /// The writer goes on to the end.
+    End,
+    Remove,
+    Break,
+    /// A reload, asked for by the operator or by a change of something else.
+    Reload(bool),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let names = || {
+        let most = proptest::sample::subsequence(ALL.to_vec(), 1..=ALL.len());
+        most.prop_map(|names| names.into_iter().collect::<Names>())
+    };
+    prop_oneof![
+        3 => names().prop_map(Step::Replace),
+        3 => names().prop_map(Step::Write),
+        3 => (names(), 1..100_usize).prop_map(|(names, share)| Step::Begin(names, share)),
+        3 => Just(Step::End),
+        1 => Just(Step::Remove),
+        1 => Just(Step::Break),
+        3 => any::<bool>().prop_map(Step::Reload),
+    ]
+}
+
+fn text(names: &Names) -> String {
+    names.iter().map(|name| format!("{name}\n")).collect()
+}
+
+/// What the file holds.
+#[derive(Clone, Debug)]
+enum Content {
+    List(Names),
+    Unfinished,
+    Broken,
+    Nothing,
+}
+
+struct History {
+    path: PathBuf,
+    settings: Settings,
+    sources: Sources,
+    /// The last list that counted.
+    good: Names,
+    content: Content,
+    /// Whether the list was gone when it was looked at last.
+    gone: bool,
+    writer: Option<(File, Names, usize)>,
+}
+
+impl History {
+    fn apply(&mut self, step: &Step) {
+        match step {
+            Step::Replace(names) => {
+                let next = self.path.with_extension("next");
+                fs::write(&next, text(names)).unwrap();
+                fs::rename(&next, &self.path).unwrap();
+                // The writer goes on in a file that has no name any more.
+                self.writer = None;
+                self.content = Content::List(names.clone());
+            }
+            Step::Write(names) => {
+                self.writer = None;
+                fs::write(&self.path, text(names)).unwrap();
+                self.content = Content::List(names.clone());
+            }
+            Step::Begin(names, share) => {
+                self.writer = None;
+                let whole = text(names);
+                let cut = (whole.len() * share / 100).max(1);
+                let mut file = File::create(&self.path).unwrap();
+                file.write_all(&whole.as_bytes()[..cut]).unwrap();
+                self.writer = Some((file, names.clone(), cut));
+                self.content = Content::Unfinished;
+            }
+            Step::End => {
+                let Some((mut file, names, cut)) = self.writer.take() else { return };
+                file.write_all(&text(&names).as_bytes()[cut..]).unwrap();
+                self.content = Content::List(names);
+            }
+            Step::Remove => {
+                self.writer = None;
+                let _ = fs::remove_file(&self.path);
+                self.content = Content::Nothing;
+            }
+            Step::Break => {
+                self.writer = None;
+                fs::write(&self.path, "a b\n").unwrap();
+                self.content = Content::Broken;
+            }
+            Step::Reload(_) => (),
+        }
+    }
+
+    /// What every name comes to once all is read: `None` for whoever cannot be told of.
+    fn settled(&mut self) -> impl Fn(&'static str) -> Option<bool> + use<> {
+        let mut certain = false;
+        match &self.content {
+            Content::List(names) if has_shrunk(self.good.len(), names.len()) => self.gone = false,
+            Content::List(names) => {
+                self.good = names.clone();
+                (certain, self.gone) = (true, false);
+            }
+            Content::Unfinished => (),
+            Content::Broken => self.gone = false,
+            Content::Nothing => self.gone = true,
+        }
+        let (good, gone) = (self.good.clone(), self.gone);
+        move |name| match (gone, good.contains(name)) {
+            (true, _) => None,
+            (false, true) => Some(true),
+            (false, false) => certain.then_some(false),
+        }
+    }
+}
+
+fn word(verdict: &str) -> Option<bool> {
+    match verdict {
+        "exists" => Some(true),
+        "missing" => Some(false),
+        _ => None,
+    }
+}
+
+async fn live(path: &Path, steps: Vec<Step>) -> Result<(), TestCaseError> {
+    let good: Names = ALL[..3].iter().copied().collect();
+    fs::write(path, text(&good)).unwrap();
+    File::open(path).unwrap().set_modified(std::time::SystemTime::now() - watch::QUIET).unwrap();
+    let settings = Settings {
+        sources: vec![SourceSettings::new(format!("file:{}", path.display()).parse().unwrap())],
+        cache: CacheSettings::default(),
+        vrfy: VrfySettings::default(),
+    };
+    let sources = Sources::build(&settings, false).await.unwrap();
+    let content = Content::List(good.clone());
+    let mut history =
+        History { path: path.to_owned(), settings, sources, good, content, gone: false, writer: None };
+    for (i, step) in steps.iter().enumerate() {
+        let before = history.good.clone();
+        history.apply(step);
+        if let Step::Reload(asked) = step {
+            if *asked {
+                watch::accept();
+                // A list that is finished counts, however short it is.
+                if let Content::List(names) = &history.content {
+                    history.good = names.clone();
+                }
+            }
+            // Refused where the list cannot be used; what was there goes on.
+            if let Ok(new) = Sources::rebuild(&history.settings, false, Some(&history.sources)).await {
+                history.sources = new;
+            }
+        }
+        let settled = history.settled();
+        let begun = Instant::now();
+        loop {
+            let mut open = Vec::new();
+            for name in ALL {
+                let account = account(&format!("{name}@example.test"));
+                let member = &history.sources.members[0];
+                let first = word(&member.verify(&account).await.verdict.to_string());
+                let cached = word(&history.sources.verify(&account).await.verdict.to_string());
+                let second = word(&member.verify(&account).await.verdict.to_string());
+                prop_assert!(first != second || cached == first, "{i} {step:?}: {name} {first:?} {cached:?}");
+                if before.contains(name) && history.good.contains(name) {
+                    prop_assert_ne!(cached, Some(false), "{} {:?}: {}", i, step, name);
+                }
+                if !before.contains(name) && !history.good.contains(name) {
+                    prop_assert_ne!(cached, Some(true), "{} {:?}: {}", i, step, name);
+                }
+                if cached != settled(name) {
+                    open.push((name, cached, settled(name)));
+                }
+            }
+            if open.is_empty() {
+                break;
+            }
+            prop_assert!(begun.elapsed() < Duration::from_secs(20), "{i} {step:?}: {open:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 12, failure_persistence: None, max_shrink_iters: 20, ..ProptestConfig::default()
+    })]
+    #[test]
+    fn the_cache_and_the_list_agree(steps in proptest::collection::vec(step(), 1..10)) {
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(live(&folder.path().join("accounts"), steps))?;
+    }
+}

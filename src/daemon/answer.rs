@@ -1,0 +1,47 @@
+//! What the running daemon decides of a recipient, for `rcptd explain`: it may know better than the files, half of
+//! which may have been written, or refused.
+
+use crate::addr::escape;
+use crate::front::milter::adapter::Milter;
+use crate::front::milter::session::{Rcpt, Session, Step};
+use crate::resolve::{Doubt, Outcome, Resolution};
+use serde_json::json;
+use tokio::time::timeout;
+
+/// The outcome for a recipient as the milter would have it now, a line of JSON. Nothing is logged or counted.
+pub(super) async fn decide(milter: &Milter, address: &str) -> String {
+    let service = milter.service();
+    let mut session = Session::new(service.policy.clone());
+    let rcpt = Rcpt { argument: address.as_bytes(), ..Rcpt::default() };
+    let none: [&[u8]; 0] = [];
+    let resolution = match session.recipient(rcpt, &none) {
+        Step::Resolve(question) => timeout(service.deadline, service.resolver.resolve(&question))
+            .await
+            .unwrap_or_else(|_| Resolution::bare(Outcome::TryLater(Doubt::Deadline))),
+        Step::Reply(_, doubt) => Resolution::bare(Outcome::TryLater(doubt)),
+    };
+    json!({ "outcome": outcome_word(&resolution), "text": outcome_text(&resolution) }).to_string()
+}
+
+/// The outcome in a word, for JSON.
+pub fn outcome_word(resolution: &Resolution) -> &'static str {
+    match resolution.outcome {
+        Outcome::NotOurs => "not_ours",
+        Outcome::Keep => "keep",
+        Outcome::Rewrite(_) => "rewrite",
+        Outcome::NoSuchUser(_) => "no_such_user",
+        Outcome::TryLater(_) => "try_later",
+    }
+}
+
+/// The outcome in a sentence fragment, escaped.
+pub fn outcome_text(resolution: &Resolution) -> String {
+    let why = || resolution.why().unwrap_or_default();
+    match &resolution.outcome {
+        Outcome::NotOurs => "not in one of our domains; left alone".into(),
+        Outcome::Keep => "an account by its own name; kept".into(),
+        Outcome::Rewrite(to) => format!("replaced by {to}"),
+        Outcome::NoSuchUser(_) => format!("refused: {}", escape(&why())),
+        Outcome::TryLater(_) => format!("deferred: {}", escape(&why())),
+    }
+}
