@@ -47,7 +47,6 @@ mod tests {
     use std::io::Write;
     use std::time::{Duration, Instant};
 
-    /// `Answer`'s verdict in words, of a cache over a source that follows this file.
     async fn says(cache: &Cache) -> String {
         cache.verify(&account("foo@example.test")).await.verdict.to_string()
     }
@@ -92,5 +91,9 @@ mod tests {
         double.say(Verdict::Missing);
         drop(writer);
         becomes(&cache, "missing").await;
+        // To set the time of modification looks like the beginning of a write, and no end follows.
+        File::open(&path).unwrap().set_modified(std::time::SystemTime::now() - QUIET).unwrap();
+        tokio::time::sleep(QUIET).await;
+        assert_eq!(says(&cache).await, "missing");
     }
 }

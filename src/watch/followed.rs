@@ -1,8 +1,9 @@
 //! Files that somebody else reads for us, such as the C library.
 
-use super::{Basis, LOOK, Stamp, WatchedFile, WriteState, something};
+use super::folder::lock;
+use super::{Basis, Condition, LOOK, QUIET, Read, WatchedFile, WriteState, something};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, spawn_blocking};
@@ -11,8 +12,15 @@ use tokio::time::timeout;
 /// Follows files in order to tell when an answer that was made from them no longer holds.
 #[derive(Debug)]
 pub struct Followed {
-    files: Vec<Arc<WatchedFile>>,
+    files: Arc<[One]>,
     task: AbortHandle,
+}
+
+#[derive(Debug)]
+struct One {
+    file: Arc<WatchedFile>,
+    /// The last state that was finished.
+    mark: Mutex<Option<Read>>,
 }
 
 impl Drop for Followed {
@@ -22,24 +30,21 @@ impl Drop for Followed {
 }
 
 impl Followed {
-    /// Follows these files, for as long as the value lives.
+    /// Follows these files, for as long as the value lives. To be called within the runtime.
     pub fn new(paths: &[&str]) -> Self {
-        let files: Vec<_> = paths.iter().map(|path| WatchedFile::of(Path::new(path))).collect();
+        let one = |path: &&str| One { file: WatchedFile::of(Path::new(path)), mark: Mutex::default() };
+        let files: Arc<[One]> = paths.iter().map(one).collect();
         let wake = Arc::new(Notify::new());
-        for file in &files {
-            file.wake(&wake);
+        for one in files.iter() {
+            one.file.wake(&wake);
         }
         let all = files.clone();
         let task = tokio::spawn(async move {
-            let mut stamps: Vec<Option<Option<Stamp>>> = vec![None; all.len()];
             loop {
-                let (looked_at, before) = (all.clone(), stamps.clone());
-                let looked = spawn_blocking(move || look(&looked_at, &before)).await;
+                let looked_at = all.clone();
                 // Where it fails the next look may go better.
-                let next = looked.map_or(LOOK, |(now, next)| {
-                    stamps = now;
-                    next
-                });
+                let look = spawn_blocking(move || looked_at.iter().map(One::look).min());
+                let next = look.await.ok().flatten().unwrap_or(LOOK);
                 let _ = timeout(next, something(&wake)).await;
             }
         });
@@ -48,31 +53,37 @@ impl Followed {
 
     /// What an answer rests on that is asked for from now on.
     pub fn basis(&self) -> Basis {
-        self.files.iter().fold(Basis::default(), |basis, file| basis.and(&file.revision().basis()))
+        self.files.iter().fold(Basis::default(), |basis, one| basis.and(&one.file.revision().basis()))
     }
 
     /// A file that is being written: what it says now may be half of it.
     pub fn unfinished(&self) -> Option<PathBuf> {
-        let is_written = |file: &&Arc<WatchedFile>| file.heard().state == WriteState::Writing;
-        self.files.iter().find(is_written).map(|file| file.path().to_owned())
+        self.files.iter().find(|one| one.is_written()).map(|one| one.file.path().to_owned())
     }
 }
 
-/// Looks at each file, and notes a change that raised no event. Returns the stamps, and when to look again.
-fn look(
-    files: &[Arc<WatchedFile>],
-    before: &[Option<Option<Stamp>>],
-) -> (Vec<Option<Option<Stamp>>>, Duration) {
-    let mut next = LOOK;
-    let mut stamps = Vec::with_capacity(files.len());
-    for (file, before) in files.iter().zip(before) {
-        file.tend();
-        next = next.min(file.look_interval());
-        let stamp = Stamp::at(file.path());
-        if before.is_some_and(|before| before != stamp) {
-            file.revision().bump();
-        }
-        stamps.push(Some(stamp));
+impl One {
+    fn is_written(&self) -> bool {
+        let heard = self.file.heard();
+        heard.state == WriteState::Writing && lock(&self.mark).is_none_or(|mark| mark.events != heard.events)
     }
-    (stamps, next)
+
+    /// Looks at the file, and notes a change that raised no event. Returns when to look again.
+    fn look(&self) -> Duration {
+        self.file.tend();
+        let mark = *lock(&self.mark);
+        match self.file.compare(mark.as_ref()) {
+            Condition::Unchanged | Condition::Writing(_) => (),
+            Condition::Touched(read) => *lock(&self.mark) = Some(read),
+            Condition::Young => {
+                self.file.revision().bump();
+                return QUIET;
+            }
+            Condition::Ready => {
+                *lock(&self.mark) = Some(self.file.mark());
+                self.file.revision().bump();
+            }
+        }
+        self.file.look_interval()
+    }
 }
