@@ -1,6 +1,6 @@
 //! A source that somebody else makes from files, such as the C library from passwd(5).
 
-use super::{AccountSource, Answer, AnswerFuture, Reason, Verdict};
+use super::{AccountSource, AnswerFuture, Reason, Verdict};
 use crate::addr::Address;
 use crate::watch::Followed;
 use std::sync::Arc;
