@@ -2,7 +2,7 @@
 //! that is asked itself agree at every moment, nobody whom the list has all along is missing, and nobody exists whom
 //! it never had.
 
-use super::super::settings::{CacheSettings, Settings, SourceSettings, VrfySettings};
+use super::super::settings::{CacheSettings, Settings, SourceSettings};
 use super::super::testing::account;
 use super::super::{AccountSource, Sources};
 use crate::watch::{self, has_shrunk};
@@ -155,7 +155,6 @@ async fn live(path: &Path, steps: Vec<Step>) -> Result<(), TestCaseError> {
     let settings = Settings {
         sources: vec![SourceSettings::new(format!("file:{}", path.display()).parse().unwrap())],
         cache: CacheSettings::default(),
-        vrfy: VrfySettings::default(),
     };
     let sources = Sources::build(&settings, false).await.unwrap();
     let content = Content::List(good.clone());
