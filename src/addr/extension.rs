@@ -70,8 +70,9 @@ fn split(local: &str, delimiters: &str) -> Option<usize> {
 mod tests {
     use super::*;
 
-    /// Each row was compared with Postfix 3.7.11: a VRFY of the local part, with nothing but the bare name in
-    /// `local_recipient_maps`.
+    /// Each row was compared with Postfix 3.7.11: a VRFY of the local part, with nothing but the name before the
+    /// extension in `local_recipient_maps`. That shows nothing of the names of the system, which smtpd takes in any
+    /// case, and of those that begin with `-`, which it refuses.
     #[test]
     fn splits_as_postfix_does() {
         // delimiters, local part, the part before the extension
