@@ -167,18 +167,18 @@ impl Address {
 
     /// A key that is equal for equal mailboxes (see [`Address::same_mailbox`]).
     pub fn key(&self, case_sensitive: bool) -> String {
-        self.keyed(if case_sensitive { Cow::Borrowed(&*self.local) } else { lower(&self.local) })
+        self.keyed(&if case_sensitive { Cow::Borrowed(&*self.local) } else { lower(&self.local) })
     }
 
     /// A key that is equal for all spellings of a local part that compare equal (see [`fold`]): to find an address
     /// in a list that is known as a whole.
     pub fn folded_key(&self, case_sensitive: bool) -> String {
-        self.keyed(if case_sensitive { Cow::Borrowed(&*self.local) } else { fold(&self.local) })
+        self.keyed(&if case_sensitive { Cow::Borrowed(&*self.local) } else { fold(&self.local) })
     }
 
-    fn keyed(&self, local: Cow<'_, str>) -> String {
+    fn keyed(&self, local: &str) -> String {
         // No domain holds a NUL, so no two mailboxes share a key.
-        [&*local, &*self.domain].join("\0")
+        [local, &*self.domain].join("\0")
     }
 
     /// The address in angle brackets, as SMTP and the milter protocol want it.

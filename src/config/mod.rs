@@ -9,6 +9,7 @@
 
 mod account;
 mod account_source;
+mod aliased;
 mod check;
 mod database;
 mod delimiters;

@@ -1,6 +1,7 @@
 //! What `rcptd check` looks at: a configuration or rules alone, and what can be proved about the rules. The
 //! daemon does without the proofs: what clashes is refused name by name, and the rest goes on.
 
+use super::aliased::aliased_accounts;
 use super::{Config, MAX_RULES, files, options, read, read_secrets, sort};
 use crate::addr::{Normal, canonical_domain, escape};
 use crate::diag::{Problem, Text};
@@ -35,6 +36,15 @@ impl Checked {
             }
         };
         self.problems.extend(rules::rings(&self.rules, texts, options, &reads));
+        let domains: Vec<(Option<&str>, &Normal)> = match &self.config {
+            None => vec![(None, &plain)],
+            Some(config) => config
+                .domains
+                .iter()
+                .map(|domain| (Some(&**domain), config.normal.get(domain).unwrap_or(&plain)))
+                .collect(),
+        };
+        self.problems.extend(aliased_accounts(&self.rules, texts, &domains));
         self.plus(texts, &plain);
         if guess {
             self.guesses = rules::guessability(texts, options);

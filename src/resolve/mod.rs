@@ -257,17 +257,15 @@ impl Resolver {
             }
         };
         let here = way.here();
-        let normal = self.normal(here.domain().unwrap_or_default());
+        let at = account.as_ref().unwrap_or(here);
+        let normal = self.normal(at.domain().unwrap_or_default());
         // Names that the operator wrote are asked as they are spelled there.
-        let (at, forms) = match &account {
-            Some(account) => (account, normal.written(account.local())),
-            None if way.is_at_recipient() => (here, normal.typed(here.local())),
-            None => (here, normal.written(here.local())),
-        };
+        let is_typed = account.is_none() && way.is_at_recipient();
+        let forms = if is_typed { normal.typed(at.local()) } else { normal.written(at.local()) };
         let to = match &account {
             // What the mail server takes for the account by itself goes there as it is written.
             Some(account) if self.is_same(account, here) => Ok(here.clone()),
-            _ => self.delivered(normal, at, &forms),
+            _ => delivered(normal, at, &forms),
         };
         let to = match to {
             Ok(to) => to,
@@ -294,16 +292,6 @@ impl Resolver {
         }
     }
 
-    /// Where mail goes that is for `at`, read as `forms`.
-    fn delivered(&self, normal: &Normal, at: &Address, forms: &Forms<'_>) -> Result<Address, Malformed> {
-        let local = normal.delivered(at.local(), forms);
-        if local == at.local() {
-            Ok(at.clone())
-        } else {
-            Address::new(&local, at.domain().unwrap_or_default())
-        }
-    }
-
     /// Asks for one form of a name after the other, until one is not certainly absent. What cannot be said of the
     /// whole name is not decided by a part of it: that may be somebody else.
     async fn verify(&self, at: &Address, forms: &Forms<'_>) -> Result<Asked, Malformed> {
@@ -327,6 +315,12 @@ impl Resolver {
     fn is_same(&self, a: &Address, b: &Address) -> bool {
         a.same_mailbox(b, self.normal(b.domain().unwrap_or_default()).case_sensitive)
     }
+}
+
+/// Where mail goes that is for `at`, whose domain read its local part as `forms`.
+fn delivered(normal: &Normal, at: &Address, forms: &Forms<'_>) -> Result<Address, Malformed> {
+    let local = normal.delivered(at.local(), forms);
+    if local == at.local() { Ok(at.clone()) } else { Address::new(&local, at.domain().unwrap_or_default()) }
 }
 
 /// What came of asking for an account.

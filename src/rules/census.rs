@@ -52,6 +52,12 @@ impl Rules {
         entries.map(|entry| (entry.statement as usize, self.store.text(entry.span())))
     }
 
+    /// The accounts of all statements, as they are spelled there, each with its statement.
+    pub fn account_names(&self) -> impl Iterator<Item = (usize, &str)> {
+        let entries = (0..).zip(&self.store.entries).filter(|(_, entry)| !entry.is_alias());
+        entries.map(|(number, entry)| (entry.statement as usize, self.store.spelling(number)))
+    }
+
     /// How many accounts the statements name, each once.
     pub fn accounts(&self) -> usize {
         self.census().accounts.0.len()

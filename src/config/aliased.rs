@@ -1,0 +1,176 @@
+//! Accounts of rules that are aliases by another rule.
+//!
+//! The daemon follows them, as a mail server does that asks tables: their mail goes to somebody else, which is seldom
+//! meant. Where they lead back to themselves no mail is delivered at all.
+
+use crate::addr::{Normal, escape, fold};
+use crate::diag::{Problem, Text};
+use crate::resolve::MAX_HOPS;
+use crate::rules::{Decision, Query, Rules};
+use std::collections::HashSet;
+
+/// Most look-ups, for the time it takes: about a second.
+const MAX_LOOK_UPS: usize = 500_000;
+
+/// Most warnings and most errors; who has more has one reason for all of them.
+const MAX_FOUND: usize = 20;
+
+/// Where the mail of an account goes.
+enum Way {
+    /// To another, in the end.
+    Leads(String),
+    /// Nowhere: it comes back, or goes on for too long.
+    Round,
+}
+
+/// The warnings and errors of these rules. `domains` are ours, with how they read local parts; without any, all that
+/// are not named in a rule.
+pub(super) fn aliased_accounts(
+    rules: &Rules,
+    texts: &[Text],
+    domains: &[(Option<&str>, &Normal)],
+) -> Vec<Problem> {
+    let (mut warnings, mut errors) = (Vec::new(), Vec::new());
+    let (mut seen, mut look_ups) = (HashSet::new(), 0);
+    for (statement, account) in rules.account_names() {
+        if !seen.insert(account) {
+            continue;
+        }
+        look_ups += domains.len();
+        if look_ups > MAX_LOOK_UPS {
+            let message = format!(
+                "not looked at: whether accounts are aliases themselves, from \"{}\" on",
+                escape(account)
+            );
+            warnings.push(at(rules, texts, statement, |text, span| Problem::warning(text, span, message)));
+            break;
+        }
+        let way = domains.iter().find_map(|(domain, normal)| way(rules, normal, *domain, account));
+        let account = escape(account);
+        match way {
+            Some(Way::Leads(end)) if warnings.len() < MAX_FOUND => {
+                let message = format!(
+                    "the account \"{account}\" is an alias itself: its mail goes to \"{}\"",
+                    escape(&end)
+                );
+                let help =
+                    "name that account in the rule, or change the rule that takes this one for an alias";
+                warnings.push(at(rules, texts, statement, |text, span| {
+                    Problem::warning(text, span, message).help(help)
+                }));
+            }
+            Some(Way::Round) if errors.len() < MAX_FOUND => {
+                let message =
+                    format!("the account \"{account}\" is an alias that leads back to where it began");
+                let help = "its mail would be deferred for ever: name an account that is no alias";
+                errors.push(at(rules, texts, statement, |text, span| {
+                    Problem::error(text, span, message).help(help)
+                }));
+            }
+            _ => (),
+        }
+    }
+    errors.append(&mut warnings);
+    errors
+}
+
+/// Where the mail of an account goes, if not to the account itself.
+fn way(rules: &Rules, normal: &Normal, domain: Option<&str>, account: &str) -> Option<Way> {
+    let same = |a: &str, b: &str| if normal.case_sensitive { a == b } else { fold(a) == fold(b) };
+    let mut met = vec![account.to_owned()];
+    loop {
+        let here = met.last()?;
+        let forms = normal.typed(here);
+        let found = forms.each().map(|(name, _)| rules.find(Query { name, domain, today: None }));
+        let next = match found.into_iter().find(|decision| !matches!(decision, Decision::NoMatch)) {
+            // The address of another domain may be followed there; whoever wrote it knows of it.
+            Some(Decision::Account { target: Some(target), .. }) => {
+                return Some(Way::Leads(target.into_owned()));
+            }
+            Some(Decision::Account { name, target: None, .. }) if !same(name, here) => name.to_owned(),
+            _ => return met.get(1..)?.last().cloned().map(Way::Leads),
+        };
+        if met.len() > MAX_HOPS || met.iter().any(|before| same(before, &next)) {
+            return Some(Way::Round);
+        }
+        met.push(next);
+    }
+}
+
+/// A problem of a statement.
+fn at(
+    rules: &Rules,
+    texts: &[Text],
+    statement: usize,
+    problem: impl FnOnce(&Text, std::ops::Range<usize>) -> Problem,
+) -> Problem {
+    let place = rules.statement(statement);
+    let Some(text) = texts.iter().find(|text| *text.file == *place.file) else {
+        return problem(&Text::new(place.file, ""), 0..0);
+    };
+    let lines = text.content.split_inclusive('\n');
+    let start: usize = lines.take(place.line.saturating_sub(1)).map(str::len).sum();
+    problem(text, start..start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::{Dialect, Options, load};
+
+    #[test]
+    fn accounts_that_are_aliases() {
+        let plain = Normal::plain(false);
+        let plus = Normal { delimiters: "+".into(), ..Normal::plain(false) };
+        let foo = "ACCOUNT foo MATCHES %alpha%.%code% WITH CHARS();";
+        // the other rule, how local parts are read, what is said
+        for (rule, normal, want) in [
+            ("ACCOUNT bar MATCHES up-%alpha%-%code% WITH CHARS();", &plain, ""),
+            // The account of its own alias.
+            ("ACCOUNT foo MATCHES up-%alpha%-%code% WITH CHARS();", &plain, ""),
+            (
+                "ACCOUNT abc.3 MATCHES up-%alpha%-%code% WITH CHARS();",
+                &plain,
+                "warning: the account \"abc.3\" is an alias itself: its mail goes to \"foo\"",
+            ),
+            ("ACCOUNT abc.4 MATCHES up-%alpha%-%code% WITH CHARS();", &plain, ""),
+            ("ACCOUNT abc.3+x MATCHES up-%alpha%-%code% WITH CHARS();", &plain, ""),
+            (
+                "ACCOUNT Abc.3+x MATCHES up-%alpha%-%code% WITH CHARS();",
+                &plus,
+                "warning: the account \"Abc.3+x\" is an alias itself: its mail goes to \"foo\"",
+            ),
+            (
+                "ACCOUNT abc.3 DOMAINS b.test MATCHES up-%alpha%-%code% WITH CHARS();",
+                &plain,
+                "warning: the account \"abc.3\" is an alias itself: its mail goes to \"foo\"",
+            ),
+            (
+                "ACCOUNT up-a-1 MATCHES down-%alpha%-%code% WITH CHARS();\n\
+                 ACCOUNT down-a-1 MATCHES up-%alpha%-%code% WITH CHARS();",
+                &plain,
+                "error: the account \"up-a-1\" is an alias that leads back to where it began; \
+                 error: the account \"down-a-1\" is an alias that leads back to where it began",
+            ),
+            (
+                "ACCOUNT up-a-1 MATCHES down-%alpha%-%code% WITH CHARS();\n\
+                 ACCOUNT x MATCHES up-%alpha%-%code% WITH CHARS() DELIVER TO x@else.test;",
+                &plain,
+                "warning: the account \"up-a-1\" is an alias itself: its mail goes to \"x@else.test\"",
+            ),
+        ] {
+            let text = Text::new("a.rules", &[foo, rule].join("\n"));
+            let options = Options { fold: true, dialect: Dialect::Any, ..Options::default() };
+            let rules = load(std::slice::from_ref(&text), &options).expect("rules").rules;
+            let found = aliased_accounts(&rules, &[text], &[(Some("a.test"), normal)]);
+            let said: Vec<String> = found
+                .iter()
+                .map(|problem| {
+                    assert!(problem.span.start >= foo.len(), "{rule}: it is about the second line");
+                    format!("{}: {}", problem.severity, problem.message)
+                })
+                .collect();
+            assert_eq!(said.join("; "), want, "{rule}");
+        }
+    }
+}
