@@ -61,6 +61,8 @@ fn run() -> Result<String, String> {
         connect_timeout: CONNECT_TIMEOUT,
         deadline: DEADLINE,
         case_sensitive: false,
+        witness: None,
+        control_interval: rcptd::lookup::control::INTERVAL,
     };
     let query = Query::Columns {
         table: "speed".into(),

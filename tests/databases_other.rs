@@ -50,6 +50,8 @@ fn settings(kind: Kind, hosts: &[Host]) -> DatabaseSettings {
         connect_timeout: Duration::from_secs(1),
         deadline: DEADLINE,
         case_sensitive: false,
+        witness: None,
+        control_interval: rcptd::lookup::control::INTERVAL,
     }
 }
 

@@ -30,9 +30,13 @@ const CRATES: &[(&str, &[&str])] = &[
     ("lettre", &["account/"]),
     ("hickory_resolver", &["account/"]),
     ("moka", &["account/", "table/"]),
-    ("rustls", &["account/", "lookup/", "table/tls.rs", "table/redis.rs", "table/ldap.rs"]),
+    (
+        "rustls",
+        &["account/", "lookup/", "table/tls.rs", "table/redis.rs", "table/ldap.rs", "table/sql/postgres/"],
+    ),
     ("rustls_platform_verifier", &["table/tls.rs"]),
-    ("tokio_rustls", &["account/", "table/redis.rs"]),
+    ("tokio_rustls", &["account/", "table/redis.rs", "table/sql/postgres"]),
+    ("postgres_protocol", &["table/sql/postgres"]),
     ("tracing", &["observe/"]),
     ("tracing_subscriber", &["observe/"]),
     ("annotate_snippets", &["diag/"]),
@@ -60,7 +64,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("redis", &["table/redis.rs"]),
     ("sqlx", &["table/sql/"]),
     ("arc_swap", &["front/", "account/", "daemon/"]),
-    ("nix", &["front/", "account/", "cli/", "daemon/", "observe/setup.rs"]),
+    ("nix", &["front/", "account/", "cli/", "daemon/", "observe/setup.rs", "table/sql/postgres.rs"]),
     ("tokio", &["account/", "lookup/", "watch/", "table/", "front/", "daemon/", "cli/"]),
 ];
 

@@ -5,6 +5,8 @@ use super::files;
 use super::raw::{DatabaseTable, Field, Given, List};
 use super::tables::MAX_MAPS;
 use crate::addr::escape;
+use crate::diag::Problem;
+use crate::lookup::control::INTERVAL;
 use crate::table::database::missing;
 use crate::table::settings::{
     CONNECT_TIMEOUT, CONNECTIONS, DEADLINE, DatabaseSettings, Host, Kind, Password,
@@ -22,6 +24,8 @@ const MAX_PASSWORD: u64 = 4096;
 const CONNECTION_COUNTS: RangeInclusive<u32> = 1..=1000;
 /// Bounds of `connect_timeout` and `deadline`.
 const TIMES: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_mins(1);
+/// Bounds of `control_interval`: a server that has lost its data must be noticed within a day.
+const INTERVALS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
 
 impl Check<'_> {
     /// All of them; files are relative to `folder`, and added to `watched` where a change asks for a reload.
@@ -46,6 +50,20 @@ impl Check<'_> {
             } else {
                 all.push(database);
             }
+        }
+        let without: Vec<&str> = all
+            .iter()
+            .filter(|database| database.witness.is_none())
+            .map(|database| &*database.name)
+            .collect();
+        if !without.is_empty() {
+            let message = format!(
+                "a server without its data, as a replica that is still empty, would be believed that a key is not \
+                 there: {}",
+                without.join(", ")
+            );
+            let help = "set witness in [[database]] to a key that is always there, such as \"postmaster@example.com\"";
+            self.problems.push(Problem::note(&given.text, given.span.clone(), message).help(help));
         }
         all
     }
@@ -103,6 +121,8 @@ impl Check<'_> {
             connect_timeout,
             deadline,
             case_sensitive: false,
+            witness: text(&table.witness).map(|witness| witness.value.clone()),
+            control_interval: self.time(&table.control_interval, INTERVAL, &INTERVALS),
         })
     }
 

@@ -321,6 +321,10 @@ sections! {
         connect_timeout: Duration,
         /// Longest wait for an answer.
         deadline: Duration,
+        /// A key that is certainly there.
+        witness: String,
+        /// How long it counts that a server has found a key.
+        control_interval: Duration,
     }
 
     /// An entry of `tcp_table`.

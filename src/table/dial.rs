@@ -62,6 +62,16 @@ async fn by_name(name: String, port: u16) -> io::Result<TcpStream> {
 }
 
 impl Socket {
+    /// The address that it leads to, of those that `host` may have.
+    pub fn peer(&self, host: &Host) -> String {
+        match self {
+            Socket::Tcp(stream) => {
+                stream.peer_addr().map_or_else(|_| host.to_string(), |peer| peer.to_string())
+            }
+            Socket::Unix(_) => host.to_string(),
+        }
+    }
+
     /// Whichever it is.
     pub fn boxed(self) -> Box<dyn Stream> {
         match self {

@@ -142,6 +142,8 @@ mod tests {
             connect_timeout: CONNECT_TIMEOUT,
             deadline: DEADLINE,
             case_sensitive: false,
+            witness: None,
+            control_interval: crate::lookup::control::INTERVAL,
         }
     }
 

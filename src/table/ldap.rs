@@ -10,8 +10,9 @@ use super::database::Database;
 use super::dial::{IDLE, Socket, connect};
 use super::hosts::{Hosts, connect_limit};
 use super::settings::{DatabaseSettings, Host, MAX_ROWS, Query, Scope};
-use super::template::Template;
+use super::template::{Part, Template};
 use super::value::{found, quoted, too_long};
+use super::witness::Witness;
 use super::{Answer, AnswerFuture, MAX_VALUE, Table, tls};
 use ldap3::asn1::StructureTag;
 use ldap3::{
@@ -45,6 +46,7 @@ struct Directory {
     tls: Option<Arc<ClientConfig>>,
     limit: Duration,
     deadline: Duration,
+    witness: Witness<Question>,
 }
 
 /// One server and its connections.
@@ -59,6 +61,8 @@ struct Session {
     ldap: Ldap,
     driver: JoinHandle<()>,
     used: Instant,
+    /// The address that it leads to.
+    peer: String,
 }
 
 impl Drop for Session {
@@ -71,10 +75,19 @@ impl Drop for Session {
 /// The search of a map.
 struct Lookup {
     directory: Arc<Directory>,
+    question: Arc<Question>,
+}
+
+/// What is searched.
+#[derive(Debug, PartialEq, Eq)]
+struct Question {
     base: Template,
     filter: Template,
     attribute: String,
     scope: Scope,
+    /// How many names at the end of the base are the same for all keys, one at least. A directory in which even these
+    /// are not found is empty, or another one: it does not know that a key is not there.
+    fixed: usize,
 }
 
 /// The search for one key.
@@ -109,6 +122,7 @@ pub(super) fn open(settings: &DatabaseSettings) -> Result<Arc<dyn Database>, Str
         tls: settings.tls.then(|| tls::client(settings.tls_ca.as_deref())).transpose()?,
         limit: connect_limit(settings),
         deadline: settings.deadline,
+        witness: Witness::new(settings),
     }))))
 }
 
@@ -129,18 +143,21 @@ impl Database for Shared {
         if attribute.is_empty() || !attribute.chars().all(part) || attribute == NO_ATTRIBUTES {
             return Err(format!("\"{attribute}\" is not the name of an attribute: write one such as mail"));
         }
-        let lookup =
-            Lookup { directory: self.0.clone(), base, filter, attribute: attribute.clone(), scope: *scope };
+        let fixed = fixed(&base);
+        let attribute = attribute.clone();
+        let question = Question { base, filter, attribute, scope: *scope, fixed };
         // Any key will do: what it says is escaped.
-        let sample = lookup.search("user@example.com").map(|search| search.filter).unwrap_or_default();
+        let sample = question.search("user@example.com").map(|search| search.filter).unwrap_or_default();
         if ldap3::parse_filter(&sample).is_err() {
             return Err(format!("filter {sample} is not as RFC 4515 has it: write one such as (mail=%s)"));
         }
-        Ok(Arc::new(lookup))
+        let question = Arc::new(question);
+        self.0.witness.add(&question);
+        Ok(Arc::new(Lookup { directory: self.0.clone(), question }))
     }
 }
 
-impl Lookup {
+impl Question {
     /// What is searched for a key; `None` where a user or a domain is wanted that it does not have.
     fn search(&self, key: &str) -> Option<Search> {
         let base = self.base.expand(key, dn_escape)?;
@@ -156,7 +173,7 @@ impl Table for Lookup {
                 // OpenLDAP 2.5 compares addresses (IA5 strings) up to the first NUL only.
                 return Answer::unknown("the key holds a NUL, behind which directories may not look");
             }
-            let Some(search) = self.search(key) else { return Answer::NotFound };
+            let Some(search) = self.question.search(key) else { return Answer::NotFound };
             let search = &search;
             self.directory.hosts.ask(|at, came| self.ask(at, came, search)).await
         })
@@ -187,26 +204,64 @@ impl Lookup {
 
     /// Searches, and gives the connection back where its answer was read to the end; `Err` if it broke.
     async fn run(&self, server: &Server, mut session: Session, search: &Search) -> Result<Answer, String> {
+        let directory = &*self.directory;
+        let (mut answer, mut is_whole) = directory.search(&mut session, &self.question, search).await?;
+        let peer = session.peer.clone();
+        match answer {
+            Answer::Found(_) => directory.witness.found(&peer),
+            Answer::NotFound => {
+                let asked = tokio::sync::Mutex::new((&mut session, is_whole));
+                let ask = |question: Arc<Question>, key: Arc<str>| {
+                    let asked = &asked;
+                    async move {
+                        let Some(search) = question.search(&key) else { return Answer::NotFound };
+                        let (session, is_whole) = &mut *asked.lock().await;
+                        let asked = directory.search(session, &question, &search).await;
+                        let (answer, whole) = asked.unwrap_or_else(|why| (Answer::unknown(why), false));
+                        *is_whole &= whole;
+                        answer
+                    }
+                };
+                answer = directory.witness.vouch(&peer, ask).await;
+                is_whole = asked.into_inner().1;
+            }
+            Answer::Unknown(_) => (),
+        }
+        if is_whole {
+            server.give_back(session);
+        }
+        Ok(answer)
+    }
+}
+
+impl Directory {
+    /// Searches; also returns whether the answer was read to its end. `Err` if the connection broke.
+    async fn search(
+        &self,
+        session: &mut Session,
+        question: &Question,
+        search: &Search,
+    ) -> Result<(Answer, bool), String> {
         let limit = i32::try_from(MAX_ROWS).unwrap_or(i32::MAX);
         // The directory need not work longer than anybody waits.
-        let seconds = i32::try_from(self.directory.deadline.as_secs() + 1).unwrap_or(i32::MAX);
+        let seconds = i32::try_from(self.deadline.as_secs() + 1).unwrap_or(i32::MAX);
         let options = SearchOptions::new().sizelimit(limit).timelimit(seconds);
         session.ldap.with_search_options(options);
-        let scope = match self.scope {
+        let scope = match question.scope {
             Scope::Base => ldap3::Scope::Base,
             Scope::One => ldap3::Scope::OneLevel,
             Scope::Sub => ldap3::Scope::Subtree,
         };
-        let attributes = vec![self.attribute.as_str()];
+        let attributes = vec![question.attribute.as_str()];
         let searching = session.ldap.streaming_search(&search.base, scope, &search.filter, attributes);
         let mut stream = match searching.await {
             Ok(stream) => stream,
             Err(LdapError::FilterParsing) => {
-                return Ok(Answer::unknown(format!("filter {} cannot be read", search.filter)));
+                return Ok((Answer::unknown(format!("filter {} cannot be read", search.filter)), false));
             }
             Err(error) => return Err(error.to_string()),
         };
-        let mut values = Values::default();
+        let mut values = Values::of(&question.attribute);
         let mut is_continued = false;
         while let Some(entry) = stream.next().await.map_err(|error| error.to_string())? {
             if entry.is_ref() {
@@ -214,27 +269,52 @@ impl Lookup {
             } else if !entry.is_intermediate()
                 && let Err(why) = values.add(entry)
             {
-                return Ok(Answer::unknown(why));
+                return Ok((Answer::unknown(why), false));
             }
         }
         let result = stream.finish().await;
         drop(stream);
-        if matches!(result.rc, SUCCESS | NO_SUCH_OBJECT) {
-            server.give_back(session);
-        }
-        Ok(match result.rc {
+        let answer = match result.rc {
             SUCCESS if is_continued => Answer::unknown(
                 "a part of the answer is in another directory: search a base that is here as a whole",
             ),
             SUCCESS => values.answer(),
-            NO_SUCH_OBJECT if self.base.has_key() => Answer::NotFound,
+            NO_SUCH_OBJECT if question.base.has_key() && names(&result.matched) >= question.fixed => {
+                Answer::NotFound
+            }
             NO_SUCH_OBJECT => Answer::unknown(format!(
                 "there is no base {}, or it may not be read: check base and user",
                 search.base
             )),
             _ => Answer::unknown(refused(&result)),
-        })
+        };
+        Ok((answer, matches!(result.rc, SUCCESS | NO_SUCH_OBJECT)))
     }
+}
+
+/// How many names at the end of a base have no key in them.
+fn fixed(base: &Template) -> usize {
+    match base.parts().last() {
+        // The first name of the text goes on the one that the key is in.
+        Some(Part::Text(text)) if base.has_key() => names(text).saturating_sub(1).max(1),
+        Some(Part::Text(text)) => names(text),
+        _ => 1,
+    }
+}
+
+/// How many names a DN is made of (RFC 4514): what is between commas that are neither escaped nor in quotes.
+fn names(dn: &str) -> usize {
+    let (mut count, mut quoted, mut escaped) = (usize::from(!dn.trim().is_empty()), false, false);
+    for c in dn.chars() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => quoted = !quoted,
+            ',' | ';' if !quoted => count += 1,
+            _ => (),
+        }
+    }
+    count
 }
 
 /// Why a directory did not answer.
@@ -250,15 +330,25 @@ fn refused(result: &LdapResult) -> String {
 }
 
 /// The values of the attribute, joined with commas.
+///
+/// A directory that is asked for an attribute also returns those with options (`mail;lang-de`) and those of subtypes
+/// (`cn` and `sn` for `name`; RFC 4511, section 4.5.1.8). As with Postfix the former count and the latter do not.
 #[derive(Default)]
-struct Values {
+struct Values<'a> {
+    attribute: &'a str,
     joined: Vec<u8>,
     rows: usize,
     is_empty_one: bool,
+    /// The name of an attribute that was returned and is another one.
+    other: Option<String>,
 }
 
-impl Values {
-    /// Adds those of an entry, which has no other attribute; the error is why the whole is no value.
+impl<'a> Values<'a> {
+    fn of(attribute: &'a str) -> Self {
+        Values { attribute, ..Values::default() }
+    }
+
+    /// Adds those of an entry; the error is why the whole is no value.
     fn add(&mut self, entry: ResultEntry) -> Result<(), String> {
         let broken = || "an entry of the directory is not as RFC 4511 has it".to_owned();
         let mut parts = entry.0.expect_constructed().ok_or_else(broken)?.into_iter();
@@ -266,7 +356,13 @@ impl Values {
         let attributes = parts.nth(1).and_then(StructureTag::expect_constructed).ok_or_else(broken)?;
         for attribute in attributes {
             let mut parts = attribute.expect_constructed().ok_or_else(broken)?.into_iter();
-            let values = parts.nth(1).and_then(StructureTag::expect_constructed).ok_or_else(broken)?;
+            let name = parts.next().and_then(StructureTag::expect_primitive).ok_or_else(broken)?;
+            let values = parts.next().and_then(StructureTag::expect_constructed).ok_or_else(broken)?;
+            let bare = name.split(|octet| *octet == b';').next().unwrap_or_default();
+            if ![&*name, bare].iter().any(|name| name.eq_ignore_ascii_case(self.attribute.as_bytes())) {
+                self.other = Some(quoted(&name));
+                continue;
+            }
             for value in values {
                 let value = value.expect_primitive().ok_or_else(broken)?;
                 self.rows += 1;
@@ -287,8 +383,13 @@ impl Values {
     }
 
     fn answer(self) -> Answer {
-        match self.rows {
-            0 => Answer::NotFound,
+        match (self.rows, self.other) {
+            // The entry is there. Another name for the same attribute cannot be told from a subtype.
+            (0, Some(other)) => Answer::unknown(format!(
+                "the directory has {other} for the attribute {}: write the name that it uses",
+                self.attribute
+            )),
+            (0, None) => Answer::NotFound,
             _ if self.is_empty_one => Answer::unknown("a value is empty"),
             _ => found(self.joined),
         }
@@ -299,6 +400,7 @@ impl Directory {
     /// Connects, starts TLS, and binds; a directory that hangs shows here.
     async fn dial(&self, host: &Host) -> Result<Session, String> {
         let socket = connect(host).await.map_err(|error| error.to_string())?;
+        let peer = socket.peer(host);
         let settings = LdapConnSettings::new();
         let (settings, url) = match (socket, &self.tls) {
             (Socket::Tcp(stream), tls) => {
@@ -321,7 +423,7 @@ impl Directory {
             // Whoever asked learns of it too.
             let _ = connection.drive().await;
         });
-        let mut session = Session { ldap, driver, used: Instant::now() };
+        let mut session = Session { ldap, driver, used: Instant::now(), peer };
         let Some((user, password)) = &self.user else {
             // Nobody need say so: some directories refuse just that. Any answer shows that this one is there.
             let root = session.ldap.search("", ldap3::Scope::Base, ANYTHING, [NO_ATTRIBUTES]);
@@ -364,8 +466,38 @@ impl fmt::Debug for Lookup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lookup")
             .field("directory", &self.directory)
-            .field("base", &self.base)
-            .field("filter", &self.filter)
-            .finish_non_exhaustive()
+            .field("question", &self.question)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_counted() {
+        for (dn, want) in [
+            ("", 0),
+            (" ", 0),
+            ("dc=test", 1),
+            ("ou=people,dc=example,dc=test", 3),
+            ("ou=a\\,b,dc=test", 2),
+            ("ou=a\\2Cb,dc=test", 2),
+            ("ou=\"a,b\",dc=test", 2),
+            ("ou=a\\\\,dc=test", 2),
+        ] {
+            assert_eq!(names(dn), want, "{dn}");
+        }
+        for (base, want) in [
+            ("dc=example,dc=test", 2),
+            ("uid=%u,ou=people,dc=test", 2),
+            ("uid=%u,ou=%d,dc=test", 1),
+            ("uid=%u@x,dc=test", 1),
+            ("uid=x,dc=%d", 1),
+            ("%s", 1),
+        ] {
+            assert_eq!(fixed(&Template::parse(base).unwrap()), want, "{base}");
+        }
     }
 }

@@ -15,6 +15,7 @@
 //! | `combine` | tables of tables |
 //! | `cache`, `memory` | asking once for many, and remembering |
 //! | `database`, `settings`, `template` | databases, what is chosen about them, what they are asked |
+//! | `witness` | whether a server that does not have a key would have any |
 //! | `sql`, `ldap`, `redis` | a kind of database each |
 //! | `lmdb` | what postmap(1) has made |
 //! | `remote` | other servers of tables |
@@ -48,6 +49,14 @@ mod testing;
 pub(crate) mod tls;
 mod value;
 mod watched;
+#[cfg(any(
+    feature = "redis",
+    feature = "ldap",
+    feature = "sql-postgres",
+    feature = "sql-mysql",
+    feature = "sql-sqlite"
+))]
+mod witness;
 
 use std::fmt;
 use std::future::Future;

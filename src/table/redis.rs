@@ -10,7 +10,9 @@ use super::hosts::{Hosts, connect_limit};
 use super::settings::{DatabaseSettings, Host, Query};
 use super::template::Template;
 use super::value::{found, quoted};
+use super::witness::Witness;
 use super::{Answer, AnswerFuture, Table, tls};
+use crate::lookup::control::Reply;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, ErrorKind, RedisConnectionInfo, RedisError, Value};
 use rustls::pki_types::ServerName;
@@ -33,6 +35,7 @@ struct Redis {
     hello: RedisConnectionInfo,
     tls: Option<TlsConnector>,
     limit: Duration,
+    witness: Witness<Question>,
 }
 
 /// One server.
@@ -48,6 +51,8 @@ struct Session {
     connection: MultiplexedConnection,
     driver: JoinHandle<()>,
     used: Mutex<Instant>,
+    /// The address that it leads to.
+    peer: String,
 }
 
 impl Drop for Session {
@@ -57,11 +62,30 @@ impl Drop for Session {
     }
 }
 
-/// A question about one key.
+/// The question of a map.
 struct Lookup {
     redis: Arc<Redis>,
+    question: Arc<Question>,
+}
+
+/// Which key of the database, or which field of it, has the value.
+#[derive(Debug, PartialEq, Eq)]
+struct Question {
     key: Template,
     field: Option<Template>,
+}
+
+impl Question {
+    /// The command for a key; `None` where a user or a domain is wanted that it does not have.
+    fn command(&self, key: &str) -> Option<Cmd> {
+        // Redis is told how long each word is, so that nothing in a key means anything to it.
+        let mut command = redis::cmd(if self.field.is_some() { "HGET" } else { "GET" });
+        command.arg(self.key.expand(key, Cow::Borrowed)?);
+        if let Some(field) = &self.field {
+            command.arg(field.expand(key, Cow::Borrowed)?);
+        }
+        Some(command)
+    }
 }
 
 pub(super) fn open(settings: &DatabaseSettings) -> Result<Arc<dyn Database>, String> {
@@ -93,6 +117,7 @@ pub(super) fn open(settings: &DatabaseSettings) -> Result<Arc<dyn Database>, Str
         hello,
         tls: client.map(TlsConnector::from),
         limit: connect_limit(settings),
+        witness: Witness::new(settings),
     }))))
 }
 
@@ -112,21 +137,16 @@ impl Database for Shared {
         if !key.has_key() && !field.as_ref().is_some_and(Template::has_key) {
             return Err("every key would have the same value: write %s into key or field".into());
         }
-        Ok(Arc::new(Lookup { redis: self.0.clone(), key, field }))
+        let question = Arc::new(Question { key, field });
+        self.0.witness.add(&question);
+        Ok(Arc::new(Lookup { redis: self.0.clone(), question }))
     }
 }
 
 impl Table for Lookup {
     fn get<'a>(&'a self, key: &'a str) -> AnswerFuture<'a> {
         Box::pin(async move {
-            // Redis is told how long each word is, so that nothing in a key means anything to it.
-            let Some(name) = self.key.expand(key, Cow::Borrowed) else { return Answer::NotFound };
-            let mut command = redis::cmd(if self.field.is_some() { "HGET" } else { "GET" });
-            command.arg(name);
-            if let Some(field) = &self.field {
-                let Some(field) = field.expand(key, Cow::Borrowed) else { return Answer::NotFound };
-                command.arg(field);
-            }
+            let Some(command) = self.question.command(key) else { return Answer::NotFound };
             let command = &command;
             self.redis.hosts.ask(|at, came| self.redis.ask(at, came, command)).await
         })
@@ -144,7 +164,7 @@ impl Redis {
             let reply = command.query_async::<Value>(&mut session.connection.clone()).await;
             drop(asking);
             match reply {
-                Ok(value) => return Ok(read(value)),
+                Ok(value) => return Ok(self.believed(&session, read(value)).await),
                 Err(error) if is_broken(&error) => {
                     server.forget(&session);
                     broken = Some(quoted(error.to_string().as_bytes()));
@@ -153,6 +173,43 @@ impl Redis {
             }
         }
         Err(broken.unwrap_or_default())
+    }
+
+    /// The answer of a server: that a key is not there only where the server would find others.
+    async fn believed(&self, session: &Session, answer: Answer) -> Answer {
+        match answer {
+            Answer::NotFound if self.witness.is_set() => {
+                let ask = |question: Arc<Question>, key: Arc<str>| async move {
+                    let Some(command) = question.command(&key) else { return Answer::NotFound };
+                    match command.query_async::<Value>(&mut session.connection.clone()).await {
+                        Ok(value) => read(value),
+                        Err(error) => Answer::unknown(refused(&error)),
+                    }
+                };
+                self.witness.vouch(&session.peer, ask).await
+            }
+            Answer::NotFound => {
+                let ask = || async {
+                    let mut command = redis::cmd("INFO");
+                    command.arg("replication");
+                    match command.query_async::<Value>(&mut session.connection.clone()).await {
+                        Ok(Value::BulkString(info)) if is_cut_off(&info) => {
+                            Reply::NotFound("master_link_status:down".into())
+                        }
+                        Err(error) if is_broken(&error) => Reply::TempFail(refused(&error)),
+                        // Whoever may not ask that has to set a witness.
+                        Ok(_) | Err(_) => Reply::Exists(String::new()),
+                    }
+                };
+                let why = "the server is a replica without its master, and may lack this key (master_link_status:down)";
+                self.witness.vouch_by(&session.peer, why, ask).await
+            }
+            Answer::Found(_) => {
+                self.witness.found(&session.peer);
+                answer
+            }
+            Answer::Unknown(_) => answer,
+        }
     }
 
     /// The connection to a server, made if there is none.
@@ -178,6 +235,7 @@ impl Redis {
     /// Connects, says who asks, and waits for the reply to that.
     async fn dial(&self, host: &Host) -> Result<Session, String> {
         let socket = connect(host).await.map_err(|error| error.to_string())?;
+        let peer = socket.peer(host);
         let stream: Box<dyn Stream> = match (&self.tls, socket, host) {
             (Some(tls), Socket::Tcp(stream), Host::Inet(name, _)) => {
                 let name = ServerName::try_from(name.clone()).map_err(|_| {
@@ -193,7 +251,7 @@ impl Redis {
         let (connection, driver) = MultiplexedConnection::new_with_config(&self.hello, stream, config)
             .await
             .map_err(|error| quoted(error.to_string().as_bytes()))?;
-        Ok(Session { connection, driver: tokio::spawn(driver), used: Mutex::new(Instant::now()) })
+        Ok(Session { connection, driver: tokio::spawn(driver), used: Mutex::new(Instant::now()), peer })
     }
 }
 
@@ -241,6 +299,12 @@ impl Drop for Asking<'_> {
     }
 }
 
+/// Whether a server is a replica that does not hear from its master ("INFO"): one that never did is empty, and one
+/// that does not any more lacks what is new.
+fn is_cut_off(replication: &[u8]) -> bool {
+    replication.split(|octet| *octet == b'\n').any(|line| line.trim_ascii() == b"master_link_status:down")
+}
+
 /// What a reply says.
 fn read(value: Value) -> Answer {
     match value {
@@ -275,7 +339,7 @@ impl fmt::Debug for Redis {
 
 impl fmt::Debug for Lookup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Lookup { redis, key, field } = self;
-        f.debug_struct("Lookup").field("redis", redis).field("key", key).field("field", field).finish()
+        let Lookup { redis, question } = self;
+        f.debug_struct("Lookup").field("redis", redis).field("question", question).finish()
     }
 }

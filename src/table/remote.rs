@@ -211,7 +211,7 @@ impl Protocol {
                 let answer = match tcp_table::response(&bytes[..end])? {
                     tcp_table::Response::Found(value) => found(value),
                     tcp_table::Response::NotFound => Answer::NotFound,
-                    tcp_table::Response::Later(why) => said("4xx", &why),
+                    tcp_table::Response::Later(why) => said("", &why),
                 };
                 Ok(Some((answer, end + 1)))
             }
@@ -234,7 +234,8 @@ impl Protocol {
 
 /// A server that cannot say, and its reason.
 fn said(word: &str, why: &[u8]) -> Answer {
-    Answer::unknown(format!("it said {word} {}", quoted(why)).trim_end())
+    let words = format!("{word} {}", quoted(why));
+    Answer::unknown(format!("it said {}", words.trim()))
 }
 
 impl fmt::Debug for Remote {

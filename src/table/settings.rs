@@ -135,8 +135,8 @@ pub struct DatabaseSettings {
     pub file: Option<PathBuf>,
     /// Whether the connection is encrypted, and the server's certificate checked. Of LDAP by STARTTLS.
     pub tls: bool,
-    /// Certificates that may have signed the server's: instead of those the system trusts, or beside them where a
-    /// driver cannot be told otherwise (those of SQL).
+    /// Certificates that may have signed the server's: instead of those the system trusts, or with MariaDB and MySQL
+    /// beside them, since their driver cannot be told otherwise.
     pub tls_ca: Option<PathBuf>,
     /// Most connections at once, to each server.
     pub connections: u32,
@@ -146,6 +146,10 @@ pub struct DatabaseSettings {
     pub deadline: Duration,
     /// Whether keys that differ by case only are different.
     pub case_sensitive: bool,
+    /// A key that is certainly there: a server that does not find it is not believed when it does not find others.
+    pub witness: Option<String>,
+    /// How long it counts that a server has found a key.
+    pub control_interval: Duration,
 }
 
 /// Default of [`DatabaseSettings::connections`]: PostgreSQL allows 100 to all of its clients together.

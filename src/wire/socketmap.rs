@@ -54,7 +54,8 @@ impl<'a> Reply<'a> {
         let (word, text) = request(payload).unwrap_or((payload, b""));
         match word {
             b"OK" => Ok(Reply::Ok(text)),
-            b"NOTFOUND" => Ok(Reply::NotFound),
+            // A text behind it (socketmap_table(5): there is none) may be an error that has found the wrong word.
+            b"NOTFOUND" if text.trim_ascii().is_empty() => Ok(Reply::NotFound),
             b"TEMP" => Ok(Reply::Temp(text)),
             b"TIMEOUT" => Ok(Reply::Timeout(text)),
             b"PERM" => Ok(Reply::Perm(text)),
@@ -97,7 +98,7 @@ mod tests {
             assert_eq!(Reply::read(payload), Ok(reply));
         }
         assert_eq!(Reply::read(b"NOTFOUND"), Ok(Reply::NotFound));
-        for bad in [&b""[..], b"ok x", b"MAYBE", b" OK"] {
+        for bad in [&b""[..], b"ok x", b"MAYBE", b" OK", b"NOTFOUND database down", b"NOTFOUNDX"] {
             assert_eq!(Reply::read(bad), Err(Broken::Answer));
         }
     }

@@ -97,11 +97,13 @@ pub enum Response {
     Found(Vec<u8>),
     /// There is none.
     NotFound,
-    /// It cannot say, and why.
+    /// It cannot say: its whole answer, decoded.
     Later(Vec<u8>),
 }
 
-/// Reads the answer of another server, a line without its end. Only the first digit counts, as Postfix has it.
+/// Reads the answer of another server, a line without its end. Of a value only the first digit counts, as Postfix has
+/// it; but that there is none is said by 500 alone (tcp_table(5)): another 5xx is an error of the server, such as
+/// `503 bad sequence` or `554 overloaded`, and says nothing of the key.
 pub fn response(line: &[u8]) -> Result<Response, Broken> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let (code, rest) = line.split_at_checked(3).ok_or(Broken::Answer)?;
@@ -116,8 +118,8 @@ pub fn response(line: &[u8]) -> Result<Response, Broken> {
     let text = decode(text).ok_or(Broken::Answer)?.into_owned();
     match code[0] {
         b'2' => Ok(Response::Found(text)),
-        b'4' => Ok(Response::Later(text)),
-        b'5' => Ok(Response::NotFound),
+        b'5' if code == b"500" => Ok(Response::NotFound),
+        b'4' | b'5' => Ok(Response::Later([code, b" ", &text].concat())),
         _ => Err(Broken::Answer),
     }
 }
@@ -201,7 +203,14 @@ mod tests {
             ("250 foo\r", found("foo")),
             ("200", found("")),
             ("500 not found", Ok(Response::NotFound)),
-            ("400 down", Ok(Response::Later("down".into()))),
+            ("500", Ok(Response::NotFound)),
+            ("400 down", Ok(Response::Later("400 down".into()))),
+            ("450%20x y", Err(Broken::Answer)),
+            ("501 syntax", Ok(Response::Later("501 syntax".into()))),
+            ("503", Ok(Response::Later("503 ".into()))),
+            ("550 no such user", Ok(Response::Later("550 no such user".into()))),
+            ("554 overloaded\r", Ok(Response::Later("554 overloaded".into()))),
+            ("599 x", Ok(Response::Later("599 x".into()))),
             ("200 foo%zz", Err(Broken::Answer)),
             ("200foo", Err(Broken::Answer)),
             ("300 x", Err(Broken::Answer)),

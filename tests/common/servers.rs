@@ -175,8 +175,14 @@ impl Server {
 
     /// A program of the server, as its user, which ends when the test does.
     fn command(&self, program: &str) -> Command {
-        let mut command = folder::command_as(folder::other_user(self.make.user()).as_ref());
+        let mut command = self.as_user();
         command.arg(self.make.program(program)).current_dir(self.folder.path());
+        command
+    }
+
+    /// What runs its arguments as the user of the server, until the test ends.
+    fn as_user(&self) -> Command {
+        let mut command = folder::command_as(folder::other_user(self.make.user()).as_ref());
         // What it writes for a while it writes where it can.
         command.env("TMPDIR", self.folder.path());
         command
@@ -219,6 +225,59 @@ impl Server {
         let output = command.arg(format!("{data}={}", self.path("data").display())).output().unwrap();
         let said = String::from_utf8_lossy(&[output.stderr, output.stdout].concat()).into_owned();
         assert!(output.status.success(), "{command:?}: {said}");
+    }
+}
+
+/// A PgBouncer before a PostgreSQL, which lends a server for one transaction.
+pub struct Pooler {
+    pub port: u16,
+    child: Child,
+    _folder: tempfile::TempDir,
+}
+
+impl Server {
+    /// One with fewer connections to this server than its clients have to it.
+    pub fn pooler(&self) -> Pooler {
+        let folder = tempfile::Builder::new().prefix("rcptd-pooler-").tempdir().unwrap();
+        let (port, place) = (free_port(), folder.path().display());
+        let settings = format!(
+            "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
+             unix_socket_dir =\nauth_type = scram-sha-256\nauth_file = {place}/users\npool_mode = transaction\n\
+             default_pool_size = 3\nmax_client_conn = 200\nlogfile = {place}/log\nlog_connections = 0\n\
+             log_disconnections = 0\n",
+            self.port
+        );
+        for (name, text) in [("ini", settings), ("users", format!("\"{ADMIN}\" \"{PASSWORD}\"\n"))] {
+            fs::write(folder.path().join(name), text).unwrap();
+            self.give(&folder.path().join(name), 0o600);
+        }
+        self.give(folder.path(), 0o700);
+        let program =
+            ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"].into_iter().find(|path| Path::new(path).exists());
+        let program = program.expect("no pgbouncer: install it, as tests/run does");
+        let mut command = self.as_user();
+        command
+            .arg(program)
+            .arg("-q")
+            .arg(folder.path().join("ini"))
+            .stdin(Stdio::null())
+            .stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let until = Instant::now() + WAIT;
+        while std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+            let log = || fs::read_to_string(folder.path().join("log")).unwrap_or_default();
+            assert!(child.try_wait().unwrap().is_none(), "PgBouncer ended: {}", log());
+            assert!(Instant::now() < until, "PgBouncer does not start: {}", log());
+            thread::sleep(Duration::from_millis(20));
+        }
+        Pooler { port, child, _folder: folder }
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -98,6 +98,9 @@ async fn look_ups() {
     let too_high = table("dc=example,dc=test", "(mail=%s)", "description", Scope::One);
     let domains = table("ou=%d,dc=example,dc=test", "(objectClass=*)", "description", Scope::Base);
     let persons = table("uid=%u,ou=people,dc=example,dc=test", "(objectClass=*)", "description", Scope::Base);
+    let elsewhere = table("uid=%u,dc=other", "(objectClass=*)", "description", Scope::Base);
+    let nothing =
+        table("uid=%u,ou=nothing,dc=example,dc=test", "(objectClass=*)", "description", Scope::Base);
     let no_base = table("ou=nothing,dc=example,dc=test", "(mail=%s)", "description", Scope::Sub);
     let no_directory = table("dc=other", "(mail=%s)", "description", Scope::Sub);
     let bad_base = table("no DN", "(mail=%s)", "description", Scope::Sub);
@@ -137,7 +140,10 @@ async fn look_ups() {
         (&one, "foo@example.test", Found("bar@example.test")),
         (&one, "both@example.test", NotFound),
         (&upper, "foo@example.test", Found("bar@example.test")),
-        (&by_number, "foo@example.test", Found("bar@example.test")),
+        (&by_number, "foo@example.test", Unknown("has description for the attribute 2.5.4.13")),
+        (&by_number, "nobody@example.test", NotFound),
+        (&elsewhere, "foo@example.test", Unknown("there is no base uid=foo,dc=other")),
+        (&nothing, "foo@example.test", Unknown("there is no base uid=foo,ou=nothing")),
         (&too_high, "foo@example.test", Unknown("another directory")),
         (&domains, "x@example.test", Found("of the domain")),
         (&domains, "x@other.test", NotFound),
@@ -391,4 +397,35 @@ fn wrong_settings() {
         let error = database.table(&query).unwrap_err();
         assert!(error.contains(want), "{error}");
     }
+}
+
+/// A directory that has its suffix and nothing below it, as a replica may have.
+#[tokio::test]
+async fn an_empty_directory_is_not_believed() {
+    const EVERY: Duration = Duration::from_secs(2);
+    let (folder, filled) = (folder(), folder());
+    let all = small();
+    let empty = slapd(folder.path(), &all[..all.find("dn: uid=foo").unwrap()]);
+    let full = slapd(filled.path(), &all);
+    let doubt = Unknown("does not find the witness foo@example.test");
+    for (port, witness, want) in [
+        (empty.port, Some("foo@example.test"), doubt),
+        (empty.port, None, NotFound),
+        (full.port, Some("foo@example.test"), NotFound),
+        (full.port, Some("nobody@example.test"), Unknown("does not find the witness nobody@example.test")),
+    ] {
+        let mut settings = settings(Kind::Ldap, &[inet(port)]);
+        settings.witness = witness.map(str::to_owned);
+        settings.control_interval = EVERY;
+        let table = plain(&settings);
+        for _ in 0..3 {
+            expect(&*table, "absent@example.test", want).await;
+        }
+    }
+    // What it has found is a witness.
+    let mut settings = settings(Kind::Ldap, &[inet(full.port)]);
+    settings.witness = Some("nobody@example.test".into());
+    let table = plain(&settings);
+    expect(&*table, "foo@example.test", Found("bar@example.test")).await;
+    expect(&*table, "absent@example.test", NotFound).await;
 }

@@ -317,3 +317,42 @@ fn wrong_settings() {
         assert!(error.contains(want), "{error}");
     }
 }
+
+/// A replica answers "nothing there" of all keys before its master has sent them.
+#[tokio::test]
+async fn a_replica_that_was_never_filled_is_not_believed() {
+    let (here, there) = (folder(), folder());
+    let nowhere = free_port().to_string();
+    let replica = redis(here.path(), &["--replicaof", "127.0.0.1", &nowhere]);
+    let master = redis(there.path(), &[]);
+    tell_redis(master.port, &[&["SET", "postmaster@example.test", "p"]]);
+    for (port, witness, want) in [
+        (replica.port, None, Unknown("replica without its master")),
+        (
+            replica.port,
+            Some("postmaster@example.test"),
+            Unknown("does not find the witness postmaster@example.test"),
+        ),
+        (master.port, None, NotFound),
+        (master.port, Some("postmaster@example.test"), NotFound),
+        (master.port, Some("other@example.test"), Unknown("does not find the witness other@example.test")),
+    ] {
+        let mut settings = settings(Kind::Redis, &[inet(port)]);
+        settings.witness = witness.map(str::to_owned);
+        let table = plain(&settings);
+        for _ in 0..3 {
+            expect(&*table, "absent@example.test", want).await;
+        }
+    }
+    // Once it has been filled it is one like the others.
+    tell_redis(replica.port, &[&["REPLICAOF", "127.0.0.1", &master.port.to_string()]]);
+    let mut settings = settings(Kind::Redis, &[inet(replica.port)]);
+    settings.control_interval = Duration::from_secs(1);
+    let table = plain(&settings);
+    let begun = Instant::now();
+    while table.get("absent@example.test").await != rcptd::table::Answer::NotFound {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it is not believed");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    expect(&*table, "postmaster@example.test", Found("p")).await;
+}

@@ -161,6 +161,11 @@ async fn answers(site: &Site) {
     let alias = || columns("aliases", "address", Some("goto"), None);
     let reason = || columns("aliases", "address", Some("goto"), Some("reason"));
     let member = || sql("SELECT member FROM members WHERE address = %s ORDER BY member");
+    // Of SQLite the first column counts, as with Postfix; and its files are only read.
+    let (columns_of, no_result) = match site.kind() {
+        Kind::Sqlite => ("text", "readonly"),
+        _ => ("text,-2147483648,7", "no result set"),
+    };
     // Catch-alls that spare those with an address of their own.
     let catch_all = || {
         sql("SELECT goto FROM aliases WHERE address = %s \
@@ -208,7 +213,11 @@ async fn answers(site: &Site) {
             Case(columns("kinds", "k", Some("t"), None), "k", found("text")),
             Case(columns("kinds", "k", Some("i"), None), "k", found("-2147483648")),
             Case(columns("kinds", "k", Some("b"), None), "k", found("9223372036854775807")),
-            Case(sql("SELECT t, i, s FROM kinds WHERE k = %s"), "k", found("text -2147483648 7")),
+            Case(sql("SELECT t, i, s FROM kinds WHERE k = %s"), "k", found(columns_of)),
+            Case(sql("SELECT goto FROM aliases WHERE address = %s"), "empty@example.test", missing()),
+            Case(sql("SELECT goto FROM aliases WHERE address = %s"), "null@example.test", missing()),
+            Case(sql("UPDATE members SET member = 'q' WHERE address = %s"), "nobody", unknown(no_result)),
+            Case(sql("UPDATE members SET member = 'm' WHERE address = %s"), "many", unknown(no_result)),
             Case(together(site), "a@example.test", found("b@example.test")),
             Case(
                 sql("SELECT goto FROM aliases WHERE address = %s AND '%%' = '%%';"),
@@ -238,10 +247,13 @@ async fn nasty_keys(site: &Site) {
         sql("SELECT goto FROM nasty WHERE %s = address AND 'it''s' <> %u"),
     ] {
         let twice = matches!(query, Query::Columns { reason: Some(_), .. });
+        let of_user = matches!(&query, Query::Sql(text) if text.contains("%u"));
         let table = database.table(&query).unwrap();
         for (number, key) in NASTY.iter().enumerate() {
             let value = if twice { format!("v{number} v{number}") } else { format!("v{number}") };
-            assert_eq!(get(&table, key).await, found(&value), "{query:?} {key:?}");
+            // Where the query wants a user, there has to be one.
+            let want = if of_user && key.starts_with('@') { missing() } else { found(&value) };
+            assert_eq!(get(&table, key).await, want, "{query:?} {key:?}");
         }
         for key in ABSENT {
             // What a collation of MySQL takes for equal is sorted out where rcptd knows what the key is.

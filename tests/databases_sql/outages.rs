@@ -31,6 +31,9 @@ pub async fn all(site: &mut Site) {
     crowded(site).await;
     dropped(site).await;
     slow(site).await;
+    given_up(site).await;
+    full(site).await;
+    empty(site).await;
     restarted(site).await;
 }
 
@@ -130,7 +133,7 @@ async fn altered(site: &Site) {
     let database = open(&site.settings()).unwrap();
     let all = database.table(&sql("SELECT * FROM changing WHERE k = %s")).unwrap();
     let one = database.table(&columns("changing", "k", Some("v"), None)).unwrap();
-    assert_eq!(get(&all, "k").await, found("k 5"));
+    assert_eq!(get(&all, "k").await, found("k,5"));
     assert_eq!(get(&one, "k").await, found("5"));
     admin.run("ALTER TABLE changing ADD COLUMN w varchar(9) DEFAULT 'w'").await;
     admin
@@ -140,7 +143,7 @@ async fn altered(site: &Site) {
         })
         .await;
     assert_eq!(get(&one, "k").await, found("5"));
-    assert_eq!(get(&all, "k").await, found("k 5 w"));
+    assert_eq!(get(&all, "k").await, found("k,5,w"));
 }
 
 /// More questions than connections: they wait.
@@ -175,7 +178,7 @@ async fn dropped(site: &Site) {
     let mut settings = site.settings();
     settings.connections = 1;
     let database = open(&settings).unwrap();
-    let table = database.table(&sql("SELECT 'of ' || %s")).unwrap();
+    let table = database.table(&sql("SELECT concat('of ', %s)")).unwrap();
     let mut answered = 0;
     for number in 0..400 {
         let key = number.to_string();
@@ -205,7 +208,7 @@ async fn slow(site: &Site) {
     settings.deadline = Duration::from_millis(500);
     let sleep = match site.kind() {
         Kind::Postgresql => "SELECT pg_sleep(30)::text || %s",
-        _ => "SELECT sleep(30) || %s",
+        _ => "SELECT concat(sleep(30), %s)",
     };
     let database = open(&settings).unwrap();
     let table = database.table(&sql(sleep)).unwrap();
@@ -217,6 +220,129 @@ async fn slow(site: &Site) {
     }
     let query = Query::Sql("SELECT goto FROM aliases WHERE address = %s".into());
     super::site::until(&database.table(&query).unwrap(), KEY, &found(VALUE)).await;
+}
+
+/// Questions of these that are under way in the server.
+const UNDER_WAY: [&str; 2] = [
+    "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%%given up%%' AND pid <> \
+     pg_backend_pid() AND %s <> ''",
+    "SELECT count(*) FROM information_schema.processlist WHERE command <> 'Sleep' AND info LIKE '%%given up%%' \
+     AND id <> connection_id() AND %s <> ''",
+];
+
+/// What is given up ends in the server, and until then counts as a connection.
+async fn given_up(site: &Site) {
+    let mut settings = site.settings();
+    settings.connections = 3;
+    settings.deadline = Duration::from_secs(1);
+    let is_postgresql = site.kind() == Kind::Postgresql;
+    let sleep = if is_postgresql {
+        "SELECT 'given up' || pg_sleep(60)::text || %s"
+    } else {
+        "SELECT concat('given up', sleep(60), %s)"
+    };
+    let table = open(&settings).unwrap().table(&sql(sleep)).unwrap();
+    let counter =
+        open(&site.settings()).unwrap().table(&sql(UNDER_WAY[usize::from(!is_postgresql)])).unwrap();
+    let count = async || match get(&counter, "x").await {
+        Said::Found(count) => count.parse::<u32>().unwrap(),
+        other => panic!("{other:?}"),
+    };
+    let mut most = 0;
+    for _ in 0..4 {
+        let asked: Vec<_> = (0..6)
+            .map(|_| {
+                let table = Arc::clone(&table);
+                tokio::spawn(async move { get(&table, "x").await })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        most = most.max(count().await);
+        for asked in asked {
+            assert!(asked.await.unwrap().agrees(&unknown("within 1s")));
+        }
+        most = most.max(count().await);
+    }
+    assert!((1..=3).contains(&most), "{most} at once");
+    let until = Instant::now() + Duration::from_secs(10);
+    while count().await > 0 {
+        assert!(Instant::now() < until, "they go on");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// A server that has no room for another connection answers on those that it has.
+async fn full(site: &Site) {
+    let mut admin = site.admin().await;
+    let (make, grant) = match site.kind() {
+        Kind::Postgresql => {
+            ("CREATE ROLE few LOGIN CONNECTION LIMIT 2 PASSWORD 'few'", "GRANT SELECT ON aliases TO few")
+        }
+        _ => (
+            "CREATE USER few IDENTIFIED BY 'few' WITH MAX_USER_CONNECTIONS 2",
+            "GRANT SELECT ON mail.* TO few",
+        ),
+    };
+    admin.run(make).await;
+    admin.run(grant).await;
+    let mut settings = site.settings();
+    settings.user = Some("few".into());
+    settings.password = Some(Password::new("few"));
+    settings.connections = 10;
+    // Ten at once take their time on a busy machine.
+    settings.connect_timeout = Duration::from_secs(15);
+    let sleep =
+        if site.kind() == Kind::Postgresql { "pg_sleep(0.02)::text <> 'x'" } else { "sleep(0.02) = 0" };
+    let query = sql(&format!("SELECT goto FROM aliases WHERE address = %s AND {sleep}"));
+    let table = open(&settings).unwrap().table(&query).unwrap();
+    let asked: Vec<_> = (0..60)
+        .map(|_| {
+            let table = Arc::clone(&table);
+            tokio::spawn(async move { get(&table, KEY).await })
+        })
+        .collect();
+    for asked in asked {
+        assert_eq!(asked.await.unwrap(), found(VALUE));
+    }
+}
+
+/// A server that has its tables and nothing in them, as a replica may be: what it does not find is not certain.
+pub async fn empty(site: &Site) {
+    const EVERY: Duration = Duration::from_secs(2);
+    let mut admin = site.admin().await;
+    for statement in [
+        "CREATE TABLE replica (k varchar(99), v varchar(99))",
+        "CREATE TABLE replica_domains (domain varchar(99))",
+    ] {
+        admin.run(statement).await;
+    }
+    let mut settings = site.settings();
+    settings.witness = Some("postmaster@example.test".into());
+    settings.control_interval = EVERY;
+    let database = open(&settings).unwrap();
+    // The map that has the witness is not the first.
+    let domains = database.table(&columns("replica_domains", "domain", None, None)).unwrap();
+    let table = database.table(&columns("replica", "k", Some("v"), None)).unwrap();
+    let missing_witness = unknown("does not find the witness postmaster@example.test");
+    for (table, key) in [(&table, "a@example.test"), (&domains, "example.test"), (&table, "b@example.test")] {
+        let said = get(table, key).await;
+        assert!(said.agrees(&missing_witness), "{said:?}");
+    }
+    // Without a witness it is believed.
+    let alone = open(&site.settings()).unwrap().table(&columns("replica", "k", Some("v"), None)).unwrap();
+    assert_eq!(get(&alone, "a@example.test").await, missing());
+    // What is found is found, and shows that there is something.
+    admin.add("replica", &[Some("a@example.test"), Some("a")]).await;
+    assert_eq!(get(&table, "a@example.test").await, found("a"));
+    assert_eq!(get(&table, "b@example.test").await, missing());
+    assert_eq!(get(&domains, "example.test").await, missing());
+    // For an interval; then the witness is asked for.
+    tokio::time::sleep(EVERY).await;
+    assert!(get(&domains, "example.test").await.agrees(&missing_witness));
+    admin.add("replica", &[Some("postmaster@example.test"), Some("p")]).await;
+    tokio::time::sleep(EVERY).await;
+    assert_eq!(get(&domains, "example.test").await, missing());
+    assert_eq!(get(&table, "b@example.test").await, missing());
 }
 
 async fn restarted(site: &mut Site) {

@@ -1,6 +1,6 @@
 //! A database for a test, and somebody who may write to it.
 
-use super::servers::{ADMIN, Make, PASSWORD, Server};
+use super::servers::{ADMIN, Make, PASSWORD, Pooler, Server};
 use rcptd::table::settings::{CONNECT_TIMEOUT, DatabaseSettings, Host, Kind, Password};
 use rcptd::table::{Answer, Table};
 use sqlx::{AssertSqlSafe, Connection, MySqlConnection, PgConnection, SqliteConnection};
@@ -69,6 +69,8 @@ pub fn settings(kind: Kind) -> DatabaseSettings {
         // Longer than that of the product: the machine of a test may be slow.
         deadline: Duration::from_secs(20),
         case_sensitive: false,
+        witness: None,
+        control_interval: rcptd::lookup::control::INTERVAL,
     }
 }
 
@@ -100,6 +102,13 @@ impl Site {
     pub fn process(&mut self) -> &mut Server {
         match self {
             Site::Server(_, server) => server,
+            Site::File(_) => panic!("SQLite has no server"),
+        }
+    }
+
+    pub fn pooler(&self) -> Pooler {
+        match self {
+            Site::Server(_, server) => server.pooler(),
             Site::File(_) => panic!("SQLite has no server"),
         }
     }

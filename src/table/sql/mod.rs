@@ -12,6 +12,9 @@
 //! [`PASSED_OVER`], then tried again first. A connection that breaks is replaced once: the server was started
 //! anew, or has closed what was idle. What a database has understood and refused (no such table, no permission)
 //! is not asked again. All of these are [`Answer::Unknown`].
+//!
+//! Sessions keep the settings of the server and the role (time zone, SQL mode, style of dates): a query means here
+//! what it means to Postfix and to psql(1). Only the encoding of texts is set, and a limit of time.
 
 #[cfg(feature = "sql-mysql")]
 mod mysql;
@@ -28,6 +31,7 @@ mod tests;
 
 use super::database::Database;
 use super::settings::{DatabaseSettings, Kind, PASSED_OVER, Query};
+use super::witness::Witness;
 use super::{Answer, AnswerFuture, Table};
 use pool::{Driver, Failure, Server};
 use query::Statement;
@@ -79,12 +83,13 @@ struct Shared<D: Driver> {
     /// In the order in which they are asked.
     servers: Vec<Arc<Server<D>>>,
     deadline: Duration,
+    witness: Arc<Witness<Statement>>,
 }
 
 /// One question to it.
 struct SqlTable<D: Driver> {
     database: Arc<Shared<D>>,
-    statement: Statement,
+    statement: Arc<Statement>,
 }
 
 impl<D: Driver> fmt::Debug for Sql<D> {
@@ -101,8 +106,10 @@ impl<D: Driver> fmt::Debug for SqlTable<D> {
 
 impl<D: Driver> Sql<D> {
     fn shared(settings: &DatabaseSettings, servers: Vec<Named<D>>) -> Arc<dyn Database> {
+        let witness = Arc::new(Witness::new(settings));
         let server = |(name, driver)| {
-            Arc::new(Server::new(name, driver, settings.connections, settings.connect_timeout))
+            let (connections, limit) = (settings.connections, settings.connect_timeout);
+            Arc::new(Server::new(name, driver, connections, limit, Arc::clone(&witness)))
         };
         Arc::new(Sql(Arc::new(Shared {
             name: Arc::clone(&settings.name),
@@ -110,6 +117,7 @@ impl<D: Driver> Sql<D> {
             case_sensitive: settings.case_sensitive,
             servers: servers.into_iter().map(server).collect(),
             deadline: settings.deadline,
+            witness,
         })))
     }
 }
@@ -118,6 +126,8 @@ impl<D: Driver> Database for Sql<D> {
     fn table(&self, query: &Query) -> Result<Arc<dyn Table>, String> {
         let mut statement = Statement::new(self.0.kind, query)?;
         statement.case_sensitive = self.0.case_sensitive;
+        let statement = Arc::new(statement);
+        self.0.witness.add(&statement);
         Ok(Arc::new(SqlTable { database: Arc::clone(&self.0), statement }))
     }
 }
@@ -129,15 +139,17 @@ impl<D: Driver> Table for SqlTable<D> {
 }
 
 impl<D: Driver> Shared<D> {
-    async fn ask(&self, statement: &Statement, key: &str) -> Answer {
-        let Some(bindings) = statement.bindings(key) else { return Answer::NotFound };
+    async fn ask(&self, statement: &Arc<Statement>, key: &str) -> Answer {
+        if statement.bindings(key).is_none() {
+            return Answer::NotFound;
+        }
         let asked = Instant::now();
         let by = asked + self.deadline;
         let mut troubles = Vec::new();
         let mut retried = false;
         for server in self.in_order(asked) {
             loop {
-                let mut lease = match timeout_at(by, server.lend(asked)).await {
+                let lease = match timeout_at(by, server.lend(asked)).await {
                     Ok(Ok(lease)) => lease,
                     Ok(Err(why)) => {
                         if self.servers.len() > 1 {
@@ -155,18 +167,13 @@ impl<D: Driver> Shared<D> {
                         return self.unknown(&troubles);
                     }
                 };
-                let answer = timeout_at(by, D::ask(&mut lease.connection, statement, key, &bindings)).await;
-                let why = match answer {
-                    Ok(Ok(answer)) => {
-                        lease.give_back();
-                        return answer;
-                    }
-                    Ok(Err(Failure::Refused(why))) => {
-                        lease.give_back();
-                        why
-                    }
-                    Ok(Err(Failure::Spoiled(why))) => why,
-                    Ok(Err(Failure::Broken(why))) => {
+                let why = match timeout_at(by, lease.put(Arc::clone(statement), key.to_owned())).await {
+                    Ok(Ok(Ok(Answer::Unknown(why)))) => why.to_string(),
+                    Ok(Ok(Ok(answer))) => return answer,
+                    Ok(Ok(Err(Failure::Refused(why) | Failure::Spoiled(why)))) => why,
+                    // The panic itself is in the log.
+                    Ok(Err(_)) => "the question was given up".to_owned(),
+                    Ok(Ok(Err(Failure::Broken(why)))) => {
                         server.distrust();
                         if !std::mem::replace(&mut retried, true) {
                             continue;
@@ -199,8 +206,9 @@ impl<D: Driver> Shared<D> {
     }
 }
 
-/// Why a question to sqlx failed, where this does not depend on the database: `database` tells for its errors
+/// Why a question to sqlx failed, where this does not depend on the database: `broken` tells for its errors
 /// whether the connection is broken.
+#[cfg(any(feature = "sql-mysql", feature = "sql-sqlite"))]
 fn failure(error: &sqlx::Error, broken: impl Fn(&dyn sqlx::error::DatabaseError) -> bool) -> Failure {
     let why = explain(error);
     match error {
@@ -214,6 +222,7 @@ fn failure(error: &sqlx::Error, broken: impl Fn(&dyn sqlx::error::DatabaseError)
 }
 
 /// The error as the database or the system has it.
+#[cfg(any(feature = "sql-mysql", feature = "sql-sqlite"))]
 fn explain(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::Database(error) => match error.code() {

@@ -4,27 +4,55 @@ use super::super::Answer;
 use super::super::settings::{DatabaseSettings, Host};
 use super::pool::{Driver, Failure};
 use super::query::Statement;
-use super::rows::{Cell, Rows, not_text, unreadable};
+use super::rows::{Cell, Rows, no_rows, not_text, unreadable};
 use super::{Named, each_host, explain};
+use futures_util::TryStreamExt;
 use sqlx::mysql::{
     MySqlArguments, MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlRow, MySqlSslMode,
     MySqlTypeInfo, MySqlValueRef,
 };
-use sqlx::{Arguments, AssertSqlSafe, Column, ConnectOptions, Decode, MySql, Row, Type, TypeInfo, ValueRef};
+use sqlx::{
+    Arguments, AssertSqlSafe, Column, ConnectOptions, Decode, Either, Executor, MySql, Row, Type, TypeInfo,
+    ValueRef,
+};
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
-pub(super) struct MysqlDriver(MySqlConnectOptions);
+/// sqlx connects with the capability IGNORE_SPACE, which adds a mode to the session: in it names of functions are
+/// reserved words, and a column `position` is a syntax error. It goes, unless the server has it for all.
+const OWN_MODE: &str = "sql_mode = IF(FIND_IN_SET('IGNORE_SPACE', @@GLOBAL.sql_mode), @@SESSION.sql_mode, \
+                        TRIM(BOTH ',' FROM REPLACE(CONCAT(',', @@SESSION.sql_mode, ','), ',IGNORE_SPACE,', ',')))";
+/// "Error Codes": a variable that this server does not have.
+const UNKNOWN_VARIABLE: u16 = 1193;
+
+/// Which server it is, of those that a name may lead to.
+const WHO: &str = "SELECT CONCAT_WS(' ', @@hostname, @@port, @@server_id)";
+
+pub(super) struct Connection {
+    inner: MySqlConnection,
+    peer: Arc<str>,
+}
+
+pub(super) struct MysqlDriver {
+    options: MySqlConnectOptions,
+    deadline: Duration,
+}
 
 /// The servers of these settings.
 pub(super) fn servers(settings: &DatabaseSettings) -> Result<Vec<Named<MysqlDriver>>, String> {
-    each_host(settings, |host| MysqlDriver(options(settings, host)))
+    each_host(settings, |host| MysqlDriver { options: options(settings, host), deadline: settings.deadline })
 }
 
 fn options(settings: &DatabaseSettings, host: &Host) -> MySqlConnectOptions {
     // Without a user it is the anonymous one; that of sqlx would be root.
     let user = settings.user.as_deref().unwrap_or_default();
-    let mut options = MySqlConnectOptions::new().username(user);
+    let mut options = MySqlConnectOptions::new()
+        .username(user)
+        // What || means, and what time it is, is for the server to say.
+        .pipes_as_concat(false)
+        .no_engine_substitution(false)
+        .timezone(None);
     options = match host {
         Host::Inet(host, port) => options.host(host).port(*port),
         Host::Unix(path) => options.socket(path),
@@ -49,18 +77,33 @@ fn options(settings: &DatabaseSettings, host: &Host) -> MySqlConnectOptions {
 }
 
 impl Driver for MysqlDriver {
-    type Connection = MySqlConnection;
+    type Connection = Connection;
+    type Stop = ();
 
-    async fn connect(&self) -> Result<MySqlConnection, String> {
-        self.0.connect().await.map_err(|error| explain(&error))
+    async fn connect(&self) -> Result<Connection, String> {
+        let mut inner = self.options.connect().await.map_err(|error| explain(&error))?;
+        set_up(&mut inner, self.deadline).await.map_err(|error| explain(&error))?;
+        let who = sqlx::raw_sql(WHO).fetch_one(&mut inner).await.map_err(|error| explain(&error))?;
+        let peer = who.try_get::<String, _>(0).map_err(|error| explain(&error))?;
+        Ok(Connection { inner, peer: peer.into() })
     }
 
-    async fn is_current(&self, _: &mut MySqlConnection) -> bool {
+    async fn is_current(&self, _: &mut Connection) -> bool {
         true
     }
 
+    fn peer(connection: &Connection) -> Arc<str> {
+        connection.peer.clone()
+    }
+
+    fn stop(_: &Connection) {}
+
+    async fn end((): &()) {
+        // The server does by itself, when the time of the session is up.
+    }
+
     async fn ask<'c>(
-        connection: &'c mut MySqlConnection,
+        connection: &'c mut Connection,
         statement: &'c Statement,
         key: &'c str,
         bindings: &'c [&'c str],
@@ -69,18 +112,61 @@ impl Driver for MysqlDriver {
         for binding in bindings {
             arguments.add(*binding).map_err(|error| Failure::Refused(error.to_string()))?;
         }
-        let mut rows = Rows::new(statement.shows_key.then_some(key), statement.case_sensitive);
-        let read = |row: MySqlRow| {
-            rows.add(row.len(), |at| cell(&row, at)).then_some(()).ok_or(sqlx::Error::RowNotFound)
-        };
-        let text = AssertSqlSafe(Arc::clone(&statement.text));
-        let result = sqlx::query_with(text, arguments).try_map(read).fetch_all(connection).await;
-        match result {
-            Ok(_) => rows.finish().map_err(Failure::Refused),
-            Err(sqlx::Error::RowNotFound) => rows.finish().and(Err(String::new())).map_err(Failure::Spoiled),
-            Err(error) => Err(failure(&error)),
+        let connection = &mut connection.inner;
+        let text = || AssertSqlSafe(Arc::clone(&statement.text));
+        let mut rows = Rows::new(statement, key);
+        let mut results = 0;
+        {
+            let mut parts = Executor::fetch_many(&mut *connection, sqlx::query_with(text(), arguments));
+            while let Some(part) = parts.try_next().await.map_err(|error| failure(&error))? {
+                match part {
+                    // A set of rows has one at its end, and so has what has none.
+                    Either::Left(_) => results += 1,
+                    Either::Right(row) => {
+                        if !rows.add(row.len(), |at| cell(&row, at)) {
+                            return Err(Failure::Spoiled(rows.finish().err().unwrap_or_default()));
+                        }
+                    }
+                }
+            }
+        }
+        // After the rows of a CALL comes what the CALL itself says.
+        if results < 2 && !has_rows(connection, text()).await? {
+            return Err(Failure::Refused(no_rows()));
+        }
+        rows.finish().map_err(Failure::Refused)
+    }
+}
+
+/// Whether a statement is of the kind that has rows. It has been prepared, so nothing is asked for this.
+async fn has_rows(connection: &mut MySqlConnection, text: AssertSqlSafe<Arc<str>>) -> Result<bool, Failure> {
+    let prepared = connection.prepare(sqlx::SqlSafeStr::into_sql_str(text)).await;
+    let prepared = prepared.map_err(|error| failure(&error))?;
+    Ok(!sqlx::Statement::columns(&prepared).is_empty())
+}
+
+/// Gives a session the modes of its server, and a limit of time: a question that nobody waits for any more ends.
+/// MariaDB has it in seconds, MySQL in milliseconds and for SELECT alone; older ones have none. A stricter one of the
+/// server's own stays.
+async fn set_up(connection: &mut MySqlConnection, deadline: Duration) -> Result<(), sqlx::Error> {
+    let limits = [
+        ("max_statement_time", deadline.as_secs_f64()),
+        ("max_execution_time", deadline.as_secs_f64() * 1e3),
+    ];
+    for (name, limit) in limits {
+        let limit = format!(", {name} = IF(@@{name} > 0, LEAST(@@{name}, {limit}), {limit})");
+        let done = sqlx::raw_sql(AssertSqlSafe(format!("SET SESSION {OWN_MODE}{limit}")))
+            .execute(&mut *connection)
+            .await;
+        match done {
+            Err(sqlx::Error::Database(error))
+                if error
+                    .try_downcast_ref::<MySqlDatabaseError>()
+                    .is_some_and(|error| error.number() == UNKNOWN_VARIABLE) => {}
+            done => return done.map(drop),
         }
     }
+    sqlx::raw_sql(AssertSqlSafe(format!("SET SESSION {OWN_MODE}"))).execute(connection).await.map(drop)
 }
 
 fn cell(row: &MySqlRow, at: usize) -> Cell<'_> {

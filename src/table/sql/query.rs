@@ -22,6 +22,8 @@ pub struct Statement {
     pub shows_key: bool,
     /// Whether keys that differ by case only are different.
     pub case_sensitive: bool,
+    /// How many columns of a query are values. Postfix reads all of MySQL and PostgreSQL, of SQLite the first.
+    pub columns: usize,
 }
 
 impl Statement {
@@ -52,6 +54,7 @@ impl Statement {
                     by_key: true,
                     shows_key,
                     case_sensitive: false,
+                    columns: usize::MAX,
                 })
             }
             Query::Sql(text) => {
@@ -62,18 +65,13 @@ impl Statement {
                     by_key: false,
                     shows_key: false,
                     case_sensitive: false,
+                    columns: if kind == Kind::Sqlite { 1 } else { usize::MAX },
                 })
             }
             Query::Ldap { .. } | Query::Redis { .. } => {
                 Err(format!("a database of type {} is asked with table and key, or with query", kind.name()))
             }
         }
-    }
-
-    /// How many parameters it has.
-    #[cfg(any(test, feature = "sql-postgres"))]
-    pub fn parameters(&self) -> usize {
-        self.places.len()
     }
 
     /// What is bound for `key`, in the order of the parameters; `None` where a user or a domain is wanted that the
@@ -136,7 +134,6 @@ mod tests {
             let statement = Statement::new(kind, &query).unwrap();
             assert_eq!(&*statement.text, format!("{want} LIMIT 1001"), "{query:?}");
             assert_eq!(statement.bindings("a'b@c"), Some(vec!["a'b@c"]));
-            assert_eq!(statement.parameters(), 1);
         }
         for bad in
             [columns("", "k", None, None), columns("a.", "k", None, None), columns("t", "", None, None)]

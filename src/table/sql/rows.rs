@@ -2,6 +2,7 @@
 
 use super::super::settings::MAX_ROWS;
 use super::super::{Answer, MAX_VALUE};
+use super::query::Statement;
 use crate::addr::fold;
 use std::borrow::Cow;
 
@@ -10,26 +11,43 @@ pub type Cell<'r> = Result<Option<Cow<'r, str>>, String>;
 
 /// The rows read so far.
 ///
-/// The first column of a row is its value, further ones are added to it with a blank, rows are joined with
-/// commas, as Postfix' tables have it (ldap_table(5), pgsql_table(5)). A row whose value is NULL is none, and so
-/// are further columns that are NULL or empty. A value that is empty is an error, since to a mail server it is.
+/// Of a query of the operator's own, as of Postfix' tables (mysql_table(5), pgsql_table(5), sqlite_table(5)): all columns
+/// of all rows are joined with commas, and those that are NULL or empty are none; of SQLite only the first column
+/// counts.
+///
+/// Of a table with columns for keys and values: the value, and behind a blank the reason; rows are joined with
+/// commas. A row whose value is NULL is none. A value that is empty is an error, since nobody can tell whether an
+/// account that has an empty path is one.
 #[derive(Debug)]
 pub struct Rows<'k> {
-    /// The key asked for, where the last column is the one that is stored.
-    key: Option<&'k str>,
-    /// Whether it is to be the same to the letter.
-    case_sensitive: bool,
+    style: Style<'k>,
     seen: usize,
     text: String,
     found: bool,
     fault: Option<String>,
 }
 
+/// How columns are read.
+#[derive(Clone, Copy, Debug)]
+enum Style<'k> {
+    /// At most so many columns, each of them a value.
+    Query { columns: usize },
+    /// A value and perhaps a reason. With a key, the last column is the key as it is stored, and rows of other keys
+    /// are left out; `exact`: also those that differ by case only.
+    Table { key: Option<&'k str>, exact: bool },
+}
+
 impl<'k> Rows<'k> {
-    /// None yet. With a `key`, the last column of each row is the key as it is stored, and rows of other keys
-    /// are left out; `case_sensitive`: also those that differ by case only.
-    pub fn new(key: Option<&'k str>, case_sensitive: bool) -> Self {
-        Rows { key, case_sensitive, seen: 0, text: String::new(), found: false, fault: None }
+    /// None yet, of this question for `key`.
+    pub fn new(statement: &Statement, key: &'k str) -> Self {
+        Rows::of(match statement.by_key {
+            true => Style::Table { key: statement.shows_key.then_some(key), exact: statement.case_sensitive },
+            false => Style::Query { columns: statement.columns },
+        })
+    }
+
+    fn of(style: Style<'k>) -> Self {
+        Rows { style, seen: 0, text: String::new(), found: false, fault: None }
     }
 
     /// Adds a row of so many columns. False if no more are wanted: there are too many.
@@ -47,38 +65,53 @@ impl<'k> Rows<'k> {
     }
 
     fn row<'r>(&mut self, columns: usize, cell: impl Fn(usize) -> Cell<'r>) -> Result<(), String> {
-        let mut values = columns;
-        if let Some(key) = self.key {
-            values = columns.saturating_sub(1);
-            // The collation of the column may be another than what the site says of case.
-            let exact = self.case_sensitive;
-            let is_same = |stored: Cow<'_, str>| stored == key || (!exact && fold(&stored) == fold(key));
-            if !cell(values)?.is_some_and(is_same) {
-                return Ok(());
+        if columns == 0 {
+            return Err(no_rows());
+        }
+        match self.style {
+            Style::Query { columns: most } => {
+                for column in 0..columns.min(most) {
+                    if let Some(value) = cell(column)?.filter(|value| !value.is_empty()) {
+                        self.value(&value);
+                    }
+                }
             }
-        }
-        if values == 0 {
-            return Err("the query gives rows without columns: name a column behind SELECT".into());
-        }
-        let Some(value) = cell(0)? else { return Ok(()) };
-        if value.is_empty() {
-            return Err("the value of this key is empty".into());
-        }
-        if self.found {
-            self.text.push(',');
-        }
-        self.found = true;
-        self.text.push_str(&value);
-        for column in 1..values {
-            if let Some(more) = cell(column)?.filter(|more| !more.is_empty()) {
-                self.text.push(' ');
-                self.text.push_str(&more);
+            Style::Table { key, exact } => {
+                let mut values = columns;
+                if let Some(key) = key {
+                    values -= 1;
+                    // The collation of the column may be another than what the site says of case.
+                    let is_same =
+                        |stored: Cow<'_, str>| stored == key || (!exact && fold(&stored) == fold(key));
+                    if !cell(values)?.is_some_and(is_same) {
+                        return Ok(());
+                    }
+                }
+                let Some(value) = cell(0)? else { return Ok(()) };
+                if value.is_empty() {
+                    return Err("the value of this key is empty".into());
+                }
+                self.value(&value);
+                for column in 1..values {
+                    if let Some(more) = cell(column)?.filter(|more| !more.is_empty()) {
+                        self.text.push(' ');
+                        self.text.push_str(&more);
+                    }
+                }
             }
         }
         if self.text.len() > MAX_VALUE {
             return Err(format!("the value of this key is longer than {MAX_VALUE} octets"));
         }
         Ok(())
+    }
+
+    fn value(&mut self, value: &str) {
+        if self.found {
+            self.text.push(',');
+        }
+        self.found = true;
+        self.text.push_str(value);
     }
 
     /// The value of the key, or why there is none to be had.
@@ -91,8 +124,14 @@ impl<'k> Rows<'k> {
     }
 }
 
-/// What to do about a column whose type is not read. SQLite has none of those.
-#[cfg(any(feature = "sql-postgres", feature = "sql-mysql"))]
+/// What to do about a statement that has no rows by its nature, as an UPDATE has none: that the key is not there
+/// would be no answer to it.
+pub fn no_rows() -> String {
+    "the query gives no result set: write a SELECT".into()
+}
+
+/// What to do about a column whose type is not read. PostgreSQL and SQLite have none of those.
+#[cfg(feature = "sql-mysql")]
 pub fn unreadable(column: &str, kind: &str) -> String {
     format!("column {column} is of type {kind}, which is not read: cast it to a text in the query")
 }
@@ -108,8 +147,8 @@ mod tests {
 
     type Row = &'static [Option<&'static str>];
 
-    fn joined(key: Option<&str>, rows: &[Row]) -> Result<Answer, String> {
-        let mut all = Rows::new(key, false);
+    fn joined(style: Style<'_>, rows: &[Row]) -> Result<Answer, String> {
+        let mut all = Rows::of(style);
         for row in rows {
             let cell = |at: usize| match row[at] {
                 Some("!") => Err("unreadable".to_owned()),
@@ -123,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_joined() {
+    fn rows_of_tables_are_joined() {
         let found = |text: &str| Ok(Answer::Found(text.into()));
         let fault = |text: &str| Err(text.to_owned());
         for (key, rows, want) in [
@@ -137,25 +176,46 @@ mod tests {
             (None, &[&[Some("a")], &[Some("")]], fault("the value of this key is empty")),
             (None, &[&[Some("!")]], fault("unreadable")),
             (None, &[&[Some("a"), Some("!")], &[Some("b")]], fault("unreadable")),
-            (None, &[&[]], fault("the query gives rows without columns: name a column behind SELECT")),
+            (None, &[&[]], Err(no_rows())),
             (Some("k"), &[&[Some("a"), Some("k")]], found("a")),
             (Some("k"), &[&[Some("a"), Some("r"), Some("K")]], found("a r")),
             (Some("k"), &[&[Some("a"), Some("k ")]], Ok(Answer::NotFound)),
             (Some("k"), &[&[Some("!"), Some("x")]], Ok(Answer::NotFound)),
             (Some("k"), &[&[Some("a"), None], &[Some("b"), Some("k")]], found("b")),
         ] {
-            assert_eq!(joined(key, rows), want, "{key:?} {rows:?}");
+            assert_eq!(joined(Style::Table { key, exact: false }, rows), want, "{key:?} {rows:?}");
+        }
+    }
+
+    #[test]
+    fn rows_of_queries_are_joined() {
+        let found = |text: &str| Ok(Answer::Found(text.into()));
+        for (columns, rows, want) in [
+            (9, &[][..], Ok(Answer::NotFound)),
+            (9, &[&[Some("a"), Some("b")][..], &[Some("c"), None]], found("a,b,c")),
+            (9, &[&[None, Some("b")], &[Some(""), Some("")]], found("b")),
+            (9, &[&[Some("")]], Ok(Answer::NotFound)),
+            (9, &[&[None]], Ok(Answer::NotFound)),
+            (9, &[&[Some("a"), Some("!")]], Err("unreadable".to_owned())),
+            (9, &[&[]], Err(no_rows())),
+            (1, &[&[Some("a"), Some("b")], &[Some("c"), Some("!")]], found("a,c")),
+            (1, &[&[None, Some("b")]], Ok(Answer::NotFound)),
+        ] {
+            assert_eq!(joined(Style::Query { columns }, rows), want, "{columns} {rows:?}");
         }
     }
 
     #[test]
     fn nothing_is_cut_off() {
         let row: Row = &[Some("a")];
-        assert!(joined(None, &vec![row; MAX_ROWS]).is_ok());
-        assert!(joined(None, &vec![row; MAX_ROWS + 1]).is_err_and(|why| why.contains("more than 1000 rows")));
+        let style = Style::Query { columns: 1 };
+        assert!(joined(style, &vec![row; MAX_ROWS]).is_ok());
+        assert!(
+            joined(style, &vec![row; MAX_ROWS + 1]).is_err_and(|why| why.contains("more than 1000 rows"))
+        );
         for (length, fits) in [(MAX_VALUE, true), (MAX_VALUE + 1, false)] {
             let text = "a".repeat(length);
-            let mut rows = Rows::new(None, false);
+            let mut rows = Rows::of(style);
             assert!(rows.add(1, |_| Ok(Some(Cow::Borrowed(&text)))));
             assert_eq!(rows.finish().is_ok(), fits);
         }

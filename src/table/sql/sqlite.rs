@@ -4,15 +4,16 @@ use super::super::Answer;
 use super::super::settings::DatabaseSettings;
 use super::pool::{Driver, Failure};
 use super::query::Statement;
-use super::rows::{Cell, Rows, not_text};
+use super::rows::{Cell, Rows, no_rows, not_text};
 use super::{Named, explain};
 use sqlx::error::DatabaseError;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteRow};
-use sqlx::{Arguments, AssertSqlSafe, Column, ConnectOptions, Decode, Row, Sqlite, ValueRef};
+use sqlx::{Arguments, AssertSqlSafe, Column, ConnectOptions, Decode, Executor, Row, Sqlite, ValueRef};
 use std::borrow::Cow;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -25,8 +26,14 @@ pub(super) struct SqliteDriver {
     options: SqliteConnectOptions,
 }
 
+/// After how many steps of its machine SQLite looks whether it is to go on ("Query Progress Callbacks"): some
+/// microseconds.
+const STEPS: i32 = 1000;
+
 pub(super) struct Connection {
     inner: SqliteConnection,
+    /// Set where the question is to end.
+    stopped: Arc<AtomicBool>,
     file: Identity,
     looked_at: Instant,
 }
@@ -65,11 +72,17 @@ impl SqliteDriver {
 
 impl Driver for SqliteDriver {
     type Connection = Connection;
+    type Stop = Arc<AtomicBool>;
 
     async fn connect(&self) -> Result<Connection, String> {
         let file = self.identity().await?;
-        let inner = self.options.connect().await.map_err(|error| explain(&error))?;
-        Ok(Connection { inner, file, looked_at: Instant::now() })
+        let mut inner = self.options.connect().await.map_err(|error| explain(&error))?;
+        let stopped = Arc::new(AtomicBool::new(false));
+        let looked_at = Arc::clone(&stopped);
+        let mut handle = inner.lock_handle().await.map_err(|error| explain(&error))?;
+        handle.set_progress_handler(STEPS, move || !looked_at.load(Relaxed));
+        drop(handle);
+        Ok(Connection { inner, stopped, file, looked_at: Instant::now() })
     }
 
     async fn is_current(&self, connection: &mut Connection) -> bool {
@@ -79,6 +92,19 @@ impl Driver for SqliteDriver {
         }
         connection.looked_at = now;
         self.identity().await == Ok(connection.file)
+    }
+
+    fn peer(connection: &Connection) -> Arc<str> {
+        let (device, number) = connection.file;
+        format!("file {device}:{number}").into()
+    }
+
+    fn stop(connection: &Connection) -> Arc<AtomicBool> {
+        Arc::clone(&connection.stopped)
+    }
+
+    async fn end(stop: &Arc<AtomicBool>) {
+        stop.store(true, Relaxed);
     }
 
     async fn ask<'c>(
@@ -91,18 +117,26 @@ impl Driver for SqliteDriver {
         for binding in bindings {
             arguments.add(*binding).map_err(|error| Failure::Refused(error.to_string()))?;
         }
-        let mut rows = Rows::new(statement.shows_key.then_some(key), statement.case_sensitive);
+        let mut rows = Rows::new(statement, key);
         let read = |row: SqliteRow| {
             rows.add(row.len(), |at| cell(&row, at)).then_some(()).ok_or(sqlx::Error::RowNotFound)
         };
         let text = AssertSqlSafe(Arc::clone(&statement.text));
         let result = sqlx::query_with(text, arguments).try_map(read).fetch_all(&mut connection.inner).await;
         match result {
+            Ok(_) if !has_rows(&mut connection.inner, statement).await? => Err(Failure::Refused(no_rows())),
             Ok(_) => rows.finish().map_err(Failure::Refused),
             Err(sqlx::Error::RowNotFound) => rows.finish().and(Err(String::new())).map_err(Failure::Spoiled),
             Err(error) => Err(super::failure(&error, is_over)),
         }
     }
+}
+
+/// Whether a statement is of the kind that has rows. It has been prepared, so this is only looked up.
+async fn has_rows(connection: &mut SqliteConnection, statement: &Statement) -> Result<bool, Failure> {
+    let text = sqlx::SqlSafeStr::into_sql_str(AssertSqlSafe(Arc::clone(&statement.text)));
+    let prepared = connection.prepare(text).await.map_err(|error| super::failure(&error, is_over))?;
+    Ok(!sqlx::Statement::columns(&prepared).is_empty())
 }
 
 /// Numbers are read as SQLite writes them, so there is no type that is not read.

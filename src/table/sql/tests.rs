@@ -6,6 +6,7 @@ use super::*;
 use std::future::pending;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use tokio::sync::Notify;
 use tokio::time::{advance, sleep};
 
 /// How a server is.
@@ -14,6 +15,8 @@ enum Mood {
     Up,
     /// Connections are refused.
     Down,
+    /// New connections are refused, and those that are there answer.
+    Full,
     /// Nothing is ever answered.
     Silent,
     /// The connections there are break, as do new ones.
@@ -29,6 +32,8 @@ struct World {
     open: AtomicUsize,
     most_open: AtomicUsize,
     asked: AtomicUsize,
+    /// Questions that the server was told to end.
+    ended: AtomicUsize,
 }
 
 impl World {
@@ -41,6 +46,7 @@ impl World {
             open: zero(),
             most_open: zero(),
             asked: zero(),
+            ended: zero(),
         })
     }
 
@@ -63,6 +69,7 @@ struct Fake(Arc<World>);
 struct Wire {
     world: Arc<World>,
     broken: bool,
+    end: Arc<Notify>,
 }
 
 impl Drop for Wire {
@@ -73,18 +80,32 @@ impl Drop for Wire {
 
 impl Driver for Fake {
     type Connection = Wire;
+    type Stop = (Arc<World>, Arc<Notify>);
+
+    fn peer(_: &Wire) -> Arc<str> {
+        "db".into()
+    }
+
+    fn stop(wire: &Wire) -> Self::Stop {
+        (Arc::clone(&wire.world), Arc::clone(&wire.end))
+    }
+
+    async fn end((world, end): &Self::Stop) {
+        world.ended.fetch_add(1, Relaxed);
+        end.notify_waiters();
+    }
 
     async fn connect(&self) -> Result<Wire, String> {
         self.0.tried.fetch_add(1, Relaxed);
         match self.0.mood() {
             Mood::Up | Mood::Breaking => (),
-            Mood::Down => return Err("refused".into()),
+            Mood::Down | Mood::Full => return Err("refused".into()),
             Mood::Silent => pending().await,
         }
         self.0.made.fetch_add(1, Relaxed);
         let open = self.0.open.fetch_add(1, Relaxed) + 1;
         self.0.most_open.fetch_max(open, Relaxed);
-        Ok(Wire { world: Arc::clone(&self.0), broken: false })
+        Ok(Wire { world: Arc::clone(&self.0), broken: false, end: Arc::default() })
     }
 
     async fn is_current(&self, _: &mut Wire) -> bool {
@@ -106,8 +127,15 @@ impl Driver for Fake {
             (_, "refused") => Err(Failure::Refused("no such table".into())),
             (_, "spoiled") => Err(Failure::Spoiled("too much".into())),
             (_, "slow") => {
-                sleep(Duration::from_secs(1)).await;
-                Ok(Answer::Found("slow".into()))
+                tokio::select! {
+                    () = sleep(Duration::from_secs(1)) => Ok(Answer::Found("slow".into())),
+                    () = wire.end.notified() => Err(Failure::Refused("ended".into())),
+                }
+            }
+            // The server does not do as it is told.
+            (_, "stubborn") => {
+                sleep(Duration::from_secs(8)).await;
+                Ok(Answer::Found("stubborn".into()))
             }
             _ => {
                 wire.broken = true;
@@ -117,20 +145,43 @@ impl Driver for Fake {
     }
 }
 
+fn settings() -> DatabaseSettings {
+    DatabaseSettings {
+        name: "users".into(),
+        kind: Kind::Postgresql,
+        hosts: Vec::new(),
+        user: None,
+        password: None,
+        database: String::new(),
+        file: None,
+        tls: false,
+        tls_ca: None,
+        connections: 2,
+        connect_timeout: Duration::from_secs(2),
+        deadline: Duration::from_secs(5),
+        case_sensitive: false,
+        witness: None,
+        control_interval: crate::lookup::control::INTERVAL,
+    }
+}
+
 /// A table on these servers, with two connections each, 2 s to connect and 5 s in all.
 fn table(worlds: &[&Arc<World>]) -> Arc<SqlTable<Fake>> {
+    let witness = Arc::new(Witness::new(&settings()));
     let server = |(at, world): (usize, &&Arc<World>)| {
-        Arc::new(Server::new(format!("db{at}"), Fake(Arc::clone(world)), 2, Duration::from_secs(2)))
+        let (fake, limit) = (Fake(Arc::clone(world)), Duration::from_secs(2));
+        Arc::new(Server::new(format!("db{at}"), fake, 2, limit, witness.clone()))
     };
     let database = Arc::new(Shared {
         case_sensitive: false,
         name: "users".into(),
         kind: Kind::Postgresql,
         servers: worlds.iter().enumerate().map(server).collect(),
+        witness: witness.clone(),
         deadline: Duration::from_secs(5),
     });
     let query = Query::Columns { table: "t".into(), key: "k".into(), value: None, reason: None };
-    Arc::new(SqlTable { database, statement: Statement::new(Kind::Postgresql, &query).unwrap() })
+    Arc::new(SqlTable { database, statement: Arc::new(Statement::new(Kind::Postgresql, &query).unwrap()) })
 }
 
 fn value() -> Answer {
@@ -246,9 +297,58 @@ async fn a_server_that_falls_silent_costs_the_deadline_once() {
     let begin = Instant::now();
     assert_eq!(why(table.get("k").await), "database users: db0: no answer within 5s");
     assert_eq!(begin.elapsed().as_secs(), 5);
-    assert_eq!(first.counts().2, 0);
     assert_eq!(table.get("k").await, value());
     assert_eq!(begin.elapsed().as_secs(), 7);
+    // Nothing shows whether it still works on the question; some time it is gone without a word.
+    assert_eq!(first.counts().2, 1);
+    sleep(Duration::from_mins(2)).await;
+    assert_eq!(first.counts().2, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_is_given_up_counts_until_it_has_ended() {
+    // what is asked, when the connection is free again, in seconds, and how often the server is told
+    for (key, freed, told) in [("slow", 0, 2..=2), ("stubborn", 7, 12..=16)] {
+        let world = World::new(Mood::Up);
+        let table = table(&[&world]);
+        let given_up: Vec<_> = (0..2)
+            .map(|_| {
+                let table = Arc::clone(&table);
+                tokio::spawn(async move {
+                    let asked = tokio::time::timeout(Duration::from_millis(500), table.get(key)).await;
+                    assert!(asked.is_err());
+                })
+            })
+            .collect();
+        for asked in given_up {
+            asked.await.unwrap();
+        }
+        let begin = Instant::now();
+        // Others wait, in vain while their time is up sooner.
+        while table.get("k").await != value() {
+            assert_eq!(world.counts().2, 2, "{key}");
+        }
+        assert_eq!(begin.elapsed().as_secs(), freed, "{key}");
+        assert_eq!(world.most_open.load(Relaxed), 2, "{key}");
+        assert!(told.contains(&world.ended.load(Relaxed)), "{key}: {}", world.ended.load(Relaxed));
+        // Its connection is not used again: what was told may come late.
+        assert_eq!(world.counts().0, 3, "{key}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_full_answers_on_what_is_open() {
+    let world = World::new(Mood::Up);
+    let table = table(&[&world]);
+    assert_eq!(table.get("k").await, value());
+    world.is(Mood::Full);
+    let both = tokio::join!(table.get("slow"), table.get("k"), table.get("slow"));
+    let slow = Answer::Found("slow".into());
+    assert_eq!(both, (slow.clone(), value(), slow));
+    assert_eq!(world.counts().0, 1);
+    // Without any that is open there is nothing to wait for.
+    table.database.servers[0].distrust();
+    assert_eq!(why(table.get("k").await), "database users: db0: refused");
 }
 
 #[tokio::test(start_paused = true)]
@@ -279,6 +379,8 @@ async fn whoever_is_dropped_takes_his_connection_with_him() {
     for _ in 0..5 {
         let asked = tokio::time::timeout(Duration::from_millis(500), table.get("slow")).await;
         assert!(asked.is_err());
+        // The server is told, and ends it.
+        sleep(Duration::from_millis(1)).await;
         assert_eq!(world.counts().2, 0);
     }
     assert_eq!(table.get("k").await, value());

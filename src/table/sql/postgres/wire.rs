@@ -1,0 +1,381 @@
+//! A connection to PostgreSQL, in version 3.0 of its protocol (the manual's "Frontend/Backend Protocol").
+//!
+//! A question is one batch, from Parse to Sync, with the statement and the portal that have no name. A pooler that
+//! lends a server for one transaction (PgBouncer) lends it for a whole batch, so the statement that is executed
+//! is the one that was parsed; a named one would be whatever another client has prepared under that name.
+//!
+//! Keys and values are texts in the format of the server: a key is read as a literal of the query would be, and a
+//! value of any type is what psql(1) and Postfix show. The session keeps the settings of the server and the role;
+//! nothing is set but the encoding of texts and the name of the program.
+
+use super::super::super::dial::{Socket, Stream, connect};
+use super::super::super::settings::{Host, Password};
+use super::super::super::value::quoted;
+use bytes::BytesMut;
+use fallible_iterator::FallibleIterator;
+use postgres_protocol::authentication::{md5_hash, sasl};
+use postgres_protocol::message::backend::{DataRowBody, ErrorResponseBody, Field, Header, Message};
+use postgres_protocol::message::frontend;
+use postgres_protocol::{IsNull, Oid};
+use rustls::pki_types::ServerName;
+use std::io;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::TlsConnector;
+
+/// Longest message that is read, in octets: a value of [`MAX_VALUE`](super::super::super::MAX_VALUE) with some
+/// further columns. A longer row is of no use, and should not fill the memory.
+const MAX_MESSAGE: usize = 1 << 20;
+/// Octets read at once.
+const PIECE: usize = 8192;
+/// The answers of a server to the question whether it encrypts (the manual's "Message Formats", SSLRequest).
+const ENCRYPTS: u8 = b'S';
+/// The type `char(n)` ("System Catalog Initial Data"). It comes filled up with blanks, which are no part of it
+/// ("Character Types").
+const PADDED: Oid = 1042;
+/// The server is in no transaction ("Message Formats", ReadyForQuery).
+const IDLE: u8 = b'I';
+
+/// Who connects, and how.
+pub(super) struct Login {
+    pub user: String,
+    pub password: Option<Password>,
+    /// Empty: the one that is called like the user.
+    pub database: String,
+    pub tls: Option<TlsConnector>,
+}
+
+/// A connection.
+pub(super) struct Wire {
+    stream: Box<dyn Stream>,
+    buffer: BytesMut,
+    cancel: Cancel,
+    /// Cleared where a question began and its end was not read: the next would read its answer.
+    in_step: bool,
+}
+
+/// What names a connection to its server, so that another connection can end the question on it.
+#[derive(Clone)]
+pub(in super::super) struct Cancel {
+    /// The address that answered: another one of the same name would be another server.
+    peer: Host,
+    /// The name in the certificate.
+    host: Host,
+    tls: Option<TlsConnector>,
+    process: i32,
+    secret: i32,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Error {
+    /// The server refused, and can be asked again.
+    Refused { code: String, why: String },
+    /// Nothing more can come over this connection.
+    Broken(String),
+    /// There is an answer, but not one that is read to its end.
+    Unread(String),
+}
+
+/// One row: its columns in the order of the query, `None` for NULL.
+pub(super) struct Row<'r> {
+    body: &'r DataRowBody,
+    columns: &'r [(String, Oid)],
+}
+
+impl Row<'_> {
+    /// The columns, each with its name.
+    pub fn cells(&self) -> io::Result<Vec<(&str, Option<&[u8]>)>> {
+        let ranges: Vec<_> = self.body.ranges().collect()?;
+        let cell = |(at, range): (usize, Option<std::ops::Range<usize>>)| {
+            let (name, kind) = self.columns.get(at).map_or(("", 0), |(name, kind)| (name.as_str(), *kind));
+            let text = range.and_then(|range| self.body.buffer().get(range));
+            let blanks = |text: &[u8]| text.iter().rev().take_while(|octet| **octet == b' ').count();
+            (name, text.map(|text| if kind == PADDED { &text[..text.len() - blanks(text)] } else { text }))
+        };
+        Ok(ranges.into_iter().enumerate().map(cell).collect())
+    }
+}
+
+fn broken(error: &io::Error) -> Error {
+    Error::Broken(error.to_string())
+}
+
+impl Wire {
+    /// Connects, starts TLS, and logs in; the error is why that failed.
+    pub async fn open(host: &Host, login: &Login) -> Result<Self, String> {
+        let (stream, peer) = dial(host, host, login.tls.as_ref()).await?;
+        let cancel = Cancel { peer, host: host.clone(), tls: login.tls.clone(), process: 0, secret: 0 };
+        let mut wire = Wire { stream, buffer: BytesMut::new(), cancel, in_step: true };
+        wire.log_in(login).await.map_err(|error| match error {
+            Error::Refused { why, .. } | Error::Broken(why) | Error::Unread(why) => why,
+        })?;
+        Ok(wire)
+    }
+
+    async fn log_in(&mut self, login: &Login) -> Result<(), Error> {
+        let mut out = BytesMut::new();
+        let mut parameters =
+            vec![("user", login.user.as_str()), ("client_encoding", "UTF8"), ("application_name", "rcptd")];
+        if !login.database.is_empty() {
+            parameters.push(("database", &login.database));
+        }
+        frontend::startup_message(parameters, &mut out).map_err(|error| broken(&error))?;
+        self.send(&out).await?;
+        let mut scram = None;
+        loop {
+            let mut out = BytesMut::new();
+            match self.message().await? {
+                Message::AuthenticationCleartextPassword => {
+                    frontend::password_message(login.secret()?, &mut out).map_err(|error| broken(&error))?;
+                }
+                Message::AuthenticationMd5Password(body) => {
+                    let hash = md5_hash(login.user.as_bytes(), login.secret()?, body.salt());
+                    frontend::password_message(hash.as_bytes(), &mut out).map_err(|error| broken(&error))?;
+                }
+                Message::AuthenticationSasl(body) => {
+                    let mut mechanisms = body.mechanisms();
+                    let mut offered = false;
+                    while let Some(mechanism) = mechanisms.next().map_err(|error| broken(&error))? {
+                        offered |= mechanism == sasl::SCRAM_SHA_256;
+                    }
+                    if !offered {
+                        return Err(Error::Broken("the server offers no SCRAM-SHA-256".into()));
+                    }
+                    let begun = sasl::ScramSha256::new(login.secret()?, sasl::ChannelBinding::unsupported());
+                    frontend::sasl_initial_response(sasl::SCRAM_SHA_256, begun.message(), &mut out)
+                        .map_err(|error| broken(&error))?;
+                    scram = Some(begun);
+                }
+                Message::AuthenticationSaslContinue(body) => {
+                    let begun = scram.as_mut().ok_or_else(out_of_order)?;
+                    begun.update(body.data()).map_err(|error| broken(&error))?;
+                    frontend::sasl_response(begun.message(), &mut out).map_err(|error| broken(&error))?;
+                }
+                Message::AuthenticationSaslFinal(body) => {
+                    // The server knows the password, too.
+                    let mut begun = scram.take().ok_or_else(out_of_order)?;
+                    begun.finish(body.data()).map_err(|error| broken(&error))?;
+                }
+                Message::AuthenticationOk if scram.is_some() => return Err(out_of_order()),
+                Message::AuthenticationOk
+                | Message::ParameterStatus(_)
+                | Message::NoticeResponse(_)
+                | Message::NotificationResponse(_) => (),
+                Message::BackendKeyData(body) => {
+                    (self.cancel.process, self.cancel.secret) = (body.process_id(), body.secret_key());
+                }
+                Message::ReadyForQuery(_) => return Ok(()),
+                Message::ErrorResponse(body) => return Err(refusal(&body)),
+                _ => return Err(Error::Broken("it asks for a login that rcptd does not know".into())),
+            }
+            if !out.is_empty() {
+                self.send(&out).await?;
+            }
+        }
+    }
+
+    /// What ends the question on this connection.
+    pub fn cancel(&self) -> Cancel {
+        self.cancel.clone()
+    }
+
+    /// Asks `text` with `values` in the places of its parameters, whose types are `types` (0: the server finds it
+    /// out, as of a literal). `row` is given the rows; it returns false where it wants no more. Returns whether
+    /// the statement is of the kind that has rows, be there any or not.
+    pub async fn ask(
+        &mut self,
+        text: &str,
+        types: &[Oid],
+        values: &[&str],
+        mut row: impl FnMut(&Row<'_>) -> bool,
+    ) -> Result<bool, Error> {
+        let mut out = BytesMut::new();
+        let write = |out: &mut BytesMut| -> io::Result<()> {
+            frontend::parse("", text, types.iter().copied(), out)?;
+            let value = |value: &&str, out: &mut BytesMut| {
+                out.extend_from_slice(value.as_bytes());
+                Ok(IsNull::No)
+            };
+            // No formats at all: all of them are texts.
+            frontend::bind("", "", [], values, value, [], out).map_err(|error| match error {
+                frontend::BindError::Serialization(error) => error,
+                frontend::BindError::Conversion(error) => io::Error::other(error),
+            })?;
+            frontend::describe(b'P', "", out)?;
+            frontend::execute("", 0, out)?;
+            frontend::sync(out);
+            Ok(())
+        };
+        // Whoever is dropped from here on leaves half an answer.
+        if !std::mem::replace(&mut self.in_step, false) {
+            return Err(Error::Broken("the answer before was not read to its end".into()));
+        }
+        write(&mut out).map_err(|error| Error::Unread(error.to_string()))?;
+        self.send(&out).await?;
+        let (mut columns, mut has_rows, mut refused) = (Vec::new(), false, None);
+        loop {
+            match self.message().await {
+                Ok(Message::RowDescription(body)) => {
+                    has_rows = true;
+                    let named = |field: Field<'_>| Ok((field.name().to_owned(), field.type_oid()));
+                    columns = body.fields().map(named).collect().map_err(|error| broken(&error))?;
+                }
+                Ok(Message::DataRow(body)) => {
+                    if !row(&Row { body: &body, columns: &columns }) {
+                        return Err(Error::Unread("there are too many rows".into()));
+                    }
+                }
+                Ok(Message::ErrorResponse(body)) => refused = Some(refusal(&body)),
+                Ok(Message::ReadyForQuery(body)) => {
+                    return match refused {
+                        Some(refused) => {
+                            self.in_step = body.status() == IDLE;
+                            Err(refused)
+                        }
+                        // The next question would be a part of its transaction.
+                        None if body.status() != IDLE => {
+                            Err(Error::Unread("the query begins a transaction: write a SELECT".into()))
+                        }
+                        None => {
+                            self.in_step = true;
+                            Ok(has_rows)
+                        }
+                    };
+                }
+                // It waits for data, and looks at nothing else.
+                Ok(Message::CopyInResponse(_)) => {
+                    return Err(Error::Unread("the query wants data: write a SELECT".into()));
+                }
+                Ok(
+                    Message::ParseComplete
+                    | Message::BindComplete
+                    | Message::NoData
+                    | Message::CommandComplete(_)
+                    | Message::EmptyQueryResponse
+                    | Message::NoticeResponse(_)
+                    | Message::NotificationResponse(_)
+                    | Message::ParameterStatus(_)
+                    | Message::CopyOutResponse(_)
+                    | Message::CopyData(_)
+                    | Message::CopyDone,
+                ) => (),
+                Ok(_) => return Err(out_of_order()),
+                // It ends the connection after an error that it dies of.
+                Err(error) => return Err(refused.map_or(error, dying)),
+            }
+        }
+    }
+
+    async fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let sent = async {
+            self.stream.write_all(bytes).await?;
+            self.stream.flush().await
+        };
+        match sent.await {
+            Ok(()) => Ok(()),
+            // It may have said why before it closed.
+            Err(error) => match self.message().await {
+                Ok(Message::ErrorResponse(body)) => Err(dying(refusal(&body))),
+                _ => Err(broken(&error)),
+            },
+        }
+    }
+
+    async fn message(&mut self) -> Result<Message, Error> {
+        loop {
+            let header = Header::parse(&self.buffer).map_err(|error| broken(&error))?;
+            if header.is_some_and(|header| usize::try_from(header.len()).is_ok_and(|len| len > MAX_MESSAGE)) {
+                return Err(Error::Unread(format!("it answers with more than {MAX_MESSAGE} octets at once")));
+            }
+            if let Some(message) = Message::parse(&mut self.buffer).map_err(|error| broken(&error))? {
+                return Ok(message);
+            }
+            self.buffer.reserve(PIECE);
+            if self.stream.read_buf(&mut self.buffer).await.map_err(|error| broken(&error))? == 0 {
+                return Err(Error::Broken("the server closed the connection".into()));
+            }
+        }
+    }
+}
+
+impl Login {
+    fn secret(&self) -> Result<&[u8], Error> {
+        let password = self.password.as_ref().map(|password| password.reveal().as_bytes());
+        password.ok_or_else(|| Error::Broken("the server wants a password: set password_file".into()))
+    }
+}
+
+impl Cancel {
+    /// The address of the server.
+    pub fn peer(&self) -> String {
+        self.peer.to_string()
+    }
+
+    /// Asks the server to end the question; it answers on the connection of the question alone. Returns when the
+    /// server has taken note.
+    pub async fn send(&self) -> Result<(), String> {
+        let (mut stream, _) = dial(&self.peer, &self.host, self.tls.as_ref()).await?;
+        let mut out = BytesMut::new();
+        frontend::cancel_request(self.process, self.secret, &mut out);
+        let sent = async {
+            stream.write_all(&out).await?;
+            stream.flush().await?;
+            // It closes the connection when it has done so.
+            stream.read(&mut [0]).await
+        };
+        sent.await.map(drop).map_err(|error| error.to_string())
+    }
+}
+
+/// A connection to `peer`, encrypted for the name of `host`; and the address that it leads to.
+async fn dial(
+    peer: &Host,
+    host: &Host,
+    tls: Option<&TlsConnector>,
+) -> Result<(Box<dyn Stream>, Host), String> {
+    let mut stream = match connect(peer).await.map_err(|error| error.to_string())? {
+        // What goes through a UNIX socket does not leave the machine.
+        Socket::Unix(stream) => return Ok((Box::new(stream), peer.clone())),
+        Socket::Tcp(stream) => stream,
+    };
+    let address = stream.peer_addr().map_err(|error| error.to_string())?;
+    let peer = Host::Inet(address.ip().to_string(), address.port());
+    let (Some(tls), Host::Inet(name, _)) = (tls, host) else { return Ok((Box::new(stream), peer)) };
+    let name = ServerName::try_from(name.clone())
+        .map_err(|_| format!("no certificate can have the name {name}: name the host otherwise"))?;
+    let mut out = BytesMut::new();
+    frontend::ssl_request(&mut out);
+    stream.write_all(&out).await.map_err(|error| error.to_string())?;
+    // One octet and no more: what comes after it in plain text is not taken for encrypted.
+    if stream.read_u8().await.map_err(|error| error.to_string())? != ENCRYPTS {
+        return Err("the server does not encrypt: set it up with a certificate, or tls = false".into());
+    }
+    let encrypted = tls.connect(name, stream).await.map_err(|error| format!("TLS: {error}"))?;
+    Ok((Box::new(encrypted), peer))
+}
+
+fn out_of_order() -> Error {
+    Error::Broken("it answers out of order".into())
+}
+
+/// An error after which the connection ended.
+fn dying(error: Error) -> Error {
+    match error {
+        Error::Refused { why, .. } => Error::Broken(why),
+        error => error,
+    }
+}
+
+fn refusal(body: &ErrorResponseBody) -> Error {
+    let (mut code, mut message) = (String::new(), String::new());
+    let mut fields = body.fields();
+    while let Ok(Some(field)) = fields.next() {
+        match field.type_() {
+            b'C' => code = quoted(field.value_bytes()),
+            b'M' => message = quoted(field.value_bytes()),
+            _ => (),
+        }
+    }
+    let why = format!("{message} (code {code})");
+    Error::Refused { code, why }
+}

@@ -1,0 +1,190 @@
+//! The witness of a database: a key that is certainly there. A server that does not find it, as a replica that is
+//! still empty, is not believed when it does not find another key.
+//!
+//! It is asked of the same server, over the same connection. Each key that a server finds is a witness as well, so on
+//! a busy server the configured one is hardly ever asked. Maps ask one database about different things, so one of
+//! them has the witness and others may not: their questions are tried in turn, the one that found it first.
+
+use super::Answer;
+use super::settings::DatabaseSettings;
+use crate::lookup::control::{Control, Reply, Server};
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The control of one database, whose maps ask questions of the form `Q`.
+#[derive(Debug)]
+pub(super) struct Witness<Q> {
+    control: Control,
+    key: Option<Arc<str>>,
+    questions: Mutex<Vec<Arc<Q>>>,
+}
+
+impl<Q: PartialEq> Witness<Q> {
+    /// That of these settings.
+    pub fn new(settings: &DatabaseSettings) -> Self {
+        let source: Arc<str> = format!("database:{}", settings.name).into();
+        Witness {
+            control: Control::new(source, settings.control_interval),
+            key: settings.witness.as_deref().map(Into::into),
+            questions: Mutex::default(),
+        }
+    }
+
+    /// Notes the question of a map.
+    pub fn add(&self, question: &Arc<Q>) {
+        let mut questions = self.questions();
+        if !questions.contains(question) {
+            questions.push(question.clone());
+        }
+    }
+
+    /// Notes that `peer` has found a key.
+    pub fn found(&self, peer: &str) {
+        self.control.found(server(peer));
+    }
+
+    /// What a "not found" of `peer` is worth: that, or a doubt. Where nothing is known of the server, `ask` is called
+    /// with a question and the witness, again with the next question where that did not find it. Without a witness
+    /// the answer counts as it is.
+    pub async fn vouch<F>(&self, peer: &str, mut ask: impl FnMut(Arc<Q>, Arc<str>) -> F) -> Answer
+    where
+        F: Future<Output = Answer>,
+    {
+        let Some(key) = self.key.clone() else { return Answer::NotFound };
+        let asking = async {
+            let questions = self.questions().clone();
+            let mut doubt = None;
+            for question in questions {
+                match ask(question.clone(), key.clone()).await {
+                    Answer::Found(value) => {
+                        self.prefer(&question);
+                        return Reply::Exists(value);
+                    }
+                    Answer::NotFound => (),
+                    Answer::Unknown(why) => doubt = Some(why.to_string()),
+                }
+            }
+            doubt.map_or_else(|| Reply::NotFound("not found".into()), Reply::TempFail)
+        };
+        worth(self.control.witness(server(peer), &key, || asking).await)
+    }
+
+    /// The same where the server itself says whether it has its data; `why` is the doubt where it has not.
+    #[cfg(feature = "redis")]
+    pub async fn vouch_by<F>(&self, peer: &str, why: &str, ask: impl FnOnce() -> F) -> Answer
+    where
+        F: Future<Output = Reply>,
+    {
+        match self.control.witness(server(peer), "INFO replication", ask).await {
+            Ok(()) => Answer::NotFound,
+            Err(_) => Answer::unknown(why),
+        }
+    }
+
+    /// Whether one is configured.
+    #[cfg(feature = "redis")]
+    pub fn is_set(&self) -> bool {
+        self.key.is_some()
+    }
+
+    fn prefer(&self, question: &Arc<Q>) {
+        let mut questions = self.questions();
+        if let Some(at) = questions.iter().position(|known| known == question) {
+            questions[..=at].rotate_right(1);
+        }
+    }
+
+    fn questions(&self) -> MutexGuard<'_, Vec<Arc<Q>>> {
+        self.questions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A server of a database has one set of data for all domains.
+fn server(peer: &str) -> Server<'_> {
+    Server { peer, scope: "" }
+}
+
+fn worth(passed: Result<(), crate::lookup::control::Refusal>) -> Answer {
+    match passed {
+        Ok(()) => Answer::NotFound,
+        Err(refusal) => Answer::unknown(refusal.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::settings::{CONNECT_TIMEOUT, DEADLINE, Kind};
+    use super::*;
+    use crate::lookup::control::INTERVAL;
+
+    fn witness(key: Option<&str>) -> Witness<char> {
+        let witness = Witness::new(&DatabaseSettings {
+            name: "users".into(),
+            kind: Kind::Mysql,
+            hosts: Vec::new(),
+            user: None,
+            password: None,
+            database: String::new(),
+            file: None,
+            tls: false,
+            tls_ca: None,
+            connections: 1,
+            connect_timeout: CONNECT_TIMEOUT,
+            deadline: DEADLINE,
+            case_sensitive: false,
+            witness: key.map(str::to_owned),
+            control_interval: INTERVAL,
+        });
+        for question in ['a', 'b', 'c', 'a'] {
+            witness.add(&Arc::new(question));
+        }
+        witness
+    }
+
+    /// Which questions are asked, and what comes of it; `finds` are those that have the witness, `fails` those that
+    /// cannot say.
+    async fn asked(witness: &Witness<char>, peer: &str, finds: &str, fails: &str) -> (String, char) {
+        let asked = Mutex::new(String::new());
+        let answer = witness
+            .vouch(peer, |question, key| {
+                assert_eq!(&*key, "w");
+                asked.lock().unwrap().push(*question);
+                let answer = match *question {
+                    question if finds.contains(question) => Answer::Found("w".into()),
+                    question if fails.contains(question) => Answer::unknown("no table"),
+                    _ => Answer::NotFound,
+                };
+                async { answer }
+            })
+            .await;
+        let short = match answer {
+            Answer::NotFound => '-',
+            Answer::Unknown(_) => '?',
+            Answer::Found(_) => '!',
+        };
+        (asked.into_inner().unwrap(), short)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_absence_counts_where_the_witness_is_found() {
+        let set = witness(Some("w"));
+        for (peer, finds, fails, want) in [
+            ("1", "", "", ("abc", '?')),
+            // It is known by now.
+            ("1", "abc", "", ("", '?')),
+            ("2", "b", "a", ("ab", '-')),
+            ("2", "", "", ("", '-')),
+            // The one that found it is the first.
+            ("3", "b", "", ("b", '-')),
+            ("4", "", "b", ("bac", '?')),
+        ] {
+            assert_eq!(asked(&set, peer, finds, fails).await, (want.0.to_owned(), want.1), "{peer}");
+        }
+        // What it finds since shows that it has its data.
+        set.found("1");
+        assert_eq!(asked(&set, "1", "", "").await, (String::new(), '-'));
+        tokio::time::advance(INTERVAL).await;
+        assert_eq!(asked(&set, "1", "", "").await, ("bac".to_owned(), '?'));
+        assert_eq!(asked(&witness(None), "1", "", "").await, (String::new(), '-'));
+    }
+}

@@ -1,0 +1,184 @@
+//! What a session is like: as the server and the role have it; and that it may be one of a pooler.
+
+use super::cases::{Case, check, columns, found, missing, sql};
+use super::site::{Said, Site, get};
+use rcptd::table::database::open;
+use rcptd::table::settings::{DatabaseSettings, Host};
+use sqlx::{ConnectOptions, Executor};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+pub async fn postgresql(site: &Site) {
+    let mut admin = site.admin().await;
+    for setting in ["TimeZone = 'Asia/Tokyo'", "DateStyle = 'German'", "IntervalStyle = 'iso_8601'"] {
+        admin.run(&format!("ALTER ROLE {} SET {setting}", super::servers::ADMIN)).await;
+    }
+    check(
+        site,
+        &[
+            Case(sql("SELECT current_setting('TimeZone') WHERE %s <> ''"), "k", found("Asia/Tokyo")),
+            Case(sql("SELECT date '2026-11-28' WHERE %s <> ''"), "k", found("28.11.2026")),
+            Case(sql("SELECT interval '1 day' WHERE %s <> ''"), "k", found("P1D")),
+            // Local time without a zone, as accounts that expire have it.
+            Case(
+                sql("SELECT 'alive' WHERE %s <> '' AND \
+                     (now() AT TIME ZONE 'Asia/Tokyo' + interval '1 hour')::timestamp > now()"),
+                "k",
+                found("alive"),
+            ),
+            Case(
+                sql("SELECT 'dead' WHERE %s <> '' AND \
+                     (now() AT TIME ZONE 'Asia/Tokyo' - interval '1 hour')::timestamp > now()"),
+                "k",
+                missing(),
+            ),
+            Case(sql("SELECT current_setting('client_encoding') WHERE %s <> ''"), "k", found("UTF8")),
+        ],
+    )
+    .await;
+    pooled(site).await;
+    for setting in ["TimeZone", "DateStyle", "IntervalStyle"] {
+        admin.run(&format!("ALTER ROLE {} RESET {setting}", super::servers::ADMIN)).await;
+    }
+}
+
+pub async fn mariadb(site: &Site) {
+    let mut admin = site.admin().await;
+    for (modes, or, pipes) in [
+        ("STRICT_TRANS_TABLES", found("1"), found("1")),
+        ("ANSI", missing(), found("xy")),
+        ("", found("1"), found("1")),
+    ] {
+        admin.run(&format!("SET GLOBAL sql_mode = '{modes}', GLOBAL time_zone = '+09:00'")).await;
+        check(
+            site,
+            &[
+                Case(sql("SELECT @@sql_mode = @@GLOBAL.sql_mode WHERE %s <> ''"), "k", found("1")),
+                Case(sql("SELECT @@time_zone WHERE %s <> ''"), "k", found("+09:00")),
+                Case(sql("SELECT @@autocommit WHERE %s <> ''"), "k", found("1")),
+                Case(sql("SELECT 1 WHERE %s = 'k' AND (2 = 1 || 2 = 2) = 1"), "k", or),
+                Case(
+                    sql("SELECT %s || 'y' FROM (SELECT 1) AS one WHERE 1"),
+                    if modes == "ANSI" { "x" } else { "1" },
+                    pipes,
+                ),
+                Case(
+                    sql("SELECT 'alive' WHERE %s <> '' AND \
+                         DATE_ADD(CONVERT_TZ(UTC_TIMESTAMP(), '+00:00', '+09:00'), INTERVAL 1 HOUR) > now()"),
+                    "k",
+                    found("alive"),
+                ),
+                Case(
+                    sql("SELECT 'dead' WHERE %s <> '' AND \
+                         DATE_SUB(CONVERT_TZ(UTC_TIMESTAMP(), '+00:00', '+09:00'), INTERVAL 1 HOUR) > now()"),
+                    "k",
+                    missing(),
+                ),
+                Case(
+                    sql("SELECT CAST(@@max_statement_time AS CHAR) WHERE %s <> ''"),
+                    "k",
+                    found("20.000000"),
+                ),
+            ],
+        )
+        .await;
+    }
+    admin
+        .run("SET GLOBAL max_statement_time = 2, GLOBAL sql_mode = DEFAULT, GLOBAL time_zone = 'SYSTEM'")
+        .await;
+    check(
+        site,
+        &[Case(sql("SELECT CAST(@@max_statement_time AS CHAR) WHERE %s <> ''"), "k", found("2.000000"))],
+    )
+    .await;
+    admin.run("SET GLOBAL max_statement_time = 0").await;
+}
+
+/// Behind PgBouncer, which lends a server for one transaction, no answer is that of another question: neither of
+/// those asked here, nor of what other clients prepare under names of their own.
+async fn pooled(site: &Site) {
+    const QUESTIONS: usize = 100_000;
+    const ASKERS: usize = 20;
+    let mut admin = site.admin().await;
+    admin.run("CREATE TABLE pooled (map varchar(9), k varchar(99), v varchar(99))").await;
+    admin
+        .run(
+            "INSERT INTO pooled SELECT 'm' || m, 'k' || k, 'v' || m || '-' || k \
+             FROM generate_series(0, 9) AS m, generate_series(0, 99, 2) AS k",
+        )
+        .await;
+    let pooler = site.pooler();
+    let settings =
+        || DatabaseSettings { hosts: vec![Host::Inet("127.0.0.1".into(), pooler.port)], ..site.settings() };
+    // Two databases of ten maps each, so that the same texts come over many connections.
+    let maps = |_| -> Vec<_> {
+        let database = open(&settings()).unwrap();
+        (0..10)
+            .map(|map| {
+                database
+                    .table(&sql(&format!("SELECT v FROM pooled WHERE map = 'm{map}' AND k = %s")))
+                    .unwrap()
+            })
+            .collect()
+    };
+    let maps: Arc<Vec<_>> = Arc::new([0, 1].into_iter().flat_map(maps).collect());
+    let (wrong, failed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    // Another client, with named statements; what comes of them there is its own matter.
+    let other = tokio::spawn({
+        let options = sqlx::postgres::PgConnectOptions::new_without_pgpass()
+            .host("127.0.0.1")
+            .port(pooler.port)
+            .username(super::servers::ADMIN)
+            .password(super::servers::PASSWORD)
+            .database("postgres")
+            .extra_float_digits(None);
+        async move {
+            loop {
+                let Ok(mut connection) = options.connect().await else { continue };
+                for number in 0..20 {
+                    let text = sqlx::AssertSqlSafe(format!("SELECT 'other {number}', $1::text"));
+                    let _ = connection.fetch_all(sqlx::query(text).bind("x")).await;
+                }
+            }
+        }
+    });
+    let askers: Vec<_> = (0..ASKERS)
+        .map(|asker| {
+            let (maps, wrong, failed) = (maps.clone(), wrong.clone(), failed.clone());
+            tokio::spawn(async move {
+                for number in 0..QUESTIONS / ASKERS {
+                    let (map, k) = ((number * 7 + asker) % maps.len(), (number * 13 + asker) % 100);
+                    let want = if k % 2 == 0 { found(&format!("v{}-{k}", map % 10)) } else { missing() };
+                    match get(&maps[map], &format!("k{k}")).await {
+                        said if said == want => (),
+                        Said::Unknown(why) => {
+                            failed.fetch_add(1, Relaxed);
+                            assert!(why.len() > 10, "{why}");
+                        }
+                        _ => {
+                            wrong.fetch_add(1, Relaxed);
+                        }
+                    }
+                }
+            })
+        })
+        .collect();
+    for asker in askers {
+        asker.await.unwrap();
+    }
+    other.abort();
+    assert_eq!((wrong.load(Relaxed), failed.load(Relaxed)), (0, 0), "of {QUESTIONS}");
+
+    // What is given up there ends in the server behind it.
+    let mut hasty = settings();
+    hasty.deadline = std::time::Duration::from_millis(500);
+    let sleep = open(&hasty).unwrap().table(&sql("SELECT 'pooled', pg_sleep(60) WHERE %s <> ''")).unwrap();
+    assert!(get(&sleep, "k").await.agrees(&super::cases::unknown("within 500ms")));
+    let still =
+        sql("SELECT pid FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%%pooled%%pg_sleep%%' \
+         AND pid <> pg_backend_pid() AND %s <> ''");
+    let still = open(&site.settings()).unwrap().table(&still).unwrap();
+    super::site::until(&still, "x", &missing()).await;
+    let table = open(&settings()).unwrap().table(&columns("pooled", "k", Some("map"), None)).unwrap();
+    assert_eq!(get(&table, "k1").await, missing());
+}
