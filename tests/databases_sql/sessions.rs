@@ -77,7 +77,7 @@ pub async fn mariadb(site: &Site) {
                 Case(
                     sql("SELECT CAST(@@max_statement_time AS CHAR) WHERE %s <> ''"),
                     "k",
-                    found("20.000000"),
+                    found("21.000000"),
                 ),
             ],
         )

@@ -23,6 +23,8 @@ use std::time::Duration;
 /// reserved words, and a column `position` is a syntax error. It goes, unless the server has it for all.
 const OWN_MODE: &str = "sql_mode = IF(FIND_IN_SET('IGNORE_SPACE', @@GLOBAL.sql_mode), @@SESSION.sql_mode, \
                         TRIM(BOTH ',' FROM REPLACE(CONCAT(',', @@SESSION.sql_mode, ','), ',IGNORE_SPACE,', ',')))";
+/// How much longer the server may work on a question than anybody waits: what ends it is the deadline, and said to be.
+const GRACE: Duration = Duration::from_secs(1);
 /// "Error Codes": a variable that this server does not have.
 const UNKNOWN_VARIABLE: u16 = 1193;
 
@@ -82,7 +84,7 @@ impl Driver for MysqlDriver {
 
     async fn connect(&self) -> Result<Connection, String> {
         let mut inner = self.options.connect().await.map_err(|error| explain(&error))?;
-        set_up(&mut inner, self.deadline).await.map_err(|error| explain(&error))?;
+        set_up(&mut inner, self.deadline + GRACE).await.map_err(|error| explain(&error))?;
         let who = sqlx::raw_sql(WHO).fetch_one(&mut inner).await.map_err(|error| explain(&error))?;
         let peer = who.try_get::<String, _>(0).map_err(|error| explain(&error))?;
         Ok(Connection { inner, peer: peer.into() })
@@ -148,11 +150,9 @@ async fn has_rows(connection: &mut MySqlConnection, text: AssertSqlSafe<Arc<str>
 /// Gives a session the modes of its server, and a limit of time: a question that nobody waits for any more ends.
 /// MariaDB has it in seconds, MySQL in milliseconds and for SELECT alone; older ones have none. A stricter one of the
 /// server's own stays.
-async fn set_up(connection: &mut MySqlConnection, deadline: Duration) -> Result<(), sqlx::Error> {
-    let limits = [
-        ("max_statement_time", deadline.as_secs_f64()),
-        ("max_execution_time", deadline.as_secs_f64() * 1e3),
-    ];
+async fn set_up(connection: &mut MySqlConnection, limit: Duration) -> Result<(), sqlx::Error> {
+    let limits =
+        [("max_statement_time", limit.as_secs_f64()), ("max_execution_time", limit.as_secs_f64() * 1e3)];
     for (name, limit) in limits {
         let limit = format!(", {name} = IF(@@{name} > 0, LEAST(@@{name}, {limit}), {limit})");
         let done = sqlx::raw_sql(AssertSqlSafe(format!("SET SESSION {OWN_MODE}{limit}")))
