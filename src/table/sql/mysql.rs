@@ -151,8 +151,10 @@ async fn has_rows(connection: &mut MySqlConnection, text: AssertSqlSafe<Arc<str>
 /// MariaDB has it in seconds, MySQL in milliseconds and for SELECT alone; older ones have none. A stricter one of the
 /// server's own stays.
 async fn set_up(connection: &mut MySqlConnection, limit: Duration) -> Result<(), sqlx::Error> {
-    let limits =
-        [("max_statement_time", limit.as_secs_f64()), ("max_execution_time", limit.as_secs_f64() * 1e3)];
+    let limits = [
+        ("max_statement_time", limit.as_secs_f64().to_string()),
+        ("max_execution_time", limit.as_millis().to_string()),
+    ];
     for (name, limit) in limits {
         let limit = format!(", {name} = IF(@@{name} > 0, LEAST(@@{name}, {limit}), {limit})");
         let done = sqlx::raw_sql(AssertSqlSafe(format!("SET SESSION {OWN_MODE}{limit}")))
