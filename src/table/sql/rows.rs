@@ -40,9 +40,10 @@ enum Style<'k> {
 impl<'k> Rows<'k> {
     /// None yet, of this question for `key`.
     pub fn new(statement: &Statement, key: &'k str) -> Self {
-        Rows::of(match statement.by_key {
-            true => Style::Table { key: statement.shows_key.then_some(key), exact: statement.case_sensitive },
-            false => Style::Query { columns: statement.columns },
+        Rows::of(if statement.by_key {
+            Style::Table { key: statement.shows_key.then_some(key), exact: statement.case_sensitive }
+        } else {
+            Style::Query { columns: statement.columns }
         })
     }
 

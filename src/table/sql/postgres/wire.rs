@@ -82,9 +82,12 @@ pub(super) struct Row<'r> {
     columns: &'r [(String, Oid)],
 }
 
+/// The name of a column, and its text.
+pub(super) type Cell<'r> = (&'r str, Option<&'r [u8]>);
+
 impl Row<'_> {
     /// The columns, each with its name.
-    pub fn cells(&self) -> io::Result<Vec<(&str, Option<&[u8]>)>> {
+    pub fn cells(&self) -> io::Result<Vec<Cell<'_>>> {
         let ranges: Vec<_> = self.body.ranges().collect()?;
         let cell = |(at, range): (usize, Option<std::ops::Range<usize>>)| {
             let (name, kind) = self.columns.get(at).map_or(("", 0), |(name, kind)| (name.as_str(), *kind));
