@@ -238,7 +238,7 @@ pub struct Pooler {
 impl Server {
     /// One with fewer connections to this server than its clients have to it.
     pub fn pooler(&self) -> Pooler {
-        let folder = tempfile::Builder::new().prefix("rcptd-pooler-").tempdir().unwrap();
+        let folder = folder::folder("rcptd-pooler-", self.make.user());
         let (port, place) = (free_port(), folder.path().display());
         let settings = format!(
             "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
