@@ -18,6 +18,9 @@ const BURST: u32 = 6;
 /// After how long another one may be logged.
 const REFILL: Duration = Duration::from_mins(1);
 
+/// Most servers of a source whose outages are kept apart. Names in the DNS may lead to ever new ones.
+const MAX_SERVERS: usize = 100;
+
 /// What is asked: the source as the operator wrote it, and which of its servers; empty where it has one only.
 type Key = (Box<str>, Box<str>);
 
@@ -139,6 +142,36 @@ impl Outage {
     }
 }
 
+/// The servers of a source that has several. One that fails while another answers is noted here; what none of them
+/// can do is noted of the source.
+#[derive(Debug)]
+pub struct Servers {
+    source: Arc<str>,
+    known: Mutex<BTreeMap<Box<str>, Arc<Outage>>>,
+}
+
+impl Servers {
+    /// Those of the source called `source`.
+    pub fn of(source: impl Into<Arc<str>>) -> Self {
+        Servers { source: source.into(), known: Mutex::default() }
+    }
+
+    /// The server `by` answered, and stood in for those that failed before it, each with its reason.
+    pub fn answered(&self, by: &str, failed: &[(String, String)]) {
+        let mut known = lock(&self.known);
+        for (server, why) in failed {
+            if known.len() >= MAX_SERVERS && !known.contains_key(&**server) {
+                known.pop_first();
+            }
+            let outage = known.entry(server.as_str().into());
+            outage.or_insert_with(|| Outage::of(&self.source, Some(server))).fails(why);
+        }
+        if let Some(outage) = known.get(by) {
+            outage.works();
+        }
+    }
+}
+
 /// All sources that are asked, by name.
 pub fn standings() -> Vec<Standing> {
     lock(&ALL).values().filter_map(Weak::upgrade).map(|outage| outage.standing()).collect()
@@ -237,6 +270,26 @@ mod tests {
         assert_eq!(book.fails("down", late + Duration::from_secs(10)), None);
         assert_eq!(book.fails("down", late + Duration::from_secs(59)), None);
         assert_eq!(book.fails("down", late + Duration::from_secs(61)), Some(Event::Begins(2)));
+    }
+
+    #[test]
+    fn a_server_that_another_stands_in_for_is_noted() {
+        let servers = Servers::of("vrfy:stands-in");
+        let failing = || {
+            let all = standings().into_iter().filter(|one| &*one.source == "vrfy:stands-in");
+            all.map(|one| (one.server.into_string(), one.failing.is_some())).collect::<Vec<_>>()
+        };
+        let down = |server: &str| (server.to_owned(), "down".to_owned());
+        servers.answered("a", &[]);
+        assert_eq!(failing(), []);
+        servers.answered("b", &[down("a")]);
+        assert_eq!(failing(), [("a".to_owned(), true)]);
+        servers.answered("a", &[]);
+        assert_eq!(failing(), [("a".to_owned(), false)]);
+        for i in 0..MAX_SERVERS * 2 {
+            servers.answered("a", &[down(&format!("{i}"))]);
+        }
+        assert_eq!(failing().len(), MAX_SERVERS);
     }
 
     #[test]

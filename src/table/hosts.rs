@@ -2,7 +2,7 @@
 
 use super::Answer;
 use super::settings::{DatabaseSettings, PASSED_OVER};
-use crate::observe::outage::Outage;
+use crate::observe::outage::Servers;
 use std::fmt::Write as _;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,6 +15,7 @@ pub(super) struct Hosts {
     database: Arc<str>,
     deadline: Duration,
     states: Vec<State>,
+    servers: Servers,
 }
 
 #[derive(Debug)]
@@ -22,8 +23,6 @@ struct State {
     name: String,
     /// When it could not be reached last, and why; `None` after it answered.
     failed: Mutex<Option<(Instant, String)>>,
-    /// Noted where another server can stand in: what all of them cannot do is noted of the database.
-    outage: Arc<Outage>,
 }
 
 impl State {
@@ -51,16 +50,12 @@ impl Hosts {
         if settings.hosts.is_empty() {
             return Err(format!("a database of type {} needs a server: set hosts", settings.kind.name()));
         }
-        let database = format!("database:{}", settings.name);
-        let state = |host| {
-            let name = format!("{host}");
-            let outage = Outage::of(&database, Some(&name));
-            State { name, failed: Mutex::default(), outage }
-        };
+        let state = |host| State { name: format!("{host}"), failed: Mutex::default() };
         Ok(Hosts {
             database: settings.name.clone(),
             deadline: settings.deadline,
             states: settings.hosts.iter().map(state).collect(),
+            servers: Servers::of(format!("database:{}", settings.name)),
         })
     }
 
@@ -74,22 +69,19 @@ impl Hosts {
         let mut order: Vec<usize> = (0..self.states.len()).collect();
         order.sort_by_key(|at| self.states.get(*at).is_some_and(State::is_passed_over));
         let mut failures = String::new();
-        let mut failed: Vec<(&State, String)> = Vec::new();
+        let mut failed = Vec::new();
         let asking = async {
             for (host, at) in order.into_iter().filter_map(|at| Some((self.states.get(at)?, at))) {
                 let came = Instant::now();
                 match ask(at, came).await {
                     Ok(answer) => {
                         *host.failed() = None;
-                        host.outage.works();
-                        for (host, why) in &failed {
-                            host.outage.fails(why);
-                        }
+                        self.servers.answered(&host.name, &failed);
                         return Some((host, answer));
                     }
                     Err(why) => {
                         let _ = write!(failures, ": {}: {why}", host.name);
-                        failed.push((host, why.clone()));
+                        failed.push((host.name.clone(), why.clone()));
                         host.fail(came, why);
                     }
                 }

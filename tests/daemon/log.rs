@@ -4,7 +4,10 @@ use crate::common::mta::OFFER;
 use crate::common::{Daemon, Site, rcptd};
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::process::Command;
+use std::thread;
 
 /// The address that hostile texts would have banned. No client has it.
 const VICTIM: &str = "198.51.100.7";
@@ -221,4 +224,54 @@ fn what_is_printed_hides_nothing() {
         assert!(!text.contains(['\u{2028}', '\u{202e}', '\u{200b}']), "{text}");
         assert!(text.contains("2028"), "{text}");
     }
+}
+
+/// A mail server that finds the postmaster and nobody else, and says so in hostile words.
+fn mail_server() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
+    let port = listener.local_addr().expect("an address").port();
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            thread::spawn(move || {
+                let mut write = stream.try_clone().expect("a socket");
+                write.write_all(b"220 mx.test\r\n").ok()?;
+                for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                    let reply = match line.strip_prefix("VRFY ") {
+                        None => "250 mx.test".to_owned(),
+                        Some(path) if path.starts_with("<postmaster@") => format!("250 2.1.5 {path}"),
+                        Some(path) => format!("550 5.1.1 {path}: \"unknown\" client=v.test[{VICTIM}]"),
+                    };
+                    write.write_all(format!("{reply}\r\n").as_bytes()).ok()?;
+                }
+                Some(())
+            });
+        }
+    });
+    port
+}
+
+/// "no such account" alone does not tell which server said so of whom.
+#[test]
+fn a_refusal_quotes_what_was_asked_and_replied() {
+    let site = Site::new("", "");
+    let accounts = format!("file:{}", site.path("accounts").display());
+    site.configure(&accounts, &format!("vrfy:127.0.0.1:{}", mail_server()));
+    let daemon = Daemon::start(site);
+    let mut mta = daemon.connect();
+    mta.negotiate(OFFER);
+    mta.mail();
+    let reply = mta.rcpt(&["<nobody@example.test>"]);
+    assert!(reply.starts_with("y 550 5.1.1 ") && !reply.contains("VRFY"), "{reply}");
+    daemon.log.wait_for(
+        0,
+        "to=<nobody@example.test> detail=\"no such account: VRFY <nobody@example.test>: 550 5.1.1 \
+         <nobody@example.test>: \\x22unknown\\x22 client\\x3dv.test[198.51.100.7]\"\n",
+    );
+    let mut command = rcptd();
+    command.arg("explain").arg("-c").arg(daemon.site.path("rcptd.conf")).arg("nobody@example.test");
+    let output = command.output().expect("the program");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    let quoted = "VRFY <nobody@example.test>: 550 5.1.1 <nobody@example.test>: \\\"unknown\\\" client=v.test";
+    assert!(text.contains(&format!(": does not exist: {quoted}")), "{text}");
+    assert!(text.contains(&format!("refused: no such account: {quoted}")), "{text}");
 }

@@ -5,6 +5,7 @@ use super::lookup::Lookup;
 use super::target::Target;
 use super::wire::{Transport, Wire};
 use crate::account::settings::{StartTls, VrfySettings};
+use crate::observe::outage::Servers;
 use crate::table::tls::client;
 use lettre::transport::smtp::extension::ClientId;
 use rustls::pki_types::ServerName;
@@ -43,6 +44,7 @@ pub(super) struct Dialer {
     pub limits: Limits,
     pub me: ClientId,
     pub tls: Tls,
+    pub servers: Servers,
 }
 
 /// What is to be done about STARTTLS.
@@ -88,7 +90,7 @@ impl Server {
 impl Dialer {
     /// A session with the first server that will have one; the error tells why none would.
     pub async fn connect(&self) -> Result<Connection, String> {
-        let mut failures = Vec::new();
+        let (mut failures, mut failed) = (Vec::new(), Vec::new());
         let mut tried = 0;
         match &self.target {
             Target::Unix(path) => self.attempt(Server::Unix(path.clone()), &mut failures).await,
@@ -115,8 +117,16 @@ impl Dialer {
                         }
                         tried += 1;
                         let server = Server::Tcp((address, port).into(), host.clone());
-                        if let Some(connection) = self.attempt(server, &mut failures).await {
-                            return Ok(connection);
+                        let name = server.address();
+                        match self.session(Arc::new(server)).await {
+                            Ok(connection) => {
+                                self.servers.answered(&name, &failed);
+                                return Ok(connection);
+                            }
+                            Err(why) => {
+                                failed.push((name, why.clone()));
+                                failures.push(why);
+                            }
                         }
                     }
                 }

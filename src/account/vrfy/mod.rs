@@ -32,6 +32,7 @@ mod words;
 use super::spec::{Kind, OpenFuture, Plan, Site};
 use super::{AccountSource, Reason, Verdict};
 use crate::lookup::control::Control;
+use crate::observe::outage::Servers;
 use connection::{Connection, Peer};
 use dial::{Dialer, Limits, Tls};
 use lettre::transport::smtp::extension::ClientId;
@@ -91,7 +92,14 @@ fn open(target: &Target, site: Site<'_>, lookup: Option<Arc<dyn Lookup>>) -> Res
                     settings.idle_timeout,
                     interval,
                 ),
-                dialer: Dialer { target: target.clone(), lookup, limits, me, tls },
+                dialer: Dialer {
+                    target: target.clone(),
+                    lookup,
+                    limits,
+                    me,
+                    tls,
+                    servers: Servers::of(site.name.clone()),
+                },
             })
         }
         (lookup, me, tls) => {

@@ -4,6 +4,7 @@ use super::super::settings::{CacheSettings, Settings, SourceSettings, Witness};
 use super::super::testing::account;
 use super::testing::Table;
 use super::*;
+use crate::observe::outage::standings;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -70,7 +71,15 @@ async fn hosts_and_addresses_are_tried_in_order() {
         .host("empty.test", &[])
         .host("first.test", &["127.0.0.1", "127.0.0.2", "127.0.0.3"])
         .host("last.test", &["127.0.0.4"]);
-    assert_eq!(ask(&format!("vrfy:mx:example.test:{port}"), table).await, "missing");
+    let source = format!("vrfy:mx:example.test:{port}");
+    let source =
+        SourceSettings { witness: Witness::Off.into(), ..SourceSettings::new(source.parse().unwrap()) };
+    let source = vrfy(&source, Arc::new(table));
+    assert_eq!(source.verify(&account("foo@example.test")).await.verdict.to_string(), "missing");
+    // Those that another stood in for are noted.
+    let failing = standings().into_iter().filter(|one| *one.source == *source.name && one.failing.is_some());
+    let failing: Vec<_> = failing.map(|one| one.server.into_string()).collect();
+    assert_eq!(failing, [format!("127.0.0.1:{port}"), format!("127.0.0.2:{port}")]);
     let seen = [&full, &second, &last].map(|count| count.load(Ordering::SeqCst));
     assert_eq!(seen, [1, 1, 0]);
 
