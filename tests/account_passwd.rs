@@ -91,7 +91,7 @@ impl Host {
             .arg(Path::new(env!("CARGO_BIN_EXE_rcptd")))
             .args(["explain", "-c"])
             .arg(self.path("rcptd.conf"))
-            .arg(format!("{account}@example.test"))
+            .args(["--", &format!("{account}@example.test")])
             .env("LD_LIBRARY_PATH", self.folder.path())
             .output()
             .unwrap();
@@ -177,11 +177,7 @@ fn half_of_the_users_are_no_missing_ones() {
                 OLD,
                 "cannot say: getpwnam_r(nobody9): not found, but getpwnam_r",
             ),
-            (
-                None,
-                OLD,
-                "cannot say: getpwnam_r(nobody9): not found, but getpwnam_r does not find the witness root",
-            ),
+            (None, OLD, "cannot say: getpwnam_r"),
         ] {
             match users {
                 Some(users) => host.write("etc/passwd", users, age),

@@ -626,7 +626,7 @@ async fn a_hundred_askers_one_vrfy() {
     for asker in askers {
         assert_eq!(asker.await.unwrap(), "exists");
     }
-    let later = ask(&source, "FOO@example.test").await;
+    let later = ask(&source, "foo@example.test").await;
     assert_eq!((later.cached, &*later.source), (true, &*fake.spec()));
     assert_eq!(fake.vrfys(), ["VRFY <foo@example.test>"]);
 }

@@ -203,7 +203,7 @@ fn the_examples_in_the_prose_work() {
             examples += 1;
         }
     }
-    assert_eq!(examples, 3);
+    assert_eq!(examples, 5);
 }
 
 /// Whatever stands in the table of sources is of a type that there is.

@@ -65,11 +65,12 @@ impl Services {
     /// The same services for getent(1), each with actions that leave the list where it does not answer, and [`END`]
     /// last: glibc gets there if all of them said that there is no such user, and in no other case.
     pub fn to_the_end(&self) -> String {
-        let asked = self
-            .0
-            .iter()
-            .map(|service| format!("{service} [NOTFOUND=continue UNAVAIL=return TRYAGAIN=return] "));
-        format!("{DATABASE}:{}{END}", asked.collect::<String>())
+        let mut line = format!("{DATABASE}:");
+        for service in &self.0 {
+            line.push_str(service);
+            line.push_str(" [NOTFOUND=continue UNAVAIL=return TRYAGAIN=return] ");
+        }
+        line + END
     }
 }
 

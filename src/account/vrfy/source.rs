@@ -84,8 +84,8 @@ impl VrfySource {
         held: &mut Option<Connection>,
     ) -> Result<Answer, Reason> {
         match replied.reply.meaning(replied.path) {
-            Meaning::Exists => self.found(self.code_250.of(replied.domain), replied, held).await,
-            Meaning::Perhaps => self.found(self.code_252.of(replied.domain), replied, held).await,
+            Meaning::Exists => self.found(*self.code_250.of(replied.domain), replied, held).await,
+            Meaning::Perhaps => self.found(*self.code_252.of(replied.domain), replied, held).await,
             Meaning::NotFound => self.not_found(replied, held).await,
             Meaning::Refused => {
                 self.compare(replied, held).await?;
@@ -98,7 +98,7 @@ impl VrfySource {
     /// What a positive reply is worth.
     async fn found(
         &self,
-        code: &Trust,
+        code: Trust,
         replied: &Replied<'_>,
         held: &mut Option<Connection>,
     ) -> Result<Answer, Reason> {
