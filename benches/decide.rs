@@ -88,7 +88,7 @@ fn session(c: &mut Criterion) {
                             let _ = black_box(session.resolved(outcome, Some(question.recipient)));
                         }
                     }
-                    session.end_of_message()
+                    session.end_of_message().edits
                 },
                 BatchSize::SmallInput,
             );

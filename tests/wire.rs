@@ -5,7 +5,7 @@
 mod common;
 
 use common::mta::{
-    ADD_HEADERS, ADD_RCPT, ADD_RCPT_PAR, Agreed, CHANGE_HEADERS, DEL_RCPT, MACROS, Mta, OFFER,
+    ADD_HEADERS, ADD_RCPT, ADD_RCPT_PAR, Agreed, CHANGE_HEADERS, DEL_RCPT, MACROS, Mta, OFFER, strings,
 };
 use common::{Daemon, Site, rcptd};
 use std::fs;
@@ -15,6 +15,8 @@ use std::process::Command;
 
 /// The steps that rcptd does without, and the reply to MAIL.
 const SKIPPED: u32 = 0x4373;
+/// The same where it looks for header fields of its own name, to which it does not reply.
+const SKIPPED_BUT_HEADERS: u32 = SKIPPED & !0x20 | 0x80;
 
 const NEEDED: u32 = ADD_RCPT | DEL_RCPT;
 
@@ -35,8 +37,9 @@ fn message(mta: &mut Mta, recipients: &[&[&str]]) -> Vec<String> {
 
 #[test]
 fn nothing_is_asked_that_was_not_offered() {
-    for (header, wished) in
-        [("", ADD_RCPT_PAR | MACROS), ("header = \"X-Alias\"", ADD_RCPT_PAR | MACROS | CHANGE_HEADERS)]
+    let wished = ADD_RCPT_PAR | MACROS;
+    for (header, wished, skipped) in
+        [("", wished, SKIPPED), ("header = \"X-Alias\"", wished | CHANGE_HEADERS, SKIPPED_BUT_HEADERS)]
     {
         let daemon = Daemon::start(Site::new("", header));
         let more = [0, ADD_RCPT_PAR, MACROS, CHANGE_HEADERS, ADD_HEADERS, 0x1f3, 0x3ff, 0xffff_fff3];
@@ -62,7 +65,7 @@ fn nothing_is_asked_that_was_not_offered() {
                 let want = Agreed {
                     version: version.min(6),
                     actions: NEEDED | offered & wished,
-                    steps: steps & SKIPPED,
+                    steps: steps & skipped,
                     macros,
                 };
                 assert_eq!(got, want, "{version} {offered:x} {steps:x}");
@@ -223,30 +226,106 @@ fn a_header_only_where_it_is_wanted_and_offered() {
     }
 }
 
+/// The macros that Postfix sends with a recipient, and Sendmail with a local one.
+fn postfix(read: &str) -> [&str; 4] {
+    ["{rcpt_addr}", read, "{rcpt_mailer}", "local"]
+}
+
+/// The address is the one that the server reads; what it deletes is named as it reads it.
+#[test]
+fn the_server_s_reading_decides() {
+    let daemon = Daemon::start(Site::new("", ""));
+    let alias = "foo-macys-m5@example.test";
+    let added = "2 <foo@example.test> ORCPT=rfc822;foo-macys-m5@example.test";
+    let refused = "y 550 5.1.1 Recipient address rejected: User unknown";
+    let deferred = "y 451 4.3.0 Recipient address lookup failed, please try again later";
+    // The argument, with NAME for the name, and how Postfix and Sendmail name it; the other form to delete.
+    let spellings: &[(&str, &[&str], &str)] = &[
+        ("<NAME@example.test(x)>", &["NAME@example.test", "NAME"], "NAME@example.test(x)"),
+        ("<NAME(x)@example.test>", &["NAME@example.test", "NAME"], "NAME(x)@example.test"),
+        ("<<NAME@example.test>>", &["NAME@example.test", "NAME"], "<NAME@example.test>"),
+        ("<Name <NAME@example.test>>", &["NAME@example.test", "NAME"], "Name <NAME@example.test>"),
+        ("<NAME@example.test;>", &["NAME@example.test", "NAME"], "NAME@example.test;"),
+        ("<NAME@example.test\r>", &["NAME@example.test", "NAME"], "NAME@example.test\r"),
+        ("<NAME@\"example.test\">", &["NAME@example.test"], "NAME@\"example.test\""),
+        ("<NAME@example.test..>", &["NAME"], "NAME@example.test.."),
+        ("NAME@example.test;", &["NAME@example.test", "NAME"], ""),
+    ];
+    for (spelling, readings, other) in spellings {
+        for reading in *readings {
+            let typed = |name: &str| spelling.replace("NAME", name);
+            let read = |name: &str| reading.replace("NAME", name);
+            let mut mta = open(&daemon, OFFER);
+            assert_eq!(mta.rcpt_with(&postfix(&read("nobody")), &[&typed("nobody")]), refused, "{spelling}");
+            assert_eq!(mta.rcpt_with(&[], &[&typed("alice")]), deferred, "{spelling} unread");
+            assert_eq!(mta.rcpt_with(&postfix(&read("alice")), &[&typed("alice")]), "c", "{spelling}");
+            let name = "foo-macys-m5";
+            assert_eq!(mta.rcpt_with(&postfix(&read(name)), &[&typed(name)]), "c", "{spelling}");
+            let mut want = vec![format!("- {}", typed(name))];
+            want.extend((!other.is_empty()).then(|| format!("- {}", other.replace("NAME", name))));
+            want.extend([added.to_owned(), "c".to_owned()]);
+            assert_eq!(mta.end(), want, "{spelling}");
+        }
+    }
+    // What the server takes elsewhere is none of ours; what it takes to us is, however it is written.
+    let mut mta = open(&daemon, OFFER);
+    for (argument, read, want) in [
+        ("<nobody(@example.test)@elsewhere.test>", "nobody@elsewhere.test", "c"),
+        ("<nobody@\"example.test\">", "nobody@\"example.test\"", deferred),
+        ("<nobody@example>", "nobody@example.test", refused),
+        // The same macro again may be about the one before.
+        ("<nobody@elsewhere.test>", "nobody@example.test", deferred),
+        ("<somebody@elsewhere.test>", "somebody@example.test", refused),
+        ("<nobody%example.test@elsewhere.test>", "nobody@example.test", refused),
+        ("<nobody@example.test><>", "", deferred),
+    ] {
+        assert_eq!(mta.rcpt_with(&postfix(read), &[argument]), want, "{argument}");
+    }
+    assert_eq!(mta.rcpt_with(&postfix(alias), &["<foo-macys-m5@example>"]), "c");
+    assert_eq!(mta.end(), ["- <foo-macys-m5@example>", added, "c"]);
+}
+
 /// sendmail(1) through Postfix: no brackets, no mailer. Nobody is refused, since that would keep the whole
-/// message in the queue for ever.
+/// message in the queue for ever; a doubt defers the message.
 #[test]
 fn local_submission_is_never_refused() {
     let daemon = Daemon::start(Site::new("", "max_recipients = 3"));
     let mut mta = open(&daemon, OFFER);
-    for (recipient, want) in [
-        ("nobody@example.test", "c"),
-        ("foo-macys-m5@example.test", "c"),
-        ("alice@example.test", "c"),
-        // Above the limit, too.
-        ("bar-macys-m5@example.test", "c"),
-    ] {
-        assert_eq!(mta.rcpt_with(&["{rcpt_addr}", recipient], &[recipient]), want, "{recipient}");
-    }
+    let submit = |mta: &mut Mta, recipients: &[&str]| {
+        for recipient in recipients {
+            assert_eq!(mta.rcpt_with(&["{rcpt_addr}", recipient], &[recipient]), "c", "{recipient}");
+        }
+        mta.end()
+    };
+    let edits = submit(&mut mta, &["nobody@example.test", "foo-macys-m5@example.test", "alice@example.test"]);
     assert_eq!(
-        mta.end(),
+        edits,
         [
             "- foo-macys-m5@example.test",
+            "- foo-macys-m5%example.test",
+            "- example.test!foo-macys-m5",
+            "- foo-macys-m5@example.test.",
+            "- foo-macys-m5@example",
             "- foo-macys-m5",
             "2 <foo@example.test> ORCPT=rfc822;foo-macys-m5@example.test",
             "c"
         ]
     );
+    // Above the limit, too: unresolved it would be an unknown user.
+    mta.mail();
+    let deferred = "y 451 4.3.0 Recipient address lookup failed, please try again later";
+    let many =
+        ["alice@example.test", "bob@example.test", "carol@elsewhere.test", "bar-macys-m5@example.test"];
+    assert_eq!(submit(&mut mta, &many), [deferred]);
+    daemon.log.wait_for(0, "stage=EOM verdict=defer");
+    // And while no account can be looked up.
+    let accounts = format!("file:{}", daemon.site.path("accounts").display());
+    daemon.site.configure(&accounts, "fail:");
+    daemon.reload();
+    let mut mta = open(&daemon, OFFER);
+    assert_eq!(submit(&mut mta, &["friend@elsewhere.test", "foo-macys-m5@example.test"]), [deferred]);
+    daemon.site.configure("fail:", &accounts);
+    daemon.reload();
     // What is one of SMTP in any respect is no local submission.
     let nobody = "nobody@example.test";
     for (macros, argument) in [
@@ -276,6 +355,55 @@ fn an_observer_touches_nothing() {
     assert_eq!(edits, ["c"]);
     for want in ["verdict=would-rewrite", "verdict=would-reject", "newto=<foo@example.test>"] {
         daemon.log.wait_for(0, want);
+    }
+}
+
+/// What a sender writes under the name of our header does not reach anybody.
+#[test]
+fn header_fields_of_our_name_are_taken_out() {
+    for (site, recipients, fields, want) in [
+        ("", &["<foo-macys-m5@example.test>"][..], 1, 0),
+        ("", &["<foo-macys-m5@example.test>"], 3, 2),
+        ("", &["<foo-macys-m5@example.test>", "<alice@example.test>"], 2, 2),
+        ("", &["<alice@example.test>"], 1, 1),
+        ("", &["<friend@elsewhere.test>"], 2, 2),
+        ("observe = true", &["<foo-macys-m5@example.test>"], 2, 0),
+    ] {
+        let daemon = Daemon::start(Site::new(site, "header = \"X-Alias\""));
+        let mut mta = open(&daemon, OFFER);
+        for recipient in recipients {
+            assert_eq!(mta.rcpt(&[recipient]), "c");
+        }
+        for field in ["Subject", "x-alias", "X-Alias", "X-ALIAS", "Received"].iter().take(fields + 1) {
+            mta.send(b'L', &strings(&[field, " forged@example.test"]));
+        }
+        let edits = mta.end();
+        let index = |edit: &String| edit.strip_prefix("m ").map(|rest| rest.bytes().nth(3).unwrap_or(0));
+        let removed: Vec<u8> =
+            edits.iter().filter(|edit| edit.trim_end().ends_with("X-Alias")).filter_map(index).collect();
+        assert_eq!(removed.len(), want, "{recipients:?} {fields}: {edits:?}");
+        // From behind, so that none is counted anew.
+        assert!(removed.is_sorted_by(|a, b| a > b), "{edits:?}");
+    }
+}
+
+/// Postfix has no queue id before the second recipient.
+#[test]
+fn the_end_of_a_message_links_queue_id_and_session() {
+    for (site, verdict) in [("", "rewrite"), ("observe = true", "would-rewrite")] {
+        let daemon = Daemon::start(Site::new(site, ""));
+        let mut mta = open(&daemon, OFFER);
+        assert_eq!(mta.rcpt(&["<alice@example.test>"]), "c");
+        assert_eq!(mta.rcpt(&["<foo-macys-m5@example.test>"]), "c");
+        mta.macros(b'E', &["i", "4XyZ13"]);
+        mta.end();
+        daemon.log.wait_for(
+            0,
+            &format!(
+                "INFO 4XyZ13: session=1 listener=milter stage=EOM verdict={verdict} recipients=2 replaced=1 \
+                 names=\"<foo-macys-m5@example.test> -> <foo@example.test>\""
+            ),
+        );
     }
 }
 

@@ -7,19 +7,19 @@
 //! An input that breaks a target goes to `fuzz/regressions/TARGET/`, where the tests replay it for good.
 //! Inputs are texts or nearly so: a seed can be read and written by hand.
 
-use rcptd::account::{Reason, Verdict, ask_over};
+use rcptd::account::{AccountSource, Answer, AnswerFuture, Reason, Verdict, ask_over};
 use rcptd::addr::{Address, is_domain};
 use rcptd::config;
 use rcptd::daemon::policy as policy_of;
 use rcptd::diag::{Problem, Severity, Text, any_error};
 use rcptd::front::maps::Maps;
-use rcptd::front::milter::session::{Edit, Origin, Policy, Rcpt, Say, Session, Step};
+use rcptd::front::milter::session::{Edit, End, MAX_HEADERS, Origin, Policy, Rcpt, Say, Session, Step};
 use rcptd::front::serve::{Parsed, Service};
 use rcptd::front::socketmap::Socketmap;
 use rcptd::front::tcp_table::TcpTable;
 use rcptd::map::profile::{Context, Profile};
 use rcptd::observe::meter::Meter;
-use rcptd::resolve::{Doubt, NoUser, Outcome, Question};
+use rcptd::resolve::{Doubt, NoUser, Outcome, Question, Resolver, Settings};
 use rcptd::rules::{self, Day, Decision, Dialect, Finding, Options, Query, Rules, Secrets};
 use rcptd::table::list::List;
 use rcptd::table::source::Source;
@@ -208,6 +208,7 @@ fn check_problems(problems: &[Problem]) {
 /// | line | input |
 /// | --- | --- |
 /// | `M`, `A`, `E` | MAIL, ABORT, end of message |
+/// | `H name` | a header field |
 /// | `R path parameter…` | RCPT |
 /// | `L path parameter…` | the same from sendmail(1) |
 /// | `n`, `k`, `x`, `u` | resolved: not ours, kept, missing, nobody can say |
@@ -256,6 +257,8 @@ fn run_session(data: &[u8], observe: bool) {
     // What the message under way is known to hold: as typed, the mailbox, its target.
     let mut accepted: Vec<(Vec<u8>, String, Option<String>)> = Vec::new();
     let mut pending: Option<(Question, bool)> = None;
+    // How many recipients it has, how many header fields of our name, and whether it has to be deferred.
+    let (mut count, mut headers, mut deferred) = (0, 0, false);
     for line in data.split(|b| *b == b'\n') {
         match line.first() {
             Some(b'M') => session.mail(),
@@ -269,18 +272,34 @@ fn run_session(data: &[u8], observe: bool) {
                 let rcpt = Rcpt { argument, routed: None, origin };
                 pending = match session.recipient(rcpt, &parameters) {
                     Step::Resolve(question) => {
-                        assert!(accepted.len() < MAX_RECIPIENTS || observe);
+                        assert!(count < MAX_RECIPIENTS);
                         Some((question, local))
                     }
                     Step::Reply(say, why) => {
-                        assert!(accepted.len() == MAX_RECIPIENTS || why == Doubt::Argument);
+                        assert!(count == MAX_RECIPIENTS || why == Doubt::Argument);
                         assert_eq!(say == Say::Continue, local || observe);
+                        deferred |= local && !observe;
                         None
                     }
                 };
                 continue;
             }
-            Some(b'E') => check_edits(&session.end_of_message(), &accepted),
+            Some(b'H') => {
+                let name = line[1..].trim_ascii();
+                session.header(name);
+                headers += usize::from(name.eq_ignore_ascii_case(b"X-Alias"));
+                continue;
+            }
+            Some(b'E') => {
+                let end = session.end_of_message();
+                assert_eq!(end.recipients, count);
+                assert_eq!(end.deferred.is_some(), deferred || (headers > MAX_HEADERS && !observe));
+                if end.deferred.is_some() || observe {
+                    assert!(end.edits.is_empty());
+                } else {
+                    check_edits(&end.edits, &accepted, headers);
+                }
+            }
             _ => {
                 let Some(outcome) = outcome(line) else { continue };
                 let asked = pending.take();
@@ -291,6 +310,8 @@ fn run_session(data: &[u8], observe: bool) {
                 };
                 let refused = matches!(outcome, Outcome::NoSuchUser(_) | Outcome::TryLater(_));
                 assert_eq!(say != Say::Continue, refused && !local && !observe);
+                deferred |= matches!(outcome, Outcome::TryLater(_)) && local && !observe;
+                count += usize::from(say == Say::Continue);
                 if say == Say::Continue && !observe {
                     let target = match &outcome {
                         Outcome::Rewrite(to) => Some(to.key(false)),
@@ -304,17 +325,23 @@ fn run_session(data: &[u8], observe: bool) {
         // MAIL, ABORT and the end leave nothing behind.
         accepted.clear();
         pending = None;
+        (count, headers, deferred) = (0, 0, false);
         assert!(!session.is_busy());
-        assert!(session.end_of_message().is_empty());
+        assert_eq!(session.end_of_message(), End::default());
     }
 }
 
-fn check_edits(edits: &[Edit], accepted: &[(Vec<u8>, String, Option<String>)]) {
+fn check_edits(edits: &[Edit], accepted: &[(Vec<u8>, String, Option<String>)], headers: usize) {
     assert!(edits.is_sorted_by_key(|edit| match edit {
         Edit::Delete(_) => 0,
         Edit::Add { .. } => 1,
-        Edit::Header { .. } => 2,
+        Edit::RemoveHeader { .. } => 2,
+        Edit::Header { .. } => 3,
     }));
+    // Each field of our name goes or is replaced.
+    let gone = edits.iter().filter(|edit| matches!(edit, Edit::RemoveHeader { .. })).count();
+    let set = edits.iter().filter(|edit| matches!(edit, Edit::Header { .. })).count();
+    assert_eq!(gone, headers.saturating_sub(set));
     let kept = accepted.iter().filter(|one| one.2.is_none()).map(|one| one.1.clone());
     let mut present: HashSet<String> = kept.collect();
     let mut deleted: HashSet<&[u8]> = HashSet::new();
@@ -328,6 +355,7 @@ fn check_edits(edits: &[Edit], accepted: &[(Vec<u8>, String, Option<String>)]) {
                 assert!(accepted.iter().any(|one| one.2.as_ref() == Some(&added)), "added from nowhere");
                 assert!(present.insert(added), "added twice");
             }
+            Edit::RemoveHeader { index, .. } => assert!((1..=headers).contains(index)),
             Edit::Header { value, .. } => {
                 assert_eq!(accepted.len(), 1);
                 assert!(value.is_ascii() && !value.contains(['\r', '\n', '\0']), "{value:?}");
@@ -342,9 +370,11 @@ fn check_edits(edits: &[Edit], accepted: &[(Vec<u8>, String, Option<String>)]) {
     }
 }
 
-/// Any argument of RCPT: it is read, keeps its bytes, and what can name a mailbox can be printed and read
-/// again.
+/// Any argument of RCPT, in a second line the server's reading of it: it is read, keeps its bytes, and what can name
+/// a mailbox can be printed and read again. What the server takes to one of our domains does not pass.
 pub fn address(data: &[u8]) {
+    let mut lines = data.splitn(2, |b| *b == b'\n');
+    check_reading(lines.next().unwrap_or_default(), lines.next());
     let address = Address::from_rcpt(data);
     assert_eq!(address.raw(), data);
     assert!(address.same_mailbox(&address, true) && address.same_mailbox(&address, false));
@@ -355,16 +385,55 @@ pub fn address(data: &[u8]) {
     let Ok(made) = Address::new(address.local(), address.domain().unwrap_or_default()) else { return };
     assert_eq!((made.local(), made.domain()), (address.local(), address.domain()));
     assert_eq!(made.key(true), address.key(true));
-    // With these in it a domain is nobody's, and what is printed of it is read by nobody.
-    let odd = |c: char| c.is_whitespace() || "\"@<>:\\".contains(c);
-    if made.domain().is_some_and(|domain| domain.contains(odd)) {
+    // What is no domain is nobody's, and what is printed of it is read by nobody.
+    if made.domain().is_some_and(|domain| !is_domain(domain)) {
         return;
     }
     let again = Address::from_rcpt(made.path().as_bytes());
+    assert!(again.is_certain(), "{}", made.path());
     assert_eq!(again.local(), made.local(), "{}", made.path());
     assert_eq!(again.domain(), made.domain(), "{}", made.path());
     assert_eq!(again.malformed(), None, "{}", made.path());
     assert_eq!(again.key(false), made.key(false));
+}
+
+/// Knows nobody.
+#[derive(Debug)]
+struct Nobody;
+
+impl AccountSource for Nobody {
+    fn verify<'a>(&'a self, _: &'a Address) -> AnswerFuture<'a> {
+        Box::pin(async { Answer::new(Verdict::Missing, &"nobody".into()) })
+    }
+}
+
+fn check_reading(argument: &[u8], server: Option<&[u8]>) {
+    static RESOLVER: OnceLock<Resolver> = OnceLock::new();
+    let resolver = RESOLVER.get_or_init(|| {
+        let loaded = match rules::load(
+            &[Text::new("fixed.rules", RULES)],
+            &Options { secrets: secrets(), ..Options::default() },
+        ) {
+            Ok(loaded) => loaded.rules,
+            Err(problems) => panic!("{problems:#?}"),
+        };
+        let settings =
+            Settings { domains: vec!["d.test".into()], origin: "d.test".into(), ..Settings::default() };
+        Resolver::new(settings, Arc::new(loaded), Arc::new(Nobody))
+    });
+    let question =
+        Question { recipient: Address::from_rcpt(argument), routed: server.map(Address::from_server) };
+    let (recipient, routed) = (&question.recipient, &question.routed);
+    let is_postmaster = recipient.domain().is_none() && recipient.local().eq_ignore_ascii_case("postmaster");
+    let is_nothing = matches!(argument, b"" | b"<>");
+    if resolver.mailbox(&question) != Err(Outcome::NotOurs) || is_postmaster || is_nothing {
+        return;
+    }
+    // It passes: the server takes it elsewhere, or it says nothing and there is nothing to be said.
+    match routed {
+        Some(routed) if routed.domain().is_some() => assert!(!resolver.is_ours(routed)),
+        _ => assert!(recipient.is_certain()),
+    }
 }
 
 /// A mail server that says anything: what comes before the n-th NUL is said before the n-th command. A certain

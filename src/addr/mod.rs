@@ -5,8 +5,9 @@
 //! without its quoting (RFC 5321, section 4.1.2) and the domain in its canonical spelling.
 //!
 //! Parsing is total: whatever a mail server lets through becomes an `Address`, since nothing may be lost
-//! here. What cannot name a mailbox says so by [`Address::malformed`], what a server may route by its
-//! local part by [`Address::may_be_rerouted`]; the resolver decides what that means.
+//! here. What cannot name a mailbox says so by [`Address::malformed`], what servers do not read alike by
+//! [`Address::is_certain`], what a server may route by its local part by [`Address::may_be_rerouted`]; the
+//! resolver decides what that means.
 
 mod case;
 mod domain;
@@ -14,6 +15,7 @@ mod escape;
 mod extension;
 mod normal;
 mod parse;
+mod spelling;
 
 pub use case::Cases;
 pub use domain::{checked_domain, is_domain};
@@ -31,6 +33,9 @@ use std::sync::Arc;
 /// RFC 5321, section 4.5.3.1.1 asks for 64; Postfix and Sendmail pass on far longer ones. 255 is the
 /// longest name a file system or a login name can have, so nothing longer exists anywhere.
 pub const MAX_LOCAL_PART: usize = 255;
+
+/// Most routes followed in a local part, each of which makes it shorter: more than any server follows.
+const MAX_HOPS: usize = 10;
 
 /// Longest domain, in octets of its ASCII form (RFC 5321, section 4.5.3.1.2).
 pub const MAX_DOMAIN: usize = 255;
@@ -67,19 +72,30 @@ pub struct Address {
     local: Arc<str>,
     domain: Arc<str>,
     malformed: Option<Malformed>,
+    certain: bool,
 }
 
 impl Address {
     /// Reads the first argument of `RCPT TO`: with angle brackets or without, quoted or not, after a
     /// source route (RFC 5321, appendix C: to be ignored), with a dot behind the domain or without a
-    /// domain at all.
+    /// domain at all; and the spellings of RFC 822 that servers take, which are not certain.
     pub fn from_rcpt(argument: &[u8]) -> Self {
-        let parsed = parse::path(argument);
+        Address::from_parts(argument, parse::path(argument))
+    }
+
+    /// Reads an address as a mail server names it once it has read it itself: `{rcpt_addr}` of a milter, the key
+    /// of a look-up. Brackets, comments and blanks in it are part of the name.
+    pub fn from_server(text: &[u8]) -> Self {
+        Address::from_parts(text, parse::address(text))
+    }
+
+    fn from_parts(raw: &[u8], parsed: parse::Parts) -> Self {
         Address {
-            raw: argument.into(),
+            raw: raw.into(),
             local: parsed.local.into(),
             domain: canonical_domain(&parsed.domain).into(),
             malformed: parsed.malformed,
+            certain: parsed.certain,
         }
     }
 
@@ -96,6 +112,7 @@ impl Address {
             local: local.into(),
             domain: canonical_domain(domain).into(),
             malformed: None,
+            certain: true,
         };
         address.raw = address.path().into_bytes().into();
         Ok(address)
@@ -123,13 +140,32 @@ impl Address {
         self.raw.clone()
     }
 
-    /// The bytes without their source route, if they have one; else as they are.
-    pub fn raw_without_route(&self) -> Vec<u8> {
-        let Ok(text) = std::str::from_utf8(&self.raw) else { return self.raw.to_vec() };
-        match text.strip_prefix('<') {
-            Some(path) => format!("<{}", parse::strip_route(path)).into_bytes(),
-            None => parse::strip_route(text).into(),
+    /// Other bytes by which a mail server may know it: Postfix takes off one pair of brackets and the source route
+    /// before it reads an argument, and reads what a milter names without doing so.
+    pub fn other_names(&self) -> Vec<Arc<[u8]>> {
+        let bracketed = self.raw.strip_prefix(b"<").and_then(|rest| rest.strip_suffix(b">"));
+        let inner = bracketed.unwrap_or(&self.raw);
+        let path = match inner.iter().position(|b| *b == b':') {
+            Some(colon) if inner.starts_with(b"@") => &inner[colon + 1..],
+            _ => inner,
+        };
+        let mut names = Vec::new();
+        if self.certain {
+            let without_route = match std::str::from_utf8(inner) {
+                Ok(text) => parse::strip_route(text).as_bytes(),
+                Err(_) => inner,
+            };
+            if without_route.len() < inner.len() {
+                names.push(match bracketed {
+                    Some(_) => [b"<", without_route, b">"].concat().into(),
+                    None => without_route.into(),
+                });
+            }
+        } else if *path != *self.raw && !path.starts_with(b">") {
+            // Brackets that do not match are an error to Sendmail, which then refuses the message.
+            names.push(path.into());
         }
+        names
     }
 
     /// The local part, without quotes and backslashes.
@@ -145,6 +181,49 @@ impl Address {
     /// Why this cannot name a mailbox, if it cannot.
     pub fn malformed(&self) -> Option<Malformed> {
         self.malformed
+    }
+
+    /// The same, but not certain.
+    #[must_use]
+    pub fn doubted(self) -> Self {
+        Address { certain: false, ..self }
+    }
+
+    /// Whether every mail server reads the bytes as we do. If not, only the server knows the address; the parts are
+    /// a guess.
+    pub fn is_certain(&self) -> bool {
+        self.certain
+    }
+
+    /// Whether a form of it in folded case leaves open which name it is: where case matters if it has capitals, and
+    /// elsewhere if folding changes more than the case.
+    pub fn may_lose_case(&self, case_sensitive: bool) -> bool {
+        !self.raw.is_ascii() || (case_sensitive && self.raw.iter().any(u8::is_ascii_uppercase))
+    }
+
+    /// Where a server may find a route in the local part: `user@host`, `host!user`, `user%host`, in this order.
+    pub fn next_hop(&self) -> Option<Address> {
+        let local = &self.local;
+        let (user, host) = local
+            .rsplit_once('@')
+            .or_else(|| local.split_once('!').map(|(host, user)| (user, host)))
+            .or_else(|| local.rsplit_once('%'))?;
+        Address::new(user, host).ok()
+    }
+
+    /// The address itself, then where the routes in its local part lead, one after the other.
+    pub fn hops(&self) -> impl Iterator<Item = Address> {
+        std::iter::successors(Some(self.clone()), Address::next_hop).take(MAX_HOPS)
+    }
+
+    /// Whether `server` may be a server's reading of this: the address, or a route in it, but for case; the server
+    /// need not name a domain.
+    pub fn may_be_read_as(&self, server: &Address) -> bool {
+        self.hops().any(|hop| {
+            let same_domain =
+                hop.domain.is_empty() || server.domain.is_empty() || hop.domain == server.domain;
+            same_domain && fold(&hop.local) == fold(&server.local)
+        })
     }
 
     /// Whether a mail server may read a route out of the local part: `user%host@relay`,

@@ -1,31 +1,66 @@
 //! From the bytes of a path to its parts. Total: every input has a reading.
 
-use super::{MAX_DOMAIN, MAX_LOCAL_PART, Malformed};
+use super::{MAX_DOMAIN, MAX_LOCAL_PART, Malformed, spelling};
+use std::borrow::Cow;
 
-/// The parts of a path as they were written: the local part unquoted, the domain not yet canonical.
+/// The parts of an address: the local part unquoted, the domain not yet canonical.
 #[derive(Default)]
 pub(super) struct Parts {
     pub local: String,
     pub domain: String,
     pub malformed: Option<Malformed>,
+    /// Whether all servers read it like this.
+    pub certain: bool,
 }
 
 /// Reads a path, `<[@route:]local[@domain]>`, with or without its brackets.
 pub(super) fn path(bytes: &[u8]) -> Parts {
-    let (text, utf8) = match std::str::from_utf8(bytes) {
-        Ok(text) => (text.into(), true),
-        Err(_) => (String::from_utf8_lossy(bytes), false),
-    };
-    let text = text.trim_matches(WHITE);
-    let text = text.strip_prefix('<').unwrap_or(text);
-    let text = strip_route(text.strip_suffix('>').unwrap_or(text).trim_matches(WHITE));
+    let (whole, utf8) = decoded(bytes);
+    let path = whole.trim_matches(WHITE);
+    let inner = path.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).unwrap_or(path);
+    let text = strip_route(inner);
 
     let Split { at, open_quote } = split(text);
-    let (local, domain) = at.map_or((text, ""), |at| (&text[..at], &text[at + 1..]));
-    let (local, domain) = (unquote(local.trim_matches(WHITE)), domain.trim_matches(WHITE));
-    let malformed = if open_quote {
-        Some(Malformed::Quote)
-    } else if !utf8 {
+    let (local, domain) = at.map_or((text, None), |at| (&text[..at], Some(&text[at + 1..])));
+    let route = inner.strip_suffix(text).unwrap_or_default();
+    if text.contains('\n') {
+        // No command line holds one, so no server reads it in a way of its own.
+        let domain = domain.unwrap_or_default();
+        return checked(unquote(local), domain.into(), utf8, spelling::is_certain_domain(domain));
+    }
+    if !open_quote && is_plain_route(route) && spelling::is_certain(local, domain) {
+        return checked(unquote(local), domain.unwrap_or_default().into(), utf8, true);
+    }
+    let (local, domain) = spelling::parts(inner);
+    let parts = checked(local, domain.unwrap_or_default(), utf8, false);
+    Parts { malformed: open_quote.then_some(Malformed::Quote).or(parts.malformed), ..parts }
+}
+
+/// Reads an address as a mail server names it after it has read it: no brackets, no route, no comments. What is
+/// special elsewhere is part of the name here.
+pub(super) fn address(bytes: &[u8]) -> Parts {
+    let (text, utf8) = decoded(bytes);
+    let Split { at, open_quote } = split(&text);
+    let parts = match at {
+        Some(at) => {
+            let (local, domain) = (&text[..at], &text[at + 1..]);
+            checked(unquote(local), domain.into(), utf8, spelling::is_certain_domain(domain))
+        }
+        // Sendmail keeps quotes and backslashes in the name of a local user, though they are no part of it.
+        None => checked(unquote(&without_backslashes(&text)), String::new(), utf8, true),
+    };
+    Parts { malformed: open_quote.then_some(Malformed::Quote).or(parts.malformed), ..parts }
+}
+
+fn decoded(bytes: &[u8]) -> (Cow<'_, str>, bool) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => (text.into(), true),
+        Err(_) => (String::from_utf8_lossy(bytes), false),
+    }
+}
+
+fn checked(local: String, domain: String, utf8: bool, certain: bool) -> Parts {
+    let malformed = if !utf8 {
         Some(Malformed::NotUtf8)
     } else if local.chars().chain(domain.chars()).any(char::is_control) {
         Some(Malformed::Control)
@@ -34,10 +69,16 @@ pub(super) fn path(bytes: &[u8]) -> Parts {
     } else {
         None
     };
-    Parts { local, domain: domain.into(), malformed }
+    Parts { local, domain, malformed, certain }
 }
 
-const WHITE: [char; 2] = [' ', '\t'];
+pub(super) const WHITE: [char; 2] = [' ', '\t'];
+
+/// Whether a source route, with its colon, holds host names and address literals only.
+fn is_plain_route(route: &str) -> bool {
+    let plain = |hop: &str| hop.strip_prefix('@').is_some_and(spelling::is_certain_domain);
+    route.is_empty() || route.strip_suffix(':').is_some_and(|hops| hops.split(',').all(plain))
+}
 
 /// Drops a source route, `@a,@b:`; RFC 5321, appendix C, asks receivers to ignore it.
 pub(super) fn strip_route(text: &str) -> &str {
@@ -77,6 +118,19 @@ fn split(text: &str) -> Split {
         }
     }
     Split { at, open_quote: quoted }
+}
+
+/// Resolves backslashes outside of quotes.
+fn without_backslashes(text: &str) -> Cow<'_, str> {
+    if text.contains('"') || !text.contains('\\') {
+        return text.into();
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        out.extend(if c == '\\' { chars.next() } else { Some(c) });
+    }
+    out.into()
 }
 
 /// Takes the quotes off a local part, also off one of several words (`a."b c"`).

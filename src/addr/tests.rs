@@ -7,7 +7,7 @@ const SPELLINGS: &[(&str, &str, &str, &str)] = &[
     ("foo@example.test", "foo", "example.test", "foo@example.test"),
     ("<Foo-Macys-M5@Example.TEST>", "Foo-Macys-M5", "example.test", "Foo-Macys-M5@example.test"),
     ("<foo@example.test.>", "foo", "example.test", "foo@example.test"),
-    ("<foo@example.test..>", "foo", "example.test..", "foo@example.test.."),
+    ("<foo@example.test..>", "foo", "example.test", "foo@example.test"),
     ("<foo@bücher。example。>", "foo", "xn--bcher-kva.example", "foo@xn--bcher-kva.example"),
     ("<\"foo\"@example.test>", "foo", "example.test", "foo@example.test"),
     ("<\"a b\"@example.test>", "a b", "example.test", "\"a b\"@example.test"),
@@ -22,7 +22,7 @@ const SPELLINGS: &[(&str, &str, &str, &str)] = &[
     ("<>", "", "", "\"\""),
     ("", "", "", "\"\""),
     ("<foo @example.test\t>", "foo", "example.test", "foo@example.test"),
-    ("<a\\@b@example.test>", "a\\@b", "example.test", "\"a\\\\@b\"@example.test"),
+    ("<a\\@b@example.test>", "a@b", "example.test", "\"a@b\"@example.test"),
     ("<foo%two.test@example.test>", "foo%two.test", "example.test", "foo%two.test@example.test"),
     ("<two.test!foo@example.test>", "two.test!foo", "example.test", "two.test!foo@example.test"),
     ("<.foo@example.test>", ".foo", "example.test", "\".foo\"@example.test"),
@@ -66,19 +66,74 @@ fn malformed_ones_keep_their_domain() {
 
 #[test]
 fn a_domain_holds_no_control_either() {
-    assert_eq!(Address::from_rcpt(b"<foo@example.test\r\nNOOP>").malformed(), Some(Malformed::Control));
+    for argument in ["<foo@example.test\r\nNOOP>", "<foo@example.test\x01NOOP>"] {
+        let address = Address::from_rcpt(argument.as_bytes());
+        assert_eq!((address.malformed(), address.is_certain()), (Some(Malformed::Control), false));
+    }
 }
 
 #[test]
-fn routes_come_off() {
-    for (raw, want) in [
-        ("<@a.test,@b.test:\"x y\"@d.test>", "<\"x y\"@d.test>"),
-        ("@a.test:x@d.test", "x@d.test"),
-        ("<x@d.test>", "<x@d.test>"),
-        ("<\"@a.test:x\"@d.test>", "<\"@a.test:x\"@d.test>"),
+fn what_servers_read_differently_is_not_certain() {
+    for (argument, want) in [
+        ("<foo@example.test>", true),
+        ("<\"a (b)\"@example.test.>", true),
+        ("<@a.test,@[IPv6:2001:db8::1]:foo@example.test>", true),
+        ("<a@b%c!d@example.test>", true),
+        ("<foo..@example.test>", true),
+        ("foo", true),
+        ("<>", true),
+        ("<foo@example.test", false),
+        ("foo@example.test>", false),
+        ("<<foo@example.test>>", false),
+        ("<foo(x)@example.test>", false),
+        ("<foo@example.test\r>", false),
+        ("<foo @example.test>", false),
+        ("<foo@>", false),
+        ("<foo@\"example.test\">", false),
+        ("<@a(x).test:foo@example.test>", false),
+        ("<\"foo@example.test>", false),
+        ("Name <foo@example.test>", false),
     ] {
-        let got = Address::from_rcpt(raw.as_bytes()).raw_without_route();
-        assert_eq!(String::from_utf8_lossy(&got), want);
+        assert_eq!(Address::from_rcpt(argument.as_bytes()).is_certain(), want, "{argument}");
+    }
+}
+
+/// text, local part, domain, certain
+#[test]
+fn what_the_server_read_is_taken_as_it_is() {
+    for (text, local, domain, certain) in [
+        ("foo@d.test", "foo", Some("d.test"), true),
+        ("\"a b\"@d.test", "a b", Some("d.test"), true),
+        ("g:foo(x)@d.test", "g:foo(x)", Some("d.test"), true),
+        ("@a.test:foo@d.test", "@a.test:foo", Some("d.test"), true),
+        ("foo@\"d.test\"", "foo", Some("\"d.test\""), false),
+        ("foo@d.test@", "foo@d.test", None, false),
+        ("\\foo", "foo", None, true),
+        ("\"a b\"", "a b", None, true),
+        ("", "", None, true),
+    ] {
+        let got = Address::from_server(text.as_bytes());
+        assert_eq!((got.local(), got.domain(), got.is_certain()), (local, domain, certain), "{text}");
+    }
+}
+
+#[test]
+fn the_names_a_server_may_know_it_by() {
+    for (raw, want) in [
+        ("<@a.test,@b.test:\"x y\"@d.test>", Some("<\"x y\"@d.test>")),
+        ("@a.test:x@d.test", Some("x@d.test")),
+        ("<x@d.test>", None),
+        ("x@d.test", None),
+        ("<\"@a.test:x\"@d.test>", None),
+        ("<<x@d.test>>", Some("<x@d.test>")),
+        ("<x@d.test;>", Some("x@d.test;")),
+        ("<@a(x).test:<x@d.test>>", Some("<x@d.test>")),
+        ("g:x@d.test;", None),
+        ("<><x@d.test>", None),
+    ] {
+        let got = Address::from_rcpt(raw.as_bytes()).other_names();
+        let got: Vec<_> = got.iter().map(|name| String::from_utf8_lossy(name)).collect();
+        assert_eq!(got, want.as_slice(), "{raw}");
     }
 }
 

@@ -135,7 +135,7 @@ impl Explained {
             answers,
             resolution,
             reply,
-            edits: session.end_of_message(),
+            edits: session.end_of_message().edits,
             daemon: None,
         }
     }

@@ -124,27 +124,11 @@ impl Resolved {
             if !self.resolver.is_ours(&mailbox) {
                 return None;
             }
-            let local = mailbox.local();
-            let way = local
-                .rsplit_once('@')
-                .or_else(|| local.split_once('!').map(|(host, user)| (user, host)))
-                .or_else(|| local.rsplit_once('%'));
-            let Some((user, host)) = way else { break };
-            mailbox = Address::new(user, host).ok()?;
+            let Some(hop) = mailbox.next_hop() else { break };
+            mailbox = hop;
         }
         (!mailbox.same_mailbox(address, true)).then_some(mailbox)
     }
-}
-
-/// The address that a key names, if it can name one. smtpd takes quotes off before it asks, so that what looks like
-/// a bracket, a route or a blank round an argument of RCPT is part of the name.
-fn address(key: &str) -> Option<Address> {
-    let outer = |c: char| c == ' ' || c == '\t';
-    if key.starts_with(['<', '@']) || key.starts_with(outer) || key.ends_with(outer) || key.ends_with('>') {
-        let (local, domain) = key.rsplit_once('@')?;
-        return Address::new(local, domain).ok();
-    }
-    Some(Address::from_rcpt(key.as_bytes()))
 }
 
 impl Table for Resolved {
@@ -166,9 +150,13 @@ impl Table for Resolved {
                     Err(_) => Answer::NotFound,
                 },
                 _ => {
-                    let Some(address) = address(key) else { return Answer::NotFound };
-                    // Postfix asks for domains, too, and for host names and addresses of clients.
-                    if address.domain().is_none() {
+                    // The key is what the server made of an argument. smtpd takes quotes off before it asks, so that
+                    // what looks like a bracket, a route or a comment is part of the name.
+                    let address = Address::from_server(key.as_bytes());
+                    // Postfix asks for domains, too, and for host names and addresses of clients; and for what has
+                    // text behind the @ that is no domain.
+                    let is_ours = self.resolver.is_ours(&address);
+                    if address.domain().is_none() || (!address.is_certain() && !is_ours) {
                         return Answer::NotFound;
                     }
                     let route = self.route(&address);

@@ -13,6 +13,7 @@
 pub mod account;
 pub mod files;
 pub mod line;
+mod message;
 pub mod meter;
 pub mod metrics;
 pub mod outage;
@@ -20,6 +21,7 @@ pub mod setup;
 pub mod stats;
 mod tables;
 
+pub use message::{MAX_NAMED, Message, cannot_change_headers, message};
 pub use tables::{
     Quiet, broken_request, cannot_say, connection_begun, connection_ended, looked_up, unknown_map,
 };
@@ -195,12 +197,6 @@ pub fn recipient(recipient: &Recipient<'_>) {
         counter.fetch_add(1, Relaxed);
     }
     info!("{recipient}");
-}
-
-/// A message was edited: how many recipients went and came.
-pub fn edited(queue_id: Option<&[u8]>, session: u64, deleted: usize, added: usize) {
-    let id = line::queue_id(queue_id);
-    debug!("{id}: session={session} listener=milter stage=EOM deleted={deleted} added={added}");
 }
 
 /// The edits of a message could not be sent; it was deferred.

@@ -49,7 +49,8 @@ pub(super) fn next(decision: Decision<'_>, domain: &str) -> (RuleTrace, Next) {
 /// The address that a rule delivers to. Part of it may come from the names of the rule, so it is read as
 /// carefully as any.
 fn destination(text: &str) -> Result<Address, Doubt> {
-    let address = Address::from_rcpt(text.as_bytes());
+    let text_inside = text.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).unwrap_or(text);
+    let address = Address::from_server(text_inside.as_bytes());
     match unfit(&address) {
         None => Ok(address),
         Some(why) => {

@@ -11,6 +11,7 @@ mod decision;
 mod look_up;
 mod outcome;
 mod owner;
+mod reading;
 mod way;
 
 pub use look_up::Form;
@@ -34,8 +35,7 @@ use way::Way;
 pub struct Question {
     /// The recipient as the mail server was given it.
     pub recipient: Address,
-    /// Where the mail server itself would take it, if it said so. Asked only where the spelling leaves that
-    /// to the server: no domain, or a route in the local part.
+    /// Where the mail server itself takes it, if it says so.
     pub routed: Option<Address>,
 }
 
@@ -161,29 +161,29 @@ impl Resolver {
 
     /// The mailbox a recipient stands for, and what follows at once if no mailbox of ours does.
     pub fn mailbox(&self, question: &Question) -> Result<Address, Outcome> {
-        let Question { recipient, routed } = question;
+        let Question { recipient, .. } = question;
         // Every server has to take mail for its postmaster (RFC 5321, section 4.5.1); whoever that is, the
         // server knows best.
-        if recipient.domain().is_none() && recipient.local().eq_ignore_ascii_case("postmaster") {
+        if recipient.is_certain()
+            && recipient.domain().is_none()
+            && recipient.local().eq_ignore_ascii_case("postmaster")
+        {
             return Err(Outcome::NotOurs);
         }
-        // What the spelling leaves to the mail server only the mail server can read: it alone knows whether
-        // `user%host@ours` is a route or a name. Where it does not say, the name is taken literally.
-        let left_to_server = recipient.domain().is_none() || recipient.may_be_rerouted();
-        let meaning = match routed {
-            Some(routed) if left_to_server && routed.domain().is_some() => {
-                recipient.clone().meaning(routed.clone())
-            }
-            _ if recipient.domain().is_none() => recipient.clone().at(&self.settings.origin),
-            _ => recipient.clone(),
+        // `<>` is no mailbox at all.
+        if recipient.raw().is_empty() || recipient.raw() == b"<>" {
+            return Err(Outcome::NotOurs);
+        }
+        let Some(meaning) = reading::mailbox(question, &self.settings.origin, self) else {
+            return Err(Outcome::TryLater(Doubt::Spelling));
         };
         if !self.is_ours(&meaning) {
             return Err(Outcome::NotOurs);
         }
-        match meaning.malformed().or(recipient.malformed()) {
+        match meaning.malformed() {
             Some(why) => Err(Outcome::NoSuchUser(NoUser::Malformed(why))),
-            // `<@example.com>`: no name of ours; servers take it for the postmaster or refuse it.
-            None if meaning.local().is_empty() => Err(Outcome::NotOurs),
+            // `<@example.com>`: servers take it for the postmaster, discard it, or refuse it.
+            None if meaning.local().is_empty() => Err(Outcome::TryLater(Doubt::Spelling)),
             None => Ok(meaning),
         }
     }
@@ -328,6 +328,16 @@ struct Asked {
     account: Address,
     answer: Answer,
     absent: Vec<Address>,
+}
+
+impl reading::Domains for Resolver {
+    fn is_ours(&self, address: &Address) -> bool {
+        Resolver::is_ours(self, address)
+    }
+
+    fn is_case_sensitive(&self, address: &Address) -> bool {
+        self.normal(address.domain().unwrap_or_default()).case_sensitive
+    }
 }
 
 /// The outcome of a verdict on the account that mail goes to if it is sent to `to`; `is_there`: which is what the

@@ -52,8 +52,12 @@ pub enum Doubt {
     TooMany,
     /// The argument of RCPT is longer than any address.
     Argument,
+    /// Mail servers read the spelling differently, and this one does not say how it does.
+    Spelling,
     /// The mail server does not let a recipient be replaced.
     Server,
+    /// The message has more header fields of the name of ours than are taken out.
+    Headers,
 }
 
 impl fmt::Display for NoUser {
@@ -79,7 +83,11 @@ impl fmt::Display for Doubt {
             }
             Doubt::Deadline => f.write_str("no answer within the deadline"),
             Doubt::TooMany => f.write_str("more recipients than milter.max_recipients"),
+            Doubt::Spelling => f.write_str(
+                "only the mail server knows which address such a spelling is, and it does not say",
+            ),
             Doubt::Argument => f.write_str("the argument of RCPT is too long"),
+            Doubt::Headers => f.write_str("too many header fields of the name of milter.header"),
             Doubt::Server => f.write_str("the mail server does not let recipients be replaced"),
         }
     }

@@ -64,10 +64,13 @@ fn show(outcome: &Outcome) -> String {
     }
 }
 
+const SPELLING: &str =
+    "later: only the mail server knows which address such a spelling is, and it does not say";
+
 async fn ask(resolver: &Resolver, recipient: &[u8], routed: Option<&str>) -> Resolution {
     let question = Question {
         recipient: Address::from_rcpt(recipient),
-        routed: routed.map(|r| Address::from_rcpt(r.as_bytes())),
+        routed: routed.map(|r| Address::from_server(r.as_bytes())),
     };
     resolver.resolve(&question).await
 }
@@ -110,6 +113,7 @@ async fn recipients() {
         ("<Postmaster>", Some("postmaster@example.test"), "not-ours", ""),
         ("<postmaster@example.test>", None, "keep", "postmaster@example.test"),
         ("<>", None, "not-ours", ""),
+        ("<foo-macys-m5>", Some("foo-macys-m5"), "-> foo@example.test", "foo@example.test"),
         // What may be a route: the server's word, else literally.
         ("<a@b@example.test>", None, "keep", "\"a@b\"@example.test"),
         ("<a@b@example.test>", Some("a@b@example.test"), "keep", "\"a@b\"@example.test"),
@@ -129,9 +133,20 @@ async fn recipients() {
             "no: no such account",
             "mailer-daemon@example.test",
         ),
-        ("<@example.test>", None, "not-ours", ""),
+        ("<@example.test>", None, SPELLING, ""),
         // The server's word does not count where the spelling leaves nothing open.
         ("<foo-macys-m5@example.test>", Some("x@elsewhere.test"), "-> foo@example.test", "foo@example.test"),
+        // It does where the server takes to us what is written for another domain.
+        ("<Foo-macys-m5@sub>", Some("foo-macys-m5@example.test"), "-> foo@example.test", "foo@example.test"),
+        // Spellings that servers read in ways of their own.
+        ("<<foo-macys-m5@example.test>>", Some("foo-macys-m5"), "-> foo@example.test", "foo@example.test"),
+        ("<alice(me)@example.test>", Some("alice@example.test"), "keep", "alice@example.test"),
+        ("<nobody@example.test;>", Some("nobody"), "no: no such account", "nobody@example.test"),
+        ("<nobody@example.test;>", None, SPELLING, ""),
+        ("<x@elsewhere.test;>", None, SPELLING, ""),
+        ("<x@elsewhere.test;>", Some("x@elsewhere.test"), "not-ours", ""),
+        ("<alice@\"example.test\">", Some("alice@\"example.test\""), SPELLING, ""),
+        ("<alice@example.test\r>", Some("alice@example.test"), "keep", "alice@example.test"),
         // What no mailbox can be called.
         ("<fo\x01o@example.test>", None, "no: control character in the address", ""),
         ("<fo\x01o@elsewhere.test>", None, "not-ours", ""),
@@ -219,5 +234,72 @@ async fn why_quotes_what_was_asked_and_replied() {
         let recipient = Address::from_rcpt(recipient.as_bytes());
         let resolution = resolver.resolve(&Question { recipient, routed: None }).await;
         assert_eq!(resolution.why().as_deref(), want, "{verdict:?}");
+    }
+}
+
+/// Words that an argument of RCPT may be made of.
+fn pieces() -> impl proptest::strategy::Strategy<Value = String> {
+    use proptest::prelude::*;
+    let piece = prop_oneof![
+        prop::sample::select(vec![
+            "<",
+            ">",
+            "(",
+            ")",
+            "@",
+            "\"",
+            "\\",
+            ",",
+            ";",
+            ":",
+            ".",
+            " ",
+            "\r",
+            "%",
+            "!",
+            "alice",
+            "foo-macys-m5",
+            "example.test",
+            "@example.test",
+            "<alice@example.test>",
+            "elsewhere.test",
+            "postmaster",
+            "\u{ad}",
+            "[",
+        ])
+        .prop_map(str::to_owned),
+        "\\PC",
+    ];
+    prop::collection::vec(piece, 0..10).prop_map(|pieces| pieces.concat())
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(4000))]
+
+    /// Whatever the argument is: what the server takes to one of our domains does not pass unresolved.
+    #[test]
+    fn what_the_server_takes_to_us_never_passes(argument in pieces(), server in proptest::bool::ANY, local in "[a-z@%!.]{0,6}") {
+        let resolver = resolver(Arc::default(), false, None);
+        let ours = format!("{local}@example.test");
+        let question = |routed: Option<&str>| Question {
+            recipient: Address::from_rcpt(argument.as_bytes()),
+            routed: routed.map(|routed| Address::from_server(routed.as_bytes())),
+        };
+        let is_nothing = argument.is_empty() || argument == "<>";
+        let is_postmaster = is_nothing || argument.trim_matches(['<', '>', ' ', '\t', '"']).eq_ignore_ascii_case("postmaster");
+        if !is_postmaster {
+            let got = resolver.mailbox(&question(Some(&ours)));
+            proptest::prop_assert_ne!(got, Err(Outcome::NotOurs), "{:?} {:?}", argument, ours);
+        }
+        // Where it does not say, only a certain spelling of another domain passes; where it names a local user, none
+        // that we read as one of ours.
+        let name = local.replace('@', "");
+        let got = resolver.mailbox(&question(server.then_some(&*name)));
+        if got == Err(Outcome::NotOurs) && !is_postmaster {
+            let recipient = Address::from_rcpt(argument.as_bytes());
+            proptest::prop_assert!(recipient.is_certain(), "{:?}", argument);
+            let plain = !recipient.may_be_rerouted();
+            proptest::prop_assert!(!plain || !resolver.is_ours(&recipient.at("example.test")) , "{:?}", argument);
+        }
     }
 }

@@ -94,7 +94,7 @@ pub(super) fn parse(file: &str, bytes: Vec<u8>, cases: &Cases) -> Result<List, V
 }
 
 fn account(entry: &str) -> Result<Address, String> {
-    let account = Address::from_rcpt(entry.as_bytes());
+    let account = Address::from_server(entry.as_bytes());
     if let Some(malformed) = account.malformed() {
         return Err(malformed.to_string());
     }

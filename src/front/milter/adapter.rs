@@ -3,7 +3,8 @@
 //! Nothing is decided here: a callback unpacks the event, asks the session, awaits the resolver, and turns
 //! the session's word into the library's.
 
-use super::session::{Edit, Origin, Policy, Rcpt, Say, Session, Step};
+use super::reply::Reply;
+use super::session::{Edit, End, Origin, Policy, Rcpt, Say, Session, Step};
 use super::wire::{MtaStream, Shared};
 use crate::addr::Address;
 use crate::front::listen::Listener;
@@ -145,6 +146,7 @@ impl Milter {
                 let milter = b.clone();
                 Box::pin(async move { rcpt(cx, &milter, &args).await })
             })
+            .on_header(|cx, name, _| Box::pin(async move { header(cx, &name) }))
             .on_eom(|cx| Box::pin(eom(cx)))
             .on_abort(|cx| Box::pin(async move { forget(cx) }))
             // What was negotiated outlasts QUIT_NC, after which the server begins with another client.
@@ -167,6 +169,10 @@ struct Conn {
 struct Terms {
     /// It wants no reply to MAIL.
     silent_mail: bool,
+    /// It wants no reply to a header field.
+    silent_headers: bool,
+    /// It shows us header fields.
+    headers: bool,
     /// It takes parameters with the recipients that are added.
     extended_add: bool,
     /// It lets recipients be replaced.
@@ -181,7 +187,13 @@ impl Conn {
         let session = Session::new(service.policy.clone());
         let milter = milter.clone();
         // Who does not negotiate gets what every server can do.
-        let terms = Terms { silent_mail: false, extended_add: false, can_replace: true };
+        let terms = Terms {
+            silent_mail: false,
+            silent_headers: false,
+            headers: true,
+            extended_add: false,
+            can_replace: true,
+        };
         Conn { milter, service, session, number, terms, busy: false }
     }
 
@@ -214,15 +226,24 @@ fn negotiate(
     if !conn.terms.can_replace {
         observe::cannot_replace(conn.number);
     }
-    let header = if conn.service.policy.header.is_some() { Actions::CHANGE_HEADER } else { Actions::empty() };
+    let (header, steps) = match conn.service.policy.header {
+        // Those of its name that come with a message are taken out, so we have to see them.
+        Some(_) => (Actions::CHANGE_HEADER, (SKIPPED - ProtoOpts::NO_HEADER) | ProtoOpts::NOREPLY_HEADER),
+        None => (Actions::empty(), SKIPPED),
+    };
+    if !actions.contains(header) {
+        observe::cannot_change_headers(conn.number);
+    }
     let wished = Actions::ADD_RCPT_EXT | Actions::REQUEST_MACROS | header;
     // Never ask for what is not offered: the library would end the session.
     cx.requested_actions = actions & (needed | wished);
-    cx.requested_opts = opts & SKIPPED;
+    cx.requested_opts = opts & steps;
     if actions.contains(Actions::REQUEST_MACROS) {
         cx.requested_macros = MACROS.iter().map(|(stage, names)| (*stage, CString::from(*names))).collect();
     }
     conn.terms.silent_mail = cx.requested_opts.contains(ProtoOpts::NOREPLY_MAIL);
+    conn.terms.silent_headers = cx.requested_opts.contains(ProtoOpts::NOREPLY_HEADER);
+    conn.terms.headers = !cx.requested_opts.contains(ProtoOpts::NO_HEADER);
     conn.terms.extended_add = cx.requested_actions.contains(Actions::ADD_RCPT_EXT);
     cx.data = Some(conn);
     Status::Continue
@@ -233,6 +254,12 @@ fn mail(cx: &mut Context<Conn>) -> Status {
     conn.session.mail();
     conn.count_busy();
     if conn.terms.silent_mail { Status::Noreply } else { Status::Continue }
+}
+
+fn header(cx: &mut Context<Conn>, name: &CStr) -> Status {
+    let Some(conn) = &mut cx.data else { return Status::Continue };
+    conn.session.header(name.to_bytes());
+    if conn.terms.silent_headers { Status::Noreply } else { Status::Continue }
 }
 
 fn forget(cx: &mut Context<Conn>) -> Status {
@@ -246,7 +273,11 @@ fn forget(cx: &mut Context<Conn>) -> Status {
 fn close(cx: &mut Context<Conn>) -> Status {
     let status = forget(cx);
     if let Some(conn) = &mut cx.data {
-        conn.service = conn.milter.service.load_full();
+        let service = conn.milter.service.load_full();
+        // A header that was configured since needs what was not negotiated.
+        if service.policy.header.is_none() || conn.terms.headers {
+            conn.service = service;
+        }
         conn.session = Session::new(conn.service.policy.clone());
     }
     status
@@ -284,41 +315,48 @@ async fn rcpt(cx: &mut Context<Conn>, milter: &Arc<Milter>, args: &[CString]) ->
         }
     };
     conn.count_busy();
-    let (code, enhanced, text) = match &say {
-        Say::Continue => return Status::Continue,
-        Say::Error(r) => (r.code().to_string(), r.enhanced(), r.text()),
-    };
-    // Both servers take % for the beginning of something.
-    let text = text.replace('%', "%%");
-    let permanent = code.starts_with('5');
-    // A text that does not fit is left out; the class of the reply is what counts.
-    let _ = reply.set_error_reply(&code, Some(enhanced), [text.as_str()]);
-    if permanent { Status::Reject } else { Status::Tempfail }
+    match &say {
+        Say::Continue => Status::Continue,
+        Say::Error(text) => set_reply(reply, text),
+    }
 }
 
 async fn eom(cx: &mut EomContext<Conn>) -> Status {
     let Some(conn) = &mut cx.data else { return Status::Continue };
-    let edits = conn.session.end_of_message();
+    let End { edits, deferred, recipients, replaced } = conn.session.end_of_message();
     conn.count_busy();
-    if edits.is_empty() {
-        return Status::Continue;
-    }
     let (number, extended) = (conn.number, conn.terms.extended_add);
     let queue_id = get(&cx.macros, c"i");
-    let (mut deleted, mut added) = (0, 0);
     for edit in edits {
-        match &edit {
-            Edit::Delete(_) => deleted += 1,
-            Edit::Add { .. } => added += 1,
-            Edit::Header { .. } => (),
-        }
         if let Err(why) = apply(&cx.actions, edit, extended).await {
             observe::edit_failed(queue_id, number, &why);
             return Status::Tempfail;
         }
     }
-    observe::edited(queue_id, number, deleted, added);
-    Status::Continue
+    if recipients > 0 || deferred.is_some() {
+        observe::message(&observe::Message {
+            queue_id,
+            session: number,
+            recipients,
+            replaced: &replaced,
+            observed: conn.service.policy.observe,
+            deferred: deferred.as_ref().map(|why| why as &dyn fmt::Display),
+        });
+    }
+    if deferred.is_none() {
+        return Status::Continue;
+    }
+    set_reply(&mut cx.reply, &conn.service.policy.later)
+}
+
+/// Sets the reply to an event, and returns the status that goes with it.
+fn set_reply(to: &mut impl SetErrorReply, reply: &Reply) -> Status {
+    let code = reply.code().to_string();
+    // Both servers take % for the beginning of something.
+    let text = reply.text().replace('%', "%%");
+    // A text that does not fit is left out; the class of the reply is what counts.
+    let _ = to.set_error_reply(&code, Some(reply.enhanced()), [text.as_str()]);
+    if code.starts_with('5') { Status::Reject } else { Status::Tempfail }
 }
 
 async fn apply(actions: &impl ContextActions, edit: Edit, extended: bool) -> Result<(), ActionError> {
@@ -328,13 +366,24 @@ async fn apply(actions: &impl ContextActions, edit: Edit, extended: bool) -> Res
             actions.add_recipient_ext(text(path.as_bytes()), Some(text(parameters.as_bytes()))).await
         }
         Edit::Add { path, .. } => actions.add_recipient(text(path.as_bytes())).await,
-        // Not offered, not done: the header is a convenience.
-        Edit::Header { name, value } => {
-            match actions.change_header(text(name.as_bytes()), 1, Some(text(value.as_bytes()))).await {
-                Err(ActionError::NotAvailable) => Ok(()),
-                other => other,
-            }
-        }
+        Edit::RemoveHeader { name, index } => change_header(actions, &name, index, None).await,
+        Edit::Header { name, value } => change_header(actions, &name, 1, Some(&value)).await,
+    }
+}
+
+/// Not offered, not done: the header is a convenience.
+async fn change_header(
+    actions: &impl ContextActions,
+    name: &str,
+    index: usize,
+    value: Option<&str>,
+) -> Result<(), ActionError> {
+    // proof: an index is at most the limit of header fields, and that fits.
+    let index = i32::try_from(index).unwrap_or(i32::MAX);
+    match actions.change_header(text(name.as_bytes()), index, value.map(|value| text(value.as_bytes()))).await
+    {
+        Err(ActionError::NotAvailable) => Ok(()),
+        other => other,
     }
 }
 
@@ -358,8 +407,8 @@ fn log(conn: &Conn, macros: &Macros, argument: &[u8], resolution: &Resolution, s
         Outcome::NoSuchUser(_) => (Decided::Reject, None),
         Outcome::TryLater(_) => (Decided::Defer, None),
     };
-    let observed = *say == Say::Continue
-        && (conn.service.policy.observe || matches!(decided, Decided::Reject | Decided::Defer));
+    // Who does not exist cannot be refused in mail by sendmail(1).
+    let observed = conn.service.policy.observe || (*say == Say::Continue && decided == Decided::Reject);
     if conn.milter.tap.is_wanted() {
         let text = new_to.map(Address::to_string).or_else(|| detail.clone()).unwrap_or_default();
         conn.milter.tap.put(Exchange {

@@ -98,57 +98,68 @@ impl Parameters {
     }
 }
 
-/// An ORCPT value as it may be passed on: type, semicolon and printable ASCII; international ones in the
-/// form for servers without SMTPUTF8 (RFC 6533, section 3).
+/// An ORCPT value as it may be passed on: type, semicolon and printable ASCII.
 fn orcpt(value: &str) -> Option<String> {
     let (kind, address) = value.split_once(';')?;
     let atom = !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    let plain = |c: char| c.is_ascii_graphic();
-    if !atom
-        || address.is_empty()
-        || value.len() > MAX_ORCPT
-        || address.chars().any(|c| c.is_ascii() && !plain(c))
-    {
+    if !atom || address.is_empty() || value.len() > MAX_ORCPT {
         return None;
     }
-    if address.is_ascii() {
-        return Some(value.into());
+    if kind.eq_ignore_ascii_case("utf-8") {
+        return Some(xtext("utf-8;", &international(address)?));
     }
-    let international = kind.eq_ignore_ascii_case("utf-8");
-    let ascii = address.chars().fold(String::new(), |out, c| {
-        if c.is_ascii() { out + &*c.encode_utf8(&mut [0; 4]) } else { embed(out, c) }
-    });
-    international.then(|| format!("{kind};{ascii}"))
+    address.bytes().all(|b| b.is_ascii_graphic()).then(|| value.into())
 }
 
-/// `rfc822;` with the address in xtext (RFC 3461, section 4), or `utf-8;` with it in the form of RFC 6533.
+/// An international address (RFC 6533, section 3) in plain UTF-8, whatever it came in: UTF-8, `\x{..}` for a
+/// character, or the xtext of RFC 3461, which some write all the same.
+fn international(address: &str) -> Option<String> {
+    let mut out = Vec::with_capacity(address.len());
+    let mut rest = address;
+    while let Some(c) = rest.chars().next() {
+        if let Some(tail) = rest.strip_prefix("\\x{") {
+            let (digits, tail) = tail.split_once('}')?;
+            let c = hex(digits).and_then(char::from_u32)?;
+            out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+            rest = tail;
+        } else if let Some((octet, tail)) = rest.strip_prefix('+').and_then(|tail| tail.split_at_checked(2))
+            && let Some(octet) = hex(octet).and_then(|octet| u8::try_from(octet).ok())
+        {
+            out.push(octet);
+            rest = tail;
+        } else {
+            out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+            rest = &rest[c.len_utf8()..];
+        }
+    }
+    let address = String::from_utf8(out).ok()?;
+    (!address.chars().any(|c| c.is_control() || c == ' ')).then_some(address)
+}
+
+/// Hexadecimal digits, without the sign that the library would take.
+fn hex(digits: &str) -> Option<u32> {
+    let digits = Some(digits).filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
+    u32::from_str_radix(digits?, 16).ok()
+}
+
+/// `rfc822;` with the address in xtext (RFC 3461, section 4), or `utf-8;` with it (RFC 6533).
 fn original_recipient(alias: &Address) -> String {
     let address = alias.to_string();
-    if address.is_ascii() {
-        return address.bytes().fold(String::from("rfc822;"), |mut out, b| {
-            if b.is_ascii_graphic() && !matches!(b, b'+' | b'=') {
-                out.push(char::from(b));
-            } else {
-                // Writing to a String cannot fail.
-                let _ = write!(out, "+{b:02X}");
-            }
-            out
-        });
-    }
-    address.chars().fold(String::from("utf-8;"), |mut out, c| {
-        if c.is_ascii_graphic() && !matches!(c, '+' | '=' | '\\') {
-            out.push(c);
-            out
-        } else {
-            embed(out, c)
-        }
-    })
+    xtext(if address.is_ascii() { "rfc822;" } else { "utf-8;" }, &address)
 }
 
-/// EmbeddedUnicodeChar of RFC 6533, section 3.
-fn embed(mut out: String, c: char) -> String {
-    let _ = write!(out, "\\x{{{:02X}}}", u32::from(c));
-    out
+/// Text behind `kind` in xtext (RFC 3461, section 4). International text, too: Postfix takes the `\x{..}` of RFC
+/// 6533 for letters of the name when a milter adds a recipient, and raw UTF-8 is for servers with SMTPUTF8 alone.
+fn xtext(kind: &str, text: &str) -> String {
+    text.bytes().fold(kind.to_owned(), |mut out, b| {
+        if b.is_ascii_graphic() && !matches!(b, b'+' | b'=') {
+            out.push(char::from(b));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "+{b:02X}");
+        }
+        out
+    })
 }
 
 #[cfg(test)]
@@ -170,9 +181,19 @@ mod tests {
             (&["NOTIFY=DELAY", "FOO=BAR", "XYZ"], &alias, "NOTIFY=DELAY ORCPT=rfc822;a+2Bb+3Dc@d.test"),
             (&["NOTIFY=", "ORCPT=;x"], &alias, "ORCPT=rfc822;a+2Bb+3Dc@d.test"),
             (&["NOTIFY=NEVER,SUCCESS", "ORCPT=rfc822;a b"], &alias, "ORCPT=rfc822;a+2Bb+3Dc@d.test"),
-            (&["ORCPT=utf-8;grüße@d"], &alias, "ORCPT=utf-8;gr\\x{FC}\\x{DF}e@d"),
+            (&["ORCPT=utf-8;grüße@d"], &alias, "ORCPT=utf-8;gr+C3+BC+C3+9Fe@d"),
+            (&["ORCPT=utf-8;gr\\x{FC}\\x{DF}e@d"], &alias, "ORCPT=utf-8;gr+C3+BC+C3+9Fe@d"),
+            (&["ORCPT=UTF-8;gr+C3+BC+C3+9Fe@d"], &alias, "ORCPT=utf-8;gr+C3+BC+C3+9Fe@d"),
+            (&["ORCPT=utf-8;a\\x{2B}b\\x{5C}\\x{1F600}@d"], &alias, "ORCPT=utf-8;a+2Bb\\+F0+9F+98+80@d"),
+            (&["ORCPT=utf-8;a+b\\y@d"], &alias, "ORCPT=utf-8;a+2Bb\\y@d"),
+            // What is no character or no text falls back to the alias.
+            (&["ORCPT=utf-8;a\\x{110000}@d"], &alias, "ORCPT=rfc822;a+2Bb+3Dc@d.test"),
+            (&["ORCPT=utf-8;a\\x{FC"], &alias, "ORCPT=rfc822;a+2Bb+3Dc@d.test"),
+            (&["ORCPT=utf-8;a+FF@d"], &alias, "ORCPT=rfc822;a+2Bb+3Dc@d.test"),
+            (&["ORCPT=utf-8;a\\x{A}b@d"], &alias, "ORCPT=rfc822;a+2Bb+3Dc@d.test"),
+            (&["ORCPT=rfc822;gr+FCn@d"], &alias, "ORCPT=rfc822;gr+FCn@d"),
             (&["ORCPT=rfc822;grüße@d"], &alias, "ORCPT=rfc822;a+2Bb+3Dc@d.test"),
-            (&[], &german, "ORCPT=utf-8;gr\\x{FC}\\x{2B}\\x{DF}e@d.test"),
+            (&[], &german, "ORCPT=utf-8;gr+C3+BC+2B+C3+9Fe@d.test"),
         ] {
             assert_eq!(Parameters::parse(given).for_alias(alias), want, "{given:?}");
         }

@@ -6,13 +6,13 @@
 //! a message and ABORT all reset it, since Postfix and Sendmail differ in which of them they send.
 
 use super::dsn::Parameters;
+use super::edits::{self, Accepted};
 use super::reply::Reply;
-use crate::addr::{Address, Cases, escape, fold};
+use crate::addr::{Address, Cases};
 use crate::resolve::{Doubt, Outcome, Question};
-use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
-use std::fmt;
 use std::sync::Arc;
+
+pub use super::edits::Edit;
 
 /// What the operator chose for sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,14 +37,19 @@ pub struct Policy {
 /// 4.5.3.1.4: 512; Postfix: 2048). Bounds what a session holds, since a frame may have a megabyte.
 pub const MAX_ARGUMENT: usize = 4096;
 
+/// Most header fields of our own name that are taken out of a message: more than any chain of servers leaves.
+/// Postfix reads the header anew for each, and a sender may write a million.
+pub const MAX_HEADERS: usize = 100;
+
 /// How the message is being submitted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Origin {
     /// By SMTP; recipients may be refused.
     #[default]
     Smtp,
-    /// By sendmail(1), through Postfix' `non_smtpd_milters`: a recipient that is refused or deferred keeps
-    /// the whole message in the maildrop queue for ever, so none is.
+    /// By sendmail(1), through Postfix' `non_smtpd_milters`. A milter cannot refuse or defer a recipient there, so
+    /// a doubt defers the whole message at its end: it stays in the maildrop queue and is tried again. Who does not
+    /// exist is left to Postfix, which sends a report to the sender.
     Local,
 }
 
@@ -79,46 +84,18 @@ pub enum Say {
     Error(Reply),
 }
 
-/// One change of the message, to be applied in the order given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Edit {
-    /// Take out a recipient, named by exactly these bytes.
-    Delete(Arc<[u8]>),
-    /// Put in a recipient, a path in angle brackets, with its ESMTP parameters.
-    Add {
-        /// The path.
-        path: String,
-        /// `NOTIFY=… ORCPT=…`, for servers that take them.
-        parameters: String,
-    },
-    /// Set the first header of this name.
-    Header {
-        /// Its name.
-        name: String,
-        /// Its value.
-        value: String,
-    },
-}
-
-/// As `explain` shows it: `delete <alias>`, `add <account> NOTIFY=…`.
-impl fmt::Display for Edit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Edit::Delete(raw) => write!(f, "delete {}", escape(raw)),
-            Edit::Add { path, parameters } => write!(f, "add {} {parameters}", escape(path)),
-            Edit::Header { name, value } => write!(f, "header {name}: {}", escape(value)),
-        }
-    }
-}
-
-/// A recipient that was let in.
-#[derive(Debug)]
-struct Accepted {
-    recipient: Address,
-    raw: Arc<[u8]>,
-    target: Option<Address>,
-    parameters: Parameters,
-    origin: Origin,
+/// What becomes of a message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct End {
+    /// What is to be changed.
+    pub edits: Vec<Edit>,
+    /// Why the message is deferred, if it is; nothing is changed then.
+    pub deferred: Option<Doubt>,
+    /// How many recipients it has that we know of.
+    pub recipients: usize,
+    /// Those that are replaced, each by what; would be, where we only observe.
+    pub replaced: Vec<(Address, Address)>,
 }
 
 /// The state of one session.
@@ -127,12 +104,18 @@ pub struct Session {
     policy: Arc<Policy>,
     pending: Option<(Question, Parameters, Origin)>,
     accepted: Vec<Accepted>,
+    /// The first doubt about a recipient that could not be deferred by itself.
+    deferred: Option<Doubt>,
+    /// Header fields of our own name that came with the message.
+    headers: usize,
+    /// What the server called the last recipient.
+    routed: Option<Box<[u8]>>,
 }
 
 impl Session {
     /// A session under `policy`, for as long as it lasts.
     pub fn new(policy: Arc<Policy>) -> Self {
-        Session { policy, pending: None, accepted: Vec::new() }
+        Session { policy, pending: None, accepted: Vec::new(), deferred: None, headers: 0, routed: None }
     }
 
     /// MAIL: a message begins, whatever became of the one before.
@@ -149,6 +132,9 @@ impl Session {
         self.pending = None;
         // A message of a thousand recipients must not cost the rest of a long session.
         self.accepted = Vec::new();
+        self.deferred = None;
+        self.headers = 0;
+        self.routed = None;
     }
 
     /// Whether a message is under way that has a recipient.
@@ -159,120 +145,92 @@ impl Session {
     /// RCPT, with its ESMTP parameters.
     pub fn recipient<A: AsRef<[u8]>>(&mut self, rcpt: Rcpt<'_>, parameters: &[A]) -> Step {
         self.pending = None;
-        let spared = self.policy.observe || rcpt.origin == Origin::Local;
-        let defer = |reply: Reply| if spared { Say::Continue } else { Say::Error(reply) };
         if self.accepted.len() >= self.policy.max_recipients {
-            return Step::Reply(defer(Reply::too_many()), Doubt::TooMany);
+            return Step::Reply(self.defer(Doubt::TooMany, rcpt.origin, Reply::too_many()), Doubt::TooMany);
         }
         if rcpt.argument.len() > MAX_ARGUMENT {
-            return Step::Reply(defer(self.policy.later.clone()), Doubt::Argument);
+            let later = self.policy.later.clone();
+            return Step::Reply(self.defer(Doubt::Argument, rcpt.origin, later), Doubt::Argument);
         }
-        let question = Question {
-            recipient: Address::from_rcpt(rcpt.argument),
-            routed: rcpt.routed.map(Address::from_rcpt),
-        };
+        let recipient = Address::from_rcpt(rcpt.argument);
+        // Macros stay until the server sends others. If they are those of the recipient before they may not be about
+        // this one, and are certain only where they say what is written.
+        let is_new = self.routed.as_deref() != rcpt.routed;
+        self.routed = rcpt.routed.map(Into::into);
+        let routed = rcpt.routed.map(Address::from_server);
+        let routed =
+            routed.map(
+                |server| {
+                    if is_new || recipient.may_be_read_as(&server) { server } else { server.doubted() }
+                },
+            );
+        let question = Question { recipient, routed };
         self.pending = Some((question.clone(), Parameters::parse(parameters), rcpt.origin));
         Step::Resolve(question)
+    }
+
+    /// Defers a recipient, or the message where a recipient cannot be deferred by itself.
+    fn defer(&mut self, doubt: Doubt, origin: Origin, reply: Reply) -> Say {
+        match origin {
+            _ if self.policy.observe => Say::Continue,
+            Origin::Local => {
+                self.deferred.get_or_insert(doubt);
+                Say::Continue
+            }
+            Origin::Smtp => Say::Error(reply),
+        }
     }
 
     /// The outcome for the recipient asked last; `mailbox` is the mailbox it stands for, where that is ours.
     /// Without such a recipient there is nothing to say.
     pub fn resolved(&mut self, outcome: &Outcome, mailbox: Option<Address>) -> Say {
         let Some((question, parameters, origin)) = self.pending.take() else { return Say::Continue };
-        if self.policy.observe {
-            return Say::Continue;
-        }
-        let target = match (outcome, origin) {
-            (Outcome::Rewrite(target), _) => Some(target.clone()),
-            (Outcome::NotOurs | Outcome::Keep, _)
-            | (Outcome::NoSuchUser(_) | Outcome::TryLater(_), Origin::Local) => None,
-            (Outcome::NoSuchUser(_), Origin::Smtp) => return Say::Error(self.policy.unknown.clone()),
-            (Outcome::TryLater(_), Origin::Smtp) => return Say::Error(self.policy.later.clone()),
+        let say = match outcome {
+            Outcome::TryLater(doubt) => self.defer(doubt.clone(), origin, self.policy.later.clone()),
+            Outcome::NoSuchUser(_) if origin == Origin::Smtp && !self.policy.observe => {
+                Say::Error(self.policy.unknown.clone())
+            }
+            Outcome::NoSuchUser(_) | Outcome::NotOurs | Outcome::Keep | Outcome::Rewrite(_) => Say::Continue,
         };
-        let raw = question.recipient.shared_raw();
-        let recipient = mailbox.unwrap_or(question.recipient);
-        self.accepted.push(Accepted { recipient, raw, target, parameters, origin });
-        Say::Continue
+        if say == Say::Continue {
+            let target = match outcome {
+                Outcome::Rewrite(target) => Some(target.clone()),
+                _ => None,
+            };
+            let typed = question.recipient.clone();
+            let recipient = mailbox.unwrap_or(question.recipient);
+            self.accepted.push(Accepted { recipient, typed, target, parameters, origin });
+        }
+        say
     }
 
-    /// The message is complete: what is to be changed, deletions first. Postfix undoes an addition by a later
-    /// deletion of the same address, and delivers twice to an address that is added while it is there.
-    pub fn end_of_message(&mut self) -> Vec<Edit> {
+    /// A header field of the message: those of the name that is ours are counted, since none of them is.
+    pub fn header(&mut self, name: &[u8]) {
+        let ours = self.policy.header.as_ref();
+        if ours.is_some_and(|ours| ours.as_bytes().eq_ignore_ascii_case(name)) {
+            self.headers = self.headers.saturating_add(1);
+        }
+    }
+
+    /// The message is complete: what becomes of it.
+    pub fn end_of_message(&mut self) -> End {
         let accepted = std::mem::take(&mut self.accepted);
+        let headers = std::mem::take(&mut self.headers);
+        let mut deferred = self.deferred.take();
         self.pending = None;
-        if accepted.iter().all(|a| a.target.is_none()) {
-            return Vec::new();
-        }
-        let local = accepted.iter().any(|a| a.origin == Origin::Local);
-        let staying = accepted.iter().filter(|a| local && a.target.is_none());
-        let staying: HashSet<Cow<'_, str>> = staying.map(|a| fold(a.recipient.local())).collect();
-        let key = |address: &Address| address.key(self.policy.case_sensitive.of(address));
-        let mut edits = Vec::with_capacity(2 * accepted.len() + 1);
-        let mut deleted: HashSet<Arc<[u8]>> = HashSet::new();
-        // Those that stay, then those that were added: none of them is added again.
-        let mut present: HashMap<String, Option<usize>> = HashMap::new();
-        for one in &accepted {
-            if one.target.is_none() {
-                present.insert(key(&one.recipient), None);
-                continue;
+        self.routed = None;
+        let mut edits = Vec::new();
+        if !self.policy.observe {
+            if headers > MAX_HEADERS {
+                deferred.get_or_insert(Doubt::Headers);
             }
-            for raw in self.names(one, &staying) {
-                if deleted.insert(raw.clone()) {
-                    edits.push(Edit::Delete(raw));
-                }
+            if deferred.is_none() {
+                edits = edits::plan(&self.policy, &accepted, headers);
             }
         }
-        let mut additions: Vec<(&Address, &Address, Parameters)> = Vec::new();
-        for one in &accepted {
-            let Some(target) = &one.target else { continue };
-            match present.get(&key(target)) {
-                Some(None) => (),
-                Some(Some(i)) => {
-                    if let Some((_, _, parameters)) = additions.get_mut(*i) {
-                        parameters.merge(&one.parameters);
-                    }
-                }
-                None => {
-                    present.insert(key(target), Some(additions.len()));
-                    additions.push((target, &one.recipient, one.parameters.clone()));
-                }
-            }
-        }
-        edits.extend(additions.into_iter().map(|(target, alias, parameters)| Edit::Add {
-            path: target.path(),
-            parameters: parameters.for_alias(alias),
-        }));
-        edits.extend(self.header(&accepted));
-        edits
-    }
-
-    /// The names under which the server may know a recipient: what it was given first of all, to the octet.
-    /// Postfix forgets the source route, though, and then does not know the recipient by it. sendmail(1)
-    /// shows a milter `user@origin` for what was typed as `user`, yet deletes only by what was typed; a
-    /// deletion of what is not there is ignored. `staying` are the folded local parts of those who stay:
-    /// somebody who could be meant by the bare name must not go with it.
-    fn names(&self, one: &Accepted, staying: &HashSet<Cow<'_, str>>) -> Vec<Arc<[u8]>> {
-        let local = one.recipient.local();
-        let at_origin = one.recipient.domain() == Some(&*self.policy.origin);
-        let mut names = vec![one.raw.clone()];
-        let without_route = one.recipient.raw_without_route();
-        if *without_route != *one.raw {
-            names.push(without_route.into());
-        }
-        if one.origin == Origin::Local && at_origin && !staying.contains(&fold(local)) {
-            names.push(local.as_bytes().into());
-        }
-        names
-    }
-
-    /// The alias, for the recipient's own filters: the server's trace of it (X-Original-To) is lost by the
-    /// replacement. Only for a message to one recipient; else it would tell one of the others.
-    fn header(&self, accepted: &[Accepted]) -> Option<Edit> {
-        let (name, [only]) = (self.policy.header.as_ref()?, accepted) else { return None };
-        let value = only.recipient.to_string();
-        // A header takes UTF-8 only in messages that were announced to hold it, and a control would end it.
-        let plain = value.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
-        (only.target.is_some() && plain).then(|| Edit::Header { name: name.clone(), value })
+        let recipients = accepted.len();
+        let replaced = accepted.into_iter().filter_map(|one| Some((one.recipient, one.target?))).collect();
+        End { edits, deferred, recipients, replaced }
     }
 }
 

@@ -126,7 +126,7 @@ pub(super) fn address(text: &str) -> Result<Address, String> {
     if let Some(at) = at {
         domain_of(&text[at + 1..])?;
     }
-    let address = Address::from_rcpt(text.as_bytes());
+    let address = Address::from_server(text.as_bytes());
     match address.malformed() {
         Some(why) => Err(why.to_string()),
         None if address.local().is_empty() => Err("a user is missing before the @".into()),

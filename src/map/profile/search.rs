@@ -182,7 +182,7 @@ pub(super) fn unquoted(local: &str) -> Cow<'_, str> {
     }
     // The domain keeps what stands in quotes from being taken for one, and what may be left out at the edges of
     // a path belongs to the local part here.
-    let address = Address::from_rcpt(format!("{local}@x").as_bytes());
+    let address = Address::from_server(format!("{local}@x").as_bytes());
     let is_whole = !local.starts_with(['<', '@', ' ', '\t']) && address.domain() == Some("x");
     if address.malformed().is_none() && is_whole {
         Cow::Owned(address.local().into())

@@ -51,6 +51,7 @@ fn show(edits: &[Edit]) -> Vec<String> {
     let line = |edit: &Edit| match edit {
         Edit::Delete(raw) => format!("-{}", String::from_utf8_lossy(raw)),
         Edit::Add { path, parameters } => format!("+{path} {parameters}"),
+        Edit::RemoveHeader { name, index } => format!("{name} {index} removed"),
         Edit::Header { name, value } => format!("{name}: {value}"),
     };
     edits.iter().map(line).collect()
@@ -136,8 +137,8 @@ fn edits() {
             let refused = matches!(outcome, Outcome::NoSuchUser(_) | Outcome::TryLater(_));
             assert_eq!(say != Say::Continue, refused, "{what}: {arguments}");
         }
-        assert_eq!(show(&session.end_of_message()), *want, "{what}");
-        assert!(session.end_of_message().is_empty(), "{what}: edits twice");
+        assert_eq!(show(&session.end_of_message().edits), *want, "{what}");
+        assert!(session.end_of_message().edits.is_empty(), "{what}: edits twice");
     }
 }
 
@@ -154,7 +155,7 @@ fn replies() {
         assert_eq!(rcpt(&mut Session::new(policy().into()), "<a@d.test>", &outcome), want, "{outcome:?}");
         let mut observing = Session::new(Policy { observe: true, ..policy() }.into());
         assert_eq!(rcpt(&mut observing, "<a@d.test>", &outcome), Say::Continue);
-        assert!(observing.end_of_message().is_empty(), "{outcome:?}");
+        assert!(observing.end_of_message().edits.is_empty(), "{outcome:?}");
     }
 }
 
@@ -167,7 +168,7 @@ fn a_message_begins_anew_at_mail_and_abort() {
         assert!(session.is_busy());
         reset(&mut session);
         assert!(!session.is_busy());
-        assert!(session.end_of_message().is_empty());
+        assert!(session.end_of_message().edits.is_empty());
     }
 }
 
@@ -194,30 +195,210 @@ fn case_counts_by_domain() {
         for (alias, target) in ["<one@d.test>", "<two@d.test>"].into_iter().zip(targets) {
             assert_eq!(rcpt(&mut session, alias, &rewrite(target)), Say::Continue);
         }
-        let added = session.end_of_message().iter().filter(|edit| matches!(edit, Edit::Add { .. })).count();
+        let added =
+            session.end_of_message().edits.iter().filter(|edit| matches!(edit, Edit::Add { .. })).count();
         assert_eq!(added, want, "{targets:?}");
     }
 }
 
-#[test]
-fn local_submission_is_never_refused() {
-    let submit = |argument: &str, outcome: &Outcome, mailbox: &str| {
-        let mut session = Session::new(policy().into());
+/// Hands over recipients of sendmail(1).
+fn submit(session: &mut Session, recipients: &[(&str, Outcome)]) {
+    for (argument, outcome) in recipients {
         let rcpt = Rcpt { argument: argument.as_bytes(), origin: Origin::Local, ..Rcpt::default() };
-        let Step::Resolve(_) = session.recipient(rcpt, &[] as &[&[u8]]) else { panic!("not asked") };
-        let say = session.resolved(outcome, Some(at(mailbox)));
-        (say, show(&session.end_of_message()))
-    };
-    for outcome in [missing(), unknown()] {
-        assert_eq!(submit("x@d.test", &outcome, "x@d.test"), (Say::Continue, vec![]));
+        let say = match session.recipient(rcpt, &[] as &[&[u8]]) {
+            Step::Resolve(question) => session.resolved(outcome, Some(question.recipient)),
+            Step::Reply(say, _) => say,
+        };
+        // Postfix calls anything else an error of the milter, and keeps the message for ever.
+        assert_eq!(say, Say::Continue, "{argument}");
     }
-    // Both names, since what was typed may have been either.
-    let (say, edits) = submit("foo-a-1@d.test", &rewrite("<foo@d.test>"), "foo-a-1@d.test");
-    assert_eq!(say, Say::Continue);
-    assert_eq!(edits[..3], ["-foo-a-1@d.test", "-foo-a-1", "+<foo@d.test> ORCPT=rfc822;foo-a-1@d.test"]);
-    // Nobody is called by a bare name in another domain.
-    let (_, edits) = submit("foo-a-1@e.test", &rewrite("<foo@e.test>"), "foo-a-1@e.test");
-    assert_eq!(edits[..2], ["-foo-a-1@e.test", "+<foo@e.test> ORCPT=rfc822;foo-a-1@e.test"]);
+}
+
+#[test]
+fn in_local_submission_a_doubt_defers_the_message() {
+    let alias = ("foo-a-1@d.test", rewrite("<foo@d.test>"));
+    let cases = [
+        (vec![("x@d.test", missing())], None),
+        (vec![("x@d.test", unknown())], Some(Doubt::Account(Reason::new("down")))),
+        (vec![alias.clone(), ("x@d.test", missing())], None),
+        (vec![alias.clone(), ("x@d.test", unknown())], Some(Doubt::Account(Reason::new("down")))),
+        (
+            vec![("x@d.test", Outcome::TryLater(Doubt::Spelling)), alias.clone(), ("y@d.test", unknown())],
+            Some(Doubt::Spelling),
+        ),
+        // Above the limit: unresolved they would be unknown users.
+        (vec![alias.clone(), alias.clone(), alias.clone(), alias.clone()], Some(Doubt::TooMany)),
+    ];
+    for (recipients, want) in cases {
+        let mut session = Session::new(Policy { max_recipients: 3, ..policy() }.into());
+        submit(&mut session, &recipients);
+        let end = session.end_of_message();
+        assert_eq!(end.deferred, want, "{recipients:?}");
+        assert_eq!(end.edits.is_empty(), want.is_some() || recipients.len() == 1, "{recipients:?}");
+        // The next message has a doubt of its own or none.
+        submit(&mut session, &[("bob@d.test", Outcome::Keep)]);
+        assert_eq!(session.end_of_message().deferred, None);
+
+        let mut observing = Session::new(Policy { observe: true, ..policy() }.into());
+        submit(&mut observing, &recipients);
+        assert_eq!(observing.end_of_message().deferred, None);
+    }
+    let long = format!("{}@d.test", "x".repeat(MAX_ARGUMENT));
+    let mut session = Session::new(policy().into());
+    submit(&mut session, &[(&long, Outcome::Keep)]);
+    assert_eq!(session.end_of_message().deferred, Some(Doubt::Argument));
+}
+
+/// What was typed may have been any of these.
+#[test]
+fn local_submission_is_deleted_by_every_name() {
+    for (alias, target, want) in [
+        (
+            "foo-a-1@d.test",
+            "<foo@d.test>",
+            &[
+                "-foo-a-1@d.test",
+                "-foo-a-1%d.test",
+                "-d.test!foo-a-1",
+                "-foo-a-1@d.test.",
+                "-foo-a-1@d",
+                "-foo-a-1",
+                "+<foo@d.test> ORCPT=rfc822;foo-a-1@d.test",
+            ][..],
+        ),
+        // Nobody is called by a bare name in another domain.
+        (
+            "\"foo a\"@e.test",
+            "<foo@e.test>",
+            &[
+                "-\"foo a\"@e.test",
+                "-\"foo a%e.test\"",
+                "-\"e.test!foo a\"",
+                "-\"foo a\"@e.test.",
+                "-\"foo a\"@e",
+                "+<foo@e.test> ORCPT=rfc822;\"foo+20a\"@e.test",
+            ],
+        ),
+    ] {
+        let mut session = Session::new(Policy { header: None, ..policy() }.into());
+        submit(&mut session, &[(alias, rewrite(target))]);
+        assert_eq!(show(&session.end_of_message().edits), want);
+    }
+}
+
+#[test]
+fn a_spelling_of_its_own_is_deleted_as_the_server_reads_it() {
+    let mut session = Session::new(Policy { header: None, ..policy() }.into());
+    let recipients = [
+        ("<<foo-a-1@d.test>>", rewrite("<foo@d.test>")),
+        ("<foo-b-2@d.test;>", rewrite("<foo@d.test>")),
+        ("<Foo(x)@d.test>", Outcome::Keep),
+    ];
+    for (argument, outcome) in recipients {
+        assert_eq!(rcpt(&mut session, argument, &outcome), Say::Continue);
+    }
+    let want = ["-<<foo-a-1@d.test>>", "-<foo-a-1@d.test>", "-<foo-b-2@d.test;>", "-foo-b-2@d.test;"];
+    assert_eq!(show(&session.end_of_message().edits), want);
+}
+
+/// Macros stay until others come: what the server says of one recipient must not be taken for another.
+#[test]
+fn what_is_said_of_one_recipient_does_not_count_for_the_next() {
+    let mut session = Session::new(policy().into());
+    let mut ask = |argument: &str, routed: Option<&str>| {
+        let rcpt =
+            Rcpt { argument: argument.as_bytes(), routed: routed.map(str::as_bytes), ..Rcpt::default() };
+        match session.recipient(rcpt, &[] as &[&[u8]]) {
+            Step::Resolve(question) => {
+                question.routed.filter(Address::is_certain).map(|server| server.to_string())
+            }
+            Step::Reply(..) => panic!("not asked"),
+        }
+    };
+    for (argument, routed, want) in [
+        ("<foo(x)@d.test>", Some("foo@d.test"), Some("foo@d.test")),
+        ("<FOO@d.test;>", Some("foo@d.test"), Some("foo@d.test")),
+        ("<foo%d.test@e.test>", Some("foo@d.test"), Some("foo@d.test")),
+        ("<bar(x)@d.test>", Some("foo@d.test"), None),
+        ("<foo(x)@e.test>", Some("foo@d.test"), None),
+        ("<bar(x)@d.test>", None, None),
+        ("<bar(x)@d.test>", Some("foo@d.test"), Some("foo@d.test")),
+    ] {
+        assert_eq!(ask(argument, routed).as_deref(), want, "{argument}");
+    }
+    session.mail();
+    let rcpt = Rcpt { argument: b"<bar(x)@d.test>", routed: Some(b"foo@d.test"), ..Rcpt::default() };
+    let Step::Resolve(question) = session.recipient(rcpt, &[] as &[&[u8]]) else { panic!("not asked") };
+    assert!(question.routed.is_some_and(|server| server.is_certain()));
+}
+
+/// Fields of our own name are somebody else's, whoever the recipients are.
+#[test]
+fn headers_that_came_in_are_taken_out() {
+    let alias = ("<foo-a-1@d.test>", rewrite("<foo@d.test>"));
+    let set = "X-Alias: foo-a-1@d.test";
+    for (recipients, fields, want) in [
+        (vec![alias.clone()], vec!["X-Alias"], vec![set]),
+        (
+            vec![alias.clone()],
+            vec!["x-alias", "X-ALIAS", "X-Alias"],
+            vec!["X-Alias 3 removed", "X-Alias 2 removed", set],
+        ),
+        (vec![alias.clone(), ("<a@e.test>", Outcome::NotOurs)], vec!["X-Alias"], vec!["X-Alias 1 removed"]),
+        (
+            vec![("<foo@d.test>", Outcome::Keep)],
+            vec!["X-Alias", "X-Alias"],
+            vec!["X-Alias 2 removed", "X-Alias 1 removed"],
+        ),
+        (vec![("<a@e.test>", Outcome::NotOurs)], vec!["X-Alias"], vec!["X-Alias 1 removed"]),
+        (vec![("<a@e.test>", Outcome::NotOurs)], vec!["X-Aliases", "X-Alia", "Subject", ""], vec![]),
+    ] {
+        let run = |policy: Policy| {
+            let mut session = Session::new(policy.into());
+            session.mail();
+            for (argument, outcome) in &recipients {
+                assert_eq!(rcpt(&mut session, argument, outcome), Say::Continue);
+            }
+            fields.iter().for_each(|field| session.header(field.as_bytes()));
+            show(&session.end_of_message().edits)
+        };
+        let edits = run(policy());
+        let got: Vec<&String> = edits.iter().filter(|edit| edit.starts_with("X-")).collect();
+        assert_eq!(got, want, "{recipients:?} {fields:?}");
+        assert_eq!(run(Policy { observe: true, ..policy() }), [""; 0]);
+        assert!(!run(Policy { header: None, ..policy() }).iter().any(|edit| edit.starts_with("X-")));
+    }
+}
+
+#[test]
+fn headers_are_counted_by_message_and_limited() {
+    let mut session = Session::new(policy().into());
+    for (fields, want) in [(MAX_HEADERS, None), (MAX_HEADERS + 1, Some(Doubt::Headers)), (0, None)] {
+        session.mail();
+        assert_eq!(rcpt(&mut session, "<foo@d.test>", &Outcome::Keep), Say::Continue);
+        (0..fields).for_each(|_| session.header(b"X-Alias"));
+        let end = session.end_of_message();
+        assert_eq!((end.edits.len(), &end.deferred), (if want.is_none() { fields } else { 0 }, &want));
+    }
+}
+
+#[test]
+fn the_end_tells_what_was_replaced() {
+    for observe in [false, true] {
+        let mut session = Session::new(Policy { observe, ..policy() }.into());
+        for (argument, outcome) in [
+            ("<foo-a-1@d.test>", rewrite("<foo@d.test>")),
+            ("<x@e.test>", Outcome::NotOurs),
+            ("<y@d.test>", missing()),
+        ] {
+            let _ = rcpt(&mut session, argument, &outcome);
+        }
+        let end = session.end_of_message();
+        let replaced: Vec<String> = end.replaced.iter().map(|(from, to)| format!("{from} {to}")).collect();
+        assert_eq!(replaced, ["foo-a-1@d.test foo@d.test"]);
+        assert_eq!(end.recipients, if observe { 3 } else { 2 });
+        assert_eq!(end.edits.is_empty(), observe);
+    }
 }
 
 #[test]
@@ -230,7 +411,7 @@ fn a_bare_name_that_may_be_another_s_is_not_deleted() {
         let Step::Resolve(question) = session.recipient(rcpt, &[] as &[&[u8]]) else { panic!("not asked") };
         let _ = session.resolved(&outcome, Some(question.recipient));
     }
-    assert_eq!(show(&session.end_of_message())[..1], ["-foo-a-1@d.test"]);
+    assert_eq!(show(&session.end_of_message().edits)[..1], ["-foo-a-1@d.test"]);
 }
 
 #[test]
@@ -284,10 +465,11 @@ proptest! {
         // What the message under way is known to hold: (as typed, mailbox, target).
         let mut accepted: Vec<(Vec<u8>, String, Option<String>)> = Vec::new();
         let mut pending: Option<(Question, bool)> = None;
+        let mut deferred = false;
         for input in inputs {
             match input {
-                Input::Mail => { session.mail(); accepted.clear(); pending = None; }
-                Input::Abort => { session.abort(); accepted.clear(); pending = None; }
+                Input::Mail => { session.mail(); accepted.clear(); pending = None; deferred = false; }
+                Input::Abort => { session.abort(); accepted.clear(); pending = None; deferred = false; }
                 Input::Rcpt(path, parameters, local) => {
                     let origin = if local { Origin::Local } else { Origin::Smtp };
                     pending = match session.recipient(Rcpt { argument: path.as_bytes(), routed: None, origin }, &parameters) {
@@ -298,14 +480,24 @@ proptest! {
                 Input::Resolved(outcome) => {
                     let asked = pending.take();
                     let say = session.resolved(&outcome, None);
+                    let is_doubt = matches!(outcome, Outcome::TryLater(_));
+                    deferred |= is_doubt && !observe && asked.as_ref().is_some_and(|(_, local)| *local);
                     if let (Some((question, _)), Say::Continue, false) = (asked, say, observe) {
                         let target = match &outcome { Outcome::Rewrite(to) => Some(to.key(false)), _ => None };
                         accepted.push((question.recipient.raw().to_vec(), question.recipient.key(false), target));
                     }
                 }
                 Input::End => {
-                    let edits = session.end_of_message();
-                    let position = |edit: &Edit| match edit { Edit::Delete(_) => 0, Edit::Add { .. } => 1, Edit::Header { .. } => 2 };
+                    let end = session.end_of_message();
+                    prop_assert_eq!(end.deferred.is_some(), deferred);
+                    if std::mem::take(&mut deferred) {
+                        prop_assert!(end.edits.is_empty());
+                        accepted.clear();
+                        pending = None;
+                        continue;
+                    }
+                    let edits = end.edits;
+                    let position = |edit: &Edit| match edit { Edit::Delete(_) => 0, Edit::Add { .. } => 1, Edit::RemoveHeader { .. } => 2, Edit::Header { .. } => 3 };
                     prop_assert!(edits.is_sorted_by_key(position));
                     let mut present: HashSet<String> =
                         accepted.iter().filter(|a| a.2.is_none()).map(|a| a.1.clone()).collect();
@@ -318,6 +510,7 @@ proptest! {
                                 prop_assert!(accepted.iter().any(|a| a.2.as_ref() == Some(&added)), "added from nowhere");
                                 prop_assert!(present.insert(added), "added twice");
                             }
+                            Edit::RemoveHeader { .. } => prop_assert!(false, "no header came in"),
                             Edit::Header { .. } => prop_assert_eq!(accepted.len(), 1),
                         }
                     }

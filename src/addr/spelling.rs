@@ -1,0 +1,244 @@
+//! Spellings beyond RFC 5321: what mail servers make of comments, phrases, groups and the like.
+//!
+//! Postfix reads the argument of RCPT with an RFC 822 parser, Sendmail with its rulesets: `<alice(x)@example.com>`,
+//! `Alice <alice@example.com>`, `<list:alice@example.com;>` and `<alice@"example.com">` are all accepted. Servers
+//! differ in the details, so a spelling of this kind is never certain: [`is_certain`] tells it from those that all
+//! servers read alike, and [`parts`] is the best guess, to be confirmed by the server's own reading.
+
+use super::domain::is_domain;
+use super::{canonical_domain, fold};
+
+/// Whether all servers read an address alike: its parts are as they are written.
+pub(super) fn is_certain(local: &str, domain: Option<&str>) -> bool {
+    is_certain_local(local) && domain.is_none_or(is_certain_domain)
+}
+
+/// A name without specials (RFC 5322, section 3.2.3), or one quoted string. What `%`, `!`, `@` and a lack of dots
+/// mean is no matter of spelling.
+fn is_certain_local(local: &str) -> bool {
+    let special = |c: char| "()<>,;:[]\\\"".contains(c) || c.is_ascii_whitespace() || c == '\u{b}';
+    let Some(quoted) = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
+        return !local.contains(special);
+    };
+    let mut escaped = false;
+    for c in quoted.chars() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => return false,
+            _ => (),
+        }
+    }
+    !escaped
+}
+
+/// A domain that is what it seems to be: host names and address literals. An international one must be in the form
+/// in which it is usually written, since servers do not map one form to the other as IDNA does.
+pub(super) fn is_certain_domain(domain: &str) -> bool {
+    let canonical = canonical_domain(domain);
+    if !is_domain(&canonical) {
+        return false;
+    }
+    if domain.is_ascii() {
+        return true;
+    }
+    let (unicode, valid) = idna::domain_to_unicode(&canonical);
+    valid.is_ok() && fold(domain.strip_suffix('.').unwrap_or(domain)) == fold(&unicode)
+}
+
+/// A word of an address, or a special between words.
+#[derive(Debug, PartialEq, Eq)]
+enum Token {
+    Word(String),
+    Special(char),
+}
+
+/// The local part and the domain, if there is one, of the address that a text most likely holds.
+pub(super) fn parts(text: &str) -> (String, Option<String>) {
+    let tokens = tokens(text);
+    let mut address = between_brackets(&tokens);
+    if address.first() == Some(&Token::Special('@'))
+        && let Some(end) = address.iter().position(|token| *token == Token::Special(':'))
+    {
+        address = &address[end + 1..];
+    }
+    // Of a group the first member, of a list the first that is not empty.
+    if let Some(end) = address.iter().rposition(|token| *token == Token::Special(':')) {
+        address = &address[end + 1..];
+    }
+    let separator = |token: &Token| matches!(token, Token::Special(',' | ';'));
+    let address = address.split(separator).find(|part| !part.is_empty()).unwrap_or_default();
+    match address.iter().rposition(|token| *token == Token::Special('@')) {
+        None => (joined(address), None),
+        Some(at) => {
+            let domain = joined(&address[at + 1..]);
+            (joined(&address[..at]), Some(domain.trim_end_matches('.').to_owned()).filter(|d| !d.is_empty()))
+        }
+    }
+}
+
+/// What the innermost brackets enclose, where there are any and they are not empty.
+fn between_brackets(tokens: &[Token]) -> &[Token] {
+    let mut begin = 0;
+    for (i, token) in tokens.iter().enumerate() {
+        match token {
+            Token::Special('<') => begin = i + 1,
+            Token::Special('>') if i > begin => return &tokens[begin..i],
+            _ => (),
+        }
+    }
+    &tokens[begin..]
+}
+
+/// The words and specials of a text: comments and blanks left out, quotes and backslashes resolved.
+fn tokens(text: &str) -> Vec<Token> {
+    let mut tokens = Vec::new();
+    let mut word: Option<String> = None;
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => word.get_or_insert_default().extend(chars.next()),
+            '"' => {
+                let word = word.get_or_insert_default();
+                while let Some(c) = chars.next().filter(|c| *c != '"') {
+                    word.extend(if c == '\\' { chars.next() } else { Some(c) });
+                }
+            }
+            _ if c.is_ascii_alphanumeric() || !(c.is_ascii_whitespace() || "()<>@,;:.".contains(c)) => {
+                word.get_or_insert_default().push(c);
+            }
+            _ => {
+                tokens.extend(word.take().map(Token::Word));
+                match c {
+                    '(' => skip_comment(&mut chars),
+                    '<' | '>' | '@' | ',' | ';' | ':' | '.' => tokens.push(Token::Special(c)),
+                    // A blank, or the end of a comment that did not begin.
+                    _ => (),
+                }
+            }
+        }
+    }
+    tokens.extend(word.map(Token::Word));
+    tokens
+}
+
+/// Skips the rest of a comment, which may hold others.
+fn skip_comment(chars: &mut std::str::Chars<'_>) {
+    let mut depth = 1;
+    while depth > 0 {
+        match chars.next() {
+            Some('(') => depth += 1,
+            Some(')') => depth -= 1,
+            Some('\\') => drop(chars.next()),
+            Some(_) => (),
+            None => return,
+        }
+    }
+}
+
+/// The text of an address: words that nothing separates are apart by a blank, as Postfix writes them.
+fn joined(tokens: &[Token]) -> String {
+    let mut out = String::new();
+    let mut after_word = false;
+    for token in tokens {
+        match token {
+            Token::Word(word) => {
+                if after_word {
+                    out.push(' ');
+                }
+                out.push_str(word);
+                after_word = true;
+            }
+            Token::Special(c) => {
+                out.push(*c);
+                after_word = false;
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_found_in_any_spelling() {
+        for (text, local, domain) in [
+            ("alice@d.test", "alice", Some("d.test")),
+            ("alice(x)@d.test(a(b)\\)c)", "alice", Some("d.test")),
+            ("(x)alice@d(x).(y)test", "alice", Some("d.test")),
+            ("alice@d.test(x", "alice", Some("d.test")),
+            ("<alice@d.test>", "alice", Some("d.test")),
+            ("<<alice@d.test>>", "alice", Some("d.test")),
+            ("Alice Smith <alice@d.test>", "alice", Some("d.test")),
+            ("\"x@e.test\" <alice@d.test>", "alice", Some("d.test")),
+            ("<><alice@d.test>", "alice", Some("d.test")),
+            ("grp: alice@d.test ;", "alice", Some("d.test")),
+            ("@e.test,@f.test:alice@d.test", "alice", Some("d.test")),
+            (",;alice@d.test;,", "alice", Some("d.test")),
+            ("alice @ d . test..", "alice", Some("d.test")),
+            ("alice@\"d.test\"", "alice", Some("d.test")),
+            ("al\\ice@d\\.te\\st", "alice", Some("d.test")),
+            ("\"al\\\"ice\"@d.test", "al\"ice", Some("d.test")),
+            ("\"alice@d.test\"", "alice@d.test", None),
+            ("alice\\@d.test", "alice@d.test", None),
+            ("alice\r@d.test\r", "alice", Some("d.test")),
+            ("al ice@d.test", "al ice", Some("d.test")),
+            ("a@b@d.test", "a@b", Some("d.test")),
+            ("alice@", "alice", None),
+            ("(x)", "", None),
+            ("\"", "", None),
+            ("\\", "", None),
+        ] {
+            assert_eq!(parts(text), (local.to_owned(), domain.map(str::to_owned)), "{text}");
+        }
+    }
+
+    #[test]
+    fn certain_domains() {
+        for (domain, want) in [
+            ("d.test", true),
+            ("D.TEST.", true),
+            ("[127.0.0.1]", true),
+            ("bücher.example", true),
+            ("BÜCHER.example.", true),
+            ("xn--bcher-kva.example", true),
+            ("d.test..", false),
+            (".d.test", false),
+            ("[d.test]", false),
+            ("d.test:25", false),
+            ("\"d.test\"", false),
+            ("d.test\r", false),
+            ("d\u{3002}test", false),
+            ("d\u{ad}.test", false),
+            ("\u{ff44}.test", false),
+            ("d.test\u{fffd}", false),
+        ] {
+            assert_eq!(is_certain_domain(domain), want, "{domain:?}");
+        }
+    }
+
+    #[test]
+    fn certain_local_parts() {
+        for (local, want) in [
+            ("alice", true),
+            ("a..b.", true),
+            ("a%b!c@d", true),
+            ("\"a b(c)\\\"\"", true),
+            ("grüße", true),
+            ("a\u{1}", true),
+            ("", true),
+            ("a(x)", false),
+            ("\"a\".b", false),
+            ("\"\"a", false),
+            ("\"a\\\"", false),
+            ("a b", false),
+            ("a\r", false),
+            ("a\\b", false),
+            ("g:a", false),
+        ] {
+            assert_eq!(is_certain_local(local), want, "{local:?}");
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! What is changed at the end of a message: recipients, and the header that records an alias.
+
+use super::dsn::Parameters;
+use super::session::{Origin, Policy};
+use crate::addr::{Address, escape, fold};
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+
+/// One change of the message, to be applied in the order given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// Take out a recipient, named by exactly these bytes.
+    Delete(Arc<[u8]>),
+    /// Put in a recipient, a path in angle brackets, with its ESMTP parameters.
+    Add {
+        /// The path.
+        path: String,
+        /// `NOTIFY=… ORCPT=…`, for servers that take them.
+        parameters: String,
+    },
+    /// Take out the header field that is the n-th of this name.
+    RemoveHeader {
+        /// Its name.
+        name: String,
+        /// Which one, from 1.
+        index: usize,
+    },
+    /// Set the first header of this name.
+    Header {
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: String,
+    },
+}
+
+/// As `explain` shows it: `delete <alias>`, `add <account> NOTIFY=…`.
+impl fmt::Display for Edit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Edit::Delete(raw) => write!(f, "delete {}", escape(raw)),
+            Edit::Add { path, parameters } => write!(f, "add {} {parameters}", escape(path)),
+            Edit::RemoveHeader { name, index } => write!(f, "remove header {name} {index}"),
+            Edit::Header { name, value } => write!(f, "header {name}: {}", escape(value)),
+        }
+    }
+}
+
+/// A recipient that was let in.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    /// The mailbox.
+    pub recipient: Address,
+    /// What the server was given.
+    pub typed: Address,
+    /// The mailbox that takes its place.
+    pub target: Option<Address>,
+    /// What the sender wishes.
+    pub parameters: Parameters,
+    /// How it was submitted.
+    pub origin: Origin,
+}
+
+/// What is changed in a message to these recipients, in which `headers` fields have the name of our header:
+/// deletions first. Postfix undoes an addition by a later deletion of the same address, and delivers twice to an
+/// address that is added while it is there.
+pub(super) fn plan(policy: &Policy, accepted: &[Accepted], headers: usize) -> Vec<Edit> {
+    let mut edits = recipients(policy, accepted);
+    edits.extend(header(policy, accepted, headers));
+    edits
+}
+
+fn recipients(policy: &Policy, accepted: &[Accepted]) -> Vec<Edit> {
+    if accepted.iter().all(|a| a.target.is_none()) {
+        return Vec::new();
+    }
+    let key = |address: &Address| address.key(policy.case_sensitive.of(address));
+    let mut edits = Vec::with_capacity(2 * accepted.len() + 1);
+    let mut deleted: HashSet<Arc<[u8]>> = HashSet::new();
+    // Those that stay, then those that were added: none of them is added again.
+    let mut present: HashMap<String, Option<usize>> = HashMap::new();
+    let mut staying: HashSet<Cow<'_, str>> = HashSet::new();
+    for one in accepted.iter().filter(|one| one.target.is_none()) {
+        present.insert(key(&one.recipient), None);
+        if one.origin == Origin::Local {
+            staying.insert(fold(one.recipient.local()));
+        }
+    }
+    for one in accepted.iter().filter(|one| one.target.is_some()) {
+        let mut delete = |name: Arc<[u8]>| {
+            if deleted.insert(name.clone()) {
+                edits.push(Edit::Delete(name));
+            }
+        };
+        // What it was given first of all, to the octet.
+        delete(one.typed.shared_raw());
+        for name in one.typed.other_names() {
+            delete(name);
+        }
+        // One of them may be there under the same name, and must not go with it.
+        if one.origin == Origin::Local && !staying.contains(&fold(one.recipient.local())) {
+            for name in submitted_names(&one.recipient, &policy.origin) {
+                delete(name);
+            }
+        }
+    }
+    let mut additions: Vec<(&Address, &Address, Parameters)> = Vec::new();
+    for one in accepted {
+        let Some(target) = &one.target else { continue };
+        match present.get(&key(target)) {
+            Some(None) => (),
+            Some(Some(i)) => {
+                if let Some((_, _, parameters)) = additions.get_mut(*i) {
+                    parameters.merge(&one.parameters);
+                }
+            }
+            None => {
+                present.insert(key(target), Some(additions.len()));
+                additions.push((target, &one.recipient, one.parameters.clone()));
+            }
+        }
+    }
+    edits.extend(additions.into_iter().map(|(target, alias, parameters)| Edit::Add {
+        path: target.path(),
+        parameters: parameters.for_alias(alias),
+    }));
+    edits
+}
+
+/// What may have been typed for a recipient of sendmail(1). Postfix shows a milter the rewritten form, such as
+/// `user@origin` for `user`, yet deletes only by what was typed (trivial-rewrite(8): a missing domain, a domain
+/// without dots, a dot at its end, `user%domain`, `domain!user`). A deletion of what is not there is ignored.
+fn submitted_names(recipient: &Address, origin: &str) -> Vec<Arc<[u8]>> {
+    let (local, domain) = (recipient.local(), recipient.domain().unwrap_or_default());
+    let bare = |local: &str| Address::new(local, "").map(|name| name.to_string());
+    let mut names = vec![bare(&format!("{local}%{domain}")), bare(&format!("{domain}!{local}"))];
+    names.push(Ok(format!("{recipient}.")));
+    if let Some((host, _)) = domain.split_once('.') {
+        names.push(Address::new(local, host).map(|name| name.to_string()));
+    }
+    if domain == origin {
+        names.push(bare(local));
+    }
+    // What is too long for an address was not typed either.
+    names.into_iter().flatten().map(|name| name.into_bytes().into()).collect()
+}
+
+/// The header: a field of this name that came with the message is somebody else's word and goes, always. Ours
+/// names the alias for the recipient's own filters: the server's trace of it (X-Original-To) is lost by the
+/// replacement. It is set only for a message to one recipient; else it would tell one of the others.
+fn header(policy: &Policy, accepted: &[Accepted], headers: usize) -> Vec<Edit> {
+    let Some(name) = &policy.header else { return Vec::new() };
+    let value = match accepted {
+        [only] if only.target.is_some() => Some(only.recipient.to_string()),
+        _ => None,
+    };
+    // A header takes UTF-8 only in messages that were announced to hold it, and a control would end it.
+    let value = value.filter(|value| value.bytes().all(|b| b == b' ' || b.is_ascii_graphic()));
+    // From the last to the first, since each that goes may change the number of those behind it. The first is set.
+    let kept = usize::from(value.is_some());
+    let remove = (kept + 1..=headers).rev().map(|index| Edit::RemoveHeader { name: name.clone(), index });
+    remove.chain(value.map(|value| Edit::Header { name: name.clone(), value })).collect()
+}

@@ -1,0 +1,111 @@
+//! The line that ends a message: it links the queue id, which Postfix gives with the second recipient at the
+//! earliest, with the session, and names what was replaced.
+
+use super::{COUNTERS, line};
+use crate::addr::{Address, quoted};
+use std::fmt::{self, Display};
+use std::sync::atomic::Ordering::Relaxed;
+use tracing::{info, warn};
+
+/// Most replacements that are named in a line. Each has a line of its own at RCPT.
+pub const MAX_NAMED: usize = 10;
+
+/// A message that is complete.
+pub struct Message<'a> {
+    /// The server's queue id.
+    pub queue_id: Option<&'a [u8]>,
+    /// Our number of the session, the same in all of its lines.
+    pub session: u64,
+    /// How many recipients it has.
+    pub recipients: usize,
+    /// Those that are replaced, each by what.
+    pub replaced: &'a [(Address, Address)],
+    /// Whether what is said was only observed and the message left alone.
+    pub observed: bool,
+    /// Why it is deferred, if it is; nothing is replaced then.
+    pub deferred: Option<&'a dyn Display>,
+}
+
+/// `4XyZ12: session=7 listener=milter stage=EOM verdict=rewrite recipients=2 replaced=1 names="<alias> -> <account>"`
+impl Display for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let observed = if self.observed { "would-" } else { "" };
+        let verdict = match self.deferred {
+            Some(_) => "defer",
+            None if self.replaced.is_empty() => "keep",
+            None => "rewrite",
+        };
+        write!(f, "{}: session={}", line::queue_id(self.queue_id), self.session)?;
+        write!(f, " listener=milter stage=EOM verdict={observed}{verdict} recipients={}", self.recipients)?;
+        if let Some(why) = self.deferred {
+            return write!(f, " detail={}", line::text(why));
+        }
+        write!(f, " replaced={}", self.replaced.len())?;
+        if self.replaced.is_empty() {
+            return Ok(());
+        }
+        f.write_str(" names=\"")?;
+        for (i, (alias, target)) in self.replaced.iter().take(MAX_NAMED).enumerate() {
+            let separator = if i == 0 { "" } else { ", " };
+            write!(f, "{separator}{} -> {}", quoted(&alias.path()), quoted(&target.path()))?;
+        }
+        match self.replaced.len().saturating_sub(MAX_NAMED) {
+            0 => f.write_str("\""),
+            more => write!(f, ", and {more} more\""),
+        }
+    }
+}
+
+/// A message is complete.
+pub fn message(message: &Message<'_>) {
+    if message.deferred.is_some() {
+        COUNTERS.deferred.fetch_add(1, Relaxed);
+        warn!("{message}");
+    } else {
+        info!("{message}");
+    }
+}
+
+/// A mail server that does not let milters change header fields.
+pub fn cannot_change_headers(session: u64) {
+    warn!(
+        "session={session} listener=milter the mail server offers no change of header fields, so the one of \
+         milter.header is not set, and a sender's own is left"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines() {
+        let pair = |n: usize| {
+            let alias = Address::new(&format!("a\" b{n}"), "d.test").expect("an address");
+            (alias, Address::new("foo", "d.test").expect("an address"))
+        };
+        let pairs: Vec<_> = (0..12).map(pair).collect();
+        let message = Message {
+            queue_id: Some(b"4XyZ12"),
+            session: 7,
+            recipients: 12,
+            replaced: &[],
+            observed: false,
+            deferred: None,
+        };
+        let begin = "4XyZ12: session=7 listener=milter stage=EOM verdict";
+        assert_eq!(message.to_string(), format!("{begin}=keep recipients=12 replaced=0"));
+        let one = Message { replaced: &pairs[..1], observed: true, ..message };
+        assert_eq!(
+            one.to_string(),
+            format!(
+                "{begin}=would-rewrite recipients=12 replaced=1 \
+                 names=\"<\\x22a\\x5c\\x22 b0\\x22@d.test> -> <foo@d.test>\""
+            )
+        );
+        let all = Message { replaced: &pairs, ..message };
+        assert!(all.to_string().ends_with("b9\\x22@d.test> -> <foo@d.test>, and 2 more\""), "{all}");
+        let deferred = Message { deferred: Some(&"down\n\""), ..message };
+        assert_eq!(deferred.to_string(), format!("{begin}=defer recipients=12 detail=\"down\\x0a\\x22\""));
+    }
+}

@@ -1,0 +1,149 @@
+//! Which mailbox a recipient is: the one the mail server will deliver to.
+//!
+//! A server reads the argument of RCPT by rules of its own, and names the result: `{rcpt_addr}` of the milter
+//! protocol. Postfix gives the whole address, in lower case; Sendmail gives the whole address for other hosts, and
+//! the name alone for its local users, whatever the domain was.
+//!
+//! | the spelling | the server's reading | the mailbox |
+//! | --- | --- | --- |
+//! | certain, ours | any | as it is written |
+//! | certain, not ours | ours | the server's |
+//! | certain, not ours | not ours, or none | not ours |
+//! | a route, or no domain | any | the server's |
+//! | a route, or no domain | none | as it is written |
+//! | not certain | the same, or a route in it | as it is written |
+//! | not certain | another | the server's, unless what we read is ours and that is not |
+//! | not certain | none, or not certain itself | nobody knows: deferred |
+//!
+//! The server's reading may have lost the case of the letters, so the name is taken as it is written wherever both
+//! agree but for that.
+
+use super::Question;
+use crate::addr::{Address, fold};
+
+/// What the resolver knows of domains.
+pub(super) trait Domains {
+    /// Whether an address is in one of our domains.
+    fn is_ours(&self, address: &Address) -> bool;
+    /// Whether case matters in the domain of an address.
+    fn is_case_sensitive(&self, address: &Address) -> bool;
+}
+
+/// The mailbox, which need not be ours; `None` where only the server knows and does not say. `origin` is the domain
+/// of a recipient that comes without one.
+pub(super) fn mailbox(question: &Question, origin: &str, domains: &impl Domains) -> Option<Address> {
+    let Question { recipient, routed } = question;
+    let has_domain = recipient.domain().is_some();
+    let written = if has_domain { recipient.clone() } else { recipient.clone().at(origin) };
+    let Some(server) = routed else { return recipient.is_certain().then_some(written) };
+    let (ours, server_ours) = (domains.is_ours(&written), domains.is_ours(server));
+    let is_plain = recipient.is_certain() && has_domain && !recipient.may_be_rerouted();
+    // Where the spelling leaves nothing open what differs is the server's own routing, which it does again with the
+    // recipient that we add.
+    if is_plain && (ours || !server_ours) {
+        return Some(written);
+    }
+    if !server.is_certain() {
+        return None;
+    }
+    let same_name = |address: &Address| fold(address.local()) == fold(server.local());
+    let written_as = written.hops().find(same_name);
+    let meaning = match (server.domain(), written_as) {
+        (Some(domain), Some(address)) => address.at(domain),
+        // The case of letters is lost, and with it what folding made of some.
+        (Some(_), None) if recipient.may_lose_case(domains.is_case_sensitive(server)) => return None,
+        (Some(_), None) => server.clone(),
+        // A local user of Sendmail. All local domains have the same users, so the one that is written will do.
+        (None, Some(address)) if recipient.is_certain() || domains.is_ours(&address) => address,
+        (None, None) if ours => server.clone().at(written.domain().unwrap_or_default()),
+        (None, None) if recipient.is_certain() => written.clone(),
+        (None, _) => return None,
+    };
+    // A domain of ours in brackets or in quotes: what this server sends elsewhere the next one may send back.
+    if !recipient.is_certain() && !recipient.may_be_rerouted() && ours && !domains.is_ours(&meaning) {
+        return None;
+    }
+    Some(recipient.clone().meaning(meaning))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Ours;
+
+    impl Domains for Ours {
+        fn is_ours(&self, address: &Address) -> bool {
+            matches!(address.domain(), Some("d.test" | "case.test"))
+        }
+
+        fn is_case_sensitive(&self, address: &Address) -> bool {
+            address.domain() == Some("case.test")
+        }
+    }
+
+    /// What the server reads, the mailbox.
+    #[test]
+    fn mailboxes() {
+        let none = None;
+        for (argument, server, want) in [
+            // Certain.
+            ("<Foo@d.test>", none, Some("Foo@d.test")),
+            ("<Foo@d.test>", Some("foo@d.test"), Some("Foo@d.test")),
+            ("<Foo@d.test>", Some("foo"), Some("Foo@d.test")),
+            ("<foo@d.test>", Some("x@e.test"), Some("foo@d.test")),
+            ("<foo@d.test>", Some(""), Some("foo@d.test")),
+            ("<foo@e.test>", none, Some("foo@e.test")),
+            ("<foo@e.test>", Some("foo@e.test"), Some("foo@e.test")),
+            ("<foo@e.test>", Some("foo"), Some("foo@e.test")),
+            // append_dot_mydomain
+            ("<Foo@d>", Some("foo@d.test"), Some("Foo@d.test")),
+            ("<foo@d>", Some("foo@d"), Some("foo@d")),
+            ("<foo@e.test>", Some("foo@\"d.test\""), Some("foo@e.test")),
+            // No domain.
+            ("<Foo>", none, Some("Foo@d.test")),
+            ("<Foo>", Some("foo"), Some("Foo@d.test")),
+            ("<Foo>", Some("foo@e.test"), Some("Foo@e.test")),
+            // Routes.
+            ("<a%Foo%e.test@d.test>", none, Some("a%Foo%e.test@d.test")),
+            ("<Foo%d.test@d.test>", Some("foo@d.test"), Some("Foo@d.test")),
+            ("<Foo%d.test@d.test>", Some("foo"), Some("Foo@d.test")),
+            ("<d.test!Foo>", Some("foo"), Some("Foo@d.test")),
+            ("<\"Foo@d.test\">", Some("foo"), Some("Foo@d.test")),
+            ("<foo%e.test@d.test>", Some("foo@e.test"), Some("foo@e.test")),
+            ("<foo%d.test@e.test>", Some("foo@d.test"), Some("foo@d.test")),
+            ("<foo%f.test@e.test>", Some("foo"), Some("foo@f.test")),
+            ("<@d.test>", Some("mailer-daemon@d.test"), Some("mailer-daemon@d.test")),
+            ("<foo@e.test@d.test>", Some("foo@e.test@"), None),
+            // Not certain.
+            ("<Foo(x)@d.test>", none, None),
+            ("<foo(x)@e.test>", none, None),
+            ("<Foo(x)@d.test>", Some("foo@d.test"), Some("Foo@d.test")),
+            ("<Foo(x)@d.test>", Some("foo"), Some("Foo@d.test")),
+            ("<<Foo@d.test>>", Some("foo@d.test"), Some("Foo@d.test")),
+            ("<foo@e.test(d.test)>", Some("foo@e.test"), Some("foo@e.test")),
+            ("<foo@\"d.test\">", Some("foo@\"d.test\""), None),
+            ("<foo@[d.test]>", Some("foo@[d.test]"), None),
+            ("<foo@\"d.test\">", Some("foo@e.test"), None),
+            ("<grp:foo@d.test;>", Some("grp:foo"), Some("grp:foo@d.test")),
+            ("<foo@d.test..>", Some("foo"), Some("foo@d.test")),
+            ("<foo@e.test;>", Some("foo"), None),
+            ("<\\foo@d.test>", Some("\\foo"), Some("foo@d.test")),
+            ("<<grüße@d.test>>", Some("grüsse@d.test"), Some("grüße@d.test")),
+            ("<foo@d.test><>", Some(""), Some("@d.test")),
+            // The server reads something that we do not find: the case is lost.
+            ("<,Foo,@d.test,>", Some("bar@d.test"), Some("bar@d.test")),
+            ("<,Foo,@d.test,>", Some("bar@case.test"), None),
+            ("<,foo,@d.test,>", Some("bar@case.test"), Some("bar@case.test")),
+            ("<,ß,@d.test,>", Some("ss.bar@d.test"), None),
+        ] {
+            let question = Question {
+                recipient: Address::from_rcpt(argument.as_bytes()),
+                routed: server.map(|text: &str| Address::from_server(text.as_bytes())),
+            };
+            let got = mailbox(&question, "d.test", &Ours);
+            let got = got.map(|got| format!("{}@{}", got.local(), got.domain().unwrap_or_default()));
+            assert_eq!(got.as_deref(), want, "{argument} {server:?}");
+        }
+    }
+}
