@@ -166,6 +166,6 @@ fn announced(line: &str) -> Option<String> {
 /// The queue id of a message that a log line says has left the queue.
 fn finished(line: &str) -> Option<String> {
     let (id, what) = after_program(line)?.split_once(": ")?;
-    // Postfix's words, then Sendmail's.
-    (what == "removed" || what.starts_with("done; ")).then(|| id.to_owned())
+    // Postfix's words, those for a message that a milter refused or deferred at its end, then Sendmail's.
+    (what == "removed" || what == "removed (canceled)" || what.starts_with("done; ")).then(|| id.to_owned())
 }

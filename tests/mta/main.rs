@@ -33,6 +33,10 @@ mod t20_random_load;
 mod t23_killed_under_load;
 #[path = "t63-check-postfix/mod.rs"]
 mod t63_check_postfix;
+#[path = "t70-spellings/mod.rs"]
+mod t70_spellings;
+#[path = "t72-forged-header/mod.rs"]
+mod t72_forged_header;
 
 use crate::books::Books;
 use crate::mta::{Engine, Mta};
@@ -62,12 +66,14 @@ const SIDE_BY_SIDE: usize = 4;
 type Code = fn(&mut Stage<'_>) -> Outcome<String>;
 
 /// The scenarios that a script does not do for, and the servers and wirings they are for; without any, the milter.
-const CODE: [(&str, &str, Code); 5] = [
+const CODE: [(&str, &str, Code); 7] = [
     ("t12-thousand-recipients", "", t12_thousand_recipients::run),
     ("t19-latency", "", t19_latency::run),
     ("t20-random-load", "", t20_random_load::run),
     ("t23-killed-under-load", "", t23_killed_under_load::run),
     ("t63-check-postfix", t63_check_postfix::ON, t63_check_postfix::run),
+    ("t70-spellings", "", t70_spellings::run),
+    ("t72-forged-header", "", t72_forged_header::run),
 ];
 
 /// What a scenario does.

@@ -78,10 +78,16 @@ impl Smtp {
 
     /// Sends `text` as it is.
     pub fn send(&mut self, text: &str) -> Outcome {
+        self.send_octets(text.as_bytes())
+    }
+
+    /// Sends octets as they are.
+    pub fn send_octets(&mut self, octets: &[u8]) -> Outcome {
+        let text = String::from_utf8_lossy(octets);
         for line in text.lines() {
             let _ = writeln!(self.transcript, "C: {line}");
         }
-        self.stream.write_all(text.as_bytes()).map_err(|e| format!("sending {text:?}: {e}"))
+        self.stream.write_all(octets).map_err(|e| format!("sending {text:?}: {e}"))
     }
 
     /// Reads one reply.
