@@ -84,7 +84,8 @@ impl<'v> Map<'v> {
 
     /// Whether it has a value for every key.
     pub fn has_everything(&self) -> bool {
-        let matches_all = |patterns: &str| words(patterns).iter().any(|word| word.starts_with("/.*/"));
+        let matches_all =
+            |patterns: &str| words(patterns).iter().any(|word| unbraced(word).starts_with("/.*/"));
         self.kind == "static"
             || matches!(self.kind, "regexp" | "pcre") && matches_all(unbraced(self.argument))
     }
