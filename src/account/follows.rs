@@ -91,6 +91,8 @@ mod tests {
         double.say(Verdict::Missing);
         drop(writer);
         becomes(&cache, "missing").await;
+        // It is looked at when nothing has happened for a moment.
+        tokio::time::sleep(crate::watch::SETTLE * 10).await;
         // To set the time of modification looks like the beginning of a write, and no end follows.
         File::open(&path).unwrap().set_modified(std::time::SystemTime::now() - QUIET).unwrap();
         tokio::time::sleep(QUIET).await;
