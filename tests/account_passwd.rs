@@ -102,7 +102,7 @@ impl Host {
     }
 }
 
-const OLD: Duration = Duration::from_secs(60);
+const OLD: Duration = Duration::from_mins(1);
 
 /// The line of nsswitch.conf(5), the state of the service `maybe`, and what is said of alice, who is in /etc/passwd,
 /// of carol, whom `maybe` knows, and of a user that does not exist.

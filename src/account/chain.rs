@@ -39,7 +39,7 @@ impl Chain {
                 // Had those before it been able to say anything, it would not have been asked.
                 (Verdict::Exists, before) => {
                     let before = before.take().map(|(answer, _)| answer.basis).unwrap_or_default();
-                    return answer.resting_on(before);
+                    return answer.resting_on(&before);
                 }
                 (Verdict::Missing, Some((first, _))) => {
                     first.basis = std::mem::take(&mut first.basis).and(&answer.basis);

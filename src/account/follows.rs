@@ -24,7 +24,7 @@ impl AccountSource for Follows {
     fn verify<'a>(&'a self, account: &'a Address) -> AnswerFuture<'a> {
         Box::pin(async move {
             let basis = self.files.basis();
-            let mut answer = self.inner.verify(account).await.resting_on(basis);
+            let mut answer = self.inner.verify(account).await.resting_on(&basis);
             if answer.verdict == Verdict::Missing
                 && let Some(file) = self.files.unfinished()
             {

@@ -192,8 +192,8 @@ impl Answer {
 
     /// The same, resting on this as well.
     #[must_use]
-    pub fn resting_on(mut self, basis: Basis) -> Self {
-        self.basis = self.basis.and(&basis);
+    pub fn resting_on(mut self, basis: &Basis) -> Self {
+        self.basis = self.basis.and(basis);
         self
     }
 }

@@ -78,7 +78,7 @@ impl AccountSource for Double {
             let basis = self.revision.basis();
             tokio::time::sleep(self.takes).await;
             let says = self.says.lock().unwrap().clone();
-            Answer { keep: self.keep, ..Answer::new(says, &self.name) }.resting_on(basis)
+            Answer { keep: self.keep, ..Answer::new(says, &self.name) }.resting_on(&basis)
         })
     }
 }

@@ -59,14 +59,11 @@ fn sources(checked: &mut Checked) -> Result<(), u8> {
     let runtime = terminal::runtime()?;
     let built = runtime.block_on(crate::daemon::build(config));
     let text = Text::new(&config.path.display().to_string(), "");
-    match built {
-        Err(lines) => {
-            checked.problems.extend(lines.into_iter().map(|line| Problem::error(&text, 0..0, line)));
-        }
-        Ok(_) => {
-            let uncontrolled = runtime.block_on(uncontrolled(config));
-            checked.problems.extend(uncontrolled.into_iter().map(|line| Problem::warning(&text, 0..0, line)));
-        }
+    if let Err(lines) = built {
+        checked.problems.extend(lines.into_iter().map(|line| Problem::error(&text, 0..0, line)));
+    } else {
+        let uncontrolled = runtime.block_on(uncontrolled(config));
+        checked.problems.extend(uncontrolled.into_iter().map(|line| Problem::warning(&text, 0..0, line)));
     }
     Ok(())
 }

@@ -61,7 +61,7 @@ impl Watch {
             let mut next = QUIET;
             loop {
                 if timeout(next, something(&all.wake)).await.is_ok() {
-                    sleep(DEBOUNCE - SETTLE).await;
+                    sleep(DEBOUNCE.saturating_sub(SETTLE)).await;
                 }
                 let files = all.clone();
                 // Where it fails the next look may go better.
@@ -223,14 +223,13 @@ impl Files {
             if known.iter().any(|one| Arc::ptr_eq(&one.file, &file)) {
                 continue;
             }
-            match before.iter().find(|one| Arc::ptr_eq(&one.file, &file)) {
-                Some(one) => known.push(one.clone()),
-                None => {
-                    is_new = true;
-                    file.wake(&self.wake);
-                    file.tend();
-                    known.push(One { file, read: None, told: false });
-                }
+            if let Some(one) = before.iter().find(|one| Arc::ptr_eq(&one.file, &file)) {
+                known.push(one.clone());
+            } else {
+                is_new = true;
+                file.wake(&self.wake);
+                file.tend();
+                known.push(One { file, read: None, told: false });
             }
         }
         *self.known() = known;

@@ -210,8 +210,8 @@ impl Open {
             slots.values().map(|slot| (slot.idle.load(Relaxed), slot)).filter(|(idle, _)| *idle != BUSY);
         let Some((idle, slot)) = idle.min_by_key(|(idle, _)| *idle) else { return YIELD };
         let time = Duration::from_millis(self.now().saturating_sub(idle));
-        if time < YIELD {
-            return YIELD - time;
+        if let Some(rest) = YIELD.checked_sub(time).filter(|rest| !rest.is_zero()) {
+            return rest;
         }
         slot.leave.notify_one();
         // It needs no more than its turn.
@@ -224,8 +224,11 @@ impl Place {
         self.slot.idle.store(BUSY, Relaxed);
     }
 
-    fn is_idle(&self) {
-        self.slot.idle.store(self.open.now(), Relaxed);
+    /// So many bytes of requests have been answered, if any.
+    fn has_answered(&self, taken: usize) {
+        if taken > 0 {
+            self.slot.idle.store(self.open.now(), Relaxed);
+        }
     }
 }
 
@@ -295,9 +298,7 @@ async fn converse<S: Service>(
                 break;
             }
         }
-        if taken > 0 {
-            place.is_idle();
-        }
+        place.has_answered(taken);
         input.drain(..taken);
         if let Some(why) = broken {
             observe::broken_request(&client.listener, client.connection, &client.peer, &why);

@@ -101,11 +101,11 @@ impl Folder {
                 folder.hear(event);
             }
         };
-        let watched = notify::recommended_watcher(hear).and_then(|mut watcher| {
+        let begun = notify::recommended_watcher(hear).and_then(|mut watcher| {
             watcher.watch(&self.path, RecursiveMode::NonRecursive)?;
             Ok(watcher)
         });
-        match watched {
+        match begun {
             Ok(watcher) => {
                 watching.watcher = Some(watcher);
                 watching.identity = identity;

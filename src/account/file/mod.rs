@@ -192,7 +192,7 @@ impl AccountSource for FileSource {
             (None, false) if settled => Verdict::Missing,
             (None, false) => Verdict::Unknown(Reason::new("the list is being written")),
         };
-        let answer = Answer::new(verdict, &list.name).resting_on(basis);
+        let answer = Answer::new(verdict, &list.name).resting_on(&basis);
         Box::pin(std::future::ready(answer))
     }
 }

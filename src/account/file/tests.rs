@@ -223,6 +223,7 @@ async fn a_link_that_is_turned_over() {
 
 /// As on a file server, where the changes of other hosts raise no event.
 #[tokio::test]
+#[allow(clippy::await_holding_lock, reason = "it keeps the looks of the other threads away")]
 async fn a_change_without_an_event_is_seen_at_the_next_look() {
     let site = site("foo\n");
     let list = site.source.list.clone();

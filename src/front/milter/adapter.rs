@@ -166,6 +166,7 @@ struct Conn {
 
 /// What was negotiated with the server.
 #[derive(Clone, Copy)]
+#[allow(clippy::struct_excessive_bools, reason = "each is one offer of the protocol")]
 struct Terms {
     /// It wants no reply to MAIL.
     silent_mail: bool,

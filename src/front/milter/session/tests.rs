@@ -359,7 +359,9 @@ fn headers_that_came_in_are_taken_out() {
             for (argument, outcome) in &recipients {
                 assert_eq!(rcpt(&mut session, argument, outcome), Say::Continue);
             }
-            fields.iter().for_each(|field| session.header(field.as_bytes()));
+            for field in &fields {
+                session.header(field.as_bytes());
+            }
             show(&session.end_of_message().edits)
         };
         let edits = run(policy());
