@@ -140,11 +140,15 @@ impl Address {
         self.raw.clone()
     }
 
+    /// The bytes without one pair of brackets round them.
+    pub fn unbracketed(&self) -> &[u8] {
+        self.raw.strip_prefix(b"<").and_then(|rest| rest.strip_suffix(b">")).unwrap_or(&self.raw)
+    }
+
     /// Other bytes by which a mail server may know it: Postfix takes off one pair of brackets and the source route
     /// before it reads an argument, and reads what a milter names without doing so.
     pub fn other_names(&self) -> Vec<Arc<[u8]>> {
-        let bracketed = self.raw.strip_prefix(b"<").and_then(|rest| rest.strip_suffix(b">"));
-        let inner = bracketed.unwrap_or(&self.raw);
+        let inner = self.unbracketed();
         let path = match inner.iter().position(|b| *b == b':') {
             Some(colon) if inner.starts_with(b"@") => &inner[colon + 1..],
             _ => inner,
@@ -156,9 +160,11 @@ impl Address {
                 Err(_) => inner,
             };
             if without_route.len() < inner.len() {
-                names.push(match bracketed {
-                    Some(_) => [b"<", without_route, b">"].concat().into(),
-                    None => without_route.into(),
+                let bracketed = inner.len() < self.raw.len();
+                names.push(if bracketed {
+                    [b"<", without_route, b">"].concat().into()
+                } else {
+                    without_route.into()
                 });
             }
         } else if *path != *self.raw && !path.starts_with(b">") {

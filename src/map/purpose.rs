@@ -69,6 +69,10 @@ impl Resolved {
 
     async fn resolve(&self, recipient: Address) -> Answer {
         use Purpose as P;
+        // `@example.com` asks for a catch-all: the resolver has none.
+        if recipient.local().is_empty() {
+            return Answer::NotFound;
+        }
         let mut resolution = self.resolver.resolve(&Question { recipient, routed: None }).await;
         if let (Outcome::Keep | Outcome::Rewrite(_), P::SenderLogin | P::SenderLoginName, Some(account)) =
             (&resolution.outcome, self.purpose, &resolution.account)

@@ -47,7 +47,10 @@ pub(super) fn mailbox(question: &Question, origin: &str, domains: &impl Domains)
         return None;
     }
     let same_name = |address: &Address| fold(address.local()) == fold(server.local());
-    let written_as = written.hops().find(same_name);
+    // What is special to others may be part of the name to this server.
+    let letters = || Some(Address::from_server(recipient.unbracketed())).filter(same_name);
+    let letters = || letters().filter(|_| server.domain().is_some());
+    let written_as = written.hops().find(same_name).or_else(letters);
     let meaning = match (server.domain(), written_as) {
         (Some(domain), Some(address)) => address.at(domain),
         // The case of letters is lost, and with it what folding made of some.
@@ -60,7 +63,8 @@ pub(super) fn mailbox(question: &Question, origin: &str, domains: &impl Domains)
         (None, _) => return None,
     };
     // A domain of ours in brackets or in quotes: what this server sends elsewhere the next one may send back.
-    if !recipient.is_certain() && !recipient.may_be_rerouted() && ours && !domains.is_ours(&meaning) {
+    let names_us = has_domain && ours && !recipient.may_be_rerouted();
+    if !recipient.is_certain() && names_us && !domains.is_ours(&meaning) {
         return None;
     }
     Some(recipient.clone().meaning(meaning))
@@ -121,11 +125,14 @@ mod tests {
             ("<Foo(x)@d.test>", Some("foo@d.test"), Some("Foo@d.test")),
             ("<Foo(x)@d.test>", Some("foo"), Some("Foo@d.test")),
             ("<<Foo@d.test>>", Some("foo@d.test"), Some("Foo@d.test")),
+            ("<0;@e.test>", Some("0;@e.test"), Some("0;@e.test")),
             ("<foo@e.test(d.test)>", Some("foo@e.test"), Some("foo@e.test")),
             ("<foo@\"d.test\">", Some("foo@\"d.test\""), None),
             ("<foo@[d.test]>", Some("foo@[d.test]"), None),
             ("<foo@\"d.test\">", Some("foo@e.test"), None),
             ("<grp:foo@d.test;>", Some("grp:foo"), Some("grp:foo@d.test")),
+            ("<g:Foo@case.test>", Some("\"g:foo\"@case.test"), Some("g:Foo@case.test")),
+            ("<g:grüße@d.test>", Some("\"g:grüsse\"@d.test"), Some("g:grüße@d.test")),
             ("<foo@d.test..>", Some("foo"), Some("foo@d.test")),
             ("<foo@e.test;>", Some("foo"), None),
             ("<\\foo@d.test>", Some("\\foo"), Some("foo@d.test")),
