@@ -167,5 +167,6 @@ fn announced(line: &str) -> Option<String> {
 fn finished(line: &str) -> Option<String> {
     let (id, what) = after_program(line)?.split_once(": ")?;
     // Postfix's words, those for a message that a milter refused or deferred at its end, then Sendmail's.
-    (what == "removed" || what == "removed (canceled)" || what.starts_with("done; ")).then(|| id.to_owned())
+    let ended = ["done; ", "milter-reject: END-OF-MESSAGE "];
+    (what == "removed" || ended.iter().any(|words| what.starts_with(words))).then(|| id.to_owned())
 }
