@@ -467,6 +467,7 @@ fn what_waits_for_a_restart_is_named() {
 /// The comparison is with what runs, whatever was asked for in between.
 #[test]
 fn what_is_set_back_needs_no_restart() {
+    const RESTART: &str = "take effect at the next restart only: milter.max_connections";
     let site = Site::new("watch = false", "max_connections = 7");
     let socket = site.path("control.sock");
     site.configure("[log]", &format!("[control]\nlisten = \"unix:{}\"\n[log]", socket.display()));
@@ -476,7 +477,6 @@ fn what_is_set_back_needs_no_restart() {
         command.arg("status").arg("--socket").arg(&socket);
         String::from_utf8(command.output().expect("the program").stdout).expect("UTF-8")
     };
-    const RESTART: &str = "take effect at the next restart only: milter.max_connections";
     for (old, new, pending) in [
         ("max_connections = 7", "max_connections = 8", true),
         // Another reload changes nothing about it.

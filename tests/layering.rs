@@ -58,6 +58,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("listenfd", &["front/listen.rs"]),
     ("notify", &["watch/"]),
     ("axum", &["front/metrics.rs"]),
+    ("bytes", &["table/sql/postgres/"]),
     ("ldap3", &["table/ldap.rs"]),
     ("percent_encoding", &["wire/"]),
     ("prometheus_client", &["observe/"]),

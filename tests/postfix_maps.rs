@@ -54,7 +54,7 @@ impl From<Answer> for Says {
 pub struct Postfix(tempfile::TempDir);
 
 impl Postfix {
-    pub fn new() -> Self {
+    fn begin() -> Self {
         let folder = tempfile::Builder::new().prefix("rcptd-postfix-").tempdir().unwrap();
         fs::write(folder.path().join("main.cf"), "compatibility_level = 3.6\n").unwrap();
         fs::write(folder.path().join("master.cf"), "").unwrap();
@@ -84,7 +84,7 @@ impl Postfix {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let lines = keys.iter().map(|key| format!("{key}\n")).collect::<String>();
+        let lines = keys.iter().map(|key| format!("{key}\n")).collect::<Vec<_>>().concat();
         // Where it fails it does not read the rest.
         let _ = child.stdin.take().unwrap().write_all(lines.as_bytes());
         let output = child.wait_with_output().unwrap();
@@ -125,7 +125,7 @@ fn settings(site: &Site, query: &str) -> (&'static str, String) {
 const DIFFERENCES: &[(Kind, &str)] = &[(Kind::Mysql, "SELECT expired FROM")];
 
 async fn compare(site: &Site, schema: &Schema) {
-    let postfix = Postfix::new();
+    let postfix = Postfix::begin();
     let mut admin = site.admin().await;
     for statement in schema.tables {
         admin.run(statement).await;

@@ -378,7 +378,8 @@ fn header_fields_of_our_name_are_taken_out() {
             mta.send(b'L', &strings(&[field, " forged@example.test"]));
         }
         let edits = mta.end();
-        let index = |edit: &String| edit.strip_prefix("m ").map(|rest| rest.bytes().nth(3).unwrap_or(0));
+        let index =
+            |edit: &String| edit.strip_prefix("m ").map(|rest| rest.as_bytes().get(3).copied().unwrap_or(0));
         let removed: Vec<u8> =
             edits.iter().filter(|edit| edit.trim_end().ends_with("X-Alias")).filter_map(index).collect();
         assert_eq!(removed.len(), want, "{recipients:?} {fields}: {edits:?}");

@@ -257,11 +257,12 @@ fn each_fault_is_found() {
             continue;
         }
         for (want, texts) in &fixture.want {
-            let said: String = findings
+            let said: Vec<_> = findings
                 .iter()
                 .filter(|finding| key(finding) == *want)
                 .map(|finding| format!("{} ({})\n", finding.message, finding.help))
                 .collect();
+            let said = said.concat();
             for text in texts.iter().filter(|text| !said.contains(*text)) {
                 writeln!(wrong, "{name}: no {text:?} in {said}").unwrap();
             }
@@ -296,7 +297,7 @@ fn the_command_prints_findings_with_their_place() {
     let path = |name: &str| folder.path().join(name);
     let mut host = Host::wired("milter");
     host.main += "milter_default_action = accept\nmydestination = $myhostname\n";
-    host.main += &format!("config_directory = {}\n", folder.path().display());
+    writeln!(host.main, "config_directory = {}", folder.path().display()).unwrap();
     for (name, printed) in ["all", "-n", "-M", "-P"].iter().zip(host.printed()) {
         fs::write(path(name), printed).unwrap();
     }

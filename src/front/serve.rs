@@ -11,7 +11,7 @@ use crate::wire::Broken;
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -157,6 +157,8 @@ struct Open {
 struct Slot {
     /// Since when it has had no request, in milliseconds since the listener began; [`BUSY`] while one is answered.
     idle: AtomicU64,
+    /// Whether a request was answered. A client that never asked is the first to go.
+    served: AtomicBool,
     /// Tells it to end.
     leave: Notify,
 }
@@ -181,7 +183,8 @@ impl Open {
     }
 
     fn enter(self: &Arc<Self>, connection: u64) -> Place {
-        let slot = Arc::new(Slot { idle: self.now().into(), leave: Notify::new() });
+        let slot =
+            Arc::new(Slot { idle: self.now().into(), served: AtomicBool::new(false), leave: Notify::new() });
         self.slots().insert(connection, slot.clone());
         Place { open: self.clone(), connection, slot }
     }
@@ -203,12 +206,14 @@ impl Open {
         }
     }
 
-    /// Tells the connection that was idle for longest to end. Returns when to look for another.
+    /// Tells a connection to end: the one that was idle for longest, of those that never asked if there are any.
+    /// Returns when to look for another.
     fn dismiss(&self) -> Duration {
         let slots = self.slots();
         let idle =
             slots.values().map(|slot| (slot.idle.load(Relaxed), slot)).filter(|(idle, _)| *idle != BUSY);
-        let Some((idle, slot)) = idle.min_by_key(|(idle, _)| *idle) else { return YIELD };
+        let first = idle.min_by_key(|(idle, slot)| (slot.served.load(Relaxed), *idle));
+        let Some((idle, slot)) = first else { return YIELD };
         let time = Duration::from_millis(self.now().saturating_sub(idle));
         if let Some(rest) = YIELD.checked_sub(time).filter(|rest| !rest.is_zero()) {
             return rest;
@@ -227,6 +232,7 @@ impl Place {
     /// So many bytes of requests have been answered, if any.
     fn has_answered(&self, taken: usize) {
         if taken > 0 {
+            self.slot.served.store(true, Relaxed);
             self.slot.idle.store(self.open.now(), Relaxed);
         }
     }

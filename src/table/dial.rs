@@ -63,6 +63,7 @@ async fn by_name(name: String, port: u16) -> io::Result<TcpStream> {
 
 impl Socket {
     /// The address that it leads to, of those that `host` may have.
+    #[cfg(any(feature = "redis", feature = "ldap"))]
     pub fn peer(&self, host: &Host) -> String {
         match self {
             Socket::Tcp(stream) => {

@@ -1,5 +1,7 @@
 //! When a reply counts: a witness for "not found", a canary for "exists".
 
+#![allow(clippy::match_same_arms)] // The answers of the servers are tables.
+
 use super::fake::{Act, Fake};
 use super::{ask, patient, source, verdict};
 use rcptd::account::settings::{CacheSettings, Scoped, Settings, Trust, Witness};
@@ -386,7 +388,7 @@ async fn control_questions_are_few_under_load() {
             let source = source.clone();
             let (name, want) = if i % 2 == 0 { ("foo", "exists") } else { ("bar", "missing") };
             tokio::spawn(async move {
-                assert_eq!(verdict(&source, &format!("{name}{i}@example.test")).await, want)
+                assert_eq!(verdict(&source, &format!("{name}{i}@example.test")).await, want);
             })
         })
         .collect();

@@ -108,7 +108,7 @@ fn is_meant(base: &str, attribute: &str, theirs: &Says) -> bool {
 async fn directory() {
     let folder = tempfile::Builder::new().prefix("rcptd-ldap-").tempdir().unwrap();
     let server = slapd(folder.path(), ENTRIES);
-    let postfix = Postfix::new();
+    let postfix = Postfix::begin();
     let database = open(&DatabaseSettings {
         name: "users".into(),
         kind: Kind::Ldap,

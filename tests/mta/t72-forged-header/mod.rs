@@ -16,7 +16,7 @@ pub fn run(stage: &mut Stage<'_>) -> Outcome<String> {
         ("foreign", &["foo@remote.test"], None),
     ];
     for forged in 0..=FORGED.len() {
-        let fields: String = FORGED[..forged].iter().map(|field| format!("{field}\r\n")).collect();
+        let fields = FORGED[..forged].iter().map(|field| format!("{field}\r\n")).collect::<Vec<_>>().concat();
         for (kind, recipients, value) in messages {
             let name = format!("{kind}-{forged}");
             let mut smtp = stage.post.connect()?;
