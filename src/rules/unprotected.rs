@@ -107,7 +107,7 @@ mod tests {
             // No account begins with a delimiter.
             (foo("-%account%.%ident%.%code%"), "-", None, None),
             (foo("-%account%-%ident%.%code%"), "-", None, None),
-            ("ACCOUNT -foo MATCHES %account%-%ident%.%code% WITH CHARS();".into(), "-", None, Some(("-foo-", "-foo"))),
+            ("ACCOUNT -foo MATCHES %account%-%ident%.%code% WITH CHARS();".into(), "-", None, None),
             // Without %account%, and another one's account.
             ("ACCOUNT foo MATCHES foo-%ident%-%code% WITH CHARS();".into(), "-", None, Some(("foo-", "foo"))),
             ("ACCOUNT foo MATCHES shop-%ident%-%code% WITH CHARS();".into(), "-", None, None),

@@ -169,7 +169,11 @@ async fn pooled(site: &Site) {
     other.abort();
     assert_eq!((wrong.load(Relaxed), failed.load(Relaxed)), (0, 0), "of {QUESTIONS}");
 
-    // What is given up there ends in the server behind it.
+    let table = open(&settings()).unwrap().table(&columns("pooled", "k", Some("map"), None)).unwrap();
+    assert_eq!(get(&table, "k1").await, missing());
+
+    // What is given up there ends in the server behind it. No question follows through the pooler: under load
+    // PgBouncer 1.18 was seen to end about here, and to refuse connections from then on.
     let mut hasty = settings();
     hasty.deadline = std::time::Duration::from_millis(500);
     let sleep = open(&hasty).unwrap().table(&sql("SELECT 'pooled', pg_sleep(60) WHERE %s <> ''")).unwrap();
@@ -179,6 +183,4 @@ async fn pooled(site: &Site) {
          AND pid <> pg_backend_pid() AND %s <> ''");
     let still = open(&site.settings()).unwrap().table(&still).unwrap();
     super::site::until(&still, "x", &missing()).await;
-    let table = open(&settings()).unwrap().table(&columns("pooled", "k", Some("map"), None)).unwrap();
-    assert_eq!(get(&table, "k1").await, missing());
 }
