@@ -2,7 +2,7 @@
 
 use super::super::Answer;
 use super::super::settings::{DatabaseSettings, Host};
-use super::pool::{Driver, Failure};
+use super::pool::{Driver, Failure, GRACE};
 use super::query::Statement;
 use super::rows::{Cell, Rows, no_rows, not_text, unreadable};
 use super::{Named, each_host, explain};
@@ -23,8 +23,6 @@ use std::time::Duration;
 /// reserved words, and a column `position` is a syntax error. It goes, unless the server has it for all.
 const OWN_MODE: &str = "sql_mode = IF(FIND_IN_SET('IGNORE_SPACE', @@GLOBAL.sql_mode), @@SESSION.sql_mode, \
                         TRIM(BOTH ',' FROM REPLACE(CONCAT(',', @@SESSION.sql_mode, ','), ',IGNORE_SPACE,', ',')))";
-/// How much longer the server may work on a question than anybody waits: what ends it is the deadline, and said to be.
-const GRACE: Duration = Duration::from_secs(1);
 /// "Error Codes": a variable that this server does not have.
 const UNKNOWN_VARIABLE: u16 = 1193;
 

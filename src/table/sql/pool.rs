@@ -26,6 +26,9 @@ const IDLE: Duration = Duration::from_mins(1);
 /// got another address is asked there.
 const LIFETIME: Duration = Duration::from_mins(30);
 
+/// How much longer than the deadline a server may work on a question where it has to end it by itself: what ends the
+/// question is then the deadline, and the log says so.
+pub(super) const GRACE: Duration = Duration::from_secs(1);
 /// How long a question that was given up is waited for and counted. The server ends it when it is told to, or by
 /// its own limit (the deadline, of which 1 m is the most); one that does neither in this time is gone without a word.
 const LINGER: Duration = Duration::from_mins(2);

@@ -5,7 +5,7 @@ mod wire;
 use super::super::Answer;
 use super::super::settings::{DatabaseSettings, Host};
 use super::super::tls;
-use super::pool::{Driver, Failure};
+use super::pool::{Driver, Failure, GRACE};
 use super::query::Statement;
 use super::rows::{Rows, no_rows, not_text};
 use super::{Named, each_host};
@@ -16,7 +16,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_rustls::TlsConnector;
-use wire::{Cancel, Error, Login, Wire};
+use wire::{Cancel, Error, Login, TEXT, Wire};
 
 /// What PostgreSQL names its sockets, with the port behind (the manual's "unix_socket_directories").
 const SOCKET: &str = ".s.PGSQL.";
@@ -27,8 +27,6 @@ const UNTRANSLATABLE: &str = "22P05";
 /// A type that the server is to find out itself (the manual's "Message Formats", Parse), as that of a literal: of
 /// a key that is declared as `text` a `citext` in another case would not be found.
 const UNSPECIFIED: Oid = 0;
-/// The type `text`.
-const TEXT: Oid = 25;
 
 pub(super) struct PostgresDriver {
     host: Host,
@@ -50,6 +48,7 @@ pub(super) fn servers(settings: &DatabaseSettings) -> Result<Vec<Named<PostgresD
         password: settings.password.clone(),
         database: settings.database.clone(),
         tls: tls.map(TlsConnector::from),
+        limit: settings.deadline + GRACE,
     });
     each_host(settings, |host| {
         let host = match host {
@@ -77,11 +76,12 @@ fn socket(path: &Path) -> PathBuf {
 
 impl Driver for PostgresDriver {
     type Connection = Connection;
-    type Stop = Cancel;
+    /// None where the server ends the question by itself, when its time is up.
+    type Stop = Option<Cancel>;
 
     async fn connect(&self) -> Result<Connection, String> {
         let wire = Wire::open(&self.host, &self.login).await?;
-        Ok(Connection { peer: wire.cancel().peer().into(), wire, types: HashMap::new() })
+        Ok(Connection { peer: wire.peer().into(), wire, types: HashMap::new() })
     }
 
     async fn is_current(&self, _: &mut Connection) -> bool {
@@ -92,13 +92,15 @@ impl Driver for PostgresDriver {
         connection.peer.clone()
     }
 
-    fn stop(connection: &Connection) -> Cancel {
+    fn stop(connection: &Connection) -> Option<Cancel> {
         connection.wire.cancel()
     }
 
-    async fn end(stop: &Cancel) {
-        // Where it fails the question goes on, and is still counted.
-        let _ = stop.send().await;
+    async fn end(stop: &Option<Cancel>) {
+        if let Some(stop) = stop {
+            // Where it fails the question goes on, and is still counted.
+            let _ = stop.send().await;
+        }
     }
 
     async fn ask<'c>(

@@ -7,6 +7,10 @@
 //! Keys and values are texts in the format of the server: a key is read as a literal of the query would be, and a
 //! value of any type is what psql(1) and Postfix show. The session keeps the settings of the server and the role;
 //! nothing is set but the encoding of texts and the name of the program.
+//!
+//! A question that is given up is ended by a cancel request, where the connection leads to PostgreSQL itself. A
+//! pooler is sent none: PgBouncer 1.18 to 1.20 ends when the answer comes while it passes one on (its issues 822 and
+//! 904). There each batch limits its own time instead.
 
 use super::super::super::dial::{Socket, Stream, connect};
 use super::super::super::settings::{Host, Password};
@@ -19,6 +23,7 @@ use postgres_protocol::message::frontend;
 use postgres_protocol::{IsNull, Oid};
 use rustls::pki_types::ServerName;
 use std::io;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 
@@ -29,11 +34,19 @@ const MAX_MESSAGE: usize = 1 << 20;
 const PIECE: usize = 8192;
 /// The answers of a server to the question whether it encrypts (the manual's "Message Formats", SSLRequest).
 const ENCRYPTS: u8 = b'S';
+/// The type `text`.
+pub(super) const TEXT: Oid = 25;
 /// The type `char(n)` ("System Catalog Initial Data"). It comes filled up with blanks, which are no part of it
 /// ("Character Types").
 const PADDED: Oid = 1042;
 /// The server is in no transaction ("Message Formats", ReadyForQuery).
 const IDLE: u8 = b'I';
+/// Which process of the server it is. A pooler announces another number at login: one of its own.
+const WHO: &str = "SELECT pg_backend_pid()";
+/// Limits the time of the statements behind it in the same batch, which is one transaction ("Pipelining"). A shorter
+/// limit of the role stays.
+const LIMIT: &str = "SELECT set_config('statement_timeout', $1, true) \
+                     WHERE current_setting('statement_timeout')::interval NOT BETWEEN '1us' AND $1::interval";
 
 /// Who connects, and how.
 pub(super) struct Login {
@@ -42,6 +55,8 @@ pub(super) struct Login {
     /// Empty: the one that is called like the user.
     pub database: String,
     pub tls: Option<TlsConnector>,
+    /// How long the server may work on a question that cannot be cancelled.
+    pub limit: Duration,
 }
 
 /// A connection.
@@ -49,6 +64,8 @@ pub(super) struct Wire {
     stream: Box<dyn Stream>,
     buffer: BytesMut,
     cancel: Cancel,
+    /// For [`LIMIT`], where a pooler stands between.
+    limit: Option<String>,
     /// Cleared where a question began and its end was not read: the next would read its answer.
     in_step: bool,
 }
@@ -99,6 +116,20 @@ impl Row<'_> {
     }
 }
 
+/// Writes a statement and its values, which have the portal without a name when the server has read them.
+fn bound(text: &str, types: &[Oid], values: &[&str], out: &mut BytesMut) -> io::Result<()> {
+    frontend::parse("", text, types.iter().copied(), out)?;
+    let value = |value: &&str, out: &mut BytesMut| {
+        out.extend_from_slice(value.as_bytes());
+        Ok(IsNull::No)
+    };
+    // No formats at all: all of them are texts.
+    frontend::bind("", "", [], values, value, [], out).map_err(|error| match error {
+        frontend::BindError::Serialization(error) => error,
+        frontend::BindError::Conversion(error) => io::Error::other(error),
+    })
+}
+
 fn broken(error: &io::Error) -> Error {
     Error::Broken(error.to_string())
 }
@@ -108,11 +139,32 @@ impl Wire {
     pub async fn open(host: &Host, login: &Login) -> Result<Self, String> {
         let (stream, peer) = dial(host, host, login.tls.as_ref()).await?;
         let cancel = Cancel { peer, host: host.clone(), tls: login.tls.clone(), process: 0, secret: 0 };
-        let mut wire = Wire { stream, buffer: BytesMut::new(), cancel, in_step: true };
-        wire.log_in(login).await.map_err(|error| match error {
+        let mut wire = Wire { stream, buffer: BytesMut::new(), cancel, limit: None, in_step: true };
+        let begun = async {
+            wire.log_in(login).await?;
+            if !wire.is_direct().await? {
+                wire.limit = Some(format!("{}ms", login.limit.as_millis()));
+            }
+            Ok(())
+        };
+        begun.await.map_err(|error| match error {
             Error::Refused { why, .. } | Error::Broken(why) | Error::Unread(why) => why,
         })?;
         Ok(wire)
+    }
+
+    /// Whether the process that answers is the one that was announced at login.
+    async fn is_direct(&mut self) -> Result<bool, Error> {
+        let announced = self.cancel.process.to_string();
+        let mut is_same = false;
+        let read = |row: &Row<'_>| {
+            is_same = row.cells().is_ok_and(
+                |cells| matches!(cells[..], [(_, Some(process))] if process == announced.as_bytes()),
+            );
+            true
+        };
+        self.ask(WHO, &[], &[], read).await?;
+        Ok(is_same)
     }
 
     async fn log_in(&mut self, login: &Login) -> Result<(), Error> {
@@ -177,9 +229,14 @@ impl Wire {
         }
     }
 
-    /// What ends the question on this connection.
-    pub fn cancel(&self) -> Cancel {
-        self.cancel.clone()
+    /// The address of the server.
+    pub fn peer(&self) -> String {
+        self.cancel.peer.to_string()
+    }
+
+    /// What ends the question on this connection; none where that is left to [`Login::limit`].
+    pub fn cancel(&self) -> Option<Cancel> {
+        self.limit.is_none().then(|| self.cancel.clone())
     }
 
     /// Asks `text` with `values` in the places of its parameters, whose types are `types` (0: the server finds it
@@ -194,21 +251,17 @@ impl Wire {
     ) -> Result<bool, Error> {
         let mut out = BytesMut::new();
         let write = |out: &mut BytesMut| -> io::Result<()> {
-            frontend::parse("", text, types.iter().copied(), out)?;
-            let value = |value: &&str, out: &mut BytesMut| {
-                out.extend_from_slice(value.as_bytes());
-                Ok(IsNull::No)
-            };
-            // No formats at all: all of them are texts.
-            frontend::bind("", "", [], values, value, [], out).map_err(|error| match error {
-                frontend::BindError::Serialization(error) => error,
-                frontend::BindError::Conversion(error) => io::Error::other(error),
-            })?;
+            if let Some(limit) = &self.limit {
+                bound(LIMIT, &[TEXT], &[limit], out)?;
+                frontend::execute("", 0, out)?;
+            }
+            bound(text, types, values, out)?;
             frontend::describe(b'P', "", out)?;
             frontend::execute("", 0, out)?;
             frontend::sync(out);
             Ok(())
         };
+        let mut limiting = self.limit.is_some();
         // Whoever is dropped from here on leaves half an answer.
         if !std::mem::replace(&mut self.in_step, false) {
             return Err(Error::Broken("the answer before was not read to its end".into()));
@@ -223,6 +276,8 @@ impl Wire {
                     let named = |field: Field<'_>| Ok((field.name().to_owned(), field.type_oid()));
                     columns = body.fields().map(named).collect().map_err(|error| broken(&error))?;
                 }
+                Ok(Message::DataRow(_)) if limiting => (),
+                Ok(Message::CommandComplete(_)) if limiting => limiting = false,
                 Ok(Message::DataRow(body)) => {
                     if !row(&Row { body: &body, columns: &columns }) {
                         return Err(Error::Unread("there are too many rows".into()));
@@ -309,11 +364,6 @@ impl Login {
 }
 
 impl Cancel {
-    /// The address of the server.
-    pub fn peer(&self) -> String {
-        self.peer.to_string()
-    }
-
     /// Asks the server to end the question; it answers on the connection of the question alone. Returns when the
     /// server has taken note.
     pub async fn send(&self) -> Result<(), String> {
