@@ -16,7 +16,7 @@
 //! pgbench -n -M prepared -f q.sql -c 20 -j 2 -T 10 mail
 //! ```
 
-use rcptd::table::settings::{CONNECT_TIMEOUT, DEADLINE, DatabaseSettings, Host, Kind, Password, Query};
+use rcptd::table::settings::{DatabaseSettings, Host, Kind, Password, Query};
 use rcptd::table::{Answer, database};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -48,21 +48,13 @@ fn run() -> Result<String, String> {
     let (tasks, seconds, keys) = (number(tasks)?, number(seconds)?, number(keys)?.max(1));
     let (_, kind) = Kind::ALL.into_iter().find(|(word, _)| word == kind).ok_or(format!("{kind}: unknown"))?;
     let settings = DatabaseSettings {
-        name: "speed".into(),
-        kind,
         hosts: vec![host(place, kind)?],
         user: Some(USER.into()),
         password: std::env::var("PASSWORD").ok().map(Password::new),
         database: name.clone(),
         file: place.strip_prefix("file:").map(Into::into),
-        tls: false,
-        tls_ca: None,
         connections: tasks,
-        connect_timeout: CONNECT_TIMEOUT,
-        deadline: DEADLINE,
-        case_sensitive: false,
-        witness: None,
-        control_interval: rcptd::lookup::control::INTERVAL,
+        ..DatabaseSettings::new("speed", kind)
     };
     let query = Query::Columns {
         table: "speed".into(),

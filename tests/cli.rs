@@ -5,8 +5,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)] // a test that panics has done its work
 
 mod common;
+#[allow(dead_code)]
+#[path = "account_vrfy/fake.rs"]
+mod fake;
 
 use common::{Site, rcptd};
+use fake::{Act, Fake};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::fs;
@@ -300,6 +304,35 @@ fn check_builds_the_sources() {
     let got = run(&["check", "-c", &path(&site, "rcptd.conf")]);
     assert_eq!(got.code, 78, "{}", got.err);
     assert!(got.err.contains("aliases.rules"), "{}", got.err);
+}
+
+/// A source whose "no" will not count is found before the first mail is deferred.
+#[tokio::test(flavor = "multi_thread")]
+async fn check_asks_for_the_witness() {
+    for (replies, deferred) in [
+        // No postmaster; one; everybody.
+        (["550 5.1.1 no", "550 5.1.1 no"], true),
+        (["252 yes", "550 5.1.1 no"], false),
+        (["550 5.1.1 no", "252 yes"], true),
+        (["250 yes", "250 yes"], true),
+        // It is down: that will not last.
+        (["421 down", "421 down"], false),
+        (["450 4.3.0 down", "450 4.3.0 down"], false),
+    ] {
+        let server = Fake::start(move |line, _, _| match line.strip_prefix("VRFY ") {
+            Some(name) => Act::say(replies[usize::from(!name.contains("postmaster"))]),
+            None => Act::Usual,
+        })
+        .await;
+        let site = Site::new("", "");
+        site.configure(&format!("file:{}", path(&site, "accounts")), &server.spec());
+        let conf = path(&site, "rcptd.conf");
+        let got = tokio::task::spawn_blocking(move || run(&["check", "-c", &conf])).await.unwrap();
+        assert_eq!(got.code, 0, "{replies:?} {}", got.err);
+        let warning = format!("\"{}\": mail for example.test will be deferred", server.spec());
+        assert_eq!(got.err.contains(&warning), deferred, "{replies:?} {}", got.err);
+        assert!(server.vrfys().len() <= 4, "{:?}", server.vrfys());
+    }
 }
 
 #[test]

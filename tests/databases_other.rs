@@ -37,21 +37,11 @@ fn inet(port: u16) -> Host {
 
 fn settings(kind: Kind, hosts: &[Host]) -> DatabaseSettings {
     DatabaseSettings {
-        name: "users".into(),
-        kind,
         hosts: hosts.to_vec(),
-        user: None,
-        password: None,
-        database: String::new(),
-        file: None,
-        tls: false,
-        tls_ca: None,
         connections: 4,
         connect_timeout: Duration::from_secs(1),
         deadline: DEADLINE,
-        case_sensitive: false,
-        witness: None,
-        control_interval: rcptd::lookup::control::INTERVAL,
+        ..DatabaseSettings::new("users", kind)
     }
 }
 

@@ -117,26 +117,11 @@ pub(super) fn connect_limit(settings: &DatabaseSettings) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::settings::{CONNECT_TIMEOUT, CONNECTIONS, DEADLINE, Host, Kind};
+    use crate::table::settings::{Host, Kind};
 
     fn settings(hosts: u16) -> DatabaseSettings {
-        DatabaseSettings {
-            name: "users".into(),
-            kind: Kind::Ldap,
-            hosts: (1..=hosts).map(|port| Host::Inet("h".into(), port)).collect(),
-            user: None,
-            password: None,
-            database: String::new(),
-            file: None,
-            tls: false,
-            tls_ca: None,
-            connections: CONNECTIONS,
-            connect_timeout: CONNECT_TIMEOUT,
-            deadline: DEADLINE,
-            case_sensitive: false,
-            witness: None,
-            control_interval: crate::lookup::control::INTERVAL,
-        }
+        let hosts = (1..=hosts).map(|port| Host::Inet("h".into(), port)).collect();
+        DatabaseSettings { hosts, ..DatabaseSettings::new("users", Kind::Ldap) }
     }
 
     /// What is asked of servers of which each is up (`+`), down (`-`), or hangs (`.`).

@@ -1,6 +1,7 @@
 //! What the operator may choose about databases and the questions put to them. Defaults are here and nowhere
 //! else.
 
+use crate::lookup::control::INTERVAL;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -150,6 +151,29 @@ pub struct DatabaseSettings {
     pub witness: Option<String>,
     /// How long it counts that a server has found a key.
     pub control_interval: Duration,
+}
+
+impl DatabaseSettings {
+    /// A database called `name`, on no server yet, with the defaults.
+    pub fn new(name: impl Into<Arc<str>>, kind: Kind) -> Self {
+        DatabaseSettings {
+            name: name.into(),
+            kind,
+            hosts: Vec::new(),
+            user: None,
+            password: None,
+            database: String::new(),
+            file: None,
+            tls: false,
+            tls_ca: None,
+            connections: CONNECTIONS,
+            connect_timeout: CONNECT_TIMEOUT,
+            deadline: DEADLINE,
+            case_sensitive: false,
+            witness: None,
+            control_interval: INTERVAL,
+        }
+    }
 }
 
 /// Default of [`DatabaseSettings::connections`]: PostgreSQL allows 100 to all of its clients together.

@@ -266,8 +266,8 @@ fn braced(text: &str) -> Option<&str> {
     is_balanced(inside).then(|| inside.trim_matches(BLANKS))
 }
 
-/// What stands between commas and blanks that are in no braces.
-fn items(text: &str) -> Vec<&str> {
+/// What stands between commas and blanks that are in no braces: the words of a list in main.cf.
+pub fn items(text: &str) -> Vec<&str> {
     let mut depth = 0_usize;
     let separates = |c: char| {
         match c {

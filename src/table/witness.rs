@@ -113,27 +113,14 @@ fn worth(passed: Result<(), crate::lookup::control::Refusal>) -> Answer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::settings::{CONNECT_TIMEOUT, DEADLINE, Kind};
+    use super::super::settings::Kind;
     use super::*;
     use crate::lookup::control::INTERVAL;
 
     fn witness(key: Option<&str>) -> Witness<char> {
         let witness = Witness::new(&DatabaseSettings {
-            name: "users".into(),
-            kind: Kind::Mysql,
-            hosts: Vec::new(),
-            user: None,
-            password: None,
-            database: String::new(),
-            file: None,
-            tls: false,
-            tls_ca: None,
-            connections: 1,
-            connect_timeout: CONNECT_TIMEOUT,
-            deadline: DEADLINE,
-            case_sensitive: false,
             witness: key.map(str::to_owned),
-            control_interval: INTERVAL,
+            ..DatabaseSettings::new("users", Kind::Mysql)
         });
         for question in ['a', 'b', 'c', 'a'] {
             witness.add(&Arc::new(question));

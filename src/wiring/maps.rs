@@ -1,28 +1,12 @@
 //! Lists in main.cf: the words of a list, and the tables among them.
 
 use super::expand::closed;
-
-/// What separates the words of a list in main.cf.
-const SEPARATORS: [char; 5] = [',', ' ', '\t', '\r', '\n'];
-
-/// The words of a list; what is in braces is one word, with its braces.
-pub fn words(list: &str) -> Vec<&str> {
-    let mut depth = 0_usize;
-    let separates = |c: char| {
-        match c {
-            '{' => depth += 1,
-            '}' => depth = depth.saturating_sub(1),
-            _ => (),
-        }
-        depth == 0 && SEPARATORS.contains(&c)
-    };
-    list.split(separates).filter(|word| !word.is_empty()).collect()
-}
+pub use crate::table::source::items as words;
 
 /// What is in the braces of a word that is `{ ... }`, without blanks at the edges; else the word.
 pub fn unbraced(word: &str) -> &str {
     match closed(word, '{') {
-        Some((inside, "")) => inside.trim_matches(SEPARATORS),
+        Some((inside, "")) => inside.trim_matches(|c: char| c == ',' || c.is_ascii_whitespace()),
         _ => word,
     }
 }

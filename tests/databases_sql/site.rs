@@ -1,7 +1,7 @@
 //! A database for a test, and somebody who may write to it.
 
 use super::servers::{ADMIN, Make, PASSWORD, Pooler, Server};
-use rcptd::table::settings::{CONNECT_TIMEOUT, DatabaseSettings, Host, Kind, Password};
+use rcptd::table::settings::{DatabaseSettings, Host, Kind, Password};
 use rcptd::table::{Answer, Table};
 use sqlx::{AssertSqlSafe, Connection, MySqlConnection, PgConnection, SqliteConnection};
 use std::sync::Arc;
@@ -55,22 +55,13 @@ pub enum Site {
 /// Settings without a place.
 pub fn settings(kind: Kind) -> DatabaseSettings {
     DatabaseSettings {
-        name: "users".into(),
-        kind,
-        hosts: Vec::new(),
         user: Some(ADMIN.into()),
         password: Some(Password::new(PASSWORD)),
         database: if kind == Kind::Mysql { "mail" } else { "postgres" }.into(),
-        file: None,
-        tls: false,
-        tls_ca: None,
         connections: 4,
-        connect_timeout: CONNECT_TIMEOUT,
         // Longer than that of the product: the machine of a test may be slow.
         deadline: Duration::from_secs(20),
-        case_sensitive: false,
-        witness: None,
-        control_interval: rcptd::lookup::control::INTERVAL,
+        ..DatabaseSettings::new("users", kind)
     }
 }
 

@@ -5,7 +5,7 @@ use super::{Postfix, Says};
 use rcptd::table::Table;
 use rcptd::table::database::open;
 use rcptd::table::folded::Folded;
-use rcptd::table::settings::{CONNECT_TIMEOUT, DEADLINE, DatabaseSettings, Host, Kind, Query, Scope};
+use rcptd::table::settings::{DatabaseSettings, Host, Kind, Query, Scope};
 
 const ENTRIES: &str = "\
 dn: dc=example,dc=test
@@ -110,21 +110,8 @@ async fn directory() {
     let server = slapd(folder.path(), ENTRIES);
     let postfix = Postfix::begin();
     let database = open(&DatabaseSettings {
-        name: "users".into(),
-        kind: Kind::Ldap,
         hosts: vec![Host::Inet("127.0.0.1".into(), server.port)],
-        user: None,
-        password: None,
-        database: String::new(),
-        file: None,
-        tls: false,
-        tls_ca: None,
-        connections: 4,
-        connect_timeout: CONNECT_TIMEOUT,
-        deadline: DEADLINE,
-        case_sensitive: false,
-        witness: None,
-        control_interval: rcptd::lookup::control::INTERVAL,
+        ..DatabaseSettings::new("users", Kind::Ldap)
     })
     .unwrap();
     let mut faults = Vec::new();

@@ -146,23 +146,7 @@ impl Driver for Fake {
 }
 
 fn settings() -> DatabaseSettings {
-    DatabaseSettings {
-        name: "users".into(),
-        kind: Kind::Postgresql,
-        hosts: Vec::new(),
-        user: None,
-        password: None,
-        database: String::new(),
-        file: None,
-        tls: false,
-        tls_ca: None,
-        connections: 2,
-        connect_timeout: Duration::from_secs(2),
-        deadline: Duration::from_secs(5),
-        case_sensitive: false,
-        witness: None,
-        control_interval: crate::lookup::control::INTERVAL,
-    }
+    DatabaseSettings { connections: 2, ..DatabaseSettings::new("users", Kind::Postgresql) }
 }
 
 /// A table on these servers, with two connections each, 2 s to connect and 5 s in all.
