@@ -7,10 +7,43 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 /// How long a connection may have been idle and still be used. Firewalls forget connections that are idle, some
 /// after a few minutes, and tell nobody: a question over such a connection would wait for its deadline.
-pub(super) const IDLE: Duration = Duration::from_mins(1);
+const IDLE: Duration = Duration::from_mins(1);
+
+/// How old a connection may become. A server may answer from what it read when the connection began, a name may lead
+/// to another address by now, and the memory of a session grows; a new connection a few times an hour costs nothing.
+const LIFETIME: Duration = Duration::from_mins(5);
+
+/// How old a connection is, and how long it has been idle.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Age {
+    born: Instant,
+    used: Instant,
+}
+
+impl Age {
+    /// That of a connection that is made now.
+    pub fn new() -> Self {
+        let now = Instant::now();
+        Age { born: now, used: now }
+    }
+
+    /// Notes that the connection is in use.
+    pub fn renew(&mut self) {
+        self.used = Instant::now();
+    }
+
+    /// Whether another question may be asked over the connection.
+    pub fn is_fresh(&self) -> bool {
+        self.used.elapsed() < IDLE && self.born.elapsed() < LIFETIME
+    }
+
+    /// How often idle connections are looked at, so that none is kept much longer than it is of use.
+    pub const LOOK: Duration = Duration::from_secs(IDLE.as_secs() / 2);
+}
 
 /// Most names that are resolved at once; each takes one of the threads that tokio has for what blocks, which are 512
 /// and also read files.
@@ -79,5 +112,32 @@ impl Socket {
             Socket::Tcp(stream) => Box::new(stream),
             Socket::Unix(stream) => Box::new(stream),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::advance;
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_get_old() {
+        const SECOND: Duration = Duration::from_secs(1);
+        // Idle.
+        let age = Age::new();
+        advance(IDLE - SECOND).await;
+        assert!(age.is_fresh());
+        advance(SECOND).await;
+        assert!(!age.is_fresh());
+        // In use all the time.
+        let mut age = Age::new();
+        for _ in 0..LIFETIME.as_secs() - 1 {
+            advance(SECOND).await;
+            age.renew();
+            assert!(age.is_fresh());
+        }
+        advance(SECOND).await;
+        age.renew();
+        assert!(!age.is_fresh());
     }
 }

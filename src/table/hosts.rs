@@ -117,7 +117,7 @@ pub(super) fn connect_limit(settings: &DatabaseSettings) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::settings::{Host, Kind};
+    use crate::table::settings::{CONNECT_TIMEOUT, DEADLINE, Host, Kind};
 
     fn settings(hosts: u16) -> DatabaseSettings {
         let hosts = (1..=hosts).map(|port| Host::Inet("h".into(), port)).collect();

@@ -7,7 +7,7 @@
 //! section 5.3).
 
 use super::database::Database;
-use super::dial::{IDLE, Socket, connect};
+use super::dial::{Age, Socket, connect};
 use super::hosts::{Hosts, connect_limit};
 use super::settings::{DatabaseSettings, Host, MAX_ROWS, Query, Scope};
 use super::template::{Part, Template};
@@ -60,7 +60,7 @@ struct Server {
 struct Session {
     ldap: Ldap,
     driver: JoinHandle<()>,
-    used: Instant,
+    age: Age,
     /// The address that it leads to.
     peer: String,
 }
@@ -423,7 +423,7 @@ impl Directory {
             // Whoever asked learns of it too.
             let _ = connection.drive().await;
         });
-        let mut session = Session { ldap, driver, used: Instant::now(), peer };
+        let mut session = Session { ldap, driver, age: Age::new(), peer };
         let Some((user, password)) = &self.user else {
             // Nobody need say so: some directories refuse just that. Any answer shows that this one is there.
             let root = session.ldap.search("", ldap3::Scope::Base, ANYTHING, [NO_ATTRIBUTES]);
@@ -445,13 +445,13 @@ impl Server {
     /// A connection that waits for a question, the one used last.
     fn take(&self) -> Option<Session> {
         let mut idle = self.idle();
-        idle.retain_mut(|session| !session.ldap.is_closed() && session.used.elapsed() < IDLE);
+        idle.retain_mut(|session| !session.ldap.is_closed() && session.age.is_fresh());
         idle.pop()
     }
 
     /// There are never more than slots, since whoever gives one back still has his.
     fn give_back(&self, mut session: Session) {
-        session.used = Instant::now();
+        session.age.renew();
         self.idle().push(session);
     }
 }

@@ -5,7 +5,7 @@
 //! read and thrown away, so that the connection stays in step.
 
 use super::database::Database;
-use super::dial::{IDLE, Socket, Stream, connect};
+use super::dial::{Age, Socket, Stream, connect};
 use super::hosts::{Hosts, connect_limit};
 use super::settings::{DatabaseSettings, Host, Query};
 use super::template::Template;
@@ -50,7 +50,7 @@ struct Server {
 struct Session {
     connection: MultiplexedConnection,
     driver: JoinHandle<()>,
-    used: Mutex<Instant>,
+    age: Mutex<Age>,
     /// The address that it leads to.
     peer: String,
 }
@@ -251,7 +251,7 @@ impl Redis {
         let (connection, driver) = MultiplexedConnection::new_with_config(&self.hello, stream, config)
             .await
             .map_err(|error| quoted(error.to_string().as_bytes()))?;
-        Ok(Session { connection, driver: tokio::spawn(driver), used: Mutex::new(Instant::now()), peer })
+        Ok(Session { connection, driver: tokio::spawn(driver), age: Mutex::new(Age::new()), peer })
     }
 }
 
@@ -264,13 +264,13 @@ impl Server {
     fn current(&self) -> Option<Arc<Session>> {
         let mut open = self.open();
         let session = open.as_ref().filter(|session| !session.driver.is_finished())?.clone();
-        let mut used = session.used.lock().unwrap_or_else(PoisonError::into_inner);
-        if used.elapsed() >= IDLE {
+        let mut age = session.age.lock().unwrap_or_else(PoisonError::into_inner);
+        if !age.is_fresh() {
             *open = None;
             return None;
         }
-        *used = Instant::now();
-        drop(used);
+        age.renew();
+        drop(age);
         Some(session)
     }
 

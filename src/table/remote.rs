@@ -4,7 +4,7 @@
 //! question at a time, goes back to the pool when exactly one answer came to it, and is closed otherwise; also
 //! when whoever asked does not wait.
 
-use super::dial::{IDLE, Stream, connect};
+use super::dial::{Age, Stream, connect};
 use super::settings::Host;
 use super::value::{found, quoted};
 use super::{Answer, AnswerFuture, Table};
@@ -18,7 +18,7 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 /// Most connections to one server: Postfix' own servers have a limit of 100 processes by default, and each of
 /// these may take one.
@@ -54,13 +54,13 @@ struct Remote {
     name: String,
     host: Host,
     protocol: Protocol,
-    idle: Mutex<Vec<Idle>>,
+    idle: Mutex<Vec<Connection>>,
     slots: Semaphore,
 }
 
-struct Idle {
+struct Connection {
     stream: Box<dyn Stream>,
-    since: Instant,
+    age: Age,
 }
 
 /// What went wrong with a question.
@@ -101,8 +101,8 @@ impl Remote {
     async fn ask(&self, key: &str) -> Result<Answer, String> {
         let request = self.protocol.request(key)?;
         let _slot = self.slots.acquire().await.map_err(|error| error.to_string())?;
-        if let Some(stream) = self.take().await {
-            match self.exchange(stream, &request).await {
+        if let Some(idle) = self.take().await {
+            match self.exchange(idle, &request).await {
                 Ok(answer) => return Ok(answer),
                 Err(Failure::Final(why)) => return Err(why),
                 // It was closed while nobody looked, and the others probably with it.
@@ -113,13 +113,14 @@ impl Remote {
             .await
             .map_err(|_| format!("no connection within {CONNECT_TIMEOUT:?}"))?
             .map_err(|error| error.to_string())?;
-        self.exchange(stream.boxed(), &request)
+        self.exchange(Connection { stream: stream.boxed(), age: Age::new() }, &request)
             .await
             .map_err(|(Failure::Closed(why) | Failure::Final(why))| why)
     }
 
     /// Asks over a connection, and keeps it where that may be.
-    async fn exchange(&self, mut stream: Box<dyn Stream>, request: &[u8]) -> Result<Answer, Failure> {
+    async fn exchange(&self, mut connection: Connection, request: &[u8]) -> Result<Answer, Failure> {
+        let stream = &mut connection.stream;
         stream.write_all(request).await.map_err(|error| Failure::Closed(error.to_string()))?;
         let mut bytes = Vec::new();
         let (answer, used) = loop {
@@ -143,27 +144,28 @@ impl Remote {
         }
         // A server that cannot say may close the connection, as Postfix does from its side.
         if !matches!(answer, Answer::Unknown(_)) {
-            self.idle().push(Idle { stream, since: Instant::now() });
+            connection.age.renew();
+            self.idle().push(connection);
         }
         Ok(answer)
     }
 
     /// A connection that waits for a question, the one used last; one that has something to say, be it that it
     /// is closed, is none.
-    async fn take(&self) -> Option<Box<dyn Stream>> {
+    async fn take(&self) -> Option<Connection> {
         loop {
             let mut idle = {
                 let mut idle = self.idle();
-                idle.retain(|idle| idle.since.elapsed() < IDLE);
+                idle.retain(|idle| idle.age.is_fresh());
                 idle.pop()?
             };
             if is_quiet(&mut *idle.stream).await {
-                return Some(idle.stream);
+                return Some(idle);
             }
         }
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -10,6 +10,7 @@
 //! slow database would be asked by more and more connections, each of which makes it slower.
 
 use super::super::Answer;
+use super::super::dial::Age;
 use super::super::witness::Witness;
 use super::query::Statement;
 use std::future::Future;
@@ -18,13 +19,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, sleep, timeout};
-
-/// How long a connection may be idle. Firewalls forget those that are idle, the first of them after some
-/// minutes, and a question on a forgotten one hangs.
-const IDLE: Duration = Duration::from_mins(1);
-/// How long a connection is used at all, so that a server's memory of it does not grow for ever, and a name that
-/// got another address is asked there.
-const LIFETIME: Duration = Duration::from_mins(30);
 
 /// How much longer than the deadline a server may work on a question where it has to end it by itself: what ends the
 /// question is then the deadline, and the log says so.
@@ -136,8 +130,7 @@ enum Dial {
 
 struct Idle<C> {
     connection: C,
-    born: Instant,
-    since: Instant,
+    age: Age,
 }
 
 /// A connection on loan. Dropped, it is closed.
@@ -145,7 +138,7 @@ pub(super) struct Lease<D: Driver> {
     server: Arc<Server<D>>,
     /// There until it is given back.
     connection: Option<D::Connection>,
-    born: Instant,
+    age: Age,
     generation: u64,
     /// Somebody waits for what comes over it.
     awaited: bool,
@@ -237,14 +230,14 @@ impl<D: Driver> Server<D> {
             while let Some((mut idle, generation)) = self.idle() {
                 if self.driver.is_current(&mut idle.connection).await {
                     self.state().answering += 1;
-                    return Ok(self.lease(idle.connection, idle.born, generation, permit));
+                    return Ok(self.lease(idle.connection, idle.age, generation, permit));
                 }
                 self.distrust();
             }
             if refused.is_none() || !self.is_busy() {
                 match self.dial(asked, refused.is_some()).await {
                     Ok((connection, generation)) => {
-                        return Ok(self.lease(connection, Instant::now(), generation, permit));
+                        return Ok(self.lease(connection, Age::new(), generation, permit));
                     }
                     Err(Dial::Refused(why)) => refused = Some((why, Instant::now() + self.connect_timeout)),
                     Err(Dial::TimedOut(why)) => return Err(why),
@@ -267,14 +260,14 @@ impl<D: Driver> Server<D> {
     fn lease(
         self: &Arc<Self>,
         connection: D::Connection,
-        born: Instant,
+        age: Age,
         generation: u64,
         permit: OwnedSemaphorePermit,
     ) -> Lease<D> {
         Lease {
             server: Arc::clone(self),
             connection: Some(connection),
-            born,
+            age,
             generation,
             awaited: true,
             _permit: permit,
@@ -314,11 +307,10 @@ impl<D: Driver> Server<D> {
     }
 
     fn idle(&self) -> Option<(Idle<D::Connection>, u64)> {
-        let now = Instant::now();
         let (idle, old) = {
             let mut state = self.state();
             let old = match state.idle.last() {
-                Some(last) if !last.is_fresh(now) => std::mem::take(&mut state.idle),
+                Some(last) if !last.age.is_fresh() => std::mem::take(&mut state.idle),
                 _ => Vec::new(),
             };
             (state.idle.pop().map(|idle| (idle, state.generation)), old)
@@ -329,23 +321,16 @@ impl<D: Driver> Server<D> {
 
     /// Closes what has been idle too long. False if nothing is left.
     fn reap(&self) -> bool {
-        let now = Instant::now();
         let (old, more) = {
             let mut state = self.state();
             let (fresh, old) =
-                std::mem::take(&mut state.idle).into_iter().partition(|idle| idle.is_fresh(now));
+                std::mem::take(&mut state.idle).into_iter().partition(|idle| idle.age.is_fresh());
             state.idle = fresh;
             state.reaped = !state.idle.is_empty();
             (old, state.reaped)
         };
         drop::<Vec<_>>(old);
         more
-    }
-}
-
-impl<C> Idle<C> {
-    fn is_fresh(&self, now: Instant) -> bool {
-        now < self.since + IDLE && now < self.born + LIFETIME
     }
 }
 
@@ -406,14 +391,14 @@ impl<D: Driver> Lease<D> {
 
     /// Gives a connection back for others to use, after a whole answer.
     fn give_back(self, connection: D::Connection) {
-        let now = Instant::now();
-        let idle = Idle { connection, born: self.born, since: now };
+        let mut age = self.age;
+        age.renew();
         let mut state = self.server.state();
-        if state.generation != self.generation || !idle.is_fresh(now) {
+        if state.generation != self.generation || !age.is_fresh() {
             drop(state);
             return;
         }
-        state.idle.push(idle);
+        state.idle.push(Idle { connection, age });
         if !std::mem::replace(&mut state.reaped, true) {
             tokio::spawn(reap(Arc::downgrade(&self.server)));
         }
@@ -480,7 +465,7 @@ async fn asked<D: Driver>(
 /// Closes idle connections for as long as there are any.
 async fn reap<D: Driver>(server: Weak<Server<D>>) {
     loop {
-        sleep(IDLE / 2).await;
+        sleep(Age::LOOK).await;
         if !server.upgrade().is_some_and(|server| server.reap()) {
             return;
         }
