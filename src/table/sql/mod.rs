@@ -33,6 +33,7 @@ use super::database::Database;
 use super::settings::{DatabaseSettings, Kind, PASSED_OVER, Query};
 use super::witness::Witness;
 use super::{Answer, AnswerFuture, Table};
+use crate::observe::outage::Servers;
 use pool::{Driver, Failure, Server};
 use query::Statement;
 use std::fmt;
@@ -82,6 +83,7 @@ struct Shared<D: Driver> {
     case_sensitive: bool,
     /// In the order in which they are asked.
     servers: Vec<Arc<Server<D>>>,
+    outages: Servers,
     deadline: Duration,
     witness: Arc<Witness<Statement>>,
 }
@@ -116,6 +118,7 @@ impl<D: Driver> Sql<D> {
             kind: settings.kind,
             case_sensitive: settings.case_sensitive,
             servers: servers.into_iter().map(server).collect(),
+            outages: Servers::of(format!("database:{}", settings.name)),
             deadline: settings.deadline,
             witness,
         })))
@@ -155,21 +158,21 @@ impl<D: Driver> Shared<D> {
                         if self.servers.len() > 1 {
                             server.pass_over(PASSED_OVER);
                         }
-                        troubles.push(format!("{}: {why}", server.name()));
+                        troubles.push((server.name().to_owned(), why));
                         break;
                     }
                     Err(_) => {
-                        troubles.push(format!(
-                            "{}: no connection to be had within {:?}",
-                            server.name(),
-                            self.deadline
-                        ));
+                        let why = format!("no connection to be had within {:?}", self.deadline);
+                        troubles.push((server.name().to_owned(), why));
                         return self.unknown(&troubles);
                     }
                 };
                 let why = match timeout_at(by, lease.put(Arc::clone(statement), key.to_owned())).await {
                     Ok(Ok(Ok(Answer::Unknown(why)))) => why.to_string(),
-                    Ok(Ok(Ok(answer))) => return answer,
+                    Ok(Ok(Ok(answer))) => {
+                        self.outages.answered(server.name(), &troubles);
+                        return answer;
+                    }
                     Ok(Ok(Err(Failure::Refused(why) | Failure::Spoiled(why)))) => why,
                     // The panic itself is in the log.
                     Ok(Err(_)) => "the question was given up".to_owned(),
@@ -186,7 +189,7 @@ impl<D: Driver> Shared<D> {
                         format!("no answer within {:?}", self.deadline)
                     }
                 };
-                troubles.push(format!("{}: {why}", server.name()));
+                troubles.push((server.name().to_owned(), why));
                 return self.unknown(&troubles);
             }
         }
@@ -201,7 +204,8 @@ impl<D: Driver> Shared<D> {
         first
     }
 
-    fn unknown(&self, troubles: &[String]) -> Answer {
+    fn unknown(&self, troubles: &[(String, String)]) -> Answer {
+        let troubles: Vec<_> = troubles.iter().map(|(server, why)| format!("{server}: {why}")).collect();
         Answer::unknown(format!("database {}: {}", self.name, troubles.join("; ")))
     }
 }

@@ -3,6 +3,7 @@
 use super::pool::{Driver, Failure, Server};
 use super::query::Statement;
 use super::*;
+use crate::observe::outage::{Servers, standings};
 use std::future::pending;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -163,9 +164,22 @@ fn table(worlds: &[&Arc<World>]) -> Arc<SqlTable<Fake>> {
         servers: worlds.iter().enumerate().map(server).collect(),
         witness: witness.clone(),
         deadline: Duration::from_secs(5),
+        outages: Servers::of(source(worlds[0])),
     });
     let query = Query::Columns { table: "t".into(), key: "k".into(), value: None, reason: None };
     Arc::new(SqlTable { database, statement: Arc::new(Statement::new(Kind::Postgresql, &query).unwrap()) })
+}
+
+/// A name that no other test has, since outages are those of the whole process.
+fn source(world: &Arc<World>) -> String {
+    format!("{:p}", Arc::as_ptr(world))
+}
+
+/// The servers that fail while others answer for them.
+fn failing(world: &Arc<World>) -> Vec<Box<str>> {
+    let source = source(world);
+    let of_it = standings().into_iter().filter(|one| *one.source == source && one.failing.is_some());
+    of_it.map(|one| one.server).collect()
 }
 
 fn value() -> Answer {
@@ -188,6 +202,7 @@ async fn a_server_that_cannot_be_reached_is_passed_over_for_a_while() {
             assert_eq!(table.get("k").await, value());
         }
         assert_eq!((first.counts(), second.counts()), ((0, 1, 0), (1, 1, 1)), "{mood:?}");
+        assert_eq!(failing(&first), [Box::from("db0")]);
         // Then one of those who ask tries it again, and the others go on to the second.
         advance(PASSED_OVER).await;
         let both = tokio::join!(table.get("k"), table.get("k"), table.get("k"));
@@ -201,6 +216,7 @@ async fn a_server_that_cannot_be_reached_is_passed_over_for_a_while() {
             assert_eq!(table.get("k").await, value());
         }
         assert_eq!((first.counts().0, second.asked.load(Relaxed)), (1, before), "{mood:?}");
+        assert!(failing(&first).is_empty());
     }
 }
 
