@@ -43,7 +43,7 @@ pub enum Witness {
     /// What the kind of source takes: `postmaster` at the domain of the account for `vrfy:`, `root` for `passwd:`.
     #[default]
     Default,
-    /// This address, or this local part at the domain of the account.
+    /// This local part at the domain of the account.
     Account(String),
     /// None: every "not found" counts. A server that has lost its table of users then refuses all mail.
     Off,

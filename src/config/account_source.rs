@@ -8,7 +8,7 @@ use crate::account::settings::{
     CONCURRENCY, DEADLINE, Scoped, SourceSettings, StartTls, Trust, VrfySettings, Witness,
 };
 use crate::account::spec::Spec;
-use crate::addr::{MAX_DOMAIN, escape, is_domain};
+use crate::addr::{MAX_DOMAIN, MAX_LOCAL_PART, escape, is_domain};
 use crate::lookup::control::INTERVAL;
 use std::collections::{BTreeMap, HashSet};
 use std::ops::{Range, RangeInclusive};
@@ -29,8 +29,6 @@ const IDLE_CONNECTIONS: RangeInclusive<usize> = 0..=1000;
 const IDLE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(1);
 /// The witness of mail servers where none is set, written out: RFC 5321, section 4.5.1 demands it of every domain.
 const POSTMASTER: &str = "postmaster";
-/// Longest witness, as any address.
-const MAX_WITNESS: usize = 254;
 /// Largest file of certificates: all authorities there are take less than one megabyte.
 const MAX_CERTIFICATES: u64 = 16 << 20;
 /// Words of `account.unknown`.
@@ -208,17 +206,16 @@ impl Check<'_> {
 
     fn witness<T>(&mut self, at: &Given<T>, span: Range<usize>, name: &WitnessName) -> Option<Witness> {
         let WitnessName::Account(name) = name else { return Some(Witness::Off) };
-        let (local, domain) =
-            name.rsplit_once('@').map_or((&**name, None), |(local, domain)| (local, Some(domain)));
         // What needs no quotes: an account of that kind can be found anywhere.
-        let plain = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(c);
-        let good = !local.is_empty() && local.chars().all(plain) && domain.is_none_or(is_domain);
-        if good && name.len() <= MAX_WITNESS {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c);
+        let good = name.split('.').all(|part| !part.is_empty() && part.chars().all(plain));
+        if good && name.len() <= MAX_LOCAL_PART {
             return Some(Witness::Account(name.clone()));
         }
-        let message = format!("{} = \"{}\" is not an account", at.key, escape(name));
-        let help =
-            "write an account that exists, such as \"postmaster\" or \"info@example.com\", or false for none";
+        let message = format!("{} = \"{}\" is not the name of an account", at.key, escape(name));
+        // A server that finds an account of one domain may have lost those of another.
+        let help = "write the name alone, such as \"postmaster\", which is asked at each domain; others for single \
+                    domains as { default = \"postmaster\", \"example.com\" = \"info\" }; or false for none";
         self.error_in(at, span, message, help);
         None
     }

@@ -124,7 +124,7 @@ impl Passwd {
         let witness = match self.witness.of(account.domain().unwrap_or_default()) {
             Witness::Off => None,
             Witness::Default => Some(WITNESS),
-            Witness::Account(witness) => Some(witness.split('@').next().unwrap_or_default()),
+            Witness::Account(witness) => Some(&**witness),
         };
         if let Some(witness) = witness {
             let asked = self.control.witness(SERVER, witness, || self.ask_witness(witness)).await;
@@ -254,7 +254,6 @@ mod tests {
             (|_| Ok(false), Witness::Off, "missing"),
             (|name| Ok(name == "root"), Witness::Default, "missing"),
             (|name| Ok(name == "alice"), Witness::Account("alice".into()), "missing"),
-            (|name| Ok(name == "alice"), Witness::Account("alice@example.test".into()), "missing"),
             (
                 |name| Ok(name == "root"),
                 Witness::Account("alice".into()),

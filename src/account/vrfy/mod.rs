@@ -40,6 +40,7 @@ use lookup::{Lookup, System};
 use pool::Pool;
 use reply::Meaning;
 use source::VrfySource;
+use std::hash::RandomState;
 use std::sync::Arc;
 use target::Target;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -86,6 +87,7 @@ fn open(target: &Target, site: Site<'_>, lookup: Option<Arc<dyn Lookup>>) -> Res
                 command: limits.command,
                 control: Control::new(site.name.clone(), interval),
                 words: Control::new(site.name.clone(), interval),
+                digests: RandomState::new(),
                 pool: Pool::new(
                     settings.per_connection,
                     settings.idle_connections,

@@ -7,9 +7,11 @@
 //! | 250, 251 | exists | RFC 5321, section 3.5.3 |
 //! | 252 | perhaps | Postfix says so for every address that it would not reject, other servers for all |
 //! | 550 5.1.1 | not found | "bad destination mailbox address" is about the account and nothing else (RFC 3463, 3.2) |
-//! | 550 without enhanced code, text empty or a `KNOWN` phrase | not found | Exim, OpenSMTPD and older servers |
-//! | 550 without enhanced code, other text | refused | it may mean anything; it is "not found" if the server says the same of an account that does not exist |
-//! | the same three, with a phrase that makes it doubtful (`DOUBTS`) | cannot say | `550 Database error`, `550 Please try again later`; a mailing list exists (RFC 5321, section 3.5.2) |
+//! | 550 without enhanced code, a `KNOWN` phrase | not found | Exim, OpenSMTPD and older servers |
+//! | the same two, with a word that may tell of something else (`ELSEWHERE`) | refused | `550 5.1.1 LDAP server down` |
+//! | 550 without enhanced code, no text or another | refused | it may mean anything; it is "not found" if the server says the same of an account that does not exist |
+//! | the same four, with a phrase that makes it doubtful (`DOUBTS`) | cannot say | `550 Database error`, `550 Please try again later`; a mailing list exists (RFC 5321, section 3.5.2) |
+//! | 550 with several enhanced codes that differ | cannot say | contradicts itself |
 //! | 550 5.1.0, 5.1.2, 5.1.3, 5.1.10 | cannot say | about the domain or the syntax: the forward of an account that exists may lead to a host that does not |
 //! | 550 5.1.4 | cannot say | ambiguous: there are several |
 //! | 550 5.1.5, 4.x.x | cannot say | contradicts itself |
@@ -21,7 +23,7 @@
 //! | 553 | cannot say | ambiguous, or a matter of syntax (RFC 5321, sections 3.5.1 and 4.2.3; Domino: a name that is not unique) |
 //! | everything else | cannot say | trouble (4xx), no VRFY here (500 to 504), policy (554) |
 
-use super::words::{DOUBTS, ELSEWHERE, KNOWN, has_any, without_address, without_local_part};
+use super::words::{DOUBTS, ELSEWHERE, KNOWN, has_any, without_address, without_local_part, without_tables};
 
 /// Longest text of a reply that is quoted in a reason.
 const MAX_QUOTED: usize = 300;
@@ -60,18 +62,25 @@ impl Reply {
             _ => return Meaning::CannotSay,
         }
         let text = self.text();
-        let coded = match enhanced_code(&text) {
-            None => false,
-            Some([5, 1, 1]) => true,
-            Some(_) => return Meaning::CannotSay,
-        };
+        let mut coded = false;
+        for code in enhanced_codes(&text) {
+            if code != [5, 1, 1] {
+                return Meaning::CannotSay;
+            }
+            coded = true;
+        }
         let left = without_address(&text, path);
         let bare = without_local_part(&left, path);
-        let known = coded || !bare.contains(char::is_alphanumeric) || has_any(&left, KNOWN);
-        // The account `error` must not make of "Database error" that it does not exist, nor of "error: unknown user"
-        // that this is not certain.
-        if known {
-            if has_any(&bare, DOUBTS) { Meaning::CannotSay } else { Meaning::NotFound }
+        // The account `unknown` must not make of "user unknown is locked" that it does not exist, nor the account
+        // `error` of "error: unknown user" that this is not certain.
+        if coded || has_any(&bare, KNOWN) {
+            if has_any(&bare, DOUBTS) {
+                Meaning::CannotSay
+            } else if has_any(&without_tables(&bare), ELSEWHERE) {
+                Meaning::Refused
+            } else {
+                Meaning::NotFound
+            }
         } else if has_any(&left, DOUBTS) || has_any(&left, ELSEWHERE) {
             Meaning::CannotSay
         } else {
@@ -79,9 +88,16 @@ impl Reply {
         }
     }
 
-    /// The text without the address that was asked, to compare the words for two accounts.
+    /// The text without the address that was asked: the words that this server has for accounts of this kind.
     pub fn wording(&self, path: &str) -> String {
         without_local_part(&without_address(&self.text(), path), path)
+    }
+
+    /// Whether this reply about `path` is in the same words as `other` about `other_path`. The name of an account
+    /// may be one of the words.
+    pub fn is_worded_like(&self, path: &str, other: &Reply, other_path: &str) -> bool {
+        let others = without_local_part(&other.wording(other_path), path);
+        self.code == other.code && self.wording(path) == others
     }
 
     /// Code and text, as a server says them, for a reason.
@@ -102,19 +118,22 @@ impl Reply {
     }
 }
 
-/// The enhanced status code at the beginning of a text (RFC 2034, section 4), also one in the punctuation that some
-/// products put round it, or at the end as qmail writes it, `(#5.1.1)`.
-pub(super) fn enhanced_code(text: &str) -> Option<[u16; 3]> {
-    let code = |word: &str| {
-        let word = word.trim_matches(|c: char| !c.is_ascii_digit());
-        let mut parts = word.split('.').map(|part| part.parse().ok());
-        let code = [parts.next()??, parts.next()??, parts.next()??];
-        parts.next().is_none().then_some(code)
-    };
-    let mut words = text.split_whitespace();
-    let first = words.next()?;
-    let last = words.next_back().filter(|word| word.starts_with("(#") && word.ends_with(')'));
-    code(first).or_else(|| code(last?))
+/// The enhanced status codes in a text: one at its beginning (RFC 2034, section 4), of each line where there are
+/// several, or one in the midst of it, such as `(#5.1.1)` of qmail.
+fn enhanced_codes(text: &str) -> impl Iterator<Item = [u16; 3]> {
+    text.split_whitespace().filter_map(enhanced_code)
+}
+
+/// The enhanced status code that a word is (RFC 3463, section 2), in whatever punctuation.
+pub(super) fn enhanced_code(word: &str) -> Option<[u16; 3]> {
+    // What is in brackets is an address.
+    if word.contains(['<', '@']) {
+        return None;
+    }
+    let word = word.trim_matches(|c: char| !c.is_ascii_digit());
+    let mut parts = word.split('.').map(|part| part.parse().ok().filter(|_| part.len() <= 3));
+    let code = [parts.next()??, parts.next()??, parts.next()??];
+    (parts.next().is_none() && matches!(code[0], 2 | 4 | 5)).then_some(code)
 }
 
 #[cfg(test)]
@@ -233,10 +252,37 @@ mod tests {
             (550, "Benutzer unbekannt", Refused),
             (550, "J\u{fffd}rg gibt es hier nicht", Refused),
             (550, "no", Refused),
-            (550, "", NotFound),
-            (550, "\n", NotFound),
+            (550, "", Refused),
+            (550, "\n", Refused),
+            (550, "...", Refused),
+            (550, "\u{2717}", Refused),
             (550, "5.1.1", NotFound),
-            (550, "bogus", NotFound),
+            (550, "bogus", Refused),
+            // A phrase that is known beside words that may be about something else
+            (550, "User not found: directory is down", CannotSay),
+            (550, "No such user: can't contact LDAP server", CannotSay),
+            (550, "5.1.1 LDAP server down", CannotSay),
+            (550, "5.1.1 user database is locked", CannotSay),
+            (550, "5.1.1 unverified address: connect to mx[192.0.2.1]: Connection refused", CannotSay),
+            (
+                550,
+                "5.1.1 <bogus@a.test>: unverified address: host 192.0.2.1[192.0.2.1] said: 550 5.1.1 \
+                 <bogus@a.test> User doesn't exist",
+                Refused,
+            ),
+            (550, "5.1.1 Access denied", Refused),
+            (550, "5.1.1 too many connections", CannotSay),
+            (550, "5.1.1 quota exceeded", CannotSay),
+            (550, "5.1.1 Mailbox is full", CannotSay),
+            (550, "5.1.1 Account suspended", CannotSay),
+            (550, "unknown mailbox state: migrating", CannotSay),
+            (550, "Not an unknown user, but over-quota", CannotSay),
+            (550, "No such user in LDAP", Refused),
+            (
+                550,
+                "5.1.1 <bogus@a.test>: Recipient address rejected: User unknown in virtual alias table",
+                NotFound,
+            ),
             (551, "", CannotSay),
             (553, "", CannotSay),
             // Enhanced codes
@@ -262,6 +308,16 @@ mod tests {
             (550, "[5.1.1]: no such user", NotFound),
             (550, "4.1.1 no such user", CannotSay),
             (550, "5.1.1.1 is not an enhanced code", Refused),
+            (550, "mx 192.0.2.1 says no", Refused),
+            (550, "5.1.1 <bogus@a.test>\n5.7.1 Zugriff verweigert", CannotSay),
+            (550, "5.1.1 unknown user\n4.3.0 nein", CannotSay),
+            (550, "user unknown\n4.7.1 Zugriff verweigert", CannotSay),
+            (550, "5.1.1 unknown user\n5.1.1 unknown user", NotFound),
+            (550, "mx.example.test 5.7.1 nein", CannotSay),
+            (550, "nein (5.7.1)", CannotSay),
+            (550, "nein [5.7.1]", CannotSay),
+            (550, "nein #5.7.1", CannotSay),
+            (550, "5.1.1 <5.7.1@a.test> unknown user", NotFound),
             (552, "5.2.2 mailbox full", CannotSay),
             (556, "5.1.10 null MX", CannotSay),
             (200, "ok", CannotSay),
@@ -298,8 +354,10 @@ mod tests {
             ("<bogus@a.test>", "<bogus access denied", CannotSay),
             ("<>", "access denied", CannotSay),
             // Nor may it stand for a phrase that says so.
-            ("<user@a.test>", "unknown user", NotFound),
+            ("<user@a.test>", "unknown user", Refused),
             ("<unknown@a.test>", "unknown problem", Refused),
+            ("<unknown@a.test>", "user unknown ist gesperrt", Refused),
+            ("<5.7.1@a.test>", "<5.7.1@a.test> unknown user", NotFound),
         ] {
             assert_eq!(reply(550, text).meaning(path), want, "{path} {text}");
         }
@@ -317,11 +375,14 @@ mod tests {
             ("bogus@a.test?", "canary@a.test?", true),
             ("Bogus ist unbekannt", "canary ist unbekannt", true),
             ("unbekannt", "gestört", false),
-            ("bogus", "bogus", false),
+            ("bogus", "bogus", true),
+            ("unknown bogus", "unknown bogus", true),
+            ("bogus unknown", "canary unknown", true),
+            ("the bogus is locked", "the canary is not there", false),
         ] {
-            let (one, other) =
-                (reply(550, one).wording("<bogus@a.test>"), reply(550, other).wording("<canary@a.test>"));
-            assert_eq!(one == other, want, "{one} {other}");
+            let (one, other) = (reply(550, one), reply(550, other));
+            let got = one.is_worded_like("<bogus@a.test>", &other, "<canary@a.test>");
+            assert_eq!(got, want, "{one:?} {other:?}");
         }
     }
 

@@ -8,13 +8,14 @@ use crate::account::settings::{Scoped, Trust, Witness};
 use crate::account::{AccountSource, Answer, AnswerFuture, Reason, Verdict};
 use crate::addr::Address;
 use crate::lookup::control::{self, Control};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Longest command, its end included (RFC 5321, section 4.5.3.1.4).
 const MAX_COMMAND: usize = 512;
 
-/// Longest part of a server's words that tells them from others.
+/// Longest part of a server's words that is named in an error.
 const MAX_WORDS: usize = 200;
 
 /// The witness where none is set: RFC 5321, section 4.5.1 demands it of every domain, and many have none.
@@ -31,6 +32,8 @@ pub(super) struct VrfySource {
     pub control: Control,
     /// The same for servers whose refusals are told by their words alone.
     pub words: Control,
+    /// Tells long words apart.
+    pub digests: RandomState,
     pub pool: Arc<Pool>,
     pub dialer: Dialer,
 }
@@ -107,11 +110,8 @@ impl VrfySource {
             Trust::Exists => answer,
             Trust::Unknown => return Err(Reason::new(replied.quoted())),
             Trust::Canary => {
-                let canary = |name| format!("<{name}@{}>", replied.domain);
-                let passed = self
-                    .control
-                    .canary(replied.server(), |name| self.ask_again(replied, canary(name), held))
-                    .await;
+                let passed =
+                    self.control.canary(replied.server(), |name| self.ask_canary(replied, name, held)).await;
                 passed.map_err(|why| Reason::uncontrolled(format!("{}, but {why}", replied.quoted())))?;
                 // Not for longer than the canary itself: a server that begins to accept everybody must not leave
                 // those in the cache that it accepted until the canary told.
@@ -143,7 +143,12 @@ impl VrfySource {
     /// time, so that they are not the words of an outage.
     async fn compare(&self, replied: &Replied<'_>, held: &mut Option<Connection>) -> Result<(), Reason> {
         let mut words = replied.reply.wording(replied.path);
-        words.truncate(words.floor_char_boundary(MAX_WORDS));
+        if words.len() > MAX_WORDS {
+            // All of them count.
+            let all = self.digests.hash_one(&words);
+            words.truncate(words.floor_char_boundary(MAX_WORDS));
+            words = format!("{words}… {all:016x}");
+        }
         let scope = format!("{}: {words}", replied.domain);
         let server = control::Server { peer: &replied.address, scope: &scope };
         let ask = |name| async move {
@@ -153,7 +158,7 @@ impl VrfySource {
                 Err(why) => return control::Reply::TempFail(why),
             };
             let same = canary.meaning(&path) == Meaning::Refused
-                && canary.wording(&path) == replied.reply.wording(replied.path);
+                && replied.reply.is_worded_like(replied.path, &canary, &path);
             if !same {
                 return control::Reply::TempFail(format!("{}, in other words", canary.quoted()));
             }
@@ -181,8 +186,36 @@ impl VrfySource {
         match self.witness.of(domain) {
             Witness::Off => None,
             Witness::Default => Some(format!("<{WITNESS}@{domain}>")),
-            Witness::Account(address) if address.contains('@') => Some(format!("<{address}>")),
             Witness::Account(local) => Some(format!("<{local}@{domain}>")),
+        }
+    }
+
+    /// Asks the server that gave `replied` for the canary. A refusal that need not be about the canary, such as the
+    /// one of every question after the first, counts only if the account is still found after it.
+    async fn ask_canary(
+        &self,
+        replied: &Replied<'_>,
+        name: String,
+        held: &mut Option<Connection>,
+    ) -> control::Reply {
+        let path = format!("<{name}@{}>", replied.domain);
+        let canary = match self.exchange_with(&replied.peer.server, held, &path).await {
+            Ok(canary) => canary,
+            Err(why) => return control::Reply::TempFail(why),
+        };
+        match canary.meaning(&path) {
+            Meaning::Exists | Meaning::Perhaps => control::Reply::Exists(canary.quoted()),
+            Meaning::NotFound => control::Reply::NotFound(canary.quoted()),
+            Meaning::CannotSay => control::Reply::TempFail(canary.quoted()),
+            Meaning::Refused => match self.exchange_with(&replied.peer.server, held, replied.path).await {
+                Ok(again) if again.code == replied.reply.code => control::Reply::NotFound(canary.quoted()),
+                Ok(again) => control::Reply::TempFail(format!(
+                    "{}, and then of the first account {}",
+                    canary.quoted(),
+                    again.quoted()
+                )),
+                Err(why) => control::Reply::TempFail(why),
+            },
         }
     }
 

@@ -187,7 +187,10 @@ impl Progress {
         let code = self.code.iter().fold(0, |code, digit| code * 10 + u16::from(digit.saturating_sub(b'0')));
         let text = |line: &[u8]| {
             // After the code and what separates it from the text.
-            String::from_utf8_lossy(line.get(4..).unwrap_or_default().trim_ascii()).into_owned()
+            let text = line.get(4..).unwrap_or_default().trim_ascii().to_vec();
+            // What is not UTF-8 is taken for ISO 8859-1, so that different texts stay different.
+            String::from_utf8(text)
+                .unwrap_or_else(|error| error.as_bytes().iter().copied().map(char::from).collect())
         };
         let lines = received.split_inclusive(|b| *b == b'\n').map(text).collect();
         Reply { code, lines }
@@ -284,9 +287,9 @@ mod tests {
             (b"250   \t \r\n", 250, &[""]),
             (b"250-\r\n250-  \r\n250\r\n", 250, &["", "", ""]),
             (b"250-a\r\n250 b\r\n", 250, &["a", "b"]),
-            (b"250 J\xf6rg <u@a.test>\r\n", 250, &["J\u{fffd}rg <u@a.test>"]),
+            (b"250 J\xf6rg <u@a.test>\r\n", 250, &["J\u{f6}rg <u@a.test>"]),
             (b"550 gr\xc3\xbc\xc3\x9fe\r\n", 550, &["gr\u{fc}\u{df}e"]),
-            (b"550 \0\x7f\xff\x1b[0m\r\n", 550, &["\0\x7f\u{fffd}\x1b[0m"]),
+            (b"550 \0\x7f\xff\x1b[0m\r\n", 550, &["\0\x7f\u{ff}\x1b[0m"]),
             (b"250\rx\r\n", 250, &["x"]),
         ] {
             let got = read(bytes).await.unwrap();

@@ -2,7 +2,7 @@
 
 use super::reply::enhanced_code;
 
-/// Texts of a 550 without an enhanced code that are about the account and nothing else. A server with other words is
+/// Texts of a 550 without an enhanced code that are about the account, as a rule. A server with other words is
 /// asked for an account that does not exist, to compare.
 pub(super) const KNOWN: &[&str] = &[
     // Exim, Postfix, Sendmail, Courier, MDaemon
@@ -62,6 +62,13 @@ pub(super) const DOUBTS: &[&str] = &[
     "overloaded",
     "maintenance",
     "migration",
+    "migrating",
+    "down",
+    "too many",
+    "connection refused",
+    "cannot contact",
+    "can't contact",
+    "could not contact",
     // Something does not work.
     "error",
     "errors",
@@ -85,16 +92,19 @@ pub(super) const DOUBTS: &[&str] = &[
     "ambiguous",
     "more than one",
     "not unique",
-    "over quota",
-    "mailbox full",
+    "quota",
+    "over-quota",
+    "full",
+    "suspended",
+    "locked",
 ];
 
-/// The same for texts that hold no [`KNOWN`] phrase: what they may be about instead of the account.
+/// What a text may be about instead of the account. It makes a doubt of one that holds no [`KNOWN`] phrase; one that
+/// does is compared with that for an account that does not exist.
 pub(super) const ELSEWHERE: &[&str] = &[
     "again",
     "wait",
     "soon",
-    "down",
     "fail",
     "fault",
     "unable",
@@ -153,7 +163,6 @@ pub(super) const ELSEWHERE: &[&str] = &[
     "helo",
     "tls",
     "encryption",
-    "too many",
     "limit",
     "exceeded",
     "rate",
@@ -165,16 +174,21 @@ pub(super) const ELSEWHERE: &[&str] = &[
     "alias",
     "several",
     "multiple",
-    "full",
-    "quota",
     "inactive",
-    "suspended",
-    "locked",
     "expired",
     "moved",
     "forward",
     "not local",
 ];
+
+/// The tables in which Postfix does not find a recipient: to be named in a refusal tells of nothing else.
+const TABLES: &[&str] =
+    &["relay recipient table", "virtual alias table", "virtual mailbox table", "local recipient table"];
+
+/// `text` without [`TABLES`].
+pub(super) fn without_tables(text: &str) -> String {
+    TABLES.iter().fold(text.to_owned(), |text, table| text.replace(table, ""))
+}
 
 /// `text` in lower case, without its enhanced code, what is in angle brackets and the address of `path`, in brackets
 /// or not. Brackets stay in the place of each, so that what was before and after does not become a phrase.
