@@ -1,6 +1,7 @@
-//! What a reply to VRFY means. Pure.
+//! The meaning of a reply to VRFY. Pure.
 //!
-//! The code decides. A text is read for one purpose only: to doubt a refusal, never to make one of it.
+//! The code decides. The text is used for one purpose only: to turn a refusal into a temporary failure, never
+//! the other way round.
 //!
 //! | reply | meaning | since |
 //! | --- | --- | --- |
@@ -40,7 +41,7 @@ pub(super) enum Meaning {
     /// "Cannot VRFY user, but will accept message and attempt delivery" (RFC 5321, section 3.5.3).
     Perhaps,
     NotFound,
-    /// Not found, if the server says the same of an account that does not exist.
+    /// Not found, if the server replies the same for an account that does not exist.
     Refused,
     CannotSay,
 }
@@ -51,7 +52,7 @@ impl Reply {
         self.lines.join(" ")
     }
 
-    /// What it says about the account of `path`, which was asked.
+    /// Its meaning for the account of `path`, which was asked for.
     pub fn meaning(&self, path: &str) -> Meaning {
         match self.code {
             250 | 251 => return Meaning::Exists,
@@ -68,8 +69,8 @@ impl Reply {
         let left = without_address(&text, path);
         let bare = without_local_part(&left, path);
         let known = coded || !bare.contains(char::is_alphanumeric) || has_any(&left, KNOWN);
-        // The account `error` must not make of "Database error" that it does not exist, nor of "error: unknown user"
-        // that this is not certain.
+        // With an account called `error`, "Database error" must not mean that it does not exist, and "error:
+        // unknown user" must not become uncertain.
         if known {
             if has_any(&bare, DOUBTS) { Meaning::CannotSay } else { Meaning::NotFound }
         } else if has_any(&left, DOUBTS) || has_any(&left, ELSEWHERE) {
@@ -79,12 +80,12 @@ impl Reply {
         }
     }
 
-    /// The text without the address that was asked, to compare the words for two accounts.
+    /// The text without the address that was asked for, to compare the texts for two accounts.
     pub fn wording(&self, path: &str) -> String {
         without_local_part(&without_address(&self.text(), path), path)
     }
 
-    /// Code and text, as a server says them, for a reason.
+    /// Code and text as the server sent them, for a reason.
     pub fn quoted(&self) -> String {
         let text = self.text();
         let text = text.trim_end();
@@ -102,8 +103,8 @@ impl Reply {
     }
 }
 
-/// The enhanced status code at the beginning of a text (RFC 2034, section 4), also one in the punctuation that some
-/// products put round it, or at the end as qmail writes it, `(#5.1.1)`.
+/// The enhanced status code at the beginning of a text (RFC 2034, section 4), also inside the punctuation of
+/// some products, or at the end as qmail writes it, `(#5.1.1)`.
 pub(super) fn enhanced_code(text: &str) -> Option<[u16; 3]> {
     let code = |word: &str| {
         let word = word.trim_matches(|c: char| !c.is_ascii_digit());
@@ -297,7 +298,7 @@ mod tests {
             ("<bogus@a.test>", "relay not permitted to <bogus@a.test>", CannotSay),
             ("<bogus@a.test>", "<bogus access denied", CannotSay),
             ("<>", "access denied", CannotSay),
-            // Nor may it stand for a phrase that says so.
+            // Nor may it complete such a phrase.
             ("<user@a.test>", "unknown user", NotFound),
             ("<unknown@a.test>", "unknown problem", Refused),
         ] {
