@@ -1,11 +1,10 @@
-//! A source that remembers.
+//! Caches the answers of a source.
 //!
-//! What exists and what is missing is remembered for a time each, or for the shorter one that the answer
-//! itself allows ([`Answer::keep`]), and never after a file has changed that the answer rests on
-//! ([`Answer::basis`]); what nobody could say is not remembered at all. Askers of one account wait for one question
-//! (see [`crate::table::memory`]).
+//! "Exists" and "missing" have a lifetime each, or the shorter one in the answer ([`Answer::keep`]), and are
+//! dropped when a file changes that the answer comes from ([`Answer::basis`]). Temporary failures are not
+//! cached. Concurrent calls for one account share one question (see [`crate::table::memory`]).
 //!
-//! The key is the name as it is asked, to the letter: what a server says of `Foo` it does not say of `foo`.
+//! The key is the exact name that is asked for: an answer about `Foo` is not one about `foo`.
 
 use super::settings::CacheSettings;
 use super::{AccountSource, Answer, AnswerFuture, Reason, Verdict};
@@ -18,11 +17,11 @@ use std::time::Duration;
 /// Most questions under way at once, waiting ones included. Each is a task with an address and perhaps a
 /// connection; a server slow enough to gather more of them would not answer them in time either.
 ///
-/// Who comes when there are as many gets an unknown that is never accepting, whatever the operator chose for
-/// the sources: none of them was asked, and a flood of questions must not become a way in for everybody.
+/// Beyond that, the answer is an unknown that is never accepting, whatever `account.unknown` says: no source
+/// was asked, and a flood of questions must not make rcptd accept every name.
 pub const MAX_QUESTIONS: usize = 10_000;
 
-/// Remembers the answers of `inner`.
+/// Caches the answers of `inner`.
 pub struct Cache {
     inner: Arc<dyn AccountSource>,
     memory: Arc<Memory<Answer>>,
@@ -30,7 +29,7 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// `inner` with a memory as `settings` says.
+    /// `inner` with a cache as in `settings`.
     pub fn new(settings: &CacheSettings, inner: Arc<dyn AccountSource>) -> Self {
         Cache::with_limit(MAX_QUESTIONS, settings, inner)
     }
@@ -42,7 +41,7 @@ impl Cache {
         Cache { inner, memory, lives }
     }
 
-    /// The same memory over another source, which must answer as the one before does.
+    /// The same cache over another source, which must give the same answers as the one before.
     #[must_use]
     pub fn over(&self, inner: Arc<dyn AccountSource>) -> Self {
         Cache { inner, memory: self.memory.clone(), lives: self.lives }
@@ -50,7 +49,7 @@ impl Cache {
 
     async fn ask(&self, key: &str, account: &Address) -> Answer {
         let mut answer = self.ask_once(key, account).await;
-        // It joined a question that was asked before the change. The next one is asked after it.
+        // It joined a question from before the change. Ask again.
         if !answer.basis.holds() {
             self.memory.forget(key).await;
             answer = self.ask_once(key, account).await;
@@ -133,7 +132,7 @@ mod tests {
 
     #[tokio::test]
     async fn each_verdict_has_its_life() {
-        // says, life of exists, of missing, questions asked by: twice at once, once more after SHORT
+        // answer, lifetime of exists, of missing, questions after: two calls at once, one more after SHORT
         for (says, exists, missing, at_once, later) in [
             (Verdict::Exists, LONG, SHORT, 1, 1),
             (Verdict::Exists, SHORT, LONG, 1, 2),
@@ -159,7 +158,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_may_have_a_shorter_life() {
-        // says, how long at most, questions asked by: twice at once, once more after SHORT
+        // answer, longest lifetime, questions after: two calls at once, one more after SHORT
         for (says, keep, at_once, later) in [
             (Verdict::Exists, SHORT, 1, 2),
             (Verdict::Missing, SHORT, 1, 2),
@@ -196,7 +195,7 @@ mod tests {
         tokio::time::sleep(SHORT * 2).await;
         double.say(Verdict::Exists);
         assert_eq!(cache.verify(&foo).await.verdict, Verdict::Exists);
-        // The life is that of the new verdict.
+        // The lifetime is that of the new verdict.
         tokio::time::sleep(SHORT * 2).await;
         assert!(cache.verify(&foo).await.cached);
         assert_eq!(double.asked(), 2);
@@ -224,7 +223,7 @@ mod tests {
         }
     }
 
-    /// Who asks after the change does not get the answer to a question from before it.
+    /// A call after the change does not get the answer to a question from before it.
     #[tokio::test(start_paused = true)]
     async fn a_question_under_way_at_the_change_is_asked_again() {
         let double = Arc::new(Double::says(Verdict::Missing).after(Duration::from_secs(2)));
@@ -241,8 +240,8 @@ mod tests {
         assert_eq!(late.await.unwrap(), Verdict::Exists);
     }
 
-    /// What a server said of one spelling is the answer for no other: one that tells upper from lower case may know
-    /// `foo` and not `Foo`, or both.
+    /// An answer about one spelling is not used for another: a case-sensitive server may have `foo` and not
+    /// `Foo`, or both.
     #[tokio::test]
     async fn an_answer_is_for_the_name_that_was_asked() {
         let double = Arc::new(Double::says(Verdict::Missing));
@@ -325,7 +324,7 @@ mod tests {
             got.push(asker.await.unwrap().verdict.to_string());
         }
         assert_eq!(got, ["exists", "exists", "unknown: too many questions under way"]);
-        // They are given back, and what is remembered needs none.
+        // The permits are returned, and cached answers need none.
         assert_eq!(cache.verify(&account("foo2@example.test")).await.verdict, Verdict::Exists);
         assert_eq!(double.asked(), 3);
     }

@@ -1,18 +1,17 @@
-//! Several sources asked one after the other.
+//! Asks several sources one after the other.
 //!
-//! The first definite answer counts, and the members behind it are not asked. What comes after a member
-//! that could not say is only worth half:
+//! The first definite answer counts, and later members are not asked. After an unknown only "exists" counts:
 //!
 //! | before | this member says | the chain |
 //! | --- | --- | --- |
 //! | – | exists | exists, and stops |
 //! | – | missing | missing, and stops |
 //! | some unknown | exists | exists, and stops |
-//! | some unknown | missing | stays unknown: the one that could not say might have said "exists" |
-//! | – or some unknown | unknown | remembers it and goes on |
+//! | some unknown | missing | stays unknown: the unknown member might have said "exists" |
+//! | – or some unknown | unknown | notes it and goes on |
 //!
-//! An unknown chain gives the reason of the first member that could not say. It is accepting only if all
-//! those that could not say are: one of them that insists on an answer must not be overruled.
+//! The reason of an unknown chain is that of its first unknown member. It is accepting only if all its
+//! unknown members are: a member with `unknown = "defer"` must not be overruled.
 
 use super::{AccountSource, Answer, AnswerFuture, Reason, Verdict};
 use crate::addr::Address;
@@ -36,7 +35,7 @@ impl Chain {
             let answer = member.verify(account).await;
             match (&answer.verdict, &mut unknown) {
                 (Verdict::Missing, None) => return answer,
-                // Had those before it been able to say anything, it would not have been asked.
+                // It is asked only because those before it were unknown.
                 (Verdict::Exists, before) => {
                     let before = before.take().map(|(answer, _)| answer.basis).unwrap_or_default();
                     return answer.resting_on(&before);
@@ -133,7 +132,7 @@ mod tests {
         }
     }
 
-    /// An answer rests on what was asked for it, and on nothing behind.
+    /// An answer depends on the members that were asked, and on no later ones.
     #[tokio::test]
     async fn what_an_answer_rests_on() {
         // Which members have to change for the answer to be dropped.

@@ -1,12 +1,12 @@
-//! A source that somebody else makes from files, such as the C library from passwd(5).
+//! A source whose answers another program makes from files, such as the C library from passwd(5).
 
 use super::{AccountSource, AnswerFuture, Reason, Verdict};
 use crate::addr::Address;
 use crate::watch::Followed;
 use std::sync::Arc;
 
-/// Has the answers of `inner` rest on files that it is made from: a change in one drops what is remembered. While one
-/// is being written, an account that `inner` does not find may be in the other half of it.
+/// Ties the answers of `inner` to its files: a change of one drops cached answers. While one is being
+/// written, "missing" becomes unknown, since the account may be in the unwritten half.
 #[derive(Debug)]
 pub struct Follows {
     inner: Arc<dyn AccountSource>,
@@ -68,7 +68,7 @@ mod tests {
         let double = Arc::new(Double::says(Verdict::Missing));
         let source = Follows::new(&[path.to_str().unwrap()], double.clone());
         let cache = Cache::new(&CacheSettings::default(), Arc::new(source));
-        // Once the watch has begun nothing more happens to what is remembered.
+        // Once the watch has begun, cached answers stay.
         tokio::time::sleep(Duration::from_millis(500)).await;
         for _ in 0..2 {
             assert_eq!(says(&cache).await, "missing");
@@ -91,9 +91,9 @@ mod tests {
         double.say(Verdict::Missing);
         drop(writer);
         becomes(&cache, "missing").await;
-        // It is looked at when nothing has happened for a moment.
+        // It is checked when there are no events for a moment.
         tokio::time::sleep(crate::watch::SETTLE * 10).await;
-        // To set the time of modification looks like the beginning of a write, and no end follows.
+        // Setting the modification time looks like the beginning of a write that does not end.
         File::open(&path).unwrap().set_modified(std::time::SystemTime::now() - QUIET).unwrap();
         tokio::time::sleep(QUIET).await;
         assert_eq!(says(&cache).await, "missing");

@@ -1,13 +1,13 @@
 //! Does this account exist?
 //!
-//! [`AccountSource`] is the seam at which rcptd meets the world that knows the accounts. A source says
-//! one of three things, and **"I don't know" is never "no"**: a timeout, a reply that means nothing, a
-//! database error are [`Verdict::Unknown`] with a reason, and only the operator's policy turns that into
-//! an answer for the mail server.
+//! [`AccountSource`] is the interface to systems that know the accounts. A source has three answers, and **"I
+//! don't know" is never "no"**: a timeout, a reply that is not understood, a database error are
+//! [`Verdict::Unknown`] with a reason, and only the operator's policy turns that into an answer for the mail
+//! server.
 //!
 //! # The tree
 //!
-//! [`build`] makes of the settings one source that holds all the others, every box a source itself:
+//! [`build`] makes one source from the settings. It contains the others, and each box is a source itself:
 //!
 //! ```text
 //! Cache ── Chain ─┬─ AcceptUnknown? ── Watched ── Deadline ── Limit ── vrfy:…
@@ -17,18 +17,18 @@
 //!
 //! # Writing a source
 //!
-//! A source is one file with one type that has [`AccountSource::verify`]. It does not time, limit or cache
-//! anything, since the boxes above do; three things are its own:
+//! A source is one file with one type that has [`AccountSource::verify`]. The boxes above do timeouts, limits
+//! and caching. A source itself has three duties:
 //!
-//! * It answers [`Verdict::Missing`] only when the world said so in so many words. Whatever else happens is
-//!   [`Verdict::Unknown`] with a reason an operator can act on.
+//! * It answers [`Verdict::Missing`] only on an explicit "not found". Everything else is [`Verdict::Unknown`]
+//!   with a reason an operator can act on.
 //! * It does not block: files by `tokio::fs`, blocking libraries by `tokio::task::spawn_blocking` with a
-//!   permit that the closure keeps (an asker may be gone while the thread still works).
-//! * It survives being dropped at every `.await`: a connection in the middle of a command is dropped with
-//!   the question, never given back to a pool.
+//!   permit that the closure keeps (the caller may be gone while the thread still works).
+//! * It survives being dropped at every `.await`: a connection in the middle of a command is dropped with the
+//!   question, never returned to a pool.
 //!
-//! `examples/account_source.rs` is a complete one, put together with the boxes. To give it a name that an
-//! operator can write, add a [`spec::Kind`] to its file and one line to the list in `spec.rs`.
+//! `examples/account_source.rs` is a complete source with its boxes. To make it available in the
+//! configuration, add a [`spec::Kind`] to its file and one line to the list in `spec.rs`.
 
 mod accept;
 mod cache;
@@ -66,18 +66,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What is known of an account.
+/// Whether an account exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The account exists; mail for it may be accepted.
     Exists,
-    /// The account certainly does not exist; mail for it is to be refused for good.
+    /// The account certainly does not exist; mail for it is to be refused permanently.
     Missing,
-    /// Nobody can say now; mail for it is to be deferred.
+    /// Temporary failure; mail for it is to be deferred.
     Unknown(Reason),
 }
 
-/// `exists`, `missing` or `unknown: ` and the reason, which is to be escaped.
+/// `exists`, `missing` or `unknown: ` and the reason, not escaped.
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -88,9 +88,9 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Why nothing is known: text for the log and for `explain`, never for a peer.
+/// Reason of a temporary failure: text for the log and for `explain`, never for a peer.
 ///
-/// The text may quote a server's reply, so whoever logs it escapes it (see [`crate::addr::escape`]).
+/// The text may quote a server's reply, so escape it for the log (see [`crate::addr::escape`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
     text: Arc<str>,
@@ -104,8 +104,8 @@ impl Reason {
         Reason { text: text.into(), accept: false, uncontrolled: false }
     }
 
-    /// The reason of a source that has an answer, which does not count: the source was not shown able to give the
-    /// opposite one (see [`crate::lookup::control`]). The text holds the remedy.
+    /// The reason if an answer does not count, since the source has not proved able to give the opposite one
+    /// (see [`crate::lookup::control`]). The text has the remedy.
     pub fn uncontrolled(text: impl Into<Arc<str>>) -> Self {
         Reason { uncontrolled: true, ..Reason::new(text) }
     }
@@ -115,14 +115,14 @@ impl Reason {
         self.uncontrolled
     }
 
-    /// The same reason of a source whose operator prefers to accept mail while it cannot say.
+    /// The same reason for a source with `unknown = "accept"`.
     #[must_use]
     pub fn accepting(mut self) -> Self {
         self.accept = true;
         self
     }
 
-    /// Whether the operator chose to accept mail while this source cannot say.
+    /// Whether the operator chose to accept mail while this source fails temporarily.
     pub fn is_accepting(&self) -> bool {
         self.accept
     }
@@ -139,28 +139,27 @@ impl fmt::Display for Reason {
     }
 }
 
-/// A verdict and who gave it.
+/// A verdict and its source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// What is known.
+    /// The verdict.
     pub verdict: Verdict,
-    /// The name of the source that said so, as the operator wrote it (`vrfy:127.0.0.1:5025`).
+    /// The name of the source, as the operator wrote it (`vrfy:127.0.0.1:5025`).
     pub source: Arc<str>,
-    /// Whether it was remembered rather than asked.
+    /// Whether it comes from the cache.
     pub cached: bool,
-    /// Longest time for which it may be remembered, where that is shorter than for other answers: what it
-    /// rests on may not hold for longer.
+    /// Longest time to cache it, if that is shorter than for other answers, as its control expires.
     pub keep: Option<Duration>,
-    /// What was asked and what the other end replied, in one sentence fragment such as
-    /// `VRFY <foo@example.com>: 550 5.1.1 no such user`: text for the log and for `explain`, never for a peer.
-    /// It may quote a server, so whoever shows it escapes it. The reason of [`Verdict::Unknown`] holds its own.
+    /// Question and reply, in one sentence fragment such as `VRFY <foo@example.com>: 550 5.1.1 no such user`:
+    /// text for the log and for `explain`, never for a peer. It may quote a server, so escape it. The reason
+    /// of [`Verdict::Unknown`] has its own.
     pub detail: Option<Arc<str>>,
-    /// The states of files that it rests on: it is not remembered any longer when one of them has changed.
+    /// The states of files that it comes from: when one of them changes, it is dropped from the cache.
     pub basis: Basis,
 }
 
-/// Longest [`Answer::detail`], in octets: a reply line of 512 octets (RFC 5321, section 4.5.3.1.5) and the name that
-/// was asked for. The cache holds one of them for each account.
+/// Longest [`Answer::detail`], in octets: a reply line of 512 octets (RFC 5321, section 4.5.3.1.5) and the
+/// name that was asked for. The cache has one for each account.
 pub const MAX_DETAIL: usize = 1024;
 
 impl Answer {
@@ -176,21 +175,21 @@ impl Answer {
         }
     }
 
-    /// The same with what was asked and replied (see [`Answer::detail`]), cut off after [`MAX_DETAIL`] octets.
+    /// The same with question and reply (see [`Answer::detail`]), cut off after [`MAX_DETAIL`] octets.
     #[must_use]
     pub fn with_detail(mut self, text: &str) -> Self {
         self.detail = Some(text[..text.floor_char_boundary(MAX_DETAIL)].into());
         self
     }
 
-    /// The same, not to be remembered for longer than `time`.
+    /// The same, cached for at most `time`.
     #[must_use]
     pub fn kept_for(mut self, time: Duration) -> Self {
         self.keep = Some(time);
         self
     }
 
-    /// The same, resting on this as well.
+    /// The same, depending on `basis` as well.
     #[must_use]
     pub fn resting_on(mut self, basis: &Basis) -> Self {
         self.basis = self.basis.and(basis);
@@ -201,12 +200,12 @@ impl Answer {
 /// An answer to come.
 pub type AnswerFuture<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 
-/// Somebody who knows which accounts exist.
+/// A source of accounts.
 ///
-/// `account` is the address mail would be delivered to, domain in lower case. An implementation must
-/// answer [`Verdict::Unknown`] whenever it is not certain, must not block the runtime, and must survive
-/// being dropped in the middle (a deadline stands round every call). It need not cache, limit or time
-/// anything: the wrappers in this folder do that for every source alike.
+/// `account` is the address mail would be delivered to, domain in lower case. An implementation must answer
+/// [`Verdict::Unknown`] whenever it is not certain, must not block the runtime, and must survive being
+/// dropped in the middle (every call has a deadline). It need not cache, limit or time anything: the wrappers
+/// in this folder do that for every source.
 pub trait AccountSource: fmt::Debug + Send + Sync {
     /// Asks whether `account` exists.
     fn verify<'a>(&'a self, account: &'a Address) -> AnswerFuture<'a>;

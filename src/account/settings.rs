@@ -1,4 +1,4 @@
-//! What the operator may choose about account sources. Defaults are here and nowhere else.
+//! Settings of account sources. Defaults are only here.
 
 use super::spec::Spec;
 use crate::lookup::control;
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// All sources and what stands round them.
+/// All sources and the cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Asked in this order; the first definite answer counts.
@@ -15,7 +15,7 @@ pub struct Settings {
     pub cache: CacheSettings,
 }
 
-/// A choice that may be another one for some domains.
+/// A setting with exceptions for some domains.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scoped<T> {
     /// For all domains that are not named.
@@ -25,7 +25,7 @@ pub struct Scoped<T> {
 }
 
 impl<T> Scoped<T> {
-    /// What is chosen for a domain.
+    /// The setting for a domain.
     pub fn of(&self, domain: &str) -> &T {
         self.domains.get(domain).unwrap_or(&self.default)
     }
@@ -40,12 +40,14 @@ impl<T> From<T> for Scoped<T> {
 /// An account that certainly exists: the source must find it before its "not found" of others counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Witness {
-    /// What the kind of source takes: `postmaster` at the domain of the account for `vrfy:`, `root` for `passwd:`.
+    /// The default of the source: `postmaster` at the domain of the account for `vrfy:`, `root` for
+    /// `passwd:`.
     #[default]
     Default,
     /// This local part at the domain of the account.
     Account(String),
-    /// None: every "not found" counts. A server that has lost its table of users then refuses all mail.
+    /// No witness: every "not found" counts. If a server has lost its table of users, all mail is then
+    /// refused.
     Off,
 }
 
@@ -54,14 +56,15 @@ pub enum Witness {
 pub struct SourceSettings {
     /// Which one.
     pub spec: Spec,
-    /// Longest wait for its answer; after that it "cannot say".
+    /// Longest wait for its answer; after that it is unknown.
     pub deadline: Duration,
     /// Most questions under way at once; others wait, within their deadline.
     pub concurrency: usize,
-    /// Whether mail is accepted while this source cannot say. Off, because that is how backscatter begins.
+    /// Whether mail is accepted while this source fails temporarily. Off by default, because it causes
+    /// backscatter.
     pub accept_unknown: bool,
-    /// How long a witness or a canary vouches for the server that answered (see [`crate::lookup::control`]), the
-    /// longest time for which an answer is remembered that rests on one, and the greatest age of a connection.
+    /// How long a witness or a canary is valid for its server (see [`crate::lookup::control`]), the longest
+    /// time for which answers that depend on it are cached, and the greatest age of a connection.
     pub control_interval: Duration,
     /// The witness, by domain.
     pub witness: Scoped<Witness>,
@@ -89,28 +92,29 @@ impl SourceSettings {
     }
 }
 
-/// The cache. An unknown is never remembered.
+/// The cache. Unknowns are never cached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheSettings {
-    /// How long an account is remembered as existing; zero turns this half off. One that is believed because of a
-    /// canary is remembered for [`SourceSettings::control_interval`] at most.
+    /// How long "exists" is cached; zero for not at all. If it depends on a canary,
+    /// [`SourceSettings::control_interval`] at most.
     pub exists: Duration,
-    /// How long it is remembered as missing; zero turns this half off. One that is believed because of a witness is
-    /// remembered for [`SourceSettings::control_interval`] at most.
+    /// How long "missing" is cached; zero for not at all. If it depends on a witness,
+    /// [`SourceSettings::control_interval`] at most.
     pub missing: Duration,
-    /// Most accounts remembered.
+    /// Most accounts cached.
     pub entries: u64,
 }
 
 impl Default for CacheSettings {
-    /// An hour for good news; two minutes for bad, since a new mailbox refused is mail lost.
+    /// An hour for "exists"; two minutes for "missing", since mail to a new mailbox is refused until then.
     fn default() -> Self {
         CacheSettings { exists: Duration::from_hours(1), missing: Duration::from_mins(2), entries: 100_000 }
     }
 }
 
-/// What a positive reply to VRFY means: 250, which a Sendmail whose local mailer has lost flag `w` gives to every
-/// name, and 252 ("cannot VRFY user, but will accept message", RFC 5321, section 3.5.3), which many servers do.
+/// The meaning of a positive reply to VRFY: 250, which a Sendmail whose local mailer has no flag `w` gives
+/// for every name, and 252 ("cannot VRFY user, but will accept message", RFC 5321, section 3.5.3), which many
+/// servers give for every name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Trust {
     /// The account exists, as long as the server refuses a random one in the same domain.
@@ -125,26 +129,26 @@ pub enum Trust {
 /// Whether a connection is to be encrypted by STARTTLS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StartTls {
-    /// Not at all; right for a server on this host.
+    /// Never; for a server on this host.
     #[default]
     Never,
-    /// Where the server offers it; its certificate is then checked all the same.
+    /// If the server offers it; its certificate is checked.
     Offered,
-    /// Always; a server that does not offer it cannot say.
+    /// Always; without it, answers are unknown.
     Required,
 }
 
 /// `vrfy:` sources.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VrfySettings {
-    /// The name said in EHLO; the host's own where empty.
+    /// The name in EHLO; the host's own if empty.
     pub helo: String,
-    /// VRFYs sent over one connection before it is closed. Sendmail slows down from the 6th on, Postfix
-    /// from the 11th unknown one, Exim closes at the 11th; a server of one's own may be told not to.
+    /// VRFYs sent over one connection before it is closed. Sendmail slows down from the 6th, Postfix from the
+    /// 11th unknown name; Exim closes at the 11th. On your own server these limits can be lifted.
     pub per_connection: u32,
     /// Idle connections kept open.
     pub idle_connections: usize,
-    /// How long an idle connection is kept; Postfix hangs up after 300 s, 10 s under stress.
+    /// How long an idle connection is kept; Postfix disconnects after 300 s, 10 s under stress.
     pub idle_timeout: Duration,
     /// What 250 and 251 mean, by domain.
     pub code_250: Scoped<Trust>,
@@ -152,9 +156,9 @@ pub struct VrfySettings {
     pub code_252: Scoped<Trust>,
     /// Encryption.
     pub starttls: StartTls,
-    /// The name the server's certificate must have, where it is not the host name in the source.
+    /// The name the server's certificate must have, if it is not the host name in the source.
     pub tls_name: Option<String>,
-    /// Certificates (PEM) that may have signed the server's, instead of the system's.
+    /// Certificate authorities (PEM) for the server's certificate, instead of the system's.
     pub tls_ca: Option<PathBuf>,
 }
 

@@ -1,4 +1,4 @@
-//! The tree of sources that the settings describe.
+//! Builds the tree of sources from the settings.
 
 use super::settings::{Settings, SourceSettings};
 use super::{AcceptUnknown, AccountSource, Answer, AnswerFuture, Cache, Chain, Deadline, Limit, Watched};
@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
-/// Builds what `settings` describe: a cache before a chain of sources, each with its deadline and its limit.
+/// Builds the tree for `settings`: a cache over a chain of sources, each with its deadline and its limit.
 ///
-/// `cases` tell whether local parts that differ by case only are two accounts. All errors come in
-/// one run, each a sentence that names the source. Whatever the tree runs in the background (watchers, idle
+/// `cases` tell whether local parts that differ by case only are two accounts. All errors are returned at
+/// once, each a sentence that names the source. Whatever the tree runs in the background (watchers, idle
 /// connections, questions under way) ends when its last `Arc` is dropped.
 pub async fn build(
     settings: &Settings,
@@ -19,12 +19,12 @@ pub async fn build(
     Sources::build(settings, cases).await.map(|sources| sources.composed)
 }
 
-/// A built tree, and its members one by one for who wants to see what each says.
+/// A built tree, and its single members, to show the answer of each.
 #[derive(Clone, Debug)]
 pub struct Sources {
-    /// What is asked in service: cache, chain and all.
+    /// The source used in service: cache and chain.
     pub composed: Arc<dyn AccountSource>,
-    /// The members of the chain in their order, each with its deadline and limit, before the cache.
+    /// The members of the chain in their order, each with its deadline and limit, without the cache.
     pub members: Vec<Arc<dyn AccountSource>>,
     cache: Arc<Cache>,
     made_of: (Settings, Cases),
@@ -36,7 +36,7 @@ impl Sources {
         Sources::rebuild(settings, cases, None).await
     }
 
-    /// The same, with what is remembered from `before` where that was made of the same.
+    /// The same, with the cache from `before` if its sources are the same.
     pub async fn rebuild(
         settings: &Settings,
         cases: impl Into<Cases>,
@@ -68,8 +68,8 @@ impl Sources {
         Ok(Sources { composed: cache.clone(), members, cache, made_of })
     }
 
-    /// What each member says of `account`, also those that the chain would not ask any more; nothing is
-    /// taken from the cache or put into it.
+    /// The answer of each member about `account`, also of those that the chain would not ask; the cache is
+    /// not used.
     pub async fn verify_each(&self, account: &Address) -> Vec<Answer> {
         let mut answers = Vec::with_capacity(self.members.len());
         for member in &self.members {
@@ -85,7 +85,7 @@ impl AccountSource for Sources {
     }
 }
 
-/// One source with what stands round it.
+/// One source with its wrappers.
 async fn member(
     source: &SourceSettings,
     settings: &Settings,
@@ -121,7 +121,7 @@ async fn member(
     Ok(if source.accept_unknown { Arc::new(AcceptUnknown::new(watched)) } else { watched })
 }
 
-/// Shortest deadline that makes sense to somebody; a test may want a short one.
+/// Shortest useful deadline; tests use short ones.
 const MIN_DEADLINE: Duration = Duration::from_millis(1);
 
 #[cfg(test)]

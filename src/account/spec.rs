@@ -12,20 +12,20 @@ use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// Every type there is; a new one is one more line here.
+/// All types; add a new one here.
 const KINDS: &[&Kind] = &[&vrfy::KIND, &file::KIND, &passwd::KIND, &fixed::STATIC, &fixed::FAIL];
 
 /// A type of source.
 pub struct Kind {
     /// The word before the colon.
     pub name: &'static str,
-    /// How the whole is written, for messages: `file:PATH`.
+    /// Its syntax, for messages: `file:PATH`.
     pub usage: &'static str,
-    /// Reads what stands behind the colon; the error is a sentence with the remedy.
+    /// Parses the text after the colon; the error is a sentence with the remedy.
     pub read: fn(&str) -> Result<Arc<dyn Plan>, String>,
 }
 
-/// What is needed to build a source: its arguments, read and checked.
+/// The parsed and checked arguments of a source, which build it.
 pub trait Plan: fmt::Debug + Send + Sync {
     /// Builds it; the errors are sentences with the remedy.
     fn open<'a>(&'a self, site: Site<'a>) -> OpenFuture<'a>;
@@ -35,14 +35,14 @@ pub trait Plan: fmt::Debug + Send + Sync {
 pub type OpenFuture<'a> =
     Pin<Box<dyn Future<Output = Result<Arc<dyn AccountSource>, Vec<String>>> + Send + 'a>>;
 
-/// What a source is built with beside its own arguments.
+/// The environment in which a source is built, beside its own arguments.
 #[derive(Clone, Copy, Debug)]
 pub struct Site<'a> {
     /// The source as the operator wrote it, which is also its name.
     pub name: &'a Arc<str>,
-    /// What is chosen for this source.
+    /// The settings of this source.
     pub source: &'a SourceSettings,
-    /// What is chosen for all of them.
+    /// The settings of all sources.
     pub settings: &'a Settings,
     /// Whether local parts that differ by case only are two accounts.
     pub cases: &'a Cases,
@@ -66,7 +66,7 @@ impl Spec {
         self.name.split(':').next().unwrap_or_default()
     }
 
-    /// Builds the source itself, without anything round it.
+    /// Builds the source itself, without wrappers.
     pub(super) fn open<'a>(
         &'a self,
         source: &'a SourceSettings,

@@ -1,4 +1,4 @@
-//! A source for tests, which says what it is told and remembers how it was asked.
+//! A source for tests, which gives set answers and records the calls.
 
 use super::{AccountSource, Answer, AnswerFuture, Verdict};
 use crate::addr::Address;
@@ -13,7 +13,7 @@ pub(super) struct Double {
     says: Mutex<Verdict>,
     takes: Duration,
     keep: Option<Duration>,
-    /// Of what its answers rest on.
+    /// The revision that its answers depend on.
     pub revision: Revision,
     asked: AtomicUsize,
     now: AtomicUsize,
@@ -59,7 +59,7 @@ impl Double {
     }
 }
 
-/// Counts down also when the question is given up.
+/// Counts down also when the question is dropped.
 struct UnderWay<'a>(&'a AtomicUsize);
 
 impl Drop for UnderWay<'_> {

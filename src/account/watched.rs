@@ -5,8 +5,8 @@ use crate::addr::Address;
 use crate::observe::outage::Outage;
 use std::sync::Arc;
 
-/// Notes whether `inner` answers: when it begins to fail, when it works again, and how often it failed in between.
-/// To be put outside of a [`Deadline`](super::Deadline), since a late answer is none.
+/// Notes whether `inner` answers: when it begins to fail, when it works again, and how often it failed in
+/// between. Wrap it around a [`Deadline`](super::Deadline), since a late answer is a failure.
 #[derive(Debug)]
 pub struct Watched {
     outage: Arc<Outage>,
@@ -14,7 +14,7 @@ pub struct Watched {
 }
 
 impl Watched {
-    /// `inner`, which is known as `name`.
+    /// `inner`, called `name` in the log.
     pub fn new(name: &str, inner: Arc<dyn AccountSource>) -> Self {
         Watched { outage: Outage::of(name, None), inner }
     }

@@ -1,4 +1,4 @@
-//! Untrusted text made fit for a log line, for JSON or for a terminal.
+//! Escapes untrusted text for a log line, for JSON or for a terminal.
 //!
 //! | function | for | a space | `"` | also escaped |
 //! | --- | --- | --- | --- | --- |
@@ -7,23 +7,23 @@
 //! | [`quoted`] | `name="text"` in a log line | stays | `\x22` | `=` |
 //! | [`one_line`] | a line as a whole | stays | stays | not `\` |
 //!
-//! All of them escape what could forge or garble a line: controls, what is not UTF-8, every separator of Unicode but
-//! the space, the characters that turn, hide or fill text on a terminal, and what is no character at all. So neither
-//! a value by [`word`] nor one by [`quoted`] can hold ` name=`: whoever reads a log line splits it there and gets
-//! the fields that were written, in their order.
+//! All of them escape what could forge or garble a line: controls, octets that are not UTF-8, every separator
+//! of Unicode but the space, characters that turn, hide or fill text on a terminal, and noncharacters. So a
+//! value by [`word`] or [`quoted`] cannot contain ` name=`: a program that splits a log line there gets the
+//! written fields, in their order.
 
 use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup};
 use icu_properties::{CodePointMapData, CodePointSetData};
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 
-/// Longest text shown, in characters; longer ones end in `…`. A log line stays a line.
+/// Longest text shown, in characters; longer ones are cut off and end in `…`.
 pub const MAX_SHOWN: usize = 300;
-/// Longest text shown, in octets as they are written. An escaped character takes up to ten of them: without this, a
-/// few fields of such characters would fill a log line, and those behind would be cut off.
+/// Longest text shown, in octets after escaping. An escaped character takes up to ten: without this limit, a
+/// few fields of such characters would fill a log line, and later fields would be cut off.
 pub const MAX_OCTETS: usize = 600;
 
-/// What else is escaped, beside what always is.
+/// The characters that are escaped in addition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Style {
     Text,
@@ -31,7 +31,7 @@ enum Style {
     Quoted,
 }
 
-/// Bytes from outside, shown escaped.
+/// Untrusted bytes, displayed escaped.
 #[derive(Clone, Copy, Debug)]
 pub struct Escaped<'a> {
     bytes: &'a [u8],
@@ -43,14 +43,14 @@ pub fn escape<T: AsRef<[u8]> + ?Sized>(text: &T) -> Escaped<'_> {
     Escaped { bytes: text.as_ref(), style: Style::Text }
 }
 
-/// Shows `text` as the value of `name=value`: without a space, a quote or a bracket, so that it ends at the next
-/// one.
+/// Shows `text` as the value of `name=value`: without a space, a quote or a bracket, so that it ends at the
+/// next of these.
 pub fn word<T: AsRef<[u8]> + ?Sized>(text: &T) -> Escaped<'_> {
     Escaped { bytes: text.as_ref(), style: Style::Word }
 }
 
-/// Shows `text` between the quotes of `name="text"`: without a quote, and without a `=`, so that no field can be in
-/// it.
+/// Shows `text` between the quotes of `name="text"`: without a quote and without a `=`, so that it contains
+/// no field.
 pub fn quoted<T: AsRef<[u8]> + ?Sized>(text: &T) -> Escaped<'_> {
     Escaped { bytes: text.as_ref(), style: Style::Quoted }
 }
@@ -67,7 +67,7 @@ impl fmt::Display for Escaped<'_> {
             for c in chunk.valid().chars() {
                 unit.clear();
                 match c {
-                    // A mark joins the character before it, which is not of this text.
+                    // A mark would join the character before it, which is not part of this text.
                     c if room.is_untouched() && is_mark(c) => write!(unit, "\\u{{{:x}}}", u32::from(c))?,
                     c if is_hidden(c) => hidden(&mut unit, c)?,
                     '"' | '\\' if self.style == Style::Text => unit.extend(['\\', c]),
@@ -102,7 +102,7 @@ impl Room<'_, '_> {
         self.characters == MAX_SHOWN
     }
 
-    /// Whether it was written; what is cut off ends in `…`.
+    /// Returns whether it was written; a text that is cut off ends in `…`.
     fn put(&mut self, unit: &str) -> Result<bool, fmt::Error> {
         if self.characters == 0 || self.octets < unit.len() {
             self.out.write_char('…')?;
@@ -116,7 +116,7 @@ impl Room<'_, '_> {
 }
 
 impl Style {
-    /// Whether an octet stands for itself wherever it is.
+    /// Whether an octet is never escaped.
     fn is_plain(self, b: u8) -> bool {
         let others: &[u8] = match self {
             Style::Text => b"\"\\",
@@ -127,8 +127,8 @@ impl Style {
     }
 }
 
-/// A text of several parts as one line: what could end it, or garble it on a terminal, is escaped, and everything
-/// else left as it is.
+/// A text of several parts as one line: characters that could end it, or garble it on a terminal, are
+/// escaped, all others are unchanged.
 pub fn one_line(text: &str) -> Cow<'_, str> {
     replaced(text, |out, c| {
         // Writing to a String cannot fail.
@@ -136,8 +136,8 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// JSON that is one line and shows all it holds: the same JSON, the characters that hide or turn text in its strings
-/// written as `\uXXXX`. JSON has none of them elsewhere.
+/// JSON in one line with all text visible: characters that hide or turn text in its strings become `\uXXXX`.
+/// JSON has them in strings only.
 pub fn plain_json(json: &str) -> Cow<'_, str> {
     replaced(json, |out, c| {
         for unit in c.encode_utf16(&mut [0; 2]) {
@@ -166,13 +166,13 @@ fn hidden(out: &mut String, c: char) -> fmt::Result {
     }
 }
 
-/// Whether a character ends a line, is a space other than the usual one, changes how its neighbours look, looks
-/// like nothing, or is none.
+/// Whether a character ends a line, is a space other than the usual one, changes how its neighbours look, is
+/// invisible, or is a noncharacter.
 fn is_hidden(c: char) -> bool {
     const OTHER: GeneralCategoryGroup = GeneralCategoryGroup::Other.union(GeneralCategoryGroup::Separator);
     match c {
         ' '..='~' => false,
-        // The empty pattern of Braille is a symbol to Unicode.
+        // The empty pattern of Braille is a symbol in Unicode.
         '\0'..='\x7f' | '\u{2800}' => true,
         c => {
             OTHER.contains(CodePointMapData::<GeneralCategory>::new().get(c))
@@ -189,8 +189,8 @@ fn is_mark(c: char) -> bool {
 mod tests {
     use super::*;
 
-    /// Characters that some reader of a log takes for the end of a line or for a space, or that a terminal shows as
-    /// something else than it is.
+    /// Characters that some readers of logs take for the end of a line or for a space, or that a terminal
+    /// shows as other characters.
     const HIDDEN: &[char] = &[
         '\0',
         '\t',

@@ -1,13 +1,13 @@
-//! Where the extension of a local part begins, and which names a local part with an extension may stand for.
+//! Finds the extension of a local part, and the names to look up for it.
 
 use std::borrow::Cow;
 
 /// Names that Postfix never splits, whatever the delimiters are.
 const UNSPLIT: [&str; 3] = ["postmaster", "mailer-daemon", "double-bounce"];
 
-/// The names that a local part may stand for, in the order in which Postfix looks them up: the whole of it first,
-/// then the part before its extension. `mary-ann` may be a name of its own, or `mary` with the extension `-ann`;
-/// whoever has the whole name gets the mail.
+/// The names to look up for a local part, in the order of Postfix: the whole name first, then the part before
+/// its extension. `mary-ann` may be a name of its own, or `mary` with the extension `-ann`; if the whole name
+/// exists, it gets the mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forms<'n> {
     whole: Cow<'n, str>,
@@ -32,12 +32,12 @@ impl<'n> Forms<'n> {
         self.split.map(|at| &self.whole[..at])
     }
 
-    /// Its extension with the delimiter in front, if it has one.
+    /// Its extension with its delimiter, if it has one.
     pub fn extension(&self) -> Option<&str> {
         self.split.map(|at| &self.whole[at..])
     }
 
-    /// Each name, with the extension that it lacks.
+    /// Each name, with the extension that was removed.
     pub fn each(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
         let bare = self.split.map(|at| self.whole.split_at(at));
         std::iter::once((&*self.whole, None)).chain(bare.map(|(name, extension)| (name, Some(extension))))
@@ -49,9 +49,10 @@ impl<'n> Forms<'n> {
     }
 }
 
-/// Where the extension begins, as `split_addr` of Postfix has it: at the first delimiter of any kind. A local part
-/// that begins with a delimiter has none, nor have the names of the system. Where `-` is a delimiter, names that
-/// manage a list (`owner-list`, `list-request`) have none either: that is `owner_request_special`, on by default.
+/// The start of the extension, as in `split_addr` of Postfix: the first delimiter of any kind. A local part
+/// that begins with a delimiter has no extension, nor have the system names. If `-` is a delimiter, names
+/// that manage a list (`owner-list`, `list-request`) have none either: that is `owner_request_special`, on by
+/// default.
 fn split(local: &str, delimiters: &str) -> Option<usize> {
     let at = local.find(|c| delimiters.contains(c)).filter(|at| *at > 0)?;
     if UNSPLIT.iter().any(|name| local.eq_ignore_ascii_case(name)) {
@@ -70,9 +71,9 @@ fn split(local: &str, delimiters: &str) -> Option<usize> {
 mod tests {
     use super::*;
 
-    /// Each row was compared with Postfix 3.7.11: a VRFY of the local part, with nothing but the name before the
-    /// extension in `local_recipient_maps`. That shows nothing of the names of the system, which smtpd takes in any
-    /// case, and of those that begin with `-`, which it refuses.
+    /// Each row was compared with Postfix 3.7.11: a VRFY of the local part, with only the name before the
+    /// extension in `local_recipient_maps`. That does not test the system names, which smtpd always accepts,
+    /// and names that begin with `-`, which it refuses.
     #[test]
     fn splits_as_postfix_does() {
         // delimiters, local part, the part before the extension
@@ -87,11 +88,11 @@ mod tests {
             ("-", "mary-ann", Some("mary")),
             ("-", "mary-ann-x", Some("mary")),
             ("-", "-mary-ann", None),
-            // The first of any.
+            // The first delimiter of any kind.
             ("+-", "mary-ann+x", Some("mary")),
             ("-+", "mary+ann-x", Some("mary")),
             (".+", "mary.ann+x", Some("mary")),
-            // Lists, where - is a delimiter, and only there.
+            // Lists, only if - is a delimiter.
             ("-", "owner-list", None),
             ("-", "OWNER-list", None),
             ("-", "owner-", None),

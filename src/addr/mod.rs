@@ -1,13 +1,13 @@
-//! What a mail address is: parsing the argument of `RCPT TO`, comparing, folding, printing, escaping.
+//! Mail addresses: parsing the argument of `RCPT TO`, comparing, folding, printing, escaping.
 //!
 //! An [`Address`] is parsed once at the edge. It keeps the exact bytes the mail server sent, because the
-//! milter's "delete recipient" must repeat them, and beside them the mailbox they name: the local part
-//! without its quoting (RFC 5321, section 4.1.2) and the domain in its canonical spelling.
+//! milter's "delete recipient" must repeat them, and the mailbox they name: the local part without its
+//! quoting (RFC 5321, section 4.1.2) and the domain in its canonical spelling.
 //!
-//! Parsing is total: whatever a mail server lets through becomes an `Address`, since nothing may be lost
-//! here. What cannot name a mailbox says so by [`Address::malformed`], what servers do not read alike by
-//! [`Address::is_certain`], what a server may route by its local part by [`Address::may_be_rerouted`]; the
-//! resolver decides what that means.
+//! Parsing never fails: everything that a mail server accepts becomes an `Address`, since no recipient may be
+//! lost. [`Address::malformed`] tells that it cannot name a mailbox, [`Address::is_certain`] whether all
+//! servers read it alike, [`Address::may_be_rerouted`] whether a server may route by its local part; the
+//! resolver decides what to do.
 
 mod case;
 mod domain;
@@ -30,8 +30,8 @@ use std::sync::Arc;
 
 /// Longest local part that can name a mailbox, in octets.
 ///
-/// RFC 5321, section 4.5.3.1.1 asks for 64; Postfix and Sendmail pass on far longer ones. 255 is the
-/// longest name a file system or a login name can have, so nothing longer exists anywhere.
+/// RFC 5321, section 4.5.3.1.1 requires 64; Postfix and Sendmail pass on far longer ones. 255 is the longest
+/// file name or login name, so no longer account exists.
 pub const MAX_LOCAL_PART: usize = 255;
 
 /// Most routes followed in a local part, each of which makes it shorter: more than any server follows.
@@ -43,7 +43,7 @@ pub const MAX_DOMAIN: usize = 255;
 /// Why the local part of an address cannot name a mailbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
-    /// A control character, which no mailbox name may hold (RFC 5321, section 4.1.2).
+    /// A control character, which no mailbox name may contain (RFC 5321, section 4.1.2).
     Control,
     /// Octets that are not UTF-8 (RFC 6531, section 3.3).
     NotUtf8,
@@ -67,7 +67,7 @@ impl fmt::Display for Malformed {
 /// A mail address, with the bytes it was read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
-    // Shared, since an address is passed from hand to hand on the way of a recipient.
+    // Shared, since addresses are cloned often while a recipient is resolved.
     raw: Arc<[u8]>,
     local: Arc<str>,
     domain: Arc<str>,
@@ -76,9 +76,9 @@ pub struct Address {
 }
 
 impl Address {
-    /// Reads the first argument of `RCPT TO`: with angle brackets or without, quoted or not, after a
-    /// source route (RFC 5321, appendix C: to be ignored), with a dot behind the domain or without a
-    /// domain at all; and the spellings of RFC 822 that servers take, which are not certain.
+    /// Reads the first argument of `RCPT TO`: with or without angle brackets, quoted or not, after a source
+    /// route (RFC 5321, appendix C: to be ignored), with a dot after the domain or without a domain; also the
+    /// spellings of RFC 822 that servers accept, which are not certain.
     pub fn from_rcpt(argument: &[u8]) -> Self {
         Address::from_parts(argument, parse::path(argument))
     }
@@ -118,13 +118,13 @@ impl Address {
         Ok(address)
     }
 
-    /// The same recipient as the mail server names it, understood to be the mailbox of `meaning`.
+    /// The same recipient bytes, but with the mailbox of `meaning`.
     #[must_use]
     pub fn meaning(self, meaning: Address) -> Self {
         Address { raw: self.raw, ..meaning }
     }
 
-    /// The same recipient at `domain`, for an address that came without one.
+    /// The same recipient at `domain`, for an address without one.
     #[must_use]
     pub fn at(self, domain: &str) -> Self {
         Address { domain: canonical_domain(domain).into(), ..self }
@@ -140,13 +140,13 @@ impl Address {
         self.raw.clone()
     }
 
-    /// The bytes without one pair of brackets round them.
+    /// The bytes without one pair of brackets around them.
     pub fn unbracketed(&self) -> &[u8] {
         self.raw.strip_prefix(b"<").and_then(|rest| rest.strip_suffix(b">")).unwrap_or(&self.raw)
     }
 
-    /// Other bytes by which a mail server may know it: Postfix takes off one pair of brackets and the source route
-    /// before it reads an argument, and reads what a milter names without doing so.
+    /// Other bytes by which a mail server may know it: Postfix removes one pair of brackets and the source
+    /// route from the argument of RCPT, but not from a recipient that a milter names.
     pub fn other_names(&self) -> Vec<Arc<[u8]>> {
         let inner = self.unbracketed();
         let path = match inner.iter().position(|b| *b == b':') {
@@ -179,7 +179,7 @@ impl Address {
         &self.local
     }
 
-    /// The domain in canonical spelling, `None` where there is none.
+    /// The domain in canonical spelling, `None` if there is none.
     pub fn domain(&self) -> Option<&str> {
         (!self.domain.is_empty()).then_some(&*self.domain)
     }
@@ -189,25 +189,26 @@ impl Address {
         self.malformed
     }
 
-    /// The same, but not certain.
+    /// The same, marked as not certain.
     #[must_use]
     pub fn doubted(self) -> Self {
         Address { certain: false, ..self }
     }
 
-    /// Whether every mail server reads the bytes as we do. If not, only the server knows the address; the parts are
-    /// a guess.
+    /// Whether every mail server reads the bytes alike. If not, only the server knows the address; the parts
+    /// are a guess.
     pub fn is_certain(&self) -> bool {
         self.certain
     }
 
-    /// Whether a form of it in folded case leaves open which name it is: where case matters if it has capitals, and
-    /// elsewhere if folding changes more than the case.
+    /// Whether its case-folded form is ambiguous: if case matters, with capitals; else, if folding changes
+    /// more than the case.
     pub fn may_lose_case(&self, case_sensitive: bool) -> bool {
         !self.raw.is_ascii() || (case_sensitive && self.raw.iter().any(u8::is_ascii_uppercase))
     }
 
-    /// Where a server may find a route in the local part: `user@host`, `host!user`, `user%host`, in this order.
+    /// The next address if a server reads a route in the local part: `user@host`, `host!user`, `user%host`,
+    /// in this order.
     pub fn next_hop(&self) -> Option<Address> {
         let local = &self.local;
         let (user, host) = local
@@ -217,13 +218,13 @@ impl Address {
         Address::new(user, host).ok()
     }
 
-    /// The address itself, then where the routes in its local part lead, one after the other.
+    /// The address itself, then the addresses of the routes in its local part, one after the other.
     pub fn hops(&self) -> impl Iterator<Item = Address> {
         std::iter::successors(Some(self.clone()), Address::next_hop).take(MAX_HOPS)
     }
 
-    /// Whether `server` may be a server's reading of this: the address, or a route in it, but for case; the server
-    /// need not name a domain.
+    /// Whether `server` may be a server's reading of this: the address, or a route in it, without regard to
+    /// case; the server may leave out the domain.
     pub fn may_be_read_as(&self, server: &Address) -> bool {
         self.hops().any(|hop| {
             let same_domain =
@@ -232,15 +233,16 @@ impl Address {
         })
     }
 
-    /// Whether a mail server may read a route out of the local part: `user%host@relay`,
-    /// `host!user@relay`, `user@host@relay`, `user\@host@relay`, or no local part at all. Only the server
-    /// knows where such an address leads.
+    /// Whether a mail server may read a route out of the local part: `user%host@relay`, `host!user@relay`,
+    /// `user@host@relay`, `user\@host@relay`, or no local part at all. Only the server knows the destination
+    /// of such an address.
     pub fn may_be_rerouted(&self) -> bool {
         self.local.is_empty() || self.local.contains(['%', '!', '@', '\\'])
     }
 
-    /// Whether both certainly name one mailbox. Domains compare without regard to case, local parts by choice, and
-    /// then in lower case: what full case folding makes equal (`grüße`, `grüsse`) may be two mailboxes.
+    /// Whether both certainly name one mailbox. Domains are compared without regard to case, local parts if
+    /// so chosen, in lower case: names that only full case folding makes equal (`grüße`, `grüsse`) may be two
+    /// mailboxes.
     pub fn same_mailbox(&self, other: &Address, case_sensitive: bool) -> bool {
         self.domain == other.domain
             && if case_sensitive {
@@ -255,18 +257,18 @@ impl Address {
         self.keyed(&if case_sensitive { Cow::Borrowed(&*self.local) } else { lower(&self.local) })
     }
 
-    /// A key that is equal for all spellings of a local part that compare equal (see [`fold`]): to find an address
-    /// in a list that is known as a whole.
+    /// A key that is equal for all spellings of a local part that compare equal (see [`fold`]): to find an
+    /// address in a list that is in memory.
     pub fn folded_key(&self, case_sensitive: bool) -> String {
         self.keyed(&if case_sensitive { Cow::Borrowed(&*self.local) } else { fold(&self.local) })
     }
 
     fn keyed(&self, local: &str) -> String {
-        // No domain holds a NUL, so no two mailboxes share a key.
+        // Domains have no NUL, so no two mailboxes share a key.
         [local, &*self.domain].join("\0")
     }
 
-    /// The address in angle brackets, as SMTP and the milter protocol want it.
+    /// The address in angle brackets, as in SMTP and the milter protocol.
     pub fn path(&self) -> String {
         // Brackets, an @, and the quotes that some need.
         let mut path = String::with_capacity(self.local.len() + self.domain.len() + 5);
@@ -276,7 +278,7 @@ impl Address {
     }
 }
 
-/// The address without brackets, its local part quoted where it has to be.
+/// The address without brackets, its local part quoted if necessary.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if is_dot_string(&self.local) {
@@ -302,15 +304,15 @@ fn is_dot_string(local: &str) -> bool {
     !local.is_empty() && local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(atext))
 }
 
-/// A text in the form in which spellings that differ by case only are equal: Unicode's full case folding,
-/// as Postfix does it (`ß` becomes `ss`). For comparing two texts that are both at hand, never for a name that is
-/// asked of somebody else: that is [`lower`].
+/// Unicode's full case folding, as in Postfix (`ß` becomes `ss`): spellings that differ by case only become
+/// equal. Use it to compare two texts, never for a name that a server or database is asked for: that is
+/// [`lower`].
 pub fn fold(text: &str) -> Cow<'_, str> {
     if text.is_ascii() { ascii_lower(text) } else { CaseMapper::new().fold_string(text) }
 }
 
-/// A text in lower case. Nothing else about it changes: `ß` and the final sigma stay what they are, and `İ`, whose
-/// plain lower case would be an `i` and so another name, keeps its dot.
+/// A text in lower case. Only case changes: `ß` and the final sigma stay, and `İ`, whose plain lower case `i`
+/// would be another name, keeps its dot.
 pub fn lower(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return ascii_lower(text);
@@ -327,8 +329,8 @@ fn ascii_lower(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A domain as it is compared: lower case, in A-labels (RFC 5890) where it is international, without the
-/// dot that marks it as fully qualified.
+/// A domain in canonical form: lower case, in A-labels (RFC 5890) if it is international, without the dot at
+/// the end.
 pub fn canonical_domain(domain: &str) -> Cow<'_, str> {
     if domain.is_ascii() {
         return fold(unrooted(domain));
@@ -336,12 +338,13 @@ pub fn canonical_domain(domain: &str) -> Cow<'_, str> {
     match idna::domain_to_ascii(domain) {
         // The dot may be one of another script.
         Ok(ascii) => Cow::Owned(unrooted(&ascii).into()),
-        // What IDNA refuses is nobody's domain; it only has to stay what it is.
+        // IDNA refuses it, so no such domain exists; it only has to stay the same.
         Err(_) => fold(unrooted(domain)),
     }
 }
 
-/// Without the dot at its end. Two dots are no domain, and must not become one if this is done twice.
+/// Without the dot at its end. With two dots it is not a domain, and must not become one if this is called
+/// twice.
 fn unrooted(domain: &str) -> &str {
     domain.strip_suffix('.').filter(|rest| !rest.ends_with('.')).unwrap_or(domain)
 }

@@ -1,65 +1,64 @@
-//! How a domain reads local parts.
+//! Normalises the local parts of a domain.
 //!
-//! The mail server may take `Foo+shop` and `foo` for one mailbox, and a site may take `f.oo` for it as well.
-//! [`Normal`] says what a domain does of that; the rules are asked with what it makes of a local part, and so
-//! are the accounts. The steps are, in this order: Unicode normalisation, removing characters, lower
-//! case, cutting off the extension.
+//! For the mail server `Foo+shop` and `foo` may be one mailbox, and for a site `f.oo` as well. [`Normal`] is
+//! this policy of a domain; rules and accounts are looked up in the normalised form. The steps are, in this
+//! order: Unicode normalisation, removing characters, lower case, splitting off the extension.
 //!
-//! Lower case is all that is done to case: what is asked is a name that somebody may have. Full case folding
-//! makes `grüsse` of `grüße`, which may be somebody else; whoever compares names folds both (see
-//! [`fold`](super::fold)), and whoever asks for one does not.
+//! A name that is looked up is only put into lower case. Full case folding turns `grüße` into `grüsse`, which
+//! may be another account: it is used to compare two names (see [`fold`](super::fold)), never to look one up.
 //!
-//! Nothing becomes empty: a name of which removal would leave nothing keeps what it has, and an extension begins
-//! after the first character. `...` may well be nobody, but that is for the accounts to say; no name is refused
-//! here for what we make of it. So the form of the form is the form again.
+//! No name becomes empty: if removal would leave nothing, the name stays, and an extension begins after the
+//! first character. Whether `...` exists is decided by the accounts; no name is refused here because of
+//! normalisation. Normalisation is idempotent.
 
 use super::{Forms, lower};
 use icu_normalizer::ComposingNormalizerBorrowed;
 use std::borrow::Cow;
 
-/// How often normalisation and lower case are repeated until neither changes anything. One may undo what the
-/// other did; no character that there is needs more than three rounds.
+/// How often normalisation and lower case are repeated until neither changes anything. One may undo the
+/// other; no existing character needs more than three rounds.
 const MAX_ROUNDS: usize = 8;
 
-/// How the local parts of a domain are read.
+/// The normalisation of local parts in a domain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Normal {
     /// Whether those that differ by case only are different.
     pub case_sensitive: bool,
     /// Each of these characters begins an extension.
     pub delimiters: Box<str>,
-    /// These characters do not count.
+    /// These characters are ignored.
     pub remove: Box<str>,
-    /// Whether they are brought to Unicode's form NFKC.
+    /// Whether they are converted to Unicode's form NFKC.
     pub nfkc: bool,
 }
 
-/// Whether a character can be a delimiter or be removed: a mark of ASCII. Of these no other character is made
-/// by normalisation once they are gone, and none of them belongs to a character of several code points.
+/// Whether a character can be a delimiter or be removed: ASCII punctuation. Once they are removed,
+/// normalisation does not make new ones, and none of them is part of a character of several code points.
 pub fn is_mark(c: char) -> bool {
     c.is_ascii_punctuation() && !matches!(c, '@' | '"' | '\\')
 }
 
 impl Normal {
-    /// Local parts that are what they are but for their case.
+    /// No normalisation except of case.
     pub fn plain(case_sensitive: bool) -> Self {
         Normal { case_sensitive, ..Normal::default() }
     }
 
-    /// What to ask for a local part that a sender wrote: in lower case, unless case matters here.
+    /// The names to look up for a local part that a sender wrote: in lower case, unless case matters here.
     pub fn typed<'n>(&self, local: &'n str) -> Forms<'n> {
         self.read(local, !self.case_sensitive)
     }
 
-    /// What to ask for a local part that the operator wrote, in a rule or a script: as it is spelled there. A
-    /// server that tells upper from lower case knows an account by its own spelling.
+    /// The names to look up for a local part that the operator wrote, in a rule or a script: as spelled
+    /// there. A case-sensitive server knows an account by its own spelling only.
     pub fn written<'n>(&self, local: &'n str) -> Forms<'n> {
         self.read(local, false)
     }
 
-    /// Where mail for `local` goes that was read as `forms`. The mail server finds the same names in it: it knows
-    /// its delimiters and what it thinks of case, but not what we normalise or remove. Where we did neither it is
-    /// the text as it came; else the extension stays as it was written, if it was changed by case only.
+    /// The local part for mail to `local`, which was normalised to `forms`. The mail server has to find the
+    /// same names in it: it knows its delimiters and its policy of case, but not what we normalise or remove.
+    /// If we did neither, it is the original text; else the extension stays as written, if only its case was
+    /// changed.
     pub fn delivered<'n>(&self, local: &'n str, forms: &Forms<'n>) -> Cow<'n, str> {
         let same = |a: &str, b: &str| if self.case_sensitive { a == b } else { lower(a) == lower(b) };
         if same(local, forms.whole()) {
@@ -81,9 +80,9 @@ impl Normal {
         Forms::of(text, &self.delimiters)
     }
 
-    /// Normalised, if it is wanted.
+    /// In NFKC, if configured.
     fn composed<'n>(&self, text: Cow<'n, str>) -> Cow<'n, str> {
-        // What is ASCII is normalised.
+        // ASCII text is already in NFKC.
         if !self.nfkc || text.is_ascii() {
             return text;
         }
@@ -104,13 +103,13 @@ impl Normal {
         text
     }
 
-    /// Without the characters that do not count, unless nothing would be left.
+    /// Without the characters to ignore, unless nothing would be left.
     fn removed<'n>(&self, text: Cow<'n, str>) -> Cow<'n, str> {
         if !text.contains(|c| self.remove.contains(c)) {
             return text;
         }
         let kept: String = text.chars().filter(|c| !self.remove.contains(*c)).collect();
-        // What was apart may now make one character.
+        // Code points that are now adjacent may make one character.
         if kept.is_empty() { text } else { self.composed(Cow::Owned(kept)) }
     }
 }
@@ -131,7 +130,7 @@ mod tests {
         let exact = Normal::plain(true);
         let all = normal(false, "+-", ".", true);
         let keep_case = normal(true, "+", "._", true);
-        // how, the local part, all of it, without its extension, where its mail goes
+        // policy, local part, whole name, name without extension, where its mail goes
         for (how, local, whole, bare, to) in [
             (&plain, "Foo+Shop", "foo+shop", None, "Foo+Shop"),
             (&plain, "ｆｏｏ", "ｆｏｏ", None, "ｆｏｏ"),
@@ -140,23 +139,23 @@ mod tests {
             (&all, "foo-macys-m5", "foo-macys-m5", Some("foo"), "foo-macys-m5"),
             (&all, "F.o.o", "foo", None, "foo"),
             (&all, "f.oo+Shop", "foo+shop", Some("foo"), "foo+Shop"),
-            // What does not count in an extension is lost with the rest of it.
+            // Removed characters are also lost in an extension.
             (&all, "f.oo+A.b", "foo+ab", Some("foo"), "foo+ab"),
             (&all, "foo+", "foo+", Some("foo"), "foo+"),
-            // At the beginning there is no extension, as Postfix has it.
+            // At the beginning there is no extension, as in Postfix.
             (&all, "+foo", "+foo", None, "+foo"),
             (&all, "-foo+x", "-foo+x", None, "-foo+x"),
             (&all, "++", "++", None, "++"),
             (&all, "Owner-list", "owner-list", None, "Owner-list"),
             (&all, "owner.-list", "owner-list", None, "owner-list"),
-            // What would leave nothing leaves all.
+            // If nothing would be left, the name stays.
             (&all, "...", "...", None, "..."),
             (&all, ".+x", "+x", None, "+x"),
             // Full width letters, a ligature, an ellipsis.
             (&all, "Ｆｏｏ＋Ｘ", "foo+x", Some("foo"), "foo+X"),
             (&all, "o\u{fb03}ce", "office", None, "office"),
             (&all, "a\u{2026}b", "ab", None, "ab"),
-            // The accent meets its letter.
+            // The accent joins its letter.
             (&all, "e.\u{301}", "é", None, "é"),
             (&keep_case, "F_o.o+X", "Foo+X", Some("Foo"), "Foo+X"),
             (&all, "", "", None, ""),
@@ -167,17 +166,18 @@ mod tests {
         }
     }
 
-    /// Spellings that compare equal are not one name to a server: each is asked as it was written but for its case.
+    /// Spellings that compare equal may be different names for a server: each is looked up as written, in
+    /// lower case.
     #[test]
     fn asked_and_compared() {
         let (plain, nfkc) = (Normal::plain(false), normal(false, "", "", true));
-        // the local part, what is asked, with NFKC, what it is compared by
+        // the local part, the name looked up, the same with NFKC, the text for comparison
         for (local, asked, composed, compared) in [
             ("Foo", "foo", "foo", "foo"),
             ("grüße", "grüße", "grüße", "grüsse"),
             ("GRÜSSE", "grüsse", "grüsse", "grüsse"),
             ("GRÜ\u{1e9e}E", "grüße", "grüße", "grüsse"),
-            // The dotted I keeps its dot: ipek is somebody else.
+            // The dotted I keeps its dot: ipek is another name.
             ("\u{130}pek", "i\u{307}pek", "i\u{307}pek", "i\u{307}pek"),
             ("ıpek", "ıpek", "ıpek", "ıpek"),
             // Final sigma.
@@ -217,19 +217,19 @@ mod tests {
             prop_assert_eq!(local.is_empty(), read.whole().is_empty(), "{:?}", local);
             prop_assert!(read.each().all(|(name, _)| local.is_empty() || !name.is_empty()), "{:?}", local);
             prop_assert_eq!(&again, &read, "{:?}", local);
-            // Mail that goes somewhere is read there as it was here.
+            // The new local part is normalised to the same names.
             let to = how.delivered(local, &read);
             prop_assert_eq!(&how.typed(&to), &how.typed(local), "{:?}", local);
         }
         let typed = how.typed(local);
-        // It goes nowhere else from there.
+        // Normalising it again changes nothing.
         let to = how.delivered(local, &typed);
         prop_assert_eq!(&how.delivered(&to, &typed), &to, "{:?}", local);
         Ok(())
     }
 
-    /// The form of the form is the form, for every character there is in the planes that hold any, and what is asked
-    /// compares as what was written.
+    /// Normalisation is idempotent for every character in the planes in use, and the name looked up compares
+    /// equal to the one written.
     #[test]
     fn every_character_is_normal_in_the_end() {
         let hows =

@@ -1,4 +1,4 @@
-//! From the bytes of a path to its parts. Total: every input has a reading.
+//! Parses a path into its parts. Never fails: every input has a result.
 
 use super::{MAX_DOMAIN, MAX_LOCAL_PART, Malformed, spelling};
 use std::borrow::Cow;
@@ -9,7 +9,7 @@ pub(super) struct Parts {
     pub local: String,
     pub domain: String,
     pub malformed: Option<Malformed>,
-    /// Whether all servers read it like this.
+    /// Whether all servers read it alike.
     pub certain: bool,
 }
 
@@ -24,7 +24,7 @@ pub(super) fn path(bytes: &[u8]) -> Parts {
     let (local, domain) = at.map_or((text, None), |at| (&text[..at], Some(&text[at + 1..])));
     let route = inner.strip_suffix(text).unwrap_or_default();
     if text.contains('\n') {
-        // No command line holds one, so no server reads it in a way of its own.
+        // No command line contains one, so servers do not differ about it.
         let domain = domain.unwrap_or_default();
         return checked(unquote(local), domain.into(), utf8, spelling::is_certain_domain(domain));
     }
@@ -36,8 +36,8 @@ pub(super) fn path(bytes: &[u8]) -> Parts {
     Parts { malformed: open_quote.then_some(Malformed::Quote).or(parts.malformed), ..parts }
 }
 
-/// Reads an address as a mail server names it after it has read it: no brackets, no route, no comments. What is
-/// special elsewhere is part of the name here.
+/// Parses an address as a mail server reports it: no brackets, no route, no comments. Characters that are
+/// special elsewhere are part of the name here.
 pub(super) fn address(bytes: &[u8]) -> Parts {
     let (text, utf8) = decoded(bytes);
     let Split { at, open_quote } = split(&text);
@@ -46,7 +46,8 @@ pub(super) fn address(bytes: &[u8]) -> Parts {
             let (local, domain) = (&text[..at], &text[at + 1..]);
             checked(unquote(local), domain.into(), utf8, spelling::is_certain_domain(domain))
         }
-        // Sendmail keeps quotes and backslashes in the name of a local user, though they are no part of it.
+        // Sendmail keeps quotes and backslashes in the name of a local user, although they are not part of
+        // it.
         None => checked(unquote(&without_backslashes(&text)), String::new(), utf8, true),
     };
     Parts { malformed: open_quote.then_some(Malformed::Quote).or(parts.malformed), ..parts }
@@ -74,7 +75,7 @@ fn checked(local: String, domain: String, utf8: bool, certain: bool) -> Parts {
 
 pub(super) const WHITE: [char; 2] = [' ', '\t'];
 
-/// Whether a source route, with its colon, holds host names and address literals only.
+/// Whether a source route, with its colon, consists of host names and address literals only.
 fn is_plain_route(route: &str) -> bool {
     let plain = |hop: &str| hop.strip_prefix('@').is_some_and(spelling::is_certain_domain);
     route.is_empty() || route.strip_suffix(':').is_some_and(|hops| hops.split(',').all(plain))
@@ -91,7 +92,7 @@ pub(super) fn strip_route(text: &str) -> &str {
             '[' => literal = true,
             ']' => literal = false,
             '"' => return text,
-            // An address literal may hold colons of its own.
+            // An address literal may contain colons.
             ':' if !literal => return &text[i + 1..],
             _ => (),
         }
@@ -110,7 +111,7 @@ fn split(text: &str) -> Split {
     for (i, c) in text.char_indices() {
         match c {
             _ if escaped => escaped = false,
-            // Outside of quotes a backslash is no escape to RFC 5321; Postfix splits at the last @.
+            // In RFC 5321 a backslash outside of quotes is no escape; Postfix splits at the last @.
             '\\' if quoted => escaped = true,
             '"' => quoted = !quoted,
             '@' if !quoted => at = Some(i),
@@ -133,7 +134,7 @@ fn without_backslashes(text: &str) -> Cow<'_, str> {
     out.into()
 }
 
-/// Takes the quotes off a local part, also off one of several words (`a."b c"`).
+/// Removes the quotes from a local part, also from one of several words (`a."b c"`).
 fn unquote(local: &str) -> String {
     if !local.contains('"') {
         return local.into();

@@ -1,20 +1,21 @@
-//! Spellings beyond RFC 5321: what mail servers make of comments, phrases, groups and the like.
+//! Parses spellings beyond RFC 5321 that mail servers accept: comments, phrases, groups and the like.
 //!
-//! Postfix reads the argument of RCPT with an RFC 822 parser, Sendmail with its rulesets: `<alice(x)@example.com>`,
-//! `Alice <alice@example.com>`, `<list:alice@example.com;>` and `<alice@"example.com">` are all accepted. Servers
-//! differ in the details, so a spelling of this kind is never certain: [`is_certain`] tells it from those that all
-//! servers read alike, and [`parts`] is the best guess, to be confirmed by the server's own reading.
+//! Postfix reads the argument of RCPT with an RFC 822 parser, Sendmail with its rulesets:
+//! `<alice(x)@example.com>`, `Alice <alice@example.com>`, `<list:alice@example.com;>` and
+//! `<alice@"example.com">` are all accepted. Servers differ in the details, so a spelling of this kind is
+//! never certain: [`is_certain`] finds those that all servers read alike, and [`parts`] is the best guess for
+//! others, to be confirmed by the server's own reading.
 
 use super::domain::is_domain;
 use super::{canonical_domain, fold};
 
-/// Whether all servers read an address alike: its parts are as they are written.
+/// Whether all servers read an address alike: its parts are as written.
 pub(super) fn is_certain(local: &str, domain: Option<&str>) -> bool {
     is_certain_local(local) && domain.is_none_or(is_certain_domain)
 }
 
-/// A name without specials (RFC 5322, section 3.2.3), or one quoted string. What `%`, `!`, `@` and a lack of dots
-/// mean is no matter of spelling.
+/// A name without specials (RFC 5322, section 3.2.3), or one quoted string. The meaning of `%`, `!`, `@` and
+/// of a missing dot is not decided here.
 fn is_certain_local(local: &str) -> bool {
     let special = |c: char| "()<>,;:[]\\\"".contains(c) || c.is_ascii_whitespace() || c == '\u{b}';
     let Some(quoted) = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
@@ -32,8 +33,8 @@ fn is_certain_local(local: &str) -> bool {
     !escaped
 }
 
-/// A domain that is what it seems to be: host names and address literals. An international one must be in the form
-/// in which it is usually written, since servers do not map one form to the other as IDNA does.
+/// An unambiguous domain: a host name or an address literal. An international one must be in its usual form,
+/// since servers do not map other forms to it as IDNA does.
 pub(super) fn is_certain_domain(domain: &str) -> bool {
     let canonical = canonical_domain(domain);
     if !is_domain(&canonical) {
@@ -53,7 +54,7 @@ enum Token {
     Special(char),
 }
 
-/// The local part and the domain, if there is one, of the address that a text most likely holds.
+/// The local part and the domain, if there is one, of the most likely address in a text.
 pub(super) fn parts(text: &str) -> (String, Option<String>) {
     let tokens = tokens(text);
     let mut address = between_brackets(&tokens);
@@ -62,7 +63,7 @@ pub(super) fn parts(text: &str) -> (String, Option<String>) {
     {
         address = &address[end + 1..];
     }
-    // Of a group the first member, of a list the first that is not empty.
+    // The first member of a group, and the first non-empty one of a list.
     if let Some(end) = address.iter().rposition(|token| *token == Token::Special(':')) {
         address = &address[end + 1..];
     }
@@ -77,7 +78,7 @@ pub(super) fn parts(text: &str) -> (String, Option<String>) {
     }
 }
 
-/// What the innermost brackets enclose, where there are any and they are not empty.
+/// The content of the innermost brackets, if there are any and they are not empty.
 fn between_brackets(tokens: &[Token]) -> &[Token] {
     let mut begin = 0;
     for (i, token) in tokens.iter().enumerate() {
@@ -122,7 +123,7 @@ fn tokens(text: &str) -> Vec<Token> {
     tokens
 }
 
-/// Skips the rest of a comment, which may hold others.
+/// Skips the rest of a comment, which may contain others.
 fn skip_comment(chars: &mut std::str::Chars<'_>) {
     let mut depth = 1;
     while depth > 0 {
@@ -136,7 +137,7 @@ fn skip_comment(chars: &mut std::str::Chars<'_>) {
     }
 }
 
-/// The text of an address: words that nothing separates are apart by a blank, as Postfix writes them.
+/// The text of an address: adjacent words are separated by a blank, as in Postfix.
 fn joined(tokens: &[Token]) -> String {
     let mut out = String::new();
     let mut after_word = false;

@@ -151,7 +151,7 @@ fn mailboxes_compare() {
     assert!(a("<Foo@D.test>").same_mailbox(&a("<\"foo\"@d.TEST.>"), false));
     assert!(!a("<Foo@d.test>").same_mailbox(&a("<foo@d.test>"), true));
     assert!(a("<grüße@d.test>").same_mailbox(&a("<GRÜẞE@d.test>"), false));
-    // They compare as equal, and may still be two.
+    // They compare equal when folded, but may be two mailboxes.
     assert!(!a("<grüße@d.test>").same_mailbox(&a("<grüsse@d.test>"), false));
     assert_eq!(a("<grüße@d.test>").folded_key(false), a("<GRÜSSE@d.test>").folded_key(false));
     assert!(!a("<foo@d.test>").same_mailbox(&a("<foo@e.test>"), false));
@@ -175,7 +175,7 @@ fn escaping() {
 }
 
 proptest! {
-    /// What is printed is read back as the same mailbox.
+    /// A printed address is parsed back to the same mailbox.
     #[test]
     fn printing_round_trips(local in "\\PC{1,40}", domain in "[a-z0-9]{1,10}(\\.[a-z]{1,5}){0,2}") {
         prop_assume!(local.trim_matches([' ', '\t']) == local || !super::is_dot_string(&local));
@@ -185,7 +185,7 @@ proptest! {
         prop_assert_eq!(again.domain(), Some(&*domain));
     }
 
-    /// Any bytes have a reading, and none of them leaves a control in the escaped form.
+    /// Any bytes can be parsed, and their escaped form has no controls.
     #[test]
     fn any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
         let address = Address::from_rcpt(&bytes);

@@ -16,9 +16,9 @@ use std::path::{Path, PathBuf};
 
 /// Resolves computed mail aliases for Postfix and Sendmail.
 ///
-/// People hand out addresses that anyone can check in the head: foo-macys-m5@example.com is account foo,
+/// Users hand out addresses that they can compute in the head: foo-macys-m5@example.com is account foo,
 /// vendor macys, and a checksum. rcptd is a milter: at each RCPT it resolves the alias, verifies that the
-/// account exists, refuses what does not, and at the end of the message replaces the recipient.
+/// account exists, refuses unknown recipients, and at the end of the message replaces the recipient.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true, after_help = AFTER)]
 pub struct Cli {
@@ -84,7 +84,7 @@ const AFTER_DEMO: &str = "\
 Example:
   rcptd demo --color always | less -R";
 
-/// Where the configuration is, unless said otherwise.
+/// The default path of the configuration.
 pub const CONFIG: &str = "/etc/rcptd/rcptd.conf";
 
 #[derive(Debug, Subcommand)]
@@ -92,26 +92,26 @@ pub enum Command {
     /// Serve mail servers, in the foreground (the default command)
     #[command(after_help = AFTER_SERVE)]
     Serve(Serve),
-    /// Say what is wrong with a configuration or with rules, all of it
+    /// Report all errors of a configuration or of rules
     #[command(after_help = AFTER_CHECK)]
     Check(Check),
-    /// Ask the rules, and nothing but the rules, whose an alias is
+    /// Look up local parts in the rules only
     #[command(after_help = AFTER_LOOKUP)]
     Lookup(Lookup),
-    /// Say what would become of mail to an address, and why
+    /// Show what would happen to mail to an address, and why
     #[command(after_help = AFTER_EXPLAIN)]
     Explain(Explain),
     /// Make an address for an account, as the rules compute it
     #[command(after_help = make::AFTER)]
     Make(Make),
-    /// Look after files of rules
+    /// Format or convert files of rules
     Rules(Rules),
-    /// Take over the configuration of another program
+    /// Convert the configuration of another program
     Import(Import),
-    /// Say what a running daemon has done, from its control socket
+    /// Show what a running daemon has done, from its control socket
     #[command(after_help = inspect::AFTER_STATUS)]
     Status(Status),
-    /// Show what a running daemon is asked and answers, live
+    /// Show the requests and answers of a running daemon, live
     #[command(after_help = inspect::AFTER_TRACE)]
     Trace(Trace),
     /// Show the milter at work: no mail server, no files, no privileges
@@ -147,8 +147,8 @@ pub struct Check {
     /// Also how easy the aliases of each rule are to guess
     #[arg(long)]
     pub guess: bool,
-    /// Also whether Postfix is wired with this configuration so that no mail is lost, refused or taken for nobody:
-    /// asks postconf(1), by default about /etc/postfix. The folder may be given by -c as well
+    /// Also check whether Postfix, with this configuration, loses mail, refuses it or accepts it for unknown
+    /// names: asks postconf(1), by default about /etc/postfix. The folder may be given by -c as well
     #[arg(long, value_name = "FOLDER", num_args = 0..=1, conflicts_with = "rules")]
     #[allow(clippy::option_option, reason = "with a folder, without one, or not at all")]
     pub postfix: Option<Option<PathBuf>>,
@@ -164,8 +164,8 @@ pub enum PostfixFolder<'a> {
 }
 
 impl Check {
-    /// The configuration file and, if Postfix is to be looked at, which. With `--postfix` a folder behind `-c` is that
-    /// of Postfix, as with all commands of Postfix.
+    /// The configuration file and the Postfix to check, if any. With `--postfix` a folder after `-c` is that
+    /// of Postfix, as in the commands of Postfix.
     pub fn files(&self) -> (&Path, Option<PostfixFolder<'_>>) {
         match &self.postfix {
             None => (&self.config, None),

@@ -20,7 +20,7 @@ pub fn run(args: &args::Check) -> u8 {
     if let Err(code) = sources(&mut checked) {
         return code;
     }
-    // What is wrong with rcptd.conf comes first: nothing can be compared with it.
+    // Errors of rcptd.conf come first: without it there is nothing to compare.
     if let (Some(folder), Some(config)) = (postfix, &checked.config) {
         checked.problems.extend(postfix::check(folder, config));
     }
@@ -53,7 +53,7 @@ pub fn run(args: &args::Check) -> u8 {
     exit::OK
 }
 
-/// What keeps the account sources and the maps of a configuration from being built.
+/// Reports why account sources and maps of a configuration cannot be built.
 fn sources(checked: &mut Checked) -> Result<(), u8> {
     let Some(config) = &checked.config else { return Ok(()) };
     let runtime = terminal::runtime()?;
@@ -68,11 +68,11 @@ fn sources(checked: &mut Checked) -> Result<(), u8> {
     Ok(())
 }
 
-/// Most domains for which each source is asked: the questions are asked one by one.
+/// Most domains for which each source is asked, since the questions are asked one by one.
 const MAX_DOMAINS: usize = 100;
 
-/// What will make a source defer mail: its answer about an account that does not exist would not count, since the
-/// witness is not found, or the server accepts every name. A server that does not answer now says nothing about it.
+/// Reports sources that would defer mail: "not found" would not count, since the witness is not found, or the
+/// server accepts every name. A server that does not answer now is not reported.
 async fn uncontrolled(config: &Config) -> Vec<String> {
     let mut settings = config.account.clone();
     settings.sources.retain(|source| ["vrfy", "passwd"].contains(&source.spec.kind()));
@@ -92,7 +92,7 @@ async fn uncontrolled(config: &Config) -> Vec<String> {
                     ));
                 }
                 Verdict::Exists | Verdict::Missing => (),
-                // It would not answer for the next domain either.
+                // It would fail for the next domain, too.
                 Verdict::Unknown(_) => break,
             }
         }

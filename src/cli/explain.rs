@@ -66,7 +66,7 @@ async fn explain(args: &args::Explain, config: &Config) -> u8 {
     worst
 }
 
-/// All there is to say of one address.
+/// The explanation of one address.
 struct Explained {
     address: String,
     steps: Vec<resolve::Step>,
@@ -74,12 +74,12 @@ struct Explained {
     resolution: Resolution,
     reply: String,
     edits: Vec<Edit>,
-    /// What the running daemon decides: the word and the text. `None` where there is none to ask.
+    /// The decision of the running daemon: the word and the text. `None` without a daemon.
     daemon: Option<(String, String)>,
 }
 
-/// What the daemon that runs with this configuration decides of `address`. It may differ from what the files say now:
-/// one is being written, or was refused.
+/// The decision about `address` of the daemon that runs with this configuration. It may differ from that of
+/// the files: one may be half written, or was refused.
 async fn ask_daemon(config: &Config, address: &str) -> Option<(String, String)> {
     let path = config.control.path.as_ref()?;
     let asked = async {
@@ -104,7 +104,7 @@ impl Explained {
         resolver: &Resolver,
         members: &[Arc<dyn AccountSource>],
     ) -> Self {
-        // The very session the daemon runs, so that this cannot differ from what it does.
+        // Uses the session code of the daemon, so that the results cannot differ.
         let mut session = Session::new(Arc::new(daemon::policy(config)));
         let rcpt = Rcpt { argument: address.as_bytes(), ..Rcpt::default() };
         let none: [&[u8]; 0] = [];
@@ -189,7 +189,7 @@ impl Explained {
             let (word, text) = verdict(answer);
             let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
             let mut object = json!({ "source": &*answer.source, "verdict": word, "text": text, "ms": ms });
-            // Only where the source quotes somebody.
+            // Only if the source quotes a reply.
             if let Some(detail) = answer.detail.as_deref() {
                 object["detail"] = detail.into();
             }
@@ -219,7 +219,7 @@ impl Explained {
             "reply": self.reply,
             "edits": self.edits.iter().map(ToString::to_string).collect::<Vec<_>>(),
         });
-        // Only where there is something to say of them.
+        // Only if there are further addresses.
         if let [_, on @ ..] = &self.steps[..]
             && !on.is_empty()
         {
@@ -241,7 +241,7 @@ impl Explained {
     }
 }
 
-/// What a source answered: the word for programs, and the text for people with what the source quotes.
+/// The answer of a source: the word for programs, and the text for people with the quoted reply.
 fn verdict(answer: &Answer) -> (&'static str, String) {
     let detail = answer.detail.as_deref().map(|detail| format!(": {}", escape(detail))).unwrap_or_default();
     match &answer.verdict {

@@ -1,4 +1,4 @@
-//! `rcptd status` and `rcptd trace`: what a running daemon says of itself.
+//! `rcptd status` and `rcptd trace`: query a running daemon.
 
 use super::args::{self, Daemon};
 use super::{exit, terminal};
@@ -31,7 +31,7 @@ pub fn trace(args: &args::Trace) -> u8 {
     let mut left = args.count;
     told(&args.daemon, &format!("trace {}", filter.to_json()), |line, value| {
         if value.get("tracing").is_some() {
-            // To who pipes the rest somewhere it says when to begin.
+            // Tells scripts that read the output when tracing has begun.
             eprintln!("rcptd: tracing");
             return Ok(true);
         }
@@ -45,7 +45,7 @@ pub fn trace(args: &args::Trace) -> u8 {
     })
 }
 
-/// Sends a command, and hands over each line of the answer until `take` has enough.
+/// Sends a command, and passes each line of the answer to `take` until that returns false.
 fn told(daemon: &Daemon, command: &str, mut take: impl FnMut(&str, &Value) -> Result<bool, u8>) -> u8 {
     let path = match socket(daemon) {
         Ok(path) => path,
@@ -80,7 +80,7 @@ fn told(daemon: &Daemon, command: &str, mut take: impl FnMut(&str, &Value) -> Re
                 return exit::UNAVAILABLE;
             }
         }
-        // From now on it may take as long as it likes.
+        // No time limit for further lines.
         if !any && lines.get_ref().set_read_timeout(None).is_err() {
             return exit::UNAVAILABLE;
         }
@@ -99,7 +99,7 @@ fn told(daemon: &Daemon, command: &str, mut take: impl FnMut(&str, &Value) -> Re
     }
 }
 
-/// Where the daemon is found.
+/// The control socket of the daemon.
 fn socket(daemon: &Daemon) -> Result<PathBuf, u8> {
     if let Some(path) = &daemon.socket {
         return Ok(path.clone());
@@ -208,7 +208,7 @@ fn report(value: &Value) -> String {
     out
 }
 
-/// How requests ended since the start, and how many there were a second in the last minute.
+/// Results of requests since the start, and the rate in the last minute.
 fn answered(of: &Value) -> String {
     let counts = of.get("answered").cloned().unwrap_or_default();
     let words = [

@@ -7,8 +7,8 @@ use crate::rules::{Decision, MAX_NAME, Query, Rules};
 use serde_json::json;
 use std::io::{self, BufRead, BufWriter, Read, Write};
 
-/// Longest line of standard input that is kept, with its end: a little more than the longest name that the rules
-/// look at, so that a name is never cut to one that they know.
+/// Longest line of standard input that is kept, with its end: a little more than the longest name for the
+/// rules, so that a cut name never matches.
 const MAX_LINE: u64 = MAX_NAME as u64 + 2;
 
 pub fn run(args: &args::Lookup) -> u8 {
@@ -62,7 +62,7 @@ fn names(args: &args::Lookup, rules: &Rules, out: &mut impl Write) -> io::Result
 }
 
 fn one(name: &[u8], about: &Query<'_>, json: bool, rules: &Rules, out: &mut impl Write) -> io::Result<u8> {
-    // No rule matches what is not text.
+    // No rule matches octets that are not UTF-8.
     let decision =
         std::str::from_utf8(name).map_or(Decision::NoMatch, |name| rules.find(Query { name, ..*about }));
     let (account, ambiguous, code) = match decision {
@@ -98,7 +98,7 @@ fn answer(
     }
 }
 
-/// What standard input holds next.
+/// The next line of standard input.
 #[derive(Debug, PartialEq, Eq)]
 enum Line {
     End,
@@ -107,7 +107,7 @@ enum Line {
     TooLong(Vec<u8>),
 }
 
-/// Reads a line, and keeps of it no more than a name can have.
+/// Reads a line, and keeps at most the length of a name.
 fn line(input: &mut impl BufRead) -> io::Result<Line> {
     let mut line = Vec::new();
     input.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)?;

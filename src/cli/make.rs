@@ -19,19 +19,19 @@ pub fn run(args: &args::Make) -> u8 {
     }
 }
 
-/// What addresses are made with.
+/// Everything needed to make addresses.
 struct Source {
     texts: Vec<Text>,
     rules: Arc<Rules>,
     options: Options,
     /// The domain of the addresses; with a configuration there is one.
     domain: Option<String>,
-    /// What the daemon does with them; without a configuration nobody knows.
+    /// How the daemon resolves them; `None` without a configuration.
     way: Option<Way>,
 }
 
 impl Source {
-    /// Nothing is handed out that has expired already, or that the daemon would not take to `account`.
+    /// Checks that an address has not expired, and that the daemon resolves it to `account`.
     fn holds(&self, good: &Good, account: &str, today: Option<Day>) -> Result<(), String> {
         let query = Query { name: &good.name, domain: good.domain.as_deref(), today };
         if let Decision::Expired { last, .. } = self.rules.find(query) {
@@ -103,7 +103,7 @@ fn configured(args: &args::Make) -> Result<Source, u8> {
     Ok(Source { texts, rules, options, domain: Some(domain), way: Some(way) })
 }
 
-/// The domain `given`, which must be one of the configuration, or the first of these.
+/// The domain `given`, which must be in the configuration, or the first one there.
 fn domain(config: &Config, given: Option<&str>) -> Result<String, u8> {
     let Some(given) = given else {
         return config.domains.first().cloned().ok_or_else(|| {
@@ -125,13 +125,13 @@ fn domain(config: &Config, given: Option<&str>) -> Result<String, u8> {
     Err(exit::NOT_FOUND)
 }
 
-/// As it is handed out: the local part as it is looked up, or the whole address.
+/// The form in which it is handed out: the local part as it is looked up, or the whole address.
 fn address(name: &str, domain: Option<&str>) -> String {
     let whole = domain.and_then(|domain| Address::new(name, domain).ok());
     whole.map_or_else(|| name.to_owned(), |address| address.to_string())
 }
 
-/// What goes to standard output; remarks and reasons go to standard error.
+/// The text for standard output; remarks and reasons go to standard error.
 fn told(made: &Made, result: Result<&Good, String>, explain: bool) -> String {
     let rule = format!("rule {} ({} {})", made.rule, escape(&made.place), escape(&made.expression));
     let good = match result {

@@ -20,13 +20,13 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use std::process::ExitCode;
 
-/// Exit codes of sysexits(3), and what they stand for here.
+/// Exit codes of sysexits(3), and their meaning here.
 pub mod exit {
     /// Done; found.
     pub const OK: u8 = 0;
     /// Not found.
     pub const NOT_FOUND: u8 = 1;
-    /// The command line cannot be understood.
+    /// The command line is invalid.
     pub const USAGE: u8 = 64;
     /// An input cannot be read.
     pub const NO_INPUT: u8 = 66;
@@ -34,13 +34,13 @@ pub mod exit {
     pub const UNAVAILABLE: u8 = 69;
     /// A defect in rcptd.
     pub const SOFTWARE: u8 = 70;
-    /// The operating system refuses something we need.
+    /// The operating system refuses a necessary operation.
     pub const OS_ERROR: u8 = 71;
     /// An output cannot be written.
     pub const IO_ERROR: u8 = 74;
-    /// Nobody can say now; try again.
+    /// Temporary failure; try again.
     pub const TEMPORARY: u8 = 75;
-    /// The configuration cannot be used.
+    /// The configuration is invalid.
     pub const CONFIG: u8 = 78;
 }
 
@@ -50,7 +50,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(e) => {
             let asked = matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            // Where even that cannot be written there is nobody to tell.
+            // If even that cannot be written, there is nowhere to report it.
             let _ = e.print();
             return if asked { exit::OK } else { exit::USAGE }.into();
         }

@@ -13,12 +13,12 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Where postconf(1) is, if not on the PATH: that of users who are not root lacks sbin.
+/// The path of postconf(1), if it is not on the PATH: for users other than root that lacks sbin.
 const ELSEWHERE: &str = "/usr/sbin/postconf";
-/// Largest main.cf or master.cf that is read to show lines of it.
+/// Largest main.cf or master.cf that is read to show its lines.
 const MAX_FILE: u64 = 4 << 20;
 
-/// What is wrong with how Postfix is wired with `config`.
+/// The problems in the wiring of Postfix with `config`.
 pub fn check(folder: PostfixFolder<'_>, config: &Config) -> Vec<Problem> {
     let mut warnings = BTreeSet::new();
     let mut ask = |option: Option<&str>| postconf(folder, option, &mut warnings);
@@ -39,7 +39,7 @@ pub fn check(folder: PostfixFolder<'_>, config: &Config) -> Vec<Problem> {
     findings.iter().map(|finding| files.problem(finding)).chain(warned).collect()
 }
 
-/// What postconf(1) prints, and on standard error what it warns of. The error is a sentence.
+/// The output of postconf(1); its warnings go to standard error. The error is a sentence.
 fn postconf(
     folder: PostfixFolder<'_>,
     option: Option<&str>,
@@ -65,7 +65,7 @@ fn postconf(
     Ok(String::from_utf8_lossy(&got.stdout).into_owned())
 }
 
-/// A file to show lines of; without content where it cannot be read, since postconf(1) could.
+/// A file to show its lines; empty if it cannot be read, since postconf(1) could read it.
 fn file(path: &Path) -> Text {
     let small = fs::metadata(path).is_ok_and(|found| found.len() <= MAX_FILE);
     let content = if small { fs::read(path).unwrap_or_default() } else { Vec::new() };
@@ -86,7 +86,7 @@ fn facts(postfix: &Postfix, ours: &Ours) -> Facts {
     Facts { sockets: sockets.collect(), chroot_has_passwd: queue.join("etc/passwd").exists() }
 }
 
-/// The user as which the programs of Postfix run.
+/// The user of the programs of Postfix.
 struct Identity {
     name: String,
     uid: u32,
@@ -104,7 +104,7 @@ impl Identity {
         }
     }
 
-    /// Whether it may do to `found` what the bit of the others in a mode stands for.
+    /// Whether it has the permission on `found` that this bit of the mode for others stands for.
     fn may(&self, found: &fs::Metadata, bit: u32) -> bool {
         let bit = match () {
             () if found.uid() == self.uid => bit << 6,
@@ -114,7 +114,8 @@ impl Identity {
         self.uid == 0 || found.mode() & bit != 0
     }
 
-    /// Whether it may connect to a socket: search each folder above it, and write to it.
+    /// Whether it may connect to a socket: it needs search permission in each folder above, and write
+    /// permission.
     fn reach(&self, path: &Path) -> Reach {
         const SEARCH: u32 = 0o1;
         const WRITE: u32 = 0o2;

@@ -1,4 +1,4 @@
-//! What the commands share in speaking to a terminal or a script.
+//! Output of the commands to a terminal or a script.
 
 use super::exit;
 use crate::addr::plain_json;
@@ -6,8 +6,8 @@ use crate::diag::{Problem, Severity};
 use serde_json::Value;
 use std::io::{self, IsTerminal, Write};
 
-/// Writes `text` to standard output; the exit code where that fails. A reader that has seen enough (`head`)
-/// is no failure.
+/// Writes `text` to standard output; the exit code if that fails. A reader that stops early (`head`) is no
+/// failure.
 pub fn print(text: &str) -> Result<(), u8> {
     match io::stdout().lock().write_all(text.as_bytes()) {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
@@ -18,12 +18,12 @@ pub fn print(text: &str) -> Result<(), u8> {
     }
 }
 
-/// A line of JSON that garbles no terminal, whatever its texts hold.
+/// A line of JSON that is safe on a terminal, whatever its texts contain.
 pub fn json(value: &Value) -> String {
     format!("{}\n", plain_json(&value.to_string()))
 }
 
-/// Shows problems on standard error, at length on a terminal and in a line each elsewhere.
+/// Shows problems on standard error, in full on a terminal, else one line each.
 pub fn show(problems: &[Problem]) {
     let colour = io::stderr().is_terminal();
     for problem in problems {

@@ -1,5 +1,5 @@
-//! What the running daemon decides of a recipient, for `rcptd explain`: it may know better than the files, half of
-//! which may have been written, or refused.
+//! The decision of the running daemon about a recipient, for `rcptd explain`: the files may be half written,
+//! or refused, so that the daemon uses older ones.
 
 use crate::addr::escape;
 use crate::front::milter::adapter::Milter;
@@ -8,7 +8,7 @@ use crate::resolve::{Doubt, Outcome, Resolution};
 use serde_json::json;
 use tokio::time::timeout;
 
-/// The outcome for a recipient as the milter would have it now, a line of JSON. Nothing is logged or counted.
+/// The current outcome of the milter for a recipient, a line of JSON. Nothing is logged or counted.
 pub(super) async fn decide(milter: &Milter, address: &str) -> String {
     let service = milter.service();
     let mut session = Session::new(service.policy.clone());

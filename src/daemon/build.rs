@@ -1,4 +1,4 @@
-//! From a checked configuration to what serves.
+//! Builds the services from a checked configuration.
 
 use super::clock::today;
 use crate::account::settings::{Settings as AccountSettings, SourceSettings};
@@ -17,9 +17,9 @@ use crate::table::{Answer, Table};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// All that a reload puts in the place of the old.
+/// Everything that a reload replaces.
 pub struct Live {
-    /// What milter sessions work with.
+    /// The settings and the resolver of milter sessions.
     pub service: Service,
     /// The maps.
     pub maps: Vec<Arc<Map>>,
@@ -27,18 +27,18 @@ pub struct Live {
     pub accounts: Sources,
 }
 
-/// Everything that is served. The errors are sentences with the remedy, all of them.
+/// Builds everything. Returns all errors, as sentences with the remedy.
 pub async fn build(config: &Config) -> Result<Live, Vec<String>> {
     rebuild(config, None).await
 }
 
-/// The same after a reload: what is remembered of accounts stays where their sources are those from `before`.
+/// The same after a reload: cached accounts stay if their sources are the same as in `before`.
 pub async fn rebuild(config: &Config, before: Option<&Sources>) -> Result<Live, Vec<String>> {
     let accounts = sources(config)?;
     let sources = Sources::rebuild(&accounts, config.cases.clone(), before).await?;
     let resolver = Arc::new(resolver(config, sources.composed.clone()));
     let (all, asked) = (config.clone(), resolver.clone());
-    // Certificates and files of LMDB are read on the way, from a disk that may hang.
+    // This reads certificates and files of LMDB, from a disk that may hang.
     let maps = tokio::task::spawn_blocking(move || maps(&all, &asked)).await;
     let maps = maps.map_err(|e| vec![format!("a defect in rcptd: {e}")])??;
     let policy = Arc::new(policy(config));
@@ -46,7 +46,8 @@ pub async fn rebuild(config: &Config, before: Option<&Sources>) -> Result<Live, 
     Ok(Live { service, maps, accounts: sources })
 }
 
-/// The sources of accounts; where none is configured, because nothing is resolved, one that cannot say.
+/// The account sources; if none is configured, because nothing is resolved, one that always fails
+/// temporarily.
 fn sources(config: &Config) -> Result<AccountSettings, Vec<String>> {
     let mut settings = config.account.clone();
     if settings.sources.is_empty() {
@@ -68,22 +69,22 @@ pub fn resolver(config: &Config, accounts: Arc<dyn AccountSource>) -> Resolver {
     Resolver::new(settings, form, accounts).with_other_case(config.other_case.clone())
 }
 
-/// What a session may do.
+/// The policy of sessions.
 pub fn policy(config: &Config) -> Policy {
     Policy {
         unknown: config.milter.unknown_reply.clone(),
         later: config.milter.later_reply.clone(),
         max_recipients: config.milter.max_recipients,
         header: config.milter.header.clone(),
-        // Of a mailbox elsewhere nobody here knows; taking two for one would lose a copy.
+        // The case policy of other domains is unknown; taking two mailboxes for one would lose a copy.
         case_sensitive: config.cases.clone().and_elsewhere(true),
         observe: config.observe,
         origin: config.origin.clone(),
     }
 }
 
-/// The maps of a configuration over this resolver. Nothing is asked of a database yet: one that is down is no
-/// reason not to start.
+/// The maps of a configuration over this resolver. It does not connect to databases yet, so rcptd also starts
+/// while one is down.
 pub fn maps(config: &Config, resolver: &Arc<Resolver>) -> Result<Vec<Arc<Map>>, Vec<String>> {
     let tables = &config.tables;
     let mut errors = Vec::new();
@@ -101,7 +102,8 @@ pub fn maps(config: &Config, resolver: &Arc<Resolver>) -> Result<Vec<Arc<Map>>, 
     let refusal = config.milter.unknown_reply.to_string();
     let mut made: HashMap<Arc<str>, Arc<Map>> = HashMap::new();
     let mut waiting: Vec<&MapSettings> = tables.maps.iter().collect();
-    // Those first that others are made of. The configuration has no circles, so each round makes one at least.
+    // Maps that others depend on come first. The configuration has no loops, so each round makes at least
+    // one.
     while !waiting.is_empty() {
         let (ready, later): (Vec<&MapSettings>, Vec<&MapSettings>) =
             waiting.into_iter().partition(|map| others(map).iter().all(|name| made.contains_key(&**name)));
@@ -132,7 +134,7 @@ pub fn maps(config: &Config, resolver: &Arc<Resolver>) -> Result<Vec<Arc<Map>>, 
                 }
                 Err(why) => {
                     errors.extend(why.into_iter().map(|why| format!("map {}: {why}", settings.name)));
-                    // So that those that are made of it have no errors of their own.
+                    // So that maps that depend on it do not report errors, too.
                     let nothing = Arc::new(Always::new(Answer::unknown("it could not be made")));
                     let map = Map::new(settings.name.clone(), nothing, settings.profile, reading.clone());
                     made.insert(settings.name.clone(), Arc::new(map));
@@ -144,7 +146,7 @@ pub fn maps(config: &Config, resolver: &Arc<Resolver>) -> Result<Vec<Arc<Map>>, 
     if errors.is_empty() { Ok(made.into_values().collect()) } else { Err(errors) }
 }
 
-/// The maps that a map is made of.
+/// The maps that a map depends on.
 fn others(map: &MapSettings) -> Vec<String> {
     let mut names = Vec::new();
     for source in &map.from {
@@ -157,7 +159,7 @@ fn others(map: &MapSettings) -> Vec<String> {
     names
 }
 
-/// How keys are read.
+/// The normalisation of keys.
 fn reading(config: &Config) -> Reading {
     let delimiters = config.normal.iter().map(|(domain, normal)| (domain.clone(), normal.delimiters.clone()));
     Reading {

@@ -27,17 +27,17 @@ pub(super) fn longest_answer(config: &Config) -> Duration {
     let tables = &config.tables;
     let of_tcp = tables.tcp_tables.iter().map(|table| table.served.deadline);
     let all = of_tcp.chain(tables.socketmaps.iter().map(|table| table.served.deadline));
-    // And the way there and back.
+    // Plus the time of the transfer.
     all.max().map_or(Duration::ZERO, |deadline| deadline + Duration::from_secs(1))
 }
 
-/// What listeners work with.
+/// The shared state of the listeners.
 pub(super) struct Fronts {
     pub milter: Arc<Milter>,
     pub maps: Arc<Maps>,
     pub tap: Arc<Tap>,
     pub status: Arc<Status>,
-    /// The maps that the listeners name which are open, whatever the configuration says now.
+    /// The maps named by the open listeners, which may differ from the current configuration.
     pub served: BTreeSet<Arc<str>>,
 }
 
@@ -49,7 +49,7 @@ pub(super) fn names_served(config: &Config) -> BTreeSet<Arc<str>> {
     of_tcp.chain(of_socketmaps).collect()
 }
 
-/// Opens sockets, and remembers what could not be opened.
+/// Opens sockets, and collects the failures.
 struct Binder {
     inherited: Inherited,
     failures: Vec<String>,
@@ -69,7 +69,7 @@ impl Binder {
     }
 }
 
-/// Opens all sockets, then serves them: where one cannot be opened none is served.
+/// Opens all sockets, then serves them: if one cannot be opened, none is served.
 pub(super) async fn listen(
     config: &Config,
     fronts: &Fronts,
@@ -184,7 +184,7 @@ fn serve_lines<S: serve::Service>(
     });
 }
 
-/// Logs the figures of all listeners and maps, again and again.
+/// Logs the figures of all listeners and maps, at intervals.
 async fn log_figures(interval: Duration) {
     loop {
         sleep(interval).await;
@@ -192,7 +192,7 @@ async fn log_figures(interval: Duration) {
     }
 }
 
-/// Completes when the flag is raised, or can no longer be.
+/// Completes when the flag is raised, or its sender is dropped.
 fn raised(flag: &flag::Sender<bool>) -> impl Future<Output = ()> + Send + use<> {
     let mut flag = flag.subscribe();
     async move {

@@ -1,8 +1,7 @@
 //! Build, run, reload, stop.
 //!
-//! [`run`] is the whole life of the daemon and takes from outside what makes it hard to test: the
-//! configuration file and the [`Control`] that says when to reload and when to stop; `signals` ties that to
-//! the signals of a real process.
+//! [`run`] is the whole life of the daemon. For tests, it gets the configuration file and the [`Control`],
+//! which requests reload and stop, from outside; `signals` connects that to the signals of a real process.
 
 mod answer;
 mod build;
@@ -38,22 +37,22 @@ use tokio::sync::watch as flag;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-/// How long messages under way may take to end after a request to stop. systemd's own limit is 90 s, and
-/// whoever restarts a mail filter does not want mail deferred for longer than need be.
+/// How long messages under way may take to end after a request to stop. systemd's own limit is 90 s, but a
+/// restart should not defer mail longer than necessary.
 pub const DRAIN: Duration = Duration::from_secs(10);
 /// How long a reload may take; then the old configuration stays. Rules by the million take a few seconds.
 pub const RELOAD: Duration = Duration::from_mins(1);
-/// On whose behalf a changed file is read.
+/// The reason of a reload after a change of a file.
 const WATCH: &str = "file changed";
-/// How often files are read again that change while they are read.
+/// How often files are read again if they change during reading.
 const ROUNDS: usize = 3;
-/// How long sessions may take to end after that; each has at most one command in hand.
+/// How long sessions may take to end after that; each has at most one pending command.
 pub const END: Duration = Duration::from_secs(2);
 
 /// Why the daemon could not start. Each line is a sentence with the remedy.
 #[derive(Debug)]
 pub enum Failure {
-    /// The configuration cannot be used.
+    /// The configuration is invalid.
     Configuration(Vec<Problem>),
     /// Sources that cannot be built from it.
     Sources(Vec<String>),
@@ -61,9 +60,9 @@ pub enum Failure {
     Unavailable(Vec<String>),
 }
 
-/// Runs the daemon until `control` says to stop. `config` was read from its path just now.
+/// Runs the daemon until `control` requests a stop. `config` was just read from its path.
 pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
-    // First of all, so that no change goes unseen while the rest is made ready.
+    // First, so that no change is missed during the rest of the start.
     let watcher = watch::Watch::new(&config.files, &control, config.watch).await;
     let config = finished(config, &watcher).await?;
     watcher.ask(config.watch);
@@ -103,19 +102,19 @@ pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
         };
         match command {
             Command::Reload(why) => {
-                // Another reload may have read the change meanwhile.
+                // Another reload may have read the change already.
                 if why == WATCH && !watcher.is_due().await {
                     continue;
                 }
                 reloading();
-                // Whoever wants us to stop need not wait for a file system that hangs.
+                // A stop need not wait for a file system that hangs.
                 let reloaded = tokio::select! {
                     reloaded = reload((&current, &accounts), &watcher, &fronts, why) => reloaded,
                     signal = control.stop() => break signal,
                 };
                 match reloaded {
                     Ok((new, made)) => {
-                        // What runs is what was there at the start, whatever was asked for in between.
+                        // Compare with the settings at the start, not with those of earlier reloads.
                         let restart = config::needs_restart(&running, &new);
                         observe::reloaded(why, new.rules.len(), &restart, new.observe);
                         status.reloaded(&new, restart);
@@ -144,8 +143,8 @@ pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Lets messages under way end, then all connections, each after what it has in hand; a second command to stop does
-/// not wait for either.
+/// Lets current messages end, then all connections, each after its pending command; a second stop request
+/// does not wait for either.
 async fn drain(
     milter: &Milter,
     (stop, end): (&flag::Sender<bool>, &flag::Sender<bool>),
@@ -167,7 +166,7 @@ async fn drain(
         }
     }
     end.send_replace(true);
-    // A look-up in hand may take as long as it may at any time.
+    // A pending look-up may take its usual time.
     let last = async { while tasks.join_next().await.is_some() {} };
     let forced = async {
         control.stop().await;
@@ -181,7 +180,7 @@ async fn drain(
     }
 }
 
-/// The configuration that was read at the start, read again if a file of it may have been half written then.
+/// The configuration read at the start; it is read again if one of its files may have been half written.
 async fn finished(config: Config, watcher: &watch::Watch) -> Result<Config, Failure> {
     let marks = watcher.marks().await;
     if watcher.is_finished().await && watcher.is_unchanged(&marks).await {
@@ -193,7 +192,7 @@ async fn finished(config: Config, watcher: &watch::Watch) -> Result<Config, Fail
     timeout(RELOAD, load(&path, watcher)).await.unwrap_or_else(|_| Err(too_slow()))
 }
 
-/// Reads the configuration, once all of its files are finished, and notes that it was read.
+/// Reads the configuration once all of its files are finished, and records their state.
 async fn load(path: &Path, watcher: &watch::Watch) -> Result<Config, Failure> {
     for _ in 0..ROUNDS {
         let unfinished = watcher.settle().await;
@@ -212,7 +211,7 @@ async fn load(path: &Path, watcher: &watch::Watch) -> Result<Config, Failure> {
             (loaded, files)
         });
         let (loaded, files) = loaded.await.map_err(|e| failed(format!("a defect in rcptd: {e}")))?;
-        // What happened to a file that is watched only now is not known, so it is read once more.
+        // Changes of a file before its watch began are not known, so read it once more.
         let is_new = watcher.only(&files).await;
         if !is_new && watcher.is_unchanged(&marks).await {
             watcher.read(&marks);
@@ -230,7 +229,7 @@ fn too_slow() -> Failure {
     failed(format!("the files could not be read within {} s", RELOAD.as_secs()))
 }
 
-/// Reads, checks and builds everything again, then puts it in place of the old; on any error nothing changes.
+/// Reads, checks and builds everything again, then replaces the old state; on any error nothing changes.
 async fn reload(
     (current, accounts): (&Config, &Sources),
     watcher: &watch::Watch,
@@ -239,7 +238,7 @@ async fn reload(
 ) -> Result<(Config, Sources), Failure> {
     let config = timeout(RELOAD, load(&current.path, watcher)).await.unwrap_or_else(|_| Err(too_slow()))?;
     if why == WATCH {
-        // The operator did not ask for it, and a file cut short by accident looks just like that.
+        // The operator did not request it, and a file cut short by accident looks the same.
         let lost = shrunk(current, &config);
         if !lost.is_empty() {
             return Err(Failure::Sources(lost));
@@ -264,7 +263,7 @@ async fn reload(
     }
 }
 
-/// Tells systemd, if it is there. What cannot be told changes nothing.
+/// Notifies systemd, if present. Errors are ignored.
 fn notify(states: &[NotifyState]) {
     let _ = sd_notify::notify(states);
 }
@@ -277,7 +276,7 @@ fn reloading() {
 }
 
 impl Failure {
-    /// One line a problem.
+    /// One line for each problem.
     pub fn lines(&self) -> Vec<String> {
         match self {
             Failure::Configuration(problems) => problems.iter().map(ToString::to_string).collect(),

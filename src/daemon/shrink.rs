@@ -1,10 +1,11 @@
-//! What a configuration has lost that is more likely a file cut short than a wish.
+//! Detects losses of a configuration that probably come from a file cut short.
 
 use crate::config::Config;
 use crate::watch::has_shrunk;
 use std::collections::BTreeMap;
 
-/// What has shrunk to less than half, a sentence with the remedy for each. Files that are named no more are a wish.
+/// Everything that has shrunk to less than half, a sentence with the remedy for each. Files that are no
+/// longer named are ignored: that is intended.
 pub(super) fn shrunk(old: &Config, new: &Config) -> Vec<String> {
     let mut found = Vec::new();
     let mut compare = |what: &str, unit: &str, before: usize, now: usize| {
@@ -26,7 +27,7 @@ pub(super) fn shrunk(old: &Config, new: &Config) -> Vec<String> {
             compare(file, "rules", *count, now.get(file).copied().unwrap_or_default());
         }
     }
-    // What one file has lost may have been moved to another; all of them together have not.
+    // Rules may be moved from one file to another; the total shows whether they are lost.
     compare("the whole of all rules", "rules", before.values().sum(), now.values().sum());
     for (path, list) in &old.tables.lists {
         if let Some(new) = new.tables.lists.get(path) {

@@ -1,4 +1,4 @@
-//! What `rcptd status` is told.
+//! The answer to `rcptd status`.
 
 use crate::config::Config;
 use crate::front::maps::Maps;
@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-/// What is known of the daemon as a whole.
+/// The status of the daemon as a whole.
 #[derive(Debug)]
 pub struct Status {
     started: Instant,
@@ -18,7 +18,7 @@ pub struct Status {
     changing: Mutex<Changing>,
 }
 
-/// What a reload changes.
+/// The part that a reload changes.
 #[derive(Debug)]
 struct Changing {
     config: String,
@@ -28,12 +28,12 @@ struct Changing {
     loaded: Instant,
     /// Why the last reload failed, if it did.
     failed: Option<Vec<String>>,
-    /// The keys that have another value than the one that runs, and take effect at the next restart.
+    /// The keys whose new values take effect at the next restart.
     restart: Vec<&'static str>,
 }
 
 impl Status {
-    /// Of a daemon that starts with this configuration.
+    /// The status of a daemon that starts with this configuration.
     pub fn new(config: &Config, maps: Arc<Maps>) -> Arc<Self> {
         let now = Instant::now();
         let changing = Changing {
@@ -48,7 +48,7 @@ impl Status {
         Arc::new(Status { started: now, maps, changing: changing.into() })
     }
 
-    /// Another configuration is in force, but for the keys that need a restart.
+    /// Another configuration is in force, except for keys that need a restart.
     pub fn reloaded(&self, config: &Config, restart: Vec<&'static str>) {
         let mut changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         changing.rules = config.rules.len();
@@ -65,7 +65,7 @@ impl Status {
         changing.failed = Some(why.to_vec());
     }
 
-    /// All of it, as JSON.
+    /// The whole status, as JSON.
     pub fn json(&self) -> String {
         let changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut listeners, mut maps) = (Vec::new(), Vec::new());
@@ -89,7 +89,7 @@ impl Status {
                     "figures": figures,
                 })),
                 Of::Map => {
-                    // Those that a reload has taken away are of no interest any more.
+                    // Skip maps that a reload has removed.
                     let Some((name, profile)) = current.iter().find(|(name, _)| **name == *meter.name())
                     else {
                         continue;

@@ -1,4 +1,4 @@
-//! Watches the files of the configuration: when to read them again, and when not to yet.
+//! Watches the files of the configuration, and decides when to reload them.
 
 use super::control::{Command, Control};
 use crate::observe::files as observe;
@@ -11,19 +11,19 @@ use tokio::sync::Notify;
 use tokio::task::{AbortHandle, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
-/// Changes are collected for so long: an editor or a package manager makes several of one.
+/// How long changes are collected: editors and package managers make several at once.
 pub const DEBOUNCE: Duration = Duration::from_millis(500);
 
-/// How long a file may be written before that is worth a word in the log: the configuration waits for it.
+/// How long a file may be written before a warning is logged, since the configuration waits for it.
 const LONG: Duration = Duration::from_secs(30);
 
-/// The files of one configuration under watch; it ends with the value.
+/// A watch on the files of one configuration, until it is dropped.
 ///
-/// They are watched also where no change is to cause a reload (`watch = false`): whoever asks for one must not get
-/// half a file.
+/// It is also needed if changes do not cause a reload (`watch = false`): a reload on request must not read
+/// half of a file.
 pub(super) struct Watch {
     files: Arc<Files>,
-    /// Whether a change asks for a reload.
+    /// Whether a change causes a reload.
     asks: Arc<AtomicBool>,
     task: AbortHandle,
 }
@@ -45,7 +45,7 @@ struct One {
     file: Arc<WatchedFile>,
     /// Its state when the configuration in force was read, or the one that could not be used.
     read: Option<Read>,
-    /// Whether the log has that it is still being written.
+    /// Whether the warning that it is still being written was logged.
     told: bool,
 }
 
@@ -53,7 +53,7 @@ struct One {
 pub(super) type Marks = Vec<(PathBuf, Read)>;
 
 impl Watch {
-    /// A watch over these files, which changes in them have ask `control` for a reload if `asks`.
+    /// Watches these files; if `asks`, changes request a reload from `control`.
     pub async fn new(files: &[PathBuf], control: &Control, asks: bool) -> Self {
         let (known, asks) = (Arc::new(Files::default()), Arc::new(AtomicBool::new(asks)));
         let (all, is_asking, sender) = (known.clone(), asks.clone(), control.sender());
@@ -64,7 +64,7 @@ impl Watch {
                     sleep(DEBOUNCE.saturating_sub(SETTLE)).await;
                 }
                 let files = all.clone();
-                // Where it fails the next look may go better.
+                // If it fails, the next check may succeed.
                 let look = spawn_blocking(move || files.look()).await.unwrap_or_default();
                 next = look.next;
                 if look.is_due
@@ -81,7 +81,7 @@ impl Watch {
         watch
     }
 
-    /// Whether a change asks for a reload from now on.
+    /// Sets whether a change causes a reload.
     pub fn ask(&self, asks: bool) {
         self.asks.store(asks, Relaxed);
     }
@@ -92,14 +92,14 @@ impl Watch {
         spawn_blocking(move || files.look().is_due).await.unwrap_or(false)
     }
 
-    /// Watches these files and no others. Returns whether one of them was not watched before: what happened to it
-    /// until now is not known.
+    /// Watches these files and no others. Returns whether one of them is new, so that its earlier changes are
+    /// not known.
     pub async fn only(&self, files: &[PathBuf]) -> bool {
         let (known, wanted) = (self.files.clone(), files.to_vec());
         spawn_blocking(move || known.only(&wanted)).await.unwrap_or(true)
     }
 
-    /// Waits until all files are finished, for a short while. Returns those that are not.
+    /// Waits a short time until all files are finished. Returns those that are not.
     pub async fn settle(&self) -> Vec<PathBuf> {
         let end = Instant::now() + QUIET + SETTLE;
         loop {
@@ -118,18 +118,18 @@ impl Watch {
         spawn_blocking(move || files.unfinished().is_empty()).await.unwrap_or(false)
     }
 
-    /// The states of all files now. To be taken before they are read.
+    /// The states of all files now. Call it before reading them.
     pub async fn marks(&self) -> Marks {
         let files = self.files.clone();
         spawn_blocking(move || files.marks()).await.unwrap_or_default()
     }
 
-    /// Whether all files are what they were at these marks.
+    /// Whether all files are unchanged since these marks.
     pub async fn is_unchanged(&self, marks: &Marks) -> bool {
         self.marks().await == *marks
     }
 
-    /// Notes that the files were read at these marks.
+    /// Records that the files were read at these marks.
     pub fn read(&self, marks: &Marks) {
         for one in self.files.known().iter_mut() {
             let mark = marks.iter().find(|(path, _)| path == one.file.path());
@@ -139,11 +139,11 @@ impl Watch {
     }
 }
 
-/// What a look at all files has found.
+/// The result of checking all files.
 struct Look {
     /// At least one has changed, and all are finished.
     is_due: bool,
-    /// When to look again, whatever happens.
+    /// When to check again, with or without events.
     next: Duration,
 }
 
@@ -158,7 +158,7 @@ impl Files {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How each file compares to what was read of it. The lock is not held meanwhile: the disk may hang.
+    /// How each file compares to its last read. The lock is not held meanwhile: the disk may hang.
     fn conditions(&self) -> Vec<(One, Condition)> {
         let known = self.known().clone();
         let condition = |one: One| {

@@ -1,9 +1,9 @@
-//! The socket at which `rcptd status`, `rcptd trace` and `rcptd explain` find the daemon.
+//! The control socket for `rcptd status`, `rcptd trace` and `rcptd explain`.
 //!
-//! A client writes one line. To `status` it gets one line of JSON; to `resolve` with an address, a string of JSON, what
-//! the milter would decide of it now; to `trace` a line for each request that is answered from then on, until it closes
-//! the connection. Everything else is answered with `{"error": …}`. Whoever can open
-//! the socket sees addresses: it is the owner's alone unless the operator says otherwise.
+//! A client writes one line. `status` is answered with one line of JSON; `resolve` and an address, as a JSON
+//! string, with the current decision of the milter about it; `trace` with a line for each request answered
+//! from then on, until the client closes the connection. Everything else is answered with `{"error": …}`. A
+//! user who can open the socket sees addresses: by default only its owner can.
 
 use super::listen::{Listener, Stream};
 use super::tap::{Exchange, Tap};
@@ -17,18 +17,18 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
-/// Most clients at once; each is somebody at a terminal, or a probe.
+/// Most clients at once; each is a user at a terminal, or a probe.
 pub const MAX_CLIENTS: usize = 16;
-/// Most of them that may trace, which may take for ever: there is always room for somebody who asks for the status.
+/// Most of them that may trace, which has no time limit: so there is always room for a `status`.
 pub const MAX_TRACES: usize = 12;
 /// Longest line that is read, in octets: a command and its filter.
 pub const MAX_COMMAND: usize = 4096;
-/// Longest wait for the line, and for a client to take an answer.
+/// Longest wait for the line, and for a client to read an answer.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What is told.
+/// The data behind the control socket.
 pub struct Control {
-    /// Where exchanges are seen.
+    /// The source of exchanges for `trace`.
     pub tap: Arc<Tap>,
     /// The answer to `status`, a line of JSON.
     pub status: Box<dyn Fn() -> String + Send + Sync>,
@@ -39,19 +39,19 @@ pub struct Control {
 /// A decision to come.
 pub type Resolved = Pin<Box<dyn Future<Output = String> + Send>>;
 
-/// Which exchanges are wanted.
+/// Selects exchanges.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Those at a listener whose name has this in it.
+    /// Those at a listener whose name contains this.
     pub listener: Option<String>,
     /// Those of this map.
     pub map: Option<String>,
-    /// Those whose key has this in it, in upper or lower case.
+    /// Those whose key contains this, in upper or lower case.
     pub key: Option<String>,
 }
 
 impl Filter {
-    /// Reads what stands behind `trace`.
+    /// Parses the text after `trace`.
     pub fn read(text: &str) -> Result<Self, String> {
         if text.trim().is_empty() {
             return Ok(Filter::default());
@@ -65,12 +65,12 @@ impl Filter {
         })
     }
 
-    /// As it is sent.
+    /// The form in which it is sent.
     pub fn to_json(&self) -> String {
         json!({ "listener": self.listener, "map": self.map, "key": self.key }).to_string()
     }
 
-    /// Whether an exchange is wanted.
+    /// Whether an exchange is selected.
     pub fn takes(&self, exchange: &Exchange) -> bool {
         let has = |wanted: &Option<String>, text: &str| {
             wanted.as_ref().is_none_or(|wanted| text.contains(&**wanted))
@@ -88,7 +88,7 @@ pub async fn serve(mut listener: Listener, control: Arc<Control>, end: watch::Re
     let mut ended = end.clone();
     loop {
         let next = async {
-            // It fails only once the semaphore is closed, which nobody does.
+            // It fails only if the semaphore is closed, which never happens.
             let permit = permits.clone().acquire_owned().await.ok();
             (permit, poll_fn(|cx| listener.poll_accept(cx)).await)
         };
@@ -140,7 +140,7 @@ async fn converse(mut stream: Stream, control: &Control, traces: &Semaphore) {
     }
 }
 
-/// A line without its end; nothing where it is too long or the client goes.
+/// A line without its end; `None` if it is too long or the client disconnects.
 async fn line(stream: &mut Stream) -> Option<String> {
     let mut bytes = Vec::new();
     loop {
@@ -157,7 +157,7 @@ async fn line(stream: &mut Stream) -> Option<String> {
     }
 }
 
-/// Writes a line; fails if the client does not take it.
+/// Writes a line; fails if the client does not read it.
 async fn write(stream: &mut Stream, line: &str) -> Option<()> {
     let line = [&plain_json(line), "\n"].concat();
     timeout(PATIENCE, stream.write_all(line.as_bytes())).await.ok()?.ok()
@@ -165,14 +165,14 @@ async fn write(stream: &mut Stream, line: &str) -> Option<()> {
 
 async fn trace(stream: &mut Stream, control: &Control, filter: &Filter) {
     let mut look = control.tap.look();
-    // So that who waits for it knows that nothing will be missed from now on.
+    // Tells the client that no request is missed from now on.
     if write(stream, &json!({ "tracing": true }).to_string()).await.is_none() {
         return;
     }
     let mut scratch = [0; 64];
     loop {
         let line = tokio::select! {
-            // Whatever comes, it is the end: who traces says nothing more.
+            // Any input ends the trace, since a client sends nothing more.
             _ = stream.read(&mut scratch) => return,
             next = look.next() => match next {
                 None => return,

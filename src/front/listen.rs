@@ -1,4 +1,4 @@
-//! Listening sockets of every front: opened as the operator says, accepting whatever happens.
+//! Listening sockets of all front ends: opens them as configured, and keeps accepting after errors.
 
 use super::endpoint::Endpoint;
 use crate::addr::escape;
@@ -20,26 +20,26 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream, lookup_host};
 use tokio::time::{Sleep, sleep};
 
-/// Connections the kernel keeps for us until they are accepted; more than a mail server opens at once.
+/// Connections that the kernel queues until they are accepted; more than a mail server opens at once.
 pub const BACKLOG: u32 = 1024;
-/// First and longest pause after a failed accept. Without a pause a lack of file descriptors would keep a
-/// processor busy; with a long one, a short lack would be felt.
+/// First and longest pause after a failed accept. Without a pause, a lack of file descriptors would cause a
+/// busy loop; a long one would prolong a short lack.
 pub const ACCEPT_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
-/// How a UNIX socket is to be made.
+/// Settings of a UNIX socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SocketFile {
     /// Permissions; a mail server must be able to write.
     pub mode: u32,
-    /// Its group, where not our own.
+    /// Its group, if not our own.
     pub group: Option<String>,
 }
 
-/// Sockets handed down by systemd, each until it is taken.
+/// Sockets passed by systemd, each until it is taken.
 pub struct Inherited {
     sockets: ListenFd,
     names: Vec<String>,
-    /// Whether a listener has asked for the name of each, whatever came of it.
+    /// Whether a listener has asked for the name of each, successfully or not.
     asked: Vec<bool>,
 }
 
@@ -52,7 +52,7 @@ impl Inherited {
         Inherited { sockets, names: names.split(':').map(String::from).collect(), asked }
     }
 
-    /// The name of a socket; systemd calls it so where its unit gives none.
+    /// The name of a socket; `unknown` is systemd's name if the unit gives none.
     fn name(&self, i: usize) -> &str {
         self.names.get(i).map_or("unknown", |name| name)
     }
@@ -77,8 +77,8 @@ impl Inherited {
         Ok(kinds)
     }
 
-    /// What is wrong where a socket was handed down that no listener has asked for: clients connect to it and wait
-    /// for ever. Names all that were handed down.
+    /// The error if no listener has asked for a passed socket: clients would connect to it and wait for ever.
+    /// Names all passed sockets.
     pub fn left_over(&self) -> Option<String> {
         let list = |wanted: &dyn Fn(usize) -> bool| {
             let named = (0..self.sockets.len()).filter(|i| wanted(*i));
@@ -96,7 +96,7 @@ impl Inherited {
     }
 }
 
-/// Fails if nothing can be accepted at a socket: it was opened for a client, or never listened.
+/// Fails if a socket cannot accept connections: it is a client's socket, or does not listen.
 fn listens(socket: &impl AsFd) -> io::Result<()> {
     if getsockopt(socket, sockopt::AcceptConn)? {
         return Ok(());
@@ -126,7 +126,7 @@ pub enum Stream {
     Unix(UnixStream),
 }
 
-/// Opens the socket or sockets of an endpoint: a host name may stand for several addresses. The error is a
+/// Opens the socket or sockets of an endpoint: a host name may have several addresses. The error is a
 /// sentence with the remedy.
 pub async fn bind(
     endpoint: &Endpoint,
@@ -199,7 +199,7 @@ fn bind_unix(path: &Path, file: &SocketFile) -> Result<(UnixListener, Unlink), S
         Err(e) if e.kind() == io::ErrorKind::NotFound => (),
         Err(e) => return Err(e.to_string()),
     }
-    // No one may connect before mode and group are set.
+    // No client may connect before mode and group are set.
     let before = umask(Mode::from_bits_truncate(0o777));
     let listener = UnixListener::bind(path);
     umask(before);
@@ -219,7 +219,7 @@ fn bind_unix(path: &Path, file: &SocketFile) -> Result<(UnixListener, Unlink), S
     Ok((listener, ours))
 }
 
-/// Removes a socket at the end, if it still is the one that was made.
+/// Removes a socket at the end, if it is still the one that was created.
 struct Unlink {
     path: PathBuf,
     inode: (u64, u64),
@@ -235,7 +235,7 @@ impl Unlink {
 impl Drop for Unlink {
     fn drop(&mut self) {
         if fs::symlink_metadata(&self.path).is_ok_and(|m| (m.dev(), m.ino()) == self.inode) {
-            // Nothing depends on it: what is left behind is replaced at the next start.
+            // Errors do not matter: a socket that is left is replaced at the next start.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -254,13 +254,13 @@ impl Kind {
 }
 
 impl Listener {
-    /// Where it listens, with the port the system chose.
+    /// Its address, with the port that the system chose.
     pub fn name(&self) -> &Arc<str> {
         &self.name
     }
 
-    /// The next connection. Errors are logged and waited out: neither a lack of file descriptors nor a
-    /// client that has gone again is a reason to stop serving.
+    /// The next connection. After an error it logs and waits: neither a lack of file descriptors nor a client
+    /// that has gone stops the service.
     pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Stream> {
         loop {
             if let Some(pause) = &mut self.pause {
@@ -269,8 +269,8 @@ impl Listener {
             }
             let accepted = match &self.kind {
                 Kind::Tcp(l) => ready!(l.poll_accept(cx)).map(|(s, _)| {
-                    // Replies are small and waited for; Nagle's algorithm would hold them back. A client that
-                    // has gone again is found out by the first read.
+                    // Replies are small and the client waits for them; Nagle's algorithm would delay them. If
+                    // the client has gone, the first read fails.
                     let _ = s.set_nodelay(true);
                     Stream::Tcp(s)
                 }),
@@ -295,7 +295,7 @@ impl Listener {
 }
 
 impl Stream {
-    /// What is known of the other end: an address, or the process behind a UNIX socket.
+    /// The peer: an address, or the process at a UNIX socket.
     pub fn peer(&self) -> String {
         match self {
             Stream::Tcp(s) => s.peer_addr().map_or_else(|_| "gone".into(), |address| address.to_string()),
@@ -307,7 +307,7 @@ impl Stream {
     }
 }
 
-/// Whether an accept failed because of the one client it was about (accept(2)); the next may be fine.
+/// Whether an accept failed because of that client only (accept(2)); the next may succeed.
 fn is_of_the_client(e: &io::Error) -> bool {
     use io::ErrorKind as Kind;
     matches!(e.kind(), Kind::ConnectionAborted | Kind::ConnectionReset | Kind::Interrupted)

@@ -1,4 +1,4 @@
-//! The maps in service: looked up by name, counted, shown to whoever traces.
+//! The maps in service: look-ups by name, with counters and trace.
 
 use super::serve::{Client, within};
 use super::tap::{Exchange, Tap};
@@ -12,12 +12,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The key with which monitoring asks whether the server is alive. It is looked up like any other, and neither
-/// logged nor shown, since it comes every few seconds.
+/// The key of health checks. It is looked up like any other, but neither logged nor traced, since it comes
+/// every few seconds.
 pub const KEEPALIVE: &[u8] = b"KEEPALIVE";
 
-/// The maps in service. A reload puts others in their place, for open connections as well: those of a mail server
-/// last for hours.
+/// The maps in service. A reload replaces them, also for open connections, since those of a mail server last
+/// for hours.
 #[derive(Debug)]
 pub struct Maps {
     current: ArcSwap<HashMap<Arc<str>, One, RandomState>>,
@@ -31,24 +31,24 @@ struct One {
     quiet: observe::Quiet,
 }
 
-/// What comes of a request for a key.
+/// The result of a look-up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// A map of this name has said it.
+    /// The answer of the map.
     Answer(Answer),
-    /// It did not say it in time.
+    /// No answer within the deadline.
     Late,
     /// There is no map of this name.
     NoMap,
 }
 
 impl Maps {
-    /// These maps; what is asked is shown to `tap`.
+    /// These maps; requests are shown to `tap`.
     pub fn new(maps: Vec<Arc<Map>>, tap: Arc<Tap>) -> Arc<Self> {
         Arc::new(Maps { current: ArcSwap::from_pointee(served(maps)), tap })
     }
 
-    /// Puts others in their place, at once and for all.
+    /// Replaces all of them at once.
     pub fn replace(&self, maps: Vec<Arc<Map>>) {
         self.current.store(Arc::new(served(maps)));
     }
@@ -69,7 +69,7 @@ impl Maps {
         (name, key): (&str, &[u8]),
         (began, deadline): (Instant, Duration),
     ) -> Found {
-        // Not held over the wait: a reload in the meantime is to let go of the old ones.
+        // Not held during the wait, so that a reload can drop the old maps.
         let current = self.current.load_full();
         let Some(one) = current.get(name) else {
             observe::unknown_map(&client.listener, name);

@@ -1,8 +1,8 @@
-//! One accept loop for all protocols of requests and answers: permits, deadlines, bounded input, a graceful end.
+//! One accept loop for all request-response protocols: permits, deadlines, bounded input, graceful end.
 //!
-//! A protocol is a [`Service`]: it takes requests off the bytes that have come, and answers them. What is common
-//! to all of them is here. Requests may come in a row without waiting for the answers (pipelining); they are
-//! answered in their order, and the answers to those that came together leave together.
+//! A protocol is a [`Service`]: it parses requests from received bytes, and answers them. The common code is
+//! here. Requests may be pipelined; they are answered in order, and answers to requests that came together
+//! are sent together.
 
 use super::listen::{Listener, Stream};
 use crate::observe;
@@ -19,46 +19,46 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError, watch};
 use tokio::time::{sleep, sleep_until, timeout};
 
-/// How many requests of one connection are answered before their answers are written and others have their turn: a
-/// client that sends without end must neither fill the memory nor keep the processor.
+/// How many requests of one connection are answered before their answers are written and other connections
+/// get their turn: a client that sends without end must neither fill the memory nor block the processor.
 pub const MAX_BATCH: usize = 64;
-/// First size of the input of a connection, in octets: a request of usual length. It grows up to what the
-/// protocol allows to one request.
+/// First size of the input of a connection, in octets: a request of usual length. It grows up to the limit of
+/// the protocol for one request.
 const INPUT: usize = 1024;
-/// Largest output that is kept for the next answers, in octets. Ten thousand idle connections are to cost little.
+/// Largest output buffer that is kept, in octets, so that ten thousand idle connections cost little.
 const KEPT: usize = 16 * 1024;
-/// Longest wait for a client to take an answer. Postfix waits 100 s for one and reads at once when it comes.
+/// Longest wait for a client to read an answer. Postfix waits 100 s for one and reads at once when it comes.
 pub const WRITE: Duration = Duration::from_secs(30);
-/// After bytes that follow no protocol: how much more is read and thrown away, and for how long, so that the last
-/// answer reaches a client that is still sending.
+/// After a protocol error: how much more is read and discarded, and for how long, so that the last answer
+/// reaches a client that is still sending.
 const LINGER: (usize, Duration) = (256 * 1024, Duration::from_secs(1));
 
-/// How long a connection has been without a request of its own before a new one may take its place, where there are
-/// as many as there may be. Clients that connect and ask nothing would otherwise keep a mail server out for as long as
-/// a connection may be silent; a mail server that loses an idle connection connects again.
+/// How long a connection must be idle before a new one may replace it at the limit of connections. Otherwise
+/// clients that connect and ask nothing would keep a mail server out until the idle timeout; a mail server
+/// that loses an idle connection reconnects.
 pub const YIELD: Duration = Duration::from_secs(1);
 
-/// What a protocol makes of the bytes that have come.
+/// The result of parsing received bytes.
 #[derive(Debug)]
 pub enum Parsed<R> {
-    /// A request needs more of them.
+    /// The request is not complete.
     Incomplete,
-    /// A request, and how many of them it takes.
+    /// A request, and its length in bytes.
     Request(R, usize),
-    /// They follow no protocol: the connection ends.
+    /// Protocol error: the connection ends.
     Broken(Broken),
 }
 
 /// A protocol at a listener.
 pub trait Service: Send + Sync + 'static {
-    /// What can be asked.
+    /// The requests of the protocol.
     type Request: Send;
 
-    /// Takes the first request off `input`. `at_end`: nothing will follow.
+    /// Parses the first request in `input`. `at_end`: nothing will follow.
     fn parse(&self, input: &[u8], at_end: bool) -> Parsed<Self::Request>;
 
-    /// Appends the answer to a request that was read at `began`, within the time the operator allows. `None`: nothing
-    /// is said to it, and nothing counted.
+    /// Appends the answer to a request that was read at `began`, within the deadline. `None`: no answer, and
+    /// nothing is counted.
     fn answer(
         &self,
         client: &Client,
@@ -66,26 +66,25 @@ pub trait Service: Send + Sync + 'static {
         out: &mut Vec<u8>,
     ) -> impl Future<Output = Option<Counted>> + Send;
 
-    /// Appends what is said to bytes that follow no protocol, if anything is.
+    /// Appends the answer to a protocol error, if any.
     fn broken(&self, why: Broken, out: &mut Vec<u8>);
 }
 
-/// Who asks.
+/// The client of a connection.
 #[derive(Clone, Debug)]
 pub struct Client {
-    /// Where it was accepted.
+    /// The listener that accepted it.
     pub listener: Arc<str>,
     /// Our number of the connection, the same in all of its lines.
     pub connection: u64,
-    /// What is known of the other end.
+    /// The peer.
     pub peer: Box<str>,
 }
 
 /// Limits of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Most connections at once; a further one takes the place of the one that was idle for longest (see
-    /// [`YIELD`]).
+    /// Most connections at once; a further one replaces the one that was idle for longest (see [`YIELD`]).
     pub connections: usize,
     /// How long a connection may be silent.
     pub idle: Duration,
@@ -94,8 +93,8 @@ pub struct Limits {
 /// Numbers of connections, over all listeners of the process.
 static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
 
-/// Serves a listener until `stop` is raised: then nothing more is accepted. Connections end when `end` is raised,
-/// each after the request in hand, and this completes with the last of them.
+/// Serves a listener until `stop` is raised: then it accepts no more connections. Connections end when `end`
+/// is raised, each after its pending request, and this completes with the last of them.
 pub async fn serve<S: Service>(
     mut listener: Listener,
     service: Arc<S>,
@@ -108,7 +107,7 @@ pub async fn serve<S: Service>(
     let permits = Arc::new(Semaphore::new(limits.connections));
     let open = Arc::new(Open { began: Instant::now(), slots: Mutex::default() });
     let stop = async move {
-        // Whoever could raise it has gone: the same.
+        // The same if the sender has gone.
         let _ = stop.wait_for(|raised| *raised).await;
     };
     let mut stop = pin!(stop);
@@ -139,7 +138,7 @@ pub async fn serve<S: Service>(
             observe::connection_ended(&client.listener, client.connection, why);
         });
     }
-    // The socket closes before the last conversation has ended: who comes now is to find another server.
+    // The socket closes before the last connection has ended, so that new clients find another server.
     drop(listener);
     let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
     let _ = permits.acquire_many(all).await;
@@ -155,11 +154,12 @@ struct Open {
 /// An open connection, as the listener sees it.
 #[derive(Debug)]
 struct Slot {
-    /// Since when it has had no request, in milliseconds since the listener began; [`BUSY`] while one is answered.
+    /// Since when it has been idle, in milliseconds since the listener began; [`BUSY`] while a request is
+    /// answered.
     idle: AtomicU64,
-    /// Whether a request was answered. A client that never asked is the first to go.
+    /// Whether a request was answered. A client that never asked is the first to be closed.
     served: AtomicBool,
-    /// Tells it to end.
+    /// Requests it to end.
     leave: Notify,
 }
 
@@ -189,13 +189,13 @@ impl Open {
         Place { open: self.clone(), connection, slot }
     }
 
-    /// A permit for one more connection. Where there is none, the connection that was idle for longest is told to
-    /// end, again and again until there is one.
+    /// A permit for one more connection. If there is none, idle connections are requested to end, the longest
+    /// idle first, until there is one.
     async fn room(&self, permits: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
         loop {
             match permits.clone().try_acquire_owned() {
                 Ok(permit) => return Some(permit),
-                // Nothing closes it; a connection without a permit is still served.
+                // It is never closed; a connection without a permit is still served.
                 Err(TryAcquireError::Closed) => return None,
                 Err(TryAcquireError::NoPermits) => (),
             }
@@ -206,8 +206,8 @@ impl Open {
         }
     }
 
-    /// Tells a connection to end: the one that was idle for longest, of those that never asked if there are any.
-    /// Returns when to look for another.
+    /// Requests a connection to end: the one idle for longest, preferring those that never asked. Returns
+    /// when to try again.
     fn dismiss(&self) -> Duration {
         let slots = self.slots();
         let idle =
@@ -219,7 +219,7 @@ impl Open {
             return rest;
         }
         slot.leave.notify_one();
-        // It needs no more than its turn.
+        // It only needs its turn to end.
         Duration::from_millis(20)
     }
 }
@@ -229,7 +229,7 @@ impl Place {
         self.slot.idle.store(BUSY, Relaxed);
     }
 
-    /// So many bytes of requests have been answered, if any.
+    /// Records that this many bytes of requests have been answered, if any.
     fn has_answered(&self, taken: usize) {
         if taken > 0 {
             self.slot.served.store(true, Relaxed);
@@ -244,7 +244,7 @@ impl Drop for Place {
     }
 }
 
-/// What a future comes to within a time. Most are ready at once, and for those no clock is set.
+/// The result of a future within a time limit. Most are ready at once, and need no timer.
 pub(super) async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     match poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
@@ -268,14 +268,14 @@ async fn converse<S: Service>(
     let mut input: Vec<u8> = Vec::with_capacity(INPUT);
     let mut out: Vec<u8> = Vec::new();
     let mut at_end = false;
-    // Looked at for each request, without a lock; raised once, and never lowered.
+    // Checked for each request, without a lock; it is raised once and never lowered.
     let is_ending = end.clone();
     let ended = async move {
         let _ = end.wait_for(|raised| *raised).await;
     };
     let mut ended = pin!(ended);
-    // One timer for the whole connection, which is looked at when it has run down: setting it back for each
-    // request would cost more than the request.
+    // One timer for the whole connection, which is checked when it expires: resetting it for each request
+    // would cost more than the request.
     let mut last = Instant::now();
     let mut silence = pin!(sleep(idle));
     books.read_begins();
@@ -299,7 +299,7 @@ async fn converse<S: Service>(
                     }
                 }
             }
-            // What is answered is written before more is gathered than is kept.
+            // Write the answers before they exceed the buffer that is kept.
             if !more || out.len() > KEPT {
                 break;
             }
@@ -332,7 +332,7 @@ async fn converse<S: Service>(
             return "we are stopping";
         }
         if more {
-            // A batch was full: others have their turn.
+            // The batch is full: yield to other connections.
             tokio::task::yield_now().await;
             continue;
         }
@@ -369,8 +369,8 @@ async fn converse<S: Service>(
     }
 }
 
-/// Lets a client that is still sending see the last answer: if the connection were closed with bytes unread, the
-/// answer would be lost with it (RFC 1122, section 4.2.2.13).
+/// Lets a client that is still sending read the last answer: closing the connection with unread bytes would
+/// lose the answer (RFC 1122, section 4.2.2.13).
 async fn linger(stream: &mut Stream) {
     let (most, time) = LINGER;
     let rest = async {
@@ -385,6 +385,6 @@ async fn linger(stream: &mut Stream) {
         }
         std::io::Result::Ok(())
     };
-    // Whatever comes of it, the connection ends here.
+    // The connection ends here in any case.
     let _ = timeout(time, rest).await;
 }

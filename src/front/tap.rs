@@ -1,7 +1,7 @@
-//! What is asked and answered, live, for whoever wants to see it (`rcptd trace`).
+//! A live view of requests and answers (`rcptd trace`).
 //!
-//! While nobody looks it costs one load of an atomic. Who looks too slowly loses the oldest and is told how many:
-//! no request ever waits for it.
+//! Without subscribers it costs one atomic load. A subscriber that reads too slowly loses the oldest
+//! exchanges and gets their number: no request ever waits for it.
 
 use super::maps::Found;
 use super::serve::Client;
@@ -12,23 +12,23 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::broadcast;
 
-/// Most exchanges that wait for somebody who looks.
+/// Most exchanges that are queued for a subscriber.
 pub const WAITING: usize = 1024;
 
 /// A request and its answer, escaped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exchange {
-    /// Where it was asked.
+    /// The listener of the request.
     pub listener: Arc<str>,
-    /// Which connection of the process.
+    /// The number of the connection in the process.
     pub connection: u64,
-    /// The other end.
+    /// The peer.
     pub peer: Box<str>,
-    /// The map; of the milter `milter`.
+    /// The map; `milter` for the milter.
     pub map: Box<str>,
-    /// What was asked.
+    /// The key.
     pub key: Box<str>,
-    /// The answer in a word: `found`, `not_found`, `cannot_say`; of the milter its verdict.
+    /// The answer in a word: `found`, `not_found`, `cannot_say`; for the milter its verdict.
     pub verdict: &'static str,
     /// The value, or why there is none.
     pub text: Box<str>,
@@ -64,14 +64,14 @@ pub fn shown(text: &[u8]) -> Box<str> {
     escape(text).to_string().into()
 }
 
-/// Where exchanges are put and looked at.
+/// The channel of exchanges.
 #[derive(Debug)]
 pub struct Tap {
     sender: broadcast::Sender<Arc<Exchange>>,
     looking: AtomicUsize,
 }
 
-/// Somebody who looks, for as long as it lives.
+/// A subscription, until it is dropped.
 #[derive(Debug)]
 pub struct Look {
     tap: Arc<Tap>,
@@ -85,18 +85,18 @@ impl Default for Tap {
 }
 
 impl Tap {
-    /// Whether anybody looks.
+    /// Whether there is a subscriber.
     pub fn is_wanted(&self) -> bool {
         self.looking.load(Relaxed) > 0
     }
 
-    /// Shows an exchange to whoever looks.
+    /// Sends an exchange to all subscribers.
     pub fn put(&self, exchange: Exchange) {
-        // Nobody looks any more: then it is for nobody.
+        // It fails if the last subscriber has gone.
         let _ = self.sender.send(Arc::new(exchange));
     }
 
-    /// Begins to look.
+    /// Subscribes.
     pub fn look(self: &Arc<Self>) -> Look {
         self.looking.fetch_add(1, Relaxed);
         Look { tap: self.clone(), receiver: self.sender.subscribe() }
@@ -104,7 +104,7 @@ impl Tap {
 }
 
 impl Look {
-    /// The next exchange, or how many were lost; `None` when there will be none.
+    /// The next exchange, or the number of lost ones; `None` at the end.
     pub async fn next(&mut self) -> Option<Result<Arc<Exchange>, u64>> {
         match self.receiver.recv().await {
             Ok(exchange) => Some(Ok(exchange)),

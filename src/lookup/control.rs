@@ -1,22 +1,22 @@
-//! Control: an answer counts only from a server that was shown able to give the opposite one.
+//! Control: an answer counts only from a server that has proved able to give the opposite answer.
 //!
-//! A server whose table of users is empty, not mounted or not replicated yet says "not found" of every account; a
-//! server that does not check its recipients says "exists" of every name. Neither answer is about the account. Two
-//! control questions tell such servers from working ones:
+//! A server whose table of users is empty, not mounted or not replicated yet replies "not found" for every
+//! account; a server that does not check its recipients replies "exists" for every name. Neither answer is
+//! about the account. Two control questions tell such servers from working ones:
 //!
 //! | question | is about | passes if the server says | vouches for |
 //! | --- | --- | --- | --- |
 //! | witness | an account that certainly exists | exists | "not found" |
 //! | canary | a name that certainly does not exist | not found | "exists" |
 //!
-//! A control holds for one [`Server`]: the peer address that answered, since another address of the same name may
-//! be another machine, and a scope, which is the domain where servers keep a table of users for each domain. It
-//! holds for [`Control::interval`]. Every account that a server found is a witness as well, so that a busy server is
-//! hardly ever asked for the configured one.
+//! A control is valid for one [`Server`]: the peer address that answered, since another address of the same
+//! name may be another machine, and a scope, which is the domain if servers keep a table of users for each
+//! domain. It is valid for [`Control::interval`]. Every account that a server finds is a witness as well, so
+//! a busy server is hardly ever asked for the configured one.
 //!
-//! Without a passed control the answer is a temporary failure, and [`Refusal`] tells the operator why. A control
-//! question costs at most one question for each server and interval; while it is asked, other askers of the same
-//! server wait for it. A server that gave no answer to it is asked again after [`RETRY`].
+//! Without a passed control the answer is a temporary failure, and [`Refusal`] gives the reason. There is at
+//! most one control question for each server and interval; meanwhile other askers of the same server wait for
+//! it. A server that gave no answer to it is asked again after [`RETRY`].
 
 use crate::observe::account as observe;
 use rustls::crypto::ring::default_provider;
@@ -27,11 +27,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Most controls kept. Only domains that have accounts of ours are asked about; a site with more of them asks a few
-/// control questions more often than it would have to.
+/// Most controls kept. Only our own domains have controls; a site with more of them asks a few control
+/// questions more often than necessary.
 pub const MAX_CONTROLS: usize = 4000;
 
-/// How soon a control question is asked again that got no answer.
+/// Time until an unanswered control question is asked again.
 pub const RETRY: Duration = Duration::from_secs(10);
 
 /// Default of [`Control::interval`].
@@ -40,7 +40,8 @@ pub const INTERVAL: Duration = Duration::from_mins(5);
 /// Longest interval, however it is set: a server that is reconfigured must be noticed within a day.
 const MAX_INTERVAL: Duration = Duration::from_hours(24);
 
-/// Letters of a canary's name: 24 of 32 kinds are 120 bits, which no account has and no client guesses.
+/// Letters of a canary's name: 24 out of an alphabet of 32 are 120 bits, so that it is no account and cannot
+/// be guessed.
 const LETTERS: usize = 24;
 
 /// What a control question shows.
@@ -53,7 +54,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The word for it in log and metrics.
+    /// Its name in log and metrics.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Witness => "witness",
@@ -67,12 +68,12 @@ impl Kind {
 pub struct Server<'a> {
     /// The address that answers, such as `192.0.2.1:25`, a socket path, or a name service.
     pub peer: &'a str,
-    /// The domain of the account; empty where the server has one table of users for all.
+    /// The domain of the account; empty if the server has one table of users for all domains.
     pub scope: &'a str,
 }
 
 impl fmt::Display for Server<'_> {
-    /// `192.0.2.1:25`, or `192.0.2.1:25 for example.com`; both parts may be escaped text only if they came so.
+    /// `192.0.2.1:25`, or `192.0.2.1:25 for example.com`; not escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.scope {
             "" => f.write_str(self.peer),
@@ -81,18 +82,18 @@ impl fmt::Display for Server<'_> {
     }
 }
 
-/// What a server answered to a control question, with its words for the log.
+/// A server's answer to a control question, with its text for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// The account exists.
     Exists(String),
     /// The account does not exist.
     NotFound(String),
-    /// No answer, or one that means neither.
+    /// No answer, or one that is neither of the two.
     TempFail(String),
 }
 
-/// Why the answer of a server does not count: text for the log and for `explain`, to be escaped.
+/// Why the answer of a server does not count: text for the log and for `explain`; escape it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal(Arc<str>);
 
@@ -114,7 +115,7 @@ struct Verdict {
 /// The control of one kind and server.
 #[derive(Debug, Default)]
 struct Slot {
-    /// Held by the asker of the control question.
+    /// Held while a caller asks the control question.
     turn: tokio::sync::Mutex<()>,
     last: Mutex<Option<Verdict>>,
 }
@@ -124,7 +125,7 @@ impl Slot {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is known now.
+    /// The result, if it is still valid.
     fn known(&self) -> Option<Result<(), Refusal>> {
         let last = self.last();
         last.as_ref().filter(|verdict| verdict.until > Instant::now()).map(|verdict| verdict.result.clone())
@@ -147,7 +148,7 @@ impl Control {
         Control { source, interval: interval.min(MAX_INTERVAL), slots: Mutex::default() }
     }
 
-    /// How long a control holds, and so how long an answer may be remembered that rests on one.
+    /// How long a control is valid, and how long an answer that depends on it may be cached.
     pub fn interval(&self) -> Duration {
         self.interval
     }
@@ -157,15 +158,15 @@ impl Control {
         self.pass(Kind::Witness, server, &self.slot(Kind::Witness, server));
     }
 
-    /// Forgets what is known of `server`, after it was seen to have changed.
+    /// Drops the controls of `server`, which has changed.
     pub fn forget(&self, server: Server<'_>) {
         for kind in [Kind::Witness, Kind::Canary] {
             *self.slot(kind, server).last() = None;
         }
     }
 
-    /// Whether a "not found" of `server` counts. Where nothing is known, `ask` is called with nothing and asks
-    /// **the same server** for `witness`.
+    /// Whether a "not found" of `server` counts. Without a valid control, `ask` is called and asks **the same
+    /// server** for `witness`.
     pub async fn witness<F>(
         &self,
         server: Server<'_>,
@@ -194,8 +195,8 @@ impl Control {
         .await
     }
 
-    /// Whether an "exists" of `server` counts. Where nothing is known, `ask` is called with the local part of a
-    /// canary and asks **the same server** for it.
+    /// Whether an "exists" of `server` counts. Without a valid control, `ask` is called with the local part
+    /// of a canary and asks **the same server** for it.
     pub async fn canary<F>(&self, server: Server<'_>, ask: impl FnOnce(String) -> F) -> Result<(), Refusal>
     where
         F: Future<Output = Reply>,
@@ -222,7 +223,7 @@ impl Control {
         .await
     }
 
-    /// The result that is known, or that of `asking`: passed, or whether the server failed, why, and what it said.
+    /// The valid result, or that of `asking`: passed, or whether the server failed, why, and its reply.
     async fn control(
         &self,
         kind: Kind,
@@ -233,7 +234,7 @@ impl Control {
         if let Some(known) = slot.known() {
             return known;
         }
-        // An asker that gives up lets go of it, and the next one asks.
+        // A caller that is dropped releases it, and the next one asks.
         let _turn = slot.turn.lock().await;
         if let Some(known) = slot.known() {
             return known;
@@ -273,7 +274,7 @@ impl Control {
             return known.clone();
         }
         if slots.len() >= MAX_CONTROLS {
-            // Any will do: the one that is forgotten is asked again.
+            // Drop any one: its control question is just asked again.
             let any = slots.keys().next().cloned();
             any.and_then(|any| slots.remove(&any));
         }
@@ -281,8 +282,8 @@ impl Control {
     }
 }
 
-/// A local part that no account has: letters and digits only, so that no rule for aliases, extensions or routes
-/// makes another name of it. The error says that the system has no random numbers.
+/// A local part that no account has: letters and digits only, so that no alias rule, extension or route
+/// changes it. The error means that the system has no random numbers.
 pub fn canary_name() -> Result<String, &'static str> {
     const KINDS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let mut random = [0; LETTERS];
@@ -327,7 +328,7 @@ mod tests {
         }
     }
 
-    /// What the server would say, what the control says, control questions so far, seconds until the next.
+    /// The server's reply, the control's result, control questions so far, seconds until the next step.
     type Step = (char, char, usize, u64);
 
     #[tokio::test(start_paused = true)]
@@ -370,7 +371,7 @@ mod tests {
         assert_eq!(sent.load(Ordering::SeqCst), 0, "not asked");
         tokio::time::advance(EVERY).await;
         assert_eq!(ask(&control, Kind::Witness, HERE, 'n', &sent).await, '-');
-        // It ends a failed control at once, and does not vouch for "exists".
+        // It ends a failed control at once, but does not pass the canary.
         control.found(HERE);
         assert_eq!(ask(&control, Kind::Witness, HERE, 'n', &sent).await, '+');
         assert_eq!(ask(&control, Kind::Canary, HERE, 'e', &sent).await, '-');
@@ -418,7 +419,7 @@ mod tests {
         assert_eq!(sent.load(Ordering::SeqCst), 2);
     }
 
-    /// What is logged while this lives, on this thread.
+    /// The log of this thread until the guard is dropped.
     fn logged() -> (Arc<Mutex<Vec<u8>>>, tracing::subscriber::DefaultGuard) {
         #[derive(Clone)]
         struct Log(Arc<Mutex<Vec<u8>>>);

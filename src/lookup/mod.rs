@@ -1,7 +1,7 @@
-//! What all look-ups share, whether they ask for an account or for the value of a key.
+//! Code shared by all look-ups, of accounts and of keys in maps.
 //!
 //! | module | owns |
 //! | --- | --- |
-//! | [`control`] | whether a server was shown able to say "yes" and "no" |
+//! | [`control`] | whether a server has proved able to answer "exists" and "not found" |
 
 pub mod control;

@@ -18,8 +18,7 @@ pub fn control_asked(kind: &str, result: Result<(), bool>) {
     counter.fetch_add(1, Relaxed);
 }
 
-/// A server failed its control, which it had passed before or was asked for the first time: `kind` is `witness` or
-/// `canary`.
+/// A server failed its control, the first one or after a passed one: `kind` is `witness` or `canary`.
 pub fn control_failed(source: &str, kind: &str, server: &str, domain: &str, reply: &str) {
     let (source, server, domain, reply) = (name(&source), name(&server), name(&domain), text(&reply));
     if kind == "canary" {
@@ -48,7 +47,7 @@ pub fn control_passed(source: &str, kind: &str, server: &str, domain: &str) {
     );
 }
 
-/// A list of accounts is gone or cannot be read; until it can, nothing is known of its accounts.
+/// A list of accounts is gone or cannot be read; until then its accounts are unknown.
 pub fn source_file_unreadable(source: &str, path: &Path, reason: &str) {
     warn!(
         "source={} path={} detail={} the list of accounts cannot be used, its accounts are unknown until it is put right",
@@ -58,7 +57,7 @@ pub fn source_file_unreadable(source: &str, path: &Path, reason: &str) {
     );
 }
 
-/// A list of accounts has errors; until they are put right the last good one goes on for whom it names.
+/// A list of accounts has errors; until they are fixed, accounts in the last good list still exist.
 pub fn source_file_broken(source: &str, path: &Path, problem: &str) {
     warn!(
         "source={} path={} detail={} the list of accounts has errors: accounts of the last good one still exist, all \
@@ -69,7 +68,7 @@ pub fn source_file_broken(source: &str, path: &Path, problem: &str) {
     );
 }
 
-/// A list of accounts was read anew.
+/// A list of accounts was read again.
 pub fn source_file_reloaded(source: &str, path: &Path, accounts: usize) {
     info!(
         "source={} path={} accounts={accounts} the list of accounts was read",

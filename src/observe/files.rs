@@ -1,4 +1,4 @@
-//! Events of files under watch.
+//! Events of watched files.
 
 use super::line::{octets, text};
 use std::fmt::Display;
@@ -19,7 +19,7 @@ pub fn folder_watched(path: &Path) {
     info!("path={} the folder is watched again", octets(path.as_os_str().as_encoded_bytes()));
 }
 
-/// A file of the configuration has been open for writing for long. Logged once for each time it is written.
+/// A file of the configuration has been open for writing for a long time. Logged once for each write.
 pub fn still_being_written(path: &Path) {
     warn!(
         "path={} the file is still being written, the configuration before it is in force until its writer closes it",

@@ -1,10 +1,9 @@
-//! How the fields of a log line are written.
+//! Writes the fields of a log line.
 //!
-//! A line about a message is `QUEUEID: name=value name=value …`. What rcptd itself knows comes first, what the mail
-//! server reports next, and what a client may choose comes last: addresses, then texts. A value of one word is
-//! written by [`word`], an address by [`mailbox`], a text as `name="…"` by [`quoted`]. None of them can hold
-//! ` name=`, a bracket or a quote of its own, so a program that reads the log takes the first `client=` of a line
-//! and has the true one.
+//! A line about a message is `QUEUEID: name=value name=value …`. Data of rcptd itself come first, then data
+//! of the mail server, and last those that a client may choose: addresses, then texts. A value of one word is
+//! written by [`word`], an address by [`mailbox`], a text as `name="…"` by [`quoted`]. None of them can
+//! contain ` name=`, an unescaped bracket or quote, so the first `client=` of a line cannot be forged.
 
 use crate::addr::{quoted, word};
 use std::fmt::{self, Display};
@@ -31,14 +30,14 @@ pub fn octets(octets: impl AsRef<[u8]>) -> impl Display {
     fmt::from_fn(move |f| write!(f, "\"{}\"", quoted(&octets)))
 }
 
-/// What displays itself, as one word.
+/// A value that implements Display, as one word.
 pub fn name(what: &dyn Display) -> impl Display {
     let string = what.to_string();
     fmt::from_fn(move |f| write!(f, "{}", word(&string)))
 }
 
-/// `name[address]` of a client, as Postfix writes it. Sendmail names a client without a name `[address]`, and puts
-/// `IPv6:` before an address of that kind: both are written as Postfix would.
+/// `name[address]` of a client, as Postfix writes it. Sendmail writes `[address]` for a client without a
+/// name, and `IPv6:` before an IPv6 address: both are converted to the form of Postfix.
 pub fn client<'a>(name: Option<&'a [u8]>, address: &'a [u8]) -> impl Display + use<'a> {
     fmt::from_fn(move |f| {
         let name = name.filter(|name| !name.is_empty() && !name.starts_with(b"[")).unwrap_or(b"unknown");
@@ -59,10 +58,10 @@ fn ip(address: &[u8]) -> Option<IpAddr> {
     }
 }
 
-/// A line of at most `limit` octets. What is cut off ends in `…`, in a whole character or escape, and with the quote
-/// or bracket closed in which it ends.
+/// A line of at most `limit` octets. A line that is cut off ends in `…` after a complete character or escape,
+/// with an open quote or bracket closed.
 pub fn cut(line: &mut String, limit: usize) {
-    /// `…` and what closes.
+    /// `…` and the closing quote or bracket.
     const END: usize = '…'.len_utf8() + 1;
     if line.len() <= limit {
         return;
@@ -87,7 +86,7 @@ pub fn cut(line: &mut String, limit: usize) {
     line.extend(open);
 }
 
-/// The first character of a text, or all of an escape that it begins with.
+/// The first character of a text, or the whole escape at its beginning.
 fn unit(text: &str) -> Option<&str> {
     let first = text.chars().next()?;
     let hex = |digits: &str| digits.bytes().all(|b| b.is_ascii_hexdigit());
@@ -129,7 +128,7 @@ mod tests {
 
     #[test]
     fn what_is_cut_stays_whole() {
-        // line, limit, what is left
+        // line, limit, result
         for (line, limit, want) in [
             ("a b=c", 5, "a b=c"),
             ("abcdefgh", 7, "abc…"),

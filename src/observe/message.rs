@@ -1,5 +1,5 @@
-//! The line that ends a message: it links the queue id, which Postfix gives with the second recipient at the
-//! earliest, with the session, and names what was replaced.
+//! The log line at the end of a message: it links the queue id, which Postfix reports with the second
+//! recipient at the earliest, with the session, and names the replaced recipients.
 
 use super::{COUNTERS, line};
 use crate::addr::{Address, quoted};
@@ -7,7 +7,7 @@ use std::fmt::{self, Display};
 use std::sync::atomic::Ordering::Relaxed;
 use tracing::{info, warn};
 
-/// Most replacements that are named in a line. Each has a line of its own at RCPT.
+/// Most replacements named in a line. Each also has its own line at RCPT.
 pub const MAX_NAMED: usize = 10;
 
 /// A message that is complete.
@@ -18,11 +18,11 @@ pub struct Message<'a> {
     pub session: u64,
     /// How many recipients it has.
     pub recipients: usize,
-    /// Those that are replaced, each by what.
+    /// The replaced recipients, each with its replacement.
     pub replaced: &'a [(Address, Address)],
-    /// Whether what is said was only observed and the message left alone.
+    /// Whether the decision was only observed and the message not changed.
     pub observed: bool,
-    /// Why it is deferred, if it is; nothing is replaced then.
+    /// Why it is deferred, if so; no recipient is replaced then.
     pub deferred: Option<&'a dyn Display>,
 }
 

@@ -1,8 +1,8 @@
-//! What a monitoring system is told: all that is counted since the start, in the text format of OpenMetrics 1.0.
+//! Metrics for monitoring: all counters since the start, in the text format of OpenMetrics 1.0.
 //!
-//! The counts are kept where they arise, in the books of each [`Meter`] and in [`COUNTERS`], and are fetched
-//! when somebody asks. The values of labels are the names of listeners, maps, sources and their servers and words of
-//! ours, never an address of mail or of a client, so that their number is that of the configuration.
+//! The counters are in each [`Meter`] and in [`COUNTERS`], and are fetched on request. Values of labels are
+//! names of listeners, maps, sources and their servers, and fixed words, never addresses of mail or of
+//! clients, so that the configuration bounds their number.
 
 use super::COUNTERS;
 use super::meter::{BUCKETS, Counted, Meter, Of, Totals, meters};
@@ -30,12 +30,12 @@ pub fn text() -> String {
         registry
     });
     let mut text = String::new();
-    // Writing to a string cannot fail. If it did, the end mark would be missing, and no reader would take it.
+    // Writing to a string cannot fail. If it did, the end mark would be missing, and readers would reject it.
     let _ = encode(&mut text, registry);
     text
 }
 
-/// Fetches the counts.
+/// Fetches the counters.
 #[derive(Debug)]
 struct Books;
 
@@ -135,8 +135,7 @@ impl Collector for Books {
     }
 }
 
-/// The word of the protocol for what was asked, and what came of it. What could not be understood was asked in no
-/// word we know.
+/// The command of the protocol, and its result. Requests that were not understood have no command.
 fn operation(of: Of, counted: Counted) -> (&'static str, &'static str) {
     match (of, counted) {
         (_, Counted::Bad) => ("other", "bad"),
@@ -146,12 +145,12 @@ fn operation(of: Of, counted: Counted) -> (&'static str, &'static str) {
     }
 }
 
-/// The recipients the milter has decided. `unchanged`: not ours, or an account by its own name, or a decision that
-/// is only observed.
+/// The recipients decided by the milter. `unchanged`: not ours, or an account by its own name, or a decision
+/// that is only observed.
 fn milter() -> Vec<(Labels<'static>, u64)> {
     let decided =
         [&COUNTERS.rewritten, &COUNTERS.refused, &COUNTERS.deferred].map(|count| count.load(Relaxed));
-    // Read last, as it is counted first: never less than its parts.
+    // Read last, since it is incremented first: so it is never less than its parts.
     let all = COUNTERS.recipients.load(Relaxed);
     let [rewrite, reject, defer] = decided;
     let unchanged = all.saturating_sub(rewrite + reject + defer);
@@ -160,7 +159,7 @@ fn milter() -> Vec<(Labels<'static>, u64)> {
         .into()
 }
 
-/// `name` is without the `_total` that OpenMetrics puts behind it.
+/// `name` is without the `_total` that OpenMetrics appends.
 fn counter(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
@@ -208,7 +207,7 @@ mod tests {
     use crate::observe::outage::Outage;
     use std::time::Instant;
 
-    /// A line of a value, taken apart: name, labels, value.
+    /// Parses a line with a value: name, labels, value.
     fn sample(line: &str) -> (String, Vec<(String, String)>, f64) {
         let (left, value) = line.rsplit_once(' ').expect("a value");
         let value = value.parse().expect("a number");
@@ -301,7 +300,7 @@ mod tests {
         ] {
             assert_eq!(value(&text, start), "0", "{start}");
         }
-        // These are of the process, and other tests count, too.
+        // These are global to the process, and other tests increment them, too.
         for start in [
             r#"rcptd_requests_total{listener="milter",op="rcpt",verdict="unchanged"} "#,
             r#"rcptd_requests_total{listener="milter",op="rcpt",verdict="rewrite"} "#,

@@ -1,14 +1,15 @@
-//! What is logged and counted: one function per event, so that the lines never drift apart.
+//! Logging and counting: one function per event, so that the lines stay consistent.
 //!
 //! The policy:
-//! - `error`: rcptd cannot do its work, and somebody has to act: a broken reload, a canary that sings.
-//! - `warn`: something went wrong that rcptd went on from: a session that broke, a socket that could not be
+//! - `error`: rcptd cannot work correctly, and the operator has to act: a failed reload, a server that
+//!   accepts the canary address.
+//! - `warn`: a fault from which rcptd recovers: a session that broke, a connection that could not be
 //!   accepted.
 //! - `info`: start, stop, reload, and **one line per recipient decided**, queue id first.
 //! - `debug`: the course of single connections.
 //!
-//! Every text from outside is escaped, and in which order the fields of a line come is one rule ([`line`]); nothing
-//! here is ever sent to a peer.
+//! Every text from outside is escaped, and the fields of a line have a fixed order ([`line`]); nothing here
+//! is ever sent to a peer.
 
 pub mod account;
 pub mod files;
@@ -33,7 +34,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tracing::{debug, error, info, warn};
 
-/// What has happened since the start.
+/// Counters since the start.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Milter sessions begun.
@@ -127,13 +128,13 @@ pub struct Recipient<'a> {
     pub session: u64,
     /// The decision.
     pub decided: Decided,
-    /// Whether the decision was only observed and the mail left alone.
+    /// Whether the decision was only observed and the mail not changed.
     pub observed: bool,
     /// Where the decision comes from, such as `rule:aliases.rules:3`.
     pub reason: &'a dyn Display,
     /// Code and enhanced code of the reply; `None`: no objection.
     pub code: Option<(u16, &'a str)>,
-    /// The sender, as the server names it.
+    /// The sender, as the server reports it.
     pub from: Option<&'a [u8]>,
     /// The recipient as typed.
     pub to: &'a [u8],
@@ -141,8 +142,8 @@ pub struct Recipient<'a> {
     pub new_to: Option<&'a dyn Display>,
     /// The client's name and address.
     pub client: (Option<&'a [u8]>, Option<&'a [u8]>),
-    /// Who was asked for the account, and whether the answer was remembered; `rule` alone, where it is the
-    /// rule's word.
+    /// The source of the answer about the account, and whether it was cached; only `rule` if no source was
+    /// asked because of the rule.
     pub source: Option<(&'a str, Option<bool>)>,
     /// Why, in words.
     pub detail: Option<&'a dyn Display>,
@@ -235,7 +236,8 @@ pub fn accept_failed(listener: &dyn Display, why: &std::io::Error, pause: Durati
     warn!("listener={listener} cannot accept a connection, next try in {} ms: {why}", pause.as_millis());
 }
 
-/// As many connections are open as may be. Said at each one, since each makes a mail server's client wait.
+/// The limit of connections is reached. Logged for each further one, since it makes a client of the mail
+/// server wait.
 pub fn connection_limit(listener: &dyn Display, open: usize) {
     let listener = name(listener);
     warn!(
@@ -269,7 +271,7 @@ pub fn configuration_warning(problem: &dyn Display) {
     warn!("{}", one_line(&problem.to_string()));
 }
 
-/// A reload took effect. `restart` are the keys that wait for a restart.
+/// A reload took effect. `restart` are the keys that need a restart.
 pub fn reloaded(why: &str, rules: usize, restart: &[&str], observe: bool) {
     COUNTERS.reloads.fetch_add(1, Relaxed);
     metrics::RELOADED.store(true, Relaxed);
@@ -319,12 +321,12 @@ pub fn stopped() {
     info!("stopped: {COUNTERS}");
 }
 
-/// A socket is served no more, though nobody said so.
+/// A listener has ended without a request to stop.
 pub fn listener_ended(why: &dyn Display) {
     error!("a listener has ended, stopping so that whoever started rcptd starts it anew: {why}");
 }
 
-/// A task of ours died. The session it served is lost, nothing else.
+/// A task panicked. Only its session is lost.
 pub fn panicked(what: &dyn Display) {
     error!("a defect in rcptd ended one session, please report it: {what}");
 }
@@ -361,7 +363,7 @@ mod tests {
         );
     }
 
-    /// What clients, servers and file names may hold to look like more than they are.
+    /// Hostile texts in data of clients, servers and file names.
     const HOSTILE: &[&str] = &[
         "x\r\n4XyZ13: session=8 listener=milter stage=RCPT verdict=reject client=v.test[198.51.100.7]",
         "\"x> client=v.test[198.51.100.7]\"@example.com",
@@ -380,7 +382,7 @@ mod tests {
         "=client=v.test[198.51.100.7]",
     ];
 
-    /// The names of the fields of a line, as a program reads them that knows nothing but ` name=`.
+    /// The names of the fields of a line, as a program finds them by ` name=`.
     fn fields(line: &str) -> Vec<&str> {
         let names = line.split(' ').filter_map(|part| part.split_once('=').map(|(name, _)| name));
         names.filter(|name| !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase())).collect()
@@ -411,7 +413,7 @@ mod tests {
             let line = whole.to_string();
             assert_eq!(fields(&line), names, "{line}");
             assert_eq!(one_line(&line), line);
-            // Each of them is where it begins, and ends with what it began.
+            // Each text begins and ends with its own delimiters.
             let client = line.split_once(" client=").and_then(|(_, rest)| rest.split_once(' ')).unwrap().0;
             assert!(client.ends_with("[192.0.2.1]") && client.matches(['[', ']']).count() == 2, "{client}");
             for (start, end) in [(" from=<", "> to="), (" to=<", "> newto="), (" newto=<", "> detail=")] {

@@ -1,8 +1,8 @@
-//! Sources that fail, and work again: one line when it begins, one when it is over, and a count in between.
+//! Outages of sources: a log line at the beginning, one at the end, and a counter in between.
 //!
-//! An [`Outage`] is kept for each source of accounts, database and other server that is asked, and for each server
-//! of those that have several. It lasts as long as somebody who asks holds it: a reload makes new sources, which find
-//! the one of their name, so that an outage goes on across it.
+//! There is an [`Outage`] for each account source, database and other server, and for each server of those
+//! with several. It lives as long as a source holds it: a reload makes new sources, which find it by name, so
+//! that an outage continues across the reload.
 
 use super::line::{name, text};
 use std::collections::BTreeMap;
@@ -12,21 +12,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
-/// How many outages of a source are logged in a row. One that fails for every second question would fill the log
-/// otherwise; each is two lines.
+/// How many outages of a source are logged in a row. A source that fails for every second question would fill
+/// the log otherwise; each outage has two lines.
 const BURST: u32 = 6;
-/// After how long another one may be logged.
+/// Time until another one may be logged.
 const REFILL: Duration = Duration::from_mins(1);
 
-/// Most servers of a source whose outages are kept apart. Names in the DNS may lead to ever new ones.
+/// Most servers of a source with separate outages. DNS names may have ever new servers.
 const MAX_SERVERS: usize = 100;
 
-/// What is asked: the source as the operator wrote it, and which of its servers; empty where it has one only.
+/// The source as the operator wrote it, and its server; empty if it has only one.
 type Key = (Box<str>, Box<str>);
 
 static ALL: Mutex<BTreeMap<Key, Weak<Outage>>> = Mutex::new(BTreeMap::new());
 
-/// Whether a source works, and what became of it.
+/// The state of a source, with its outages.
 #[derive(Debug)]
 pub struct Outage {
     key: Key,
@@ -36,13 +36,13 @@ pub struct Outage {
 
 #[derive(Debug)]
 struct Book {
-    /// The outage that lasts.
+    /// The current outage.
     now: Option<Now>,
     /// Failures since the start.
     failures: u64,
-    /// Failures of outages that were not logged, since the last one that was.
+    /// Failures in outages that were not logged, since the last logged one.
     unlogged: u64,
-    /// How many lines may be written, as of when.
+    /// How many lines may be written, and the time of that count.
     lines: (u32, Instant),
 }
 
@@ -54,30 +54,30 @@ struct Now {
     last: String,
 }
 
-/// A source as `rcptd status` and the metrics have it.
+/// A source in `rcptd status` and the metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// The source as the operator wrote it.
     pub source: Box<str>,
-    /// Which of its servers; empty where it has one only.
+    /// Its server; empty if it has only one.
     pub server: Box<str>,
     /// Failures since the start.
     pub failures: u64,
-    /// For how long it has been failing, and why it did last, if it does now.
+    /// If it fails now: since how long, and the last reason.
     pub failing: Option<(Duration, String)>,
 }
 
 /// A line to be written.
 #[derive(Debug, PartialEq, Eq)]
 enum Event {
-    /// It begins to fail; so many failures were not logged since the last line.
+    /// It begins to fail; with the number of failures not logged since the last line.
     Begins(u64),
-    /// It works again after so long and so many failures.
+    /// It works again; with the duration and the number of failures.
     Ends(Duration, u64),
 }
 
 impl Outage {
-    /// The one of this source, and of this server of it where it has several.
+    /// The outage state of this source, and of its server if it has several.
     pub fn of(source: &str, server: Option<&str>) -> Arc<Self> {
         let key: Key = (source.into(), server.unwrap_or_default().into());
         let mut all = lock(&ALL);
@@ -101,7 +101,7 @@ impl Outage {
 
     /// A question had an answer.
     pub fn works(&self) {
-        // As nearly always.
+        // The usual case.
         if !self.failing.load(Relaxed) {
             return;
         }
@@ -142,8 +142,8 @@ impl Outage {
     }
 }
 
-/// The servers of a source that has several. One that fails while another answers is noted here; what none of them
-/// can do is noted of the source.
+/// The servers of a source that has several. A failure of one server while another answers is recorded here;
+/// a failure of all is recorded for the source.
 #[derive(Debug)]
 pub struct Servers {
     source: Arc<str>,
@@ -156,7 +156,7 @@ impl Servers {
         Servers { source: source.into(), known: Mutex::default() }
     }
 
-    /// The server `by` answered, and stood in for those that failed before it, each with its reason.
+    /// The server `by` answered, after those before it failed, each with its reason.
     pub fn answered(&self, by: &str, failed: &[(String, String)]) {
         let mut known = lock(&self.known);
         for (server, why) in failed {
@@ -219,7 +219,8 @@ impl Book {
     }
 }
 
-/// The books are whole after every statement, so that a thread that died with them open did no harm.
+/// The data are consistent after every statement, so a thread that panicked while it held the lock did no
+/// harm.
 fn lock<T>(books: &Mutex<T>) -> MutexGuard<'_, T> {
     books.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -261,7 +262,7 @@ mod tests {
         }
         let most = 2 * (u64::from(BURST) + 60);
         assert!((most - 4..=most).contains(&lines), "{lines} lines");
-        // One that is not logged at once is when it lasts.
+        // An outage that is not logged at once is logged if it lasts.
         let late = start + Duration::from_hours(2);
         for second in 0..u64::from(BURST) {
             book.fails("down", late + Duration::from_secs(second));

@@ -1,10 +1,10 @@
-//! Where the log goes.
+//! Sets up the destination of the log.
 //!
-//! A line that cannot be written at once is lost and counted: a reader that has stalled (a full journal, a
-//! terminal on hold, a pipe nobody reads) must not keep a recipient from its answer.
+//! A line that cannot be written at once is lost and counted: a stalled reader (a full journal, a terminal on
+//! hold, an unread pipe) must not delay the answer for a recipient.
 //!
-//! Whatever an event holds, ours or of a library below, becomes one line of at most [`MAX_LINE`] octets: nothing in
-//! it can begin another line or, in the journal, another field.
+//! Every event, ours or of a library, becomes one line of at most [`MAX_LINE`] octets: nothing in it can
+//! begin another line or, in the journal, another field.
 
 use super::line::cut;
 use crate::addr::one_line;
@@ -23,17 +23,16 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{filter::LevelFilter, filter::Targets, util::SubscriberInitExt};
 
-/// Longest line, in octets, its end included: what a pipe that is ready for writing takes without waiting
-/// (PIPE_BUF, pipe(7)).
+/// Longest line, in octets, its end included: a pipe that is ready for writing takes that much without
+/// blocking (PIPE_BUF, pipe(7)).
 pub const MAX_LINE: usize = 4096;
 
 /// Where the journal listens (systemd's journal native protocol).
 const JOURNAL: &str = "/run/systemd/journal/socket";
 
-/// Sends the log of the process to standard error or to journald, from `level` up. To be called once.
+/// Sends the log of the process to standard error or to journald, from `level` up. Call it once.
 ///
-/// The libraries below are heard from `warn` up, whatever the level: at `debug` one of them logs each line of
-/// SMTP.
+/// Libraries log from `warn` up only, whatever the level: at `debug` one of them logs each line of SMTP.
 pub fn init(journald: bool, level: Level) -> io::Result<()> {
     let filter = Targets::new()
         .with_default(level.min(Level::WARN))
@@ -56,8 +55,8 @@ pub fn init(journald: bool, level: Level) -> io::Result<()> {
     tracing_subscriber::registry().with(filter).with(layer).try_init().map_err(io::Error::other)
 }
 
-/// Whether standard error leads to the journal, which has a clock of its own and reads the priority from a
-/// prefix (sd-daemon(3)). The variable alone does not say: children inherit it.
+/// Whether standard error goes to the journal, which adds the time and reads the priority from a prefix
+/// (sd-daemon(3)). The variable alone does not tell: children inherit it.
 fn stderr_is_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
     let Ok(stderr) = std::fs::metadata("/proc/self/fd/2") else { return false };
@@ -69,12 +68,12 @@ enum Sink {
     Journal(UnixDatagram),
 }
 
-/// Writes whole lines, and never waits.
+/// Writes whole lines, and never blocks.
 struct Lines {
     sink: Sink,
     style: Style,
-    /// Lines lost since the last one that was written. The lock also sees to it that a sink found ready is
-    /// not filled by another thread before it is written to.
+    /// Lines lost since the last one that was written. The lock also prevents another thread from filling a
+    /// sink between the check that it is ready and the write.
     lost: Mutex<u64>,
 }
 
@@ -98,7 +97,7 @@ impl Lines {
 }
 
 impl Sink {
-    /// Whether the line was taken.
+    /// Returns whether the line was written.
     fn put(&self, line: &[u8]) -> bool {
         match self {
             Sink::Stderr => {
@@ -112,8 +111,8 @@ impl Sink {
     }
 }
 
-/// A line with its prefix as the journal's native protocol has it. A line holds no line feed but its last
-/// character ([`Style::line`]), so that nothing in it is a field of its own.
+/// A line with its prefix in the journal's native protocol. A line has no line feed but its last character
+/// ([`Style::line`]), so that nothing in it becomes a field.
 fn entry(line: &[u8]) -> Vec<u8> {
     let (priority, message) = match line {
         [b'<', priority, b'>', message @ ..] => (*priority, message),
@@ -132,7 +131,7 @@ impl<'a> MakeWriter<'a> for Lines {
 }
 
 impl Write for &Lines {
-    /// One line at a time, as the formatter hands them over.
+    /// Gets one line at a time from the formatter.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.put(line);
         Ok(line.len())
@@ -143,10 +142,10 @@ impl Write for &Lines {
     }
 }
 
-/// What a line begins with.
+/// The beginning of a line.
 #[derive(Clone, Copy, Debug)]
 enum Style {
-    /// `<6>message`, with the priority of syslog(3), for the journal, which has a clock of its own.
+    /// `<6>message`, with the priority of syslog(3), for the journal, which adds the time.
     Priority,
     /// `2026-11-28T12:34:56.123456Z  INFO message`
     Time { colour: bool },
@@ -170,7 +169,7 @@ impl Style {
             Level::INFO => (6, 32),
             Level::DEBUG | Level::TRACE => (7, 34),
         };
-        // Writing to a String cannot fail, and a clock that is out of range costs the time only.
+        // Writing to a String cannot fail, and with a clock that is out of range only the time is missing.
         let _ = match self {
             Style::Priority => write!(line, "<{priority}>"),
             Style::Time { colour: false } => {
@@ -217,7 +216,7 @@ mod tests {
         }
     }
 
-    /// What an event may hold, and what becomes of it.
+    /// Texts in an event, and the resulting line.
     #[test]
     fn an_event_is_one_line() {
         let style = Style::Priority;

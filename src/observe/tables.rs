@@ -1,9 +1,9 @@
 //! Events of the look-up protocols.
 //!
-//! A mail server asks several times for one recipient, so a look-up is a line at `debug`; who wants to see them all
-//! traces. What nobody can say keeps mail waiting: the first of a map is a `warn`, those after it are `info` until it
-//! answers again, and not more than one a second and map is written. A database that is down is reported, and does
-//! not fill the disk.
+//! A mail server asks several times for one recipient, so a look-up has a line at `debug`; `rcptd trace`
+//! shows all. A temporary failure delays mail: the first one of a map is a `warn`, further ones are `info`
+//! until it answers again, with at most one line a second for each map. So a database that is down is
+//! reported, but does not fill the disk.
 
 use super::line::{name, octets, text};
 use std::fmt::Display;
@@ -18,27 +18,27 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Lets one line through at a time, and counts the others.
 #[derive(Debug, Default)]
 pub struct Quiet {
-    /// When the last one was, in milliseconds since the first of all, and one more; 0: never.
+    /// Time of the last line, in milliseconds since the first of all, plus one; 0: never.
     last: AtomicU64,
     suppressed: AtomicU64,
-    /// Whether the last question had no answer.
+    /// Whether the last look-up failed temporarily.
     failing: AtomicBool,
 }
 
 impl Quiet {
-    /// One that has let no line through.
+    /// A limiter that has let no line through.
     pub const fn new() -> Self {
         Quiet { last: AtomicU64::new(0), suppressed: AtomicU64::new(0), failing: AtomicBool::new(false) }
     }
 
-    /// A question had an answer: the next one that has none is worth a warning again.
+    /// A look-up was answered: the next failure is a warning again.
     pub fn works(&self) {
         if self.failing.load(Relaxed) {
             self.failing.store(false, Relaxed);
         }
     }
 
-    /// Whether a line may be written now; with how many there were not meanwhile.
+    /// Whether a line may be written now; with the number of suppressed ones.
     pub fn passes(&self) -> Option<u64> {
         static START: OnceLock<Instant> = OnceLock::new();
         let now = START.get_or_init(Instant::now).elapsed();
@@ -46,7 +46,7 @@ impl Quiet {
         let last = self.last.load(Relaxed);
         let due =
             last == 0 || now.saturating_sub(last) >= u64::try_from(PAUSE.as_millis()).unwrap_or(u64::MAX);
-        // Of several who find it due one writes.
+        // Of several threads that find it due, one writes.
         if due && self.last.compare_exchange(last, now, Relaxed, Relaxed).is_ok() {
             Some(self.suppressed.swap(0, Relaxed))
         } else {
@@ -56,7 +56,7 @@ impl Quiet {
     }
 }
 
-/// A key was looked up, and is there or not.
+/// A key was looked up, and was found or not.
 pub fn looked_up(listener: &str, connection: u64, map: &str, key: &[u8], value: Option<&str>) {
     let (listener, map, key) = (name(&listener), name(&map), octets(key));
     if let Some(value) = value {
@@ -67,7 +67,7 @@ pub fn looked_up(listener: &str, connection: u64, map: &str, key: &[u8], value: 
     }
 }
 
-/// Nobody can say what a key stands for.
+/// The look-up of a key failed temporarily.
 pub fn cannot_say(quiet: &Quiet, listener: &str, map: &str, key: &[u8], why: &dyn Display) {
     let Some(suppressed) = quiet.passes() else { return };
     let others = if suppressed == 0 {
@@ -83,7 +83,7 @@ pub fn cannot_say(quiet: &Quiet, listener: &str, map: &str, key: &[u8], why: &dy
     }
 }
 
-/// A server asks for a map that there is not.
+/// A server asks for a map that does not exist.
 pub fn unknown_map(listener: &str, map: &str) {
     static QUIET: Quiet = Quiet::new();
     if QUIET.passes().is_some() {
@@ -105,7 +105,7 @@ pub fn connection_ended(listener: &str, connection: u64, why: &str) {
     debug!("connection={connection} listener={} ends: {why}", name(&listener));
 }
 
-/// Somebody sent what follows no protocol.
+/// A client violated the protocol.
 pub fn broken_request(listener: &str, connection: u64, peer: &str, why: &dyn Display) {
     static QUIET: Quiet = Quiet::new();
     if QUIET.passes().is_none() {
@@ -128,7 +128,7 @@ mod tests {
         let quiet = Quiet::default();
         assert_eq!(quiet.passes(), Some(0));
         assert_eq!((quiet.passes(), quiet.passes()), (None, None));
-        // As if the last one had been long ago.
+        // Pretend that the last one was long ago.
         quiet.last.store(0, Relaxed);
         assert_eq!(quiet.passes(), Some(2));
     }

@@ -1,4 +1,4 @@
-//! What follows from a decision of the rules.
+//! The next step after a decision of the rules.
 
 use super::{Doubt, NoUser, Outcome, RuleTrace};
 use crate::addr::{Address, escape, is_domain};
@@ -7,24 +7,24 @@ use crate::rules::Decision;
 /// What to do next about an address.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// It is no alias: ask for the account of its own name.
+    /// Not an alias: look up the account of its own name.
     Own,
-    /// It is an alias of this account: ask for it.
+    /// An alias of this account: look that up.
     Account(Address),
     /// Its mail goes to this address.
     Target(Address),
-    /// That is all there is to know.
+    /// The outcome is known.
     Stop(Outcome),
 }
 
-/// What follows for an address at `domain`.
+/// The next step for an address at `domain`.
 pub(super) fn next(decision: Decision<'_>, domain: &str) -> (RuleTrace, Next) {
     match decision {
         Decision::NoMatch => (RuleTrace::None, Next::Own),
         Decision::Ambiguous { statements } => {
             (RuleTrace::Ambiguous(statements.first().copied().unwrap_or_default()), Next::Own)
         }
-        // No account need be asked: even if there is one, this is no address of its any more.
+        // No account is looked up: even if it exists, the address is no longer valid.
         Decision::Expired { statement, last, .. } => {
             (RuleTrace::Expired(statement), Next::Stop(Outcome::NoSuchUser(NoUser::Expired(last))))
         }
@@ -46,8 +46,8 @@ pub(super) fn next(decision: Decision<'_>, domain: &str) -> (RuleTrace, Next) {
     }
 }
 
-/// The address that a rule delivers to. Part of it may come from the names of the rule, so it is read as
-/// carefully as any.
+/// The address that a rule delivers to. Part of it may come from the names in the rule, so it is parsed like
+/// any other address.
 fn destination(text: &str) -> Result<Address, Doubt> {
     let text_inside = text.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).unwrap_or(text);
     let address = Address::from_server(text_inside.as_bytes());
@@ -59,7 +59,7 @@ fn destination(text: &str) -> Result<Address, Doubt> {
     }
 }
 
-/// Why mail cannot be sent to an address, if it cannot. A mail server must have no choice about where it leads.
+/// Why mail cannot be sent to an address, if so. Its destination must be unambiguous for a mail server.
 pub(super) fn unfit(address: &Address) -> Option<String> {
     if let Some(why) = address.malformed() {
         return Some(why.to_string());
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn destinations() {
-        // as the rule has it, where the mail goes or why nobody can say
+        // the target in the rule, where the mail goes or the reason of the failure
         for (target, want) in [
             ("bar@elsewhere.example", Ok("bar@elsewhere.example")),
             ("Bar@Elsewhere.Example.", Ok("Bar@elsewhere.example")),

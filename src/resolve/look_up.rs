@@ -1,4 +1,4 @@
-//! One address: the script, the rules, and the script again.
+//! Looks up one address: the script, the rules, and the script again.
 
 use super::decision::{self, Next};
 use super::{Doubt, Outcome, Resolver, RuleTrace};
@@ -8,7 +8,7 @@ use crate::rules::{Day, Decision, Query, Rules};
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// The rules in one of their forms, and the script that stands round them.
+/// The rules in one of their forms, and the script that runs before and after them.
 #[derive(Clone, Debug)]
 pub struct Form {
     /// The rules.
@@ -23,26 +23,26 @@ impl From<Arc<Rules>> for Form {
     }
 }
 
-/// What happens on the way of a recipient, for whoever wants to know.
+/// A step in resolving a recipient, for callers that show it.
 pub(super) enum Event<'e> {
-    /// This address is looked at.
+    /// This address is looked up.
     Address(&'e Address),
     /// The script was called, with a name and a domain.
     Hook(Hook, &'e str, &'e str, &'e Result<Said, Fault>),
-    /// These rules were asked.
+    /// These rules were searched.
     Rules(&'e Rules, Query<'e>),
 }
 
-/// Who is told.
+/// Receives the events.
 pub(super) type Show<'s> = dyn FnMut(Event<'_>) + Send + 's;
 
-/// What an address is found to be.
+/// The result of looking up an address.
 pub(super) struct Found {
     pub rule: RuleTrace,
     pub next: Next,
 }
 
-/// What the rules are to be asked.
+/// The query for the rules.
 struct Asked<'a> {
     names: Forms<'a>,
     domain: Cow<'a, str>,
@@ -69,8 +69,8 @@ impl Resolver {
         }
     }
 
-    /// Whether the address of an account, as the rules have it, is looked up to something else: then its mail goes
-    /// there. A mail server that asks tables looks up again what it was told, so this is where it would end, too.
+    /// Whether the address of an account, as written in the rules, is an alias itself: then its mail goes
+    /// there. A mail server that asks tables looks the result up again, so it arrives there, too.
     pub(super) fn leads_on(&self, account: &Address, today: Option<Day>) -> bool {
         match self.look_up(account, today, &mut |_| ()).next {
             Next::Own => false,
@@ -79,7 +79,7 @@ impl Resolver {
         }
     }
 
-    /// What the rules are to be asked, if they are to be.
+    /// The query for the rules, if they are to be searched.
     fn preprocess<'a>(
         &self,
         hooks: Option<&Hooks>,
@@ -96,7 +96,7 @@ impl Resolver {
                 (local, canonical_domain(&to).into_owned().into())
             }
         };
-        // Rules for a domain that is not ours would answer for somebody else.
+        // The rules do not apply to domains of others.
         let Some(normal) = self.domains.get(&*to) else {
             let why = format!("preprocess leads to {}, which is not one of domains", escape(&*to));
             return Err(Doubt::Hook(why.into()));
@@ -104,9 +104,9 @@ impl Resolver {
         Ok(Some(Asked { names: normal.typed(&local).into_owned(), domain: to }))
     }
 
-    /// What the rules say. A computed alias may hold what looks like an extension, so they are asked without it
-    /// only if all of it is no live alias of one account; what has expired or is in doubt stays so if the rest is
-    /// nothing.
+    /// Searches the rules. A computed alias may contain a text that looks like an extension, so they are
+    /// searched without the extension only if the whole name is not a valid alias of one account. If the rest
+    /// is no alias either, an expired or ambiguous result of the whole name stays.
     fn ask(&self, asked: &Asked<'_>, today: Option<Day>, show: &mut Show<'_>) -> Decision<'_> {
         let rules = &self.form(self.normal(&asked.domain)).rules;
         let mut find = |name| {
@@ -126,19 +126,19 @@ impl Resolver {
         }
     }
 
-    /// How the local parts of a domain are read.
+    /// How the local parts of a domain are normalised.
     pub(super) fn normal(&self, domain: &str) -> &Normal {
         self.domains.get(domain).unwrap_or(&self.plain)
     }
 
-    /// The rules for a domain that reads local parts like this.
+    /// The rules for a domain with this normalisation.
     fn form(&self, normal: &Normal) -> &Form {
         let usual = normal.case_sensitive == self.settings.case_sensitive;
         self.other_case.as_ref().filter(|_| !usual).unwrap_or(&self.form)
     }
 }
 
-/// What the script makes of the place the mail would go to, if it makes anything else of it.
+/// The address that the script returns instead of the one the mail would go to, if it differs.
 fn postprocess(hooks: Option<&Hooks>, next: &Next, show: &mut Show<'_>) -> Result<Option<Next>, Doubt> {
     let (Next::Account(to) | Next::Target(to)) = next else { return Ok(None) };
     let domain = to.domain().unwrap_or_default();

@@ -1,11 +1,11 @@
-//! Who is this recipient, really? The rules and the accounts make one [`Outcome`] of a recipient.
+//! Resolves a recipient: the rules and the accounts give its [`Outcome`].
 //!
-//! This is where the one rule of the house is kept: nothing but a certain "no" refuses a recipient, and
-//! nothing but a certain "yes" (or the operator's word, source by source) lets one in.
+//! Its principle: only a certain "not found" refuses a recipient, and only a certain "exists" (or `unknown =
+//! "accept"` of a source) accepts one.
 //!
-//! A rule may send the mail on to an address. In one of our domains that address is a recipient like any
-//! other, resolved in its turn and verified in the end; elsewhere the operator's word is all there is. A script
-//! of the operator's may stand before the rules, and behind them, where it may send the mail on as a rule can.
+//! A rule may redirect the mail to an address. In one of our domains that address is a recipient like any
+//! other, resolved further and verified in the end; elsewhere it is not verified. A script of the operator
+//! may run before the rules, and after them, where it may redirect the mail as a rule can.
 
 mod decision;
 mod look_up;
@@ -33,9 +33,9 @@ use way::Way;
 /// A recipient to be resolved.
 #[derive(Clone, Debug)]
 pub struct Question {
-    /// The recipient as the mail server was given it.
+    /// The recipient as the client sent it.
     pub recipient: Address,
-    /// Where the mail server itself takes it, if it says so.
+    /// The address as the mail server reads it, if it reports that.
     pub routed: Option<Address>,
 }
 
@@ -44,12 +44,12 @@ pub struct Question {
 pub struct Settings {
     /// Our domains.
     pub domains: Vec<String>,
-    /// The domain of a recipient that comes without one; empty: such a recipient is left alone.
+    /// The domain of a recipient without one; empty: such a recipient is not resolved.
     pub origin: String,
     /// Whether local parts that differ by case only are different.
     pub case_sensitive: bool,
-    /// How the local parts of single domains are read, by their canonical spelling. Those of all others are
-    /// what they are but for their case.
+    /// How local parts are normalised, by domain in canonical spelling. In all other domains only their case
+    /// is.
     pub normal: BTreeMap<String, Normal>,
     /// What day it is, for aliases that expire. The clock is the caller's.
     pub today: fn() -> Option<Day>,
@@ -63,21 +63,21 @@ impl Default for Settings {
     }
 }
 
-/// An address on the way of a recipient, and what is said of it.
+/// An address in the resolution of a recipient, with notes.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// The address; the recipient itself first.
     pub address: Address,
-    /// What is said, in its order.
+    /// The notes, in order.
     pub notes: Vec<Note>,
 }
 
-/// What is said of an address.
+/// A result about an address.
 #[derive(Clone, Debug)]
 pub enum Note {
     /// By the script.
     Hook(Called),
-    /// By the rules. Where they do not know it, they are asked once more without its extension.
+    /// Of the rules. If they do not have it, they are searched again without its extension.
     Rules(Explanation),
 }
 
@@ -114,18 +114,18 @@ impl fmt::Display for Called {
 #[derive(Debug)]
 pub struct Resolver {
     domains: HashMap<Box<str>, Arc<Normal>, RandomState>,
-    /// How local parts are read where nothing else is said.
+    /// How local parts are normalised by default.
     plain: Arc<Normal>,
     settings: Settings,
     form: Form,
-    /// For domains that differ from the others in whether case matters.
+    /// For domains whose case sensitivity differs from the default.
     other_case: Option<Form>,
     accounts: Arc<dyn AccountSource>,
 }
 
 impl Resolver {
-    /// A resolver for good; a reload makes a new one. `rules` must have been loaded to fold the case
-    /// exactly if `settings` say that it does not matter.
+    /// An immutable resolver; a reload makes a new one. `rules` must have been loaded with case folding if,
+    /// and only if, `settings` are not case-sensitive.
     pub fn new(settings: Settings, rules: impl Into<Form>, accounts: Arc<dyn AccountSource>) -> Self {
         let plain = Arc::new(Normal::plain(settings.case_sensitive));
         let normal = |domain: &str| settings.normal.get(domain).cloned().map_or(plain.clone(), Arc::new);
@@ -137,8 +137,8 @@ impl Resolver {
         Resolver { domains, plain, settings, form: rules.into(), other_case: None, accounts }
     }
 
-    /// The same with these rules for the domains in which case matters where it does not elsewhere, or the other
-    /// way round. They must be those that [`new`](Resolver::new) was given, loaded accordingly.
+    /// The same with these rules for the domains whose case sensitivity differs from the default. They must
+    /// be the same rules as in [`new`](Resolver::new), loaded accordingly.
     #[must_use]
     pub fn with_other_case(self, rules: Option<Form>) -> Self {
         Resolver { other_case: rules, ..self }
@@ -154,16 +154,16 @@ impl Resolver {
         self.domains.contains_key(domain)
     }
 
-    /// The domain of a recipient that comes without one; empty where there is none.
+    /// The domain of a recipient without one; empty if there is none.
     pub fn origin(&self) -> &str {
         &self.settings.origin
     }
 
-    /// The mailbox a recipient stands for, and what follows at once if no mailbox of ours does.
+    /// The mailbox of a recipient in our domains; the error is the outcome of any other recipient.
     pub fn mailbox(&self, question: &Question) -> Result<Address, Outcome> {
         let Question { recipient, .. } = question;
-        // Every server has to take mail for its postmaster (RFC 5321, section 4.5.1); whoever that is, the
-        // server knows best.
+        // Every server has to accept mail for its postmaster (RFC 5321, section 4.5.1), so leave that to the
+        // server.
         if recipient.is_certain()
             && recipient.domain().is_none()
             && recipient.local().eq_ignore_ascii_case("postmaster")
@@ -182,18 +182,18 @@ impl Resolver {
         }
         match meaning.malformed() {
             Some(why) => Err(Outcome::NoSuchUser(NoUser::Malformed(why))),
-            // `<@example.com>`: servers take it for the postmaster, discard it, or refuse it.
+            // `<@example.com>`: some servers deliver it to the postmaster, others discard or refuse it.
             None if meaning.local().is_empty() => Err(Outcome::TryLater(Doubt::Spelling)),
             None => Ok(meaning),
         }
     }
 
-    /// Resolves a recipient. May take as long as the account sources do; whoever awaits it sets the limit.
+    /// Resolves a recipient. May take as long as the account sources do; the caller sets the limit.
     pub async fn resolve(&self, question: &Question) -> Resolution {
         self.follow(question, &mut |_| ()).await
     }
 
-    /// The same, and what was looked at on the way.
+    /// The same, with all steps.
     pub async fn explain(&self, question: &Question) -> (Resolution, Vec<Step>) {
         let mut steps = Vec::new();
         let mut show = |event: Event<'_>| {
@@ -218,7 +218,7 @@ impl Resolver {
         (resolution, steps)
     }
 
-    /// Resolves a recipient and shows what happens on the way.
+    /// Resolves a recipient and reports each step to `show`.
     async fn follow(&self, question: &Question, show: &mut Show<'_>) -> Resolution {
         let recipient = match self.mailbox(question) {
             Ok(recipient) => recipient,
@@ -232,12 +232,12 @@ impl Resolver {
             rule,
             ..Resolution::bare(outcome)
         };
-        // Each round either ends here or adds to the way, which is bounded.
+        // Each round either ends here or makes the way longer, which is bounded.
         let account = loop {
             let at = way.here();
             let found = self.look_up(at, today, show);
-            // What the recipient itself is an alias of says most; but for a refusal, which is explained
-            // by nothing else.
+            // Keep the rule of the recipient itself, which explains most; except that an expired alias
+            // explains the refusal.
             if rule == RuleTrace::None || matches!(found.rule, RuleTrace::Expired(_)) {
                 rule = found.rule;
             }
@@ -259,11 +259,11 @@ impl Resolver {
         let here = way.here();
         let at = account.as_ref().unwrap_or(here);
         let normal = self.normal(at.domain().unwrap_or_default());
-        // Names that the operator wrote are asked as they are spelled there.
+        // Names that the operator wrote are looked up as they are spelled.
         let is_typed = account.is_none() && way.is_at_recipient();
         let forms = if is_typed { normal.typed(at.local()) } else { normal.written(at.local()) };
         let to = match &account {
-            // What the mail server takes for the account by itself goes there as it is written.
+            // If the mail server itself delivers the recipient to the account, it stays as written.
             Some(account) if self.is_same(account, here) => Ok(here.clone()),
             _ => delivered(normal, at, &forms),
         };
@@ -272,8 +272,8 @@ impl Resolver {
             Err(why) => return stop(rule, Outcome::TryLater(Doubt::Target(why))),
         };
         let is_there = self.is_same(&to, &recipient);
-        // A name that the rules or the reading of the domain made may hold what the recipient did not: nobody asks
-        // whether a recipient that a milter adds may be relayed.
+        // A name made by the rules or the normalisation may contain a route that the recipient did not have,
+        // and a mail server does not check whether it may relay a recipient that a milter adds.
         if let Some(why) = decision::unfit(&to).filter(|_| !is_there) {
             let why = format!("mail would go to \"{}\": {why}", escape(&to.to_string()));
             return stop(rule, Outcome::TryLater(Doubt::Destination(why.into())));
@@ -292,8 +292,8 @@ impl Resolver {
         }
     }
 
-    /// Asks for one form of a name after the other, until one is not certainly absent. What cannot be said of the
-    /// whole name is not decided by a part of it: that may be somebody else.
+    /// Looks up one form of a name after the other, until one is not certainly absent. A temporary failure
+    /// for the whole name is not resolved by a part of it: that may be another account.
     async fn verify(&self, at: &Address, forms: &Forms<'_>) -> Result<Asked, Malformed> {
         let domain = at.domain().unwrap_or_default();
         let mut account = Address::new(forms.whole(), domain)?;
@@ -317,13 +317,13 @@ impl Resolver {
     }
 }
 
-/// Where mail goes that is for `at`, whose domain read its local part as `forms`.
+/// Where mail for `at` goes, whose local part was normalised to `forms`.
 fn delivered(normal: &Normal, at: &Address, forms: &Forms<'_>) -> Result<Address, Malformed> {
     let local = normal.delivered(at.local(), forms);
     if local == at.local() { Ok(at.clone()) } else { Address::new(&local, at.domain().unwrap_or_default()) }
 }
 
-/// What came of asking for an account.
+/// The result of looking up an account.
 struct Asked {
     account: Address,
     answer: Answer,
@@ -340,8 +340,8 @@ impl reading::Domains for Resolver {
     }
 }
 
-/// The outcome of a verdict on the account that mail goes to if it is sent to `to`; `is_there`: which is what the
-/// recipient says already.
+/// The outcome of a verdict on the account that gets mail sent to `to`; `is_there`: the recipient is already
+/// that address.
 fn decide(verdict: &Verdict, to: Address, is_there: bool) -> Outcome {
     match verdict {
         Verdict::Missing => Outcome::NoSuchUser(NoUser::Missing),

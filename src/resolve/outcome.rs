@@ -1,29 +1,29 @@
-//! What becomes of a recipient, and how that came about.
+//! The outcome for a recipient, and its reasons.
 
 use crate::account::{Answer, Reason};
 use crate::addr::{Address, Malformed};
 use crate::rules::Day;
 use std::fmt;
 
-/// What is to be done about a recipient.
+/// What to do with a recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Not in one of our domains: none of our business.
+    /// Not in one of our domains: let it pass.
     NotOurs,
     /// An account by its own name: leave it as it is.
     Keep,
     /// An alias of this account.
     Rewrite(Address),
-    /// Certainly nobody: refuse it for good.
+    /// It certainly does not exist: refuse it permanently.
     NoSuchUser(NoUser),
-    /// Nobody can say now: defer it.
+    /// Temporary failure: defer it.
     TryLater(Doubt),
 }
 
 /// Why there is no such user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoUser {
-    /// The account source says so.
+    /// The account source replied "not found".
     Missing,
     /// Such an address cannot name a mailbox.
     Malformed(Malformed),
@@ -31,7 +31,7 @@ pub enum NoUser {
     Expired(Day),
 }
 
-/// Why nobody can say.
+/// Why a recipient is deferred.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Doubt {
     /// No account source gave a definite answer.
@@ -40,23 +40,23 @@ pub enum Doubt {
     Rules(usize),
     /// A rule names an account that no address can have.
     Target(Malformed),
-    /// A rule sends the mail to what is no address, in words.
+    /// A rule sends the mail to an invalid address; the reason in words.
     Destination(Box<str>),
-    /// The rules send the mail from address to address without an end; the addresses as they were met.
+    /// The rules form a loop, or too many steps; the addresses in order.
     Loop(Box<[Address]>),
-    /// The script failed, or said what cannot be; in words.
+    /// The script failed, or returned an invalid result; in words.
     Hook(Box<str>),
-    /// Time ran out before all of it was known.
+    /// The deadline passed first.
     Deadline,
-    /// The message has more recipients than are looked at.
+    /// The message has too many recipients.
     TooMany,
     /// The argument of RCPT is longer than any address.
     Argument,
-    /// Mail servers read the spelling differently, and this one does not say how it does.
+    /// Mail servers read the spelling differently, and this one does not report how it does.
     Spelling,
     /// The mail server does not let a recipient be replaced.
     Server,
-    /// The message has more header fields of the name of ours than are taken out.
+    /// The message has too many header fields with our name to remove.
     Headers,
 }
 
@@ -93,14 +93,14 @@ impl fmt::Display for Doubt {
     }
 }
 
-/// What the rules said of a recipient.
+/// The result of the rules for a recipient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuleTrace {
-    /// They were not asked, or none matched.
+    /// They were not searched, or none matched.
     None,
     /// This statement names the account.
     Matched(usize),
-    /// It matched in more than one way, for the one account.
+    /// It matched in more than one way, for one account.
     MatchedTwice(usize),
     /// Several accounts; the debug account was taken. The first statement concerned.
     DebugAccount(usize),
@@ -110,21 +110,21 @@ pub enum RuleTrace {
     Expired(usize),
 }
 
-/// An outcome and how it came about.
+/// An outcome and its reasons.
 #[derive(Clone, Debug)]
 pub struct Resolution {
     /// What is to be done.
     pub outcome: Outcome,
-    /// The mailbox of ours that the recipient stands for.
+    /// The mailbox in our domains that the recipient names.
     pub mailbox: Option<Address>,
     /// What the rules said.
     pub rule: RuleTrace,
-    /// The names that the recipient might have stood for and that certainly do not exist, before
-    /// [`account`](Resolution::account) was asked for.
+    /// The possible names of the recipient that certainly do not exist, and were looked up before
+    /// [`account`](Resolution::account).
     pub absent: Vec<Address>,
-    /// The account that was asked for last.
+    /// The account that was looked up last.
     pub account: Option<Address>,
-    /// What the sources said of it.
+    /// The answer of the sources about it.
     pub answer: Option<Answer>,
 }
 
@@ -135,8 +135,8 @@ impl Resolution {
         Resolution { outcome, mailbox, rule: RuleTrace::None, absent: Vec::new(), account, answer }
     }
 
-    /// Why the recipient is refused or deferred, with what the source of accounts quotes (see [`Answer::detail`]);
-    /// `None` where it is neither. Text for the log and for `explain`, to be escaped.
+    /// Why the recipient is refused or deferred, with the quote of the account source (see
+    /// [`Answer::detail`]); `None` if it is neither. Text for the log and for `explain`; escape it.
     pub fn why(&self) -> Option<String> {
         let detail = self.answer.as_ref().and_then(|answer| answer.detail.as_deref());
         match (&self.outcome, detail) {

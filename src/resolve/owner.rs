@@ -1,8 +1,8 @@
-//! Which account an address belongs to that was found to exist: who may send as it.
+//! Finds the account that owns an existing address, and so may send as it.
 //!
-//! A list of accounts that has `mary-ann` means an account of that name. A mail server that takes `foo+x` may only
-//! mean that it takes anything after `foo+`, and then the address is `foo`'s. Existence alone does not tell one from
-//! the other, so an extension is asked for that no mail has: a source that takes it splits names by itself.
+//! If a list of accounts has `mary-ann`, that is an account. If a mail server accepts `foo+x`, it may accept
+//! any text after `foo+`, and then the address belongs to `foo`. To distinguish the two, the source is asked
+//! for an extension that no mail has: if it accepts that, it splits names itself.
 
 use super::Resolver;
 use crate::account::{Reason, Verdict};
@@ -12,8 +12,8 @@ use crate::addr::{Address, Malformed};
 const NO_EXTENSION: &str = "rcptdprobe7q";
 
 impl Resolver {
-    /// The account that owns `account`, which was found to exist: it, or the name before its extension. The error is
-    /// why nobody can say.
+    /// The account that owns `account`, which exists: itself, or the name before its extension. The error is
+    /// the reason of a temporary failure.
     pub async fn owner(&self, account: &Address) -> Result<Address, Reason> {
         let domain = account.domain().unwrap_or_default();
         let forms = self.normal(domain).written(account.local());

@@ -1,8 +1,8 @@
-//! Which mailbox a recipient is: the one the mail server will deliver to.
+//! Finds the mailbox of a recipient: the one that the mail server will deliver to.
 //!
-//! A server reads the argument of RCPT by rules of its own, and names the result: `{rcpt_addr}` of the milter
-//! protocol. Postfix gives the whole address, in lower case; Sendmail gives the whole address for other hosts, and
-//! the name alone for its local users, whatever the domain was.
+//! A server parses the argument of RCPT by its own rules, and reports the result: `{rcpt_addr}` of the milter
+//! protocol. Postfix gives the whole address, in lower case; Sendmail gives the whole address for other
+//! hosts, and the name alone for its local users, whatever the domain was.
 //!
 //! | the spelling | the server's reading | the mailbox |
 //! | --- | --- | --- |
@@ -12,11 +12,11 @@
 //! | a route, or no domain | any | the server's |
 //! | a route, or no domain | none | as it is written |
 //! | not certain | the same, or a route in it | as it is written |
-//! | not certain | another | the server's, unless what we read is ours and that is not |
-//! | not certain | none, or not certain itself | nobody knows: deferred |
+//! | not certain | another | the server's, unless our reading is ours and the server's is not |
+//! | not certain | none, or not certain itself | unknown: deferred |
 //!
-//! The server's reading may have lost the case of the letters, so the name is taken as it is written wherever both
-//! agree but for that.
+//! The server's reading may have lost the case of the letters, so if both differ only in that, the name is
+//! taken as written.
 
 use super::Question;
 use crate::addr::{Address, fold};
@@ -29,8 +29,8 @@ pub(super) trait Domains {
     fn is_case_sensitive(&self, address: &Address) -> bool;
 }
 
-/// The mailbox, which need not be ours; `None` where only the server knows and does not say. `origin` is the domain
-/// of a recipient that comes without one.
+/// The mailbox, in our domains or not; `None` if only the server knows it and does not report it. `origin` is
+/// the domain of a recipient without one.
 pub(super) fn mailbox(question: &Question, origin: &str, domains: &impl Domains) -> Option<Address> {
     let Question { recipient, routed } = question;
     let has_domain = recipient.domain().is_some();
@@ -38,8 +38,8 @@ pub(super) fn mailbox(question: &Question, origin: &str, domains: &impl Domains)
     let Some(server) = routed else { return recipient.is_certain().then_some(written) };
     let (ours, server_ours) = (domains.is_ours(&written), domains.is_ours(server));
     let is_plain = recipient.is_certain() && has_domain && !recipient.may_be_rerouted();
-    // Where the spelling leaves nothing open what differs is the server's own routing, which it does again with the
-    // recipient that we add.
+    // With an unambiguous spelling, any difference comes from the server's own routing, which it repeats for
+    // the recipient that we add.
     if is_plain && (ours || !server_ours) {
         return Some(written);
     }
@@ -47,22 +47,23 @@ pub(super) fn mailbox(question: &Question, origin: &str, domains: &impl Domains)
         return None;
     }
     let same_name = |address: &Address| fold(address.local()) == fold(server.local());
-    // What is special to others may be part of the name to this server.
+    // Characters that are special elsewhere may be part of the name for this server.
     let letters = || Some(Address::from_server(recipient.unbracketed())).filter(same_name);
     let letters = || letters().filter(|_| server.domain().is_some());
     let written_as = written.hops().find(same_name).or_else(letters);
     let meaning = match (server.domain(), written_as) {
         (Some(domain), Some(address)) => address.at(domain),
-        // The case of letters is lost, and with it what folding made of some.
+        // The case of letters is lost, and folding may have changed some of them.
         (Some(_), None) if recipient.may_lose_case(domains.is_case_sensitive(server)) => return None,
         (Some(_), None) => server.clone(),
-        // A local user of Sendmail. All local domains have the same users, so the one that is written will do.
+        // A local user of Sendmail. All local domains have the same users, so use the domain as written.
         (None, Some(address)) if recipient.is_certain() || domains.is_ours(&address) => address,
         (None, None) if ours => server.clone().at(written.domain().unwrap_or_default()),
         (None, None) if recipient.is_certain() => written.clone(),
         (None, _) => return None,
     };
-    // A domain of ours in brackets or in quotes: what this server sends elsewhere the next one may send back.
+    // One of our domains in brackets or in quotes: this server may send it elsewhere, and the next one may
+    // send it back.
     let names_us = has_domain && ours && !recipient.may_be_rerouted();
     if !recipient.is_certain() && names_us && !domains.is_ours(&meaning) {
         return None;
@@ -138,7 +139,7 @@ mod tests {
             ("<\\foo@d.test>", Some("\\foo"), Some("foo@d.test")),
             ("<<grüße@d.test>>", Some("grüsse@d.test"), Some("grüße@d.test")),
             ("<foo@d.test><>", Some(""), Some("@d.test")),
-            // The server reads something that we do not find: the case is lost.
+            // The server reads a name that we do not find in the text: its case is lost.
             ("<,Foo,@d.test,>", Some("bar@d.test"), Some("bar@d.test")),
             ("<,Foo,@d.test,>", Some("bar@case.test"), None),
             ("<,foo,@d.test,>", Some("bar@case.test"), Some("bar@case.test")),

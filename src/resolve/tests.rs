@@ -18,7 +18,7 @@ ACCOUNT b MATCHES twice+%ident%+%code% WITH CHARS();
 ACCOUNT foo MATCHES %alpha%is%alpha%.%code% WITH CHARS(1), CHARS(2);
 ";
 
-/// Knows a few accounts, has doubts about one, and remembers what it was asked.
+/// Knows a few accounts, fails temporarily for one, and records its questions.
 #[derive(Debug, Default)]
 struct Accounts {
     asked: Mutex<Vec<String>>,
@@ -79,7 +79,7 @@ async fn ask(resolver: &Resolver, recipient: &[u8], routed: Option<&str>) -> Res
 async fn recipients() {
     let accounts = Arc::new(Accounts::default());
     let resolver = resolver(accounts.clone(), false, None);
-    // recipient, where the server would take it, outcome, who was asked for
+    // recipient, the server's reading, outcome, account that was looked up
     let cases: &[(&str, Option<&str>, &str, &str)] = &[
         ("<foo-macys-m5@example.test>", None, "-> foo@example.test", "foo@example.test"),
         ("<foo-macys-m6@example.test>", None, "no: no such account", "foo-macys-m6@example.test"),
@@ -94,7 +94,7 @@ async fn recipients() {
         ("<doubtful@example.test>", None, "later: down", "doubtful@example.test"),
         // Two accounts, no debug account: as if no rule had matched.
         ("<twice+abc+3@example.test>", None, "no: no such account", "twice+abc+3@example.test"),
-        // In two ways for one account.
+        // Two matches for one account.
         ("<isisisisis.44@example.test>", None, "-> foo@example.test", "foo@example.test"),
         // Spellings; the account is asked for as the rules spell it, plain ones in lower case.
         ("<Foo-Macys-M5@EXAMPLE.test>", None, "-> foo@example.test", "foo@example.test"),
@@ -107,14 +107,14 @@ async fn recipients() {
         ("<alice@BÜCHER.example>", None, "keep", "alice@xn--bcher-kva.example"),
         ("<alice@xn--bcher-kva.example>", None, "keep", "alice@xn--bcher-kva.example"),
         ("<\"a b\"@example.test>", None, "keep", "\"a b\"@example.test"),
-        // Without a domain: the server's word, else the origin.
+        // Without a domain: the server's reading, else the origin.
         ("<foo-macys-m5>", None, "-> foo@example.test", "foo@example.test"),
         ("<foo-macys-m5>", Some("foo-macys-m5@elsewhere.test"), "not-ours", ""),
         ("<Postmaster>", Some("postmaster@example.test"), "not-ours", ""),
         ("<postmaster@example.test>", None, "keep", "postmaster@example.test"),
         ("<>", None, "not-ours", ""),
         ("<foo-macys-m5>", Some("foo-macys-m5"), "-> foo@example.test", "foo@example.test"),
-        // What may be a route: the server's word, else literally.
+        // A possible route: the server's reading, else literally.
         ("<a@b@example.test>", None, "keep", "\"a@b\"@example.test"),
         ("<a@b@example.test>", Some("a@b@example.test"), "keep", "\"a@b\"@example.test"),
         ("<x%elsewhere.test@example.test>", Some("x@elsewhere.test"), "not-ours", ""),
@@ -134,11 +134,11 @@ async fn recipients() {
             "mailer-daemon@example.test",
         ),
         ("<@example.test>", None, SPELLING, ""),
-        // The server's word does not count where the spelling leaves nothing open.
+        // The server's reading does not count for an unambiguous spelling.
         ("<foo-macys-m5@example.test>", Some("x@elsewhere.test"), "-> foo@example.test", "foo@example.test"),
-        // It does where the server takes to us what is written for another domain.
+        // It does if the server reads another domain as ours.
         ("<Foo-macys-m5@sub>", Some("foo-macys-m5@example.test"), "-> foo@example.test", "foo@example.test"),
-        // Spellings that servers read in ways of their own.
+        // Spellings that servers read differently.
         ("<<foo-macys-m5@example.test>>", Some("foo-macys-m5"), "-> foo@example.test", "foo@example.test"),
         ("<alice(me)@example.test>", Some("alice@example.test"), "keep", "alice@example.test"),
         ("<nobody@example.test;>", Some("nobody"), "no: no such account", "nobody@example.test"),
@@ -147,7 +147,7 @@ async fn recipients() {
         ("<x@elsewhere.test;>", Some("x@elsewhere.test"), "not-ours", ""),
         ("<alice@\"example.test\">", Some("alice@\"example.test\""), SPELLING, ""),
         ("<alice@example.test\r>", Some("alice@example.test"), "keep", "alice@example.test"),
-        // What no mailbox can be called.
+        // Invalid names of mailboxes.
         ("<fo\x01o@example.test>", None, "no: control character in the address", ""),
         ("<fo\x01o@elsewhere.test>", None, "not-ours", ""),
     ];
@@ -223,7 +223,7 @@ async fn why_quotes_what_was_asked_and_replied() {
     for (verdict, recipient, want) in [
         (Verdict::Missing, "<who@example.test>", Some(missing.as_str())),
         (Verdict::Unknown(Reason::new("down")), "<who@example.test>", Some(unknown.as_str())),
-        // What is not refused or deferred needs no excuse.
+        // Without refusal or deferral there is no reason.
         (Verdict::Unknown(Reason::new("down").accepting()), "<who@example.test>", None),
         (Verdict::Exists, "<who@example.test>", None),
         (Verdict::Missing, "<who@elsewhere.test>", None),
@@ -276,7 +276,7 @@ fn pieces() -> impl proptest::strategy::Strategy<Value = String> {
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(4000))]
 
-    /// Whatever the argument is: what the server takes to one of our domains does not pass unresolved.
+    /// For every argument: if the server reads one of our domains, it does not pass unresolved.
     #[test]
     fn what_the_server_takes_to_us_never_passes(argument in pieces(), server in proptest::bool::ANY, local in "[a-z@%!.]{0,6}") {
         let resolver = resolver(Arc::default(), false, None);
@@ -291,8 +291,8 @@ proptest::proptest! {
             let got = resolver.mailbox(&question(Some(&ours)));
             proptest::prop_assert_ne!(got, Err(Outcome::NotOurs), "{:?} {:?}", argument, ours);
         }
-        // Where it does not say, only a certain spelling of another domain passes; where it names a local user, none
-        // that we read as one of ours.
+        // Without a reading of the server, only a certain spelling of another domain passes; if the server
+        // reports a local user, no address passes that we read as ours.
         let name = local.replace('@', "");
         let got = resolver.mailbox(&question(server.then_some(&*name)));
         if got == Err(Outcome::NotOurs) && !is_postmaster {

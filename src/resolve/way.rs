@@ -1,34 +1,34 @@
-//! From address to address, as the rules send the mail on.
+//! The chain of addresses through which the rules redirect the mail.
 
 use super::Doubt;
 use crate::addr::Address;
 
 pub use crate::rules::MAX_HOPS;
 
-/// The addresses met, the recipient first.
+/// The addresses so far, the recipient first.
 pub(super) struct Way {
     behind: Vec<Address>,
     here: Address,
 }
 
 impl Way {
-    /// At its beginning.
+    /// A chain with the recipient only.
     pub fn new(recipient: Address) -> Self {
         Way { behind: Vec::new(), here: recipient }
     }
 
-    /// The address met last.
+    /// The last address.
     pub fn here(&self) -> &Address {
         &self.here
     }
 
-    /// Whether that is the recipient itself.
+    /// Whether the last address is the recipient itself.
     pub fn is_at_recipient(&self) -> bool {
         self.behind.is_empty()
     }
 
-    /// Goes on to `next`, unless it was met before or the way is too long. `same` tells whether two addresses
-    /// are one mailbox; where it misses that they are, the way is at least not longer than it may be.
+    /// Adds `next`, unless it is in the chain already or the chain is too long. `same` tells whether two
+    /// addresses are one mailbox; if it misses one, the length is still bounded.
     pub fn go(&mut self, next: Address, same: impl Fn(&Address, &Address) -> bool) -> Result<(), Doubt> {
         let met = self.behind.iter().chain([&self.here]).any(|address| same(address, &next));
         self.behind.push(std::mem::replace(&mut self.here, next));
@@ -47,7 +47,7 @@ mod tests {
         Address::new(&format!("a{i}"), "example.test").expect("an address")
     }
 
-    /// Goes from a0 to each of these in turn; the addresses met where that does not come to an end.
+    /// Adds each of these after a0; returns the addresses if that is a loop or too long.
     fn go(numbers: impl IntoIterator<Item = usize>) -> Option<String> {
         let mut way = Way::new(address(0));
         let same = |a: &Address, b: &Address| a.same_mailbox(b, false);

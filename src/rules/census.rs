@@ -1,5 +1,4 @@
-//! Which names the rules know: what a script may ask of them. Look-ups do not need it, so it is made for the
-//! first one that asks.
+//! The set of names in the rules, for scripts. Look-ups do not need it, so it is built at its first use.
 
 use super::Rules;
 use super::hashes::HASHES;
@@ -9,7 +8,7 @@ use hashbrown::HashTable;
 use std::borrow::Cow;
 use std::hash::BuildHasher;
 
-/// The names of all lists of one kind, each once: the numbers of entries.
+/// The distinct names of all lists of one kind, as numbers of entries.
 #[derive(Clone, Debug, Default)]
 struct Names(HashTable<u32>);
 
@@ -40,12 +39,12 @@ impl Rules {
         self.census().accounts.has(&self.store, &self.key(name))
     }
 
-    /// Whether some statement has this name behind `ALIASED`.
+    /// Whether some statement has this name after `ALIASED`.
     pub fn is_alias(&self, name: &str) -> bool {
         self.census().aliases.has(&self.store, &self.key(name))
     }
 
-    /// The accounts and aliases that stand in expressions, as they are compared, each with its statement.
+    /// The accounts and aliases that occur in expressions, as they are compared, each with its statement.
     pub fn placed_names(&self) -> impl Iterator<Item = (usize, &str)> {
         let placed = |entry: &&Entry| self.store.is_placed(entry);
         let entries = self.store.entries.iter().filter(placed);
@@ -58,12 +57,12 @@ impl Rules {
         entries.map(|(number, entry)| (entry.statement as usize, self.store.spelling(number)))
     }
 
-    /// How many accounts the statements name, each once.
+    /// The number of distinct accounts in the statements.
     pub fn accounts(&self) -> usize {
         self.census().accounts.0.len()
     }
 
-    /// How many names stand behind `ALIASED`, each once.
+    /// The number of distinct names after `ALIASED`.
     pub fn aliases(&self) -> usize {
         self.census().aliases.0.len()
     }

@@ -1,5 +1,5 @@
-//! What cannot be right in a statement though it can be read: calls that look at nothing. Here too are the
-//! warnings about what can be right, but hardly is.
+//! Finds errors in statements that can be parsed, such as calls without a text to look at, and gives warnings
+//! about probable mistakes.
 
 use super::expression::Item;
 use super::functions::IT_IS_HMAC;
@@ -16,11 +16,11 @@ pub(super) enum Target {
     Identifier(usize),
     Account,
     Alias,
-    /// The whole name but for the code.
+    /// The whole name except the code.
     Name,
 }
 
-/// What a function computes of that text.
+/// What a function computes from that text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Formula {
     /// The number of what the function counts.
@@ -36,7 +36,7 @@ pub(super) enum Formula {
         at: i64,
         default: String,
     },
-    /// That many characters which only who has the secret can compute.
+    /// That many characters, computed with a secret.
     Hmac(usize),
 }
 
@@ -53,9 +53,9 @@ pub(super) struct Probe {
 pub enum Never {
     /// The expression holds no `%code%`.
     NoCode,
-    /// The function says no identifier, and there is none.
+    /// The function names no identifier, and there is none.
     NoIdentifier(Function),
-    /// `LABELS` of a text that is not a `%fqdn%`.
+    /// `LABELS` for a text that is not a `%fqdn%`.
     NoLabels,
     /// More functions or names than a local part has octets; each takes one at least.
     TooLong,
@@ -74,7 +74,7 @@ impl std::fmt::Display for Never {
     }
 }
 
-/// A statement whose calls are understood.
+/// A statement whose calls are resolved.
 #[derive(Debug)]
 pub(super) struct Checked<'t> {
     pub statement: Statement<'t>,
@@ -83,7 +83,7 @@ pub(super) struct Checked<'t> {
     pub terms: Terms,
 }
 
-/// Checks one statement by itself.
+/// Checks a single statement.
 pub(super) fn statement<'t>(
     statement: Statement<'t>,
     secrets: &Secrets,
@@ -122,7 +122,7 @@ pub(super) fn statement<'t>(
     let codes = statement.expression.items.iter().filter(|item| **item == Item::Code).count();
     let span = || statement.expression.span.clone();
     if statement.expression.faulty {
-        // What is missing may be what is faulty.
+        // The missing part may be the faulty one.
     } else if codes == 0 {
         never = Some(Never::NoCode);
         let fault = Fault::warning(span(), format!("the statement never matches: {}", Never::NoCode));
@@ -143,7 +143,7 @@ pub(super) fn statement<'t>(
 
 type Resolved = Result<Result<Probe, Never>, (String, String)>;
 
-/// Finds out what `call` looks at.
+/// Resolves the text that `call` looks at.
 fn probe(call: &Call, classes: &[Class], aliased: bool) -> Resolved {
     let name = call.function.name();
     if !aliased && call.arguments.contains(&Subject::Alias) {
@@ -177,7 +177,7 @@ fn probe(call: &Call, classes: &[Class], aliased: bool) -> Resolved {
     Ok(Ok(Probe { function, formula, target }))
 }
 
-/// `HMAC`, which looks at everything.
+/// `HMAC`, which looks at the whole name.
 fn hmac(call: &Call) -> Resolved {
     let [Subject::Index(given)] = call.arguments[..] else {
         return Err(("HMAC does not say how many characters it makes".into(), IT_IS_HMAC.into()));
@@ -206,7 +206,7 @@ fn index(name: &str, i: i64, n: usize) -> Result<usize, (String, String)> {
         .ok_or_else(|| (format!("{name} looks at identifier {i}, which there is not"), numbers(name, n)))
 }
 
-/// `CHAR`, whose form depends on the identifiers there are.
+/// `CHAR`, whose form depends on the identifiers of the expression.
 fn char(call: &Call, classes: &[Class]) -> Resolved {
     use Subject::{Account, Alias, Index, Unsaid};
     let default = call.default.clone();
@@ -268,7 +268,7 @@ fn char(call: &Call, classes: &[Class]) -> Resolved {
 /// Warnings about names.
 fn names(statement: &Statement<'_>, probes: &[Probe], faults: &mut Vec<Fault>) {
     let Statement { accounts, aliases, expression, using, .. } = statement;
-    // Without aliases of its own the account is the alias.
+    // Without `ALIASED` the account is the alias.
     let own = aliases.is_none() && expression.has(&Item::Alias);
     let placed = expression.has(&Item::Account) || own;
     let lists =

@@ -1,11 +1,11 @@
-//! What the functions give.
+//! Computes the values of functions.
 
 use super::check::Formula;
 use super::words::{Function, is_alpha, is_digit, is_vowel};
 use std::borrow::Cow;
 
-/// The value of a function that looks at `text`; `rest` is the code still to be read. `None` where it has
-/// none.
+/// The value of a function that looks at `text`; `rest` is the unread part of the code. `None` if it has no
+/// value.
 pub(super) fn value<'a>(formula: &'a Formula, text: &'a str, rest: &str) -> Option<Cow<'a, str>> {
     let next = || rest.chars().next();
     match formula {
@@ -13,18 +13,18 @@ pub(super) fn value<'a>(formula: &'a Formula, text: &'a str, rest: &str) -> Opti
         Formula::Any => next().filter(|c| text.contains(*c)).map(|c| c.to_string().into()),
         Formula::None => next().filter(|c| !text.contains(*c)).map(|c| c.to_string().into()),
         Formula::Char { at, default } => Some(char_at(text, *at).unwrap_or(default).into()),
-        // Its value is of the whole name, not of a text in it.
+        // Its value depends on the whole name, not on a text in it.
         Formula::Hmac(_) => None,
         Formula::LabelChar { label, at, default } => {
             let text = label_at(text, *label).and_then(|label| char_at(label, *at));
             Some(text.unwrap_or(default).into())
         }
     }
-    // What is empty fits everywhere and says nothing.
+    // An empty value would fit everywhere.
     .filter(|value| !value.is_empty())
 }
 
-/// How much of what `function` counts there is in `text`.
+/// The count of `function` in `text`.
 fn count(function: Function, text: &str) -> usize {
     let of = |is: fn(u8) -> bool| text.bytes().filter(|b| is(*b)).count();
     match function {
@@ -38,8 +38,8 @@ fn count(function: Function, text: &str) -> usize {
     }
 }
 
-/// The place of the item numbered `at` of `len`: from 1 on from the left, from -1 on from the right; 0 is
-/// the first.
+/// The index of item number `at` of `len`: from 1 on from the left, from -1 on from the right; 0 is the
+/// first.
 pub(super) fn place(at: i64, len: usize) -> Option<usize> {
     let n = usize::try_from(at.unsigned_abs()).unwrap_or(usize::MAX);
     if at < 0 { len.checked_sub(n) } else { Some(n.max(1) - 1).filter(|n| *n < len) }
@@ -75,19 +75,19 @@ pub(super) fn is_character(
     c.map_or(token == default.as_bytes(), |c| token == [c])
 }
 
-/// What functions count in a name, so that counting in a part of it takes no time.
+/// Prefix counts of a name, so that counting in a part of it takes constant time.
 #[derive(Debug, Default)]
 pub(super) struct Tallies {
     /// Up to each position: four counts of 16 bits.
     upto: Vec<u64>,
-    /// Where what is counted stands, one list behind the other, each with room for the whole name.
+    /// The positions of the counted characters, one list after the other, each with room for the whole name.
     places: Vec<u16>,
 }
 
-/// What is counted, in the order of the counts.
+/// The counting functions, in the order of the counts.
 const KINDS: [Function; 4] = [Function::Digits, Function::Alphas, Function::Vowels, Function::Labels];
 
-/// The place of a function's count.
+/// The index of a function's count.
 fn kind(function: Function) -> usize {
     match function {
         Function::Digits => 0,
@@ -98,7 +98,8 @@ fn kind(function: Function) -> usize {
 }
 
 impl Tallies {
-    /// Of `name`, which is no longer than [`MAX_NAME`](super::MAX_NAME), so that no count overflows.
+    /// The counts of `name`, which is not longer than [`MAX_NAME`](super::MAX_NAME), so that no count
+    /// overflows.
     pub fn of(name: &str) -> Self {
         let len = name.len();
         let mut upto = Vec::with_capacity(len + 1);
@@ -121,20 +122,20 @@ impl Tallies {
         self.upto.is_empty()
     }
 
-    /// How much of the kind stands in front of `at`.
+    /// The count of this kind before `at`.
     fn upto(&self, kind: usize, at: usize) -> usize {
         ((self.upto[at] >> (16 * kind)) & 0xffff) as usize
     }
 
-    /// What `function` counts from `start` to `end`.
+    /// The count of `function` from `start` to `end`.
     pub fn count(&self, function: Function, start: usize, end: usize) -> usize {
         let kind = kind(function);
         let count = self.upto(kind, end) - self.upto(kind, start);
         if function == Function::Labels { count + 1 } else { count }
     }
 
-    /// Where, from `start` on, that number `n`, from 0, of what `function` counts stands; of labels, the dot
-    /// that ends them.
+    /// The position of the `n`th counted character, from 0, from `start` on; for labels, of the dot that ends
+    /// them.
     pub fn nth_from(&self, function: Function, start: usize, n: usize) -> Option<usize> {
         let kind = kind(function);
         let n = self.upto(kind, start) + n;

@@ -1,4 +1,4 @@
-//! `DELIVER TO`: reading the address, and writing it for the names that matched.
+//! `DELIVER TO`: parses the address, and expands it for the names that matched.
 
 use super::Rules;
 use super::eval::Hit;
@@ -8,8 +8,8 @@ use crate::addr::{Address, MAX_LOCAL_PART, Malformed, checked_domain};
 use crate::diag::nearest;
 use std::borrow::Cow;
 
-/// How often mail for a recipient may be sent on. Nobody hands it through so many rules on purpose, and each
-/// is another look-up.
+/// How often mail for a recipient may be redirected. More rules in a chain are not intended, and each is
+/// another look-up.
 pub const MAX_HOPS: usize = 10;
 
 /// A part of the local part.
@@ -20,7 +20,7 @@ enum Part {
     Alias,
 }
 
-/// The address, with holes for the names.
+/// The address, with places for the names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Template {
     parts: Vec<Part>,
@@ -30,7 +30,7 @@ pub(super) struct Template {
 }
 
 impl Parser<'_, '_> {
-    /// Goes past a semicolon. Where there is none the statement ends all the same if another one begins.
+    /// Skips a semicolon. Without one, the statement still ends if another one begins.
     pub fn semicolon(&mut self, expected: &str, help: &str) -> Result<(), Stop> {
         self.cursor.skip_blank();
         if self.cursor.eat(';') {
@@ -42,7 +42,7 @@ impl Parser<'_, '_> {
         let fault = Fault::new(span.clone(), format!("expected {expected}, found \"{found}\""));
         let fault = fault.help(if next { "end the statement above with a semicolon" } else { help });
         if found == ACCOUNT {
-            // It is the next statement, wherever on its line it stands.
+            // It is the next statement, anywhere on its line.
             self.faults.push(fault);
             self.cursor.seek(span.start);
             return Ok(());
@@ -52,7 +52,7 @@ impl Parser<'_, '_> {
 }
 
 impl<'t> Parser<'t, '_> {
-    /// What follows `DELIVER`, up to the semicolon.
+    /// Parses the text after `DELIVER`, up to the semicolon.
     pub fn deliver(&mut self) -> Result<Deliver<'t>, Stop> {
         self.keyword("TO", "deliver")?;
         self.cursor.skip_blank();
@@ -71,10 +71,10 @@ impl<'t> Parser<'t, '_> {
 
 const SUCH_AS: &str = "write local@domain, such as %account%@example.com";
 
-/// What no local part holds that is not in quotes.
+/// Characters that an unquoted local part cannot contain.
 const ODD: [char; 12] = ['"', '\\', '<', '>', '(', ')', '[', ']', ',', ':', '@', '!'];
 
-/// Reads the address of a statement.
+/// Parses the address of a statement.
 pub(super) fn check(statement: &Statement<'_>, faults: &mut Vec<Fault>) -> Option<Template> {
     let target = statement.deliver.as_ref()?.target;
     let known = faults.len();
@@ -103,7 +103,7 @@ pub(super) fn check(statement: &Statement<'_>, faults: &mut Vec<Fault>) -> Optio
     Some(template)
 }
 
-/// The parts of `local`, which stands at `start`.
+/// The parts of `local`, which begins at `start`.
 fn parts(local: &str, start: usize, aliased: bool, faults: &mut Vec<Fault>) -> Vec<Part> {
     let mut parts = Vec::new();
     let mut literal = String::new();
@@ -157,7 +157,7 @@ impl Template {
         self.parts.contains(part)
     }
 
-    /// Whether it is another address for another alias.
+    /// Whether the address depends on the alias.
     pub fn names_alias(&self) -> bool {
         self.names(&Part::Alias)
     }
@@ -171,7 +171,7 @@ impl Template {
         Address::new(&parts.collect::<String>(), &self.domain).map(|address| address.to_string())
     }
 
-    /// Whether all names of the lists make an address.
+    /// Checks that all names of the lists give a valid address.
     fn check_names(&self, statement: &Statement<'_>, target: Name<'_>, faults: &mut Vec<Fault>) {
         let mut longest = [""; 2];
         let lists = [(Part::Account, Some(&statement.accounts)), (Part::Alias, statement.aliases.as_ref())];
@@ -202,7 +202,7 @@ impl Template {
 }
 
 impl Rules {
-    /// Where the mail goes for which `program` matched; `None` if to the account itself.
+    /// Where mail goes after a match of `program`; `None`: to the account itself.
     pub(super) fn target<'r>(&'r self, statement: u32, hit: &Hit) -> Result<Option<Cow<'r, str>>, Malformed> {
         let Some(template) = self.store.program(statement).terms().target() else { return Ok(None) };
         if let Some(fixed) = &template.fixed {

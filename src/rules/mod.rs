@@ -1,6 +1,6 @@
 //! The alias rules: which account, if any, an address is a computed alias of.
 //!
-//! Pure: no files, no clock, bounded work. In layers, from a text to answers:
+//! Pure: no files, no clock, bounded work. The layers, from a text to answers:
 //!
 //! | layer | module | owns |
 //! | --- | --- | --- |
@@ -9,29 +9,29 @@
 //! | | `date` | days, and how a last day is written in a name |
 //! | | `secret` | secrets, and what `HMAC` computes with them |
 //! | tree | `syntax` | text to tree, with a place for everything |
-//! | | `expression`, `functions`, `deliver`, `legacy` | what stands behind `MATCHES`, `WITH` and `DELIVER TO`, and in settings |
-//! | | `terms` | on what terms a statement counts |
-//! | | `check` | what cannot be right in a statement |
-//! | | `symbols` | the names of all statements, each once |
-//! | | `unique` | whether all statements together leave no doubt |
+//! | | `expression`, `functions`, `deliver`, `legacy` | the parts after `MATCHES`, `WITH` and `DELIVER TO`, and settings |
+//! | | `terms` | the scope of a statement |
+//! | | `check` | errors in a single statement |
+//! | | `symbols` | the distinct names of all statements |
+//! | | `unique` | whether all statements together are unambiguous |
 //! | | `statements` | the trees of whole texts, for the tools |
 //! | compiled | `compile` | tree to [`Rules`] |
-//! | | `plan`, `shape` | what of an expression is settled before its code is read; what an unverified code looks like |
+//! | | `plan`, `shape` | the parts of an expression known before its code is read; the form of an unverified code |
 //! | | `store`, `hashes` | the rules as they are looked up, and how their tables hash |
 //! | | `anchor` | which templates a name can match at all |
-//! | | `census` | which names the rules know |
-//! | look-up | `decide` | from the statements that match to a [`Decision`] |
+//! | | `census` | the set of names in the rules |
+//! | look-up | `decide` | from matching statements to a [`Decision`] |
 //! | | `eval` | from a name to the statements that match it |
-//! | | `choices`, `compute`, `known` | the accounts to be tried, what functions give, what a code leaves of the name |
-//! | | `spots`, `reach`, `rows`, `sweep` | where things can stand, and in how many ways |
+//! | | `choices`, `compute`, `known` | the accounts to try, the values of functions, the name without its code |
+//! | | `spots`, `reach`, `rows`, `sweep` | possible positions of the parts, and the number of ways |
 //! | | `expire` | aliases whose last day has passed |
-//! | | `cost` | what a look-up may cost |
-//! | reasons | `trace`, `nearest`, `show` | why a name matches, or how near it comes, as a text |
-//! | tools | [`prove`](mod@prove) | what can be proved before any name comes |
-//! | | `unprotected` | check codes that protect nothing, as a mail server cuts off extensions |
+//! | | `cost` | the limits of a look-up |
+//! | reasons | `trace`, `nearest`, `show` | why a name matches, or how nearly, as a text |
+//! | tools | [`prove`](mod@prove) | static analysis of the rules |
+//! | | `unprotected` | check codes that protect nothing, since a mail server splits off extensions |
 //! | | `make` | from words to a name |
-//! | | `format` | a text laid out |
-//! | | `import` | a text of the predecessor taken over |
+//! | | `format` | formatting of texts |
+//! | | `import` | conversion of texts of the predecessor |
 //!
 //! A statement names accounts, an expression to match names with, and functions that compute a code from
 //! the parts of the name; a name is an alias if the code in it is the code computed:
@@ -40,10 +40,9 @@
 //! ACCOUNT foo MATCHES %account%-%ident%-%code% WITH CHAR(1,-), CHARS();
 //! ```
 //!
-//! makes `foo-macys-m5` one of foo. Aliases of this kind are in the hands of third parties for good, so the
-//! language is that of the predecessor to the last detail, but for what crashed, fooled its own checks, or
-//! was left to chance; `tests/data/rules` holds what it was observed to do. The manual page rcptd.rules(5)
-//! describes all of it.
+//! makes `foo-macys-m5` one of foo. Third parties keep such aliases permanently, so the language is exactly
+//! that of the predecessor, except where that crashed, fooled its own checks, or depended on chance;
+//! `tests/data/rules` has its recorded behaviour. The manual page rcptd.rules(5) describes all of it.
 
 mod anchor;
 mod census;
@@ -115,18 +114,18 @@ use std::sync::OnceLock;
 use store::{Program, Store};
 use unique::Brief;
 
-/// Longest name looked up, in bytes. A local part has 255 at most and a line of a table protocol 4096;
-/// counts of a longer one would not fit into the digits expected.
+/// Longest name looked up, in bytes. A local part has 255 at most and a line of a table protocol 4096; counts
+/// of a longer one would not fit into the expected digits.
 pub const MAX_NAME: usize = 4096;
 
 /// Most bytes of rules read at once: positions are counted by 32 bits, and folding may make a text longer.
 pub const MAX_TEXT: usize = 1 << 30;
 
-/// How texts are read.
+/// Options for reading texts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Compare without regard to case. A code is then computed from the folded text, so an alias whose code
-    /// counts lower case letters only is another one for a name with capitals.
+    /// Compare without regard to case. Codes are then computed from the folded text, so for a name with
+    /// capitals, a code that counts lower case letters only is different.
     pub fold: bool,
     /// Which configuration statements are known.
     pub dialect: Dialect,
@@ -134,14 +133,14 @@ pub struct Options {
     pub secrets: Secrets,
 }
 
-/// A name to be looked up, with what its meaning depends on.
+/// A name to look up, with its domain and the day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Query<'q> {
     /// The local part of an address, without quotes.
     pub name: &'q str,
     /// Its domain, in canonical spelling. Without one, statements for certain domains do not apply.
     pub domain: Option<&'q str>,
-    /// The day it is; without one nothing has expired.
+    /// The current day; without it no alias has expired.
     pub today: Option<Day>,
 }
 
@@ -158,12 +157,12 @@ impl<'q> From<&'q String> for Query<'q> {
     }
 }
 
-/// What was read.
+/// The result of loading texts.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// The rules.
     pub rules: Rules,
-    /// The settings found beside them.
+    /// The settings in the same texts.
     pub legacy: Legacy,
     /// Warnings and notes.
     pub problems: Vec<Problem>,
@@ -176,11 +175,11 @@ pub struct Rules {
     anchors: Anchors,
     debug_account: Option<String>,
     fold: bool,
-    /// The names of all lists, once somebody has asked.
+    /// The names of all lists, built at the first use.
     census: OnceLock<Census>,
 }
 
-/// What the rules say of a name.
+/// The result of the rules for a name.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Decision<'r> {
     /// It is not an alias.
@@ -195,10 +194,10 @@ pub enum Decision<'r> {
         statement: usize,
         /// Whether it matched in more than one way.
         ambiguous: bool,
-        /// Whether the account is the debug account, there being more than one other account or target.
+        /// Whether the account is the debug account, since there are several accounts or targets.
         by_debug: bool,
     },
-    /// It was an alias of this account, if not of others too.
+    /// It was an alias of this account, and perhaps of others.
     Expired {
         /// The account.
         name: &'r str,
@@ -212,17 +211,17 @@ pub enum Decision<'r> {
         /// The statements that matched.
         statements: Vec<usize>,
     },
-    /// It would take too long to find out. It may well be an alias.
+    /// The look-up would take too long. The name may be an alias.
     CannotSay {
-        /// The statement at which the look-up was given up.
+        /// The statement at which the look-up stopped.
         statement: usize,
     },
 }
 
-/// A statement as the log names it.
+/// The name of a statement for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Statement<'r> {
-    /// The file it stands in; empty for a statement there is not.
+    /// Its file; empty if there is no such statement.
     pub file: &'r str,
     /// Its line.
     pub line: usize,
@@ -237,9 +236,9 @@ impl std::fmt::Display for Statement<'_> {
     }
 }
 
-/// Reads `texts` as one: statements follow each other, of a repeated setting the last one counts.
+/// Reads `texts` as one: their statements are joined, and the last of repeated settings counts.
 ///
-/// The error holds every error and warning of all texts, in order.
+/// The error has all errors and warnings of all texts, in order.
 pub fn load(texts: &[Text], options: &Options) -> Result<Loaded, Vec<Problem>> {
     if let Some(fault) = too_long(texts, MAX_TEXT) {
         return Err(vec![fault]);
@@ -256,7 +255,7 @@ pub fn load(texts: &[Text], options: &Options) -> Result<Loaded, Vec<Problem>> {
             compiler.add(text, checked, faults);
         });
     }
-    // With a statement missing, others may only look as if they left doubt.
+    // If a statement is missing, others may look ambiguous without being so.
     if complete {
         for (text, fault) in unique::check(&briefs, compiler.symbols()) {
             faults[text].push(fault);
@@ -302,7 +301,7 @@ impl Rules {
         self.store.statements.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no statements.
     pub fn is_empty(&self) -> bool {
         self.store.statements.is_empty()
     }
@@ -316,17 +315,17 @@ impl Rules {
         Statement { file: program.file(), line: program.line(), text: program.expression() }
     }
 
-    /// The statement numbered `i`, which there is.
+    /// The statement numbered `i`, which must exist.
     fn program(&self, i: usize) -> Program<'_> {
         self.store.program(u32::try_from(i).unwrap_or(store::NONE))
     }
 
-    /// Who gets what is an alias of more than one account.
+    /// The account for aliases of more than one account.
     pub fn debug_account(&self) -> Option<&str> {
         self.debug_account.as_deref()
     }
 
-    /// The same rules with another debug account; an empty one is none.
+    /// The same rules with another debug account; empty: none.
     #[must_use]
     pub fn with_debug_account(self, account: Option<String>) -> Self {
         Rules { debug_account: account.filter(|account| !account.is_empty()), ..self }

@@ -1,13 +1,13 @@
-//! Check codes that protect nothing. Where all of a name after its account is taken for an extension, a name with
-//! any code reaches the account by the account's own name.
+//! Finds check codes that protect nothing. If everything after the account is an extension for the mail
+//! server, a name with any code reaches the account.
 
 use super::Rules;
 use super::store::{Piece, Program};
 use crate::addr::Normal;
 use std::ops::Range;
 
-/// Most names of a statement that are looked at: as many accounts as a file of rules is made for. Mostly the
-/// first one decides.
+/// Most names of a statement to check: the largest expected number of accounts. Usually the first one
+/// decides.
 const MAX_TRIED: usize = 1_000_000;
 
 /// A statement whose check codes protect nothing.
@@ -15,19 +15,19 @@ const MAX_TRIED: usize = 1_000_000;
 pub struct Unprotected {
     /// The statement, by number.
     pub statement: usize,
-    /// What names of it begin with, up to the first part that varies.
+    /// The beginning of its names, up to the first part that varies.
     pub prefix: String,
     /// The account that each name with this beginning reaches.
     pub account: String,
 }
 
 impl Rules {
-    /// The statements whose check codes protect nothing in one of `domains`, in canonical spelling, if local parts
-    /// are read there as `normal` says; without domains, those of any. Of each statement the first account that
-    /// shows it is named.
+    /// The statements whose check codes protect nothing in one of `domains`, in canonical spelling, with the
+    /// normalisation `normal`; without domains, in any domain. For each statement the first such account is
+    /// named.
     ///
-    /// For a mail server that takes the characters of `delimiters` for the beginning of an extension, `normal` is
-    /// `Normal { delimiters, ..Normal::plain(case_sensitive) }`.
+    /// For a mail server in which the characters of `delimiters` begin an extension, `normal` is `Normal {
+    /// delimiters, ..Normal::plain(case_sensitive) }`.
     pub fn unprotected(&self, normal: &Normal, domains: Option<&[String]>) -> Vec<Unprotected> {
         if normal.delimiters.is_empty() {
             return Vec::new();
@@ -45,12 +45,12 @@ impl Rules {
             .collect()
     }
 
-    /// A beginning of names that the mail server takes for an account and its extension, and the account.
+    /// A beginning of names that the mail server reads as an account and an extension, and the account.
     fn reached(&self, program: &Program<'_>, normal: &Normal) -> Option<(String, String)> {
         let fixed = |piece: &&Piece| matches!(piece, Piece::Literal(_) | Piece::Account | Piece::Alias);
         let fixed: Vec<Piece> = program.pieces.iter().take_while(fixed).copied().collect();
         let store = program.store();
-        // A list that does not stand there makes no difference: one turn without a name of it.
+        // A list that does not occur there makes no difference: try once without a name.
         let names = |piece: Piece, list: Range<u32>| -> Vec<Option<u32>> {
             if fixed.contains(&piece) { list.map(Some).collect() } else { vec![None] }
         };
@@ -58,7 +58,8 @@ impl Rules {
         let accounts = names(Piece::Account, program.accounts());
         let each = accounts.iter().flat_map(|account| aliases.iter().map(move |alias| (*account, *alias)));
         let name = |entry: Option<u32>| entry.map_or("", |entry| store.name(entry));
-        // Most names hold no delimiter, and then the literals decide for all of them; but normalisation makes some.
+        // Most names contain no delimiter, and then the literals decide for all of them; but normalisation
+        // may create delimiters.
         let delimits = |text: &str| normal.nfkc || text.contains(|c| normal.delimiters.contains(c));
         let always = fixed.iter().any(|piece| program.literal_of(Some(piece)).is_some_and(delimits));
         let may = |(account, alias): &(Option<u32>, Option<u32>)| {
@@ -71,7 +72,7 @@ impl Rules {
                 _ => program.literal_of(Some(piece)).unwrap_or_default(),
             };
             let prefix: String = fixed.iter().map(text).collect();
-            // Something follows, which is part of the extension if there is one.
+            // Further text follows, which is part of the extension, if any.
             let read = normal.typed(&prefix);
             let bare = read.bare()?;
             (bare == name(account) || self.is_account(bare)).then(|| (prefix.clone(), bare.to_owned()))
@@ -85,7 +86,7 @@ mod tests {
     use crate::diag::Text;
     use crate::rules::{Options, load};
 
-    /// What is reached under which beginning, for rules, delimiters and a domain.
+    /// The reached account and the beginning, for rules, delimiters and a domain.
     #[test]
     fn what_any_code_reaches() {
         let foo = |expression: &str| format!("ACCOUNT foo, bar MATCHES {expression} WITH CHARS(1);");
@@ -108,7 +109,7 @@ mod tests {
             (foo("-%account%.%ident%.%code%"), "-", None, None),
             (foo("-%account%-%ident%.%code%"), "-", None, None),
             ("ACCOUNT -foo MATCHES %account%-%ident%.%code% WITH CHARS();".into(), "-", None, None),
-            // Without %account%, and another one's account.
+            // Without %account%, and with the account of another statement.
             ("ACCOUNT foo MATCHES foo-%ident%-%code% WITH CHARS();".into(), "-", None, Some(("foo-", "foo"))),
             ("ACCOUNT foo MATCHES shop-%ident%-%code% WITH CHARS();".into(), "-", None, None),
             ("ACCOUNT foo MATCHES bar-%ident%.%code% WITH CHARS();\nACCOUNT bar MATCHES %account%.%ident%.%code% WITH CHARS();".into(), "-", None, Some(("bar-", "bar"))),
@@ -120,7 +121,7 @@ mod tests {
             ("ACCOUNT mary-ann, joe MATCHES %account%-%ident%-%code% WITH CHARS();".into(), "-", None, Some(("joe-", "joe"))),
             ("ACCOUNT mary-ann MATCHES %account%-%ident%-%code% WITH CHARS();".into(), "-", None, None),
             ("ACCOUNT mary-ann, mary MATCHES %account%.%ident%.%code% WITH CHARS();".into(), "-", None, Some(("mary-ann.", "mary"))),
-            // A name that never matches gives nothing away; nor does a rule for other domains.
+            // No finding for a statement that never matches, nor for a rule for other domains.
             ("ACCOUNT foo MATCHES %account%-%ident% WITH CHARS();".into(), "-", None, None),
             ("ACCOUNT foo DOMAINS a.test MATCHES %account%-%ident%-%code% WITH CHARS();".into(), "-", Some("a.test"), Some(("foo-", "foo"))),
             ("ACCOUNT foo DOMAINS a.test MATCHES %account%-%ident%-%code% WITH CHARS();".into(), "-", Some("b.test"), None),
@@ -138,7 +139,7 @@ mod tests {
         }
     }
 
-    /// With characters that do not count, and where case matters.
+    /// With ignored characters, and with case sensitivity.
     #[test]
     fn what_is_read_decides() {
         let text = Text::new("t", "ACCOUNT Foo MATCHES F.oo-%ident%.%code% WITH CHARS();");

@@ -1,4 +1,4 @@
-//! The sources of a map put together.
+//! Builds a map from its sources.
 
 use super::cache::Cache;
 use super::combine::{FirstOf, Pipe, Timed, Union};
@@ -17,11 +17,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Longest wait for a database or another server. They have deadlines of their own, and whoever asks has one; but
-/// a question that never ended would have all that ask the same wait for it.
+/// Longest wait for a database or another server. They and the caller have their own deadlines; but a query
+/// that never ended would block all callers with the same key.
 pub const LONGEST: Duration = Duration::from_mins(1);
 
-/// What is there to build a map with.
+/// The environment in which a map is built.
 #[derive(Clone, Copy)]
 pub struct Site<'a> {
     /// Whether local parts that differ by case only are the same.
@@ -30,11 +30,11 @@ pub struct Site<'a> {
     pub lists: &'a HashMap<PathBuf, Arc<List>>,
     /// The databases by their names.
     pub databases: &'a HashMap<String, Arc<dyn Database>>,
-    /// The question that is put to the database, if there is one.
+    /// The query for the database, if there is one.
     pub query: Option<&'a Query>,
-    /// How long the answers of databases and other servers are remembered.
+    /// How long answers of databases and other servers are cached.
     pub remember: Duration,
-    /// The tables of `resolver:` and `map:`, made elsewhere; `None` of those there are not.
+    /// The tables of `resolver:` and `map:`, made elsewhere; `None` if it does not exist.
     pub made: &'a dyn Fn(&Source) -> Option<Arc<dyn Table>>,
 }
 
@@ -63,7 +63,7 @@ pub fn build(sources: &[Source], site: &Site<'_>) -> Result<Arc<dyn Table>, Vec<
     }
 }
 
-/// All of them, or all that is wrong with any.
+/// All tables, or all errors.
 fn all(sources: &[Source], site: &Site<'_>) -> Result<Vec<Arc<dyn Table>>, Vec<String>> {
     let (mut tables, mut errors) = (Vec::new(), Vec::new());
     for source in sources {
@@ -105,7 +105,7 @@ fn one(source: &Source, site: &Site<'_>) -> Result<Arc<dyn Table>, Vec<String>> 
 fn cached(source: &Source, table: Arc<dyn Table>, site: &Site<'_>) -> Arc<dyn Table> {
     let watched = Watched::new(&source.to_string(), Arc::new(Timed::new(LONGEST, table)));
     let cache = Cache::new(site.remember, Arc::new(watched));
-    // Before the cache, so that its key is the text that is asked.
+    // Outside of the cache, so that the key of the cache is the text that is asked for.
     Arc::new(Folded::lowered(Arc::new(cache), site.fold))
 }
 
@@ -200,7 +200,7 @@ mod tests {
                 assert_eq!(shown(&table.get(key).await), want, "{text}");
             }
         }
-        // Once for each map, as it is remembered.
+        // Once for each map, then it is cached.
         assert_eq!(double.asked(), ["x", "x"]);
     }
 

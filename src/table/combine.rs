@@ -1,15 +1,15 @@
-//! What tables are made of tables.
+//! Combines tables.
 //!
-//! None of these forgets a doubt: where a table that cannot say might have changed the answer, the answer is that
-//! nobody can say.
+//! All combinators propagate temporary failures: if a table that failed might have changed the answer, the
+//! answer is a temporary failure.
 
 use super::{Answer, AnswerFuture, MAX_VALUE, Table};
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Asks its members in order until one has the key. One that cannot say ends it, since it might have had the
-/// key.
+/// Asks its members in order until one has the key. A temporary failure ends the search, since that member
+/// might have had the key.
 #[derive(Debug)]
 pub struct FirstOf(Vec<Arc<dyn Table>>);
 
@@ -71,14 +71,14 @@ impl Table for Union {
     }
 }
 
-/// Asks each member with the value that the one before it has, as `pipemap:` of Postfix.
+/// Looks the value of each member up in the next one, as `pipemap:` of Postfix.
 #[derive(Debug)]
 pub struct Pipe {
     members: Vec<Arc<dyn Table>>,
 }
 
 impl Pipe {
-    /// `members` in the order in which they are asked. Each sees to the case of its keys by itself.
+    /// `members` in the order in which they are asked. Each handles the case of its keys itself.
     pub fn new(members: Vec<Arc<dyn Table>>) -> Self {
         Pipe { members }
     }
@@ -102,12 +102,12 @@ impl Table for Pipe {
     }
 }
 
-/// Nobody means it, and as a key or in a list it would be an error elsewhere.
+/// An empty value is never intended, and as a key or in a list it would be an error elsewhere.
 fn empty() -> Answer {
     Answer::unknown("a value is empty")
 }
 
-/// Gives up on a table after a while. Giving up drops the question.
+/// Limits the time of a table. After it, the query is dropped.
 #[derive(Debug)]
 pub struct Timed {
     inner: Arc<dyn Table>,
@@ -135,7 +135,8 @@ mod tests {
     use super::super::testing::{Double, answer, shown};
     use super::*;
 
-    /// What the members say (`-` not found, `?` unknown, else a value), what the whole says, how many were asked.
+    /// Answers of the members (`-` not found, `?` unknown, else a value), answer of the whole, number of
+    /// members asked.
     type Row = (&'static [&'static str], &'static str, usize);
 
     fn members(says: &[&str]) -> (Vec<Arc<Double>>, Vec<Arc<dyn Table>>) {

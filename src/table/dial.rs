@@ -1,4 +1,4 @@
-//! Connections to servers elsewhere, over TCP or a UNIX socket, with TLS where it is wanted.
+//! Connects to servers, over TCP or a UNIX socket, with TLS if configured.
 
 use super::settings::Host;
 use std::io;
@@ -9,8 +9,8 @@ use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-/// How long a connection may have been idle and still be used. Firewalls forget connections that are idle, some
-/// after a few minutes, and tell nobody: a question over such a connection would wait for its deadline.
+/// How long a connection may have been idle and still be used. Firewalls silently drop idle connections, some
+/// after a few minutes: a query over such a connection would wait until its deadline.
 const IDLE: Duration = Duration::from_mins(1);
 
 /// How old a connection may become. A server may answer from what it read when the connection began, a name may lead
@@ -45,22 +45,22 @@ impl Age {
     pub const LOOK: Duration = Duration::from_secs(IDLE.as_secs() / 2);
 }
 
-/// Most names that are resolved at once; each takes one of the threads that tokio has for what blocks, which are 512
-/// and also read files.
+/// Most names resolved at once; each takes one of the 512 threads that tokio has for blocking calls, which
+/// also read files.
 static RESOLVING: Semaphore = Semaphore::const_new(16);
 
-/// What bytes come and go on.
+/// A byte stream.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// A connection on which nothing was said yet.
+/// A connection before the first byte.
 pub(super) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
 
-/// Connects; there is no limit of time in it.
+/// Connects, without a time limit.
 pub(super) async fn connect(host: &Host) -> io::Result<Socket> {
     match host {
         Host::Inet(name, port) => {
@@ -68,7 +68,7 @@ pub(super) async fn connect(host: &Host) -> io::Result<Socket> {
                 Ok(address) => TcpStream::connect((address, *port)).await?,
                 Err(_) => by_name(name.clone(), *port).await?,
             };
-            // Every question is one small packet, waited for.
+            // Every query is one small packet, followed by an answer.
             stream.set_nodelay(true)?;
             Ok(Socket::Tcp(stream))
         }
@@ -76,8 +76,8 @@ pub(super) async fn connect(host: &Host) -> io::Result<Socket> {
     }
 }
 
-/// Connects to the first address of a name that can be reached. Names are resolved by a thread that cannot be given
-/// up, so their number is what is bounded, also when nobody waits for the answer any more.
+/// Connects to the first address of a name that can be reached. Names are resolved by threads that cannot be
+/// cancelled, so their number is bounded, including those whose caller has gone.
 async fn by_name(name: String, port: u16) -> io::Result<TcpStream> {
     let permit = RESOLVING.acquire().await.map_err(io::Error::other)?;
     let resolved = tokio::spawn(async move {
@@ -95,7 +95,7 @@ async fn by_name(name: String, port: u16) -> io::Result<TcpStream> {
 }
 
 impl Socket {
-    /// The address that it leads to, of those that `host` may have.
+    /// The address of the peer, of those that `host` may have.
     #[cfg(any(feature = "redis", feature = "ldap"))]
     pub fn peer(&self, host: &Host) -> String {
         match self {
@@ -106,7 +106,7 @@ impl Socket {
         }
     }
 
-    /// Whichever it is.
+    /// The stream of either kind.
     pub fn boxed(self) -> Box<dyn Stream> {
         match self {
             Socket::Tcp(stream) => Box::new(stream),

@@ -1,15 +1,15 @@
-//! A table whose keys are in one spelling.
+//! Normalises the case of keys.
 
 use super::{AnswerFuture, Table};
 use crate::addr::{fold, lower};
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// What becomes of the case of a text.
+/// A function that changes the case of a text.
 pub type Spelling = fn(&str) -> Cow<'_, str>;
 
-/// Asks `inner` for the one spelling of a key. smtpd(8) asks in lower case, cleanup(8) as it was typed, and both must
-/// have the same answer.
+/// Asks `inner` for one spelling of each key. smtpd(8) asks in lower case, cleanup(8) as it was typed, and
+/// both must have the same answer.
 #[derive(Debug)]
 pub struct Folded {
     inner: Arc<dyn Table>,
@@ -18,20 +18,20 @@ pub struct Folded {
 }
 
 impl Folded {
-    /// `inner`, whose keys are folded and compared here: asked with domains folded and without a dot at their end;
-    /// `local`: local parts and keys that are no addresses are folded, too.
+    /// `inner`, whose keys are compared in this process: domains are folded and lose the dot at their end;
+    /// `local`: local parts and keys that are not addresses are folded, too.
     pub fn new(inner: Arc<dyn Table>, local: bool) -> Self {
         Folded { inner, local, spelling: fold }
     }
 
-    /// `inner`, which asks somebody else for its keys: the same in lower case. What full case folding makes of a key
-    /// (`grüsse` of `grüße`) may be another one there.
+    /// `inner`, which asks a server: the same in lower case. With full case folding, the key (`grüsse` for
+    /// `grüße`) might be another one there.
     pub fn lowered(inner: Arc<dyn Table>, local: bool) -> Self {
         Folded { inner, local, spelling: lower }
     }
 }
 
-/// The spelling of a key that stands for all that compare equal.
+/// The spelling that represents all keys that compare equal.
 pub fn folded(key: &str, local: bool) -> Cow<'_, str> {
     spelled(key, local, fold)
 }

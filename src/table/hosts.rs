@@ -1,4 +1,4 @@
-//! Which of several servers with the same content is asked: the first that can be reached.
+//! Chooses one of several servers with the same content: the first that can be reached.
 
 use super::Answer;
 use super::settings::{DatabaseSettings, PASSED_OVER};
@@ -21,7 +21,7 @@ pub(super) struct Hosts {
 #[derive(Debug)]
 struct State {
     name: String,
-    /// When it could not be reached last, and why; `None` after it answered.
+    /// Time and reason of the last failure to reach it; `None` after it answered.
     failed: Mutex<Option<(Instant, String)>>,
 }
 
@@ -30,8 +30,8 @@ impl State {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a failure of somebody whose turn `came` then. One that was noted since stands: he may have it from
-    /// there, and what is handed on must not look new, or it would be handed on for ever.
+    /// Records the failure of a query whose turn came at `came`. A failure recorded since then stays: this
+    /// one may be a copy of it, and a copy must not look new, or it would be copied for ever.
     fn fail(&self, came: Instant, why: String) {
         let mut failed = self.failed();
         if failed.as_ref().is_none_or(|(at, _)| *at < came) {
@@ -59,8 +59,8 @@ impl Hosts {
         })
     }
 
-    /// What the first server says that can be reached; `Err` of `ask` tells why one cannot. A server that could
-    /// not be reached a moment ago comes behind the others. `ask` is given the place of the server and when its
+    /// The answer of the first server that can be reached; `Err` of `ask` tells why a server cannot. A server
+    /// with a recent failure comes after the others. `ask` gets the index of the server and the time when its
     /// turn came.
     pub async fn ask<F>(&self, ask: impl Fn(usize, Instant) -> F) -> Answer
     where
@@ -101,15 +101,16 @@ impl Hosts {
         }
     }
 
-    /// Why this server could not be reached, if that was found out since `then`. Whoever waits for his turn to
-    /// connect learns so from those who tried before him, and need not wait once more.
+    /// Why this server could not be reached, if that was found out since `then`. A query that waited for its
+    /// turn to connect gets the result of an earlier attempt, and need not wait once more.
     pub fn failed_since(&self, at: usize, then: Instant) -> Option<String> {
         let failed = self.states.get(at)?.failed();
         failed.as_ref().filter(|(when, _)| *when >= then).map(|(_, why)| why.clone())
     }
 }
 
-/// Longest wait for a connection to one server. However it is set, half of the deadline is left for another.
+/// Longest wait for a connection to one server. Whatever the setting, half of the deadline is left for
+/// another server.
 pub(super) fn connect_limit(settings: &DatabaseSettings) -> Duration {
     settings.connect_timeout.min(settings.deadline / 2)
 }
@@ -124,7 +125,7 @@ mod tests {
         DatabaseSettings { hosts, ..DatabaseSettings::new("users", Kind::Ldap) }
     }
 
-    /// What is asked of servers of which each is up (`+`), down (`-`), or hangs (`.`).
+    /// Asks servers that are up (`+`), down (`-`), or hang (`.`).
     async fn asked(hosts: &Hosts, states: &str) -> (String, String) {
         let asked = Mutex::new(String::new());
         let answer = hosts
@@ -151,7 +152,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn order() {
         let hosts = Hosts::new(&settings(3)).unwrap();
-        // seconds before, the states, who is asked, what comes of it
+        // seconds before, states, servers asked, result
         for (seconds, states, want, answer) in [
             (0, "+++", "0", "NotFound"),
             (0, "-++", "01", "NotFound"),
@@ -160,7 +161,7 @@ mod tests {
             (0, "++-", "20", "NotFound"),
             (0, "+++", "0", "NotFound"),
             (0, "---", "012", "database users: h:1: down: h:2: down: h:3: down"),
-            // All are passed over, so none is.
+            // All are passed over, so all are asked.
             (0, "--+", "012", "NotFound"),
             (0, "++?", "2", "database users: h:3: loading"),
             (11, "-..", "01", "database users: h:1: down: no answer within 5s"),

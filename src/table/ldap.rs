@@ -1,10 +1,10 @@
-//! Directories: a search by LDAP version 3 (RFC 4511), and the values of one attribute of what it finds.
+//! Directories: searches by LDAP version 3 (RFC 4511), and returns the values of one attribute of the
+//! entries.
 //!
-//! Every question has a connection to itself while it is asked. LDAP would let many share one, since each
-//! message carries a number; but then a question that is given up stays known to the library, and goes on
-//! keeping the directory busy. So a connection goes back to the pool only after the last message of its answer,
-//! and one whose question was dropped is closed, which a directory takes for "abandon all of it" (RFC 4511,
-//! section 5.3).
+//! Every query has its own connection. In LDAP many could share one, since messages are numbered; but then an
+//! abandoned query stays in the library, and keeps the directory busy. So a connection returns to the pool
+//! only after the last message of its answer, and is closed if its query was dropped, which abandons the
+//! query in the directory (RFC 4511, section 5.3).
 
 use super::database::Database;
 use super::dial::{Age, Socket, connect};
@@ -27,13 +27,13 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-/// Result codes that are told apart (RFC 4511, appendix A).
+/// Result codes with special treatment (RFC 4511, appendix A).
 const SUCCESS: u32 = 0;
 const SIZE_LIMIT_EXCEEDED: u32 = 4;
 const REFERRAL: u32 = 10;
 const NO_SUCH_OBJECT: u32 = 32;
 
-/// The filter that every entry passes.
+/// The filter that matches every entry.
 const ANYTHING: &str = "(objectClass=*)";
 /// The attribute that stands for "no attribute" (RFC 4511, section 4.5.1.8).
 const NO_ATTRIBUTES: &str = "1.1";
@@ -61,13 +61,13 @@ struct Session {
     ldap: Ldap,
     driver: JoinHandle<()>,
     age: Age,
-    /// The address that it leads to.
+    /// The address of the peer.
     peer: String,
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // With a server that does not read it would wait for ever.
+        // If the server does not read, it would wait for ever.
         self.driver.abort();
     }
 }
@@ -85,8 +85,8 @@ struct Question {
     filter: Template,
     attribute: String,
     scope: Scope,
-    /// How many names at the end of the base are the same for all keys, one at least. A directory in which even these
-    /// are not found is empty, or another one: it does not know that a key is not there.
+    /// How many names at the end of the base are the same for all keys, at least one. If even these are not
+    /// found, the directory is empty, or another one, and its "not found" does not count.
     fixed: usize,
 }
 
@@ -102,7 +102,8 @@ pub(super) fn open(settings: &DatabaseSettings) -> Result<Arc<dyn Database>, Str
         (Some(user), Some(password)) if !password.reveal().is_empty() => {
             Some((user.clone(), password.clone()))
         }
-        // RFC 4513, section 5.1.2: a name without a password is nobody, and most would not notice.
+        // RFC 4513, section 5.1.2: a name without a password is an anonymous bind, which is easily
+        // overlooked.
         (Some(user), _) => {
             return Err(format!("to bind as {user} needs a password: set password_file, or leave out user"));
         }
@@ -110,7 +111,7 @@ pub(super) fn open(settings: &DatabaseSettings) -> Result<Arc<dyn Database>, Str
             return Err("a password needs the name that it is of: set user to a DN".into());
         }
     };
-    // Written so that 0 is no trap: a pool without connections would never answer.
+    // At least 1: a pool without connections would never answer.
     let slots =
         usize::try_from(settings.connections.max(1)).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
     let server =
@@ -146,7 +147,7 @@ impl Database for Shared {
         let fixed = fixed(&base);
         let attribute = attribute.clone();
         let question = Question { base, filter, attribute, scope: *scope, fixed };
-        // Any key will do: what it says is escaped.
+        // Any key will do, since it is escaped.
         let sample = question.search("user@example.com").map(|search| search.filter).unwrap_or_default();
         if ldap3::parse_filter(&sample).is_err() {
             return Err(format!("filter {sample} is not as RFC 4515 has it: write one such as (mail=%s)"));
@@ -158,7 +159,7 @@ impl Database for Shared {
 }
 
 impl Question {
-    /// What is searched for a key; `None` where a user or a domain is wanted that it does not have.
+    /// The search for a key; `None` if it needs a user or a domain that the key does not have.
     fn search(&self, key: &str) -> Option<Search> {
         let base = self.base.expand(key, dn_escape)?;
         let filter = self.filter.expand(key, ldap_escape)?;
@@ -185,7 +186,7 @@ impl Lookup {
         let directory = &*self.directory;
         let server = directory.servers.get(at).ok_or("no such server")?;
         let _slot = server.slots.acquire().await.map_err(|error| error.to_string())?;
-        // A server that was restarted has closed its connections, which may show only when one is used.
+        // After a restart of the server its connections are closed, which may show only when one is used.
         if let Some(session) = server.take() {
             match self.run(server, session, search).await {
                 Ok(answer) => return Ok(answer),
@@ -202,7 +203,7 @@ impl Lookup {
         self.run(server, session, search).await
     }
 
-    /// Searches, and gives the connection back where its answer was read to the end; `Err` if it broke.
+    /// Searches, and returns the connection to the pool if its answer was read to the end; `Err` if it broke.
     async fn run(&self, server: &Server, mut session: Session, search: &Search) -> Result<Answer, String> {
         let directory = &*self.directory;
         let (mut answer, mut is_whole) = directory.search(&mut session, &self.question, search).await?;
@@ -243,7 +244,7 @@ impl Directory {
         search: &Search,
     ) -> Result<(Answer, bool), String> {
         let limit = i32::try_from(MAX_ROWS).unwrap_or(i32::MAX);
-        // The directory need not work longer than anybody waits.
+        // The directory need not work longer than the caller waits.
         let seconds = i32::try_from(self.deadline.as_secs() + 1).unwrap_or(i32::MAX);
         let options = SearchOptions::new().sizelimit(limit).timelimit(seconds);
         session.ldap.with_search_options(options);
@@ -295,14 +296,14 @@ impl Directory {
 /// How many names at the end of a base have no key in them.
 fn fixed(base: &Template) -> usize {
     match base.parts().last() {
-        // The first name of the text goes on the one that the key is in.
+        // The first name of the text continues the name with the key.
         Some(Part::Text(text)) if base.has_key() => names(text).saturating_sub(1).max(1),
         Some(Part::Text(text)) => names(text),
         _ => 1,
     }
 }
 
-/// How many names a DN is made of (RFC 4514): what is between commas that are neither escaped nor in quotes.
+/// How many names a DN has (RFC 4514): they are separated by commas that are neither escaped nor in quotes.
 fn names(dn: &str) -> usize {
     let (mut count, mut quoted, mut escaped) = (usize::from(!dn.trim().is_empty()), false, false);
     for c in dn.chars() {
@@ -339,7 +340,7 @@ struct Values<'a> {
     joined: Vec<u8>,
     rows: usize,
     is_empty_one: bool,
-    /// The name of an attribute that was returned and is another one.
+    /// The name of another attribute that was returned.
     other: Option<String>,
 }
 
@@ -348,7 +349,7 @@ impl<'a> Values<'a> {
         Values { attribute, ..Values::default() }
     }
 
-    /// Adds those of an entry; the error is why the whole is no value.
+    /// Adds those of an entry; the error is why there is no value.
     fn add(&mut self, entry: ResultEntry) -> Result<(), String> {
         let broken = || "an entry of the directory is not as RFC 4511 has it".to_owned();
         let mut parts = entry.0.expect_constructed().ok_or_else(broken)?.into_iter();
@@ -384,7 +385,7 @@ impl<'a> Values<'a> {
 
     fn answer(self) -> Answer {
         match (self.rows, self.other) {
-            // The entry is there. Another name for the same attribute cannot be told from a subtype.
+            // The entry exists. A synonym of the attribute cannot be distinguished from a subtype.
             (0, Some(other)) => Answer::unknown(format!(
                 "the directory has {other} for the attribute {}: write the name that it uses",
                 self.attribute
@@ -397,7 +398,7 @@ impl<'a> Values<'a> {
 }
 
 impl Directory {
-    /// Connects, starts TLS, and binds; a directory that hangs shows here.
+    /// Connects, starts TLS, and binds; fails if the directory hangs.
     async fn dial(&self, host: &Host) -> Result<Session, String> {
         let socket = connect(host).await.map_err(|error| error.to_string())?;
         let peer = socket.peer(host);
@@ -411,7 +412,7 @@ impl Directory {
                 };
                 (settings.set_std_stream(StdStream::Tcp(stream)), format!("ldap://{host}"))
             }
-            // What goes through a UNIX socket does not leave the machine.
+            // Data on a UNIX socket does not leave the machine.
             (Socket::Unix(stream), _) => {
                 let stream = stream.into_std().map_err(|error| error.to_string())?;
                 (settings.set_std_stream(StdStream::Unix(stream)), "ldapi:///".into())
@@ -420,12 +421,12 @@ impl Directory {
         let (connection, ldap) =
             LdapConnAsync::with_settings(settings, &url).await.map_err(|error| error.to_string())?;
         let driver = tokio::spawn(async move {
-            // Whoever asked learns of it too.
+            // The caller gets the error, too.
             let _ = connection.drive().await;
         });
         let mut session = Session { ldap, driver, age: Age::new(), peer };
         let Some((user, password)) = &self.user else {
-            // Nobody need say so: some directories refuse just that. Any answer shows that this one is there.
+            // No anonymous bind: some directories refuse it. Any answer shows that the directory is up.
             let root = session.ldap.search("", ldap3::Scope::Base, ANYTHING, [NO_ATTRIBUTES]);
             return root.await.map(|_| session).map_err(|error| error.to_string());
         };
@@ -442,14 +443,14 @@ impl Server {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A connection that waits for a question, the one used last.
+    /// Takes the idle connection that was used last.
     fn take(&self) -> Option<Session> {
         let mut idle = self.idle();
         idle.retain_mut(|session| !session.ldap.is_closed() && session.age.is_fresh());
         idle.pop()
     }
 
-    /// There are never more than slots, since whoever gives one back still has his.
+    /// There are never more than slots, since the caller still holds its slot.
     fn give_back(&self, mut session: Session) {
         session.age.renew();
         self.idle().push(session);

@@ -1,8 +1,7 @@
-//! What remembers answers, and asks once for many.
+//! Caches answers, and asks once for concurrent calls (single flight).
 //!
-//! Askers of one key wait for one question (single flight), and that question belongs to none of them: it is
-//! asked in a task of its own, so that askers who give up sooner than the answer comes do not keep the memory
-//! empty for ever. The task ends when the memory itself is dropped.
+//! Concurrent calls for one key share one question. It runs in a separate task, so that the cache is filled
+//! even if all callers give up before the answer comes. The task ends when the cache is dropped.
 
 use foldhash::quality::RandomState;
 use moka::future::Cache as Store;
@@ -12,15 +11,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 
-/// How long an answer is remembered; zero is not at all.
+/// How long an answer is cached; zero: not at all.
 pub type Life<V> = Arc<dyn Fn(&V) -> Duration + Send + Sync>;
 
-/// How large a memory may become.
+/// The limits of a cache.
 #[derive(Debug)]
 pub struct Bounds<V> {
-    /// Most that is remembered, in the units of `weight`.
+    /// Capacity of the cache, in the units of `weight`.
     pub capacity: u64,
-    /// What a key and its answer weigh: 1 where entries are counted.
+    /// The weight of a key and its answer: 1 to count entries.
     pub weight: fn(&str, &V) -> u32,
     /// Most questions under way at once, waiting ones included. Each is a task with a key and perhaps a
     /// connection.
@@ -32,7 +31,7 @@ pub struct Bounds<V> {
 pub enum Unanswered {
     /// It was not asked, since too many others are under way.
     TooMany,
-    /// The memory was dropped, or whoever was asked panicked; the panic itself is in the log.
+    /// The cache was dropped, or the source panicked; the panic itself is in the log.
     GivenUp,
 }
 
@@ -71,17 +70,17 @@ impl<V: Clone + Send + Sync + 'static> Memory<V> {
         }
     }
 
-    /// What is remembered of a key.
+    /// The cached answer for a key.
     pub async fn get(&self, key: &str) -> Option<V> {
         self.store.get(key).await
     }
 
-    /// Drops what is remembered of a key.
+    /// Drops the cached answer for a key.
     pub async fn forget(&self, key: &str) {
         self.store.invalidate(key).await;
     }
 
-    /// The answer to a question about a key, which is asked unless somebody else asks it already.
+    /// The answer for a key; joins the question if another caller asks it already.
     pub async fn ask(
         &self,
         key: String,
@@ -96,7 +95,7 @@ impl<V: Clone + Send + Sync + 'static> Memory<V> {
             let _permit = permit;
             let question = store.try_get_with(key, async {
                 let answer = question.await;
-                // An error is shared with those who wait for it, and not kept.
+                // An error is shared with all waiting callers, and not cached.
                 if life(&answer).is_zero() { Err(answer) } else { Ok(answer) }
             });
             tokio::select! {
@@ -110,7 +109,7 @@ impl<V: Clone + Send + Sync + 'static> Memory<V> {
         }
     }
 
-    /// How many entries there are, when what has expired or was too much is gone.
+    /// The number of entries, without those that have expired or exceed the capacity.
     #[cfg(test)]
     pub(crate) async fn entries(&self) -> u64 {
         self.store.run_pending_tasks().await;

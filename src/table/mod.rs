@@ -1,23 +1,23 @@
-//! Key to value: the tables an operator names, from a list in the configuration to a database elsewhere.
+//! Key-value tables that the configuration names, from inline lists to databases.
 //!
-//! A [`Table`] says one of three things of a key, as postmap(1) does: its value, that there is none, or that
-//! nobody can say now. **"I don't know" is never "no"**: a server that is down, a row that cannot be read, an
-//! answer that is late are [`Answer::Unknown`] with a reason.
+//! A [`Table`] has three answers for a key, as postmap(1) has: its value, not found, or a temporary failure.
+//! **"I don't know" is never "no"**: a server that is down, a row that cannot be read, an answer that is late
+//! are [`Answer::Unknown`] with a reason.
 //!
-//! Tables know nothing of mail: which keys are asked for an address, and what a value has to look like, is
-//! decided above ([`crate::map`]). Keys come folded where case does not matter to the map.
+//! Tables do not depend on mail: [`crate::map`] decides which keys are looked up for an address, and which
+//! values are valid. Keys are already folded if case does not matter to the map.
 //!
 //! | module | owns |
 //! | --- | --- |
-//! | `source` | where values come from, as an operator writes it |
-//! | `build` | the table that sources make |
-//! | `list`, `fixed` | tables at hand: lists, and those that always say the same |
+//! | `source` | sources of values, as an operator writes them |
+//! | `build` | builds a table from its sources |
+//! | `list`, `fixed` | tables in memory: lists, and constant answers |
 //! | `combine` | tables of tables |
-//! | `cache`, `memory` | asking once for many, and remembering |
-//! | `database`, `settings`, `template` | databases, what is chosen about them, what they are asked |
-//! | `witness` | whether a server that does not have a key would have any |
+//! | `cache`, `memory` | caching, and one question for concurrent calls |
+//! | `database`, `settings`, `template` | databases, their settings, their queries |
+//! | `witness` | whether the "not found" of a server counts |
 //! | `sql`, `ldap`, `redis` | a kind of database each |
-//! | `lmdb` | what postmap(1) has made |
+//! | `lmdb` | files made by postmap(1) |
 //! | `remote` | other servers of tables |
 //! | `watched` | when a database or another server begins to fail, and when it works again |
 
@@ -66,23 +66,22 @@ use std::sync::Arc;
 /// Longest value, in octets: what Postfix takes from a socketmap server (socketmap_table(5)).
 pub const MAX_VALUE: usize = 100_000;
 
-/// Most tables that another one is made of. They are asked one after the other, within one deadline.
+/// Most members of a combined table. They are asked one after the other, within one deadline.
 pub const MAX_MEMBERS: usize = 64;
 
-/// What a table says of a key.
+/// The answer of a table for a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// It is there, with this value. Whoever hands a value out sees to it that it is not empty, since to a mail
-    /// server that is an error.
+    /// Found, with this value. The front end makes sure that it is not empty, since that is an error for a
+    /// mail server.
     Found(String),
-    /// It is certainly not there.
+    /// The key certainly does not exist.
     NotFound,
-    /// Nobody can say now.
+    /// Temporary failure.
     Unknown(Reason),
 }
 
-/// Why nothing is known of a key: text for the log, never for a peer. It may quote a server, so whoever logs it
-/// escapes it.
+/// Reason of a temporary failure: text for the log, never for a peer. It may quote a server, so escape it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason(Arc<str>);
 
@@ -100,7 +99,7 @@ impl fmt::Display for Reason {
 }
 
 impl Answer {
-    /// Nobody can say, for this reason.
+    /// A temporary failure with this reason.
     pub fn unknown(why: impl Into<Arc<str>>) -> Self {
         Answer::Unknown(Reason::new(why))
     }
@@ -109,11 +108,11 @@ impl Answer {
 /// An answer to come.
 pub type AnswerFuture<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 
-/// Somebody who knows values of keys.
+/// A table of keys and values.
 ///
 /// An implementation answers [`Answer::Unknown`] whenever it is not certain, does not block the runtime, and
-/// survives being dropped in the middle: a deadline stands round every call. It need not remember anything, nor
-/// ask once for many: that is done for all of them alike.
+/// survives being dropped in the middle, since every call has a deadline. It need not cache, nor combine
+/// concurrent calls: that is done for all tables.
 pub trait Table: fmt::Debug + Send + Sync {
     /// The value of `key`, which is not empty.
     fn get<'a>(&'a self, key: &'a str) -> AnswerFuture<'a>;

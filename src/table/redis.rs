@@ -1,8 +1,7 @@
 //! Redis and Valkey: `GET key`, or `HGET key field`.
 //!
-//! There is one connection to a server; questions follow each other on it without waiting (pipelining), and
-//! the answers come in their order. A question that is given up leaves its place in that order: its answer is
-//! read and thrown away, so that the connection stays in step.
+//! There is one connection to a server; queries are pipelined on it, and the answers come in their order. The
+//! answer to an abandoned query is read and discarded, so that answers still match their queries.
 
 use super::database::Database;
 use super::dial::{Age, Socket, Stream, connect};
@@ -24,8 +23,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
-/// How long a server may take for one question before its connection is left: then the next question connects
-/// anew, and finds out whether the server can be reached at all.
+/// How long a server may take for one query before its connection is abandoned: the next query then opens a
+/// new one, and finds out whether the server can be reached.
 const HANGS: Duration = Duration::from_secs(1);
 
 /// The servers of a database, each with its connection.
@@ -42,7 +41,7 @@ struct Redis {
 struct Server {
     host: Host,
     open: Mutex<Option<Arc<Session>>>,
-    /// Held by whoever connects, so that one connection is made and not one for each question that waits.
+    /// Held while connecting, so that waiting queries do not open a connection each.
     dialing: tokio::sync::Mutex<()>,
 }
 
@@ -51,13 +50,13 @@ struct Session {
     connection: MultiplexedConnection,
     driver: JoinHandle<()>,
     age: Mutex<Age>,
-    /// The address that it leads to.
+    /// The address of the peer.
     peer: String,
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // With a server that hangs it would wait for ever.
+        // If the server hangs, it would wait for ever.
         self.driver.abort();
     }
 }
@@ -68,7 +67,7 @@ struct Lookup {
     question: Arc<Question>,
 }
 
-/// Which key of the database, or which field of it, has the value.
+/// The key, or the field of a key, with the value.
 #[derive(Debug, PartialEq, Eq)]
 struct Question {
     key: Template,
@@ -76,9 +75,9 @@ struct Question {
 }
 
 impl Question {
-    /// The command for a key; `None` where a user or a domain is wanted that it does not have.
+    /// The command for a key; `None` if it needs a user or a domain that the key does not have.
     fn command(&self, key: &str) -> Option<Cmd> {
-        // Redis is told how long each word is, so that nothing in a key means anything to it.
+        // The protocol sends the length of each word, so no character of a key is special.
         let mut command = redis::cmd(if self.field.is_some() { "HGET" } else { "GET" });
         command.arg(self.key.expand(key, Cow::Borrowed)?);
         if let Some(field) = &self.field {
@@ -157,7 +156,7 @@ impl Redis {
     async fn ask(&self, at: usize, came: Instant, command: &Cmd) -> Result<Answer, String> {
         let server = self.servers.get(at).ok_or("no such server")?;
         let mut broken = None;
-        // A server that was restarted has closed the connection, which may show only when it is used.
+        // After a restart of the server the connection is closed, which may show only when it is used.
         for _ in 0..2 {
             let session = self.session(server, at, came).await?;
             let asking = Asking { server, session: &session, since: Instant::now() };
@@ -175,7 +174,7 @@ impl Redis {
         Err(broken.unwrap_or_default())
     }
 
-    /// The answer of a server: that a key is not there only where the server would find others.
+    /// The answer of a server: "not found" only if its control passes.
     async fn believed(&self, session: &Session, answer: Answer) -> Answer {
         match answer {
             Answer::NotFound if self.witness.is_set() => {
@@ -197,7 +196,7 @@ impl Redis {
                             Reply::NotFound("master_link_status:down".into())
                         }
                         Err(error) if is_broken(&error) => Reply::TempFail(refused(&error)),
-                        // Whoever may not ask that has to set a witness.
+                        // Without permission for INFO, a witness has to be set.
                         Ok(_) | Err(_) => Reply::Exists(String::new()),
                     }
                 };
@@ -212,7 +211,7 @@ impl Redis {
         }
     }
 
-    /// The connection to a server, made if there is none.
+    /// The connection to a server, opened if there is none.
     async fn session(&self, server: &Server, at: usize, came: Instant) -> Result<Arc<Session>, String> {
         if let Some(session) = server.current() {
             return Ok(session);
@@ -232,7 +231,7 @@ impl Redis {
         Ok(session)
     }
 
-    /// Connects, says who asks, and waits for the reply to that.
+    /// Connects, logs in, and waits for the reply.
     async fn dial(&self, host: &Host) -> Result<Session, String> {
         let socket = connect(host).await.map_err(|error| error.to_string())?;
         let peer = socket.peer(host);
@@ -244,7 +243,7 @@ impl Redis {
                 let encrypted = tls.connect(name, stream).await;
                 Box::new(encrypted.map_err(|error| format!("TLS: {error}"))?)
             }
-            // What goes through a UNIX socket does not leave the machine.
+            // Data on a UNIX socket does not leave the machine.
             (_, socket, _) => socket.boxed(),
         };
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
@@ -260,7 +259,7 @@ impl Server {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection there is, if it is worth a question.
+    /// The current connection, if it can be used.
     fn current(&self) -> Option<Arc<Session>> {
         let mut open = self.open();
         let session = open.as_ref().filter(|session| !session.driver.is_finished())?.clone();
@@ -274,7 +273,7 @@ impl Server {
         Some(session)
     }
 
-    /// Leaves a connection, unless there is another by now.
+    /// Abandons a connection, unless it has been replaced.
     fn forget(&self, session: &Arc<Session>) {
         let mut open = self.open();
         if open.as_ref().is_some_and(|open| Arc::ptr_eq(open, session)) {
@@ -283,8 +282,7 @@ impl Server {
     }
 }
 
-/// A question on its way. However it ends, by an answer or by being given up, a connection on which it took long
-/// is not used for another.
+/// A pending query. If it takes long, by an answer or by being abandoned, its connection is not used again.
 struct Asking<'a> {
     server: &'a Server,
     session: &'a Arc<Session>,
@@ -299,13 +297,13 @@ impl Drop for Asking<'_> {
     }
 }
 
-/// Whether a server is a replica that does not hear from its master ("INFO"): one that never did is empty, and one
-/// that does not any more lacks what is new.
+/// Whether a server is a replica without connection to its master ("INFO"): if it never had one, it is empty;
+/// if it lost it, it lacks new data.
 fn is_cut_off(replication: &[u8]) -> bool {
     replication.split(|octet| *octet == b'\n').any(|line| line.trim_ascii() == b"master_link_status:down")
 }
 
-/// What a reply says.
+/// The answer in a reply.
 fn read(value: Value) -> Answer {
     match value {
         Value::Nil => Answer::NotFound,
@@ -320,7 +318,7 @@ fn is_broken(error: &RedisError) -> bool {
     matches!(error.kind(), ErrorKind::Io | ErrorKind::Parse)
 }
 
-/// Why the server did not answer, in its own words where there are any.
+/// Why the server did not answer, in its own words if there are any.
 fn refused(error: &RedisError) -> String {
     match (error.code(), error.detail()) {
         (Some("WRONGTYPE"), _) => {

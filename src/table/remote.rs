@@ -1,8 +1,8 @@
 //! Tables of other servers, asked as Postfix asks them: tcp_table(5) and socketmap_table(5).
 //!
-//! Neither protocol numbers its questions: an answer belongs to the question before it. So a connection has one
-//! question at a time, goes back to the pool when exactly one answer came to it, and is closed otherwise; also
-//! when whoever asked does not wait.
+//! Neither protocol numbers its requests: an answer belongs to the request before it. So a connection has one
+//! request at a time, returns to the pool after exactly one answer, and is closed otherwise, also if the
+//! caller gives up.
 
 use super::dial::{Age, Stream, connect};
 use super::settings::Host;
@@ -20,8 +20,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-/// Most connections to one server: Postfix' own servers have a limit of 100 processes by default, and each of
-/// these may take one.
+/// Most connections to one server: Postfix' own servers have a limit of 100 processes by default, and each
+/// connection may take one.
 pub const CONNECTIONS: usize = 16;
 /// Longest wait for a connection.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -63,7 +63,7 @@ struct Connection {
     age: Age,
 }
 
-/// What went wrong with a question.
+/// Why a request failed.
 enum Failure {
     /// The connection had been closed before: nothing of the answer came.
     Closed(String),
@@ -105,7 +105,7 @@ impl Remote {
             match self.exchange(idle, &request).await {
                 Ok(answer) => return Ok(answer),
                 Err(Failure::Final(why)) => return Err(why),
-                // It was closed while nobody looked, and the others probably with it.
+                // It was closed while idle, and the others probably, too.
                 Err(Failure::Closed(_)) => self.idle().clear(),
             }
         }
@@ -118,7 +118,7 @@ impl Remote {
             .map_err(|(Failure::Closed(why) | Failure::Final(why))| why)
     }
 
-    /// Asks over a connection, and keeps it where that may be.
+    /// Asks over a connection, and keeps the connection if possible.
     async fn exchange(&self, mut connection: Connection, request: &[u8]) -> Result<Answer, Failure> {
         let stream = &mut connection.stream;
         stream.write_all(request).await.map_err(|error| Failure::Closed(error.to_string()))?;
@@ -139,10 +139,10 @@ impl Remote {
             }
         };
         if used < bytes.len() {
-            // Nobody can tell which of the answers is the one to this question.
+            // It is not certain which of the answers is the right one.
             return Err(Failure::Final("it answered more than it was asked".into()));
         }
-        // A server that cannot say may close the connection, as Postfix does from its side.
+        // After a temporary failure a server may close the connection, as Postfix does on its side.
         if !matches!(answer, Answer::Unknown(_)) {
             connection.age.renew();
             self.idle().push(connection);
@@ -150,8 +150,7 @@ impl Remote {
         Ok(answer)
     }
 
-    /// A connection that waits for a question, the one used last; one that has something to say, be it that it
-    /// is closed, is none.
+    /// Takes the idle connection that was used last; one with unexpected data, or closed, is skipped.
     async fn take(&self) -> Option<Connection> {
         loop {
             let mut idle = {
@@ -170,7 +169,7 @@ impl Remote {
     }
 }
 
-/// Whether there is nothing to read now. This waits for nothing.
+/// Whether there is nothing to read now. Does not wait.
 async fn is_quiet(stream: &mut dyn Stream) -> bool {
     let mut byte = [0];
     poll_fn(|context| {
@@ -234,7 +233,7 @@ impl Protocol {
     }
 }
 
-/// A server that cannot say, and its reason.
+/// A temporary failure of the server, with its reason.
 fn said(word: &str, why: &[u8]) -> Answer {
     let words = format!("{word} {}", quoted(why));
     Answer::unknown(format!("it said {}", words.trim()))

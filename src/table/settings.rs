@@ -1,5 +1,4 @@
-//! What the operator may choose about databases and the questions put to them. Defaults are here and nowhere
-//! else.
+//! Settings of databases and their queries. Defaults are only here.
 
 use crate::lookup::control::INTERVAL;
 use std::fmt;
@@ -23,7 +22,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All there are, by the word an operator writes.
+    /// All kinds, by their names in the configuration.
     pub const ALL: [(&'static str, Kind); 5] = [
         ("postgresql", Kind::Postgresql),
         ("mysql", Kind::Mysql),
@@ -32,12 +31,12 @@ impl Kind {
         ("ldap", Kind::Ldap),
     ];
 
-    /// The word an operator writes.
+    /// Its name in the configuration.
     pub fn name(self) -> &'static str {
         Kind::ALL.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
     }
 
-    /// The feature that has to be built in for it.
+    /// The cargo feature for it.
     pub fn feature(self) -> &'static str {
         match self {
             Kind::Postgresql => "sql-postgres",
@@ -64,7 +63,7 @@ impl Kind {
         matches!(self, Kind::Postgresql | Kind::Mysql | Kind::Sqlite)
     }
 
-    /// The port of its servers, where none is named; 0 for a file.
+    /// The default port of its servers; 0 for a file.
     pub fn port(self) -> u16 {
         match self {
             Kind::Postgresql => 5432,
@@ -81,7 +80,7 @@ impl Kind {
 pub enum Host {
     /// A name or address, and a port.
     Inet(String, u16),
-    /// The path of a UNIX socket; of PostgreSQL the folder that holds it.
+    /// The path of a UNIX socket; with PostgreSQL its folder.
     Unix(PathBuf),
 }
 
@@ -120,24 +119,24 @@ impl fmt::Debug for Password {
 /// One database, on one server or on several with the same content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DatabaseSettings {
-    /// What maps call it.
+    /// The name for maps.
     pub name: Arc<str>,
-    /// What it is.
+    /// The kind of database.
     pub kind: Kind,
     /// Its servers: the first that can be reached is asked. Not for SQLite.
     pub hosts: Vec<Host>,
-    /// Who asks; of LDAP the name to bind as. `None`: nobody in particular.
+    /// The user name; with LDAP the name to bind as. `None`: anonymous or the default.
     pub user: Option<String>,
     /// The password, if one is needed.
     pub password: Option<Password>,
-    /// Which database of the server; of Redis its number. Empty: the server's own choice.
+    /// The name of the database; with Redis its number. Empty: the server's default.
     pub database: String,
     /// The file of SQLite.
     pub file: Option<PathBuf>,
-    /// Whether the connection is encrypted, and the server's certificate checked. Of LDAP by STARTTLS.
+    /// Whether the connection is encrypted, and the server's certificate checked. With LDAP by STARTTLS.
     pub tls: bool,
-    /// Certificates that may have signed the server's: instead of those the system trusts, or with MariaDB and MySQL
-    /// beside them, since their driver cannot be told otherwise.
+    /// Certificate authorities for the server's certificate: instead of those of the system or, with MariaDB
+    /// and MySQL, in addition to them, since their driver has no other way.
     pub tls_ca: Option<PathBuf>,
     /// Most connections at once, to each server.
     pub connections: u32,
@@ -147,9 +146,9 @@ pub struct DatabaseSettings {
     pub deadline: Duration,
     /// Whether keys that differ by case only are different.
     pub case_sensitive: bool,
-    /// A key that is certainly there: a server that does not find it is not believed when it does not find others.
+    /// A key that certainly exists: if a server does not find it, its "not found" for others does not count.
     pub witness: Option<String>,
-    /// How long it counts that a server has found a key.
+    /// How long a key that was found vouches for the server.
     pub control_interval: Duration,
 }
 
@@ -182,46 +181,46 @@ pub const CONNECTIONS: u32 = 10;
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Default of [`DatabaseSettings::deadline`]: shorter than the 8 s of a listener, so that the reason is known.
 pub const DEADLINE: Duration = Duration::from_secs(5);
-/// How long a server that could not be reached is passed over, where there is another.
+/// How long a server that could not be reached is passed over, if there is another.
 pub const PASSED_OVER: Duration = Duration::from_secs(10);
 
-/// The question a map puts to its database.
+/// The query of a map for its database.
 ///
-/// In the texts of `Sql`, `Ldap::filter`, `Ldap::base`, `Redis::key` and `Redis::field`, `%s` stands for the key, `%u` for what is
-/// before its last `@` (all of it where there is none), `%d` for what is behind, and `%%` for a percent sign. Where
-/// the user or the domain that is named is empty the question is not asked, and the answer is "not found". What they
-/// stand for is never taken for a part of the language around it.
+/// In the texts of `Sql`, `Ldap::filter`, `Ldap::base`, `Redis::key` and `Redis::field`, `%s` stands for the
+/// key, `%u` for the part before its last `@` (all of it if there is none), `%d` for the part after it, and
+/// `%%` for a percent sign. If a named part is empty, the query is not sent, and the answer is "not found".
+/// The values are always bound or escaped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Query {
-    /// `SELECT value[, reason] FROM table WHERE key = ...`, as sockmapd has it: the names are names, quoted.
+    /// `SELECT value[, reason] FROM table WHERE key = ...`, as in sockmapd, with quoted names.
     Columns {
         /// The table, perhaps with its schema: `mail.aliases`.
         table: String,
         /// The column of keys.
         key: String,
-        /// The column of values; without one a key that is there has itself for a value.
+        /// The column of values; without one the value is the key.
         value: Option<String>,
-        /// A column whose text, if there is any, is added to the value with a blank between them.
+        /// A column whose text, if not empty, is appended to the value after a blank.
         reason: Option<String>,
     },
     /// A query of the operator's own: the first column is the value, further ones are added with blanks.
     Sql(String),
     /// A search in a directory.
     Ldap {
-        /// Where it begins.
+        /// The base of the search.
         base: String,
-        /// What is looked for.
+        /// The filter.
         filter: String,
         /// The attribute whose values count.
         attribute: String,
-        /// How deep it goes.
+        /// The scope of the search.
         scope: Scope,
     },
     /// A key of Redis, or a field of one of its hashes.
     Redis {
         /// The key.
         key: String,
-        /// The field, where the key is of a hash.
+        /// The field, if the key is a hash.
         field: Option<String>,
     },
 }

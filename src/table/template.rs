@@ -1,4 +1,4 @@
-//! Texts in which `%s` stands for the key, `%u` and `%d` for its two sides, as Postfix' tables have it.
+//! Texts in which `%s` stands for the key, `%u` and `%d` for its two sides, as in Postfix' tables.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ pub enum Part {
     Text(Box<str>),
     /// `%s`: the key.
     Key,
-    /// `%u`: the text before the last `@` of the key; the whole key where there is no `@`.
+    /// `%u`: the text before the last `@` of the key; the whole key if there is no `@`.
     User,
     /// `%d`: the text after the last `@`.
     Domain,
@@ -21,9 +21,9 @@ pub struct Template(Vec<Part>);
 
 /// A key and its sides.
 ///
-/// A side that is not there or empty (as the user of `@example.com`) has no text, and a question that names it is
-/// not asked: the key is not found (mysql_table(5), pgsql_table(5), ldap_table(5): "the query is suppressed").
-/// Asked without a user, a catch-all that spares accounts would spare none of them.
+/// A missing or empty side (as the user of `@example.com`) has no text, and a query that names it is not
+/// sent: the key is not found (mysql_table(5), pgsql_table(5), ldap_table(5): "the query is suppressed").
+/// With an empty user, a query for a catch-all that excludes accounts would exclude none of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Sides<'k> {
     key: &'k str,
@@ -39,7 +39,7 @@ impl<'k> Sides<'k> {
         Sides { key, user: filled(user), domain: filled(domain) }
     }
 
-    /// The text of a part; `None` where there is none for it.
+    /// The text of a part; `None` if there is none for it.
     pub fn part<'p>(&self, part: &'p Part) -> Option<&'p str>
     where
         'k: 'p,
@@ -96,12 +96,12 @@ impl Template {
         &self.0
     }
 
-    /// Whether the key has a place in it; without one every key has the same answer.
+    /// Whether it contains the key; otherwise every key has the same answer.
     pub fn has_key(&self) -> bool {
         self.0.iter().any(|part| !matches!(part, Part::Text(_)))
     }
 
-    /// The text for a key, each side as `escape` makes it safe. `None` where a part has no text for this key.
+    /// The text for a key, each side escaped by `escape`. `None` if a part has no text for this key.
     pub fn expand<'k>(&self, key: &'k str, escape: impl Fn(&'k str) -> Cow<'k, str>) -> Option<String> {
         let sides = Sides::of(key);
         let mut out = String::new();
@@ -130,7 +130,7 @@ mod tests {
             ("%d", "foo", None),
             ("%d", "@example.test", Some("example.test")),
             ("%u|%d", "a@b@c", Some("a@b|c")),
-            // What Postfix' own clients do with sides that are empty (seen with sqlite of 3.7).
+            // As Postfix' own clients treat empty sides (tested with sqlite of 3.7).
             ("%u", "@example.test", None),
             ("%u|%d", "@example.test", None),
             ("%u|%d", "foo@", None),

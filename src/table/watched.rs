@@ -12,7 +12,7 @@ pub struct Watched {
 }
 
 impl Watched {
-    /// `inner`, which is known as `name`.
+    /// `inner`, called `name` in the log.
     pub fn new(name: &str, inner: Arc<dyn Table>) -> Self {
         Watched { outage: Outage::of(name, None), inner }
     }

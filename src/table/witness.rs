@@ -1,9 +1,10 @@
-//! The witness of a database: a key that is certainly there. A server that does not find it, as a replica that is
-//! still empty, is not believed when it does not find another key.
+//! The witness of a database: a key that certainly exists. If a server does not find it (a replica that is
+//! still empty), its "not found" for another key does not count.
 //!
-//! It is asked of the same server, over the same connection. Each key that a server finds is a witness as well, so on
-//! a busy server the configured one is hardly ever asked. Maps ask one database about different things, so one of
-//! them has the witness and others may not: their questions are tried in turn, the one that found it first.
+//! The same server is asked for it, over the same connection. Each key that a server finds is a witness as
+//! well, so a busy server is hardly ever asked for the configured one. Maps have different queries for one
+//! database, and only some may find the witness: their queries are tried in turn, beginning with the one that
+//! last found it.
 
 use super::Answer;
 use super::settings::DatabaseSettings;
@@ -11,7 +12,7 @@ use crate::lookup::control::{Control, Reply, Server};
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The control of one database, whose maps ask questions of the form `Q`.
+/// The control of one database, whose maps have queries of type `Q`.
 #[derive(Debug)]
 pub(super) struct Witness<Q> {
     control: Control,
@@ -20,7 +21,7 @@ pub(super) struct Witness<Q> {
 }
 
 impl<Q: PartialEq> Witness<Q> {
-    /// That of these settings.
+    /// The control for these settings.
     pub fn new(settings: &DatabaseSettings) -> Self {
         let source: Arc<str> = format!("database:{}", settings.name).into();
         Witness {
@@ -30,7 +31,7 @@ impl<Q: PartialEq> Witness<Q> {
         }
     }
 
-    /// Notes the question of a map.
+    /// Adds the query of a map.
     pub fn add(&self, question: &Arc<Q>) {
         let mut questions = self.questions();
         if !questions.contains(question) {
@@ -43,9 +44,9 @@ impl<Q: PartialEq> Witness<Q> {
         self.control.found(server(peer));
     }
 
-    /// What a "not found" of `peer` is worth: that, or a doubt. Where nothing is known of the server, `ask` is called
-    /// with a question and the witness, again with the next question where that did not find it. Without a witness
-    /// the answer counts as it is.
+    /// Checks a "not found" of `peer`: returns it, or a temporary failure. Without a valid control, `ask` is
+    /// called with a query and the witness, and if that does not find it, with the next query. Without a
+    /// witness the answer counts as it is.
     pub async fn vouch<F>(&self, peer: &str, mut ask: impl FnMut(Arc<Q>, Arc<str>) -> F) -> Answer
     where
         F: Future<Output = Answer>,
@@ -69,7 +70,7 @@ impl<Q: PartialEq> Witness<Q> {
         worth(self.control.witness(server(peer), &key, || asking).await)
     }
 
-    /// The same where the server itself says whether it has its data; `why` is the doubt where it has not.
+    /// The same if the server itself reports whether it has its data; `why` is the reason if it has not.
     #[cfg(feature = "redis")]
     pub async fn vouch_by<F>(&self, peer: &str, why: &str, ask: impl FnOnce() -> F) -> Answer
     where
@@ -128,8 +129,8 @@ mod tests {
         witness
     }
 
-    /// Which questions are asked, and what comes of it; `finds` are those that have the witness, `fails` those that
-    /// cannot say.
+    /// The queries sent and the result; `finds` are those that find the witness, `fails` those that fail
+    /// temporarily.
     async fn asked(witness: &Witness<char>, peer: &str, finds: &str, fails: &str) -> (String, char) {
         let asked = Mutex::new(String::new());
         let answer = witness
@@ -157,7 +158,7 @@ mod tests {
         let set = witness(Some("w"));
         for (peer, finds, fails, want) in [
             ("1", "", "", ("abc", '?')),
-            // It is known by now.
+            // The control is still valid.
             ("1", "abc", "", ("", '?')),
             ("2", "b", "a", ("ab", '-')),
             ("2", "", "", ("", '-')),
@@ -167,7 +168,7 @@ mod tests {
         ] {
             assert_eq!(asked(&set, peer, finds, fails).await, (want.0.to_owned(), want.1), "{peer}");
         }
-        // What it finds since shows that it has its data.
+        // A key that it finds later shows that it has its data.
         set.found("1");
         assert_eq!(asked(&set, "1", "", "").await, (String::new(), '-'));
         tokio::time::advance(INTERVAL).await;

@@ -1,4 +1,4 @@
-//! Folders under watch. Each has a watch of its own, so that a file server that hangs holds up its own files only.
+//! Watched folders. Each has its own watch, so that a file server that hangs delays only its own files.
 
 use super::WatchedFile;
 use crate::observe::files as observe;
@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-/// Shortest and longest pause between two tries to watch a folder. It is missing, or the instances of inotify have
-/// run out (fs.inotify.max_user_instances): either may last.
+/// Shortest and longest pause between attempts to watch a folder that is missing, or for which there are no
+/// more inotify instances (fs.inotify.max_user_instances): both may last.
 pub const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
 /// The folders under watch, so that all files in one share its watch.
@@ -58,7 +58,7 @@ impl Folder {
         folder
     }
 
-    /// Tells `file` what happens in this folder.
+    /// Sends events in this folder to `file`.
     pub fn add(&self, file: &Weak<WatchedFile>) {
         let mut files = lock(&self.files);
         files.retain(|known| known.strong_count() > 0);
@@ -67,7 +67,7 @@ impl Folder {
         }
     }
 
-    /// Tells `file` no more of it.
+    /// Sends no more events to `file`.
     pub fn remove(&self, file: &Weak<WatchedFile>) {
         lock(&self.files).retain(|known| !known.ptr_eq(file));
     }
@@ -76,12 +76,12 @@ impl Folder {
         &self.path
     }
 
-    /// Whether there is a watch. Without one files have to be looked at.
+    /// Whether there is a watch. Without one, files have to be polled.
     pub fn is_watched(&self) -> bool {
         lock(&self.watching).watcher.is_some()
     }
 
-    /// Begins the watch, or begins it again where the folder is another one now. Blocks.
+    /// Begins the watch, or begins it again if the folder was replaced. Blocks.
     pub fn tend(self: &Arc<Self>) {
         let identity = fs::metadata(&self.path).ok().map(|folder| (folder.dev(), folder.ino()));
         let mut watching = lock(&self.watching);
@@ -127,7 +127,7 @@ impl Folder {
             }
         }
         drop(watching);
-        // What happened before the watch began is unknown.
+        // Events before the watch began were missed.
         self.tell(&Event::new(EventKind::Other).set_flag(Flag::Rescan));
     }
 

@@ -1,4 +1,4 @@
-//! Files that somebody else reads for us, such as the C library.
+//! Files that other code reads, such as the C library.
 
 use super::folder::lock;
 use super::{Basis, Condition, LOOK, QUIET, Read, WatchedFile, WriteState, something};
@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::task::{AbortHandle, spawn_blocking};
 use tokio::time::timeout;
 
-/// Follows files in order to tell when an answer that was made from them no longer holds.
+/// Watches files to tell when an answer that was made from them is outdated.
 #[derive(Debug)]
 pub struct Followed {
     files: Arc<[One]>,
@@ -30,7 +30,7 @@ impl Drop for Followed {
 }
 
 impl Followed {
-    /// Follows these files, for as long as the value lives. To be called within the runtime.
+    /// Watches these files until it is dropped. Call it within the runtime.
     pub fn new(paths: &[&str]) -> Self {
         let one = |path: &&str| One { file: WatchedFile::of(Path::new(path)), mark: Mutex::default() };
         let files: Arc<[One]> = paths.iter().map(one).collect();
@@ -42,7 +42,7 @@ impl Followed {
         let task = tokio::spawn(async move {
             loop {
                 let looked_at = all.clone();
-                // Where it fails the next look may go better.
+                // If it fails, the next check may succeed.
                 let look = spawn_blocking(move || looked_at.iter().map(One::look).min());
                 let next = look.await.ok().flatten().unwrap_or(LOOK);
                 let _ = timeout(next, something(&wake)).await;
@@ -51,12 +51,12 @@ impl Followed {
         Followed { files, task: task.abort_handle() }
     }
 
-    /// What an answer rests on that is asked for from now on.
+    /// The basis of an answer that is asked for from now on.
     pub fn basis(&self) -> Basis {
         self.files.iter().fold(Basis::default(), |basis, one| basis.and(&one.file.revision().basis()))
     }
 
-    /// A file that is being written: what it says now may be half of it.
+    /// A file that is being written, and so may be incomplete.
     pub fn unfinished(&self) -> Option<PathBuf> {
         self.files.iter().find(|one| one.is_written()).map(|one| one.file.path().to_owned())
     }
@@ -68,7 +68,7 @@ impl One {
         heard.state == WriteState::Writing && lock(&self.mark).is_none_or(|mark| mark.events != heard.events)
     }
 
-    /// Looks at the file, and notes a change that raised no event. Returns when to look again.
+    /// Checks the file, and notes a change that raised no event. Returns when to check again.
     fn look(&self) -> Duration {
         self.file.tend();
         let mark = *lock(&self.mark);

@@ -1,8 +1,8 @@
 //! Watches files: whether one is being written, and whether it has changed since it was read.
 //!
-//! Half of a file may pass for all of it, so a reader asks [`WatchedFile::compare`] first. What is known of a
-//! file's writers belongs to the process, not to a configuration: [`WatchedFile::of`] returns the same value for
-//! a path for as long as any reader holds it, and a reload opens the new readers before it drops the old ones.
+//! Half of a file may look complete, so a reader calls [`WatchedFile::compare`] first. The state of writers
+//! belongs to the process, not to a configuration: [`WatchedFile::of`] returns the same value for a path as
+//! long as any reader holds it, and a reload opens the new readers before it drops the old ones.
 //!
 //! | module | owns |
 //! | --- | --- |
@@ -35,20 +35,20 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-/// How long changes are gathered before a file is looked at: a file is often written in several steps.
+/// How long changes are gathered before a file is checked: files are often written in several steps.
 pub const SETTLE: Duration = Duration::from_millis(100);
 
-/// How often a watched file is looked at although no event came: changes made by another host (NFS), below a
-/// folder that was replaced together with the one it is in, or behind symbolic links raise none.
+/// How often a watched file is checked without an event: changes by another host (NFS), in a folder that was
+/// replaced together with its parent, or through symbolic links raise none.
 pub const LOOK: Duration = Duration::from_secs(5);
 
-/// The same of a file whose folder cannot be watched.
+/// The same for a file whose folder cannot be watched.
 pub const LOOK_UNWATCHED: Duration = Duration::from_secs(1);
 
-/// The files under watch.
+/// The watched files.
 static FILES: Mutex<BTreeMap<PathBuf, Weak<WatchedFile>>> = Mutex::new(BTreeMap::new());
 
-/// A file under watch.
+/// A watched file.
 #[derive(Debug)]
 pub struct WatchedFile {
     this: Weak<WatchedFile>,
@@ -66,14 +66,14 @@ pub struct WatchedFile {
 #[derive(Debug, Default)]
 struct Places {
     folders: Vec<Arc<Folder>>,
-    /// The path behind symbolic links, where it differs.
+    /// The path with symbolic links resolved, if it differs.
     target: Option<PathBuf>,
 }
 
-/// What was heard of a file.
+/// The events of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Heard {
-    /// What the last event tells.
+    /// The state after the last event.
     pub state: WriteState,
     /// How many events there were.
     pub events: u64,
@@ -86,7 +86,7 @@ pub struct Read {
     pub stamp: Option<Stamp>,
     /// See [`Heard::events`].
     pub events: u64,
-    /// Of its content (see [`digest`]), where that is known.
+    /// The digest of its content (see [`digest`]), if known.
     pub digest: Option<u64>,
 }
 
@@ -95,13 +95,13 @@ pub struct Read {
 pub enum Condition {
     /// It is what was read.
     Unchanged,
-    /// Its times have changed, or it was opened for writing: its content is what was read.
+    /// Its times have changed, or it was opened for writing, but its content is what was read.
     Touched(Read),
     /// It has changed, and is finished.
     Ready,
-    /// It has changed a moment ago, and no event told that it is finished: it is to be looked at again soon.
+    /// It has changed recently, and no event tells that it is finished: check it again soon.
     Young,
-    /// It is being written, for so long with the stamp that it has.
+    /// It is being written; the time since its stamp last changed.
     Writing(Duration),
 }
 
@@ -133,18 +133,18 @@ impl WatchedFile {
         &self.path
     }
 
-    /// What was heard of it.
+    /// Its events.
     pub fn heard(&self) -> Heard {
         *lock(&self.heard)
     }
 
-    /// Counts its changes: the events, and what its readers find without one.
+    /// Counts its changes: the events, and changes that readers find without one.
     pub fn revision(&self) -> &Revision {
         &self.revision
     }
 
-    /// Sees to it that the folder of the file is watched, and that of its target where it is a symbolic link.
-    /// To be called again and again. Blocks.
+    /// Watches the folder of the file and, if it is a symbolic link, that of its target. Call it repeatedly.
+    /// Blocks.
     pub fn tend(&self) {
         let target = fs::canonicalize(&self.path).ok().filter(|target| *target != self.path);
         let mut wanted: Vec<&Path> = Vec::with_capacity(2);
@@ -180,12 +180,12 @@ impl WatchedFile {
         !places.folders.is_empty() && places.folders.iter().all(|folder| folder.is_watched())
     }
 
-    /// How often it has to be looked at although no event came.
+    /// How often it has to be checked without an event.
     pub fn look_interval(&self) -> Duration {
         if self.is_watched() { LOOK } else { LOOK_UNWATCHED }
     }
 
-    /// Has `wake` notified of all that happens to the file or beside it.
+    /// Notifies `wake` of all events of the file or its folder.
     pub fn wake(&self, wake: &Arc<Notify>) {
         let mut wakes = lock(&self.wakes);
         wakes.retain(|known| known.strong_count() > 0);
@@ -207,11 +207,11 @@ impl WatchedFile {
         if silent && read.is_some_and(|read| read.stamp == stamp) {
             return Condition::Unchanged;
         }
-        // An event that was dealt with tells nothing about a later change that raised none.
+        // An event that was handled says nothing about a later change without event.
         let state = if silent { WriteState::Unclear } else { heard.state };
         match state {
-            // Setting the time of modification alone raises the same event as a write (inotify(7) does not say so),
-            // and no other that ends it.
+            // Setting only the modification time raises the same event as a write (inotify(7) does not say
+            // so), and no event ends it.
             WriteState::Writing
                 if let Some(read) = read
                     && let (Some(then), Some(now)) = (read.stamp, stamp)
@@ -228,20 +228,20 @@ impl WatchedFile {
         }
     }
 
-    /// Its state now, with the digest of its content. To be taken before it is read. Blocks.
+    /// Its state now, with the digest of its content. Call it before reading the file. Blocks.
     pub fn mark(&self) -> Read {
-        // The events first: what comes after them is a change.
+        // The events first: later ones are changes.
         let events = self.heard().events;
         let stamp = Stamp::at(&self.path);
         Read { stamp, events, digest: stamp::digest_at(&self.path) }
     }
 
-    /// Whether the operator has asked for what is there now since this was called last.
+    /// Whether the operator has accepted the current content since the last call.
     pub fn take_accepted(&self) -> bool {
         self.accepted.swap(false, SeqCst)
     }
 
-    /// Takes note of an event at once, and has the file looked at later.
+    /// Records an event at once; the file is checked later.
     fn hear(&self, event: &Event) {
         let target = lock(&self.places).target.clone();
         let names = [Some(&*self.path), target.as_deref()];
@@ -257,14 +257,15 @@ impl WatchedFile {
         } else if matches!(event.kind, EventKind::Access(_)) {
             return;
         }
-        // Also of what happens elsewhere in the folder, such as to a symbolic link: the stamp will tell.
+        // Also after other events in the folder, such as of a symbolic link: the stamp shows whether the file
+        // changed.
         for wake in lock(&self.wakes).iter().filter_map(Weak::upgrade) {
             wake.notify_one();
         }
     }
 }
 
-/// Tells all readers that the operator has asked for what the files say now, however little that is.
+/// Tells all readers that the operator accepts the current content of the files, even if it has shrunk.
 pub fn accept() {
     let files: Vec<_> = lock(&FILES).values().filter_map(Weak::upgrade).collect();
     for file in files {
@@ -275,14 +276,14 @@ pub fn accept() {
     }
 }
 
-/// Waits until something has happened and nothing more does for a moment.
+/// Waits for an event, and then until there are none for a moment.
 pub async fn something(wake: &Notify) {
     wake.notified().await;
     let end = Instant::now() + QUIET;
     while Instant::now() < end && timeout(SETTLE, wake.notified()).await.is_ok() {}
 }
 
-/// Whether so few are left of so many that a file that was cut short is the likelier reason.
+/// Whether so few entries are left that the file was probably cut short.
 pub fn has_shrunk(before: usize, now: usize) -> bool {
     now < before.div_ceil(2)
 }

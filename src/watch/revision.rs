@@ -1,38 +1,38 @@
-//! Which state of a file an answer rests on.
+//! The state of files that an answer depends on.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-/// Counts the changes of what answers are made from.
+/// Counts the changes of a file from which answers are made.
 #[derive(Clone, Debug, Default)]
 pub struct Revision(Arc<AtomicU64>);
 
 impl Revision {
-    /// Notes a change: what rests on an earlier state no longer holds.
+    /// Notes a change: answers from an earlier state become invalid.
     pub fn bump(&self) {
         self.0.fetch_add(1, SeqCst);
     }
 
-    /// What an answer rests on that is made from now on. To be taken before the look that makes the answer.
+    /// The basis of an answer that is made from now on. Take it before the look-up.
     pub fn basis(&self) -> Basis {
         Basis { on: vec![(self.clone(), self.0.load(SeqCst))] }
     }
 }
 
-/// The states of files that an answer rests on. An answer of a server rests on none, and holds for as long as it
-/// is kept.
+/// The states of files that an answer depends on. The answer of a server depends on none, and is valid as
+/// long as it is cached.
 #[derive(Clone, Debug, Default)]
 pub struct Basis {
     on: Vec<(Revision, u64)>,
 }
 
 impl Basis {
-    /// Whether nothing of it has changed since.
+    /// Whether none of the files has changed since.
     pub fn holds(&self) -> bool {
         self.on.iter().all(|(revision, then)| revision.0.load(SeqCst) == *then)
     }
 
-    /// This and the other.
+    /// Both bases together.
     #[must_use]
     pub fn and(mut self, other: &Basis) -> Self {
         self.on.extend(other.on.iter().cloned());

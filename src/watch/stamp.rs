@@ -1,4 +1,4 @@
-//! What changes when a file does.
+//! Detects that a file has changed.
 
 use std::fs::{self, File, Metadata};
 use std::hash::{DefaultHasher, Hasher};
@@ -7,11 +7,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-/// How long a file must have been left alone to be taken as finished where no event tells that it is. A program
-/// that writes a file in place seldom pauses for longer.
+/// How long a file must be unchanged to count as finished if no event tells. A program that writes a file in
+/// place seldom pauses for longer.
 pub const QUIET: Duration = Duration::from_secs(2);
 
-/// Which file it is, and when it was changed. Two reads of a file with the same stamp have the same content.
+/// Identity and times of a file. Two reads of a file with the same stamp have the same content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     device: u64,
@@ -22,7 +22,7 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// The stamp of the file at `path`; `None` where there is none.
+    /// The stamp of the file at `path`; `None` if there is none.
     pub fn at(path: &Path) -> Option<Self> {
         fs::metadata(path).ok().map(|file| Stamp::of(&file))
     }
@@ -38,13 +38,13 @@ impl Stamp {
         }
     }
 
-    /// Whether the content may be the same although the times are not.
+    /// Whether the content may be the same although the times differ.
     pub(super) fn is_as_long(&self, other: &Stamp) -> bool {
         (self.device, self.inode, self.length) == (other.device, other.inode, other.length)
     }
 
-    /// Whether the file was left alone for [`QUIET`], by its own clock or, since a file server may have
-    /// another one, from when the stamp was seen first.
+    /// Whether the file was unchanged for [`QUIET`], by its own clock or, since a file server may have
+    /// another clock, since the stamp was first seen.
     pub fn is_quiet(&self, since: Option<Instant>) -> bool {
         let (seconds, nanos) = self.written;
         let written = u64::try_from(seconds)
@@ -57,19 +57,18 @@ impl Stamp {
     }
 }
 
-/// Tells contents apart. A number of its own for each run of the program.
+/// A hash of the content. It differs in each run of the program.
 pub fn digest(content: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write(content);
     hasher.finish()
 }
 
-/// The digest of the file at `path`; `None` where there is none that can be read, or it is larger than any that is
-/// read.
+/// The digest of the file at `path`; `None` if it cannot be read, or is larger than any reader accepts.
 pub(super) fn digest_at(path: &Path) -> Option<u64> {
-    /// The largest limit of those who read files.
+    /// The largest limit of all readers.
     const MAX: u64 = 64 << 20;
-    // Opening anything else might wait.
+    // Opening anything else might block.
     if !fs::metadata(path).ok()?.is_file() {
         return None;
     }

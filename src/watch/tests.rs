@@ -7,7 +7,7 @@ fn age(path: &Path) {
     File::open(path).unwrap().set_modified(then).unwrap();
 }
 
-/// Waits until the file compares so.
+/// Waits until the file has this condition.
 fn becomes(file: &WatchedFile, read: Option<&Read>, want: fn(Condition) -> bool) {
     let begin = Instant::now();
     loop {
@@ -45,7 +45,7 @@ fn what_becomes_of_a_file() {
     assert!(!file.is_watched());
     file.tend();
     assert!(file.is_watched());
-    // There is none, which is a state like any other.
+    // No file is a state, too.
     becomes(&file, None, |got| got == Condition::Ready);
     assert_eq!(file.compare(Some(&read(&file))), Condition::Unchanged);
     let (nothing, basis) = (read(&file), file.revision().basis());
@@ -61,7 +61,7 @@ fn what_becomes_of_a_file() {
     becomes(&file, Some(&nothing), |got| got == Condition::Ready);
     let whole = read(&file);
     assert_eq!(file.compare(Some(&whole)), Condition::Unchanged);
-    // Its time alone, which looks like the beginning of a write; and the beginning of a write.
+    // Only its time changes, which looks like the beginning of a write; then a real write begins.
     age(&path);
     becomes(&file, Some(&whole), |got| matches!(got, Condition::Touched(_)));
     let Condition::Touched(whole) = file.compare(Some(&whole)) else { panic!("{:?}", file.heard()) };

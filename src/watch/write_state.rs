@@ -1,4 +1,4 @@
-//! What events tell about whether a file is finished. Pure.
+//! Tracks by events whether a file is finished. Pure.
 //!
 //! | event | tells |
 //! | --- | --- |
@@ -11,10 +11,10 @@ use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
 use notify::{Event, EventKind};
 use std::path::Path;
 
-/// Whether the end of a write raises an event on this system: inotify(7) has one, kqueue(2) has not.
+/// Whether the end of a write raises an event on this system: it does with inotify(7), not with kqueue(2).
 const HEARS_CLOSE: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
-/// What is known of a file by its events.
+/// The state of a file by its events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WriteState {
     /// Only its age can tell whether it is finished.
@@ -27,8 +27,8 @@ pub enum WriteState {
 }
 
 impl WriteState {
-    /// What is known after an event at one of `paths`, the names of the file; `None` if the event says nothing
-    /// about it.
+    /// The state after an event at one of `paths`, the names of the file; `None` if the event is not about
+    /// it.
     #[must_use]
     pub fn after(self, event: &Event, paths: &[&Path]) -> Option<WriteState> {
         if event.need_rescan() {
@@ -44,7 +44,7 @@ impl WriteState {
             EventKind::Access(_) => None,
             EventKind::Modify(ModifyKind::Name(mode)) => match mode {
                 RenameMode::To => Some(WriteState::Finished),
-                // It repeats what the two others have told.
+                // It repeats the two other events.
                 RenameMode::Both => None,
                 _ => Some(WriteState::Unclear),
             },

@@ -1,4 +1,4 @@
-//! Of which address class a domain is (ADDRESS_CLASS_README of Postfix).
+//! Finds the address class of a domain (ADDRESS_CLASS_README of Postfix).
 
 use super::maps::{Map, words};
 use super::ours::Ours;
@@ -10,7 +10,7 @@ use crate::map::purpose::Purpose;
 pub enum Class {
     /// mydestination: users of this host, aliases(5).
     Local,
-    /// virtual_alias_domains: each address stands for another.
+    /// virtual_alias_domains: each address is replaced by another.
     VirtualAlias,
     /// virtual_mailbox_domains.
     VirtualMailbox,
@@ -22,7 +22,7 @@ impl Class {
     /// In the order in which trivial-rewrite(8) asks for them.
     pub const ALL: [Class; 4] = [Class::Local, Class::VirtualAlias, Class::VirtualMailbox, Class::Relay];
 
-    /// The parameter that has its domains.
+    /// The parameter with its domains.
     pub fn domains(self) -> &'static str {
         match self {
             Class::Local => "mydestination",
@@ -32,7 +32,7 @@ impl Class {
         }
     }
 
-    /// The parameter that has its recipients.
+    /// The parameter with its recipients.
     pub fn recipients(self) -> &'static str {
         match self {
             Class::Local => "local_recipient_maps",
@@ -77,7 +77,7 @@ pub fn has(postfix: &Postfix, ours: &Ours, class: Class, domain: &str) -> Has {
         } else {
             is_matched(pattern, domain, parents)
         };
-        // What a table before has decides, and this is not known.
+        // A table before it decides, and its content is not known.
         if found && negated {
             return if unknown.is_empty() { Has::No } else { Has::CannotTell(unknown) };
         }
@@ -97,14 +97,14 @@ fn is_matched(pattern: &str, domain: &str, parents: bool) -> bool {
     }
 }
 
-/// What is known of the class of a domain.
+/// The class of a domain, as far as it is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Classified {
     /// It is of this class.
     As(Class),
-    /// It is of none: mail for it goes elsewhere.
+    /// It has none: mail for it goes elsewhere.
     Foreign,
-    /// These tables or files decide, for the classes named.
+    /// The content of these tables or files decides, for the classes named.
     CannotTell(Vec<(Class, String)>),
 }
 
@@ -113,7 +113,7 @@ pub fn class_of(postfix: &Postfix, ours: &Ours, domain: &str) -> Classified {
     let mut unknown = Vec::new();
     for class in Class::ALL {
         match has(postfix, ours, class, domain) {
-            // A table of a class before may have it, too; Postfix warns of that, and it is rare.
+            // A table of an earlier class may have it, too; Postfix warns of that, and it is rare.
             Has::Yes => return Classified::As(class),
             Has::No => (),
             Has::CannotTell(lists) => unknown.extend(lists.into_iter().map(|list| (class, list))),
@@ -122,7 +122,7 @@ pub fn class_of(postfix: &Postfix, ours: &Ours, domain: &str) -> Classified {
     if unknown.is_empty() { Classified::Foreign } else { Classified::CannotTell(unknown) }
 }
 
-/// What is in the domains of a class beside ours: names, and tables or files whose names are not known.
+/// The other domains of a class: names, and tables or files whose content is not known.
 pub fn others(postfix: &Postfix, ours: &Ours, class: Class) -> (Vec<String>, Vec<String>) {
     let list = postfix.value(None, class.domains());
     let (mut names, mut tables) = (Vec::new(), Vec::new());

@@ -108,7 +108,7 @@ fn list(marks: &str) -> String {
     marks.chars().map(|c| format!("\"{c}\"")).collect::<Vec<_>>().join(" and ")
 }
 
-/// Rules whose parts are separated by a delimiter of Postfix.
+/// Reports rules whose parts are separated by a delimiter of Postfix.
 fn separators(findings: &mut Findings<'_>, delimiters: &str) {
     let Some((rule, prefix, account, more)) = findings.ours.unprotected(delimiters) else { return };
     let more = if more == 0 { String::new() } else { format!(" and of {more} more") };

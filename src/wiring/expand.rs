@@ -1,18 +1,18 @@
-//! The values of Postfix parameters with the parameters named in them replaced, as postconf(5) has it: `$name`,
-//! `${name}`, `$(name)`, `${name?{text}:{text}}`, `${{a} == {b} ? {text} : {text}}`.
+//! Expands the parameters named in values of Postfix parameters, as in postconf(5): `$name`, `${name}`,
+//! `$(name)`, `${name?{text}:{text}}`, `${{a} == {b} ? {text} : {text}}`.
 
 use std::cell::Cell;
 use std::cmp::Ordering;
 
-/// Deepest nesting of parameters; Postfix itself gives up at 100, and a value that names itself has to end.
+/// Deepest nesting of parameters; Postfix itself stops at 100, and a value that names itself has to end.
 const MAX_DEPTH: usize = 50;
-/// Most parameters that one value is made of; parameters that name another twice double them at each level. The
-/// default of `proxy_read_maps` names 100.
+/// Most parameters in the expansion of one value; a parameter that names another twice doubles them at each
+/// level. The default of `proxy_read_maps` names 100.
 const MAX_PARTS: u32 = 10_000;
 /// Longest value; a list of domains in main.cf may be long, but not longer than this.
 const MAX_LENGTH: usize = 1 << 20;
 
-/// The value of `text`. `lookup` has the unexpanded value of a parameter; one that is not set is empty.
+/// The value of `text`. `lookup` returns the unexpanded value of a parameter; one that is not set is empty.
 pub fn expand<'t>(text: &str, lookup: &dyn Fn(&str) -> Option<&'t str>) -> String {
     let mut out = String::new();
     Expander { lookup, parts: Cell::new(0) }.text(text, 0, &mut out);
@@ -40,7 +40,7 @@ impl Expander<'_, '_> {
                         self.group(inside, depth, out);
                         after
                     }
-                    // Postfix refuses such a value; what remains is not a list of anything.
+                    // Postfix refuses such a value, so the result is empty.
                     None => "",
                 },
                 _ => {
@@ -66,7 +66,7 @@ impl Expander<'_, '_> {
         depth < MAX_DEPTH && self.parts.get() < MAX_PARTS && out.len() < MAX_LENGTH
     }
 
-    /// What is between the braces of `${...}`.
+    /// Expands the text between the braces of `${...}`.
     fn group(&self, inside: &str, depth: usize, out: &mut String) {
         if !self.may_go_on(depth, out) {
             return;
@@ -147,7 +147,7 @@ fn name(text: &str) -> (&str, &str) {
     text.split_at(end)
 }
 
-/// What is between the brace that `text` begins with and the one that closes it, and what follows that.
+/// The text between the opening brace of `text` and its closing brace, and the rest.
 pub(super) fn closed(text: &str, open: char) -> Option<(&str, &str)> {
     let close = if open == '(' { ')' } else { '}' };
     let inside = text.strip_prefix(open)?;

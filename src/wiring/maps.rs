@@ -3,7 +3,7 @@
 use super::expand::closed;
 pub use crate::table::source::items as words;
 
-/// What is in the braces of a word that is `{ ... }`, without blanks at the edges; else the word.
+/// The text in the braces of a word `{ ... }`, without blanks at the edges; else the word.
 pub fn unbraced(word: &str) -> &str {
     match closed(word, '{') {
         Some((inside, "")) => inside.trim_matches(|c: char| c == ',' || c.is_ascii_whitespace()),
@@ -16,7 +16,7 @@ pub fn unbraced(word: &str) -> &str {
 pub struct Map<'v> {
     /// The whole, as it is written.
     pub text: &'v str,
-    /// Whether `proxy:` is in front: proxymap(8) asks it, outside of any chroot.
+    /// Whether it begins with `proxy:`: then proxymap(8) asks it, outside of any chroot.
     pub proxied: bool,
     /// `hash`, `socketmap`, `inline` ...
     pub kind: &'v str,
@@ -25,7 +25,7 @@ pub struct Map<'v> {
 }
 
 impl<'v> Map<'v> {
-    /// The table a word names, if it names one: a colon with a type before it, and not a path or an address.
+    /// The table that a word names, if any: a type and a colon, not a path or an address.
     pub fn parse(word: &'v str) -> Option<Self> {
         let word = unbraced(word);
         let (proxied, rest) = match word.strip_prefix("proxy:") {
@@ -37,7 +37,7 @@ impl<'v> Map<'v> {
         is_kind.then_some(Map { text: word, proxied, kind, argument })
     }
 
-    /// All tables of a list of tables. What `unionmap:{...}` and `pipemap:{...}` are made of comes after them.
+    /// All tables of a list of tables. The parts of `unionmap:{...}` and `pipemap:{...}` come after them.
     pub fn all(list: &'v str) -> Vec<Self> {
         let mut maps = Vec::new();
         for word in words(list) {

@@ -1,4 +1,5 @@
-//! The milter: what Postfix does while it does not answer, and what keeps it from replacing recipients.
+//! Checks the milter: what Postfix does while it does not answer, and settings that keep it from replacing
+//! recipients.
 
 use super::Findings;
 use super::maps::{unbraced, words};
@@ -8,7 +9,7 @@ use crate::diag::Severity;
 use crate::map::purpose::Purpose;
 use std::time::Duration;
 
-/// The milters of a service that are rcptd, each with its own settings if it has any.
+/// The milters of a service that are rcptd, each with its own settings, if any.
 fn milters(findings: &Findings<'_>, service: &Service) -> Vec<String> {
     let postfix = findings.postfix;
     let options = postfix.value(Some(service), "receive_override_options");
@@ -72,7 +73,7 @@ fn default_action(findings: &mut Findings<'_>, service: &Service, milter: &str) 
     );
 }
 
-/// A time as Postfix writes it: `30s`, `5m`, `1h`; seconds where it has no unit.
+/// A time as Postfix writes it: `30s`, `5m`, `1h`; seconds without a unit.
 fn time(text: &str) -> Option<Duration> {
     let text = text.trim();
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
@@ -108,7 +109,7 @@ fn timeouts(findings: &mut Findings<'_>, service: &Service, milter: &str) {
     }
 }
 
-/// What keeps the milter from doing its work.
+/// Reports settings that keep the milter from working.
 fn hindrances(findings: &mut Findings<'_>, service: &Service) {
     let value = |parameter| findings.postfix.value(Some(service), parameter);
     let (proxy, exceptions, protocol) =
@@ -152,7 +153,7 @@ fn hindrances(findings: &mut Findings<'_>, service: &Service) {
     }
 }
 
-/// Aliases that virtual_alias_maps and the milter replace both.
+/// Reports aliases that both virtual_alias_maps and the milter replace.
 fn named_twice(findings: &mut Findings<'_>, service: &Service) {
     let postfix = findings.postfix;
     let asks = findings.ours.asks(

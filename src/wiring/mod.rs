@@ -1,20 +1,20 @@
-//! How a Postfix is wired with rcptd: what main.cf and master.cf say, compared with rcptd.conf.
+//! Compares main.cf and master.cf of Postfix with rcptd.conf.
 //!
-//! Pure: what postconf(1) prints and what is known of sockets come in, [`Finding`]s go out. Each says what happens
-//! to mail, and the line to write.
+//! Pure: the input is the output of postconf(1) and the state of sockets, the output is [`Finding`]s. Each
+//! says what happens to mail, and the line to write.
 //!
 //! | file | owns |
 //! | --- | --- |
 //! | `postfix` | main.cf and master.cf: parameters, services, what a parameter is for a service |
 //! | `expand` | the parameters named in a value |
 //! | `maps` | lists and the tables in them |
-//! | `ours` | what of rcptd.conf matters, and which milters and tables are rcptd's |
-//! | `classes` | of which address class a domain is |
+//! | `ours` | the relevant part of rcptd.conf, and which milters and tables are rcptd's |
+//! | `classes` | the address class of a domain |
 //! | `domains` | findings: our domains, and the delimiters of extensions in them |
-//! | `recipients` | findings: which recipients a service takes without rcptd, and which it refuses before |
+//! | `recipients` | findings: recipients that a service accepts without rcptd, or refuses before asking it |
 //! | `milter` | findings: what Postfix does while the milter does not answer, and what keeps it from working |
-//! | `tables` | findings: tables that rcptd is asked by, and those that Postfix refuses |
-//! | `vrfy` | findings: the server that rcptd asks by VRFY, and who else may ask |
+//! | `tables` | findings: tables by which Postfix asks rcptd, and those that Postfix refuses |
+//! | `vrfy` | findings: the server to which rcptd sends VRFY, and which other clients may send VRFY |
 //! | `sockets` | findings: UNIX sockets that Postfix cannot reach |
 //! | `place` | the line of main.cf or master.cf that a finding is about |
 
@@ -38,12 +38,12 @@ pub use sockets::{Facts, Reach, named as sockets_named};
 
 use crate::diag::Severity;
 
-/// Something about a wiring.
+/// A problem of the wiring.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// Which kind of finding, a word for tests and scripts.
+    /// The kind of finding, a word for tests and scripts.
     pub id: &'static str,
-    /// An error: mail is lost, misdirected, refused or taken wrongly.
+    /// An error if mail is lost, misdirected, or wrongly refused or accepted.
     pub severity: Severity,
     /// The service that it is about; none for main.cf or rcptd.conf.
     pub service: Option<String>,

@@ -1,4 +1,4 @@
-//! What of rcptd's configuration a mail server has to agree with.
+//! The part of rcptd's configuration that has to agree with the mail server.
 
 use super::maps::{Map, unbraced};
 use super::postfix::{Postfix, Service, is_loopback};
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The words of UNIX sockets that are rcptd's where systemd opens them, so that rcptd.conf has no path.
+/// A socket with this text in its name is rcptd's if systemd opens it, so that rcptd.conf has no path.
 const OUR_NAME: &str = "rcptd";
 
 /// A configuration of rcptd, reduced to that.
@@ -21,11 +21,11 @@ const OUR_NAME: &str = "rcptd";
 pub struct Ours {
     /// The domains, and the delimiters of extensions in each.
     pub domains: Vec<(String, String)>,
-    /// Whether nothing is refused or changed.
+    /// Whether rcptd only observes.
     pub observe: bool,
     /// Where the milter listens.
     pub milter: Vec<Endpoint>,
-    /// Its longest time to an answer.
+    /// Its longest time until an answer.
     pub deadline: Duration,
     /// The maps and what they ask the resolver for.
     maps: Vec<(String, BTreeSet<&'static str>)>,
@@ -37,12 +37,12 @@ pub struct Ours {
     pub vrfy: Vec<(String, Option<(String, u16)>)>,
     /// The alias rules.
     rules: Arc<Rules>,
-    /// Whether they are read with regard to case.
+    /// Whether they are case-sensitive.
     case_sensitive: bool,
 }
 
 impl Ours {
-    /// What of `config` it is.
+    /// Takes that part of `config`.
     pub fn new(config: &Config) -> Self {
         let delimiters = |domain: &String| {
             config.normal.get(domain).map(|normal| normal.delimiters.to_string()).unwrap_or_default()
@@ -82,8 +82,8 @@ impl Ours {
         }
     }
 
-    /// The first rule whose check codes protect nothing if a mail server takes these characters for the beginning of an
-    /// extension: the rule, what its names begin with, whom they reach, and how many more there are.
+    /// The first rule whose check codes protect nothing if these characters begin an extension in the mail
+    /// server: the rule, the beginning of its names, the account they reach, and the number of further rules.
     pub fn unprotected(&self, delimiters: &str) -> Option<(String, String, String, usize)> {
         let normal = Normal { delimiters: delimiters.into(), ..Normal::plain(self.case_sensitive) };
         let domains: Vec<String> = self.domains.iter().map(|(domain, _)| domain.clone()).collect();
@@ -100,7 +100,7 @@ impl Ours {
         self.milter.iter().chain(maps)
     }
 
-    /// Whether a socket is named for rcptd.
+    /// Whether a socket is named after rcptd.
     pub fn is_named_for_us(path: &Path) -> bool {
         path.to_string_lossy().contains(OUR_NAME)
     }
@@ -116,7 +116,7 @@ impl Ours {
         place.is_some_and(|place| self.milter.iter().any(|at| place.is_meant_for(at, postfix)))
     }
 
-    /// What rcptd is asked by this table, if it is one of rcptd's.
+    /// What this table asks rcptd for, if it is one of rcptd's.
     pub fn asked(&self, map: &Map<'_>, service: Option<&Service>, postfix: &Postfix) -> Option<Asked<'_>> {
         let service = if map.proxied { postfix.internal("proxymap") } else { service };
         match map.kind {
@@ -165,12 +165,12 @@ pub enum Asked<'o> {
     Nothing,
 }
 
-/// The word of a purpose.
+/// The name of a purpose.
 pub fn word(purpose: Purpose) -> &'static str {
     Purpose::ALL.iter().find(|(_, one)| *one == purpose).map_or("", |(word, _)| word)
 }
 
-/// What the map called `name` asks the resolver for, also by way of other maps.
+/// What the map called `name` asks the resolver for, also through other maps.
 fn purposes(config: &Config, name: &str) -> BTreeSet<&'static str> {
     let (mut found, mut seen, mut next) = (BTreeSet::new(), BTreeSet::new(), vec![name.to_owned()]);
     while let Some(name) = next.pop() {
@@ -247,8 +247,9 @@ impl Place {
         Some(Place::Inet(host.to_owned(), port.parse().ok()?))
     }
 
-    /// Whether rcptd listens there, or would, if the path were right: a socket that is named for rcptd, or is another
-    /// one in the chroot. Mail is deferred then, and that it is not reached is a finding of its own.
+    /// Whether rcptd listens there, or would, if the path were right: a socket that is named after rcptd, or
+    /// that is a different one in the chroot. Mail is deferred then, and the wrong path is a separate
+    /// finding.
     fn is_meant_for(&self, endpoint: &Endpoint, postfix: &Postfix) -> bool {
         let in_chroot = match (self, endpoint) {
             (Place::Unix(path), Endpoint::Unix(at)) => path
@@ -266,7 +267,7 @@ impl Place {
                 port == listens && is_same_host(host, at)
             }
             (Place::Unix(path), Endpoint::Unix(at)) => path == at,
-            // rcptd.conf has no path then: a socket with our name in it is taken for ours.
+            // rcptd.conf has no path then: a socket with our name in it counts as ours.
             (Place::Unix(path), Endpoint::Systemd(_)) => Ours::is_named_for_us(path),
             _ => false,
         }

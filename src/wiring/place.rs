@@ -1,4 +1,4 @@
-//! Where in main.cf and master.cf a finding is.
+//! Finds the line of main.cf or master.cf for a finding.
 
 use super::Finding;
 use crate::diag::{Problem, Text};
@@ -40,7 +40,7 @@ fn lines(text: &str) -> impl Iterator<Item = (Range<usize>, &str)> {
     })
 }
 
-/// Whether a line goes on with the one before it; so do the lines after a comment.
+/// Whether a line continues the one before it; this also holds after a comment.
 fn goes_on(line: &str) -> bool {
     line.trim().is_empty() || line.starts_with([' ', '\t', '#'])
 }

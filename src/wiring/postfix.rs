@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 pub struct Output<'t> {
     /// `postconf`: all parameters with their values or defaults.
     pub all: &'t str,
-    /// `postconf -n`: those that main.cf sets, those of the operator's own included.
+    /// `postconf -n`: those that main.cf sets, including the operator's own.
     pub set: &'t str,
     /// `postconf -M`: the services of master.cf.
     pub services: &'t str,
@@ -71,8 +71,7 @@ pub struct Postfix {
 }
 
 impl Postfix {
-    /// Reads what postconf(1) printed. What is no line of the expected form is passed over: later versions may
-    /// print more.
+    /// Reads what postconf(1) printed. Lines of another form are skipped: later versions may print more.
     pub fn read(output: Output<'_>) -> Self {
         let mut postfix = Postfix::default();
         let pairs = |text: &str| -> Vec<(String, String)> {
@@ -106,8 +105,8 @@ impl Postfix {
         self.set.iter().any(|name| name == parameter)
     }
 
-    /// The value that a parameter has for a service, or for programs that master.cf sets nothing for. Parameters
-    /// named in it are replaced. One that is not set anywhere is empty.
+    /// The value of a parameter for a service, or for programs without settings in master.cf. Parameters
+    /// named in it are expanded. It is empty if it is not set anywhere.
     pub fn value(&self, service: Option<&Service>, parameter: &str) -> String {
         let lookup = |name: &str| {
             let own = service.and_then(|service| service.overrides.get(name));
@@ -116,12 +115,12 @@ impl Postfix {
         lookup(parameter).map(|value| expand(value, &lookup)).unwrap_or_default().trim().to_owned()
     }
 
-    /// The same as yes or no.
+    /// The same as a boolean.
     pub fn is_yes(&self, service: Option<&Service>, parameter: &str) -> bool {
         self.value(service, parameter).eq_ignore_ascii_case("yes")
     }
 
-    /// The services that take mail by SMTP. That of type `pass` is in use where postscreen(8) is.
+    /// The services that accept mail by SMTP. The one of type `pass` is used with postscreen(8).
     pub fn smtpds(&self) -> impl Iterator<Item = &Service> {
         let screened = self.services.iter().any(|service| service.command == "postscreen");
         self.services.iter().filter(move |service| {
@@ -144,21 +143,21 @@ impl Postfix {
                 return interfaces.peek().is_some()
                     && interfaces.all(|one| one == "loopback-only" || is_loopback(one));
             }
-            // From postscreen, which is for strangers.
+            // From postscreen, which serves remote clients.
             _ => return false,
         };
         is_loopback(&host)
     }
 }
 
-/// Whether a host is this one and no other host can name it.
+/// Whether it is a loopback address of this host.
 pub fn is_loopback(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let ip = host.parse::<std::net::IpAddr>();
     host.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip| ip.is_loopback())
 }
 
-/// `name = value`, of which the value may be missing.
+/// `name = value`; the value may be missing.
 fn pair(line: &str) -> Option<(&str, &str)> {
     let (name, value) = line.split_once('=')?;
     Some((name.trim(), value.trim()))

@@ -1,9 +1,9 @@
-//! Which recipients a service takes without asking rcptd, and which it refuses before rcptd is asked.
+//! Checks which recipients a service accepts without asking rcptd, and which it refuses before it asks rcptd.
 //!
-//! smtpd(8) accepts a recipient that a list of recipients does not have only where that list is empty. So for each
-//! service and each class of our domains one of these is right: the list has all names of our domains and the milter
-//! decides; the list asks rcptd, and the milter or cleanup(8) resolves what it has; the list is closed and rcptd is
-//! not wired to the service at all.
+//! smtpd(8) accepts a recipient that is not in the list of recipients only if that list is empty. So for each
+//! service and each class of our domains one of these is right: the list has all names of our domains and the
+//! milter decides; the list asks rcptd, and the milter or cleanup(8) resolves what it has; the list is closed
+//! and rcptd is not wired to the service at all.
 
 use super::Findings;
 use super::classes::{Class, Classified, class_of, others};
@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 
 /// The maps of rcptd by which Postfix knows an alias.
 const KNOWS: &[Purpose] = &[Purpose::Recipients, Purpose::VirtualAlias, Purpose::Account];
-/// Those that have something to put in the place of an alias.
+/// Those that return a replacement of an alias.
 const RESOLVES: &[Purpose] = &[Purpose::VirtualAlias, Purpose::Recipients, Purpose::Account];
 
 pub(super) fn check(findings: &mut Findings<'_>) {
@@ -66,7 +66,8 @@ pub(super) fn check(findings: &mut Findings<'_>) {
     }
 }
 
-/// The classes of our domains, with these. Where it cannot be told, each class that is possible.
+/// The classes of our domains, each with its domains. If the class of a domain is unknown, each possible
+/// class.
 pub(super) fn classes(findings: &Findings<'_>) -> Vec<(Class, Vec<String>)> {
     let mut all: Vec<(Class, Vec<String>)> = Vec::new();
     for (domain, _) in &findings.ours.domains {
@@ -87,12 +88,12 @@ pub(super) fn classes(findings: &Findings<'_>) -> Vec<(Class, Vec<String>)> {
     all
 }
 
-/// Why a service takes every recipient of a class.
+/// Why a service accepts every recipient of a class.
 pub(super) fn open_because(findings: &Findings<'_>, service: &Service, class: Class) -> Option<String> {
     let postfix = findings.postfix;
     let value = |parameter| postfix.value(Some(service), parameter);
     let list = value(class.recipients());
-    // In a virtual alias domain nobody is known but by the list.
+    // In a virtual alias domain, only the list has recipients.
     if list.is_empty() && class != Class::VirtualAlias {
         return Some(format!("{} is empty", class.recipients()));
     }
@@ -110,7 +111,7 @@ pub(super) fn open_because(findings: &Findings<'_>, service: &Service, class: Cl
         .then(|| "receive_override_options has no_unknown_recipient_checks".to_owned())
 }
 
-/// Looks at one class at one service.
+/// Checks one class at one service.
 fn class_at(findings: &mut Findings<'_>, service: &Service, class: Class, domains: &[String]) {
     let (postfix, ours) = (findings.postfix, findings.ours);
     let at = (Some(service), class.recipients());
@@ -133,7 +134,7 @@ fn class_at(findings: &mut Findings<'_>, service: &Service, class: Class, domain
         .collect();
     match (&open, milter) {
         (Some(why), true) => opens_others(findings, at, class, domains, why),
-        // What that means is a matter of what is asked there.
+        // The check of the VRFY server reports that.
         (Some(_), false) if is_asked(findings, service) => (),
         (Some(why), false) => open_without_rcptd(findings, at, class, domains, why),
         (None, _) => {
@@ -202,7 +203,7 @@ pub(super) fn known_line(class: Class) -> String {
     }
 }
 
-/// With the milter and an open list: what is open beside our domains.
+/// With the milter and an open list: reports other domains that are open, too.
 fn opens_others(
     findings: &mut Findings<'_>,
     at: (Option<&Service>, &'static str),
@@ -254,7 +255,7 @@ fn open_without_rcptd(
 ) {
     let service = at.0;
     let local = service.is_some_and(|service| findings.postfix.is_local(service));
-    // Mail that comes back from a content filter was checked by another service; that is how it is usually wired.
+    // Mail from a content filter was checked by another service; that is the usual wiring.
     let severity = if local { Severity::Note } else { Severity::Error };
     let whose = if local { "programs of this host may send" } else { "anybody may send" };
     let remedy = known_line(class);
@@ -325,7 +326,7 @@ fn closed_before_milter(
     }
 }
 
-/// Users of this host and aliases(5) at the other local domains.
+/// Checks users of this host and aliases(5) in the other local domains.
 fn local_users(
     findings: &mut Findings<'_>,
     at: (Option<&Service>, &'static str),
@@ -340,7 +341,7 @@ fn local_users(
     let alias_maps = postfix.value(at.0, "alias_maps");
     let aliases = words(&alias_maps);
     let is_ours = |map: &Map<'_>| findings.ours.asked(map, at.0, postfix).is_some();
-    // A table that is neither may have the users of this host: a directory, a list of mailboxes.
+    // Another table may have the users of this host: a directory, a list of mailboxes.
     let other = maps
         .iter()
         .any(|map| !map.is_passwd() && map.kind != "inline" && !aliases.contains(&map.text) && !is_ours(map));
@@ -392,7 +393,7 @@ fn local_users(
     }
 }
 
-/// Whether cleanup(8) puts accounts in the place of aliases in mail of this service.
+/// Whether cleanup(8) replaces aliases by accounts in mail of this service.
 pub(super) fn resolves(findings: &Findings<'_>, service: &Service) -> bool {
     let postfix = findings.postfix;
     let options = postfix.value(Some(service), "receive_override_options");
@@ -430,7 +431,7 @@ fn never_resolved(findings: &mut Findings<'_>, service: &Service, class: Class) 
     );
 }
 
-/// A domain of which each address stands for another: lists of recipients do not count there.
+/// Checks a domain in which each address is replaced by another: lists of recipients do not apply there.
 fn virtual_alias(findings: &mut Findings<'_>, service: &Service, domains: &[String], aliases: &str) {
     let (postfix, ours) = (findings.postfix, findings.ours);
     let names = domains.join(", ");

@@ -1,4 +1,4 @@
-//! UNIX sockets of rcptd, as the programs of Postfix find them.
+//! Checks UNIX sockets of rcptd from the view of the programs of Postfix.
 
 use super::Findings;
 use super::maps::{Map, words};
@@ -18,13 +18,13 @@ pub enum Reach {
     Missing,
     /// Something is there that is not a socket.
     NotASocket,
-    /// It may not, and why.
+    /// It may not, with the reason.
     Denied(String),
-    /// Looking was not allowed, and why.
+    /// It could not be checked, with the reason.
     CannotTell(String),
 }
 
-/// What is known of this host.
+/// The state of this host.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     /// Sockets by their path outside of any chroot.
@@ -41,7 +41,7 @@ struct Use {
     path: PathBuf,
 }
 
-/// Where Postfix names milters and tables of rcptd, for which programs.
+/// Where Postfix names milters and tables of rcptd, and for which programs.
 fn uses(postfix: &Postfix) -> Vec<Use> {
     let mut all = Vec::new();
     let mut add = |service: Option<&Service>, parameter: &'static str, text: &str, place: Option<Place>| {
@@ -94,7 +94,7 @@ fn uses(postfix: &Postfix) -> Vec<Use> {
     all
 }
 
-/// The sockets to look at before [`check`](super::check).
+/// The sockets whose state [`check`](super::check) needs.
 pub fn named(postfix: &Postfix, ours: &Ours) -> BTreeSet<PathBuf> {
     uses(postfix).into_iter().map(|one| one.path).filter(|path| is_ours(ours, path)).collect()
 }
@@ -156,12 +156,12 @@ pub(super) fn check(findings: &mut Findings<'_>) {
     }
 }
 
-/// A socket at which rcptd does not listen, but for the chroot or for its name.
+/// Reports a socket at which rcptd does not listen, but would with another chroot, or by its name.
 fn not_listening(findings: &mut Findings<'_>, one: &Use, queue: &Path) {
     let ours: Vec<&Path> = endpoints(findings.ours).collect();
     let at = (one.service.as_ref(), one.parameter);
     let chroot = one.service.as_ref().is_some_and(|service| service.chroot);
-    // The path that it would be in the other world.
+    // The path with the other setting of the chroot.
     let other = match one.path.strip_prefix(queue) {
         Ok(below) if chroot => Path::new("/").join(below),
         _ => queue.join(one.path.strip_prefix("/").unwrap_or(&one.path)),

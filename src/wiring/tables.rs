@@ -1,5 +1,5 @@
-//! Tables of rcptd in main.cf and master.cf: those that it does not serve, those asked for the wrong thing, and types
-//! that Postfix refuses where they are named.
+//! Checks tables of rcptd in main.cf and master.cf: those that it does not serve, those with the wrong
+//! purpose, and types that Postfix refuses there.
 
 use super::Findings;
 use super::classes::Class;
@@ -8,7 +8,8 @@ use super::ours::{Asked, word};
 use super::postfix::Service;
 use crate::map::purpose::Purpose;
 
-/// The tables that smtpd(8) or cleanup(8) ask about recipients, and the purposes that fit; where there are none, all.
+/// The tables that smtpd(8) or cleanup(8) ask about recipients, and the purposes that fit; an empty list
+/// means all.
 const TABLES: [(&str, &[Purpose]); 6] = [
     ("local_recipient_maps", &[Purpose::Recipients]),
     ("relay_recipient_maps", &[Purpose::Recipients]),
@@ -18,8 +19,9 @@ const TABLES: [(&str, &[Purpose]); 6] = [
     ("recipient_canonical_maps", &[]),
 ];
 
-/// Tables that decide as whom or with which command mail is delivered: Postfix asks neither other programs nor
-/// proxymap(8) for them ("map is not allowed for security sensitive data"). The second is when they are in use.
+/// Tables that decide about the user or the command of a delivery: Postfix does not look them up in other
+/// programs or by proxymap(8) ("map is not allowed for security sensitive data"). The second text is the
+/// transport that uses them; empty: always in use.
 const SENSITIVE: [(&str, &str); 5] = [
     ("alias_maps", ""),
     ("mailbox_command_maps", ""),
@@ -58,7 +60,7 @@ pub(super) fn check(findings: &mut Findings<'_>) {
     catch_all(findings);
 }
 
-/// Tables at a place where rcptd listens.
+/// Checks tables at an address where rcptd listens.
 fn served(
     findings: &mut Findings<'_>,
     at: (Option<&Service>, &'static str),
@@ -79,7 +81,7 @@ fn served(
                     && !asked.is_empty()
                     && !purposes.iter().any(|purpose| asked.contains(word(*purpose))) =>
             {
-                // Aliases beside the users of this host are a list of recipients as well.
+                // Aliases together with the users of this host are a list of recipients as well.
                 let aliases = asked.contains(word(Purpose::VirtualAlias));
                 if aliases && maps.iter().any(Map::is_passwd) {
                     continue;
@@ -102,9 +104,9 @@ fn served(
     }
 }
 
-/// `proxy:` in front of a table that proxymap(8) may not read.
+/// Reports `proxy:` before a table that proxymap(8) may not read.
 fn proxied(findings: &mut Findings<'_>, at: (Option<&Service>, &'static str), list: &str) {
-    // Where master.cf does not name the table, main.cf does, and the default of proxy_read_maps has it.
+    // If master.cf does not name the table, main.cf does, and the default of proxy_read_maps includes it.
     let postfix = findings.postfix;
     let proxymap = postfix.internal("proxymap");
     let allowed = postfix.value(proxymap, "proxy_read_maps");
@@ -139,7 +141,7 @@ fn sensitive(findings: &mut Findings<'_>, parameter: &'static str, transport: &s
         }
     }
     let list = postfix.value(postfix.internal(transport), parameter);
-    // static: alone is what most have for ids.
+    // Most sites have only static: for ids.
     for map in Map::all(&list) {
         if !map.proxied && !matches!(map.kind, "tcp" | "socketmap") {
             continue;
@@ -164,7 +166,7 @@ fn sensitive(findings: &mut Findings<'_>, parameter: &'static str, transport: &s
     }
 }
 
-/// Another table of virtual_alias_maps that has every name of one of our domains.
+/// Reports another table of virtual_alias_maps that has every name of one of our domains.
 fn catch_all(findings: &mut Findings<'_>) {
     let list = findings.postfix.value(None, "virtual_alias_maps");
     for map in Map::all(&list) {

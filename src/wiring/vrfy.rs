@@ -1,4 +1,4 @@
-//! The server that rcptd asks by VRFY whether an account exists, and who else may ask by VRFY.
+//! Checks the server to which rcptd sends VRFY, and which other clients may send VRFY.
 
 use super::Findings;
 use super::maps::{Map, words};
@@ -7,7 +7,7 @@ use super::postfix::{Service, is_loopback};
 use super::recipients;
 use crate::map::purpose::Purpose;
 
-/// Purposes that need an answer of the account source, which asks by VRFY.
+/// Purposes that need the account source, which sends VRFY.
 const ASK_ACCOUNTS: &[Purpose] = &[
     Purpose::VirtualAlias,
     Purpose::Recipients,
@@ -51,7 +51,7 @@ pub(super) fn check(findings: &mut Findings<'_>) {
         match services.iter().find(|service| is_at(findings, service, &host, port)) {
             Some(service) => target(findings, service, &source),
             None if is_loopback(&host) => {
-                // postscreen(8) says 252 to VRFY, or hands the client to an smtpd.
+                // postscreen(8) replies 252 to VRFY, or passes the client to an smtpd.
                 let screened =
                     |service: &Service| service.command == "postscreen" && service.address().1 == Some(port);
                 let who = if findings.postfix.services.iter().any(screened) {
@@ -90,7 +90,7 @@ fn is_at(findings: &Findings<'_>, service: &Service, host: &str, port: u16) -> b
     service.kind == "inet" && listens == Some(port) && same_host
 }
 
-/// Whether a host is one that a service without an address is bound to.
+/// Whether a service without an address is bound to this host.
 fn is_here(findings: &Findings<'_>, host: &str) -> bool {
     let interfaces = findings.postfix.value(None, "inet_interfaces");
     is_loopback(host)
@@ -156,7 +156,7 @@ fn target(findings: &mut Findings<'_>, service: &Service, source: &str) {
     says_later(findings, service, source);
 }
 
-/// What makes the service say 252 to every name.
+/// Reports settings that make the service reply 252 for every name.
 fn says_yes_to_all(findings: &mut Findings<'_>, service: &Service, source: &str) {
     if has_milter(findings, service) {
         return;
@@ -184,7 +184,7 @@ fn says_yes_to_all(findings: &mut Findings<'_>, service: &Service, source: &str)
     }
 }
 
-/// What makes the service say 4xx to names that do not exist.
+/// Reports settings that make the service reply 4xx for names that do not exist.
 fn says_later(findings: &mut Findings<'_>, service: &Service, source: &str) {
     let postfix = findings.postfix;
     let code = postfix.value(Some(service), "unknown_local_recipient_reject_code");

@@ -1,4 +1,4 @@
-//! What a list of accounts says.
+//! Parses a list of accounts.
 
 use super::MAX_FILE;
 use crate::addr::{Address, Cases, fold};
@@ -6,7 +6,7 @@ use crate::diag::{Problem, Text};
 use foldhash::fast::RandomState;
 use std::collections::HashSet;
 
-/// Most problems named of one list; who has more has taken the wrong file.
+/// Most problems reported for one list; with more it is probably the wrong file.
 const MAX_PROBLEMS: usize = 20;
 
 /// The accounts of a list by their keys (see [`Address::key`]).
@@ -33,7 +33,7 @@ impl List {
         if account.domain().is_some() {
             is_new = self.keys.insert(account.folded_key(cases.of(account)).into());
         } else {
-            // It counts in the domains that tell upper from lower case as well as in those that do not.
+            // Add it for domains in which case matters and for those in which it does not.
             for sensitive in [true, false].into_iter().filter(|sensitive| cases.include(*sensitive)) {
                 is_new |= self.keys.insert(anywhere(account, sensitive).into());
             }
@@ -44,13 +44,13 @@ impl List {
 
 /// The key of the local part at any domain in which case matters, or does not.
 fn anywhere(account: &Address, sensitive: bool) -> String {
-    // No domain holds a control character.
+    // Domains have no control characters.
     let (local, mark) =
         if sensitive { (account.local().into(), "\0") } else { (fold(account.local()), "\0\0") };
     [&*local, mark].concat()
 }
 
-/// Reads a list, or says what is wrong with it, a line for each problem.
+/// Reads a list; the error has a line for each problem.
 pub(super) fn parse(file: &str, bytes: Vec<u8>, cases: &Cases) -> Result<List, Vec<String>> {
     if bytes.len() as u64 > MAX_FILE {
         return Err(vec![format!("{file}: the list is larger than {MAX_FILE} bytes: use a database")]);
@@ -98,7 +98,7 @@ fn account(entry: &str) -> Result<Address, String> {
     if let Some(malformed) = account.malformed() {
         return Err(malformed.to_string());
     }
-    // A line of another kind of file, such as aliases(5) or passwd(5), must not pass as one odd account.
+    // A line of another kind of file, such as aliases(5) or passwd(5), must not be taken for an account.
     let odd = |c: char| c.is_whitespace() || c.is_control() || ":,;<>()\\".contains(c);
     if account.domain().is_some_and(|domain| domain.contains(odd) || domain.contains('@')) {
         return Err("the domain holds a character that no domain has".into());

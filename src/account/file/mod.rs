@@ -7,15 +7,15 @@
 //! | has errors, or lost more than half of its accounts | exists, if the last good one listed it | unknown |
 //! | is gone, unreadable or lists nothing | unknown | unknown |
 //!
-//! Nobody becomes missing by an accident: not by a typing error, nor by a file that is being moved about, nor by
-//! one that was cut short. A list that is meant to be so much shorter counts when the operator asks for a reload.
+//! No accident makes accounts missing: not a typing error, nor a file that is being moved, nor one that was
+//! cut short. A much shorter list takes effect when the operator reloads.
 //!
 //! **Replace by rename**: write the new list beside the old one and `mv` it over it. Half of a list that is
-//! written in place looks like a short one, so that nobody is missing until the writer has closed it; if no
-//! event tells (NFS), until it was left alone for [`QUIET`]. A writer who opens and closes the file for every
-//! line, or dies in the middle, cannot be told from one who has finished, unless the list has shrunk.
+//! written in place looks like a short list, so no account is missing until the writer has closed it or,
+//! without events (NFS), until it is unchanged for [`QUIET`]. A writer that opens and closes the file for
+//! every line, or dies in the middle, looks like one that has finished, unless the list has shrunk.
 //!
-//! What is known of a list outlives a reload: the sources of the old and the new configuration share it.
+//! The state of a list survives a reload: the sources of the old and the new configuration share it.
 
 mod list;
 
@@ -37,10 +37,10 @@ use tokio::time::timeout;
 /// Largest list read: more than two million accounts. Larger ones belong into a database.
 pub const MAX_FILE: u64 = 64 * 1024 * 1024;
 
-/// How long a list may be written before that is a trouble worth a word in the log.
+/// How long a list may be written before a warning is logged.
 const LONG: Duration = Duration::from_secs(30);
 
-/// The lists in use, so that a reload goes on with what is known of one.
+/// The lists in use, so that a reload keeps their state.
 static LISTS: Mutex<Vec<Weak<FileSource>>> = Mutex::new(Vec::new());
 
 /// `file:PATH`
@@ -78,7 +78,7 @@ impl Plan for ListFile {
     }
 }
 
-/// The source: a shared view of the list, and what keeps it up to date for as long as this lives.
+/// The source: a shared view of the list, which a task keeps up to date until this is dropped.
 #[derive(Debug)]
 struct FileSource {
     list: Arc<Watched>,
@@ -103,7 +103,7 @@ impl FileSource {
         let known = lock(&LISTS).iter().find_map(known);
         if let Some(source) = known {
             source.list.look();
-            // A list that has errors is a reason to keep the old configuration, as it is not to start.
+            // A list with errors rejects the new configuration, as it prevents a start.
             let view = source.list.view();
             return match view.trouble {
                 Some(Trouble { kind: TroubleKind::Broken, why }) => Err(vec![why.to_string()]),
@@ -124,7 +124,7 @@ impl FileSource {
     fn open(name: Arc<str>, path: &Path, cases: Cases) -> Result<Self, Vec<String>> {
         let list = Arc::new(Watched::new(name, path, cases));
         let looking = lock(&list.looking);
-        // Watched first and read afterwards, so that no change falls between.
+        // Watch first, then read, so that no change is missed.
         list.file.tend();
         let events = list.file.heard().events;
         let quiet = list.file.compare(None) == Condition::Ready;
@@ -134,7 +134,8 @@ impl FileSource {
                 View { list: Arc::new(accounts), trouble: None, read, settled: true }
             }
             Err(Unusable::Gone { why, stamp: Some(stamp) }) => {
-                // A list without accounts: not an error, a new site has none, but no reason to refuse mail.
+                // A list without accounts is not an error, since a new site has none, but it does not make
+                // accounts missing.
                 observe::source_file_unreadable(&list.name, list.file.path(), &why);
                 let trouble = Some(Trouble { kind: TroubleKind::Gone, why: why.into() });
                 let read = Some(AsRead { stamp: Some(stamp), events, digest: None });
@@ -144,14 +145,14 @@ impl FileSource {
             Err(Unusable::Gone { why, stamp: None }) => return Err(vec![why]),
             Err(Unusable::Broken { problems, .. }) => return Err(problems),
         };
-        // A list that may be half written says who exists, not who is missing.
+        // In a list that may be half written, listed accounts exist, but others are not missing.
         list.show(if quiet { view } else { View { read: None, settled: false, ..view } });
         drop(looking);
         Ok(FileSource { list, look: Mutex::default() })
     }
 
-    /// Waits for a list written a moment ago to come of age, so that whoever writes a list and starts rcptd gets
-    /// definite answers from the first question on; not for longer, since a list may be written for hours.
+    /// Waits until a recently written list is old enough, so that after writing a list and starting rcptd the
+    /// first answers are definite; not for longer, since a list may be written for hours.
     async fn settle(&self) {
         let end = Instant::now() + QUIET + SETTLE;
         while !self.list.is_settled() && Instant::now() < end {
@@ -161,7 +162,7 @@ impl FileSource {
         }
     }
 
-    /// Looks at the file whenever something happens to it, and now and then.
+    /// Checks the file on each event, and at intervals.
     fn keep_looking(&self) {
         let list = self.list.clone();
         list.file.wake(&list.wake);
@@ -169,10 +170,10 @@ impl FileSource {
             // It may have been written a moment before it was opened.
             let mut next = QUIET;
             loop {
-                // Late is no reason to despair, it is the time to look all the same.
+                // After the timeout it is time to check anyway.
                 let _ = timeout(next, watch::something(&list.wake)).await;
                 let list = list.clone();
-                // Nothing to be done where it fails: the next look may go better.
+                // If it fails, the next check may succeed.
                 next = tokio::task::spawn_blocking(move || list.look()).await.unwrap_or(QUIET);
             }
         });
@@ -197,15 +198,15 @@ impl AccountSource for FileSource {
     }
 }
 
-/// What was read of the file.
+/// The result of reading the file.
 #[derive(Clone, Debug, Default)]
 struct View {
     /// The last good list.
     list: Arc<List>,
     trouble: Option<Trouble>,
-    /// The state of the file that this is a view of.
+    /// The state of the file when it was read.
     read: Option<AsRead>,
-    /// Whether that was a finished file, as far as can be told.
+    /// Whether the file seemed finished then.
     settled: bool,
 }
 
@@ -227,7 +228,7 @@ enum TroubleKind {
     Broken,
     /// It has lost most of its accounts.
     Shrunk,
-    /// It has been written for long.
+    /// It is being written for a long time.
     Writing,
     /// There is no list, or an empty one.
     Gone,
@@ -249,7 +250,7 @@ struct Watched {
     cases: Cases,
     file: Arc<WatchedFile>,
     view: Mutex<View>,
-    /// Held from looking at the file until its view is shown, so that no older view comes after a newer.
+    /// Held from reading the file until its view is published, so that no older view replaces a newer one.
     looking: Mutex<()>,
     /// Something has happened to the file or beside it.
     wake: Arc<Notify>,
@@ -269,7 +270,7 @@ impl Watched {
         lock(&self.view).clone()
     }
 
-    /// Whether the view is one of a finished file, and nothing was heard of the file since.
+    /// Whether the view is one of a finished file, without events since.
     fn is_settled(&self) -> bool {
         let view = lock(&self.view);
         view.settled && view.read.is_some_and(|read| read.events == self.file.heard().events)
@@ -280,7 +281,8 @@ impl Watched {
         self.file.revision().bump();
     }
 
-    /// Reads the list again if it has changed and is finished. Returns when to look at it again, whatever happens.
+    /// Reads the list again if it has changed and is finished. Returns when to check it again, with or
+    /// without events.
     fn look(&self) -> Duration {
         let _looking = lock(&self.looking);
         self.file.tend();
@@ -300,7 +302,7 @@ impl Watched {
                 return QUIET;
             }
             Condition::Writing(since) => {
-                // The event of its end is waited for, not looked for.
+                // No need to poll: an event tells when it is closed.
                 if since >= LONG {
                     let why = "the list is still being written";
                     self.show(View {
@@ -351,7 +353,7 @@ impl Watched {
         self.file.look_interval()
     }
 
-    /// The view after a list that cannot be used, in which the last good one goes on.
+    /// The view after a list that cannot be used: it keeps the last good one.
     fn broken(&self, old: &View, kind: TroubleKind, why: &str, read: Option<AsRead>) -> View {
         let trouble = Some(Trouble { kind, why: why.into() });
         if trouble != old.trouble {
@@ -364,8 +366,8 @@ impl Watched {
         let gone =
             |error: io::Error| Unusable::Gone { why: format!("cannot read the list: {error}"), stamp: None };
         let path = self.file.path();
-        // Asked before it is opened: opening a FIFO would wait for a writer, and opening a device may do
-        // anything.
+        // Check before opening: opening a FIFO would wait for a writer, and opening a device may have side
+        // effects.
         if !fs::metadata(path).map_err(gone)?.is_file() {
             return Err(gone(io::Error::other("not a file")));
         }

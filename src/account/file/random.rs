@@ -1,6 +1,6 @@
-//! Random histories of a list, with its writers, reloads and questions: the cache in front of the source and a source
-//! that is asked itself agree at every moment, nobody whom the list has all along is missing, and nobody exists whom
-//! it never had.
+//! Random histories of a list, with its writers, reloads and questions: the cached and the uncached source
+//! agree at every moment, no account that is always in the list is missing, and no account exists that was
+//! never in it.
 
 use super::super::settings::{CacheSettings, Settings, SourceSettings};
 use super::super::testing::account;
@@ -23,13 +23,13 @@ enum Step {
     Replace(Names),
     /// It is written in place and closed.
     Write(Names),
-    /// It is written in place up to this share, in percent.
+    /// It is written in place up to this percentage.
     Begin(Names, usize),
     /// The writer goes on to the end.
     End,
     Remove,
     Break,
-    /// A reload, asked for by the operator or by a change of something else.
+    /// A reload, by the operator or because something else changed.
     Reload(bool),
 }
 
@@ -66,10 +66,10 @@ struct History {
     path: PathBuf,
     settings: Settings,
     sources: Sources,
-    /// The last list that counted.
+    /// The last good list.
     good: Names,
     content: Content,
-    /// Whether the list was gone when it was looked at last.
+    /// Whether the list was gone at the last check.
     gone: bool,
     writer: Option<(File, Names, usize)>,
 }
@@ -81,7 +81,7 @@ impl History {
                 let next = self.path.with_extension("next");
                 fs::write(&next, text(names)).unwrap();
                 fs::rename(&next, &self.path).unwrap();
-                // The writer goes on in a file that has no name any more.
+                // The writer continues in a file that no longer has a name.
                 self.writer = None;
                 self.content = Content::List(names.clone());
             }
@@ -118,7 +118,7 @@ impl History {
         }
     }
 
-    /// What every name comes to once all is read: `None` for whoever cannot be told of.
+    /// The verdict about each name once all is read: `None` is unknown.
     fn settled(&mut self) -> impl Fn(&'static str) -> Option<bool> + use<> {
         let mut certain = false;
         match &self.content {
@@ -171,7 +171,7 @@ async fn live(path: &Path, steps: Vec<Step>) -> Result<(), TestCaseError> {
                     history.good = names.clone();
                 }
             }
-            // Refused where the list cannot be used; what was there goes on.
+            // Refused if the list cannot be used; the old configuration stays.
             if let Ok(new) = Sources::rebuild(&history.settings, false, Some(&history.sources)).await {
                 history.sources = new;
             }

@@ -124,7 +124,7 @@ async fn nobody_is_missing_from_half_a_list() {
     site.becomes("baz", "exists").await;
     site.becomes("bar", "missing").await;
 
-    // No sooner is it opened for writing than nobody is missing, the view of the last list or not.
+    // As soon as it is open for writing, no account is missing, whatever the view of the last list.
     let writer = File::create(site.path("accounts")).unwrap();
     site.becomes("bar", WRITTEN).await;
     assert_eq!(site.says("foo").await, "exists");
@@ -141,7 +141,7 @@ async fn a_new_name_is_enough() {
     site.becomes("bar", "exists").await;
     site.becomes("foo", "missing").await;
     assert!(begin.elapsed() < QUIET, "however young the file is");
-    // A link is created finished, which only its age tells.
+    // A link is finished when it is created, but only its age shows that.
     fs::write(site.path("old"), "baz\n").unwrap();
     age(&site.path("old"), QUIET);
     fs::remove_file(site.path("accounts")).unwrap();
@@ -165,7 +165,7 @@ async fn a_file_as_young_as_the_source() {
     site.becomes("bar", "exists").await;
     site.becomes("baz", "missing").await;
 
-    // One that nobody touches any more.
+    // A list without further changes.
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("accounts");
     fs::write(&path, "foo\n").unwrap();
@@ -229,7 +229,7 @@ async fn a_change_without_an_event_is_seen_at_the_next_look() {
     let list = site.source.list.clone();
     let real = site.path("accounts");
     assert_eq!((site.says("foo").await, site.says("bar").await), ("exists".into(), "missing".into()));
-    // What the events told is taken back.
+    // Undo the state from events.
     let unheard = || {
         let mut view = list.view();
         view.read = view.read.map(|read| AsRead { events: list.file.heard().events, ..read });
@@ -307,7 +307,7 @@ async fn half_a_list_behind_a_link() {
     site.becomes("bar", "missing").await;
 }
 
-/// What is known of a list is known to every configuration that names it.
+/// All configurations that name a list share its state.
 #[tokio::test]
 async fn half_a_list_outlives_a_reload() {
     let directory = tempfile::tempdir().unwrap();
@@ -353,7 +353,7 @@ async fn a_list_that_shrinks_is_accepted_on_request_only() {
     fs::write(site.path("accounts"), "a\nf\n").unwrap();
     site.becomes("f", "unknown: the list has shrunk from 5 to 2 accounts").await;
     assert_eq!((site.says("a").await, site.says("e").await), ("exists".into(), "exists".into()));
-    // Not by the next look, nor by one that follows a request for another list.
+    // Not by the next check, nor by one after a reload for another list.
     site.source.list.look();
     assert_eq!(site.says("e").await, "exists");
     watch::accept();
@@ -387,7 +387,7 @@ async fn a_folder_that_is_replaced() {
     fs::rename(site.path("lists"), site.path("old")).unwrap();
     fs::rename(site.path("next"), site.path("lists")).unwrap();
     site.becomes("bar", "exists").await;
-    // It is the new folder that is watched now: the end of a write there is heard.
+    // The new folder is watched now: the end of a write there raises an event.
     tokio::time::sleep(watch::LOOK_UNWATCHED * 2).await;
     assert!(site.source.list.file.is_watched());
     let mut writer = File::create(site.path("lists/accounts")).unwrap();
@@ -403,7 +403,7 @@ async fn a_folder_that_is_replaced() {
     site.becomes("new", "exists").await;
 }
 
-/// The cache of accounts drops what a changed list said.
+/// The cache drops answers from a changed list.
 #[tokio::test]
 async fn a_changed_list_leaves_nothing_in_the_cache() {
     let directory = tempfile::tempdir().unwrap();
@@ -436,13 +436,13 @@ async fn unusable_at_the_start() {
     let open = |name: &str| FileSource::open("file:test".into(), &directory.path().join(name), false.into());
     assert!(open("none").unwrap_err()[0].starts_with("cannot read the list: No such file"));
     assert!(open("").unwrap_err()[0].starts_with("cannot read the list: not a file"));
-    // Opening a FIFO would wait for ever.
+    // Opening a FIFO would block.
     nix::unistd::mkfifo(&directory.path().join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     assert!(open("fifo").unwrap_err()[0].starts_with("cannot read the list: not a file"));
     assert!(open("/dev/zero").unwrap_err()[0].starts_with("cannot read the list: not a file"));
     fs::write(directory.path().join("bad"), "a b\nok\nc d\n").unwrap();
     assert_eq!(open("bad").unwrap_err().len(), 2);
-    // Nobody is missing from an empty list.
+    // An empty list makes no account missing.
     fs::write(directory.path().join("empty"), "").unwrap();
     let got = open("empty").unwrap().verify(&account("foo@example.test")).await.verdict;
     assert_eq!(got.to_string(), "unknown: the list names no account");

@@ -1,15 +1,15 @@
 //! `passwd:`, the users of this host.
 //!
-//! Asks the name service switch (nsswitch.conf(5)), so that LDAP, SSSD and the like count as well as
-//! /etc/passwd. Only the local part is asked, at whatever domain: which domains are ours is for the rules.
+//! Asks the name service switch (nsswitch.conf(5)), which includes LDAP, SSSD and the like beside
+//! /etc/passwd. It asks for the local part only, in any domain: the resolver decides which domains are ours.
 //! System users such as `daemon` exist here too.
 //!
 //! "Not found" counts only if
 //!
 //! - a user that certainly exists is found ([`WITNESS`], see [`crate::lookup::control`]),
 //! - /etc/passwd is whole, where it is asked,
-//! - every other name service says so (see `proof`): to getpwnam_r(3) one that is down looks like one that has no such
-//!   user.
+//! - every other name service replies "not found" (see `proof`): with getpwnam_r(3) a service that is down
+//!   looks like one without that user.
 
 mod proof;
 mod services;
@@ -27,20 +27,20 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 /// Most lookups at once. Each holds a thread, also after its asker has given up, since getpwnam_r(3) cannot
-/// be interrupted; a name service that hangs must not eat the threads of everybody else.
+/// be interrupted; a name service that hangs must not take the threads of others.
 const LOOKUPS: usize = 8;
 
-/// One set for the whole process: with one for each source, every reload during such a hang would strand
+/// One set for the whole process: with one for each source, every reload during such a hang would block
 /// [`LOOKUPS`] more threads.
 static PERMITS: Semaphore = Semaphore::const_new(LOOKUPS);
 
-/// The witness where none is set.
+/// The default witness.
 const WITNESS: &str = "root";
 
 /// The file of users.
 const FILE: &str = "/etc/passwd";
 
-/// Whose answers the controls are about: there is one table of users for all domains.
+/// The server that the controls are about: there is one table of users for all domains.
 const SERVER: Server<'_> = Server { peer: "getpwnam_r", scope: "" };
 
 /// `passwd:`
@@ -53,7 +53,8 @@ pub(super) const KIND: Kind = Kind {
     },
 };
 
-/// What the answers of the C library rest on, as far as it is on this host; a name service elsewhere changes unseen.
+/// The files on this host that the answers of the C library come from; changes of a remote name service are
+/// not seen.
 const FILES: [&str; 2] = ["/etc/passwd", "/etc/nsswitch.conf"];
 
 #[derive(Debug)]
@@ -80,11 +81,11 @@ fn find_user(name: &str) -> Result<bool, String> {
     User::from_name(name).map(|user| user.is_some()).map_err(|error| error.desc().to_string())
 }
 
-/// The services that are asked for users, after a look at the file of users if it is among them.
+/// The services that are asked for users; the file of users is checked if it is one of them.
 fn services() -> Result<Services, String> {
     let text = match std::fs::read_to_string(NSSWITCH) {
         Ok(text) => text,
-        // The defaults of glibc hold.
+        // The defaults of glibc apply.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(format!("{NSSWITCH}: {error}")),
     };
@@ -152,7 +153,7 @@ impl Passwd {
         found.map_err(|why| Reason::new(format!("getpwnam_r: {why}")))
     }
 
-    /// Runs what may block, with a permit that it keeps also after its asker has given up.
+    /// Runs blocking code with a permit, which it keeps even after the caller has given up.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,

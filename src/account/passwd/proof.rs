@@ -1,14 +1,14 @@
-//! Whether "no such user" is certain.
+//! Checks that "no such user" is certain.
 //!
-//! getpwnam_r(3) does not tell a user that does not exist from a name service that is down: with
-//! `passwd: files sss systemd` and sssd stopped, glibc goes on from `sss` (UNAVAIL or TRYAGAIN) to `systemd`, whose
-//! "not found" is the result. What the services said one by one is known to glibc alone. So getent(1) is run for the
-//! same user with the same services, each of which is to end the search unless it says "not found", and a last one
-//! that does not exist: the dynamic linker looks for its library, and says so (`LD_DEBUG=libs`, ld.so(8)), only when
-//! all services before it said "not found". That takes a process for each unknown user (about 2 ms); the answer is
-//! remembered like every other.
+//! getpwnam_r(3) does not distinguish a user that does not exist from a name service that is down: with
+//! `passwd: files sss systemd` and sssd stopped, glibc goes on from `sss` (UNAVAIL or TRYAGAIN) to `systemd`,
+//! whose "not found" is the result. Only glibc knows the answer of each service. So getent(1) is run for the
+//! same user with the same services, each configured to end the search unless it replies "not found", and a
+//! last service that does not exist: only if all services before it replied "not found", the dynamic linker
+//! looks for its library, and reports that (`LD_DEBUG=libs`, ld.so(8)). That takes a process for each unknown
+//! user (about 2 ms); the answer is cached like every other.
 //!
-//! Also /etc/passwd must be whole: half of it knows half of the users.
+//! Also /etc/passwd must be complete: half of it has half of the users.
 
 use super::services::{END, NSSWITCH, Services};
 use crate::lookup::control::canary_name;
@@ -26,19 +26,21 @@ const PROCESSES: usize = 4;
 
 static PERMITS: Semaphore = Semaphore::const_new(PROCESSES);
 
-/// Longest output of getent(1) that is read. The linker writes some hundred lines for each library.
+/// Longest output of getent(1) that is read. The linker writes about a hundred lines for each library.
 const MAX_OUTPUT: u64 = 1 << 20;
 
 /// Exit status of getent(1): found, and not found.
 const FOUND: i32 = 0;
 const NOT_FOUND: i32 = 2;
 
-/// How long /etc/passwd must have been left alone: useradd(8) and the like replace it at once, others write it.
+/// How long /etc/passwd must be unchanged: useradd(8) and the like replace it at once, others write it in
+/// place.
 pub(super) const QUIET: Duration = Duration::from_secs(2);
 
-/// Whether all of `services` say that there is no user called `name`; the error says why that is not certain.
+/// Whether all of `services` reply that there is no user called `name`; the error says why that is not
+/// certain.
 pub(super) async fn prove(services: &Services, name: &str) -> Result<(), String> {
-    // getent(1) takes a number for a user id. Such a name has no proof of its own; the services can have one.
+    // getent(1) takes a number for a user id. So ask the services for a random name instead.
     let number = |name: &str| {
         let digits = name.trim_start().trim_start_matches(['+', '-']);
         !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
@@ -79,10 +81,10 @@ pub(super) async fn prove(services: &Services, name: &str) -> Result<(), String>
     }
 }
 
-/// The word for users in getent(1).
+/// The name of the users' database in getent(1).
 const DATABASE: &str = "passwd";
 
-/// Whether the file of users is there, finished and complete, as far as it shows; the error says why not. Blocks.
+/// Whether the file of users exists and seems finished and complete; the error says why not. Blocks.
 pub(super) fn is_whole(path: &Path) -> Result<(), String> {
     let wrong = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
     let mut file = File::open(path).map_err(|error| wrong(&error))?;
@@ -90,7 +92,8 @@ pub(super) fn is_whole(path: &Path) -> Result<(), String> {
     if metadata.len() == 0 {
         return Err(wrong(&"it is empty"));
     }
-    // A clock that was set back makes it young for that long; a time that cannot be had makes it old.
+    // After the clock was set back it counts as young for that time; without a modification time it counts as
+    // old.
     let young = metadata.modified().is_ok_and(|time| {
         SystemTime::now()
             .duration_since(time)

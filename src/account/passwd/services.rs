@@ -1,13 +1,13 @@
 //! Which name services are asked for a user, as nsswitch.conf(5) says. Pure.
 
-/// Where it is.
+/// Its path.
 pub(super) const NSSWITCH: &str = "/etc/nsswitch.conf";
 
-/// The database of users in it, and the services of a system that does not say (glibc 2.34 and later).
+/// The database of users in it, and the default services (glibc 2.34 and later).
 const DATABASE: &str = "passwd";
 const DEFAULT: &str = "files";
 
-/// A name service that does not exist. glibc looks for its library only when it gets there.
+/// A name service that does not exist. glibc looks for its library only when it reaches it.
 pub(super) const END: &str = "rcptdend";
 
 /// The service that reads /etc/passwd.
@@ -62,8 +62,8 @@ impl Services {
         self.0.iter().all(|service| service == FILES)
     }
 
-    /// The same services for getent(1), each with actions that leave the list where it does not answer, and [`END`]
-    /// last: glibc gets there if all of them said that there is no such user, and in no other case.
+    /// The same services for getent(1), each with actions that end the search unless it replies "not found",
+    /// and [`END`] last: glibc reaches that only if all of them replied that there is no such user.
     pub fn to_the_end(&self) -> String {
         let mut line = format!("{DATABASE}:");
         for service in &self.0 {
@@ -81,7 +81,7 @@ impl std::fmt::Display for Services {
     }
 }
 
-/// Whether the actions of a service end the search where it says that there is no such user.
+/// Whether the actions of a service end the search when it replies that there is no such user.
 fn ends_here(actions: &str) -> bool {
     actions.split_whitespace().fold(false, |ends, action| {
         let action = action.to_ascii_lowercase();

@@ -1,4 +1,4 @@
-//! One SMTP session in which VRFYs are asked.
+//! One SMTP session for VRFY commands.
 
 use super::dial::Server;
 use super::reply::Reply;
@@ -14,11 +14,11 @@ use tokio::time::{Instant, timeout};
 /// Why there is no reply.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// The connection was gone; another one may do.
+    /// The connection was closed; a new one may work.
     Gone(String),
-    /// There was something, or nothing for too long; asking again would be no better.
+    /// A protocol error or a timeout; asking again would not help.
     Bad(String),
-    /// Nothing was sent, since the server could not have understood it.
+    /// Nothing was sent, since the server would not understand it.
     NotAsked(String),
 }
 
@@ -38,8 +38,8 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// A session after EHLO. The asker owns it, and hands it back only after a good reply, so that a session in the
-/// middle of something is closed with the question.
+/// A session after EHLO. The caller owns it, and returns it to the pool only after a good reply, so a session
+/// in the middle of a command is closed with the question.
 pub(super) struct Connection {
     wire: Wire,
     /// The reply to EHLO; without extensions after HELO.
@@ -48,17 +48,17 @@ pub(super) struct Connection {
     asked: u32,
 }
 
-/// Where a connection leads, and since when.
+/// The peer of a connection, and its age.
 #[derive(Clone)]
 pub(super) struct Peer {
     pub server: Arc<Server>,
-    /// When the connection was begun. A server that gives every connection a process of its own answers from the
-    /// tables of that time for as long as the connection lasts.
+    /// When the connection was begun. A server with a process for each connection answers from the tables of
+    /// that time as long as the connection lasts.
     pub since: Instant,
 }
 
 impl Connection {
-    /// Waits for the greeting and says EHLO, or HELO where the server does not know it.
+    /// Waits for the greeting and sends EHLO, or HELO if the server does not know EHLO.
     pub async fn open(mut wire: Wire, peer: Peer, me: &ClientId, limit: Duration) -> Result<Self, Failure> {
         let opening = async {
             expect(wire.exchange(None).await?, 220)?;
@@ -70,7 +70,7 @@ impl Connection {
         Ok(Connection { wire, hello, peer, asked: 0 })
     }
 
-    /// Says STARTTLS, and returns the stream on which TLS begins.
+    /// Sends STARTTLS, and returns the stream on which TLS begins.
     pub async fn starttls(mut self, limit: Duration) -> Result<(Box<dyn Transport>, Peer), Failure> {
         let reply = timeout(limit, self.wire.exchange(Some(&Starttls.to_string()))).await;
         let late = |_| Failure::Bad(format!("no reply to STARTTLS within {limit:?}"));
@@ -101,12 +101,12 @@ impl Connection {
         self.asked
     }
 
-    /// Where it leads.
+    /// Its peer.
     pub fn peer(&self) -> &Peer {
         &self.peer
     }
 
-    /// Asks about `path`, an address in brackets fit to be sent.
+    /// Sends VRFY for `path`, an address in brackets that is safe to send.
     pub async fn vrfy(&mut self, path: &str, limit: Duration) -> Result<Reply, Failure> {
         let argument = if path.is_ascii() {
             path.to_string()
@@ -121,15 +121,15 @@ impl Connection {
         Ok(reply.map_err(|_| Failure::Bad(format!("no reply to VRFY within {limit:?}")))??)
     }
 
-    /// Sends QUIT, and does not mind what becomes of it.
+    /// Sends QUIT, and ignores errors.
     pub async fn quit(mut self) {
         let _ = self.wire.exchange(Some(&Quit.to_string())).await;
     }
 }
 
-/// Says EHLO, and HELO where the server refuses it permanently (RFC 5321, sections 3.2 and 4.1.4: 500, 501, 502 and
-/// 550; others use other codes). A server that refuses the client refuses HELO as well. Returns the reply, which
-/// names no extensions after HELO.
+/// Sends EHLO, and HELO if the server refuses EHLO permanently (RFC 5321, sections 3.2 and 4.1.4: 500, 501,
+/// 502 and 550; others use other codes). A server that refuses the client refuses HELO as well. Returns the
+/// reply, which names no extensions after HELO.
 async fn hello(wire: &mut Wire, me: &ClientId) -> Result<Reply, Failure> {
     let reply = wire.exchange(Some(&Ehlo::new(me.clone()).to_string())).await?;
     if !(500..600).contains(&reply.code) {

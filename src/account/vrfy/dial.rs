@@ -1,4 +1,4 @@
-//! From a target to a session: addresses, connection, STARTTLS, EHLO, every step with its limit.
+//! Opens a session with a target: addresses, connection, STARTTLS, EHLO, each step with its time limit.
 
 use super::connection::{Connection, Failure, Peer};
 use super::lookup::Lookup;
@@ -21,8 +21,8 @@ use tokio_rustls::TlsConnector;
 /// Most addresses tried for one connection; a domain has a handful of exchangers.
 pub(super) const MAX_ADDRESSES: usize = 8;
 
-/// What each step may take, as parts of the deadline of the source: a server that does not answer to a
-/// connection leaves time for the next one, and a step that is late has its own reason.
+/// Time limits of the steps, as parts of the deadline of the source: if one server does not accept a
+/// connection, there is time for the next one, and each late step has its own reason.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub connect: Duration,
@@ -54,7 +54,7 @@ pub(super) enum Tls {
     Required(Trust),
 }
 
-/// Whom to trust, and under which name, if not that of the host.
+/// The trusted certificates, and the expected name if it is not that of the host.
 pub(super) struct Trust {
     connector: TlsConnector,
     name: Option<ServerName<'static>>,
@@ -78,7 +78,7 @@ impl fmt::Display for Server {
 }
 
 impl Server {
-    /// The address of the connection, whatever names lead to it.
+    /// The address of the connection.
     pub fn address(&self) -> String {
         match self {
             Server::Tcp(address, _) => address.to_string(),
@@ -88,7 +88,7 @@ impl Server {
 }
 
 impl Dialer {
-    /// A session with the first server that will have one; the error tells why none would.
+    /// A session with the first server that accepts one; the error tells why all failed.
     pub async fn connect(&self) -> Result<Connection, String> {
         let (mut failures, mut failed) = (Vec::new(), Vec::new());
         let mut tried = 0;
@@ -146,7 +146,7 @@ impl Dialer {
         }
     }
 
-    /// A session with this server and no other; the error names it.
+    /// A session with this server only; the error names it.
     pub async fn session(&self, server: Arc<Server>) -> Result<Connection, String> {
         self.try_session(server.clone()).await.map_err(|why| format!("{server}: {why}"))
     }
@@ -158,7 +158,7 @@ impl Dialer {
             Ok::<Box<dyn Transport>, std::io::Error>(match &*server {
                 Server::Tcp(address, _) => {
                     let stream = TcpStream::connect(address).await?;
-                    // Every command is one small packet, waited for.
+                    // Every command is one small packet, followed by a reply.
                     stream.set_nodelay(true)?;
                     Box::new(stream)
                 }
@@ -187,8 +187,8 @@ impl Dialer {
         }
     }
 
-    /// Continues a session inside of TLS. What is received in plaintext after the reply to STARTTLS is not read as if
-    /// it had come over TLS (RFC 3207, section 6, and CVE-2011-0411): it breaks the connection.
+    /// Continues a session inside of TLS. Plaintext received after the reply to STARTTLS is not read as if it
+    /// had come over TLS (RFC 3207, section 6, and CVE-2011-0411): it breaks the connection.
     async fn start_tls(&self, connection: Connection, trust: &Trust) -> Result<Connection, String> {
         let name = match (&trust.name, &*connection.peer().server) {
             (Some(name), _) => name.clone(),
@@ -234,7 +234,7 @@ impl Tls {
     }
 }
 
-/// What is said in EHLO: the name set, or that of this host.
+/// The name in EHLO: the one set, or that of this host.
 pub(super) fn me(settings: &VrfySettings) -> Result<ClientId, String> {
     let safe = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
     let literal = |name: &str| {

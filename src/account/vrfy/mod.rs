@@ -2,18 +2,18 @@
 //!
 //! | file | owns |
 //! | --- | --- |
-//! | `target` | which server, as the operator writes it, and in which order hosts are tried |
+//! | `target` | the server as the operator writes it, and the order in which hosts are tried |
 //! | `lookup` | names to addresses |
 //! | `dial` | connecting, STARTTLS, EHLO |
 //! | `wire` | the stream on which commands and replies take turns |
-//! | `connection` | one session in which VRFYs are asked |
+//! | `connection` | one session for VRFY commands |
 //! | `pool` | idle sessions |
-//! | `reply` | what a reply means |
-//! | `words` | what the text of a refusal is about |
-//! | `source` | from a question to an answer, with the control questions that make a reply count |
+//! | `reply` | the meaning of a reply |
+//! | `words` | the meaning of a refusal's text |
+//! | `source` | the question, the answer, and the control questions that make a reply count |
 //!
 //! Nothing is sent that could be more than one command or more than one address: an address with a control
-//! character, without a domain, or with a domain that is none is unknown without being asked.
+//! character, without a domain, or with an invalid domain is unknown, without a question.
 
 mod connection;
 mod dial;
@@ -72,7 +72,7 @@ fn open(target: &Target, site: Site<'_>, lookup: Option<Arc<dyn Lookup>>) -> Res
     let lookup = match lookup {
         Some(lookup) => Ok(lookup),
         None if target.is_name() => System::new().map(|system| Arc::new(system) as Arc<dyn Lookup>),
-        // It is never asked, and a host without name servers needs none.
+        // It is never used, and a host without name servers needs none.
         None => Ok(Arc::new(lookup::Nobody) as Arc<dyn Lookup>),
     };
     match (lookup, dial::me(settings), Tls::new(settings)) {
@@ -112,8 +112,8 @@ fn open(target: &Target, site: Site<'_>, lookup: Option<Arc<dyn Lookup>>) -> Res
     }
 }
 
-/// What a server says of `path` over one connection: for the fuzz target, by the code that reads servers. No control
-/// question is asked: what counts only after one is taken for passed, but for 252 and unfamiliar words.
+/// Sends VRFY for `path` over one connection, with the code that reads replies: for the fuzz target. No
+/// control question is asked: controls count as passed, except for 252 and unknown texts.
 #[doc(hidden)]
 pub async fn ask_over<S>(stream: S, path: &str) -> Verdict
 where

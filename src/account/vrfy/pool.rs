@@ -1,11 +1,11 @@
 //! Idle connections.
 //!
-//! A few are kept for a while, the last one used first. The others, those that have been asked as often as they may
-//! be, and those that are as old as they may become, are closed with QUIT in a task of their own, so that no answer
-//! waits for it. Those that are left when the pool goes are closed so, too.
+//! A few are kept for a while, and the last one used is taken first. Further ones, those at their limit of
+//! questions, and those at their limit of age are closed with QUIT in a separate task, so that no answer
+//! waits for it. The same happens to the rest when the pool is dropped.
 //!
-//! The age is bounded because a server may answer from the tables with which the connection began: a connected smtpd
-//! of Postfix does so until its client disconnects, whatever was reloaded meanwhile.
+//! The age is limited because a server may answer from the tables at the start of the connection: an smtpd of
+//! Postfix does so until its client disconnects, also after a reload.
 
 use super::connection::Connection;
 use super::dial::Server;
@@ -17,14 +17,14 @@ use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
-/// How long a server has to say goodbye.
+/// Time limit of QUIT.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Most connections being seen off at once; further ones are closed without a word, so that a server which
-/// does not answer to QUIT cannot gather them.
+/// Most connections that wait for the reply to QUIT; further ones are closed without QUIT, so that they do
+/// not accumulate if a server does not reply.
 const FAREWELLS: usize = 16;
 
-/// Longest time one is kept, whatever is set; no server waits that long.
+/// Longest time one is kept, whatever the settings; no server waits that long.
 const IDLE: Duration = Duration::from_hours(24);
 
 /// See the module.
@@ -34,16 +34,16 @@ pub(super) struct Pool {
     most: usize,
     idle_timeout: Duration,
     farewells: Arc<Semaphore>,
-    /// Without a runtime nobody can be seen off.
+    /// Without a runtime, QUIT cannot be sent.
     runtime: Option<Handle>,
     rest: Mutex<Rest>,
 }
 
 #[derive(Default)]
 struct Rest {
-    /// In the order in which they were put back, with the time at which they must go.
+    /// In the order in which they were returned, with the time at which to close each.
     idle: Vec<(Connection, Instant)>,
-    /// The task that sees off those whose time has come; there is none while nobody is idle.
+    /// The task that closes expired connections; there is none while no connection is idle.
     sweeper: Option<AbortHandle>,
 }
 
@@ -66,11 +66,11 @@ impl Pool {
         self.rest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection that was used last, if there is one; only one to `server`, if that is given.
+    /// Takes the connection that was used last, if there is one; only one to `server`, if that is given.
     pub fn take(&self, server: Option<&Server>) -> Option<Connection> {
         let now = Instant::now();
         let mut rest = self.rest();
-        // Those whose time has come are left to the sweeper.
+        // Expired ones are left to the sweeper.
         let at = rest.idle.iter().rposition(|(connection, until)| {
             *until > now && server.is_none_or(|server| *server == *connection.peer().server)
         })?;
@@ -82,7 +82,7 @@ impl Pool {
         connection.asked() < self.per_connection && self.is_young(connection)
     }
 
-    /// Whether the answers over a connection count: it is younger than the age at which it must go.
+    /// Whether the answers over a connection count: it is not older than its limit.
     pub fn is_young(&self, connection: &Connection) -> bool {
         connection.peer().since.elapsed() < self.max_age
     }
@@ -107,23 +107,23 @@ impl Pool {
         self.see_off(connection);
     }
 
-    /// Says QUIT, without anybody waiting for it.
+    /// Sends QUIT in the background.
     pub fn see_off(&self, connection: Connection) {
         if let (Some(runtime), Ok(permit)) = (&self.runtime, self.farewells.clone().try_acquire_owned()) {
             runtime.spawn(async move {
                 let _permit = permit;
-                // A server that does not answer has had its chance.
+                // If the server does not reply in time, the connection is closed anyway.
                 let _ = timeout(FAREWELL, connection.quit()).await;
             });
         }
     }
 
-    /// Closes those whose time has come; returns when to look again.
+    /// Closes expired connections; returns when to check again.
     fn sweep(&self) -> Option<Instant> {
         let mut rest = self.rest();
         let now = Instant::now();
         let gone: Vec<_> = rest.idle.extract_if(.., |(_, until)| *until <= now).collect();
-        // One that comes meanwhile may have to go before these, but not before this long.
+        // One that is returned meanwhile may expire before these, but not earlier than this.
         let next =
             rest.idle.iter().map(|(_, until)| *until).min().map(|next| next.min(now + self.idle_timeout));
         if next.is_none() {

@@ -1,6 +1,7 @@
-//! What a reply to VRFY means. Pure.
+//! The meaning of a reply to VRFY. Pure.
 //!
-//! The code decides. A text is read for one purpose only: to doubt a refusal, never to make one of it.
+//! The code decides. The text is used for one purpose only: to turn a refusal into a temporary failure, never
+//! the other way round.
 //!
 //! | reply | meaning | since |
 //! | --- | --- | --- |
@@ -42,7 +43,7 @@ pub(super) enum Meaning {
     /// "Cannot VRFY user, but will accept message and attempt delivery" (RFC 5321, section 3.5.3).
     Perhaps,
     NotFound,
-    /// Not found, if the server says the same of an account that does not exist.
+    /// Not found, if the server replies the same for an account that does not exist.
     Refused,
     CannotSay,
 }
@@ -53,7 +54,7 @@ impl Reply {
         self.lines.join(" ")
     }
 
-    /// What it says about the account of `path`, which was asked.
+    /// Its meaning for the account of `path`, which was asked for.
     pub fn meaning(&self, path: &str) -> Meaning {
         match self.code {
             250 | 251 => return Meaning::Exists,

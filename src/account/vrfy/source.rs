@@ -1,4 +1,4 @@
-//! From a question to an answer: VRFY, and the control questions that make its reply count.
+//! Sends VRFY, and the control questions that make its reply count.
 
 use super::connection::{Connection, Failure, Peer};
 use super::dial::{Dialer, Server};
@@ -18,7 +18,7 @@ const MAX_COMMAND: usize = 512;
 /// Longest part of a server's words that is named in an error.
 const MAX_WORDS: usize = 200;
 
-/// The witness where none is set: RFC 5321, section 4.5.1 demands it of every domain, and many have none.
+/// The witness where none is set: RFC 5321, section 4.5.1 requires it in every domain, but many have none.
 const WITNESS: &str = "postmaster";
 
 /// The source.
@@ -30,7 +30,7 @@ pub(super) struct VrfySource {
     pub witness: Scoped<Witness>,
     pub command: Duration,
     pub control: Control,
-    /// The same for servers whose refusals are told by their words alone.
+    /// The same for servers whose refusals are recognised by their text only.
     pub words: Control,
     /// Tells long words apart.
     pub digests: RandomState,
@@ -58,7 +58,7 @@ impl Replied<'_> {
     }
 }
 
-/// What was asked and what was replied.
+/// Question and reply.
 pub(super) fn quoted(path: &str, reply: &Reply) -> String {
     format!("VRFY {path}: {}", reply.quoted())
 }
@@ -98,7 +98,7 @@ impl VrfySource {
         }
     }
 
-    /// What a positive reply is worth.
+    /// The verdict after a positive reply.
     async fn found(
         &self,
         code: Trust,
@@ -113,8 +113,8 @@ impl VrfySource {
                 let passed =
                     self.control.canary(replied.server(), |name| self.ask_canary(replied, name, held)).await;
                 passed.map_err(|why| Reason::uncontrolled(format!("{}, but {why}", replied.quoted())))?;
-                // Not for longer than the canary itself: a server that begins to accept everybody must not leave
-                // those in the cache that it accepted until the canary told.
+                // Cached no longer than the canary is valid: if a server begins to accept every name, the
+                // names that it accepted before the next canary must not stay in the cache.
                 answer.kept_for(self.control.interval())
             }
         };
@@ -122,7 +122,7 @@ impl VrfySource {
         Ok(answer)
     }
 
-    /// What a negative reply is worth: nothing, unless the server finds a witness.
+    /// The verdict after a negative reply, which counts only if the server finds a witness.
     async fn not_found(
         &self,
         replied: &Replied<'_>,
@@ -139,8 +139,8 @@ impl VrfySource {
         Ok(answer.kept_for(self.control.interval()))
     }
 
-    /// Whether the server refuses an account that does not exist in the same words, and finds the witness at that
-    /// time, so that they are not the words of an outage.
+    /// Whether the server refuses an account that does not exist with the same text, and finds the witness at
+    /// that time, so that the text is not about an outage.
     async fn compare(&self, replied: &Replied<'_>, held: &mut Option<Connection>) -> Result<(), Reason> {
         let mut words = replied.reply.wording(replied.path);
         if words.len() > MAX_WORDS {
@@ -181,7 +181,7 @@ impl VrfySource {
         })
     }
 
-    /// The witness for accounts at `domain` as the argument of VRFY, if there is to be one.
+    /// The witness for accounts at `domain` as the argument of VRFY, unless it is off.
     fn witness(&self, domain: &str) -> Option<String> {
         match self.witness.of(domain) {
             Witness::Off => None,
@@ -242,10 +242,10 @@ impl VrfySource {
         }
     }
 
-    /// Sends one VRFY to any server, and leaves in `held` the connection if it can be used again.
+    /// Sends one VRFY to any server, and leaves the connection in `held` if it can be used again.
     ///
-    /// A connection that turns out to be gone, as idle ones do, and a 421 mean another connection and the question
-    /// once more, but not twice: a server that is in trouble has enough of it.
+    /// If the connection was closed, as idle ones are, or the reply is 421, it asks once more over another
+    /// connection, but not twice, to spare a server with problems.
     async fn exchange(&self, held: &mut Option<Connection>, path: &str) -> Result<(Reply, Peer), String> {
         let mut next = self.pool.take(None);
         let mut once_more = true;
@@ -264,7 +264,7 @@ impl VrfySource {
         }
     }
 
-    /// Sends one VRFY to this server and no other: over the connection in hand, an idle one, or a new one.
+    /// Sends one VRFY to this server only: over the held connection, an idle one, or a new one.
     async fn exchange_with(
         &self,
         server: &Arc<Server>,
@@ -281,7 +281,7 @@ impl VrfySource {
         };
         if let Some(connection) = usable.or_else(|| self.pool.take(Some(server))) {
             match self.send(connection, held, path).await {
-                // It had enough of this connection, or was gone.
+                // The server ended this connection.
                 Ok(Reply { code: 421, .. }) | Err(Failure::Gone(_)) => (),
                 Ok(reply) => return Ok(reply),
                 Err(failure) => return Err(failure.to_string()),
@@ -317,7 +317,7 @@ impl AccountSource for VrfySource {
     }
 }
 
-/// The argument of VRFY: the address in brackets, if it is nothing but one address.
+/// The argument of VRFY: the address in brackets, if it is exactly one address.
 fn path(account: &Address) -> Result<String, String> {
     let not_asked = |why: &str| Err(format!("not asked: {why}"));
     if let Some(malformed) = account.malformed() {

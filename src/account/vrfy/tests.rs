@@ -1,4 +1,4 @@
-//! Where the connection goes. What happens on it is tested by `tests/account_vrfy.rs`.
+//! Tests of the choice of servers. The dialogue is tested by `tests/account_vrfy.rs`.
 
 use super::super::settings::{CacheSettings, Settings, SourceSettings, Witness};
 use super::super::testing::account;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
-/// Serves at a port of an address, greeting with this line; counts connections. Nobody exists there.
+/// Serves at a port of an address, greeting with this line; counts connections. No account exists there.
 async fn serve(address: &str, port: u16, greeting: &'static str) -> (u16, Arc<AtomicUsize>) {
     serve_with(address, port, greeting, |_| "550 5.1.1 no").await
 }
@@ -65,7 +65,7 @@ async fn hosts_and_addresses_are_tried_in_order() {
     let (port, second) = serve("127.0.0.3", 0, "220 hi\r\n").await;
     let (_, full) = serve("127.0.0.2", port, "421 4.7.0 too many connections\r\n").await;
     let (_, last) = serve("127.0.0.4", port, "220 hi\r\n").await;
-    // Nobody listens at 127.0.0.1.
+    // No server listens at 127.0.0.1.
     let table = Table::new()
         .mx("example.test", &[(20, "last.test"), (10, "first.test"), (5, "gone.test"), (7, "empty.test")])
         .host("empty.test", &[])
@@ -76,7 +76,7 @@ async fn hosts_and_addresses_are_tried_in_order() {
         SourceSettings { witness: Witness::Off.into(), ..SourceSettings::new(source.parse().unwrap()) };
     let source = vrfy(&source, Arc::new(table));
     assert_eq!(source.verify(&account("foo@example.test")).await.verdict.to_string(), "missing");
-    // Those that another stood in for are noted.
+    // Failures are recorded also if another server answered.
     let failing = standings().into_iter().filter(|one| *one.source == *source.name && one.failing.is_some());
     let failing: Vec<_> = failing.map(|one| one.server.into_string()).collect();
     assert_eq!(failing, [format!("127.0.0.1:{port}"), format!("127.0.0.2:{port}")]);
@@ -147,7 +147,7 @@ async fn a_server_that_does_not_accept_leaves_time_for_the_next() {
     assert!(begin.elapsed() >= Duration::from_millis(100), "the first one must have been waited for");
 }
 
-/// Names that lead to one server and to the other in turn.
+/// Names that resolve to two servers in turn.
 #[derive(Debug)]
 struct InTurn(AtomicUsize, [Table; 2]);
 
@@ -165,14 +165,14 @@ impl Lookup for InTurn {
     }
 }
 
-/// An exchanger that checks its recipients, and a backup that does not, or has lost its table. A control question is
-/// asked of the server that gave the answer, and vouches for no other one.
+/// An exchanger that checks its recipients, and a backup that does not, or has lost its table. A control
+/// question goes to the server that gave the answer, and is valid for no other one.
 #[tokio::test]
 async fn no_server_vouches_for_another() {
     const GOOD_252: [&str; 3] = ["252 ok", "252 ok", "550 5.1.1 no"];
     const GOOD_250: [&str; 3] = ["250 ok", "250 ok", "550 5.1.1 no"];
     for (replies, wants) in [
-        // What each says of foo, of postmaster and of all others; the verdicts about foo and nobody, of each.
+        // Replies of each for foo, for postmaster and for all others; verdicts about foo and nobody, of each.
         ([GOOD_252, ["252 ok"; 3]], ["exists", "unknown", "missing", "unknown"]),
         ([GOOD_250, ["250 ok"; 3]], ["exists", "unknown", "missing", "unknown"]),
         ([GOOD_250, ["550 5.1.1 no"; 3]], ["exists", "unknown", "missing", "unknown"]),

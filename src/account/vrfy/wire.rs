@@ -1,11 +1,12 @@
-//! A stream on which commands and replies take turns, and which breaks where they do not.
+//! A stream on which commands and replies alternate, and which breaks if they do not.
 //!
-//! The reader of replies is our own, and the SMTP library makes the commands. The library reads lines of any length,
-//! keeps what follows a reply as the answer to the next command, carries on after an error, refuses text that is not
-//! UTF-8 and replies without text, and panics at an EHLO line of blanks. One answer read as another's would refuse
-//! mail for an account that exists. So [`Wire`] hands out one reply for each command, bounded while it is being read,
-//! and anything beyond it (a second reply, plaintext injected after the reply to STARTTLS, a farewell without a
-//! question) breaks it permanently. The text of a reply may hold any bytes: only its code decides.
+//! The SMTP library makes the commands, but replies have their own reader here. The library reads lines of
+//! any length, keeps what follows a reply as the answer to the next command, carries on after an error,
+//! refuses text that is not UTF-8 and replies without text, and panics at an EHLO line of blanks. If one
+//! reply were taken for another, mail for an account that exists would be refused. So [`Wire`] returns one
+//! reply for each command, limits its size while reading, and anything more (a second reply, plaintext
+//! injected after the reply to STARTTLS, an unexpected 221) breaks it permanently. The text of a reply may
+//! hold any bytes: only its code decides.
 
 use super::reply::Reply;
 use std::fmt;
@@ -23,10 +24,10 @@ pub(super) const MAX_LINES: usize = 100;
 /// Most octets of a reply, which bounds the memory for it.
 pub(super) const MAX_REPLY: usize = 16 * 1024;
 
-/// What is read at once. A reply is one packet.
+/// Size of one read. A reply is one packet.
 const CHUNK: usize = 2048;
 
-/// What can carry SMTP.
+/// A byte stream for SMTP.
 pub(super) trait Transport: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Transport for T {}
 
@@ -44,7 +45,7 @@ impl Wire {
 
     /// Reads a reply, after sending a command if there is one. A wire on which this fails, or is given up, is broken.
     pub async fn exchange(&mut self, command: Option<&str>) -> Result<Reply> {
-        // Not a hang-up: what broke the stream was reported then.
+        // Not a disconnect: the error that broke the stream was reported then.
         if self.broken {
             return Err(Error::other("the connection is broken"));
         }
@@ -74,7 +75,7 @@ impl Wire {
         Ok(progress.reply(&received))
     }
 
-    /// Fails if the server has something to say before it is asked.
+    /// Fails if the server has sent data before a command.
     async fn is_silent(&mut self) -> Result<()> {
         let mut byte = [0];
         let mut byte = ReadBuf::new(&mut byte);
@@ -92,7 +93,7 @@ impl Wire {
         }
     }
 
-    /// The stream itself, provided that nothing was received on it beyond the last reply.
+    /// The stream itself, if nothing was received beyond the last reply.
     pub fn into_stream(self) -> Result<Box<dyn Transport>> {
         if self.broken { Err(Error::other("the connection is broken")) } else { Ok(self.stream) }
     }
@@ -108,7 +109,7 @@ impl fmt::Debug for Wire {
     }
 }
 
-/// How much of a reply was seen (RFC 5321, section 4.2).
+/// Finds the end of a reply (RFC 5321, section 4.2).
 #[derive(Debug, Default)]
 struct Progress {
     bytes: usize,
@@ -122,7 +123,7 @@ struct Progress {
 }
 
 impl Progress {
-    /// Looks at more octets, and returns where among them the reply ends.
+    /// Reads more octets, and returns where the reply ends among them.
     fn see(&mut self, bytes: &[u8]) -> Result<Option<usize>> {
         for (i, byte) in bytes.iter().enumerate() {
             if self.see_one(*byte)? {
@@ -154,7 +155,7 @@ impl Progress {
             if self.lines == 0 {
                 self.code = code;
             }
-            // One line says yes and another one no.
+            // The lines have different codes.
             if self.code != code {
                 return bad("the lines of the reply have different codes");
             }
@@ -270,7 +271,7 @@ mod tests {
         }
     }
 
-    /// What is made of these bytes, sent at once.
+    /// The result of reading these bytes, sent at once.
     async fn read(bytes: &[u8]) -> Result<Reply> {
         let (ours, mut theirs) = duplex(bytes.len().max(1));
         theirs.write_all(bytes).await.unwrap();
@@ -304,7 +305,7 @@ mod tests {
         theirs.write_all(b"220 hello\r\n").await.unwrap();
         assert_eq!(wire.exchange(None).await.unwrap().code, 220);
         theirs.write_all(b"421 bye\r\n").await.unwrap();
-        // It had its say before it was asked.
+        // It sent data before a command.
         for want in ["the server spoke out of turn", "the connection is broken"] {
             assert_eq!(wire.exchange(Some("NOOP\r\n")).await.unwrap_err().to_string(), want);
         }

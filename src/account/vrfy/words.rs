@@ -1,4 +1,4 @@
-//! What the text of a refusal is about, as far as its words tell. Pure.
+//! Classifies the text of a refusal by its words. Pure.
 
 use super::reply::enhanced_code;
 
@@ -36,12 +36,12 @@ pub(super) const KNOWN: &[&str] = &[
     "account doesn't exist",
 ];
 
-/// Words and phrases of a refusal that will not last, that tells of trouble, or of an account that exists; in lower
-/// case, found as whole words. Each makes a doubt of a "no" and can do no other harm. They need not be complete: a
-/// server whose refusals do not last fails its witness, and words that it does not use for an account that does not
-/// exist are not "not found".
+/// Words and phrases of a temporary refusal, of a fault, or about an account that exists; in lower case,
+/// found as whole words. Each turns a refusal into a temporary failure and has no other effect. They need not
+/// be complete: during an outage a server does not find its witness, and a text that it does not send for a
+/// nonexistent account does not mean "not found".
 pub(super) const DOUBTS: &[&str] = &[
-    // It will not last.
+    // The refusal is temporary.
     "later",
     "again in",
     "temporary",
@@ -200,17 +200,17 @@ pub(super) fn without_address(text: &str, path: &str) -> String {
     while let Some((before, after)) = rest.split_once('<') {
         left.push_str(before);
         left.push_str("<>");
-        // What is not closed is no address.
+        // Without a closing bracket it is no address.
         rest = after.split_once('>').map_or(after, |(_, after)| after);
     }
     left.push_str(rest);
     let words = left.split_whitespace().filter(|word| enhanced_code(word).is_none());
     let left = words.collect::<Vec<_>>().join(" ");
-    // Some servers begin every refusal so.
+    // Some servers begin every refusal with it.
     left.strip_prefix("error:").map_or_else(|| left.clone(), str::to_owned)
 }
 
-/// `text` without the local part of `path`, where that stands alone.
+/// `text` without the local part of `path` as a separate word.
 pub(super) fn without_local_part(text: &str, path: &str) -> String {
     let address = path.trim_matches(['<', '>']).to_lowercase();
     let local = address.rsplit_once('@').map_or(&*address, |(local, _)| local).trim_matches('"');

@@ -1,4 +1,4 @@
-//! `rcptd explain --rules`: what the rules say, without a configuration.
+//! `rcptd explain --rules`: searches the rules, without a configuration.
 
 use super::super::{args, exit, input, terminal};
 use super::trace;

@@ -1,5 +1,5 @@
-//! Whether the daemon, as it is configured, takes an address to the account it was made for. The rules alone do
-//! not say that: a domain may drop characters of a name, and a script may stand before and behind them.
+//! Checks that the configured daemon resolves an address to the account it was made for. The rules alone do
+//! not tell: a domain may remove characters of a name, and a script may run before and after them.
 
 use super::super::terminal;
 use crate::account::{AccountSource, Answer, AnswerFuture, Verdict};
@@ -11,7 +11,7 @@ use crate::rules;
 use std::sync::Arc;
 use tokio::runtime::Runtime;
 
-/// Says yes: which accounts there are is not asked here.
+/// A source in which every account exists, since accounts do not matter here.
 #[derive(Debug)]
 struct Anybody;
 
@@ -21,7 +21,7 @@ impl AccountSource for Anybody {
     }
 }
 
-/// The way of a recipient through the daemon.
+/// Resolves recipients as the daemon does.
 pub struct Way {
     resolver: Resolver,
     runtime: Runtime,
@@ -29,7 +29,7 @@ pub struct Way {
 }
 
 impl Way {
-    /// The way of the recipients in a domain; `case_sensitive`: whether case matters there.
+    /// For the recipients in a domain; `case_sensitive`: whether case matters there.
     pub fn new(config: &Config, case_sensitive: bool) -> Result<Self, u8> {
         let resolver = daemon::resolver(config, Arc::new(Anybody));
         Ok(Way { resolver, runtime: terminal::runtime()?, case_sensitive })
@@ -39,7 +39,7 @@ impl Way {
     pub fn leads(&self, name: &str, domain: &str, account: &str) -> Result<(), String> {
         let address = Address::new(name, domain).map_err(|why| why.to_string())?;
         let wanted = Address::new(account, domain).map_err(|why| format!("the account: {why}"))?;
-        // As the mail server hands it over, in writing.
+        // In the form in which the mail server passes it.
         let recipient = Address::from_rcpt(format!("<{address}>").as_bytes());
         let question = Question { recipient, routed: None };
         let (resolution, steps) = self.runtime.block_on(self.resolver.explain(&question));
@@ -52,7 +52,7 @@ impl Way {
             Outcome::Keep | Outcome::Rewrite(_) => (),
         }
         let first = steps.first().map_or(&[][..], |step| &step.notes);
-        // The rules are asked once more without the extension only if they do not know the whole name.
+        // The rules are searched again without the extension only if they do not have the whole name.
         let said = first.iter().rev().find_map(|note| match note {
             Note::Rules(explanation) => Some(explanation),
             Note::Hook(_) => None,
@@ -72,7 +72,7 @@ impl Way {
                         escape(found)
                     ));
                 }
-                // The operator's word, in the rule.
+                // The rule of the operator decides.
                 if target.is_some() {
                     return Ok(());
                 }

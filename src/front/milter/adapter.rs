@@ -1,7 +1,7 @@
 //! Ties the session to indymilter; the only file that names it.
 //!
-//! Nothing is decided here: a callback unpacks the event, asks the session, awaits the resolver, and turns
-//! the session's word into the library's.
+//! No decision is made here: a callback unpacks the event, asks the session, awaits the resolver, and
+//! converts the session's reply into the library's.
 
 use super::reply::Reply;
 use super::session::{Edit, End, Origin, Policy, Rcpt, Say, Session, Step};
@@ -26,7 +26,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
-/// What sessions work with; a reload puts a new one in its place.
+/// The configuration of sessions; a reload replaces it.
 #[derive(Debug)]
 pub struct Service {
     /// Decides.
@@ -46,7 +46,7 @@ pub struct Limits {
     pub idle: Duration,
 }
 
-/// What all sessions of the process share.
+/// The state shared by all sessions of the process.
 #[derive(Debug)]
 pub struct Milter {
     service: ArcSwap<Service>,
@@ -55,7 +55,7 @@ pub struct Milter {
     busy: AtomicUsize,
 }
 
-/// The steps we can do without. DATA is among them, and so are all replies but those to RCPT and the end.
+/// Protocol steps that are not needed: DATA among others, and all replies except those to RCPT and the end.
 const SKIPPED: ProtoOpts = ProtoOpts::NO_CONNECT
     .union(ProtoOpts::NO_HELO)
     .union(ProtoOpts::NO_DATA)
@@ -65,7 +65,7 @@ const SKIPPED: ProtoOpts = ProtoOpts::NO_CONNECT
     .union(ProtoOpts::NO_UNKNOWN)
     .union(ProtoOpts::NOREPLY_MAIL);
 
-/// The macros wanted, by stage; asked for where the server lets us. Sendmail names the queue id at MAIL only.
+/// The macros to request, by stage, if the server allows it. Sendmail sends the queue id at MAIL only.
 const MACROS: [(MacroStage, &CStr); 4] = [
     (MacroStage::Connect, c"{client_name} {client_addr}"),
     (MacroStage::Mail, c"i {mail_addr}"),
@@ -74,28 +74,28 @@ const MACROS: [(MacroStage, &CStr); 4] = [
 ];
 
 impl Milter {
-    /// A milter that works with `service` until told otherwise; what it decides is shown to `tap`.
+    /// A milter with `service` as its first configuration; decisions are shown to `tap`.
     pub fn new(service: Service, tap: Arc<Tap>) -> Arc<Self> {
         Arc::new(Milter { service: ArcSwap::from_pointee(service), tap, sessions: 0.into(), busy: 0.into() })
     }
 
-    /// Has new sessions work with `service`; those under way keep what they began with.
+    /// Uses `service` for new sessions; open ones keep theirs.
     pub fn replace(&self, service: Service) {
         self.service.store(Arc::new(service));
     }
 
-    /// What new sessions work with.
+    /// The configuration of new sessions.
     pub fn service(&self) -> Arc<Service> {
         self.service.load_full()
     }
 
-    /// Messages under way that have a recipient.
+    /// Current messages with a recipient.
     pub fn busy(&self) -> usize {
         self.busy.load(Relaxed)
     }
 
-    /// Serves a listener until `stop` completes: then nothing more is accepted, and each session ends with the
-    /// message it has under way, or at once. All end when `end` completes, each after the command in hand.
+    /// Serves a listener until `stop` completes: then it accepts no more connections, and each session ends
+    /// with its current message, or at once. All end when `end` completes, each after its pending command.
     pub async fn serve(
         self: Arc<Self>,
         listener: Listener,
@@ -149,12 +149,12 @@ impl Milter {
             .on_header(|cx, name, _| Box::pin(async move { header(cx, &name) }))
             .on_eom(|cx| Box::pin(eom(cx)))
             .on_abort(|cx| Box::pin(async move { forget(cx) }))
-            // What was negotiated outlasts QUIT_NC, after which the server begins with another client.
+            // The negotiated options stay valid after QUIT_NC, when the server continues with another client.
             .on_close(|cx| Box::pin(async move { close(cx) }))
     }
 }
 
-/// One connection: it lasts longer than a message, so the session inside is what is reset.
+/// One connection: it lasts longer than a message, so only the session in it is reset.
 struct Conn {
     milter: Arc<Milter>,
     service: Arc<Service>,
@@ -164,7 +164,7 @@ struct Conn {
     busy: bool,
 }
 
-/// What was negotiated with the server.
+/// The options negotiated with the server.
 #[derive(Clone, Copy)]
 #[allow(clippy::struct_excessive_bools, reason = "each is one offer of the protocol")]
 struct Terms {
@@ -174,7 +174,7 @@ struct Terms {
     silent_headers: bool,
     /// It shows us header fields.
     headers: bool,
-    /// It takes parameters with the recipients that are added.
+    /// It accepts parameters for added recipients.
     extended_add: bool,
     /// It lets recipients be replaced.
     can_replace: bool,
@@ -187,7 +187,7 @@ impl Conn {
         observe::session_begun(number);
         let session = Session::new(service.policy.clone());
         let milter = milter.clone();
-        // Who does not negotiate gets what every server can do.
+        // Without negotiation, use the options that every server has.
         let terms = Terms {
             silent_mail: false,
             silent_headers: false,
@@ -228,7 +228,7 @@ fn negotiate(
         observe::cannot_replace(conn.number);
     }
     let (header, steps) = match conn.service.policy.header {
-        // Those of its name that come with a message are taken out, so we have to see them.
+        // Incoming fields of its name are removed, so we have to see them.
         Some(_) => (Actions::CHANGE_HEADER, (SKIPPED - ProtoOpts::NO_HEADER) | ProtoOpts::NOREPLY_HEADER),
         None => (Actions::empty(), SKIPPED),
     };
@@ -236,7 +236,7 @@ fn negotiate(
         observe::cannot_change_headers(conn.number);
     }
     let wished = Actions::ADD_RCPT_EXT | Actions::REQUEST_MACROS | header;
-    // Never ask for what is not offered: the library would end the session.
+    // Request offered options only: otherwise the library would end the session.
     cx.requested_actions = actions & (needed | wished);
     cx.requested_opts = opts & steps;
     if actions.contains(Actions::REQUEST_MACROS) {
@@ -275,7 +275,7 @@ fn close(cx: &mut Context<Conn>) -> Status {
     let status = forget(cx);
     if let Some(conn) = &mut cx.data {
         let service = conn.milter.service.load_full();
-        // A header that was configured since needs what was not negotiated.
+        // A header that was configured later needs options that were not negotiated.
         if service.policy.header.is_none() || conn.terms.headers {
             conn.service = service;
         }
@@ -289,8 +289,8 @@ async fn rcpt(cx: &mut Context<Conn>, milter: &Arc<Milter>, args: &[CString]) ->
     let conn = data.get_or_insert_with(|| Conn::new(milter));
     let argument = args.first().map_or(&b""[..], |a| a.as_bytes());
     let routed = get(macros, c"{rcpt_addr}");
-    // sendmail(1) through Postfix: an address that was never typed in a RCPT command, and no mailer. A server
-    // that sends no macros at all is none of those.
+    // sendmail(1) through Postfix: an address without a RCPT command, and no mailer. A server that sends no
+    // macros at all is not that case.
     let local = routed.is_some() && get(macros, c"{rcpt_mailer}").is_none() && !argument.starts_with(b"<");
     let origin = if local { Origin::Local } else { Origin::Smtp };
     let parameters: Vec<&[u8]> = args.iter().skip(1).map(CString::as_bytes).collect();
@@ -353,9 +353,9 @@ async fn eom(cx: &mut EomContext<Conn>) -> Status {
 /// Sets the reply to an event, and returns the status that goes with it.
 fn set_reply(to: &mut impl SetErrorReply, reply: &Reply) -> Status {
     let code = reply.code().to_string();
-    // Both servers take % for the beginning of something.
+    // In both servers % is special.
     let text = reply.text().replace('%', "%%");
-    // A text that does not fit is left out; the class of the reply is what counts.
+    // If the text is too long, it is left out; the class of the reply matters.
     let _ = to.set_error_reply(&code, Some(reply.enhanced()), [text.as_str()]);
     if code.starts_with('5') { Status::Reject } else { Status::Tempfail }
 }
@@ -372,7 +372,7 @@ async fn apply(actions: &impl ContextActions, edit: Edit, extended: bool) -> Res
     }
 }
 
-/// Not offered, not done: the header is a convenience.
+/// Skipped if the server does not offer it: the header is a convenience.
 async fn change_header(
     actions: &impl ContextActions,
     name: &str,
@@ -388,7 +388,8 @@ async fn change_header(
     }
 }
 
-/// A C string of bytes that hold no NUL: each comes from one, or from an [`Address`], which holds no controls.
+/// A C string of bytes without NUL: each comes from a C string, or from an [`Address`], which has no
+/// controls.
 fn text(bytes: &[u8]) -> CString {
     CString::new(bytes).unwrap_or_default()
 }
@@ -408,7 +409,7 @@ fn log(conn: &Conn, macros: &Macros, argument: &[u8], resolution: &Resolution, s
         Outcome::NoSuchUser(_) => (Decided::Reject, None),
         Outcome::TryLater(_) => (Decided::Defer, None),
     };
-    // Who does not exist cannot be refused in mail by sendmail(1).
+    // An unknown recipient cannot be refused in mail by sendmail(1).
     let observed = conn.service.policy.observe || (*say == Say::Continue && decided == Decided::Reject);
     if conn.milter.tap.is_wanted() {
         let text = new_to.map(Address::to_string).or_else(|| detail.clone()).unwrap_or_default();
@@ -439,7 +440,7 @@ fn log(conn: &Conn, macros: &Macros, argument: &[u8], resolution: &Resolution, s
         client: (get(macros, c"{client_name}"), get(macros, c"{client_addr}")),
         source: match (answer, outcome) {
             (Some(answer), _) => Some((&*answer.source, Some(answer.cached))),
-            // Nobody was asked: it goes where a rule says.
+            // No source was asked: the rule decides where it goes.
             (None, Outcome::Rewrite(_)) => Some(("rule", None)),
             (None, _) => None,
         },
@@ -448,7 +449,7 @@ fn log(conn: &Conn, macros: &Macros, argument: &[u8], resolution: &Resolution, s
     });
 }
 
-/// Where a decision comes from.
+/// The reason of a decision.
 struct ReasonText<'a> {
     resolver: &'a Resolver,
     outcome: &'a Outcome,
@@ -475,7 +476,7 @@ impl fmt::Display for ReasonText<'_> {
     }
 }
 
-/// A listener that stops accepting when told, and closes its socket then.
+/// A listener that stops accepting on request, and closes its socket then.
 struct Accept {
     listener: Option<Listener>,
     shared: Arc<Shared>,

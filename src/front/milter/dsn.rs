@@ -1,15 +1,15 @@
 //! The delivery status parameters of a recipient (RFC 3461), kept when the recipient is replaced.
 //!
-//! Only NOTIFY and ORCPT are carried over, and only well formed: Sendmail loses a recipient that is added
-//! with a parameter it does not know.
+//! Only NOTIFY and ORCPT are kept, and only if well formed: Sendmail loses a recipient that is added with an
+//! unknown parameter.
 
 use crate::addr::Address;
 use std::fmt::Write;
 
-/// Longest ORCPT value carried over (RFC 3461, section 4.2 allows 500 octets for the whole parameter).
+/// Longest ORCPT value that is kept (RFC 3461, section 4.2 allows 500 octets for the whole parameter).
 pub const MAX_ORCPT: usize = 500;
 
-/// When the sender wants to be told (RFC 3461, section 4.1).
+/// When the sender wants a report (RFC 3461, section 4.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Notify {
     /// `NEVER`, or a union of the bits below; `None`: left to the server.
@@ -19,7 +19,7 @@ pub struct Notify {
 const SUCCESS: u8 = 1;
 const FAILURE: u8 = 2;
 const DELAY: u8 = 4;
-/// What servers do where the sender does not say (RFC 3461, section 4.1: failure, and delay as they like).
+/// The default of servers (RFC 3461, section 4.1: failure, and delay if they like).
 const DEFAULT: u8 = FAILURE | DELAY;
 
 impl Notify {
@@ -39,7 +39,7 @@ impl Notify {
         Some(Notify { flags: Some(flags) })
     }
 
-    /// The wishes of two recipients that became one: whoever wants to be told is told.
+    /// Combines two recipients that became one: a report requested for either is sent.
     fn or(self, other: Self) -> Self {
         match (self.flags, other.flags) {
             (None, None) => self,
@@ -64,8 +64,7 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Picks them out of the ESMTP parameters of `RCPT TO`; the server has checked them, so whatever is not
-    /// as it should be is left out.
+    /// Parses the ESMTP parameters of `RCPT TO`; the server has checked them, so invalid ones are ignored.
     pub fn parse<A: AsRef<[u8]>>(arguments: &[A]) -> Self {
         let mut found = Parameters::default();
         for argument in arguments {
@@ -83,12 +82,12 @@ impl Parameters {
         found
     }
 
-    /// Joins the wishes of two recipients that became one; the first original recipient stays.
+    /// Merges the parameters of two recipients that became one; the first ORCPT stays.
     pub fn merge(&mut self, other: &Parameters) {
         self.notify = self.notify.or(other.notify);
     }
 
-    /// The parameters to add a recipient with. `alias` is the original recipient where the sender named none.
+    /// The parameters for an added recipient. `alias` is the ORCPT if the sender gave none.
     pub fn for_alias(&self, alias: &Address) -> String {
         let orcpt = self.orcpt.clone().unwrap_or_else(|| original_recipient(alias));
         match self.notify.value() {
@@ -98,7 +97,7 @@ impl Parameters {
     }
 }
 
-/// An ORCPT value as it may be passed on: type, semicolon and printable ASCII.
+/// An ORCPT value that may be passed on: type, semicolon and printable ASCII.
 fn orcpt(value: &str) -> Option<String> {
     let (kind, address) = value.split_once(';')?;
     let atom = !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
@@ -111,8 +110,8 @@ fn orcpt(value: &str) -> Option<String> {
     address.bytes().all(|b| b.is_ascii_graphic()).then(|| value.into())
 }
 
-/// An international address (RFC 6533, section 3) in plain UTF-8, whatever it came in: UTF-8, `\x{..}` for a
-/// character, or the xtext of RFC 3461, which some write all the same.
+/// An international address (RFC 6533, section 3) in plain UTF-8, converted from UTF-8, from `\x{..}` for a
+/// character, or from the xtext of RFC 3461, which some clients use nevertheless.
 fn international(address: &str) -> Option<String> {
     let mut out = Vec::with_capacity(address.len());
     let mut rest = address;
@@ -136,7 +135,7 @@ fn international(address: &str) -> Option<String> {
     (!address.chars().any(|c| c.is_control() || c == ' ')).then_some(address)
 }
 
-/// Hexadecimal digits, without the sign that the library would take.
+/// Hexadecimal digits, without the sign that the library would accept.
 fn hex(digits: &str) -> Option<u32> {
     let digits = Some(digits).filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
     u32::from_str_radix(digits?, 16).ok()
@@ -148,8 +147,9 @@ fn original_recipient(alias: &Address) -> String {
     xtext(if address.is_ascii() { "rfc822;" } else { "utf-8;" }, &address)
 }
 
-/// Text behind `kind` in xtext (RFC 3461, section 4). International text, too: Postfix takes the `\x{..}` of RFC
-/// 6533 for letters of the name when a milter adds a recipient, and raw UTF-8 is for servers with SMTPUTF8 alone.
+/// `kind` and the text in xtext (RFC 3461, section 4). International text, too: Postfix reads the `\x{..}` of
+/// RFC 6533 as part of the name when a milter adds a recipient, and raw UTF-8 is for servers with SMTPUTF8
+/// only.
 fn xtext(kind: &str, text: &str) -> String {
     text.bytes().fold(kind.to_owned(), |mut out, b| {
         if b.is_ascii_graphic() && !matches!(b, b'+' | b'=') {
@@ -186,7 +186,7 @@ mod tests {
             (&["ORCPT=UTF-8;gr+C3+BC+C3+9Fe@d"], &alias, "ORCPT=utf-8;gr+C3+BC+C3+9Fe@d"),
             (&["ORCPT=utf-8;a\\x{2B}b\\x{5C}\\x{1F600}@d"], &alias, "ORCPT=utf-8;a+2Bb\\+F0+9F+98+80@d"),
             (&["ORCPT=utf-8;a+b\\y@d"], &alias, "ORCPT=utf-8;a+2Bb\\y@d"),
-            // What is no character or no text falls back to the alias.
+            // An invalid character or text falls back to the alias.
             (&["ORCPT=utf-8;a\\x{110000}@d"], &alias, "ORCPT=rfc822;a+2Bb+3Dc@d.test"),
             (&["ORCPT=utf-8;a\\x{FC"], &alias, "ORCPT=rfc822;a+2Bb+3Dc@d.test"),
             (&["ORCPT=utf-8;a+FF@d"], &alias, "ORCPT=rfc822;a+2Bb+3Dc@d.test"),

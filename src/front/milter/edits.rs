@@ -1,4 +1,4 @@
-//! What is changed at the end of a message: recipients, and the header that records an alias.
+//! Edits at the end of a message: recipients, and the header that records an alias.
 
 use super::dsn::Parameters;
 use super::session::{Origin, Policy};
@@ -8,23 +8,23 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-/// One change of the message, to be applied in the order given.
+/// One change of the message; apply them in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Edit {
-    /// Take out a recipient, named by exactly these bytes.
+    /// Delete a recipient, named by exactly these bytes.
     Delete(Arc<[u8]>),
-    /// Put in a recipient, a path in angle brackets, with its ESMTP parameters.
+    /// Add a recipient, a path in angle brackets, with its ESMTP parameters.
     Add {
         /// The path.
         path: String,
-        /// `NOTIFY=… ORCPT=…`, for servers that take them.
+        /// `NOTIFY=… ORCPT=…`, for servers that accept them.
         parameters: String,
     },
-    /// Take out the header field that is the n-th of this name.
+    /// Remove the n-th header field of this name.
     RemoveHeader {
         /// Its name.
         name: String,
-        /// Which one, from 1.
+        /// Its number, from 1.
         index: usize,
     },
     /// Set the first header of this name.
@@ -48,24 +48,24 @@ impl fmt::Display for Edit {
     }
 }
 
-/// A recipient that was let in.
+/// An accepted recipient.
 #[derive(Debug)]
 pub(super) struct Accepted {
     /// The mailbox.
     pub recipient: Address,
-    /// What the server was given.
+    /// The recipient as typed.
     pub typed: Address,
-    /// The mailbox that takes its place.
+    /// The mailbox that replaces it.
     pub target: Option<Address>,
-    /// What the sender wishes.
+    /// The DSN parameters of the sender.
     pub parameters: Parameters,
     /// How it was submitted.
     pub origin: Origin,
 }
 
-/// What is changed in a message to these recipients, in which `headers` fields have the name of our header:
-/// deletions first. Postfix undoes an addition by a later deletion of the same address, and delivers twice to an
-/// address that is added while it is there.
+/// The edits of a message to these recipients, with `headers` incoming fields of our header's name: deletions
+/// first. In Postfix a later deletion of the same address undoes an addition, and an address that is added
+/// while it is present gets two copies.
 pub(super) fn plan(policy: &Policy, accepted: &[Accepted], headers: usize) -> Vec<Edit> {
     let mut edits = recipients(policy, accepted);
     edits.extend(header(policy, accepted, headers));
@@ -79,7 +79,7 @@ fn recipients(policy: &Policy, accepted: &[Accepted]) -> Vec<Edit> {
     let key = |address: &Address| address.key(policy.case_sensitive.of(address));
     let mut edits = Vec::with_capacity(2 * accepted.len() + 1);
     let mut deleted: HashSet<Arc<[u8]>> = HashSet::new();
-    // Those that stay, then those that were added: none of them is added again.
+    // Recipients that stay, then those that were added: they are not added again.
     let mut present: HashMap<String, Option<usize>> = HashMap::new();
     let mut staying: HashSet<Cow<'_, str>> = HashSet::new();
     for one in accepted.iter().filter(|one| one.target.is_none()) {
@@ -94,12 +94,12 @@ fn recipients(policy: &Policy, accepted: &[Accepted]) -> Vec<Edit> {
                 edits.push(Edit::Delete(name));
             }
         };
-        // What it was given first of all, to the octet.
+        // First the exact octets as typed.
         delete(one.typed.shared_raw());
         for name in one.typed.other_names() {
             delete(name);
         }
-        // One of them may be there under the same name, and must not go with it.
+        // Another recipient may have the same name, and must stay.
         if one.origin == Origin::Local && !staying.contains(&fold(one.recipient.local())) {
             for name in submitted_names(&one.recipient, &policy.origin) {
                 delete(name);
@@ -129,9 +129,10 @@ fn recipients(policy: &Policy, accepted: &[Accepted]) -> Vec<Edit> {
     edits
 }
 
-/// What may have been typed for a recipient of sendmail(1). Postfix shows a milter the rewritten form, such as
-/// `user@origin` for `user`, yet deletes only by what was typed (trivial-rewrite(8): a missing domain, a domain
-/// without dots, a dot at its end, `user%domain`, `domain!user`). A deletion of what is not there is ignored.
+/// Possible original forms of a recipient of sendmail(1). Postfix shows a milter the rewritten form, such as
+/// `user@origin` for `user`, but deletes only by the original form (trivial-rewrite(8): a missing domain, a
+/// domain without dots, a dot at its end, `user%domain`, `domain!user`). Deleting a missing recipient has no
+/// effect.
 fn submitted_names(recipient: &Address, origin: &str) -> Vec<Arc<[u8]>> {
     let (local, domain) = (recipient.local(), recipient.domain().unwrap_or_default());
     let bare = |local: &str| Address::new(local, "").map(|name| name.to_string());
@@ -143,22 +144,22 @@ fn submitted_names(recipient: &Address, origin: &str) -> Vec<Arc<[u8]>> {
     if domain == origin {
         names.push(bare(local));
     }
-    // What is too long for an address was not typed either.
+    // A form that is too long for an address cannot be the original one.
     names.into_iter().flatten().map(|name| name.into_bytes().into()).collect()
 }
 
-/// The header: a field of this name that came with the message is somebody else's word and goes, always. Ours
-/// names the alias for the recipient's own filters: the server's trace of it (X-Original-To) is lost by the
-/// replacement. It is set only for a message to one recipient; else it would tell one of the others.
+/// The header: incoming fields of this name are untrusted and always removed. Ours names the alias for the
+/// recipient's filters, since X-Original-To of the server is lost by the replacement. It is set only in a
+/// message to one recipient, so that recipients do not see each other.
 fn header(policy: &Policy, accepted: &[Accepted], headers: usize) -> Vec<Edit> {
     let Some(name) = &policy.header else { return Vec::new() };
     let value = match accepted {
         [only] if only.target.is_some() => Some(only.recipient.to_string()),
         _ => None,
     };
-    // A header takes UTF-8 only in messages that were announced to hold it, and a control would end it.
+    // A header may have UTF-8 only in SMTPUTF8 messages, and a control would end it.
     let value = value.filter(|value| value.bytes().all(|b| b == b' ' || b.is_ascii_graphic()));
-    // From the last to the first, since each that goes may change the number of those behind it. The first is set.
+    // From the last to the first, since each removal may renumber later ones. The first one is set.
     let kept = usize::from(value.is_some());
     let remove = (kept + 1..=headers).rev().map(|index| Edit::RemoveHeader { name: name.clone(), index });
     remove.chain(value.map(|value| Edit::Header { name: name.clone(), value })).collect()

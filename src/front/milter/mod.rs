@@ -1,8 +1,8 @@
 //! The milter.
 //!
-//! [`session`] is the protocol as a pure state machine, [`adapter`] ties it to the library that speaks it,
-//! [`wire`] is the stream below that, [`dsn`] and [`reply`] are what goes over it; which edits a message needs is
-//! decided by a file of its own.
+//! [`session`] is the protocol as a pure state machine, [`adapter`] connects it to the milter library,
+//! [`wire`] is the stream of that library, [`dsn`] and [`reply`] are texts of the protocol; `edits` decides
+//! the edits of a message.
 
 pub mod adapter;
 pub mod dsn;

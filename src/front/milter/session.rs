@@ -1,9 +1,9 @@
-//! One milter session as a state machine: no I/O, no clock, nothing of the library that speaks the wire.
+//! One milter session as a state machine: without I/O, clock or milter library.
 //!
-//! Inputs are the events of the protocol in whatever order a peer sends them; [`Session::recipient`] asks
-//! for a recipient to be resolved, [`Session::resolved`] takes the outcome and says what to reply, and
-//! [`Session::end_of_message`] hands out the edits. What the state holds is one message's: MAIL, the end of
-//! a message and ABORT all reset it, since Postfix and Sendmail differ in which of them they send.
+//! Inputs are the events of the protocol in any order; [`Session::recipient`] returns a recipient to resolve,
+//! [`Session::resolved`] takes the outcome and returns the reply, and [`Session::end_of_message`] returns the
+//! edits. The state belongs to one message: MAIL, the end of a message and ABORT all reset it, since Postfix
+//! and Sendmail differ in which of them they send.
 
 use super::dsn::Parameters;
 use super::edits::{self, Accepted};
@@ -14,31 +14,31 @@ use std::sync::Arc;
 
 pub use super::edits::Edit;
 
-/// What the operator chose for sessions.
+/// Settings of sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// Said to a recipient that does not exist.
+    /// Reply for a recipient that does not exist.
     pub unknown: Reply,
-    /// Said to a recipient of whom nobody can tell now.
+    /// Reply when verification fails temporarily.
     pub later: Reply,
-    /// Most recipients of one message that are looked at; the rest are deferred. Bounds what a session holds.
+    /// Most recipients of one message; further ones are deferred. Bounds the memory of a session.
     pub max_recipients: usize,
     /// Name of the header that records the alias.
     pub header: Option<String>,
     /// Whether local parts that differ by case only are different.
     pub case_sensitive: Cases,
-    /// Decide and log, but touch nothing.
+    /// Decide and log, but change nothing.
     pub observe: bool,
-    /// The domain a mail server adds to a recipient that comes without one.
+    /// The domain that the mail server adds to a recipient without one.
     pub origin: String,
 }
 
-/// Longest argument of RCPT that is looked at, in octets: more than a command line may have (RFC 5321, section
-/// 4.5.3.1.4: 512; Postfix: 2048). Bounds what a session holds, since a frame may have a megabyte.
+/// Longest accepted argument of RCPT, in octets: more than a command line may have (RFC 5321, section
+/// 4.5.3.1.4: 512; Postfix: 2048). Bounds the memory of a session, since a frame may have a megabyte.
 pub const MAX_ARGUMENT: usize = 4096;
 
-/// Most header fields of our own name that are taken out of a message: more than any chain of servers leaves.
-/// Postfix reads the header anew for each, and a sender may write a million.
+/// Most header fields of our name that are removed from a message: more than any chain of servers adds.
+/// Postfix reads the header again for each, and a sender may write a million.
 pub const MAX_HEADERS: usize = 100;
 
 /// How the message is being submitted.
@@ -47,9 +47,9 @@ pub enum Origin {
     /// By SMTP; recipients may be refused.
     #[default]
     Smtp,
-    /// By sendmail(1), through Postfix' `non_smtpd_milters`. A milter cannot refuse or defer a recipient there, so
-    /// a doubt defers the whole message at its end: it stays in the maildrop queue and is tried again. Who does not
-    /// exist is left to Postfix, which sends a report to the sender.
+    /// By sendmail(1), through Postfix' `non_smtpd_milters`. A milter cannot refuse or defer a recipient
+    /// there, so a temporary failure defers the whole message at its end: it stays in the maildrop queue and
+    /// is tried again. Unknown recipients are left to Postfix, which sends a report to the sender.
     Local,
 }
 
@@ -58,19 +58,19 @@ pub enum Origin {
 pub struct Rcpt<'a> {
     /// The recipient as typed.
     pub argument: &'a [u8],
-    /// `{rcpt_addr}`: where the server itself would take it.
+    /// `{rcpt_addr}`: the address as the server reads it.
     pub routed: Option<&'a [u8]>,
     /// How it was submitted.
     pub origin: Origin,
 }
 
-/// What is to be done about a RCPT event.
+/// What to do after a RCPT event.
 #[derive(Clone, Debug)]
 #[must_use]
 pub enum Step {
-    /// Find out, then call [`Session::resolved`].
+    /// Resolve it, then call [`Session::resolved`].
     Resolve(Question),
-    /// Reply at once; the doubt is for the log.
+    /// Reply at once; the reason is for the log.
     Reply(Say, Doubt),
 }
 
@@ -84,17 +84,17 @@ pub enum Say {
     Error(Reply),
 }
 
-/// What becomes of a message.
+/// The decision about a message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct End {
-    /// What is to be changed.
+    /// Its edits.
     pub edits: Vec<Edit>,
-    /// Why the message is deferred, if it is; nothing is changed then.
+    /// Why the message is deferred, if so; it is not changed then.
     pub deferred: Option<Doubt>,
-    /// How many recipients it has that we know of.
+    /// The number of its known recipients.
     pub recipients: usize,
-    /// Those that are replaced, each by what; would be, where we only observe.
+    /// The replaced recipients with their replacements; with `observe`, those that would be.
     pub replaced: Vec<(Address, Address)>,
 }
 
@@ -104,21 +104,21 @@ pub struct Session {
     policy: Arc<Policy>,
     pending: Option<(Question, Parameters, Origin)>,
     accepted: Vec<Accepted>,
-    /// The first doubt about a recipient that could not be deferred by itself.
+    /// The first temporary failure of a recipient that could not be deferred alone.
     deferred: Option<Doubt>,
-    /// Header fields of our own name that came with the message.
+    /// Incoming header fields of our name.
     headers: usize,
-    /// What the server called the last recipient.
+    /// The server's reading of the last recipient.
     routed: Option<Box<[u8]>>,
 }
 
 impl Session {
-    /// A session under `policy`, for as long as it lasts.
+    /// A session with this policy.
     pub fn new(policy: Arc<Policy>) -> Self {
         Session { policy, pending: None, accepted: Vec::new(), deferred: None, headers: 0, routed: None }
     }
 
-    /// MAIL: a message begins, whatever became of the one before.
+    /// MAIL: a new message begins; the one before is dropped.
     pub fn mail(&mut self) {
         self.reset();
     }
@@ -130,14 +130,14 @@ impl Session {
 
     fn reset(&mut self) {
         self.pending = None;
-        // A message of a thousand recipients must not cost the rest of a long session.
+        // Free the memory: a message with a thousand recipients must not burden the rest of a long session.
         self.accepted = Vec::new();
         self.deferred = None;
         self.headers = 0;
         self.routed = None;
     }
 
-    /// Whether a message is under way that has a recipient.
+    /// Whether the current message has a recipient.
     pub fn is_busy(&self) -> bool {
         self.pending.is_some() || !self.accepted.is_empty()
     }
@@ -153,8 +153,8 @@ impl Session {
             return Step::Reply(self.defer(Doubt::Argument, rcpt.origin, later), Doubt::Argument);
         }
         let recipient = Address::from_rcpt(rcpt.argument);
-        // Macros stay until the server sends others. If they are those of the recipient before they may not be about
-        // this one, and are certain only where they say what is written.
+        // Macros stay until the server sends others. If they are the same as for the recipient before, they
+        // may not be about this one, and count only if they agree with the argument.
         let is_new = self.routed.as_deref() != rcpt.routed;
         self.routed = rcpt.routed.map(Into::into);
         let routed = rcpt.routed.map(Address::from_server);
@@ -169,7 +169,7 @@ impl Session {
         Step::Resolve(question)
     }
 
-    /// Defers a recipient, or the message where a recipient cannot be deferred by itself.
+    /// Defers a recipient, or the message if a recipient cannot be deferred alone.
     fn defer(&mut self, doubt: Doubt, origin: Origin, reply: Reply) -> Say {
         match origin {
             _ if self.policy.observe => Say::Continue,
@@ -181,8 +181,8 @@ impl Session {
         }
     }
 
-    /// The outcome for the recipient asked last; `mailbox` is the mailbox it stands for, where that is ours.
-    /// Without such a recipient there is nothing to say.
+    /// Takes the outcome of the last recipient; `mailbox` is its mailbox in our domains, if any. Without such
+    /// a recipient it has no reply.
     pub fn resolved(&mut self, outcome: &Outcome, mailbox: Option<Address>) -> Say {
         let Some((question, parameters, origin)) = self.pending.take() else { return Say::Continue };
         let say = match outcome {
@@ -204,7 +204,7 @@ impl Session {
         say
     }
 
-    /// A header field of the message: those of the name that is ours are counted, since none of them is.
+    /// A header field of the message: counts incoming fields with the name of our header.
     pub fn header(&mut self, name: &[u8]) {
         let ours = self.policy.header.as_ref();
         if ours.is_some_and(|ours| ours.as_bytes().eq_ignore_ascii_case(name)) {
@@ -212,7 +212,7 @@ impl Session {
         }
     }
 
-    /// The message is complete: what becomes of it.
+    /// The message is complete: returns the decision about it.
     pub fn end_of_message(&mut self) -> End {
         let accepted = std::mem::take(&mut self.accepted);
         let headers = std::mem::take(&mut self.headers);

@@ -1,10 +1,11 @@
-//! The stream under a milter session: what the library that speaks the protocol leaves to the transport.
+//! The stream under a milter session: it does what the milter library leaves to the transport.
 //!
-//! - The edits of a message are held back until the reply that ends it, so that they reach the mail server in
-//!   one piece: one system call instead of one an edit, and no message half edited if we die in between.
-//! - What arrives over TCP is acknowledged at once. Postfix writes its requests in small pieces without
+//! - The edits of a message are buffered until the reply that ends it, so that they reach the mail server
+//!   together: one system call instead of one for each edit, and no half edited message if rcptd dies in
+//!   between.
+//! - Data received over TCP are acknowledged at once. Postfix writes its requests in small pieces without
 //!   TCP_NODELAY, so it would wait 40 ms for a delayed acknowledgement in the middle of each message.
-//! - How the session ended is noticed and counted; the library tells nobody.
+//! - The end of the session is recorded and counted, which the library does not report.
 
 use crate::front::listen::Stream;
 use crate::observe;
@@ -16,24 +17,23 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 
-/// Most bytes of edits held back: the edits of about five hundred recipients. Beyond it they are sent as they
-/// come.
+/// Most bytes of buffered edits: the edits of about five hundred recipients. Further ones are sent at once.
 pub const MAX_HELD: usize = 64 * 1024;
 
 /// Replies that change a message: add recipient, delete recipient, add recipient with parameters, change
-/// header. Others follow them, so they can wait.
+/// header. They are followed by another reply, so they can wait.
 const EDITS: [u8; 4] = *b"+-2m";
 
-/// What the streams of one listener share.
+/// The shared state of the streams of one listener.
 #[derive(Debug)]
 pub struct Shared {
-    /// Where they were accepted.
+    /// The listener that accepted them.
     pub listener: Arc<str>,
     /// How many are open.
     pub open: AtomicUsize,
-    /// Raised when no further message is to begin: a session ends when it has none under way.
+    /// Raised when no further message is to begin: each session ends after its current message.
     pub last: watch::Sender<bool>,
-    /// Whether we are stopping, so that an early end is ours.
+    /// Whether rcptd is stopping, so that it caused an early end.
     pub stopping: AtomicBool,
 }
 
@@ -64,16 +64,16 @@ enum End {
     Error(io::Error),
 }
 
-/// A stream that can be told to acknowledge what it has read.
+/// A stream that can acknowledge received data at once.
 pub trait Acknowledge {
-    /// Acknowledges at once, if that means anything.
+    /// Acknowledges at once, if the stream supports it.
     fn acknowledge(&self);
 }
 
 impl Acknowledge for Stream {
     fn acknowledge(&self) {
         if let Stream::Tcp(s) = self {
-            // A refusal costs speed, nothing else.
+            // An error only costs speed.
             let _ = s.set_quickack(true);
         }
     }
@@ -104,7 +104,7 @@ impl<S> MtaStream<S> {
         let wait = || -> Pin<Box<dyn Future<Output = ()> + Send>> {
             let mut last = shared.last.subscribe();
             Box::pin(async move {
-                // The sender lives for as long as any stream.
+                // The sender lives as long as any stream.
                 let _ = last.wait_for(|raised| *raised).await;
             })
         };
@@ -128,7 +128,7 @@ impl<S: AsyncWrite + Unpin> MtaStream<S> {
                 n => drop(self.held.drain(..n)),
             }
         }
-        // An idle session is to cost as little as it can.
+        // Free the buffer: an idle session should cost little.
         self.held = Vec::new();
         Poll::Ready(Ok(()))
     }
@@ -151,7 +151,7 @@ impl<S: AsyncRead + Acknowledge + Unpin> AsyncRead for MtaStream<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        // Everything that has arrived was answered before more of it is wanted.
+        // All received frames were answered before the next read.
         if self.frames.between() && !self.frames.in_message && self.poll_last(cx).is_ready() {
             self.end = Some(End::Ours);
             return Poll::Ready(Ok(()));
@@ -181,11 +181,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for MtaStream<S> {
             let written = Pin::new(&mut self.stream).poll_write(cx, buf);
             return self.note(written);
         }
-        // The reply goes out with what was held, in one piece where it fits.
+        // The reply is sent together with the buffered edits, in one piece if it fits.
         self.held.extend_from_slice(buf);
         match self.poll_release(cx) {
             Poll::Ready(Err(e)) => Poll::Ready(Err(e)),
-            // What is left goes out at the flush that follows.
+            // The rest is sent at the next flush.
             Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(buf.len())),
         }
     }
@@ -200,7 +200,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for MtaStream<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Edits without the reply that ends the message are worth nothing; the server will defer it.
+        // Edits without the reply that ends the message are useless; the server will defer the message.
         if self.holding {
             self.held = Vec::new();
         }
@@ -226,7 +226,7 @@ impl<S> Drop for MtaStream<S> {
     }
 }
 
-/// Follows the frames that arrive (length, command, data) without keeping them.
+/// Parses incoming frames (length, command, data) without keeping them.
 #[derive(Debug, Default)]
 struct Frames {
     head: [u8; 5],
@@ -261,7 +261,7 @@ impl Frames {
         }
     }
 
-    /// Whether what has arrived ends with a whole frame.
+    /// Whether the received data end with a whole frame.
     fn between(&self) -> bool {
         self.have == 0 && self.skip == 0
     }
@@ -298,7 +298,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_session_ends_between_two_messages_when_told() {
-        // What has arrived when the last message is to be, whether the session ends at once, what ends it.
+        // Data received before the request to end, whether the session ends at once, data that end it.
         for (before, at_once, after) in [
             ("", true, ""),
             ("O", true, ""),
@@ -318,7 +318,7 @@ mod tests {
                 theirs.write_all(&frame(command, b"x")).await.unwrap();
                 assert_eq!(stream.read(&mut got).await.unwrap(), 6, "{before}");
             }
-            // Also where the session waits already.
+            // Also if the session is already waiting.
             let reading = tokio::spawn(async move {
                 let mut read = 0;
                 loop {

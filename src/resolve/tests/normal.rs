@@ -1,4 +1,4 @@
-//! Domains that read local parts in their own ways.
+//! Tests of domains with their own normalisation.
 
 use super::*;
 use crate::addr::Normal;
@@ -49,8 +49,8 @@ async fn recipients() {
         ("f.oo@plain.test", "no: no such account", "f.oo"),
         ("ｆｏｏ@plain.test", "no: no such account", "ｆｏｏ"),
         ("foo-macys-m5@plain.test", "-> foo@plain.test", "foo"),
-        // An account keeps its extension, which the server knows of: it may be a name of its own, so the whole is
-        // asked first.
+        // An account keeps its extension, which the server knows: it may be part of a name, so the whole name
+        // is looked up first.
         ("foo@dash.test", "keep", "foo"),
         ("Foo-Shop@dash.test", "keep", "foo-shop foo"),
         ("foo-@dash.test", "keep", "foo- foo"),
@@ -60,7 +60,7 @@ async fn recipients() {
         ("Mary-Ann@dash.test", "keep", "mary-ann"),
         ("mary-anne@dash.test", "no: no such account", "mary-anne mary"),
         ("mary-ann-x@dash.test", "no: no such account", "mary-ann-x mary"),
-        // What cannot be said of the whole name is not decided by a part of it.
+        // A temporary failure for the whole name is not resolved by a part of it.
         ("foo-doubt@dash.test", "later: down", "foo-doubt"),
         ("doubtful-x@dash.test", "later: down", "doubtful-x doubtful"),
         // Lists have no extension.
@@ -68,7 +68,7 @@ async fn recipients() {
         ("owner-foo@dash.test", "no: no such account", "owner-foo"),
         ("foo-request@dash.test", "no: no such account", "foo-request"),
         ("foo-requests@dash.test", "keep", "foo-requests foo"),
-        // What looks like an extension is the rules' in the first place.
+        // A text that looks like an extension may be part of an alias.
         ("foo-macys-m5@dash.test", "-> foo@dash.test", "foo"),
         ("foo-macys-m6@dash.test", "keep", "foo-macys-m6 foo"),
         ("bar-macys-m5@dash.test", "-> Bar@dash.test", "Bar"),
@@ -77,7 +77,7 @@ async fn recipients() {
         // An alias loses its extension.
         ("a+abc+3@both.test", "-> alice@both.test", "alice"),
         ("foo-macys-m5+x@both.test", "keep", "foo-macys-m5+x foo"),
-        // What the server does not know is replaced, and the extension stays.
+        // A name that the server does not know is replaced, and the extension stays.
         ("f.oo@both.test", "-> foo@both.test", "foo"),
         ("f.oo+Shop@both.test", "-> foo+Shop@both.test", "foo+shop foo"),
         ("mary.-ann@both.test", "-> mary-ann@both.test", "mary-ann"),
@@ -85,7 +85,7 @@ async fn recipients() {
         ("FOO+X@both.test", "keep", "foo+x foo"),
         ("f.oo-macys-m5@both.test", "-> foo@both.test", "foo"),
         ("nob.ody@both.test", "no: no such account", "nobody"),
-        // A rule that wants what is removed.
+        // A rule that needs a removed character.
         ("b.abc.3@both.test", "no: no such account", "babc3"),
         // Nothing would be left.
         ("...@both.test", "no: no such account", "..."),
@@ -112,8 +112,8 @@ async fn recipients() {
     }
 }
 
-/// What the reading of a domain makes of a name is no route to somewhere else: nobody asks whether a recipient
-/// that a milter adds may be relayed.
+/// Normalisation does not create a route: a mail server does not check whether it may relay a recipient that
+/// a milter adds.
 #[tokio::test]
 async fn no_routes_are_made() {
     let accounts = Arc::new(Accounts::default());
@@ -128,8 +128,8 @@ async fn no_routes_are_made() {
     }
 }
 
-/// With an extension or without, what the rules say of the whole name has the last word, unless it was an alias or
-/// is one of several accounts and the rest is one of a single one.
+/// The result of the rules for the whole name counts, unless it is expired or ambiguous and the name without
+/// extension is an alias of one account.
 #[tokio::test]
 async fn the_rules_are_asked_without_the_extension_only_if_they_know_nothing() {
     let resolver = resolver(Arc::default());
@@ -143,11 +143,11 @@ async fn the_rules_are_asked_without_the_extension_only_if_they_know_nothing() {
     }
 }
 
-/// Whose an address is that exists: the whole name's, or that of the name before the extension, if the source takes
+/// The owner of an existing address: the whole name, or the name before the extension, if the source accepts
 /// any extension.
 #[tokio::test]
 async fn owners() {
-    /// Knows some names, and those with an extension that it does not look at.
+    /// Knows some names, and ignores extensions.
     #[derive(Debug)]
     struct Server(&'static [&'static str], Option<char>);
 

@@ -1,4 +1,4 @@
-//! Which spelling of a name is asked, and where mail goes whose account is an alias itself.
+//! Tests the spelling that is looked up, and accounts that are aliases themselves.
 
 use super::*;
 use crate::account::Cache;
@@ -36,8 +36,8 @@ fn resolver(accounts: Arc<dyn AccountSource>) -> Resolver {
     Resolver::new(settings, rules, accounts)
 }
 
-/// Where the mail for a recipient ends if what it is replaced by is looked up again, until that is replaced by nothing:
-/// so do Postfix and Sendmail, if they ask tables.
+/// Where mail ends if the replacement is looked up again until there is none: as Postfix and Sendmail do with
+/// tables.
 async fn recursion(resolver: &Resolver, recipient: &str) -> String {
     let mut at = recipient.to_owned();
     for _ in 0..=MAX_HOPS {
@@ -56,7 +56,7 @@ async fn recipients() {
     let resolver = resolver(accounts.clone());
     // local part of the recipient, outcome, the local part that is asked
     for (local, want, want_asked) in [
-        // Compared without regard to case, asked as it is spelled but for that.
+        // Compared without regard to case, looked up in lower case.
         ("grüße", "keep", "grüße"),
         ("GRÜ\u{1e9e}E", "keep", "grüße"),
         ("grüsse", "no: no such account", "grüsse"),
@@ -65,7 +65,7 @@ async fn recipients() {
         ("ΣΊΣΥΦΟΣ", "no: no such account", "σίσυφος"),
         ("\u{212a}im", "no: no such account", "kim"),
         ("re\u{301}mi", "no: no such account", "re\u{301}mi"),
-        // An account as the rules spell it, though it was found by another spelling.
+        // The account as the rules spell it, although another spelling was used.
         ("grüße-macys-m5", "-> grüße@example.test", "grüße"),
         ("GRÜSSE-macys-m5", "-> grüße@example.test", "grüße"),
         ("BAR-macys-m5", "-> Bar@example.test", "Bar"),
@@ -101,7 +101,7 @@ async fn recipients() {
     }
 }
 
-/// What a server that tells upper from lower case says of `Alice`, who is in the rules, is not said of `alice`.
+/// The answer of a case-sensitive server about `Alice`, which is in the rules, is not used for `alice`.
 #[tokio::test]
 async fn one_spelling_does_not_answer_for_another() {
     let accounts = Arc::new(Accounts::default());

@@ -1,9 +1,9 @@
-//! A statement as a machine that reads a name character by character. What it has to remember are the part it
-//! is in and what the functions have seen: a function looks at one identifier only, so a number or a
-//! character does.
+//! A statement as a state machine that reads a name character by character. Its state is the current part and
+//! what the functions have seen: a function looks at one identifier only, so a number or a character is
+//! enough.
 //!
-//! Without its functions (`exact` is false) the machine takes every name of the shape, and has few states: two
-//! shapes that do not meet are proved not to clash at any length.
+//! Without its functions (`exact` is false) the machine accepts every name of the shape, and has few states:
+//! if two shapes have no common name, the statements do not clash at any length.
 
 use super::alphabet::{Alphabet, Symbol};
 use super::member::Subject;
@@ -18,16 +18,16 @@ use foldhash::HashSet;
 #[derive(Debug)]
 enum Part {
     Fixed(Vec<Symbol>),
-    /// A name of a list too long to be taken one by one: any text of these characters.
+    /// A name of a list that is too long to check one by one: any text of these characters.
     Listed(Set),
     Class(Class, usize),
     Date,
-    /// A `%code%` that another one follows.
+    /// A `%code%` that is followed by another one.
     Shape,
     Code,
 }
 
-/// What a function gives that is known from the start.
+/// The value of a function, if it is known from the start.
 #[derive(Debug)]
 enum Known {
     /// It depends on the name.
@@ -46,27 +46,27 @@ pub(super) struct Call {
     counts: bool,
 }
 
-/// What a character belongs to that functions look at.
+/// The part that a character belongs to, for the functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     /// Nothing of the kind.
     Other,
     /// The identifier of this number.
     Identifier(usize),
-    /// What the function of this number gives.
+    /// The value of the function of this number.
     Call(usize),
 }
 
-/// What a function remembers.
+/// The state of a function.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Slot {
-    /// Nothing: its identifier and the code are both to come, or both read.
+    /// Its identifier and the code are both unread, or both read.
     Idle,
     /// Its identifier is being read.
     Reads(Monitor),
-    /// Its identifier has been read, the code is to come.
+    /// Its identifier has been read, the code has not.
     Is(Value),
-    /// The code has been read, its identifier is to come.
+    /// The code has been read, its identifier has not.
     Wants(Value),
 }
 
@@ -74,7 +74,7 @@ enum Slot {
 enum At {
     /// At the beginning of a part.
     Start,
-    /// So far into a text.
+    /// At this offset in a text.
     Inside(u16),
     /// In an identifier, and whether a dot has been seen.
     Class(bool),
@@ -82,7 +82,7 @@ enum At {
     Token(u16, Token),
     /// In a code that is not verified: calls found, digits at the end.
     Shape(u16, u16),
-    /// Into a date, behind this character.
+    /// At this offset in a date, after this character.
     Date(u8, u8),
 }
 
@@ -90,9 +90,9 @@ enum At {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Token {
     Start,
-    /// So far into a text that is known.
+    /// At this offset in a known text.
     Text(u16),
-    /// So far into the default of `CHAR`.
+    /// At this offset in the default of `CHAR`.
     Default(u16),
     /// A number whose end is not known.
     Number(u16),
@@ -101,7 +101,7 @@ enum Token {
 /// Between two characters of a name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct State {
-    /// The part that takes the next character; one more than there are at the end.
+    /// The part of the next character; at the end, the number of parts.
     pub part: u16,
     at: At,
     slots: Vec<Slot>,
@@ -111,7 +111,7 @@ pub(super) struct State {
 #[derive(Debug)]
 pub(super) struct Machine<'a> {
     parts: Vec<Part>,
-    /// What each part is a name of, if it is one.
+    /// For each part that is a name, its kind.
     names: Vec<Option<Target>>,
     calls: Vec<Call>,
     trailing: usize,
@@ -120,8 +120,8 @@ pub(super) struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
-    /// The items of `subject` from `skip` on. `None` where the alphabet lacks a character, or the code is
-    /// computed with a secret.
+    /// The machine for the items of `subject` from `skip` on. `None` if the alphabet lacks a character, or
+    /// the code needs a secret.
     pub fn new(subject: &Subject<'_>, skip: usize, alphabet: &'a Alphabet, exact: bool) -> Option<Self> {
         let source = subject.source;
         let last_code = source.items.iter().rposition(|item| *item == Item::Code);
@@ -164,7 +164,7 @@ impl<'a> Machine<'a> {
                 (Some(text), Formula::None) => {
                     Known::OneOf(!exactly(&alphabet.symbols(text)?) & (((1 as Set) << alphabet.len()) - 1))
                 }
-                // Without a value it takes no character, and the statement matches nothing.
+                // Without a value it accepts no character, and the statement never matches.
                 (Some(text), formula) => Known::Text(match compute::value(formula, text, "") {
                     Some(value) => alphabet.symbols(&value)?,
                     None => Vec::new(),
@@ -192,7 +192,7 @@ impl<'a> Machine<'a> {
         &self.calls
     }
 
-    /// What the next character belongs to.
+    /// The part that the next character belongs to.
     pub fn place(&self, state: &State) -> Place {
         match self.parts.get(usize::from(state.part)) {
             Some(Part::Class(_, number)) => Place::Identifier(*number),
@@ -203,7 +203,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// The state of the machine without functions that goes with a state of the exact one.
+    /// The state of the machine without functions for a state of the exact one.
     pub fn shape_of(&self, state: &State) -> State {
         let at = match state.at {
             At::Token(i, Token::Text(at)) => match state.slots.get(usize::from(i)) {
@@ -224,7 +224,7 @@ impl<'a> Machine<'a> {
         usize::from(state.part) == self.parts.len()
     }
 
-    /// Calls `to` with every state behind `symbol`.
+    /// Calls `to` with every state after `symbol`.
     pub fn step(&self, state: &State, symbol: Symbol, to: &mut dyn FnMut(State)) {
         let Some(part) = self.parts.get(usize::from(state.part)) else { return };
         let byte = self.alphabet.byte(symbol);
@@ -353,7 +353,7 @@ impl<'a> Machine<'a> {
         match (token, &call.formula) {
             (Token::Start, Formula::Count(_)) | (Token::Number(_), _) => {
                 let so_far = if let Token::Number(n) = token { n } else { 0 };
-                // Numbers have no leading zeros, and nothing is counted a thousand times.
+                // Numbers have no leading zeros, and are below a thousand.
                 if is_digit(byte) && token != Token::Number(0) && so_far < 100 {
                     let n = so_far * 10 + u16::from(byte - b'0');
                     to(end(Slot::Wants(Value::Number(n))));
@@ -405,7 +405,7 @@ impl<'a> Machine<'a> {
     }
 }
 
-/// What stands for the numbers of as many digits.
+/// Each represents all numbers of that many digits.
 const POWERS: [u16; 3] = [1, 10, 100];
 
 fn size(n: u16) -> u16 {
@@ -420,7 +420,7 @@ fn next(state: &State) -> State {
 /// Where in a date the number of the week begins.
 const WEEK: u8 = 6;
 
-/// Dates in one of the forms `yymm`, `yymmdd`, `yywww`; no days of a month but those that each one has.
+/// Dates in one of the forms `yymm`, `yymmdd`, `yywww`; only days that every month has.
 fn date(state: &State, byte: u8, to: &mut dyn FnMut(State)) {
     let (at, before) = if let At::Date(at, before) = state.at { (at, before) } else { (0, 0) };
     let fits = match (at, before) {

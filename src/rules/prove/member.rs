@@ -1,5 +1,5 @@
-//! Statements as they are compared: each for one account and one alias, with the text every name of it begins
-//! and ends with.
+//! Statements in the form for comparison: each for one account and one alias, with the common beginning and
+//! end of its names.
 
 use crate::addr::{Address, canonical_domain, fold};
 use crate::diag::Text;
@@ -34,23 +34,23 @@ impl Listed {
     }
 }
 
-/// A statement with everything folded that is compared.
+/// A statement with all compared texts folded.
 #[derive(Debug)]
 pub(super) struct Source<'t> {
     pub text: &'t Text,
     pub checked: Checked<'t>,
     pub items: Vec<Item>,
     pub calls: Vec<Probe>,
-    /// The accounts that matter, each once; two at most where nothing tells them apart.
+    /// The distinct accounts that matter; at most two if the names do not contain them.
     pub accounts: Vec<Entry<'t>>,
-    /// The same of the aliases; empty without `ALIASED`.
+    /// The same for the aliases; empty without `ALIASED`.
     pub aliases: Vec<Entry<'t>>,
     /// In canonical spelling, if not all.
     domains: Option<Vec<String>>,
     fold: bool,
 }
 
-/// Most accounts of a list in which nothing tells them apart: two show it.
+/// Most accounts if the names do not contain them: two show a clash.
 const ALIKE: usize = 2;
 
 fn key(text: &str, case: bool) -> Cow<'_, str> {
@@ -64,7 +64,7 @@ impl<'t> Source<'t> {
         let folded = |text: &str| key(text, !fold).into_owned();
         let items = statement.expression.items.iter().map(|item| match item {
             Item::Literal(text) => Item::Literal(folded(text)),
-            // Without aliases of its own an account is its own alias.
+            // Without `ALIASED` the account is the alias.
             Item::Alias if !has_own => Item::Account,
             other => other.clone(),
         });
@@ -98,7 +98,7 @@ impl<'t> Source<'t> {
         Source { text, checked, items, calls, accounts, aliases, domains, fold }
     }
 
-    /// How many pairs of an account and an alias there are.
+    /// The number of pairs of an account and an alias.
     pub fn members(&self) -> usize {
         let aliases = if self.checked.statement.aliases.is_some() { self.aliases.len() } else { 1 };
         self.accounts.len().saturating_mul(aliases)
@@ -115,17 +115,17 @@ impl<'t> Source<'t> {
         }
     }
 
-    /// Any account and any alias of it, and of all statements of its form, which hold these characters.
+    /// Any account and any alias of it, and of all statements of its form, made of these characters.
     pub fn any<'s>(&'s self, listed: &'s Listed) -> Subject<'s> {
         Subject { source: self, account: None, alias: None, listed: Some(listed) }
     }
 
-    /// Whether the code can be computed by whoever knows the rule.
+    /// Whether the code can be computed without a secret.
     pub fn is_open(&self) -> bool {
         !self.calls.iter().any(|call| matches!(call.formula, Formula::Hmac(_)))
     }
 
-    /// Whether a list matters, but what its name is does not show at the beginning of a name.
+    /// Whether a list matters, but its name is not at the beginning of the whole name.
     pub fn is_unanchored(&self) -> bool {
         let prefix = self.items.get(..self.fixed_items()).unwrap_or_default();
         [(&self.accounts, Item::Account, Target::Account), (&self.aliases, Item::Alias, Target::Alias)]
@@ -133,33 +133,33 @@ impl<'t> Source<'t> {
             .any(|(list, item, target)| {
                 let used = self.items.contains(&item) || self.calls.iter().any(|call| call.target == target);
                 list.len() > 1 && used && !prefix.contains(&item)
-                    // Of several statements that are alike but for their accounts.
+                    // For several statements that differ in their accounts only.
                     || self.items.contains(&item) && !prefix.contains(&item)
             })
     }
 
-    /// What is equal for statements that are alike but for their names and places.
+    /// A key that is equal for statements that differ in names and positions only.
     pub fn form(&self) -> String {
         let Source { checked, items, calls, aliases, domains, .. } = self;
         let (using, delivers) = (checked.statement.using, checked.statement.deliver.is_some());
         format!("{items:?} {calls:?} {using:?} {domains:?} {} {delivers}", aliases.is_empty())
     }
 
-    /// How many items stand in front of the first one that varies.
+    /// The number of items before the first one that varies.
     pub fn fixed_items(&self) -> usize {
         let fixed = |item: &&Item| matches!(item, Item::Account | Item::Alias | Item::Literal(_));
         self.items.iter().take_while(fixed).count()
     }
 
-    /// What is equal for statements whose names can be cut alike behind the items that do not vary. `None`
-    /// where accounts or aliases stand there too.
+    /// A key that is equal for statements whose names are split alike after the fixed items. `None` if
+    /// accounts or aliases occur there, too.
     pub fn cut_form(&self) -> Option<String> {
         let rest = self.items.get(self.fixed_items()..).unwrap_or_default();
         let names = rest.iter().any(|item| matches!(item, Item::Account | Item::Alias));
         (!names).then(|| format!("{rest:?} {:?}", self.calls))
     }
 
-    /// A domain for which both apply, `None` if any is. The error is that there is none.
+    /// A domain for which both apply, `None` for any domain. The error: there is none.
     pub fn domain<'s>(&'s self, other: &'s Source<'_>) -> Result<Option<&'s str>, ()> {
         let found = match (&self.domains, &other.domains) {
             (None, None) => return Ok(None),
@@ -191,7 +191,7 @@ pub(super) struct Subject<'s> {
     pub source: &'s Source<'s>,
     pub account: Option<&'s Entry<'s>>,
     pub alias: Option<&'s Entry<'s>>,
-    /// What it is made of, if it stands for all of the lists.
+    /// The characters, if it represents all names of the lists.
     pub listed: Option<&'s Listed>,
 }
 
@@ -218,7 +218,7 @@ impl<'s> Subject<'s> {
         }
     }
 
-    /// The text a function looks at, if it is not cut out of the name.
+    /// The text a function looks at, if it is not a part of the name.
     pub fn looked_at(&self, target: Target) -> Option<&'s str> {
         match target {
             Target::Account => Some(self.account_key()),
@@ -227,7 +227,7 @@ impl<'s> Subject<'s> {
         }
     }
 
-    /// The characters that its texts hold.
+    /// The characters of its texts.
     pub fn characters(&self) -> Vec<char> {
         let fixed = self.source.items.iter().filter_map(|item| self.fixed(item));
         let looked = self
@@ -254,8 +254,8 @@ impl<'s> Subject<'s> {
         parts.concat()
     }
 
-    /// Whose its names are and where their mail goes, in a form that is equal where a look-up sees one destination:
-    /// two accounts whose mail goes to one place are two all the same.
+    /// Account and target of its names, in a form that is equal if a look-up sees one destination: two
+    /// accounts with the same target are still two destinations.
     pub fn destination(&self) -> Cow<'s, str> {
         match &self.source.checked.statement.deliver {
             None => Cow::Borrowed(self.account_key()),

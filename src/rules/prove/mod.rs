@@ -1,14 +1,14 @@
-//! What can be proved about rules before they are used: that no name is an alias of two accounts, or which
-//! one is; which statements never match; how hard an alias is to guess.
+//! Static analysis of rules: proves that no name is an alias of two accounts, or finds one; reports
+//! statements that never match, and how hard aliases are to guess.
 //!
 //! Pure and bounded, as all of `rules`. In parts: `member` (statements with one account and one alias each),
 //! `pairs` (which of these can clash), `alphabet` and `machine` (how a statement reads a name), `ways` and
 //! `solve` (the shortest name that two of them match, by its length), `search` and `monitor` (the same by
-//! states), `shape` (what shows without a name), `guess`, `report` (what is said), `rings` (rules whose
+//! states), `shape` (findings without a name), `guess`, `report` (the messages), `rings` (rules whose
 //! `DELIVER TO` loops).
 //!
-//! Every witness is looked up in the rules before it is shown. Where a search ends at one of the [`Limits`],
-//! that is said as well.
+//! Every witness is looked up in the rules before it is shown. If a search ends at one of the [`Limits`],
+//! that is reported, too.
 
 mod alphabet;
 mod guess;
@@ -35,27 +35,28 @@ use member::Source;
 use pairs::Comparison;
 pub use rings::{Reads, rings};
 
-/// Most pairs of rules and accounts compared. Most take a tenth of a millisecond, as their shapes do not meet.
+/// Most pairs of rules and accounts compared. Most take a tenth of a millisecond, since their shapes have no
+/// common name.
 pub const MAX_PAIRS: usize = 20_000;
 
-/// Most pairs of states for two statements, and most steps of a search by length. Real rules take some thousand;
-/// as many as these take some tenths of a second.
+/// Most pairs of states for two statements, and most steps of a search by length. Real rules take some
+/// thousand; this many take some tenths of a second.
 pub const MAX_STATES: usize = 50_000;
 
 /// Most pairs of states and steps for all of them: some seconds.
 pub const MAX_WORK: usize = 4_000_000;
 
-/// So many names that do not show at the beginning are compared one by one; of more, first all together. Up to
-/// this number that takes longer.
+/// Up to this number, names that are not at the beginning are compared one by one; with more, first all
+/// together, which takes longer for few names.
 pub const MAX_SINGLE: usize = 16;
 
-/// An alias that is guessed more often than that is hardly a secret: a single count is, two functions are not.
+/// Above this rate aliases are easy to guess: a single count is above it, two functions are not.
 pub const GUESSABLE: f64 = 0.05;
 
-/// How far the proofs go.
+/// Limits of the analysis.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
-    /// Statements of which a random name is an alias more often than this are warned of.
+    /// Warn of statements for which a random name is an alias more often than this.
     pub guessable: Option<f64>,
     /// See [`MAX_PAIRS`].
     pub pairs: usize,
@@ -84,27 +85,27 @@ impl Default for Limits {
 pub struct Clash {
     /// A shortest one.
     pub witness: String,
-    /// The domain it has to be in, if not in any.
+    /// Its domain; `None` for any domain.
     pub domain: Option<String>,
     /// The statements, by number.
     pub statements: [usize; 2],
-    /// Where either sends it.
+    /// The destination of each.
     pub destinations: [String; 2],
 }
 
-/// What was proved.
+/// The result of the analysis.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Proof {
-    /// All there is to say, in the order of the texts.
+    /// All problems, in the order of the texts.
     pub problems: Vec<Problem>,
-    /// Names that go to two places; of each two statements one at most.
+    /// Names with two destinations; at most one for each two statements.
     pub clashes: Vec<Clash>,
-    /// Whether all that can clash was compared, and each to the end: names up to 16 characters longer than the
+    /// Whether all possible clashes were compared to the end: names up to 16 characters longer than the
     /// shortest ones of either statement.
     pub complete: bool,
 }
 
-/// Looks for what is wrong with rules that could be loaded: `rules` are `texts`, read with `options`.
+/// Looks for problems in rules that could be loaded: `rules` are `texts`, read with `options`.
 pub fn prove(rules: &Rules, texts: &[Text], options: &Options, limits: &Limits) -> Proof {
     let sources = sources(texts, options);
     let mut comparison = Comparison::new(&sources, rules, limits, options.fold);
@@ -125,7 +126,7 @@ pub fn prove(rules: &Rules, texts: &[Text], options: &Options, limits: &Limits) 
 fn sources<'t>(texts: &'t [Text], options: &Options) -> Vec<Source<'t>> {
     let mut sources = Vec::new();
     for text in texts {
-        // What is wrong was said when they were loaded.
+        // Their faults were reported when they were loaded.
         let mut each = |statement, faults: &mut Vec<Fault>| {
             let checked = check::statement(statement, &options.secrets, faults);
             sources.push(Source::new(text, checked, options.fold));

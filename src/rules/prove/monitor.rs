@@ -1,4 +1,4 @@
-//! What a function has seen of its identifier so far.
+//! The state of a function while its identifier is read.
 
 use super::alphabet::{Alphabet, Symbol};
 use crate::rules::check::Formula;
@@ -25,14 +25,14 @@ pub(super) fn counts(function: Function, byte: u8) -> bool {
     }
 }
 
-/// A function on the way through its identifier. What has to come out is known where the code stands in front.
+/// A function while its identifier is read. The required value is known if the code comes first.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Monitor {
     Count {
         count: u16,
         wanted: Option<u16>,
     },
-    /// Where the code follows, each character it may hold is looked for in a state of its own.
+    /// If the code comes later, there is a state for each possible character.
     Sought {
         symbol: Symbol,
         seen: bool,
@@ -51,10 +51,10 @@ pub(super) enum Monitor {
 /// A character at an index.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Taken {
-    /// From the left: how many are still to come, and then which it was.
+    /// From the left: the number of characters to come, and then the character.
     Coming(u64),
     Found(Symbol),
-    /// From the right: the last so many.
+    /// From the right: this many last characters.
     Last(VecDeque<Symbol>, u64),
 }
 
@@ -121,7 +121,7 @@ impl Labels {
         } else if self.before > 0 {
             self.before -= u64::from(dot);
         } else if !self.past.is_empty() {
-            // Behind its label.
+            // After its label.
         } else if dot {
             self.past.push_back(self.now.value());
             self.now = Taken::new(self.at);
@@ -165,7 +165,7 @@ impl Monitor {
         }
     }
 
-    /// Goes past a character; `false` if the value can no longer be the one wanted.
+    /// Reads a character; `false` if the value can no longer be the required one.
     pub fn push(&mut self, formula: &Formula, symbol: Symbol, byte: u8) -> bool {
         match self {
             Monitor::Count { count, wanted } => {
@@ -194,7 +194,7 @@ impl Monitor {
         let right = |value: Value, wanted: Option<Value>| match wanted {
             None => Ok(Some(value)),
             Some(wanted) if wanted == value => Ok(None),
-            // A default of one character is told from nothing else.
+            // A default of one character equals that character.
             Some(Value::Symbol(wanted)) if value == Value::Default && default == [wanted] => Ok(None),
             Some(_) => Err(()),
         };

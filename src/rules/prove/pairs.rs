@@ -1,5 +1,5 @@
-//! Which statements, accounts and aliases have to be compared: those whose names can begin and end alike. Of
-//! a hundred thousand rules that begin with an account each, these are few.
+//! Finds the statements, accounts and aliases to compare: those whose names can begin and end alike. Among a
+//! hundred thousand rules that begin with an account each, these are few.
 
 use super::alphabet::{Alphabet, Symbol};
 use super::machine::Machine;
@@ -17,19 +17,19 @@ use std::rc::Rc;
 /// that a function counts in the first few characters meets another one there or hardly ever.
 const SLACK: usize = 16;
 
-/// So many pairs of accounts and aliases of the same two statements are looked at for a shorter witness.
+/// Most pairs of accounts and aliases of the same two statements that are searched for a shorter witness.
 const SHORTER: usize = 64;
 
-/// Of the names of a list that have to be compared one by one, with each other or with another list, so many
-/// are: the first ones. All pairs of these are about [`MAX_PAIRS`](super::MAX_PAIRS).
+/// Most names of a list that are compared one by one, with each other or with another list: the first ones.
+/// All their pairs are about [`MAX_PAIRS`](super::MAX_PAIRS).
 const FIRST: usize = 200;
 
-/// Most pairs that are looked at, of which many need no comparison: they are of one account, or end in
-/// different texts. Each takes less than a microsecond.
+/// Most pairs to consider. Many need no comparison: they belong to one account, or end in different texts.
+/// Each takes less than a microsecond.
 const MAX_LOOKS: u64 = 5_000_000;
 
 /// Most steps for two statements before all others have had as many. Names of eight characters take some
-/// hundred, and so the short names of all statements are seen to before the long ones of any.
+/// hundred, so the short names of all statements are checked before the long ones of any.
 const FIRST_STEPS: usize = 2_000;
 
 /// How far a comparison goes.
@@ -48,7 +48,7 @@ pub(super) struct Open(pub usize);
 /// A pair of an account and an alias, by the number of its statement and its own.
 type Member = (usize, usize);
 
-/// What is compared.
+/// A unit of comparison.
 #[derive(Clone, Copy, Debug)]
 enum Unit {
     /// This pair of an account and an alias of this statement.
@@ -57,7 +57,7 @@ enum Unit {
     All(usize),
 }
 
-/// What is known after all comparisons.
+/// The result of all comparisons.
 #[derive(Debug, Default)]
 pub(super) struct Compared {
     /// At most one for two statements.
@@ -66,11 +66,11 @@ pub(super) struct Compared {
     pub ways: Vec<(Clash, [usize; 2])>,
     /// How many pairs there were, and how many were compared.
     pub pairs: (u64, u64),
-    /// How many of these were given up.
+    /// How many of these were not finished.
     pub given_up: u64,
-    /// All names shorter than this were looked at in each of those.
+    /// All shorter names were checked in each of those.
     pub shorter: usize,
-    /// How many statements were not looked at for names that can be read in two ways.
+    /// How many statements were not checked for names that can be split in two ways.
     pub uncut: usize,
 }
 
@@ -85,9 +85,9 @@ pub(super) struct Comparison<'p> {
     /// By statements: how many of their pairs were compared, and the clash found, by its number.
     known: HashMap<(usize, usize), (usize, Option<usize>)>,
     forms: Vec<Vec<usize>>,
-    /// What the names of each form are made of.
+    /// The characters of the names of each form.
     listed: Rc<[Listed]>,
-    /// The comparisons that the first effort did not end, each with the length it came to.
+    /// The comparisons that the first effort did not finish, each with the length reached.
     open: Vec<(usize, Member, Member)>,
 }
 
@@ -115,7 +115,7 @@ impl<'p> Comparison<'p> {
         &self.forms
     }
 
-    /// Compares all that can clash, each with the first effort.
+    /// Compares all possible clashes, each with the first effort.
     pub fn run(&mut self) {
         let mut units: Vec<(String, Unit)> = Vec::new();
         for (number, form) in self.forms.iter().enumerate() {
@@ -185,7 +185,7 @@ impl<'p> Comparison<'p> {
         }
     }
 
-    /// Two units, one of which is a list at least.
+    /// Compares two units, of which at least one is a list.
     fn lists(&mut self, one: Unit, two: Unit) {
         let listed = self.listed.clone();
         let whole = |unit| match unit {
@@ -203,12 +203,12 @@ impl<'p> Comparison<'p> {
         }
         self.done.pairs.0 += 1;
         self.done.pairs.1 += 1;
-        // What is one and the same reading for one name is another one for two.
+        // One reading for a single name becomes two readings for two names.
         if !same && !self.meet(subjects, Differ::No) {
             return;
         }
         if told && !self.meet(subjects, Differ::Names) {
-            // They hold the same names at the same places, and so they are of the same accounts.
+            // They have the same names at the same positions, and so belong to the same accounts.
             return;
         }
         let count = match (self.count_of(one), self.count_of(two)) {
@@ -229,7 +229,7 @@ impl<'p> Comparison<'p> {
         self.done.pairs.0 += count.saturating_sub(compared);
     }
 
-    /// Whether the shapes of two lists meet.
+    /// Whether the shapes of two lists have a common name.
     fn meet(&mut self, subjects: [Subject<'_>; 2], differ: Differ) -> bool {
         let Some(alphabet) = Alphabet::of(&[&subjects[0], &subjects[1]], self.fold) else { return true };
         let machine = |subject| Machine::new(subject, 0, &alphabet, false);
@@ -263,7 +263,7 @@ impl<'p> Comparison<'p> {
         }
     }
 
-    /// Ends the comparisons that the first effort did not end, those first that may have the shortest names.
+    /// Finishes the open comparisons, beginning with those that may have the shortest names.
     pub fn finish(&mut self) {
         let mut open = std::mem::take(&mut self.open);
         open.sort_unstable();
@@ -279,7 +279,7 @@ impl<'p> Comparison<'p> {
         }
     }
 
-    /// Notes a comparison that did not come to an end.
+    /// Records a comparison that was not finished.
     fn give_up(&mut self, length: usize) {
         self.done.shorter = if self.done.given_up == 0 { length } else { self.done.shorter.min(length) };
         self.done.given_up += 1;
@@ -300,7 +300,7 @@ impl<'p> Comparison<'p> {
         let name = match witness {
             Ok(Some((name, _))) => name,
             Ok(None) => return Ok(()),
-            // One that is no longer is known already.
+            // A name that is not longer is already known.
             Err(Open(shorter)) if known.is_some_and(|(_, length)| length <= shorter) => return Ok(()),
             Err(open) => return Err(open),
         };
@@ -332,7 +332,7 @@ impl<'p> Comparison<'p> {
         Ok(())
     }
 
-    /// Whether a look-up says what a clash does.
+    /// Whether a look-up confirms a clash.
     pub fn is_real(&self, clash: &Clash, same: bool) -> bool {
         let query = Query { name: &clash.witness, domain: clash.domain.as_deref(), today: None };
         match self.rules.find(query) {
@@ -342,7 +342,7 @@ impl<'p> Comparison<'p> {
         }
     }
 
-    /// The shortest name that both take, and how each reads it.
+    /// The shortest name that both match, and how each splits it.
     pub fn witness(
         &mut self,
         subjects: [Subject<'_>; 2],
@@ -375,7 +375,7 @@ impl<'p> Comparison<'p> {
         if effort == Effort::First {
             return Err(Open(open));
         }
-        // Where names can be shared out in many ways that come to few states, these are faster.
+        // With many splits but few states, the search by states is faster.
         let (one, two) = (machine(0, exact[0])?, machine(1, exact[1])?);
         let bounds = Bounds { longest, states };
         let seen = match pair.search([&one, &two], &meeting, bounds, &mut self.work) {

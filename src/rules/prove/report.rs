@@ -1,4 +1,4 @@
-//! What is said of what was found.
+//! Reports the findings.
 
 use super::member::{Source, Subject};
 use super::pairs::{Compared, Comparison, Effort};
@@ -12,7 +12,7 @@ use crate::rules::words::Class;
 use foldhash::{HashSet, HashSetExt};
 use std::ops::Range;
 
-/// Most clashes told one by one; who mends these mends others with them.
+/// Most clashes reported one by one; fixing these usually fixes others.
 pub(super) const MAX_TOLD: usize = 20;
 
 /// Most accounts and aliases of a form that are tried for a name that can be read in two ways.
@@ -151,12 +151,12 @@ impl<'r> Report<'r> {
         self.problems.push(Problem::note(source.text, span, message).help(APART));
     }
 
-    /// What shows without a name.
+    /// Findings without a name.
     pub fn shapes(&mut self) {
         self.problems.extend(self.sources.iter().flat_map(shape::problems));
     }
 
-    /// Statements of which a random name is an alias too often.
+    /// Statements for which a random name is an alias too often.
     pub fn guesses(&mut self, limits: &Limits) {
         let Some(limit) = limits.guessable else { return };
         let mut known = guess::Known::default();
@@ -191,7 +191,7 @@ impl<'r> Report<'r> {
         let mut known = HashSet::new();
         for (number, form) in comparison.forms().to_vec().into_iter().enumerate() {
             let source = &self.sources[form[0]];
-            // What all names begin with is read in one way, so that the rest is the same for many.
+            // The common beginning is read in one way only, so the rest is the same for many statements.
             if !source.cut_form().is_none_or(|form| known.insert(form)) {
                 continue;
             }
@@ -240,13 +240,13 @@ impl<'r> Report<'r> {
 
 const APART: &str = "separate identifiers with a character that they cannot hold themselves";
 
-/// The name, with the domain where that matters.
+/// The name, with the domain if that matters.
 fn shown(clash: &Clash) -> String {
     let name = escape(&clash.witness);
     clash.domain.as_ref().map_or_else(|| name.to_string(), |domain| format!("{name}@{}", escape(domain)))
 }
 
-/// `a|b_c and a_b|c`: the name with a bar between its parts, as either reading has them.
+/// `a|b_c and a_b|c`: the name with a bar between its parts, in both readings.
 fn cuts(name: &str, parts: &Parts) -> String {
     let cut = |parts: &[u16]| {
         let mut out = String::new();
@@ -261,7 +261,7 @@ fn cuts(name: &str, parts: &Parts) -> String {
     format!("{} and {}", escape(&cut(&parts[0])), escape(&cut(&parts[1])))
 }
 
-/// Whether each name that `part` matches is one that `whole` matches: for certain if so.
+/// Whether `whole` matches every name that `part` matches; `true` is certain.
 fn covers(whole: &Subject<'_>, part: &Subject<'_>) -> bool {
     let looks = |subject: &Subject<'_>| -> Vec<(String, String)> {
         let calls = subject.calls().iter();

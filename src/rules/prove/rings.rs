@@ -6,10 +6,10 @@ use crate::addr::{Address, Normal, escape};
 use crate::diag::{Problem, Text};
 use crate::rules::{Decision, MAX_HOPS, Options, Query, Rules};
 
-/// Most addresses that are followed: some tenths of a second.
+/// Most addresses to follow: some tenths of a second.
 const MAX_FOLLOWED: usize = 100_000;
 
-/// How the local parts of a domain are read; `None` for a domain that is not ours, where no rule counts.
+/// The normalisation of a domain; `None` for a domain that is not ours, where no rule applies.
 pub type Reads<'r> = dyn Fn(&str) -> Option<Normal> + 'r;
 
 /// Finds the statements whose `DELIVER TO` leads into a loop, or to more aliases than [`MAX_HOPS`]: mail to them
@@ -72,8 +72,7 @@ fn follow(sources: &[Source<'_>], rules: &Rules, reads: &Reads<'_>, most: usize)
     problems
 }
 
-/// The addresses that mail to `target` goes to one after the other, if that does not end; and whether one of them
-/// comes again.
+/// The chain of addresses from `target`, if it does not end; and whether it is a loop.
 fn round(target: Address, rules: &Rules, reads: &Reads<'_>) -> Option<(Vec<Address>, bool)> {
     let mut met = vec![target];
     loop {
@@ -85,7 +84,7 @@ fn round(target: Address, rules: &Rules, reads: &Reads<'_>) -> Option<(Vec<Addre
             Decision::Account { target, .. } => Some(target),
             _ => None,
         };
-        // As a recipient is looked up: all of it, and then without its extension.
+        // As for a recipient: the whole name, and then without its extension.
         let next = read.each().find_map(|(name, _)| target(name)).flatten()?;
         let next = Address::from_rcpt(next.as_bytes());
         let again = met.iter().any(|met| met.same_mailbox(&next, normal.case_sensitive));
@@ -122,7 +121,7 @@ mod tests {
         };
         let far: String = (0..=MAX_HOPS).map(next).collect();
         for (config, want) in [
-            // To itself, to itself in other spellings, by its extension, and one by way of another.
+            // To itself, to itself in other spellings, by its extension, and through another one.
             (
                 "ACCOUNT a MATCHES a-%ident%-%code% WITH CHARS() DELIVER TO a-x-1@a.test;",
                 vec!["a-x-1@a.test, a-x-1@a.test"],
@@ -179,7 +178,7 @@ mod tests {
         );
     }
 
-    /// What is not followed is said.
+    /// Incomplete checks are reported.
     #[test]
     fn limits() {
         let config = "ACCOUNT a, b, c-1 MATCHES x-%account%-%code% WITH CHARS(account) DELIVER TO %account%@a.test;\n\

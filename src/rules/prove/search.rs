@@ -1,5 +1,5 @@
-//! The shortest name that two machines take, by their states: of names that lead to the same ones the first
-//! stands for all.
+//! Finds the shortest name that two machines accept, by their states: of all names that lead to one state,
+//! only the first is kept.
 
 use super::alphabet::{Alphabet, Symbol};
 use super::machine::{Machine, Place, State};
@@ -7,34 +7,34 @@ use foldhash::{HashMap, HashMapExt, HashSet};
 use std::collections::hash_map::Entry;
 use std::rc::Rc;
 
-/// In what two readings of a name have to differ.
+/// The required difference between two readings of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Differ {
-    /// In nothing: the statements do.
+    /// None: the statements differ.
     No,
     /// In the parts that characters belong to; both machines are of one statement.
     Cut,
-    /// In which characters belong to an account, or to an alias.
+    /// In the characters that belong to an account, or to an alias.
     Names,
 }
 
 /// For each character of a name, the part that it belongs to in either reading.
 pub(super) type Parts = [Vec<u16>; 2];
 
-/// What a search comes to.
+/// The result of a search.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// There is no such name.
     Nothing,
-    /// There is none up to the longest length looked at.
+    /// There is none up to the longest length searched.
     NothingSoShort,
     /// A shortest one.
     Name(Vec<Symbol>, Parts),
-    /// The states are used up; no name is this short.
+    /// The limit of states is reached; no name is this short.
     UsedUp(usize),
 }
 
-/// The states of a machine by number, and where they lead, found out once.
+/// The states of a machine by number, with cached transitions.
 pub(super) struct Reader<'m> {
     machine: &'m Machine<'m>,
     states: Vec<State>,
@@ -63,13 +63,13 @@ impl<'m> Reader<'m> {
             });
             found.push(number);
         });
-        // One state is reached in two ways only if these are alike from here on and were up to here.
+        // Two paths reach one state only if they are alike before and after it.
         let next: Rc<[u32]> = found.into();
         self.next.insert((from, symbol), next.clone());
         next
     }
 
-    /// What the next character belongs to.
+    /// The part that the next character belongs to.
     pub fn place(&self, state: u32) -> Place {
         self.machine.place(&self.states[state as usize])
     }
@@ -101,8 +101,9 @@ pub(super) struct Pair<'m> {
 }
 
 impl<'m> Pair<'m> {
-    /// The pairs of states from which a name of both shapes can be finished, with the fewest characters that
-    /// takes; empty if no name is of both. `None` if there are too many. What was seen is added to `work`.
+    /// The pairs of states from which a name of both shapes can be completed, with the fewest characters for
+    /// that; empty if there is no common name. `None` if there are too many. Adds the number of visited pairs
+    /// to `work`.
     pub fn meet(&self, states: usize, work: &mut usize) -> Option<Meeting<'m>> {
         let mut readers = self.shapes.map(Reader::new);
         let mut seen: HashMap<Key, usize> = HashMap::from_iter([(self.start(), 0)]);
@@ -153,8 +154,7 @@ impl<'m> Pair<'m> {
         (0, 0, self.differ == Differ::No)
     }
 
-    /// Calls `to` with every pair of states behind this one, by which character, and whether a name that
-    /// shows what is looked for may end there.
+    /// Calls `to` with every next pair of states, its character, and whether a wanted name may end there.
     pub fn each(&self, readers: &mut [Reader<'_>; 2], key: Key, to: &mut dyn FnMut(Symbol, Key, bool)) {
         let [one, two] = readers;
         let (a, b, differs) = key;
@@ -179,7 +179,7 @@ impl<'m> Pair<'m> {
         }
     }
 
-    /// Looks for the shortest name that both `machines` take; `meeting` is that of their shapes.
+    /// Searches for the shortest name that both `machines` accept; `meeting` is that of their shapes.
     pub fn search(
         &self,
         machines: [&Machine<'_>; 2],
@@ -190,7 +190,7 @@ impl<'m> Pair<'m> {
         let mut readers = machines.map(Reader::new);
         let mut shapes = [Vec::new(), Vec::new()];
         let mut seen: HashSet<Key> = HashSet::from_iter([self.start()]);
-        // Each with the one it was reached from, and by which character.
+        // Each with its predecessor and its character.
         let mut nodes: Vec<Node> = vec![(self.start(), 0, 0)];
         let (mut length, mut level_end, mut at) = (0, 1, 0);
         let (mut cut, mut last) = (false, None);
@@ -244,12 +244,12 @@ pub(super) struct Meeting<'m> {
 }
 
 impl Meeting<'_> {
-    /// Whether no name is of both.
+    /// Whether there is no common name.
     pub fn is_empty(&self) -> bool {
         self.left.is_empty()
     }
 
-    /// The fewest characters with which a name is finished from there; `None` if it cannot be.
+    /// The fewest characters that complete a name from there; `None` if impossible.
     pub fn left(&self, key: Key) -> Option<usize> {
         self.left.get(&key).copied()
     }

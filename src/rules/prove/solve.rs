@@ -1,6 +1,6 @@
-//! Which characters a name can have once it is known which part each of them belongs to, in the readings of
-//! both statements. Each position has the set of characters it may still be; every function takes away from
-//! these sets what cannot be, and what is left in doubt is decided by trying.
+//! Finds characters for a name when the part of each character is known, in the readings of both statements.
+//! Each position has a set of possible characters; every function removes impossible ones, and the rest is
+//! decided by backtracking.
 
 use super::alphabet::{Alphabet, Symbol};
 use super::monitor::counts;
@@ -38,7 +38,7 @@ pub(super) struct Condition<'c> {
 }
 
 impl Condition<'_> {
-    /// The symbols that decide what the function gives, if it does not depend on each single one.
+    /// The symbols that decide the value of the function, if it does not depend on single ones.
     fn kind(&self, kinds: &Kinds) -> Option<Set> {
         match self.formula {
             Formula::Count(function) => Some(kinds.counted(*function)),
@@ -55,7 +55,7 @@ pub(super) struct Kinds {
     vowels: Set,
     dot: Set,
     all: Set,
-    /// The symbol of each digit, where the alphabet has all of them.
+    /// The symbol of each digit, if the alphabet has all of them.
     numbers: Vec<Symbol>,
 }
 
@@ -93,7 +93,7 @@ impl Kinds {
     }
 }
 
-/// What each position may be.
+/// The possible characters of each position.
 struct Domains<'d> {
     sets: &'d mut [Set],
     conditions: &'d [Condition<'d>],
@@ -101,7 +101,7 @@ struct Domains<'d> {
 }
 
 impl Domains<'_> {
-    /// Leaves to a position what is in `set`; `None` if that is nothing.
+    /// Restricts a position to `set`; `None` if nothing is left.
     fn keep(&mut self, at: usize, set: Set) -> Option<()> {
         let kept = self.sets[at] & set;
         self.changed |= kept != self.sets[at];
@@ -109,7 +109,7 @@ impl Domains<'_> {
         (kept != 0).then_some(())
     }
 
-    /// Leaves to the code this text alone.
+    /// Restricts the code to this text.
     fn text(&mut self, code: &Range<usize>, text: &[Symbol]) -> Option<()> {
         if text.is_empty() || text.len() != code.len() {
             return None;
@@ -159,7 +159,7 @@ impl Domains<'_> {
         place(label, dots.len() + 1).and_then(|n| labels.nth(n))
     }
 
-    /// Whether `NONE` demands that a character of a code is another one than that at this position.
+    /// Whether `NONE` requires that a character of a code differs from that at this position.
     fn differ(&self, code: usize, at: usize) -> bool {
         let demands = |condition: &Condition<'_>| {
             *condition.formula == Formula::None
@@ -184,7 +184,7 @@ impl Domains<'_> {
         self.keep(at, self.sets[code])
     }
 
-    /// Takes away what `condition` does not allow; `None` if it cannot be met.
+    /// Removes characters that `condition` does not allow; `None` if it cannot be met.
     fn apply(&mut self, condition: &Condition<'_>, kinds: &Kinds) -> Option<()> {
         let Condition { identifier, code, .. } = condition;
         match condition.formula {
@@ -217,13 +217,13 @@ impl Domains<'_> {
                 }
                 identifier.clone().try_for_each(|at| self.keep(at, !self.sets[code.start]))
             }
-            // No machine is made of a code with a secret.
+            // There are no machines for codes with a secret.
             Formula::Hmac(_) => None,
         }
     }
 }
 
-/// Takes away what the conditions do not allow; whether anything may be left.
+/// Removes characters that the conditions do not allow; returns whether a solution is possible.
 pub(super) fn narrow(conditions: &[Condition<'_>], kinds: &Kinds, sets: &mut [Set]) -> bool {
     let mut domains = Domains { sets, conditions, changed: true };
     while std::mem::take(&mut domains.changed) {
@@ -234,11 +234,11 @@ pub(super) fn narrow(conditions: &[Condition<'_>], kinds: &Kinds, sets: &mut [Se
     true
 }
 
-/// The steps are used up.
+/// The limit of steps is reached.
 #[derive(Debug)]
 pub(super) struct UsedUp;
 
-/// Finds characters for all positions; `None` where there are none. Each attempt takes one of `steps`.
+/// Finds characters for all positions; `None` if there are none. Each attempt takes one of `steps`.
 pub(super) fn solve(
     conditions: &[Condition<'_>],
     kinds: &Kinds,
@@ -250,7 +250,7 @@ pub(super) fn solve(
         return Ok(None);
     }
     let Some((at, part)) = doubt(conditions, kinds, &sets) else {
-        // Of what is alike the first is the most readable.
+        // Of equivalent characters the first is the most readable.
         return Ok(Some(sets.into_iter().map(lowest).collect()));
     };
     let first = sets[at] & part;
@@ -269,7 +269,7 @@ pub(super) fn solve(
     Ok(None)
 }
 
-/// The symbols that nothing tells from this one: where it leads to no name, none of them does.
+/// The symbols equivalent to this one: if it leads to no name, neither do they.
 fn alike(symbol: Symbol, conditions: &[Condition<'_>], kinds: &Kinds, sets: &[Set]) -> Set {
     let with = |alike: Set, set: Set| if set & only(symbol) == 0 { alike & !set } else { alike & set };
     let mut alike = sets.iter().copied().fold(Set::MAX, with);
@@ -282,7 +282,7 @@ fn alike(symbol: Symbol, conditions: &[Condition<'_>], kinds: &Kinds, sets: &[Se
     alike
 }
 
-/// The position that is to be decided next, and a part of what it may be; `None` if no condition leaves doubt.
+/// The next position to decide, and a part of its characters; `None` if all conditions are decided.
 fn doubt(conditions: &[Condition<'_>], kinds: &Kinds, sets: &[Set]) -> Option<(usize, Set)> {
     let kind = |condition: &Condition<'_>| {
         let kind = condition.kind(kinds)?;
@@ -301,7 +301,7 @@ fn doubt(conditions: &[Condition<'_>], kinds: &Kinds, sets: &[Set]) -> Option<(u
         }
         condition.identifier.clone().find(|at| sets[*at] & symbol != 0).map(|at| (at, symbol))
     };
-    // The kinds first, as they decide most at once; then the codes, which every function says something of.
+    // The kinds first, since they decide most at once; then the codes, which every function restricts.
     let mut found = conditions.iter().find_map(kind);
     found = found.or_else(|| conditions.iter().find_map(code));
     found.or_else(|| conditions.iter().find_map(any))

@@ -1,11 +1,10 @@
-//! The shortest name that two machines take, by its length: all ways in which the shapes of both can share out
-//! the characters of a name this long, and for each way whether there are characters for which the codes are
-//! right.
+//! Finds the shortest name that two machines accept, by its length: tries all splits of a name of this length
+//! in the shapes of both and, for each, whether there are characters for which the codes are right.
 //!
-//! A [search](super::search) over states has to remember which characters functions have seen, so that four
-//! functions that look at characters use up its states after four characters. Here a character is chosen only
-//! when all functions that look at it are known. So short names are found whatever the functions are; it is
-//! long names that take long, as there are many ways to share them out.
+//! A [search](super::search) over states has to record which characters the functions have seen, so four
+//! functions that look at characters reach its limit after four characters. Here a character is chosen only
+//! when all functions that look at it are known. So short names are found with any functions; only long names
+//! take long, since they have many splits.
 
 use super::alphabet::Symbol;
 use super::machine::{Call, Machine, Place};
@@ -15,29 +14,29 @@ use foldhash::{HashMap, HashMapExt};
 use std::ops::{Range, RangeInclusive};
 use std::rc::Rc;
 
-/// What is found.
+/// The result.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Looked {
-    /// No name is as long as the lengths looked at.
+    /// There is no name of these lengths.
     Nothing,
     /// A shortest one.
     Name(Vec<Symbol>, Parts),
-    /// The steps were used up at names of this length; there is no shorter one.
+    /// The limit of steps was reached at names of this length; there is no shorter one.
     UsedUp(usize),
 }
 
 /// A pair of states that can be reached, with the symbols that lead there.
 type Edge = (Key, Set);
 
-/// The ways of two shapes.
+/// The splits of names in two shapes.
 pub(super) struct Ways<'p, 'm> {
     pair: &'p Pair<'m>,
     meeting: &'p mut Meeting<'m>,
     kinds: Kinds,
-    /// Whose codes are to be right.
+    /// The statements whose codes have to be right.
     exact: [bool; 2],
     edges: HashMap<Key, Rc<[Edge]>>,
-    /// Where each character belongs on the way looked at, in either reading, and the pair of states before it.
+    /// The part of each character in the current split, in both readings, and the pair of states before it.
     places: [Vec<Place>; 2],
     keys: Vec<Key>,
     steps: usize,
@@ -50,8 +49,8 @@ impl<'p, 'm> Ways<'p, 'm> {
         Ways { pair, meeting, kinds, exact, edges, places, keys, steps: 0 }
     }
 
-    /// Looks for the shortest name of these lengths, with so many steps at most; what was taken of them is added
-    /// to `work`.
+    /// Searches for the shortest name of these lengths, with at most this many steps; adds the steps taken to
+    /// `work`.
     pub fn look(&mut self, lengths: RangeInclusive<usize>, steps: usize, work: &mut usize) -> Looked {
         self.steps = steps;
         let mut looked = Looked::Nothing;
@@ -69,7 +68,7 @@ impl<'p, 'm> Ways<'p, 'm> {
         looked
     }
 
-    /// Goes on from a pair of states: `left` characters are to come, `sets` are those before.
+    /// Continues from a pair of states: `left` characters are to come, `sets` are those before.
     fn extend(
         &mut self,
         key: Key,
@@ -94,7 +93,7 @@ impl<'p, 'm> Ways<'p, 'm> {
                 places.push(place);
             }
             let there = self.places_of(next);
-            // Where a part ends, there may be a function that has seen all it looks at.
+            // At the end of a part, a function may have seen all of its characters.
             let fits = there == here || narrow(&self.conditions(Some(there)), &self.kinds, &mut sets);
             let found = if fits { self.extend(next, left - 1, &sets)? } else { None };
             if found.is_some() {
@@ -106,7 +105,7 @@ impl<'p, 'm> Ways<'p, 'm> {
         Ok(None)
     }
 
-    /// The pairs of states behind this one.
+    /// The next pairs of states.
     fn edges(&mut self, key: Key) -> Rc<[Edge]> {
         if let Some(edges) = self.edges.get(&key) {
             return edges.clone();
@@ -135,8 +134,8 @@ impl<'p, 'm> Ways<'p, 'm> {
         [each(&|key| one.part(key.0)), each(&|key| two.part(key.1))]
     }
 
-    /// What functions demand that have seen all they look at; `there` is where the next character belongs, if
-    /// there is one.
+    /// The conditions of functions that have seen all of their characters; `there` is the part of the next
+    /// character, if there is one.
     fn conditions(&self, there: Option<[Place; 2]>) -> Vec<Condition<'m>> {
         let mut conditions = Vec::new();
         for which in (0..2).filter(|which| self.exact[*which]) {

@@ -2,19 +2,19 @@
 //!
 //! | module | |
 //! | --- | --- |
-//! | `query`, `scan` | the text of a question, and what is bound to it (pure) |
+//! | `query`, `scan` | the text of a query, and its bound values (pure) |
 //! | `rows` | the rows of one key, as one value (pure) |
 //! | `pool` | the connections to one server |
-//! | `postgres`, `mysql`, `sqlite` | what differs: how to connect, bind, read a column, and tell errors apart |
-//! | here | which server is asked, how often, and how long |
+//! | `postgres`, `mysql`, `sqlite` | the differences: connecting, binding, reading columns, classes of errors |
+//! | here | the choice of the server, retries and time limits |
 //!
-//! The first server that can be reached is asked. One that cannot is passed over for
-//! [`PASSED_OVER`], then tried again first. A connection that breaks is replaced once: the server was started
-//! anew, or has closed what was idle. What a database has understood and refused (no such table, no permission)
-//! is not asked again. All of these are [`Answer::Unknown`].
+//! The first server that can be reached is asked. One that cannot is passed over for [`PASSED_OVER`], then
+//! tried first again. A connection that breaks is replaced once: the server was restarted, or has closed idle
+//! connections. A query that a database has understood and refused (no such table, no permission) is not
+//! repeated. All of these are [`Answer::Unknown`].
 //!
-//! Sessions keep the settings of the server and the role (time zone, SQL mode, style of dates): a query means here
-//! what it means to Postfix and to psql(1). Only the encoding of texts is set, and a limit of time.
+//! Sessions keep the settings of the server and the role (time zone, SQL mode, style of dates): a query has
+//! the same meaning as in Postfix and psql(1). Only the encoding of texts and a time limit are set.
 
 #[cfg(feature = "sql-mysql")]
 mod mysql;
@@ -41,8 +41,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-/// The database of these settings, which are of a kind that is asked in SQL. Nothing is connected before the
-/// first question. The error is a sentence with the remedy.
+/// The SQL database of these settings. It connects at the first query. The error is a sentence with the
+/// remedy.
 pub(super) fn open(settings: &DatabaseSettings) -> Result<Arc<dyn Database>, String> {
     match settings.kind {
         #[cfg(feature = "sql-postgres")]
@@ -55,7 +55,7 @@ pub(super) fn open(settings: &DatabaseSettings) -> Result<Arc<dyn Database>, Str
     }
 }
 
-/// A server by the name messages have for it.
+/// A server with its name for messages.
 type Named<D> = (String, D);
 
 /// Those of `hosts`, each with the driver that `driver` makes of it.
@@ -73,10 +73,10 @@ fn each_host<D>(
     Ok(settings.hosts.iter().map(|host| (host.to_string(), driver(host))).collect())
 }
 
-/// A database that is asked in SQL.
+/// An SQL database.
 struct Sql<D: Driver>(Arc<Shared<D>>);
 
-/// What its tables share.
+/// The state shared by its tables.
 struct Shared<D: Driver> {
     name: Arc<str>,
     kind: Kind,
@@ -88,7 +88,7 @@ struct Shared<D: Driver> {
     witness: Arc<Witness<Statement>>,
 }
 
-/// One question to it.
+/// A table: one query.
 struct SqlTable<D: Driver> {
     database: Arc<Shared<D>>,
     statement: Arc<Statement>,
@@ -184,7 +184,7 @@ impl<D: Driver> Shared<D> {
                         why
                     }
                     Err(_) => {
-                        // It may be slow, or be gone without a word; then new connections will tell.
+                        // It may be slow or down; new connections will show.
                         server.distrust();
                         format!("no answer within {:?}", self.deadline)
                     }
@@ -210,8 +210,8 @@ impl<D: Driver> Shared<D> {
     }
 }
 
-/// Why a question to sqlx failed, where this does not depend on the database: `broken` tells for its errors
-/// whether the connection is broken.
+/// Why a query by sqlx failed, as far as that does not depend on the database: `broken` decides for its
+/// errors whether the connection is broken.
 #[cfg(any(feature = "sql-mysql", feature = "sql-sqlite"))]
 fn failure(error: &sqlx::Error, broken: impl Fn(&dyn sqlx::error::DatabaseError) -> bool) -> Failure {
     let why = explain(error);
@@ -225,7 +225,7 @@ fn failure(error: &sqlx::Error, broken: impl Fn(&dyn sqlx::error::DatabaseError)
     }
 }
 
-/// The error as the database or the system has it.
+/// The error in the words of the database or the system.
 #[cfg(any(feature = "sql-mysql", feature = "sql-sqlite"))]
 fn explain(error: &sqlx::Error) -> String {
     match error {

@@ -19,14 +19,15 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// sqlx connects with the capability IGNORE_SPACE, which adds a mode to the session: in it names of functions are
-/// reserved words, and a column `position` is a syntax error. It goes, unless the server has it for all.
+/// sqlx connects with the capability IGNORE_SPACE, which adds a mode to the session: with it names of
+/// functions are reserved words, and a column `position` is a syntax error. Remove it, unless the server sets
+/// it globally.
 const OWN_MODE: &str = "sql_mode = IF(FIND_IN_SET('IGNORE_SPACE', @@GLOBAL.sql_mode), @@SESSION.sql_mode, \
                         TRIM(BOTH ',' FROM REPLACE(CONCAT(',', @@SESSION.sql_mode, ','), ',IGNORE_SPACE,', ',')))";
 /// "Error Codes": a variable that this server does not have.
 const UNKNOWN_VARIABLE: u16 = 1193;
 
-/// Which server it is, of those that a name may lead to.
+/// Identifies the server, since a name may have several.
 const WHO: &str = "SELECT CONCAT_WS(' ', @@hostname, @@port, @@server_id)";
 
 pub(super) struct Connection {
@@ -45,11 +46,11 @@ pub(super) fn servers(settings: &DatabaseSettings) -> Result<Vec<Named<MysqlDriv
 }
 
 fn options(settings: &DatabaseSettings, host: &Host) -> MySqlConnectOptions {
-    // Without a user it is the anonymous one; that of sqlx would be root.
+    // Without a user use the anonymous one; the default of sqlx would be root.
     let user = settings.user.as_deref().unwrap_or_default();
     let mut options = MySqlConnectOptions::new()
         .username(user)
-        // What || means, and what time it is, is for the server to say.
+        // Leave the meaning of || and the time zone to the server.
         .pipes_as_concat(false)
         .no_engine_substitution(false)
         .timezone(None);
@@ -57,13 +58,13 @@ fn options(settings: &DatabaseSettings, host: &Host) -> MySqlConnectOptions {
         Host::Inet(host, port) => options.host(host).port(*port),
         Host::Unix(path) => options.socket(path),
     };
-    // A socket of this machine needs no encryption, and there is no name that a certificate could be for.
+    // A UNIX socket needs no encryption, and has no name for a certificate.
     options = if settings.tls && matches!(host, Host::Inet(..)) {
         options.ssl_mode(MySqlSslMode::VerifyIdentity)
     } else {
         options.ssl_mode(MySqlSslMode::Disabled)
     };
-    // sqlx adds it to what the system trusts, and cannot be told to take it alone.
+    // sqlx adds it to the certificates of the system, and has no way to use it alone.
     if let Some(file) = &settings.tls_ca {
         options = options.ssl_ca(file);
     }
@@ -99,7 +100,7 @@ impl Driver for MysqlDriver {
     fn stop(_: &Connection) {}
 
     async fn end((): &()) {
-        // The server does by itself, when the time of the session is up.
+        // The server ends it at the time limit of the session.
     }
 
     async fn ask<'c>(
@@ -120,7 +121,7 @@ impl Driver for MysqlDriver {
             let mut parts = Executor::fetch_many(&mut *connection, sqlx::query_with(text(), arguments));
             while let Some(part) = parts.try_next().await.map_err(|error| failure(&error))? {
                 match part {
-                    // A set of rows has one at its end, and so has what has none.
+                    // Each result has one at its end, with or without rows.
                     Either::Left(_) => results += 1,
                     Either::Right(row) => {
                         if !rows.add(row.len(), |at| cell(&row, at)) {
@@ -130,7 +131,7 @@ impl Driver for MysqlDriver {
                 }
             }
         }
-        // After the rows of a CALL comes what the CALL itself says.
+        // After the rows of a CALL comes the result of the CALL itself.
         if results < 2 && !has_rows(connection, text()).await? {
             return Err(Failure::Refused(no_rows()));
         }
@@ -138,16 +139,16 @@ impl Driver for MysqlDriver {
     }
 }
 
-/// Whether a statement is of the kind that has rows. It has been prepared, so nothing is asked for this.
+/// Whether a statement returns rows. It has been prepared, so this sends no query.
 async fn has_rows(connection: &mut MySqlConnection, text: AssertSqlSafe<Arc<str>>) -> Result<bool, Failure> {
     let prepared = connection.prepare(sqlx::SqlSafeStr::into_sql_str(text)).await;
     let prepared = prepared.map_err(|error| failure(&error))?;
     Ok(!sqlx::Statement::columns(&prepared).is_empty())
 }
 
-/// Gives a session the modes of its server, and a limit of time: a question that nobody waits for any more ends.
-/// MariaDB has it in seconds, MySQL in milliseconds and for SELECT alone; older ones have none. A stricter one of the
-/// server's own stays.
+/// Sets the modes of the server in a session, and a time limit, which ends abandoned queries. MariaDB has it
+/// in seconds, MySQL in milliseconds and for SELECT only; older versions have none. A stricter limit of the
+/// server stays.
 async fn set_up(connection: &mut MySqlConnection, limit: Duration) -> Result<(), sqlx::Error> {
     let limits = [
         ("max_statement_time", limit.as_secs_f64().to_string()),
@@ -186,7 +187,7 @@ fn value<'r>(raw: MySqlValueRef<'r>, kind: &MySqlTypeInfo, column: &str) -> Resu
         | "DECIMAL" | "BINARY" | "VARBINARY" | "BLOB" | "TINYBLOB" | "MEDIUMBLOB" | "LONGBLOB" => {
             return <&str as Decode<MySql>>::decode(raw).map(Cow::Borrowed).map_err(|_| not_text(column));
         }
-        // A BOOLEAN is a number, of either sort.
+        // A BOOLEAN is a number, signed or unsigned.
         name if name.contains("INT") || name == "BOOLEAN" => {
             if <u64 as Type<MySql>>::compatible(kind) {
                 <u64 as Decode<MySql>>::decode(raw).map(|number| number.to_string())
@@ -207,8 +208,8 @@ fn failure(error: &sqlx::Error) -> Failure {
     })
 }
 
-/// Whether an error says nothing of the question, only of the connection. Numbers are those of the manuals'
-/// "Error Codes"; MariaDB and MySQL share those below 1900.
+/// Whether an error is about the connection, not about the query. Numbers are those of the manuals' "Error
+/// Codes"; MariaDB and MySQL share those below 1900.
 fn is_over(number: u16) -> bool {
     matches!(
         number,

@@ -1,13 +1,13 @@
 //! The connections to one server.
 //!
-//! sqlx has a pool of its own, which does three things that are wrong here: it pings each connection when it is
-//! given back, which is a second round trip per question; it tries a server that refuses connections again and
-//! again until its time is up, so that the next server is asked two seconds later than need be; and it then
-//! says `pool timed out`, whatever was the matter. The connections themselves are sqlx'.
+//! sqlx has a pool of its own, which does three things that are wrong here: it pings each returned
+//! connection, which is a second round trip per query; it retries a server that refuses connections until the
+//! timeout, so that the next server is asked two seconds late; and it then reports `pool timed out`, whatever
+//! the cause. The connections themselves are those of sqlx.
 //!
-//! A connection is given back only after a whole answer has been read from it, so there is none that is out of step.
-//! A question that is given up is ended in the server, and its connection counts until it has ended: otherwise a
-//! slow database would be asked by more and more connections, each of which makes it slower.
+//! A connection returns to the pool only after a complete answer, so none is out of step. An abandoned query
+//! is ended in the server, and its connection counts until it has ended: otherwise a slow database would get
+//! more and more connections, each of which makes it slower.
 
 use super::super::Answer;
 use super::super::dial::Age;
@@ -20,39 +20,39 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
-/// How much longer than the deadline a server may work on a question where it has to end it by itself: what ends the
-/// question is then the deadline, and the log says so.
+/// How much longer than the deadline a server may work on a query that only its own limit can end: so the
+/// deadline comes first, and is the reason in the log.
 pub(super) const GRACE: Duration = Duration::from_secs(1);
-/// How long a question that was given up is waited for and counted. The server ends it when it is told to, or by
-/// its own limit (the deadline, of which 1 m is the most); one that does neither in this time is gone without a word.
+/// How long an abandoned query is waited for and counted. The server ends it on request, or by its own limit
+/// (the deadline, at most 1 m); a server that does neither in this time is considered down.
 const LINGER: Duration = Duration::from_mins(2);
-/// How often the server is told to end it: the first time may be too early, before the question has begun.
+/// Interval between requests to end it: the first may be too early, before the query has begun.
 const END_AGAIN: Duration = Duration::from_secs(1);
 
-/// What differs from one kind of database to the other.
+/// The differences between kinds of databases.
 pub(super) trait Driver: Send + Sync + 'static {
     /// A connection.
     type Connection: Send + 'static;
-    /// What ends the question on a connection.
+    /// Ends the query on a connection.
     type Stop: Send + Sync + 'static;
 
-    /// A connection made; the error is why there is none.
+    /// Opens a connection; the error is why that failed.
     fn connect(&self) -> impl Future<Output = Result<Self::Connection, String>> + Send;
 
-    /// Whether a connection still leads to where a new one would.
+    /// Whether a new connection would have the same peer.
     fn is_current(&self, connection: &mut Self::Connection) -> impl Future<Output = bool> + Send;
 
-    /// What a connection leads to, so that two that lead to the same server are known as such.
+    /// The peer of a connection, to recognise connections to the same server.
     fn peer(connection: &Self::Connection) -> Arc<str>;
 
-    /// What ends the question that will be on this connection next.
+    /// The handle that ends the next query on this connection.
     fn stop(connection: &Self::Connection) -> Self::Stop;
 
-    /// Tells the server to end the question. What comes of it shows on the connection; where nothing does it is told
-    /// again.
+    /// Requests the server to end the query. The result shows on the connection; if there is none, the
+    /// request is repeated.
     fn end(stop: &Self::Stop) -> impl Future<Output = ()> + Send;
 
-    /// What the database says of `key`, for which `bindings` are those of `statement`.
+    /// The answer of the database for `key`, with the `bindings` of `statement`.
     fn ask<'c>(
         connection: &'c mut Self::Connection,
         statement: &'c Statement,
@@ -61,14 +61,14 @@ pub(super) trait Driver: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Answer, Failure>> + Send + 'c;
 }
 
-/// Why a question has no answer.
+/// Why a query has no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// The connection broke: on another one there may be an answer.
+    /// The connection broke: a retry on another one may succeed.
     Broken(String),
-    /// The database has understood, and will say the same again.
+    /// The database has understood the query and refused it; a retry would not help.
     Refused(String),
-    /// The same, but the connection has not been read to its end.
+    /// The same, but the answer was not read to its end.
     Spoiled(String),
 }
 
@@ -81,28 +81,28 @@ pub(super) struct Server<D: Driver> {
     connect_timeout: Duration,
     witness: Arc<Witness<Statement>>,
     state: Mutex<State<D::Connection>>,
-    /// A connection was given back or closed.
+    /// A connection was returned or closed.
     changed: Notify,
 }
 
 struct State<C> {
     /// The last one used is used next, so that those that are not needed grow old.
     idle: Vec<Idle<C>>,
-    /// Connections on which a question is under way that somebody waits for.
+    /// Connections with a query that a caller waits for.
     answering: usize,
-    /// Connections that are being made.
+    /// Connections being opened.
     dialing: usize,
-    /// Counts how often connections lost our trust: those of before do not come back.
+    /// Incremented when all connections are distrusted: older ones are not returned to the pool.
     generation: u64,
     /// The last failure to connect.
     failed: Option<(Instant, Dial)>,
     /// Until when other servers are asked instead.
     passed_over: Option<Instant>,
-    /// Somebody comes to close what is idle.
+    /// A task is running that closes idle connections.
     reaped: bool,
 }
 
-/// A connection that is being made, until this is dropped.
+/// A connection being opened, until this is dropped.
 struct Dialing<'s, D: Driver>(&'s Server<D>);
 
 impl<'s, D: Driver> Dialing<'s, D> {
@@ -122,9 +122,9 @@ impl<D: Driver> Drop for Dialing<'_, D> {
 /// Why there is no new connection.
 #[derive(Clone)]
 enum Dial {
-    /// The server, or the system, said no.
+    /// The server or the system refused it.
     Refused(String),
-    /// Nothing was said.
+    /// No answer.
     TimedOut(String),
 }
 
@@ -136,17 +136,17 @@ struct Idle<C> {
 /// A connection on loan. Dropped, it is closed.
 pub(super) struct Lease<D: Driver> {
     server: Arc<Server<D>>,
-    /// There until it is given back.
+    /// `None` after it is returned.
     connection: Option<D::Connection>,
     age: Age,
     generation: u64,
-    /// Somebody waits for what comes over it.
+    /// A caller waits for its answer.
     awaited: bool,
     _permit: OwnedSemaphorePermit,
 }
 
 impl<D: Driver> Server<D> {
-    /// A server called `name` in messages, with at most so many connections, none of which is made now.
+    /// A server called `name` in messages, with at most this many connections. It does not connect yet.
     pub fn new(
         name: String,
         driver: D,
@@ -175,7 +175,7 @@ impl<D: Driver> Server<D> {
         }
     }
 
-    /// What messages call it.
+    /// Its name in messages.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -184,8 +184,9 @@ impl<D: Driver> Server<D> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether others are to be asked first. The one who finds that this time is up tries the server; until he
-    /// knows, the others still go elsewhere, since a server that hangs costs each of them the time-out.
+    /// Whether other servers are to be asked first. The first caller after that time tries the server; until
+    /// its result, further callers still use other servers, since a server that hangs would cost each of them
+    /// the timeout.
     pub fn is_passed_over(&self, now: Instant) -> bool {
         let mut state = self.state();
         match state.passed_over {
@@ -198,13 +199,13 @@ impl<D: Driver> Server<D> {
         }
     }
 
-    /// Has others asked first, for so long.
+    /// Lets other servers be asked first for this time.
     pub fn pass_over(&self, period: Duration) {
         self.state().passed_over = Some(Instant::now() + period);
     }
 
-    /// Closes what is idle, and has those on loan closed when they come back: what is wrong with one connection
-    /// is likely to be wrong with all of them.
+    /// Closes idle connections, and those in use when they are returned: a fault of one connection is
+    /// probably a fault of all.
     pub fn distrust(&self) {
         let idle = {
             let mut state = self.state();
@@ -214,18 +215,18 @@ impl<D: Driver> Server<D> {
         drop(idle);
     }
 
-    /// A connection, for a question that was put at `asked`. Waits for one while all are on loan; the error is why
-    /// none can be made.
+    /// A connection, for a query that began at `asked`. Waits while all are in use; the error is why none can
+    /// be opened.
     ///
-    /// A server that refuses a new connection while it answers on others is full, not down: then one of those is
-    /// waited for, as long as for a connection.
+    /// A server that refuses a new connection while it answers on others is full, not down: then this waits
+    /// for one of those, up to the time for a connection.
     pub async fn lend(self: &Arc<Self>, asked: Instant) -> Result<Lease<D>, String> {
         let permits = Arc::clone(&self.permits);
         let permit = permits.acquire_owned().await.map_err(|_| "its connections are closed".to_owned())?;
         let mut refused: Option<(String, Instant)> = None;
         loop {
             let mut changed = pin!(self.changed.notified());
-            // From here on no change is missed.
+            // From here, no change is missed.
             changed.as_mut().enable();
             while let Some((mut idle, generation)) = self.idle() {
                 if self.driver.is_current(&mut idle.connection).await {
@@ -250,13 +251,13 @@ impl<D: Driver> Server<D> {
         }
     }
 
-    /// Whether there is a connection that will answer, or one that is being made.
+    /// Whether a connection is expected to answer, or is being opened.
     fn is_busy(&self) -> bool {
         let state = self.state();
         state.answering > 0 || state.dialing > 0
     }
 
-    /// A connection on loan, which is counted among those that answer.
+    /// A connection in use, which counts as answering.
     fn lease(
         self: &Arc<Self>,
         connection: D::Connection,
@@ -274,12 +275,12 @@ impl<D: Driver> Server<D> {
         }
     }
 
-    /// A new connection, and the generation it is of. One that failed since `asked` is not tried again, unless it is
-    /// `again`.
+    /// Opens a connection; returns it with its generation. If an attempt failed since `asked`, it is not
+    /// repeated, unless `again`.
     async fn dial(&self, asked: Instant, again: bool) -> Result<(D::Connection, u64), Dial> {
         let generation = {
             let state = self.state();
-            // Of those who waited for one that could not connect, not everybody has to find that out himself.
+            // Callers that waited for a failed attempt share its error.
             if let Some((_, why)) = state.failed.as_ref().filter(|(at, _)| *at > asked && !again) {
                 return Err(why.clone());
             }
@@ -295,7 +296,7 @@ impl<D: Driver> Server<D> {
             Ok(connection) => {
                 state.failed = None;
                 state.passed_over = None;
-                // Before it is no longer one that is being made: others look at both.
+                // Before it stops counting as being opened, since others read both.
                 state.answering += 1;
                 Ok((connection, generation))
             }
@@ -319,7 +320,7 @@ impl<D: Driver> Server<D> {
         idle
     }
 
-    /// Closes what has been idle too long. False if nothing is left.
+    /// Closes connections that have been idle too long. False if none is left.
     fn reap(&self) -> bool {
         let (old, more) = {
             let mut state = self.state();
@@ -335,8 +336,8 @@ impl<D: Driver> Server<D> {
 }
 
 impl<D: Driver> Lease<D> {
-    /// Puts a question in a task of its own, which gives the connection back after a whole answer. Where the answer is
-    /// not waited for, because the receiver is dropped, the question is ended.
+    /// Runs a query in a separate task, which returns the connection after a complete answer. If the receiver
+    /// is dropped, the query is ended.
     pub fn put(self, statement: Arc<Statement>, key: String) -> oneshot::Receiver<Result<Answer, Failure>> {
         let (reply, answer) = oneshot::channel();
         tokio::spawn(self.carry(statement, key, reply));
@@ -369,7 +370,8 @@ impl<D: Driver> Lease<D> {
                         _ = asking => (),
                         _ = timeout(LINGER, ending) => (),
                     }
-                    // Whoever was told to end this question may be late, and end the next one: there is none.
+                    // A late request to end this query might end the next one, so do not reuse the
+                    // connection.
                     None
                 }
             }
@@ -381,7 +383,7 @@ impl<D: Driver> Lease<D> {
         let _ = reply.send(answer);
     }
 
-    /// The question goes on, but nobody waits for what comes over this connection.
+    /// The query goes on, but its caller has gone.
     fn is_given_up(&mut self) {
         if std::mem::take(&mut self.awaited) {
             self.server.state().answering -= 1;
@@ -389,7 +391,7 @@ impl<D: Driver> Lease<D> {
         }
     }
 
-    /// Gives a connection back for others to use, after a whole answer.
+    /// Returns a connection to the pool, after a complete answer.
     fn give_back(self, connection: D::Connection) {
         let mut age = self.age;
         age.renew();
@@ -411,7 +413,7 @@ impl<D: Driver> Drop for Lease<D> {
     }
 }
 
-/// What is known of a key on this connection: that it is not there only where its server would find others.
+/// The answer for a key on this connection: "not found" only if the control of the server passes.
 async fn believed<D: Driver>(
     connection: &mut D::Connection,
     witness: &Witness<Statement>,
@@ -462,7 +464,7 @@ async fn asked<D: Driver>(
     D::ask(connection, statement, key, &bindings).await
 }
 
-/// Closes idle connections for as long as there are any.
+/// Closes idle connections while there are any.
 async fn reap<D: Driver>(server: Weak<Server<D>>) {
     loop {
         sleep(Age::LOOK).await;

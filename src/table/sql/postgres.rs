@@ -18,14 +18,15 @@ use std::sync::Arc;
 use tokio_rustls::TlsConnector;
 use wire::{Cancel, Error, Login, TEXT, Wire};
 
-/// What PostgreSQL names its sockets, with the port behind (the manual's "unix_socket_directories").
+/// The name of PostgreSQL's sockets, followed by the port (the manual's "unix_socket_directories").
 const SOCKET: &str = ".s.PGSQL.";
-/// "PostgreSQL Error Codes": a parameter whose type cannot be found out.
+/// "PostgreSQL Error Codes": a parameter whose type cannot be determined.
 const INDETERMINATE: &str = "42P18";
-/// "PostgreSQL Error Codes": a text that has no spelling in the encoding of the database, so is not stored there.
+/// "PostgreSQL Error Codes": a text that the encoding of the database cannot represent, so is not stored
+/// there.
 const UNTRANSLATABLE: &str = "22P05";
-/// A type that the server is to find out itself (the manual's "Message Formats", Parse), as that of a literal: of
-/// a key that is declared as `text` a `citext` in another case would not be found.
+/// The server determines the type (the manual's "Message Formats", Parse), as that of a literal: a key
+/// declared as `text` would not find a `citext` in another case.
 const UNSPECIFIED: Oid = 0;
 
 pub(super) struct PostgresDriver {
@@ -36,7 +37,7 @@ pub(super) struct PostgresDriver {
 pub(super) struct Connection {
     wire: Wire,
     peer: Arc<str>,
-    /// The types of the parameters of statements that need some of them named.
+    /// The types of parameters, for statements that need explicit types.
     types: HashMap<Arc<str>, Vec<Oid>>,
 }
 
@@ -59,7 +60,7 @@ pub(super) fn servers(settings: &DatabaseSettings) -> Result<Vec<Named<PostgresD
     })
 }
 
-/// Who asks where nobody is named, as psql(1) has it.
+/// The default user, as in psql(1).
 fn own_name() -> Result<String, String> {
     let user = nix::unistd::User::from_uid(nix::unistd::Uid::effective()).ok().flatten();
     user.map(|user| user.name).ok_or_else(|| "the user of rcptd has no name: say in user who asks".into())
@@ -76,7 +77,7 @@ fn socket(path: &Path) -> PathBuf {
 
 impl Driver for PostgresDriver {
     type Connection = Connection;
-    /// None where the server ends the question by itself, when its time is up.
+    /// `None` if the server ends the query itself at its time limit.
     type Stop = Option<Cancel>;
 
     async fn connect(&self) -> Result<Connection, String> {
@@ -98,7 +99,7 @@ impl Driver for PostgresDriver {
 
     async fn end(stop: &Option<Cancel>) {
         if let Some(stop) = stop {
-            // Where it fails the question goes on, and is still counted.
+            // If it fails, the query goes on, and still counts.
             let _ = stop.send().await;
         }
     }
@@ -137,7 +138,7 @@ impl Driver for PostgresDriver {
                 Ok(true) => rows.finish().map_err(Failure::Refused),
                 Ok(false) => Err(Failure::Refused(no_rows())),
                 Err(Error::Refused { code, why }) if code == INDETERMINATE => {
-                    // A literal would be a text in this place.
+                    // A literal would be a text here.
                     match parameter(&why).and_then(|number| types.get_mut(number)) {
                         Some(unknown) if *unknown == UNSPECIFIED => {
                             *unknown = TEXT;
@@ -159,17 +160,17 @@ impl Driver for PostgresDriver {
     }
 }
 
-/// Which parameter a message of the server is about, counted from 0: `$1` is the same in all of its languages.
+/// The parameter in a message of the server, counted from 0: `$1` is the same in all languages.
 fn parameter(message: &str) -> Option<usize> {
     let (_, behind) = message.split_once('$')?;
     let digits = behind.find(|c: char| !c.is_ascii_digit()).map_or(behind, |end| &behind[..end]);
     digits.parse::<usize>().ok()?.checked_sub(1)
 }
 
-/// Whether an error says nothing of the question, only of the connection or the moment. Codes are those of the
+/// Whether an error is about the connection or the moment, not about the query. Codes are those of the
 /// manual's "PostgreSQL Error Codes".
 fn is_over(code: &str) -> bool {
-    // Connections; the server going down; a standby that had to go on.
+    // Connection errors; server shutdown; a conflict on a standby.
     code.starts_with("08") || code.starts_with("57P") || code == "40001"
 }
 

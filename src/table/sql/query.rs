@@ -1,33 +1,33 @@
-//! The text of a question, once and for all keys, and what is bound to it for one key.
+//! The text of a query for all keys, and the values bound to it for one key.
 
 use super::super::settings::{Kind, MAX_ROWS, Query};
 use super::super::template::{Part, Sides, Template};
 use super::scan::{parameter, scan};
 use std::sync::Arc;
 
-/// A question as a database takes it.
+/// A query in the form for the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
-    /// The text, with signs for the parameters.
+    /// The text, with placeholders for the parameters.
     pub text: Arc<str>,
-    /// What each parameter stands for.
+    /// The part of the key for each parameter.
     places: Vec<Part>,
-    /// Whether it asks for rows whose key is the one asked for, and for nothing else: then a key that cannot be
-    /// stored has none.
+    /// Whether it only selects rows with the given key: then a key that cannot be stored is not found.
     pub by_key: bool,
-    /// Whether the last column is the key as it is stored, to be compared with the one asked for.
+    /// Whether the last column is the stored key, to be compared with the given one.
     ///
-    /// MySQL says that `a` is `ä`, that `a ` is `a`, and that the number 5 is `5x`, depending on the collation
-    /// and type of the column; SQLite, that the number 5 is `05`. To a mail server these are different keys.
+    /// In MySQL `a` equals `ä`, `a ` equals `a`, and the number 5 equals `5x`, depending on the collation and
+    /// type of the column; in SQLite, the number 5 equals `05`. For a mail server these are different keys.
     pub shows_key: bool,
     /// Whether keys that differ by case only are different.
     pub case_sensitive: bool,
-    /// How many columns of a query are values. Postfix reads all of MySQL and PostgreSQL, of SQLite the first.
+    /// How many columns of a query are values. Postfix reads all in MySQL and PostgreSQL, the first in
+    /// SQLite.
     pub columns: usize,
 }
 
 impl Statement {
-    /// The statement that puts `query` to a database of `kind`; the error is a sentence with the remedy.
+    /// The statement of `query` for a database of `kind`; the error is a sentence with the remedy.
     pub fn new(kind: Kind, query: &Query) -> Result<Self, String> {
         match query {
             Query::Columns { table, key, value, reason } => {
@@ -74,17 +74,17 @@ impl Statement {
         }
     }
 
-    /// What is bound for `key`, in the order of the parameters; `None` where a user or a domain is wanted that the
-    /// key does not have.
+    /// The values bound for `key`, in the order of the parameters; `None` if the query needs a user or a
+    /// domain that the key does not have.
     pub fn bindings<'a>(&'a self, key: &'a str) -> Option<Vec<&'a str>> {
         let sides = Sides::of(key);
         self.places.iter().map(|place| sides.part(place)).collect()
     }
 }
 
-/// A name as a name. SQLite takes a name in double quotes that it does not know for a text ("The Double-quoted
-/// String Literals Misfeature"): a misspelt column would be one that no key equals, so it gets the quotes of
-/// MySQL, which it knows too.
+/// Quotes an identifier. SQLite takes an unknown name in double quotes for a text ("The Double-quoted String
+/// Literals Misfeature"), so that a misspelt column would never equal a key: so it gets the quotes of MySQL,
+/// which SQLite accepts, too.
 fn quoted(kind: Kind, name: &str) -> Result<String, String> {
     if name.is_empty() {
         return Err(

@@ -6,18 +6,18 @@ use super::query::Statement;
 use crate::addr::fold;
 use std::borrow::Cow;
 
-/// What one column of a row holds; `None` for NULL. The error is why it cannot be read.
+/// The content of a column; `None` for NULL. The error is why it cannot be read.
 pub type Cell<'r> = Result<Option<Cow<'r, str>>, String>;
 
 /// The rows read so far.
 ///
-/// Of a query of the operator's own, as of Postfix' tables (mysql_table(5), pgsql_table(5), sqlite_table(5)): all columns
-/// of all rows are joined with commas, and those that are NULL or empty are none; of SQLite only the first column
-/// counts.
+/// For an operator's query, as in Postfix' tables (mysql_table(5), pgsql_table(5), sqlite_table(5)): all
+/// columns of all rows are joined with commas, except those that are NULL or empty; with SQLite only the
+/// first column counts.
 ///
-/// Of a table with columns for keys and values: the value, and behind a blank the reason; rows are joined with
-/// commas. A row whose value is NULL is none. A value that is empty is an error, since nobody can tell whether an
-/// account that has an empty path is one.
+/// For a table with columns for keys and values: the value, and after a blank the reason; rows are joined
+/// with commas. A row whose value is NULL is ignored. An empty value is an error, since it is unclear whether
+/// an account with an empty path exists.
 #[derive(Debug)]
 pub struct Rows<'k> {
     style: Style<'k>,
@@ -27,18 +27,18 @@ pub struct Rows<'k> {
     fault: Option<String>,
 }
 
-/// How columns are read.
+/// The meaning of columns.
 #[derive(Clone, Copy, Debug)]
 enum Style<'k> {
-    /// At most so many columns, each of them a value.
+    /// At most this many columns, each of them a value.
     Query { columns: usize },
-    /// A value and perhaps a reason. With a key, the last column is the key as it is stored, and rows of other keys
+    /// A value and perhaps a reason. With a key, the last column is the stored key, and rows of other keys
     /// are left out; `exact`: also those that differ by case only.
     Table { key: Option<&'k str>, exact: bool },
 }
 
 impl<'k> Rows<'k> {
-    /// None yet, of this question for `key`.
+    /// No rows yet, for `key`.
     pub fn new(statement: &Statement, key: &'k str) -> Self {
         Rows::of(if statement.by_key {
             Style::Table { key: statement.shows_key.then_some(key), exact: statement.case_sensitive }
@@ -51,14 +51,14 @@ impl<'k> Rows<'k> {
         Rows { style, seen: 0, text: String::new(), found: false, fault: None }
     }
 
-    /// Adds a row of so many columns. False if no more are wanted: there are too many.
+    /// Adds a row with this many columns. False to stop: there are too many rows.
     pub fn add<'r>(&mut self, columns: usize, cell: impl Fn(usize) -> Cell<'r>) -> bool {
         self.seen += 1;
         if self.seen > MAX_ROWS {
             self.fault = Some(format!("this key has more than {MAX_ROWS} rows"));
             return false;
         }
-        // With a fault the rest is read and forgotten: then the connection can be used again.
+        // After a fault the rest is read and ignored, so that the connection can be used again.
         if self.fault.is_none() {
             self.fault = self.row(columns, cell).err();
         }
@@ -81,7 +81,7 @@ impl<'k> Rows<'k> {
                 let mut values = columns;
                 if let Some(key) = key {
                     values -= 1;
-                    // The collation of the column may be another than what the site says of case.
+                    // The collation of the column may differ from the configured case sensitivity.
                     let is_same =
                         |stored: Cow<'_, str>| stored == key || (!exact && fold(&stored) == fold(key));
                     if !cell(values)?.is_some_and(is_same) {
@@ -115,7 +115,7 @@ impl<'k> Rows<'k> {
         self.text.push_str(value);
     }
 
-    /// The value of the key, or why there is none to be had.
+    /// The answer for the key, or the reason of a failure.
     pub fn finish(self) -> Result<Answer, String> {
         match self.fault {
             Some(fault) => Err(fault),
@@ -125,19 +125,18 @@ impl<'k> Rows<'k> {
     }
 }
 
-/// What to do about a statement that has no rows by its nature, as an UPDATE has none: that the key is not there
-/// would be no answer to it.
+/// The error for a statement that never returns rows, as an UPDATE: "not found" would be wrong.
 pub fn no_rows() -> String {
     "the query gives no result set: write a SELECT".into()
 }
 
-/// What to do about a column whose type is not read. PostgreSQL and SQLite have none of those.
+/// The error for a column whose type is not supported. PostgreSQL and SQLite have no such types.
 #[cfg(feature = "sql-mysql")]
 pub fn unreadable(column: &str, kind: &str) -> String {
     format!("column {column} is of type {kind}, which is not read: cast it to a text in the query")
 }
 
-/// What to do about a text that is none.
+/// The error for a text that is not UTF-8.
 pub fn not_text(column: &str) -> String {
     format!("column {column} holds something that is not UTF-8: correct it in the database")
 }

@@ -17,8 +17,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How often it is seen to that the file is still the one that was opened: it may have been replaced by another
-/// of its name, and the open one would be read for ever.
+/// How often to check that the file is still the opened one: after a replacement by name, the old file would
+/// be read for ever.
 const LOOKED_AT: Duration = Duration::from_secs(1);
 
 pub(super) struct SqliteDriver {
@@ -26,19 +26,19 @@ pub(super) struct SqliteDriver {
     options: SqliteConnectOptions,
 }
 
-/// After how many steps of its machine SQLite looks whether it is to go on ("Query Progress Callbacks"): some
-/// microseconds.
+/// After how many steps of its virtual machine SQLite checks whether to go on ("Query Progress Callbacks"):
+/// some microseconds.
 const STEPS: i32 = 1000;
 
 pub(super) struct Connection {
     inner: SqliteConnection,
-    /// Set where the question is to end.
+    /// Set to end the query.
     stopped: Arc<AtomicBool>,
     file: Identity,
     looked_at: Instant,
 }
 
-/// Which file it is: device and number.
+/// Identity of a file: device and inode.
 type Identity = (u64, u64);
 
 /// The one file of these settings.
@@ -46,7 +46,8 @@ pub(super) fn servers(settings: &DatabaseSettings) -> Result<Vec<Named<SqliteDri
     let Some(file) = settings.file.clone().filter(|file| !file.as_os_str().is_empty()) else {
         return Err("say in file where the database is".into());
     };
-    // SQLite has meanings for "file:..." and ":memory:" (its "URI Filenames"); no path begins like that.
+    // "file:..." and ":memory:" are special in SQLite (its "URI Filenames"); an absolute path never begins
+    // like that.
     let path = if file.is_absolute() { file.clone() } else { PathBuf::from(".").join(&file) };
     let options = SqliteConnectOptions::new()
         .filename(&path)
@@ -132,14 +133,14 @@ impl Driver for SqliteDriver {
     }
 }
 
-/// Whether a statement is of the kind that has rows. It has been prepared, so this is only looked up.
+/// Whether a statement returns rows. It has been prepared, so this runs no query.
 async fn has_rows(connection: &mut SqliteConnection, statement: &Statement) -> Result<bool, Failure> {
     let text = sqlx::SqlSafeStr::into_sql_str(AssertSqlSafe(Arc::clone(&statement.text)));
     let prepared = connection.prepare(text).await.map_err(|error| super::failure(&error, is_over))?;
     Ok(!sqlx::Statement::columns(&prepared).is_empty())
 }
 
-/// Numbers are read as SQLite writes them, so there is no type that is not read.
+/// Numbers are read as SQLite prints them, so all types are supported.
 fn cell(row: &SqliteRow, at: usize) -> Cell<'_> {
     let name = row.columns().get(at).map_or("", |column| column.name());
     let raw = row.try_get_raw(at).map_err(|error| error.to_string())?;
@@ -150,8 +151,8 @@ fn cell(row: &SqliteRow, at: usize) -> Cell<'_> {
     Ok(Some(Cow::Owned(text)))
 }
 
-/// Whether an error is of the open file rather than of the question: IOERR, CORRUPT, CANTOPEN, NOTADB ("Result and
-/// Error Codes"), the low octet of an extended code. The file may be another by now.
+/// Whether an error is about the open file rather than about the query: IOERR, CORRUPT, CANTOPEN, NOTADB
+/// ("Result and Error Codes"), the low octet of an extended code. The file may be another by now.
 fn is_over(error: &dyn DatabaseError) -> bool {
     let code = error.code().and_then(|code| code.parse::<i32>().ok());
     code.is_some_and(|code| matches!(code & 0xff, 10 | 11 | 14 | 26))

@@ -1,4 +1,4 @@
-//! Which server is asked, how often and how long: with servers that are not there, and a clock that stands still.
+//! Tests the choice of servers, retries and time limits, with simulated servers and a paused clock.
 
 use super::pool::{Driver, Failure, Server};
 use super::query::Statement;
@@ -10,30 +10,30 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use tokio::sync::Notify;
 use tokio::time::{advance, sleep};
 
-/// How a server is.
+/// The state of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mood {
     Up,
     /// Connections are refused.
     Down,
-    /// New connections are refused, and those that are there answer.
+    /// New connections are refused, and existing ones answer.
     Full,
     /// Nothing is ever answered.
     Silent,
-    /// The connections there are break, as do new ones.
+    /// Existing and new connections break.
     Breaking,
 }
 
 #[derive(Debug)]
 struct World {
     mood: Mutex<Mood>,
-    /// Connections made, and tried in vain.
+    /// Connections opened, and failed attempts.
     made: AtomicUsize,
     tried: AtomicUsize,
     open: AtomicUsize,
     most_open: AtomicUsize,
     asked: AtomicUsize,
-    /// Questions that the server was told to end.
+    /// Queries that the server was requested to end.
     ended: AtomicUsize,
 }
 
@@ -123,7 +123,7 @@ impl Driver for Fake {
         match (wire.world.mood(), key) {
             (Mood::Silent, _) => pending().await,
             (Mood::Breaking | Mood::Down, _) => Err(Failure::Broken("broken".into())),
-            // Broken on whatever connection had answered before.
+            // Broken on any connection that had answered before.
             (_, "stale") if std::mem::replace(&mut wire.broken, true) => Err(Failure::Broken("stale".into())),
             (_, "refused") => Err(Failure::Refused("no such table".into())),
             (_, "spoiled") => Err(Failure::Spoiled("too much".into())),
@@ -133,7 +133,7 @@ impl Driver for Fake {
                     () = wire.end.notified() => Err(Failure::Refused("ended".into())),
                 }
             }
-            // The server does not do as it is told.
+            // The server ignores requests to end it.
             (_, "stubborn") => {
                 sleep(Duration::from_secs(8)).await;
                 Ok(Answer::Found("stubborn".into()))
@@ -203,7 +203,7 @@ async fn a_server_that_cannot_be_reached_is_passed_over_for_a_while() {
         }
         assert_eq!((first.counts(), second.counts()), ((0, 1, 0), (1, 1, 1)), "{mood:?}");
         assert_eq!(failing(&first), [Box::from("db0")]);
-        // Then one of those who ask tries it again, and the others go on to the second.
+        // Then one caller tries it again, and the others use the second server.
         advance(PASSED_OVER).await;
         let both = tokio::join!(table.get("k"), table.get("k"), table.get("k"));
         assert_eq!(both, (value(), value(), value()));
@@ -234,7 +234,7 @@ async fn where_none_can_be_reached_all_are_tried_and_named() {
     assert_eq!(table.get("k").await, value());
 }
 
-/// Not each of them waits its two seconds behind the others.
+/// Callers do not wait two seconds each, one after the other.
 #[tokio::test(start_paused = true)]
 async fn those_who_wait_learn_from_the_one_who_tried() {
     let world = World::new(Mood::Silent);
@@ -260,15 +260,15 @@ async fn a_broken_connection_is_replaced_once() {
     let many = || async { tokio::join!(table.get("slow"), table.get("k")) };
     assert_eq!(many().await, (Answer::Found("slow".into()), value()));
     assert_eq!(first.counts(), (2, 2, 2));
-    // One is stale, so all of them are taken to be.
+    // One is stale, so all count as stale.
     assert_eq!(table.get("k").await, value());
     assert_eq!(table.get("stale").await, value());
     assert_eq!(first.counts(), (3, 3, 1));
-    // What breaks anew is not asked for ever, and not elsewhere: the question may be what breaks it.
+    // A query that breaks again is not retried for ever, nor elsewhere: the query may be the cause.
     first.is(Mood::Breaking);
     assert_eq!(why(table.get("k").await), "database users: db0: broken");
     assert_eq!((first.counts(), second.counts().1), ((4, 4, 0), 0));
-    // Where it broke because the server went away, the next one answers.
+    // If it broke because the server went away, the next one answers.
     first.is(Mood::Up);
     assert_eq!(table.get("k").await, value());
     first.is(Mood::Down);
@@ -282,7 +282,7 @@ async fn what_is_refused_is_not_asked_again() {
     let table = table(&[&first, &second]);
     assert_eq!(why(table.get("refused").await), "database users: db0: no such table");
     assert_eq!((first.asked.load(Relaxed), first.counts()), (1, (1, 1, 1)));
-    // Where not all has been read, the connection is closed.
+    // If the answer was not read to its end, the connection is closed.
     assert_eq!(why(table.get("spoiled").await), "database users: db0: too much");
     assert_eq!((first.asked.load(Relaxed), first.counts()), (2, (1, 1, 0)));
     assert_eq!(second.counts().1, 0);
@@ -299,7 +299,7 @@ async fn a_server_that_falls_silent_costs_the_deadline_once() {
     assert_eq!(begin.elapsed().as_secs(), 5);
     assert_eq!(table.get("k").await, value());
     assert_eq!(begin.elapsed().as_secs(), 7);
-    // Nothing shows whether it still works on the question; some time it is gone without a word.
+    // It is unknown whether the server still works on the query; after a while it is considered down.
     assert_eq!(first.counts().2, 1);
     sleep(Duration::from_mins(2)).await;
     assert_eq!(first.counts().2, 0);
@@ -307,7 +307,7 @@ async fn a_server_that_falls_silent_costs_the_deadline_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_question_that_is_given_up_counts_until_it_has_ended() {
-    // what is asked, when the connection is free again, in seconds, and how often the server is told
+    // key, seconds until the connection is free again, number of requests to end it
     for (key, freed, told) in [("slow", 0, 2..=2), ("stubborn", 7, 12..=16)] {
         let world = World::new(Mood::Up);
         let table = table(&[&world]);
@@ -324,14 +324,14 @@ async fn a_question_that_is_given_up_counts_until_it_has_ended() {
             asked.await.unwrap();
         }
         let begin = Instant::now();
-        // Others wait, in vain while their time is up sooner.
+        // Others wait, and fail if their deadline comes first.
         while table.get("k").await != value() {
             assert_eq!(world.counts().2, 2, "{key}");
         }
         assert_eq!(begin.elapsed().as_secs(), freed, "{key}");
         assert_eq!(world.most_open.load(Relaxed), 2, "{key}");
         assert!(told.contains(&world.ended.load(Relaxed)), "{key}: {}", world.ended.load(Relaxed));
-        // Its connection is not used again: what was told may come late.
+        // Its connection is not used again: the request to end it may come late.
         assert_eq!(world.counts().0, 3, "{key}");
     }
 }
@@ -346,7 +346,7 @@ async fn a_server_that_is_full_answers_on_what_is_open() {
     let slow = Answer::Found("slow".into());
     assert_eq!(both, (slow.clone(), value(), slow));
     assert_eq!(world.counts().0, 1);
-    // Without any that is open there is nothing to wait for.
+    // Without an open connection there is nothing to wait for.
     table.database.servers[0].distrust();
     assert_eq!(why(table.get("k").await), "database users: db0: refused");
 }
@@ -379,7 +379,7 @@ async fn whoever_is_dropped_takes_his_connection_with_him() {
     for _ in 0..5 {
         let asked = tokio::time::timeout(Duration::from_millis(500), table.get("slow")).await;
         assert!(asked.is_err());
-        // The server is told, and ends it.
+        // The server is requested to end it, and does.
         sleep(Duration::from_millis(1)).await;
         assert_eq!(world.counts().2, 0);
     }
@@ -394,7 +394,7 @@ async fn what_is_idle_is_closed() {
     let both = tokio::join!(table.get("slow"), table.get("slow"));
     assert!(matches!(both, (Answer::Found(_), Answer::Found(_))));
     assert_eq!(world.counts().2, 2);
-    // One is enough from now on, so the other grows old.
+    // One is enough from now on, so the other stays idle.
     for _ in 0..20 {
         assert_eq!(table.get("k").await, value());
         sleep(Duration::from_secs(10)).await;
@@ -402,7 +402,7 @@ async fn what_is_idle_is_closed() {
     assert_eq!(world.counts(), (2, 2, 1));
     sleep(Duration::from_mins(2)).await;
     assert_eq!(world.counts(), (2, 2, 0));
-    // Used all the time, one is closed some time.
+    // Even a busy connection is closed after its lifetime.
     for _ in 0..400 {
         assert_eq!(table.get("k").await, value());
         sleep(Duration::from_secs(10)).await;

@@ -57,7 +57,7 @@ fn show(edits: &[Edit]) -> Vec<String> {
     edits.iter().map(line).collect()
 }
 
-/// What it is, recipients with their outcomes, the edits.
+/// Description, recipients with their outcomes, edits.
 type Case<'a> = (&'a str, &'a [(&'a str, Outcome)], &'a [&'a str]);
 
 #[test]
@@ -180,7 +180,7 @@ fn recipients_are_limited() {
     }
 }
 
-/// Where case matters two targets that differ by it are two mailboxes, and none of them goes without its copy.
+/// If case matters, two targets that differ by case are two mailboxes, and each gets its copy.
 #[test]
 fn case_counts_by_domain() {
     let cases = Cases::new([("d.test", false), ("s.test", true)], true);
@@ -201,7 +201,7 @@ fn case_counts_by_domain() {
     }
 }
 
-/// Hands over recipients of sendmail(1).
+/// Submits recipients of sendmail(1).
 fn submit(session: &mut Session, recipients: &[(&str, Outcome)]) {
     for (argument, outcome) in recipients {
         let rcpt = Rcpt { argument: argument.as_bytes(), origin: Origin::Local, ..Rcpt::default() };
@@ -235,7 +235,7 @@ fn in_local_submission_a_doubt_defers_the_message() {
         let end = session.end_of_message();
         assert_eq!(end.deferred, want, "{recipients:?}");
         assert_eq!(end.edits.is_empty(), want.is_some() || recipients.len() == 1, "{recipients:?}");
-        // The next message has a doubt of its own or none.
+        // The state of the next message is independent.
         submit(&mut session, &[("bob@d.test", Outcome::Keep)]);
         assert_eq!(session.end_of_message().deferred, None);
 
@@ -249,7 +249,7 @@ fn in_local_submission_a_doubt_defers_the_message() {
     assert_eq!(session.end_of_message().deferred, Some(Doubt::Argument));
 }
 
-/// What was typed may have been any of these.
+/// The original form may be any of these.
 #[test]
 fn local_submission_is_deleted_by_every_name() {
     for (alias, target, want) in [
@@ -266,7 +266,7 @@ fn local_submission_is_deleted_by_every_name() {
                 "+<foo@d.test> ORCPT=rfc822;foo-a-1@d.test",
             ][..],
         ),
-        // Nobody is called by a bare name in another domain.
+        // A bare name cannot stand for a recipient in another domain.
         (
             "\"foo a\"@e.test",
             "<foo@e.test>",
@@ -301,7 +301,7 @@ fn a_spelling_of_its_own_is_deleted_as_the_server_reads_it() {
     assert_eq!(show(&session.end_of_message().edits), want);
 }
 
-/// Macros stay until others come: what the server says of one recipient must not be taken for another.
+/// Macros stay until others come: the reading of one recipient must not be used for another.
 #[test]
 fn what_is_said_of_one_recipient_does_not_count_for_the_next() {
     let mut session = Session::new(policy().into());
@@ -332,7 +332,7 @@ fn what_is_said_of_one_recipient_does_not_count_for_the_next() {
     assert!(question.routed.is_some_and(|server| server.is_certain()));
 }
 
-/// Fields of our own name are somebody else's, whoever the recipients are.
+/// Incoming fields of our name are removed, whoever the recipients are.
 #[test]
 fn headers_that_came_in_are_taken_out() {
     let alias = ("<foo-a-1@d.test>", rewrite("<foo@d.test>"));
@@ -459,12 +459,12 @@ fn inputs() -> impl Strategy<Value = Vec<Input>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
-    /// Whatever comes in whatever order: no edit for a recipient that was refused, nothing added that is there
-    /// or was added, everything replaced is deleted, deletions first.
+    /// For any order of events: no edit for a refused recipient, no recipient is added twice or while
+    /// present, every replaced one is deleted, deletions first.
     #[test]
     fn any_order_of_inputs(inputs in inputs(), observe in any::<bool>()) {
         let mut session = Session::new(Policy { observe, ..policy() }.into());
-        // What the message under way is known to hold: (as typed, mailbox, target).
+        // The recipients of the current message: (as typed, mailbox, target).
         let mut accepted: Vec<(Vec<u8>, String, Option<String>)> = Vec::new();
         let mut pending: Option<(Question, bool)> = None;
         let mut deferred = false;

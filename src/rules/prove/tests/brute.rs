@@ -1,4 +1,4 @@
-//! All names up to a length, looked up one by one.
+//! Looks up all names up to a length, one by one.
 
 use super::*;
 use crate::rules::Decision;
@@ -7,11 +7,11 @@ use crate::rules::tests::random::made;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
-/// What the names are made of, and the longest ones: as many as fit into a test.
+/// The characters and the longest length of names: as many as fit into a test.
 const CHARACTERS: [char; 5] = ['a', 'b', '1', '-', '.'];
 const LONGEST: u32 = 5;
 
-/// The shortest name that is ambiguous, and the shortest that is so for one account.
+/// The shortest ambiguous name, and the shortest that is ambiguous within one account.
 fn shortest(rules: &Rules) -> [Option<String>; 2] {
     let mut found = [None, None];
     for length in 1..=LONGEST {
@@ -32,8 +32,8 @@ fn shortest(rules: &Rules) -> [Option<String>; 2] {
     found
 }
 
-/// Holds the proof against all short names; `None` where the rules cannot be loaded. `ways` says whether names
-/// that are ambiguous for one account are to be told.
+/// Compares the analysis with all short names; `None` if the rules cannot be loaded. `ways`: names that are
+/// ambiguous within one account must be reported, too.
 fn hold(text: &str, listed: usize, ways: bool) -> Option<Result<(), TestCaseError>> {
     let texts = [Text::new("t", text)];
     let options = Options::default();
@@ -50,12 +50,12 @@ fn hold(text: &str, listed: usize, ways: bool) -> Option<Result<(), TestCaseErro
     let found = proof.clashes.iter().map(|clash| length(&clash.witness)).min();
     let missed = clash.filter(|name| found.is_none_or(|found| found > length(name)));
     let said = proof.problems.iter().any(|problem| problem.message.contains("logged as ambiguous"));
-    // A short name is found whether everything was looked at or not.
+    // A short name is found even if the analysis is incomplete.
     let missed = missed.or(way.filter(|_| ways && !said && proof.complete));
     Some(missed.map_or(Ok(()), |name| Err(TestCaseError::fail(format!("{text}\n{name} {proof:#?}")))))
 }
 
-/// What stands behind `MATCHES` in a short statement, with so many functions at most.
+/// The text after `MATCHES` in a short statement, with at most this many functions.
 fn short(most: usize) -> impl Strategy<Value = String> {
     let class = prop::sample::select(vec!["alnum", "alpha", "number", "ident", "fqdn"]);
     let separator = prop::sample::select(vec!["-", ".", "a", "1"]);
@@ -107,14 +107,14 @@ proptest! {
         hold(&text, listed, once && listed > 0).unwrap_or_else(|| Err(TestCaseError::reject("refused")))?;
     }
 
-    /// The same where there is nearly always something to be missed.
+    /// The same with rules that nearly always clash.
     #[test]
     fn no_clash_of_short_rules_is_missed(one in short(2), two in short(2)) {
         let text = format!("ACCOUNT a MATCHES {one}\nACCOUNT b MATCHES {two}");
         hold(&text, 16, true).unwrap_or_else(|| Err(TestCaseError::reject("refused")))?;
     }
 
-    /// The same with as many functions as use up the states of a search before it comes to long names.
+    /// The same with so many functions that a search reaches its limit of states before long names.
     #[test]
     fn no_clash_of_many_functions_is_missed(all in prop::collection::vec(short(5), 2..4)) {
         let statement = |(i, one): (usize, &String)| format!("ACCOUNT n{i} MATCHES {one}\n");

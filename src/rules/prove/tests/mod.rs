@@ -1,4 +1,4 @@
-//! Witnesses against all names there are, and what is said of what. All messages there are stand in
+//! Compares witnesses with all names, and tests what is reported. All messages are in
 //! `tests/data/rules-broken`.
 
 mod brute;
@@ -35,7 +35,7 @@ fn clashes() {
         (two("x-%ident%-%code% WITH CHARS()", "y-%ident%-%code% WITH CHARS()"), &[]),
         (two("x-%ident%-%code% WITH CHARS()", "x-%ident%.%code% WITH CHARS()"), &[]),
         (two("x-%alpha%-%code% WITH CHARS()", "x-%number%-%code% WITH CHARS()"), &[]),
-        // The shapes meet, the codes do not.
+        // The shapes have common names, the codes differ.
         (two("x-%alpha%-%code% WITH CHARS()", "x-%alnum%-%code% WITH DIGITS()"), &[]),
         (two("x-%alpha%-%code% WITH VOWELS()", "x-%alnum%-%code% WITH DIGITS()"), &["x-b-0"]),
         (two("x-%alpha%-%code% WITH CHAR(1,-)", "x-%alnum%-%code% WITH CHAR(-1,-)"), &["x-b-b"]),
@@ -44,7 +44,7 @@ fn clashes() {
         (two("x-%alpha%-%code% WITH ANY()", "x-%alnum%-%code% WITH NONE()"), &[]),
         (two("x-%fqdn%-%code% WITH LABELS()", "x-%alnum%.%alnum%-%code% WITH CHARS(1)"), &["x-bb.b-2"]),
         (two("x-%fqdn%-%code% WITH CHAR(-2,1,-)", "x-%alnum%.%alnum%-%code% WITH CHARS(1)"), &["x-1.b-1"]),
-        // The code of one lies where the other has an identifier, or none ends.
+        // The code of one is where the other has an identifier, or where no identifier ends.
         (two("%code%-%alnum%-x WITH CHARS()", "%alnum%-%code%-x WITH CHAR(1,-)"), &["1-1-x"]),
         (two("é%alpha%-%code% WITH CHAR(2,é)", "é%alnum%-%code% WITH NONE()"), &["éb-é"]),
         (lists("joe, ann", "%account%-%fqdn%-%code% WITH LABELS()"), &[]),
@@ -57,7 +57,7 @@ fn clashes() {
     ];
     for (config, want) in cases {
         let got = witnesses(&config);
-        // Which of the names of one length is shown does not matter, but that it is short.
+        // Any name of the shortest length may be shown.
         let lengths = |names: &[String]| names.iter().map(|name| name.chars().count()).collect::<Vec<_>>();
         let want: Vec<String> = want.iter().map(|name| (*name).to_owned()).collect();
         assert_eq!(lengths(&got), lengths(&want), "{config}: {got:?}");
@@ -97,7 +97,7 @@ fn both_places_are_named() {
     assert_eq!((&*label.text.file, label.text.place(label.span.start)), ("a.rules", (1, 21)));
     assert!(problem.message.contains("by a.rules:1 of foo"), "{problem}");
     assert!(problem.message.contains("no alias of this rule reaches bar alone"), "{problem}");
-    // Whoever names a debug account asked for it.
+    // With a debug account it is intended.
     let rules = rules.with_debug_account(Some("joe".into()));
     let proof = prove(&rules, &texts, &Options::default(), &Limits::default());
     assert_eq!(proof.problems[0].severity, Severity::Warning);
@@ -105,7 +105,7 @@ fn both_places_are_named() {
     assert_eq!(proof.clashes.len(), 1);
 }
 
-/// What is not proved is said.
+/// Incomplete proofs are reported.
 #[test]
 fn limits() {
     let config = "ACCOUNT foo MATCHES x-%ident%-%code% WITH CHARS();\n\
@@ -128,8 +128,8 @@ fn limits() {
     }
 }
 
-/// A short name is found whatever functions look at: each of these uses up the states of a search over what
-/// functions have seen long before it comes to the name.
+/// A short name is found with any functions: with each of these, a search by states reaches its limit long
+/// before the name.
 #[test]
 fn short_names_are_always_found() {
     let rules = |all: &[&str]| {
@@ -172,7 +172,7 @@ fn short_names_are_always_found() {
             ]),
             &["x.b.bb-bbb2"],
         ),
-        // The third character of the code is one of the first identifier, and is none of it.
+        // The third character of the code is required to be in the first identifier, and not to be in it.
         (
             rules(&[
                 "%alnum%-%ident%-%code% WITH ANY(1), ANY(2), ANY(1), ANY(2)",
@@ -192,7 +192,7 @@ fn short_names_are_always_found() {
     }
 }
 
-/// Many rules of a few kinds are compared in no time, and to the end.
+/// Many rules of a few kinds are compared quickly and completely.
 #[test]
 fn many_rules() {
     let mut rules = String::new();
@@ -215,7 +215,7 @@ fn many_rules() {
     assert_eq!(clash.destinations, ["u7", "odd"]);
 }
 
-/// A list compared as a whole gives what its names give one by one.
+/// Comparing a list as a whole gives the same results as comparing its names one by one.
 #[test]
 fn lists_as_a_whole() {
     for (config, want) in [

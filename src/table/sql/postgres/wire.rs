@@ -1,16 +1,16 @@
 //! A connection to PostgreSQL, in version 3.0 of its protocol (the manual's "Frontend/Backend Protocol").
 //!
-//! A question is one batch, from Parse to Sync, with the statement and the portal that have no name. A pooler that
-//! lends a server for one transaction (PgBouncer) lends it for a whole batch, so the statement that is executed
-//! is the one that was parsed; a named one would be whatever another client has prepared under that name.
+//! A query is one batch, from Parse to Sync, with the unnamed statement and portal. A pooler that assigns a
+//! server for one transaction (PgBouncer) assigns it for a whole batch, so the executed statement is the
+//! parsed one; a named one might be prepared by another client under that name.
 //!
-//! Keys and values are texts in the format of the server: a key is read as a literal of the query would be, and a
-//! value of any type is what psql(1) and Postfix show. The session keeps the settings of the server and the role;
-//! nothing is set but the encoding of texts and the name of the program.
+//! Keys and values are texts in the format of the server: a key is read like a literal in the query, and a
+//! value of any type is what psql(1) and Postfix show. The session keeps the settings of the server and the
+//! role; only the encoding of texts and the name of the program are set.
 //!
-//! A question that is given up is ended by a cancel request, where the connection leads to PostgreSQL itself. A
-//! pooler is sent none: PgBouncer 1.18 to 1.20 ends when the answer comes while it passes one on (its issues 822 and
-//! 904). There each batch limits its own time instead.
+//! An abandoned query is ended by a cancel request if the peer is PostgreSQL itself. A pooler gets none:
+//! PgBouncer 1.18 to 1.20 crashes if the answer comes while it forwards one (its issues 822 and 904). There
+//! each batch limits its own time instead.
 
 use super::super::super::dial::{Socket, Stream, connect};
 use super::super::super::settings::{Host, Password};
@@ -27,35 +27,35 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 
-/// Longest message that is read, in octets: a value of [`MAX_VALUE`](super::super::super::MAX_VALUE) with some
-/// further columns. A longer row is of no use, and should not fill the memory.
+/// Longest message that is read, in octets: a value of [`MAX_VALUE`](super::super::super::MAX_VALUE) with
+/// some further columns. A longer row is useless, and must not fill the memory.
 const MAX_MESSAGE: usize = 1 << 20;
 /// Octets read at once.
 const PIECE: usize = 8192;
-/// The answers of a server to the question whether it encrypts (the manual's "Message Formats", SSLRequest).
+/// The answers of a server to a request for encryption (the manual's "Message Formats", SSLRequest).
 const ENCRYPTS: u8 = b'S';
 /// The type `text`.
 pub(super) const TEXT: Oid = 25;
-/// The type `char(n)` ("System Catalog Initial Data"). It comes filled up with blanks, which are no part of it
-/// ("Character Types").
+/// The type `char(n)` ("System Catalog Initial Data"). It is padded with blanks, which are not part of the
+/// value ("Character Types").
 const PADDED: Oid = 1042;
 /// The server is in no transaction ("Message Formats", ReadyForQuery).
 const IDLE: u8 = b'I';
-/// Which process of the server it is. A pooler announces another number at login: one of its own.
+/// The process id of the server. A pooler announces another number at login.
 const WHO: &str = "SELECT pg_backend_pid()";
-/// Limits the time of the statements behind it in the same batch, which is one transaction ("Pipelining"). A shorter
-/// limit of the role stays.
+/// Limits the time of the later statements in the same batch, which is one transaction ("Pipelining"). A
+/// shorter limit of the role stays.
 const LIMIT: &str = "SELECT set_config('statement_timeout', $1, true) \
                      WHERE current_setting('statement_timeout')::interval NOT BETWEEN '1us' AND $1::interval";
 
-/// Who connects, and how.
+/// Login data and settings of a connection.
 pub(super) struct Login {
     pub user: String,
     pub password: Option<Password>,
-    /// Empty: the one that is called like the user.
+    /// Empty: the one with the name of the user.
     pub database: String,
     pub tls: Option<TlsConnector>,
-    /// How long the server may work on a question that cannot be cancelled.
+    /// How long the server may work on a query that cannot be cancelled.
     pub limit: Duration,
 }
 
@@ -64,16 +64,16 @@ pub(super) struct Wire {
     stream: Box<dyn Stream>,
     buffer: BytesMut,
     cancel: Cancel,
-    /// For [`LIMIT`], where a pooler stands between.
+    /// For [`LIMIT`], if there is a pooler.
     limit: Option<String>,
-    /// Cleared where a question began and its end was not read: the next would read its answer.
+    /// False while an answer is not read to its end: the next query would read it.
     in_step: bool,
 }
 
-/// What names a connection to its server, so that another connection can end the question on it.
+/// Identifies a connection in its server, so that another connection can cancel its query.
 #[derive(Clone)]
 pub(in super::super) struct Cancel {
-    /// The address that answered: another one of the same name would be another server.
+    /// The address of the connection: another address of the same name may be another server.
     peer: Host,
     /// The name in the certificate.
     host: Host,
@@ -89,7 +89,7 @@ pub(super) enum Error {
     Refused { code: String, why: String },
     /// Nothing more can come over this connection.
     Broken(String),
-    /// There is an answer, but not one that is read to its end.
+    /// There is an answer, but it was not read to its end.
     Unread(String),
 }
 
@@ -116,7 +116,7 @@ impl Row<'_> {
     }
 }
 
-/// Writes a statement and its values, which have the portal without a name when the server has read them.
+/// Writes a statement and its values, bound to the unnamed portal.
 fn bound(text: &str, types: &[Oid], values: &[&str], out: &mut BytesMut) -> io::Result<()> {
     frontend::parse("", text, types.iter().copied(), out)?;
     let value = |value: &&str, out: &mut BytesMut| {
@@ -153,7 +153,7 @@ impl Wire {
         Ok(wire)
     }
 
-    /// Whether the process that answers is the one that was announced at login.
+    /// Whether the process that answers is the one announced at login.
     async fn is_direct(&mut self) -> Result<bool, Error> {
         let announced = self.cancel.process.to_string();
         let mut is_same = false;
@@ -207,7 +207,7 @@ impl Wire {
                     frontend::sasl_response(begun.message(), &mut out).map_err(|error| broken(&error))?;
                 }
                 Message::AuthenticationSaslFinal(body) => {
-                    // The server knows the password, too.
+                    // The server has proved that it knows the password.
                     let mut begun = scram.take().ok_or_else(out_of_order)?;
                     begun.finish(body.data()).map_err(|error| broken(&error))?;
                 }
@@ -234,14 +234,14 @@ impl Wire {
         self.cancel.peer.to_string()
     }
 
-    /// What ends the question on this connection; none where that is left to [`Login::limit`].
+    /// The handle that cancels the query on this connection; `None` if [`Login::limit`] ends it.
     pub fn cancel(&self) -> Option<Cancel> {
         self.limit.is_none().then(|| self.cancel.clone())
     }
 
-    /// Asks `text` with `values` in the places of its parameters, whose types are `types` (0: the server finds it
-    /// out, as of a literal). `row` is given the rows; it returns false where it wants no more. Returns whether
-    /// the statement is of the kind that has rows, be there any or not.
+    /// Runs `text` with `values` for its parameters, whose types are `types` (0: the server determines it, as
+    /// of a literal). `row` gets the rows; it returns false to stop. Returns whether the statement is of a
+    /// kind that returns rows, even if there are none.
     pub async fn ask(
         &mut self,
         text: &str,
@@ -262,7 +262,7 @@ impl Wire {
             Ok(())
         };
         let mut limiting = self.limit.is_some();
-        // Whoever is dropped from here on leaves half an answer.
+        // If this is dropped from here on, half of an answer is left.
         if !std::mem::replace(&mut self.in_step, false) {
             return Err(Error::Broken("the answer before was not read to its end".into()));
         }
@@ -290,7 +290,7 @@ impl Wire {
                             self.in_step = body.status() == IDLE;
                             Err(refused)
                         }
-                        // The next question would be a part of its transaction.
+                        // The next query would be part of its transaction.
                         None if body.status() != IDLE => {
                             Err(Error::Unread("the query begins a transaction: write a SELECT".into()))
                         }
@@ -300,7 +300,7 @@ impl Wire {
                         }
                     };
                 }
-                // It waits for data, and looks at nothing else.
+                // It waits for data, and ignores everything else.
                 Ok(Message::CopyInResponse(_)) => {
                     return Err(Error::Unread("the query wants data: write a SELECT".into()));
                 }
@@ -318,7 +318,7 @@ impl Wire {
                     | Message::CopyDone,
                 ) => (),
                 Ok(_) => return Err(out_of_order()),
-                // It ends the connection after an error that it dies of.
+                // It ends the connection after a fatal error.
                 Err(error) => return Err(refused.map_or(error, dying)),
             }
         }
@@ -331,7 +331,7 @@ impl Wire {
         };
         match sent.await {
             Ok(()) => Ok(()),
-            // It may have said why before it closed.
+            // It may have sent the reason before it closed.
             Err(error) => match self.message().await {
                 Ok(Message::ErrorResponse(body)) => Err(dying(refusal(&body))),
                 _ => Err(broken(&error)),
@@ -364,8 +364,8 @@ impl Login {
 }
 
 impl Cancel {
-    /// Asks the server to end the question; it answers on the connection of the question alone. Returns when the
-    /// server has taken note.
+    /// Requests the server to cancel the query; the answer comes on the connection of the query only. Returns
+    /// when the server has read the request.
     pub async fn send(&self) -> Result<(), String> {
         let (mut stream, _) = dial(&self.peer, &self.host, self.tls.as_ref()).await?;
         let mut out = BytesMut::new();
@@ -373,21 +373,21 @@ impl Cancel {
         let sent = async {
             stream.write_all(&out).await?;
             stream.flush().await?;
-            // It closes the connection when it has done so.
+            // It closes the connection then.
             stream.read(&mut [0]).await
         };
         sent.await.map(drop).map_err(|error| error.to_string())
     }
 }
 
-/// A connection to `peer`, encrypted for the name of `host`; and the address that it leads to.
+/// Connects to `peer`, encrypted for the name of `host`; returns the address of the peer, too.
 async fn dial(
     peer: &Host,
     host: &Host,
     tls: Option<&TlsConnector>,
 ) -> Result<(Box<dyn Stream>, Host), String> {
     let mut stream = match connect(peer).await.map_err(|error| error.to_string())? {
-        // What goes through a UNIX socket does not leave the machine.
+        // Data on a UNIX socket does not leave the machine.
         Socket::Unix(stream) => return Ok((Box::new(stream), peer.clone())),
         Socket::Tcp(stream) => stream,
     };
@@ -399,7 +399,7 @@ async fn dial(
     let mut out = BytesMut::new();
     frontend::ssl_request(&mut out);
     stream.write_all(&out).await.map_err(|error| error.to_string())?;
-    // One octet and no more: what comes after it in plain text is not taken for encrypted.
+    // Exactly one octet: later plaintext must not be taken for encrypted.
     if stream.read_u8().await.map_err(|error| error.to_string())? != ENCRYPTS {
         return Err("the server does not encrypt: set it up with a certificate, or tls = false".into());
     }
