@@ -4,6 +4,10 @@
 #![allow(clippy::unwrap_used)]
 #![cfg(target_os = "linux")]
 
+mod common;
+
+use common::mta::{Mta, OFFER};
+use common::{Daemon, Site};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -77,22 +81,29 @@ impl Host {
         file.set_modified(SystemTime::now() - age).unwrap();
     }
 
-    /// What `rcptd explain` says of an account there.
-    fn explain(&self, account: &str) -> String {
+    /// The program, on this host.
+    fn rcptd(&self) -> Command {
         // Without a privilege to mount, one of a user namespace.
         let root = fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
         let mut unshare = Command::new("unshare");
         if !root {
             unshare.arg("--map-root-user");
         }
-        let output = unshare
+        unshare
             .args(["--mount", "sh", "-c", "mount --bind \"$0\" /etc && exec \"$@\""])
             .arg(self.path("etc"))
             .arg(Path::new(env!("CARGO_BIN_EXE_rcptd")))
+            .env("LD_LIBRARY_PATH", self.folder.path());
+        unshare
+    }
+
+    /// What `rcptd explain` says of an account there.
+    fn explain(&self, account: &str) -> String {
+        let output = self
+            .rcptd()
             .args(["explain", "-c"])
             .arg(self.path("rcptd.conf"))
             .args(["--", &format!("{account}@example.test")])
-            .env("LD_LIBRARY_PATH", self.folder.path())
             .output()
             .unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -187,4 +198,61 @@ fn half_of_the_users_are_no_missing_ones() {
             assert!(got.starts_with(want), "{services} {users:?}: {got}");
         }
     }
+}
+
+/// While the daemon runs: the C library reads nsswitch.conf anew, and dies of some lines.
+#[test]
+fn files_that_change_under_the_daemon() {
+    let host = Host::new();
+    let users = |count: usize| {
+        let more = (2..count).map(|n| format!("u{n}:x:{n}:{n}::/:/bin/sh\n"));
+        format!("{USERS}{}", more.collect::<String>())
+    };
+    host.write("etc/passwd", &users(40), OLD);
+    host.write("etc/nsswitch.conf", "passwd: files\n", OLD);
+    let site = Site::new("", "");
+    let list = format!("file:{}", site.path("accounts").display());
+    site.configure(&list, "passwd:");
+    let mut command = host.rcptd();
+    command.args(["serve", "-c"]).arg(site.path("rcptd.conf"));
+    let daemon = Daemon::start_by(site, command);
+    let ask = |account: &str| -> String {
+        let mut mta: Mta = daemon.connect();
+        mta.negotiate(OFFER);
+        mta.mail();
+        let reply = mta.rcpt(&[&format!("<{account}@example.test>")]);
+        reply.split(' ').nth(1).unwrap_or("accepted").to_owned()
+    };
+    let becomes = |account: &str, want: &str, what: &str| {
+        let begin = std::time::Instant::now();
+        while ask(account) != want {
+            assert!(begin.elapsed() < common::WAIT, "{what}: {account} is {}", ask(account));
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    let replace = |name: &str, text: &str| {
+        host.write("etc/new", text, OLD);
+        fs::rename(host.path("etc/new"), host.path(&format!("etc/{name}"))).unwrap();
+    };
+    assert_eq!((&*ask("u39"), &*ask("nobody9")), ("accepted", "550"));
+    for line in
+        ["passwd:", "passwd: [!UNAVAIL=return] files", "passwd: files [NOTFOUND", "passwd: files [x] files"]
+    {
+        replace("nsswitch.conf", &format!("{line}\n"));
+        becomes("nobody9", "451", line);
+        replace("nsswitch.conf", "passwd: files\n");
+        becomes("nobody9", "550", line);
+        assert_eq!(ask("alice"), "accepted");
+    }
+    // Cut short at the end of a line.
+    replace("passwd", &users(10));
+    becomes("u39", "451", "shrunk");
+    assert_eq!((&*ask("u9"), &*ask("nobody9")), ("accepted", "451"));
+    replace("passwd", &users(40));
+    becomes("nobody9", "550", "whole again");
+    // It is meant.
+    replace("passwd", &users(10));
+    becomes("u39", "451", "shrunk");
+    daemon.signal("HUP");
+    becomes("u39", "550", "accepted by the operator");
 }

@@ -484,6 +484,26 @@ fn a_socket_left_behind_is_replaced() {
     Mta::unix(&path).check("another daemon");
 }
 
+/// A program that does not accept, since it was stopped, still listens.
+#[test]
+fn a_socket_whose_queue_is_full_is_in_use() {
+    use nix::sys::socket::{
+        AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket,
+    };
+    use std::os::fd::AsRawFd;
+    let site = unix_site("");
+    let address = UnixAddr::new(&self::socket(&site)).expect("an address");
+    let new =
+        || socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_NONBLOCK, None).expect("a socket");
+    let server = new();
+    bind(server.as_raw_fd(), &address).expect("bound");
+    listen(&server, Backlog::new(1).expect("a backlog")).expect("listening");
+    let clients: Vec<_> = (0..8).map(|_| new()).collect();
+    let full = clients.iter().any(|client| connect(client.as_raw_fd(), &address).is_err());
+    assert!(full);
+    assert!(refused(&site).contains("is rcptd running already?"));
+}
+
 #[test]
 fn what_is_no_socket_is_left_alone() {
     let site = unix_site("");

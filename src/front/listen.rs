@@ -4,12 +4,13 @@ use super::endpoint::Endpoint;
 use crate::addr::escape;
 use crate::observe;
 use listenfd::ListenFd;
-use nix::sys::socket::{getsockopt, sockopt};
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, getsockopt, socket, sockopt};
 use nix::sys::stat::{Mode, umask};
 use std::fs;
 use std::future::Future;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -189,12 +190,15 @@ fn bind_unix(path: &Path, file: &SocketFile) -> Result<(UnixListener, Unlink), S
         Ok(meta) if !meta.file_type().is_socket() => {
             return Err("something that is not a socket is there; move it away".into());
         }
-        Ok(_) => match std::os::unix::net::UnixStream::connect(path) {
-            Ok(_) => return Err("another program listens there; is rcptd running already?".into()),
-            Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
+        Ok(_) => match connect_at_once(path) {
+            // Its queue is full, as when the program is stopped.
+            Ok(()) | Err(Errno::EAGAIN) => {
+                return Err("another program listens there; is rcptd running already?".into());
+            }
+            Err(Errno::ECONNREFUSED) => {
                 fs::remove_file(path).map_err(|e| format!("a socket left behind cannot be removed: {e}"))?;
             }
-            Err(e) => return Err(format!("a socket is there that may be in use: {e}")),
+            Err(e) => return Err(format!("a socket is there that may be in use: {}", e.desc())),
         },
         Err(e) if e.kind() == io::ErrorKind::NotFound => (),
         Err(e) => return Err(e.to_string()),
@@ -217,6 +221,13 @@ fn bind_unix(path: &Path, file: &SocketFile) -> Result<(UnixListener, Unlink), S
     }
     fs::set_permissions(path, fs::Permissions::from_mode(file.mode)).map_err(|e| e.to_string())?;
     Ok((listener, ours))
+}
+
+/// Connects to a socket without waiting for the program that listens there.
+fn connect_at_once(path: &Path) -> nix::Result<()> {
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let probe = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    connect(probe.as_raw_fd(), &UnixAddr::new(path)?)
 }
 
 /// Removes a socket at the end, if it is still the one that was created.

@@ -25,6 +25,7 @@ pub use stamp::{QUIET, Stamp, digest};
 pub use write_state::WriteState;
 
 use folder::{Folder, lock};
+use notify::event::ModifyKind;
 use notify::{Event, EventKind};
 use std::collections::BTreeMap;
 use std::fs;
@@ -247,7 +248,11 @@ impl WatchedFile {
         let names = [Some(&*self.path), target.as_deref()];
         let names: Vec<&Path> = names.into_iter().flatten().collect();
         let mut heard = lock(&self.heard);
-        let after = heard.state.after(event, &names);
+        let mut after = heard.state.after(event, &names);
+        // A link that was moved into place is finished; what it leads to now need not be.
+        if after == Some(WriteState::Finished) && is_moved(event) && self.path.is_symlink() {
+            after = Some(WriteState::Unclear);
+        }
         if let Some(state) = after {
             *heard = Heard { state, events: heard.events.wrapping_add(1) };
         }
@@ -263,6 +268,11 @@ impl WatchedFile {
             wake.notify_one();
         }
     }
+}
+
+/// Whether something was moved into place.
+fn is_moved(event: &Event) -> bool {
+    matches!(event.kind, EventKind::Modify(ModifyKind::Name(_)))
 }
 
 /// Tells all readers that the operator accepts the current content of the files, even if it has shrunk.

@@ -73,6 +73,30 @@ fn what_becomes_of_a_file() {
     becomes(&file, Some(&whole), |got| got == Condition::Ready);
 }
 
+/// A link that is turned to another file: whether that is finished its age tells.
+#[test]
+fn a_link_is_turned_to_a_file_that_is_being_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, one, two, link] = ["list", "one", "two", "link"].map(|name| folder.path().join(name));
+    std::fs::write(&one, "a").unwrap();
+    age(&one);
+    std::os::unix::fs::symlink(&one, &path).unwrap();
+    let file = WatchedFile::of(&path);
+    file.tend();
+    becomes(&file, None, |got| got == Condition::Ready);
+    let read = read(&file);
+    let mut writer = File::create(&two).unwrap();
+    writer.write_all(b"half").unwrap();
+    std::os::unix::fs::symlink(&two, &link).unwrap();
+    std::fs::rename(&link, &path).unwrap();
+    becomes(&file, Some(&read), |got| got == Condition::Young);
+    // From here on its events are those of the new file.
+    writer.write_all(b", more").unwrap();
+    becomes(&file, Some(&read), |got| matches!(got, Condition::Writing(_)));
+    drop(writer);
+    becomes(&file, Some(&read), |got| got == Condition::Ready);
+}
+
 #[test]
 fn a_change_without_an_event_counts_by_its_age() {
     let folder = tempfile::tempdir().unwrap();

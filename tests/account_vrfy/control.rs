@@ -261,6 +261,60 @@ async fn unfamiliar_words_are_compared() {
     }
 }
 
+/// A refusal in unfamiliar words is no better as the canary's than as another account's.
+#[tokio::test]
+async fn the_account_is_still_found_after_a_canary_in_unfamiliar_words() {
+    for (first, later, canary, want) in [
+        // A limit of questions, or a server that went down in between.
+        ("252 ok", "550 zu viele Anfragen", "550 zu viele Anfragen", "and then of the first account"),
+        ("250 ok", "550", "550", "and then of the first account"),
+        ("252 ok", "421 busy", "550 \u{2717}", "and then of the first account"),
+        ("252 ok", "252 ok", "550 Benutzer unbekannt", "exists"),
+        ("252 ok", "252 ok", "550", "exists"),
+    ] {
+        let asked = AtomicUsize::new(0);
+        let fake = server(move |a| match (is_canary(a), asked.fetch_add(1, Ordering::SeqCst)) {
+            (true, _) => canary,
+            (false, 0) => first,
+            (false, _) => later,
+        })
+        .await;
+        let source = source(&controlled(&fake)).await;
+        let got = verdict(&source, "foo@example.test").await;
+        assert!(got.contains(want), "{first} {later} {canary}: {got}");
+    }
+}
+
+/// All of the text counts, in whatever encoding, and of the name of an account nothing.
+#[tokio::test]
+async fn different_words_are_told_apart() {
+    const LONG: &str = "dieser Rechner gibt gern und ausführlich Auskunft über alles, was ihn betrifft, und bittet darum, \
+                        die Länge der Antwort zu entschuldigen, die sich aus der Vielzahl der Gründe ergibt, aus denen eine \
+                        Adresse nicht erreichbar sein kann:";
+    let long = |end: &str| format!("550 {LONG} {end}\r\n").into_bytes();
+    for (asked, foo, others) in [
+        ("foo", b"550 \xd1\xe1\xee\xe9\r\n".to_vec(), b"550 \xed\xe5\xf2!\r\n".to_vec()),
+        ("foo", b"550 E17 \xd1\xe1\xee\xe9\r\n".to_vec(), b"550 E17 \xed\xe5\xf2\xf3\r\n".to_vec()),
+        ("foo", long("Störung"), long("gibt es nicht")),
+        ("unknown", b"550 user unknown ist gesperrt\r\n".to_vec(), b"550 user x gibt es nicht\r\n".to_vec()),
+    ] {
+        let fake = {
+            let (foo, others) = (foo.clone(), others.clone());
+            Fake::start(move |line, _, _| match line.strip_prefix("VRFY <") {
+                Some(account) if account.starts_with("postmaster@") => Act::say("250 ok"),
+                Some(account) if account.starts_with(asked) => Act::Raw(foo.clone()),
+                Some(_) => Act::Raw(others.clone()),
+                None => Act::Usual,
+            })
+            .await
+        };
+        let source = source(&controlled(&fake)).await;
+        assert_eq!(verdict(&source, "bar@example.test").await, "missing");
+        let got = verdict(&source, &format!("{asked}@example.test")).await;
+        assert!(got.contains("in other words"), "{}: {got}", rcptd::addr::escape(&foo));
+    }
+}
+
 #[tokio::test]
 async fn controls_keep_to_the_limit_of_a_connection() {
     let fake = server(|a| if a.starts_with("foo@") { "252 ok" } else { NO }).await;

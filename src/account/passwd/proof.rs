@@ -7,16 +7,10 @@
 //! last service that does not exist: only if all services before it replied "not found", the dynamic linker
 //! looks for its library, and reports that (`LD_DEBUG=libs`, ld.so(8)). That takes a process for each unknown
 //! user (about 2 ms); the answer is cached like every other.
-//!
-//! Also /etc/passwd must be complete: half of it has half of the users.
 
 use super::services::{END, NSSWITCH, Services};
 use crate::lookup::control::canary_name;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, SystemTime};
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 use tokio::sync::Semaphore;
@@ -32,10 +26,6 @@ const MAX_OUTPUT: u64 = 1 << 20;
 /// Exit status of getent(1): found, and not found.
 const FOUND: i32 = 0;
 const NOT_FOUND: i32 = 2;
-
-/// How long /etc/passwd must be unchanged: useradd(8) and the like replace it at once, others write it in
-/// place.
-pub(super) const QUIET: Duration = Duration::from_secs(2);
 
 /// Whether all of `services` reply that there is no user called `name`; the error says why that is not
 /// certain.
@@ -83,26 +73,3 @@ pub(super) async fn prove(services: &Services, name: &str) -> Result<(), String>
 
 /// The name of the users' database in getent(1).
 const DATABASE: &str = "passwd";
-
-/// Whether the file of users exists and seems finished and complete; the error says why not. Blocks.
-pub(super) fn is_whole(path: &Path) -> Result<(), String> {
-    let wrong = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
-    let mut file = File::open(path).map_err(|error| wrong(&error))?;
-    let metadata = file.metadata().map_err(|error| wrong(&error))?;
-    if metadata.len() == 0 {
-        return Err(wrong(&"it is empty"));
-    }
-    // After the clock was set back it counts as young for that time; without a modification time it counts as
-    // old.
-    let young = metadata.modified().is_ok_and(|time| {
-        SystemTime::now()
-            .duration_since(time)
-            .map_or_else(|ahead| ahead.duration() < QUIET, |age| age < QUIET)
-    });
-    if young {
-        return Err(wrong(&"it was changed a moment ago, and may be half written"));
-    }
-    let mut last = [0];
-    file.seek(SeekFrom::End(-1)).and_then(|_| file.read_exact(&mut last)).map_err(|error| wrong(&error))?;
-    if last == *b"\n" { Ok(()) } else { Err(wrong(&"it ends within a line, and may be half written")) }
-}

@@ -36,6 +36,14 @@ impl Services {
                 let (actions, after) = bracket
                     .split_once(']')
                     .ok_or_else(|| format!("{NSSWITCH}: the line {DATABASE} has a [ without ]"))?;
+                if services.is_empty() {
+                    return Err(format!(
+                        "{NSSWITCH}: the line {DATABASE} begins with [{actions}]: of no service"
+                    ));
+                }
+                if let Some(unknown) = actions.split_whitespace().find(|action| !is_action(action)) {
+                    return Err(format!("{NSSWITCH}: the line {DATABASE} has an unknown action: {unknown}"));
+                }
                 if ends_here(actions) {
                     break;
                 }
@@ -81,6 +89,14 @@ impl std::fmt::Display for Services {
     }
 }
 
+/// Whether a word is a status and what to do then (nsswitch.conf(5)).
+fn is_action(word: &str) -> bool {
+    let Some((status, action)) = word.split_once('=') else { return false };
+    let is_one_of = |word: &str, all: &[&str]| all.iter().any(|one| one.eq_ignore_ascii_case(word));
+    is_one_of(status.trim_start_matches('!'), &["success", "notfound", "unavail", "tryagain"])
+        && is_one_of(action, &["return", "continue", "merge"])
+}
+
 /// Whether the actions of a service end the search when it replies that there is no such user.
 fn ends_here(actions: &str) -> bool {
     actions.split_whitespace().fold(false, |ends, action| {
@@ -117,7 +133,11 @@ mod tests {
             ("passwd: files [success=merge notfound=return NOTFOUND=continue] sss", Ok("files sss")),
             ("passwd: files[NOTFOUND=return]sss", Ok("files")),
             ("passwd:", Err("names no service")),
-            ("passwd: [NOTFOUND=return]", Err("names no service")),
+            ("passwd: [NOTFOUND=return]", Err("begins with [NOTFOUND=return]")),
+            ("passwd: [!UNAVAIL=return] files", Err("begins with [!UNAVAIL=return]")),
+            ("passwd: files [NOTFOUND] sss", Err("unknown action: NOTFOUND")),
+            ("passwd: files [GONE=return] sss", Err("unknown action: GONE=return")),
+            ("passwd: files [UNAVAIL=wait] sss", Err("unknown action: UNAVAIL=wait")),
             ("passwd: files [NOTFOUND=return", Err("a [ without ]")),
             ("passwd: files\npasswd: sss\n", Err("more than one line")),
         ] {

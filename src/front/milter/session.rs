@@ -153,6 +153,9 @@ impl Session {
             return Step::Reply(self.defer(Doubt::Argument, rcpt.origin, later), Doubt::Argument);
         }
         let recipient = Address::from_rcpt(rcpt.argument);
+        // Only the server knows where a route leads, and this one does not say.
+        let untold = rcpt.routed.is_none() && recipient.may_be_rerouted();
+        let recipient = if untold { recipient.doubted() } else { recipient };
         // Macros stay until the server sends others. If they are the same as for the recipient before, they
         // may not be about this one, and count only if they agree with the argument.
         let is_new = self.routed.as_deref() != rcpt.routed;

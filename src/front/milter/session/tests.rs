@@ -529,3 +529,23 @@ proptest! {
         }
     }
 }
+
+/// Where a route leads only the server knows; one that does not say leaves it open.
+#[test]
+fn a_route_is_certain_only_if_the_server_says_where_it_leads() {
+    for (argument, routed, want) in [
+        ("<foo@d.test>", None, true),
+        ("<foo%e.test@d.test>", None, false),
+        ("<d.test!foo>", None, false),
+        ("<\"foo@d.test\">", None, false),
+        ("<foo@e.test@d.test>", None, false),
+        ("<foo%e.test@d.test>", Some("foo@e.test"), true),
+        ("<foo!bar@d.test>", Some("foo!bar@d.test"), true),
+    ] {
+        let mut session = Session::new(policy().into());
+        let rcpt =
+            Rcpt { argument: argument.as_bytes(), routed: routed.map(str::as_bytes), ..Rcpt::default() };
+        let Step::Resolve(question) = session.recipient(rcpt, &[] as &[&[u8]]) else { panic!("not asked") };
+        assert_eq!(question.recipient.is_certain(), want, "{argument} {routed:?}");
+    }
+}
