@@ -321,7 +321,7 @@ async fn misbehaviour_is_unknown_and_the_next_question_is_asked_anew() {
             "unknown: 127.0.0.1:PORT: the server said 421 4.7.0",
         ),
         ("greeting", Act::say("554 go away"), "unknown: 127.0.0.1:PORT: the server said 554 go away"),
-        ("greeting", Act::Close, "unknown: 127.0.0.1:PORT: the server hung up"),
+        ("greeting", Act::Close, "unknown: 127.0.0.1:PORT: the server closed the connection"),
         (
             "greeting",
             Act::raw("SSH-2.0-OpenSSH_9.2\r\n"),
@@ -330,20 +330,20 @@ async fn misbehaviour_is_unknown_and_the_next_question_is_asked_anew() {
         (
             "greeting",
             Act::raw("220 hi\r\n250 fake\r\n"),
-            "unknown: 127.0.0.1:PORT: the server spoke out of turn",
+            "unknown: 127.0.0.1:PORT: unexpected data from the server",
         ),
         ("EHLO", Act::Silence, "unknown: 127.0.0.1:PORT: no greeting or reply to EHLO within"),
         ("EHLO", Act::say("421 4.5.2 what"), "unknown: 127.0.0.1:PORT: the server said 421 4.5.2 what"),
         (
             "EHLO",
             Act::raw("250 fake\r\n550 5.1.1 no\r\n"),
-            "unknown: 127.0.0.1:PORT: the server spoke out of turn",
+            "unknown: 127.0.0.1:PORT: unexpected data from the server",
         ),
         ("VRFY", Act::Silence, "unknown: no reply to VRFY within 180ms"),
         ("VRFY", Act::Drip("550 5.1.1 no such user\r\n", 20), "unknown: no reply to VRFY within 180ms"),
-        ("VRFY", Act::Close, "unknown: the server hung up"),
+        ("VRFY", Act::Close, "unknown: the server closed the connection"),
         ("VRFY", Act::raw("550 5.1.1 no"), "unknown: no reply to VRFY within 180ms"),
-        ("VRFY", Act::RawThenClose("550 5.1.1 no".into()), "unknown: the server hung up"),
+        ("VRFY", Act::RawThenClose("550 5.1.1 no".into()), "unknown: the server closed the connection"),
         ("VRFY", Act::raw("550 5.1.1 no\n"), "unknown: a line of the reply ends in a bare line feed"),
         ("VRFY", Act::raw("5.1.1 no\r\n"), "unknown: that is not an SMTP reply"),
         ("VRFY", Act::raw("690 x\r\n"), "unknown: that is not an SMTP reply"),
@@ -354,9 +354,9 @@ async fn misbehaviour_is_unknown_and_the_next_question_is_asked_anew() {
             Act::raw("550-5.1.1 no\r\n250 ok\r\n"),
             "unknown: the lines of the reply have different codes",
         ),
-        ("VRFY", Act::raw("550 5.1.1 no\r\n550 5.1.1 no\r\n"), "unknown: the server spoke out of turn"),
-        ("VRFY", Act::raw("252 2.0.0 ok\r\n550 5.1.1 no\r\n"), "unknown: the server spoke out of turn"),
-        ("VRFY", Act::raw("250 ok\r\n250 o"), "unknown: the server spoke out of turn"),
+        ("VRFY", Act::raw("550 5.1.1 no\r\n550 5.1.1 no\r\n"), "unknown: unexpected data from the server"),
+        ("VRFY", Act::raw("252 2.0.0 ok\r\n550 5.1.1 no\r\n"), "unknown: unexpected data from the server"),
+        ("VRFY", Act::raw("250 ok\r\n250 o"), "unknown: unexpected data from the server"),
         ("VRFY", Act::raw(&lines), "unknown: the reply has too many lines"),
         ("VRFY", Act::raw(&endless), "unknown: a line of the reply is too long"),
         ("VRFY", Act::Endless("250-x\r\n"), "unknown: the reply has too many lines"),
@@ -443,7 +443,9 @@ async fn idle_connections_that_died_are_replaced() {
 
 #[tokio::test]
 async fn a_used_connection_that_dies_under_the_question_is_replaced_once() {
-    for (bad_connections, want, asked) in [(1, "exists", 3), (2, "unknown: the server hung up", 3)] {
+    for (bad_connections, want, asked) in
+        [(1, "exists", 3), (2, "unknown: the server closed the connection", 3)]
+    {
         let fake = Fake::start(move |line, connection, nth| match line {
             _ if line.starts_with("VRFY") && connection == 0 && nth == 0 => Act::say("250 ok"),
             _ if line.starts_with("VRFY") && connection < bad_connections => Act::Close,

@@ -293,7 +293,25 @@ fn what_shrinks_sharply_is_accepted_on_request_only() {
 fn a_list_of_accounts_that_shrinks_defers_until_it_is_asked_for() {
     let site = Site::new("", "");
     site.write("accounts", "foo\nbar\nalice\nbob\ncarol\n");
+    let control = site.path("control.sock").display().to_string();
+    site.configure("[milter]", &format!("[control]\nlisten = \"unix:{control}\"\n[milter]"));
     let daemon = Daemon::start(site);
+    // Not as it would be for a daemon that starts now.
+    let is_told = || {
+        [
+            ("check", "accounts: the running daemon does not use it as it is now: the list has shrunk"),
+            ("status", "accounts: NOT USED as it is now: the list has shrunk"),
+        ]
+        .map(|(command, want)| {
+            let mut command_line = common::rcptd();
+            command_line.args([command, "-c"]).arg(daemon.site.path("rcptd.conf"));
+            let Output { status, stdout, stderr } = command_line.output().expect("the program");
+            let text = [stdout, stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+            assert_eq!(status.code(), Some(0), "{text}");
+            text.contains(want)
+        })
+    };
+    assert_eq!(is_told(), [false, false]);
     let says = |user: &str| begin(daemon.connect()).rcpt(&[&format!("<{user}@example.test>")]);
     assert_eq!(says("carol"), "c");
     let from = daemon.log.len();
@@ -301,7 +319,9 @@ fn a_list_of_accounts_that_shrinks_defers_until_it_is_asked_for() {
     daemon.log.wait_for(from, "the list has shrunk from 5 to 2 accounts; if that is meant, send SIGHUP");
     assert_eq!((says("carol"), says("alice")), ("c".into(), "c".into()));
     assert!(says("nobody").starts_with("y 451"), "{}", says("nobody"));
+    assert_eq!(is_told(), [true, true]);
     daemon.reload();
+    assert_eq!(is_told(), [false, false]);
     assert!(says("carol").starts_with("y 550"), "{}", says("carol"));
 }
 
@@ -459,7 +479,7 @@ fn what_waits_for_a_restart_is_named() {
     daemon.reload();
     daemon.log.wait_for(
         0,
-        "these settings have changed but take effect at the next restart only: \
+        "changed settings that need a restart: \
          workers, milter.max_connections, log.level",
     );
 }
@@ -467,7 +487,7 @@ fn what_waits_for_a_restart_is_named() {
 /// The comparison is with what runs, whatever was asked for in between.
 #[test]
 fn what_is_set_back_needs_no_restart() {
-    const RESTART: &str = "take effect at the next restart only: milter.max_connections";
+    const RESTART: &str = "changed settings that need a restart: milter.max_connections";
     let site = Site::new("watch = false", "max_connections = 7");
     let socket = site.path("control.sock");
     site.configure("[log]", &format!("[control]\nlisten = \"unix:{}\"\n[log]", socket.display()));
@@ -723,7 +743,7 @@ fn sockets_of_systemd_that_no_listener_serves_are_named() {
     let two = format!("{}; {}", client(3), client(4));
     let (code, said) = handed(&site, "rcptd-milter:rcptd-map", &two);
     assert_eq!(code, Some(69), "{said}");
-    let want = "systemd has handed down the sockets rcptd-milter, rcptd-map, of which no listen names rcptd-milter, \
+    let want = "systemd passed the sockets rcptd-milter, rcptd-map, of which no listen names rcptd-milter, \
                 rcptd-map: write systemd:NAME";
     assert!(said.contains(want), "{said}");
     let site = Site::listening("systemd:rcptd-milter", "", "");

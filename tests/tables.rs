@@ -565,7 +565,7 @@ fn more_connections_than_allowed_wait() {
     assert_eq!(ask(&mut d, "get key"), "200 value");
     let mut rest = Vec::new();
     assert_eq!(b.read_to_end(&mut rest).unwrap(), 0);
-    daemon.log.wait_for(0, "another connection needed its place");
+    daemon.log.wait_for(0, "closed for a new connection, since max_connections is reached");
     assert_eq!(ask(&mut d, "get key"), "200 value");
 }
 
@@ -578,7 +578,7 @@ fn who_is_silent_for_too_long_is_closed() {
     assert_eq!(ask(&mut silent, "get key"), "200 value");
     let mut rest = Vec::new();
     assert_eq!(silent.read_to_end(&mut rest).unwrap(), 0);
-    daemon.log.wait_for(0, "it was silent for too long");
+    daemon.log.wait_for(0, "idle timeout");
 }
 
 /// Clients that ask nothing, or half of something, do not keep a mail server out, nor one that works.

@@ -153,7 +153,7 @@ fn broken_dialogs_break_nothing_else() {
 fn a_server_without_replacement_is_reported() {
     let daemon = Daemon::start(Site::new("", ""));
     daemon.connect().send(b'O', &[6, 0x1fb, 0x1f_ffff].map(u32::to_be_bytes).concat());
-    daemon.log.wait_for(0, "the mail server offers no replacement of recipients");
+    daemon.log.wait_for(0, "the mail server does not let milters replace recipients");
     daemon.check("a server without ADDRCPT");
 }
 

@@ -1,12 +1,12 @@
 //! `rcptd check`
 
-use super::{args, exit, postfix, terminal};
+use super::{args, exit, postfix, running, terminal};
 use crate::account::{Sources, Verdict};
 use crate::addr::{Address, escape};
 use crate::config::{self, Checked, Config};
 use crate::diag::{Problem, Text, any_error};
 use crate::lookup::control::canary_name;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fmt::Write;
 
 pub fn run(args: &args::Check) -> u8 {
@@ -65,6 +65,8 @@ fn sources(checked: &mut Checked) -> Result<(), u8> {
         let uncontrolled = runtime.block_on(uncontrolled(config));
         checked.problems.extend(uncontrolled.into_iter().map(|line| Problem::warning(&text, 0..0, line)));
     }
+    let differs = runtime.block_on(daemon_differs(config));
+    checked.problems.extend(differs.into_iter().map(|line| Problem::warning(&text, 0..0, line)));
     Ok(())
 }
 
@@ -98,6 +100,21 @@ async fn uncontrolled(config: &Config) -> Vec<String> {
         }
     }
     lines
+}
+
+/// What the running daemon does not use as it is now, whatever is right about it: what it has from before is not
+/// seen in the files.
+async fn daemon_differs(config: &Config) -> Vec<String> {
+    let Some(status) = running::ask(config, "status").await else { return Vec::new() };
+    let each = |name: &str| status.get(name).and_then(Value::as_array).into_iter().flatten();
+    let files = each("files").map(|file| {
+        let text = |name: &str| file.get(name).and_then(Value::as_str).unwrap_or_default();
+        format!("{}: the running daemon does not use it as it is now: {}", text("path"), text("detail"))
+    });
+    let reload = each("last_reload_failed")
+        .filter_map(Value::as_str)
+        .map(|line| format!("the running daemon could not reload: {line}"));
+    files.chain(reload).collect()
 }
 
 /// A line for each statement: how easy its aliases are to guess.

@@ -3,7 +3,7 @@
 mod alone;
 mod trace;
 
-use super::{args, exit, terminal};
+use super::{args, exit, running, terminal};
 use crate::account::{AccountSource, Answer, Sources, Verdict};
 use crate::addr::{escape, one_line};
 use crate::config::{self, Config};
@@ -14,9 +14,6 @@ use serde_json::json;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::UnixStream;
-use tokio::time::timeout;
 
 pub fn run(args: &args::Explain) -> u8 {
     if !args.rules.is_empty() {
@@ -81,21 +78,10 @@ struct Explained {
 /// The decision about `address` of the daemon that runs with this configuration. It may differ from that of
 /// the files: one may be half written, or was refused.
 async fn ask_daemon(config: &Config, address: &str) -> Option<(String, String)> {
-    let path = config.control.path.as_ref()?;
-    let asked = async {
-        let mut stream = UnixStream::connect(path).await.ok()?;
-        stream.write_all(format!("resolve {}\n", json!(address)).as_bytes()).await.ok()?;
-        let mut line = String::new();
-        BufReader::new(stream).read_line(&mut line).await.ok()?;
-        let value: serde_json::Value = serde_json::from_str(&line).ok()?;
-        let text = |name: &str| value.get(name).and_then(|text| text.as_str()).map(str::to_owned);
-        Some((text("outcome")?, text("text")?))
-    };
-    timeout(config.milter.deadline + DAEMON, asked).await.ok().flatten()
+    let value = running::ask(config, &format!("resolve {}", json!(address))).await?;
+    let text = |name: &str| value.get(name).and_then(|text| text.as_str()).map(str::to_owned);
+    Some((text("outcome")?, text("text")?))
 }
-
-/// How much longer than its own deadline a daemon may take to answer.
-const DAEMON: Duration = Duration::from_secs(2);
 
 impl Explained {
     async fn new(

@@ -169,6 +169,9 @@ fn report(value: &Value) -> String {
     if !restart.is_empty() {
         let _ = writeln!(out, "changed, but in force at the next restart only: {}", restart.join(", "));
     }
+    for file in value.get("files").and_then(Value::as_array).into_iter().flatten() {
+        let _ = writeln!(out, "{}: NOT USED as it is now: {}", text(file, "path"), text(file, "detail"));
+    }
     let milter = value.get("milter").cloned().unwrap_or_default();
     let figures = ["sessions", "recipients", "rewritten", "refused", "deferred"];
     let figures: Vec<String> =

@@ -12,6 +12,7 @@ mod lookup;
 mod make;
 mod output;
 mod postfix;
+mod running;
 mod serve;
 mod terminal;
 

@@ -92,7 +92,7 @@ pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
             command = control.next() => command,
             Some(ended) = tasks.join_next() => {
                 let why = match ended {
-                    Ok(Ok(())) => "it was not told to".to_owned(),
+                    Ok(Ok(())) => "it ended without being told to".to_owned(),
                     Ok(Err(e)) => e.to_string(),
                     Err(e) => e.to_string(),
                 };

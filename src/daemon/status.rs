@@ -5,6 +5,7 @@ use crate::front::maps::Maps;
 use crate::observe::COUNTERS;
 use crate::observe::meter::{Counted, Of, meters};
 use crate::observe::outage::standings;
+use crate::watch::troubles;
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -114,6 +115,8 @@ impl Status {
             })
         });
         let sources: Vec<Value> = sources.collect();
+        let files = troubles().into_iter().map(|(path, why)| json!({ "path": path, "detail": why }));
+        let files: Vec<Value> = files.collect();
         let milter = json!({
             "observe": changing.observe,
             "sessions": COUNTERS.sessions.load(Relaxed),
@@ -131,6 +134,7 @@ impl Status {
             "loaded_seconds_ago": changing.loaded.elapsed().as_secs(),
             "last_reload_failed": changing.failed,
             "needs_restart": changing.restart,
+            "files": files,
             "reloads": COUNTERS.reloads.load(Relaxed),
             "failed_reloads": COUNTERS.failed_reloads.load(Relaxed),
             "rules": changing.rules,

@@ -90,7 +90,7 @@ impl Inherited {
             return None;
         }
         Some(format!(
-            "systemd has handed down the sockets {}, of which no listen names {left}: write systemd:NAME for each in a \
+            "systemd passed the sockets {}, of which no listen names {left}: write systemd:NAME for each in a \
              listen, or disable its socket unit",
             list(&|_| true)
         ))

@@ -317,7 +317,7 @@ async fn converse<S: Service>(
             match within(WRITE, stream.write_all(&out)).await {
                 Some(Ok(())) => (),
                 Some(Err(_)) => return "the client has gone",
-                None => return "the client takes no answers",
+                None => return "write timeout",
             }
             out.clear();
             out.shrink_to(KEPT);
@@ -326,7 +326,7 @@ async fn converse<S: Service>(
         if broken.is_some() {
             books.write_ends();
             linger(&mut stream).await;
-            return "it followed no protocol";
+            return "protocol error";
         }
         if is_ending.has_changed().unwrap_or(true) {
             return "we are stopping";
@@ -352,10 +352,10 @@ async fn converse<S: Service>(
                     Err(_) => return "the client has gone",
                 },
                 () = &mut ended => return "we are stopping",
-                () = place.slot.leave.notified() => return "another connection needed its place",
+                () = place.slot.leave.notified() => return "closed for a new connection, since max_connections is reached",
                 () = &mut silence => {
                     if last.elapsed() >= idle {
-                        return "it was silent for too long";
+                        return "idle timeout";
                     }
                     silence.set(sleep_until((last + idle).into()));
                     continue;

@@ -183,7 +183,7 @@ impl Control {
                     true,
                     format!(
                         "{server} does not find the witness {witness} either ({said}), so it may find no account at \
-                         all: set witness to an account that exists there"
+                         all, and \"not found\" does not count: set witness to an account that exists there"
                     ),
                     said,
                 )),
@@ -208,7 +208,7 @@ impl Control {
                 Reply::Exists(said) => Err((
                     true,
                     format!(
-                        "{server} accepts an account that does not exist as well ({said}): let it check its recipients, \
+                        "{server} also accepts an account that does not exist ({said}): let it check its recipients, \
                          or say in code_250 and code_252 that it is right"
                     ),
                     said,

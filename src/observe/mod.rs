@@ -218,7 +218,7 @@ pub fn session_begun(session: u64) {
 /// A mail server that does not let milters replace recipients.
 pub fn cannot_replace(session: u64) {
     error!(
-        "session={session} listener=milter the mail server offers no replacement of recipients, so aliases are deferred: \
+        "session={session} listener=milter the mail server does not let milters replace recipients, so aliases are deferred: \
          let it speak milter protocol 2 or later with SMFIF_ADDRCPT and SMFIF_DELRCPT"
     );
 }
@@ -260,8 +260,8 @@ pub fn started(version: &str, rules: usize, domains: usize, observe: bool) {
 fn observe_mode(on: bool) {
     if on {
         warn!(
-            "observe is on: the milter logs what it would do and does nothing. Nobody is refused by it: where the mail \
-             server leaves that to rcptd (local_recipient_maps empty, no flag w), mail for nobody is accepted and bounces"
+            "observe is on: the milter only logs, and refuses no recipient. Where the mail server leaves that to rcptd \
+             (empty local_recipient_maps, no flag w), mail for unknown recipients is accepted and bounces"
         );
     }
 }
@@ -279,7 +279,7 @@ pub fn reloaded(why: &str, rules: usize, restart: &[&str], observe: bool) {
     info!("configuration reloaded ({why}): {rules} rules{mode}");
     observe_mode(observe);
     if !restart.is_empty() {
-        warn!("these settings have changed but take effect at the next restart only: {}", restart.join(", "));
+        warn!("changed settings that need a restart: {}", restart.join(", "));
     }
 }
 
@@ -313,7 +313,7 @@ pub fn stopping(signal: &str, busy: usize) {
 
 /// The daemon stops at once.
 pub fn forced(why: &str) {
-    warn!("{why}: stopping at once; mail servers will try again what was under way");
+    warn!("{why}: stopping at once; mail servers will retry unfinished messages");
 }
 
 /// The daemon has stopped.
@@ -323,7 +323,7 @@ pub fn stopped() {
 
 /// A listener has ended without a request to stop.
 pub fn listener_ended(why: &dyn Display) {
-    error!("a listener has ended, stopping so that whoever started rcptd starts it anew: {why}");
+    error!("a listener has ended; rcptd stops, so that systemd restarts it: {why}");
 }
 
 /// A task panicked. Only its session is lost.

@@ -78,16 +78,18 @@ impl fmt::Display for Doubt {
             Doubt::Target(why) => write!(f, "the account named by the rule: {why}"),
             Doubt::Destination(why) | Doubt::Hook(why) => f.write_str(why),
             Doubt::Loop(met) => {
-                f.write_str("the rules do not come to an end:")?;
+                f.write_str("redirects in a loop, or too many of them:")?;
                 met.iter().try_for_each(|address| write!(f, " <{address}>"))
             }
             Doubt::Deadline => f.write_str("no answer within the deadline"),
             Doubt::TooMany => f.write_str("more recipients than milter.max_recipients"),
-            Doubt::Spelling => f.write_str(
-                "only the mail server knows which address such a spelling is, and it does not say",
-            ),
+            Doubt::Spelling => {
+                f.write_str("ambiguous spelling, and the mail server did not send {rcpt_addr}")
+            }
             Doubt::Argument => f.write_str("the argument of RCPT is too long"),
-            Doubt::Headers => f.write_str("too many header fields of the name of milter.header"),
+            Doubt::Headers => {
+                f.write_str("the message has too many header fields of the name in milter.header")
+            }
             Doubt::Server => f.write_str("the mail server does not let recipients be replaced"),
         }
     }

@@ -64,8 +64,7 @@ fn show(outcome: &Outcome) -> String {
     }
 }
 
-const SPELLING: &str =
-    "later: only the mail server knows which address such a spelling is, and it does not say";
+const SPELLING: &str = "later: ambiguous spelling, and the mail server did not send {rcpt_addr}";
 
 async fn ask(resolver: &Resolver, recipient: &[u8], routed: Option<&str>) -> Resolution {
     let question = Question {

@@ -61,6 +61,8 @@ pub struct WatchedFile {
     wakes: Mutex<Vec<Weak<Notify>>>,
     revision: Revision,
     accepted: AtomicBool,
+    /// Why its reader does not use it as it is now.
+    trouble: Mutex<Option<Box<str>>>,
 }
 
 /// Where the file is.
@@ -124,6 +126,7 @@ impl WatchedFile {
             wakes: Mutex::default(),
             revision: Revision::default(),
             accepted: AtomicBool::new(false),
+            trouble: Mutex::default(),
         });
         files.insert(path, Arc::downgrade(&file));
         file
@@ -242,6 +245,11 @@ impl WatchedFile {
         self.accepted.swap(false, SeqCst)
     }
 
+    /// Tells why the reader does not use the file as it is now, or that it does.
+    pub fn set_trouble(&self, why: Option<&str>) {
+        *lock(&self.trouble) = why.map(Into::into);
+    }
+
     /// Records an event at once; the file is checked later.
     fn hear(&self, event: &Event) {
         let target = lock(&self.places).target.clone();
@@ -273,6 +281,12 @@ impl WatchedFile {
 /// Whether something was moved into place.
 fn is_moved(event: &Event) -> bool {
     matches!(event.kind, EventKind::Modify(ModifyKind::Name(_)))
+}
+
+/// The files that their readers do not use as they are now, and why.
+pub fn troubles() -> Vec<(PathBuf, Box<str>)> {
+    let files: Vec<_> = lock(&FILES).values().filter_map(Weak::upgrade).collect();
+    files.iter().filter_map(|file| Some((file.path.clone(), lock(&file.trouble).clone()?))).collect()
 }
 
 /// Tells all readers that the operator accepts the current content of the files, even if it has shrunk.

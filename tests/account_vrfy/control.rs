@@ -172,8 +172,8 @@ async fn which_account_is_the_witness() {
 #[tokio::test]
 async fn canaries_that_are_accepted_or_get_no_answer() {
     for (reply, want) in [
-        ("252 2.0.0 ok", "accepts an account that does not exist as well (252 2.0.0 ok)"),
-        ("250 ok", "accepts an account that does not exist as well (250 ok)"),
+        ("252 2.0.0 ok", "also accepts an account that does not exist (252 2.0.0 ok)"),
+        ("250 ok", "also accepts an account that does not exist (250 ok)"),
         ("450 4.1.1 later", "gave no answer for an account that does not exist: 450 4.1.1 later"),
         ("550 5.7.1 no", "gave no answer for an account that does not exist: 550 5.7.1 no"),
         ("553 no", "gave no answer for an account that does not exist: 553 no"),

@@ -127,7 +127,7 @@ async fn plaintext_behind_the_reply_is_not_read_as_encrypted() {
         let fake = server(true, injected, MISSING).await;
         let source = source(&settings(&fake, starttls, None, Some("ca.pem"))).await;
         let got = verdict(&source, "foo@example.test").await;
-        assert!(got.ends_with("the server spoke out of turn"), "{got}");
+        assert!(got.ends_with("unexpected data from the server"), "{got}");
         assert!(fake.vrfys().is_empty());
     }
 }
@@ -137,7 +137,7 @@ async fn turns_are_kept_inside_too() {
     let fake = server(true, GO, "252 2.0.0 ok\r\n550 5.1.1 no\r\n").await;
     let source = source(&settings(&fake, StartTls::Required, None, Some("ca.pem"))).await;
     for _ in 0..2 {
-        assert_eq!(verdict(&source, "foo@example.test").await, "unknown: the server spoke out of turn");
+        assert_eq!(verdict(&source, "foo@example.test").await, "unknown: unexpected data from the server");
     }
     assert_eq!(fake.connections(), 2);
 }

@@ -90,6 +90,7 @@ impl Drop for FileSource {
         if let Some(look) = lock(&self.look).take() {
             look.abort();
         }
+        self.list.file.set_trouble(None);
     }
 }
 
@@ -277,6 +278,7 @@ impl Watched {
     }
 
     fn show(&self, view: View) {
+        self.file.set_trouble(view.trouble.as_ref().map(|trouble| &*trouble.why));
         *lock(&self.view) = view;
         self.file.revision().bump();
     }

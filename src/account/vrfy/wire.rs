@@ -60,7 +60,7 @@ impl Wire {
             let length = self.stream.read(&mut chunk).await?;
             let bytes = chunk.get(..length).unwrap_or_default();
             if bytes.is_empty() {
-                return Err(Error::new(ErrorKind::UnexpectedEof, "the server hung up"));
+                return Err(Error::new(ErrorKind::UnexpectedEof, "the server closed the connection"));
             }
             let end = progress.see(bytes)?;
             received.extend_from_slice(bytes.get(..end.unwrap_or(length)).unwrap_or_default());
@@ -87,7 +87,7 @@ impl Wire {
             None => Ok(()),
             Some(Err(error)) => Err(error),
             Some(Ok(())) if byte.filled().is_empty() => {
-                Err(Error::new(ErrorKind::UnexpectedEof, "the server hung up while idle"))
+                Err(Error::new(ErrorKind::UnexpectedEof, "the server closed an idle connection"))
             }
             Some(Ok(())) => Err(out_of_turn()),
         }
@@ -100,7 +100,7 @@ impl Wire {
 }
 
 fn out_of_turn() -> Error {
-    Error::new(ErrorKind::ConnectionAborted, "the server spoke out of turn")
+    Error::new(ErrorKind::ConnectionAborted, "unexpected data from the server")
 }
 
 impl fmt::Debug for Wire {
@@ -306,7 +306,7 @@ mod tests {
         assert_eq!(wire.exchange(None).await.unwrap().code, 220);
         theirs.write_all(b"421 bye\r\n").await.unwrap();
         // It sent data before a command.
-        for want in ["the server spoke out of turn", "the connection is broken"] {
+        for want in ["unexpected data from the server", "the connection is broken"] {
             assert_eq!(wire.exchange(Some("NOOP\r\n")).await.unwrap_err().to_string(), want);
         }
         assert!(wire.into_stream().is_err());
@@ -317,7 +317,7 @@ mod tests {
         let (ours, mut theirs) = duplex(4096);
         let mut wire = Wire::new(Box::new(ours));
         theirs.write_all(b"220 hello\r\n250 injected\r\n").await.unwrap();
-        assert_eq!(wire.exchange(None).await.unwrap_err().to_string(), "the server spoke out of turn");
+        assert_eq!(wire.exchange(None).await.unwrap_err().to_string(), "unexpected data from the server");
         assert!(wire.into_stream().is_err());
     }
 
@@ -341,7 +341,7 @@ mod tests {
         let error = wire.exchange(Some("NOOP\r\n")).await.unwrap_err();
         assert_eq!(
             (error.kind(), error.to_string().as_str()),
-            (ErrorKind::UnexpectedEof, "the server hung up while idle")
+            (ErrorKind::UnexpectedEof, "the server closed an idle connection")
         );
     }
 }

@@ -37,7 +37,7 @@ async fn recipients() {
         ("doubt.abc.3@a.test", "later: down", "doubtful@a.test"),
         (
             "round.abc.3@a.test",
-            "later: the rules do not come to an end: <round.abc.3@a.test> <square.abc.3@b.test> \
+            "later: redirects in a loop, or too many of them: <round.abc.3@a.test> <square.abc.3@b.test> \
              <Round.abc.3@a.test>",
             "",
         ),

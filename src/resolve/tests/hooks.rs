@@ -93,7 +93,7 @@ async fn recipients() {
         ),
         (
             "round-abc-3@example.test",
-            "later: the rules do not come to an end: <round-abc-3@example.test> <round-abc-3@example.test>",
+            "later: redirects in a loop, or too many of them: <round-abc-3@example.test> <round-abc-3@example.test>",
             "",
         ),
         (

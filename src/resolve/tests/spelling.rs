@@ -81,7 +81,7 @@ async fn recipients() {
         ("totwice.abc.3", "no: no such account", "twice.abc.3"),
         (
             "ringa.x.1",
-            "later: the rules do not come to an end: <ringa.x.1@example.test> <ringb.x.1@example.test> \
+            "later: redirects in a loop, or too many of them: <ringa.x.1@example.test> <ringb.x.1@example.test> \
              <ringa.x.1@example.test>",
             "",
         ),

@@ -1,0 +1,24 @@
+//! Questions to the daemon that runs with a configuration, if one does.
+
+use crate::config::Config;
+use serde_json::Value;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+/// How much longer than its own deadline a daemon may take to answer.
+const MARGIN: Duration = Duration::from_secs(2);
+
+/// The first answer to a command of the control socket; `None` without a daemon that answers.
+pub async fn ask(config: &Config, command: &str) -> Option<Value> {
+    let path = config.control.path.as_ref()?;
+    let asked = async {
+        let mut stream = UnixStream::connect(path).await.ok()?;
+        stream.write_all(format!("{command}\n").as_bytes()).await.ok()?;
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).await.ok()?;
+        serde_json::from_str(&line).ok()
+    };
+    timeout(config.milter.deadline + MARGIN, asked).await.ok().flatten()
+}
