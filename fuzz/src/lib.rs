@@ -2,7 +2,10 @@
 //!
 //! ```sh
 //! RUSTC_BOOTSTRAP=1 cargo fuzz run session -s address fuzz/corpus/session fuzz/seeds/session
+//! fuzz/long 30 session
 //! ```
+//!
+//! The second runs it for 30 minutes and keeps in `fuzz/corpora` the inputs that reach the most code.
 //!
 //! An input that breaks a target goes to `fuzz/regressions/TARGET/`, where the tests replay it for good.
 //! Inputs are texts or nearly so: a seed can be read and written by hand.
