@@ -125,7 +125,7 @@ mod tests {
         const SECOND: Duration = Duration::from_secs(1);
         // Idle.
         let age = Age::new();
-        advance(IDLE - SECOND).await;
+        advance(Duration::from_secs(IDLE.as_secs() - 1)).await;
         assert!(age.is_fresh());
         advance(SECOND).await;
         assert!(!age.is_fresh());

@@ -1,7 +1,7 @@
 //! What a session is like: as the server and the role have it; and that it may be one of a pooler.
 
 use super::cases::{Case, check, columns, found, missing, sql};
-use super::site::{Said, Site, get};
+use super::site::{Admin, Said, Site, get};
 use rcptd::table::database::open;
 use rcptd::table::settings::{DatabaseSettings, Host};
 use sqlx::{ConnectOptions, Executor};
@@ -171,10 +171,14 @@ async fn pooled(site: &Site) {
 
     let table = open(&settings()).unwrap().table(&columns("pooled", "k", Some("map"), None)).unwrap();
     assert_eq!(get(&table, "k1").await, missing());
+    given_up_through(site, &mut admin, settings()).await;
+    assert_eq!(get(&table, "k1").await, missing());
+}
 
-    // What is given up there ends in the server behind it, and the pooler lives on: no cancel request is sent to it,
-    // since PgBouncer 1.18 ends when the answer comes while it passes one on.
-    let mut hasty = settings();
+/// What is given up through a pooler ends in the server behind it, and the pooler lives on: no cancel request is sent
+/// to it, since PgBouncer 1.18 ends when the answer comes while it passes one on.
+async fn given_up_through(site: &Site, admin: &mut Admin, settings: DatabaseSettings) {
+    let mut hasty = settings.clone();
     hasty.deadline = std::time::Duration::from_millis(500);
     let sleep = open(&hasty).unwrap().table(&sql("SELECT 'pooled', pg_sleep(60) WHERE %s <> ''")).unwrap();
     let given_up: Vec<_> = (0..6)
@@ -193,7 +197,7 @@ async fn pooled(site: &Site) {
     super::site::until(&still, "x", &missing()).await;
     let limit = sql("SELECT current_setting('statement_timeout') WHERE %s <> ''");
     let limits = |settings| open(&settings).unwrap().table(&limit).unwrap();
-    assert_eq!(get(&limits(settings()), "k").await, found("21s"));
+    assert_eq!(get(&limits(settings), "k").await, found("21s"));
     assert_eq!(get(&limits(hasty), "k").await, found("1500ms"));
     assert_eq!(get(&limits(site.settings()), "k").await, found("0"), "not of the session");
     // A shorter one of the role holds; the servers that the pooler has keep the one they began with.
@@ -203,5 +207,4 @@ async fn pooled(site: &Site) {
         DatabaseSettings { hosts: vec![Host::Inet("127.0.0.1".into(), pooler.port)], ..site.settings() };
     assert_eq!(get(&limits(anew), "k").await, found("300ms"));
     admin.run(&format!("ALTER ROLE {} RESET statement_timeout", super::servers::ADMIN)).await;
-    assert_eq!(get(&table, "k1").await, missing());
 }
