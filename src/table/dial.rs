@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 /// How long a connection may have been idle and still be used. Firewalls silently drop idle connections, some
 /// after a few minutes: a query over such a connection would wait until its deadline.
-const IDLE: Duration = Duration::from_mins(1);
+pub(super) const IDLE: Duration = Duration::from_mins(1);
 
 /// How old a connection may become. A server may answer from what it read when the connection began, a name may lead
 /// to another address by now, and the memory of a session grows; a new connection a few times an hour costs nothing.
@@ -40,9 +40,6 @@ impl Age {
     pub fn is_fresh(&self) -> bool {
         self.used.elapsed() < IDLE && self.born.elapsed() < LIFETIME
     }
-
-    /// How often idle connections are looked at, so that none is kept much longer than it is of use.
-    pub const LOOK: Duration = Duration::from_secs(IDLE.as_secs() / 2);
 }
 
 /// Most names resolved at once; each takes one of the 512 threads that tokio has for blocking calls, which

@@ -10,7 +10,7 @@
 //! more and more connections, each of which makes it slower.
 
 use super::super::Answer;
-use super::super::dial::Age;
+use super::super::dial::{Age, IDLE};
 use super::super::witness::Witness;
 use super::query::Statement;
 use std::future::Future;
@@ -467,7 +467,7 @@ async fn asked<D: Driver>(
 /// Closes idle connections while there are any.
 async fn reap<D: Driver>(server: Weak<Server<D>>) {
     loop {
-        sleep(Age::LOOK).await;
+        sleep(IDLE / 2).await;
         if !server.upgrade().is_some_and(|server| server.reap()) {
             return;
         }
