@@ -10,6 +10,7 @@
 //! service: ...                      an entry of master.cf, in the place of the one of this name and type
 //! socket: PATH missing              or: denied, none (not a socket), unseen
 //! passwd in chroot
+//! file: PATH TEXT                   the text of a table
 //! want: ID                          a finding about main.cf
 //! want: ID SERVICE                  one about a service, `smtp inet`
 //! says: TEXT                        what the last one says or advises, in any order
@@ -18,7 +19,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use rcptd::config;
-use rcptd::wiring::{Facts, Finding, Ours, Output, Postfix, Reach, check};
+use rcptd::wiring::{Facts, Finding, Ours, Output, Postfix, Reach, TableText, check};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
@@ -203,6 +204,11 @@ impl Fixture {
                         _ => panic!("{line}"),
                     };
                     fixture.facts.sockets.insert(path.into(), reach);
+                }
+                "file:" => {
+                    let (path, content) = rest.split_once(' ').unwrap();
+                    let table = TableText::new(&content.replace("\\n", "\n"));
+                    fixture.facts.tables.insert(path.into(), table);
                 }
                 "passwd" => fixture.facts.chroot_has_passwd = true,
                 "want:" => fixture.want.push((rest.to_owned(), Vec::new())),

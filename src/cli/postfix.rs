@@ -3,7 +3,7 @@
 use super::args::PostfixFolder;
 use crate::config::Config;
 use crate::diag::{Problem, Text};
-use crate::wiring::{self, Facts, Files, Ours, Output, Postfix, Reach};
+use crate::wiring::{self, Facts, Files, Ours, Output, Postfix, Reach, TableText};
 use nix::unistd::{Gid, User, getgrouplist};
 use std::collections::BTreeSet;
 use std::ffi::CString;
@@ -17,6 +17,8 @@ use std::process::Command;
 const ELSEWHERE: &str = "/usr/sbin/postconf";
 /// Largest main.cf or master.cf that is read to show its lines.
 const MAX_FILE: u64 = 4 << 20;
+/// Largest text of a table that is read.
+const MAX_TABLE: u64 = 64 << 20;
 
 /// The problems in the wiring of Postfix with `config`.
 pub fn check(folder: PostfixFolder<'_>, config: &Config) -> Vec<Problem> {
@@ -72,6 +74,15 @@ fn file(path: &Path) -> Text {
     Text::new(&path.display().to_string(), &String::from_utf8_lossy(&content))
 }
 
+/// The text of a table, if it can be read: what a database was made of, or a text that Postfix reads itself.
+fn table(path: &Path) -> Option<TableText> {
+    let found = fs::metadata(path).ok()?;
+    if !found.is_file() || found.len() > MAX_TABLE {
+        return None;
+    }
+    Some(TableText::new(&String::from_utf8_lossy(&fs::read(path).ok()?)))
+}
+
 fn facts(postfix: &Postfix, ours: &Ours) -> Facts {
     let owner = postfix.value(None, "mail_owner");
     let user = User::from_name(&owner).ok().flatten().map(|user| Identity::new(&owner, &user));
@@ -83,7 +94,14 @@ fn facts(postfix: &Postfix, ours: &Ours) -> Facts {
         (path, reach)
     });
     let queue = PathBuf::from(postfix.value(None, "queue_directory"));
-    Facts { sockets: sockets.collect(), chroot_has_passwd: queue.join("etc/passwd").exists() }
+    Facts {
+        sockets: sockets.collect(),
+        tables: wiring::tables_named(postfix)
+            .into_iter()
+            .filter_map(|path| table(&path).map(|text| (path, text)))
+            .collect(),
+        chroot_has_passwd: queue.join("etc/passwd").exists(),
+    }
 }
 
 /// The user of the programs of Postfix.

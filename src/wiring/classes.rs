@@ -1,7 +1,8 @@
 //! Finds the address class of a domain (ADDRESS_CLASS_README of Postfix).
 
+use super::Findings;
+use super::content::{Entry, Key, any};
 use super::maps::{Map, words};
-use super::ours::Ours;
 use super::postfix::Postfix;
 use crate::map::purpose::Purpose;
 
@@ -54,28 +55,33 @@ pub enum Has {
     CannotTell(Vec<String>),
 }
 
-/// Whether the domains of `class` include `domain`.
-pub fn has(postfix: &Postfix, ours: &Ours, class: Class, domain: &str) -> Has {
+/// Whether the domains of `class` include `domain`. Only of relay_domains a word, or a key of a table, may match
+/// domains below it: without a dot in front if parent_domain_matches_subdomains has relay_domains, else with one.
+pub fn has(findings: &Findings<'_>, class: Class, domain: &str) -> Has {
+    let postfix = findings.postfix;
+    let content = findings.content(postfix.internal("rewrite"));
     let list = postfix.value(None, class.domains());
-    let matches = postfix.value(None, "parent_domain_matches_subdomains");
-    let parents = class == Class::Relay && words(&matches).contains(&"relay_domains");
+    let domain = domain.to_lowercase();
+    let parents = if class == Class::Relay { parents(postfix, &domain) } else { Vec::new() };
     let mut unknown = Vec::new();
     for word in words(&list) {
         let (negated, pattern) = word.strip_prefix('!').map_or((false, word), |pattern| (true, pattern));
         let found = if let Some(map) = Map::parse(pattern) {
-            if ours.asks(pattern, postfix.internal("rewrite"), postfix, &[Purpose::Domains]) {
-                ours.has_domain(domain)
-            } else if map.kind == "inline" {
-                map.inline_keys().iter().any(|key| key.eq_ignore_ascii_case(domain))
-            } else {
-                unknown.push(pattern.to_owned());
-                continue;
+            let keys = std::iter::once(Key::Whole(&domain)).chain(parents.iter().copied().map(Key::Part));
+            match any(keys, |key| content.entry(&map, key)) {
+                Entry::Found(_) => true,
+                Entry::NotFound => false,
+                Entry::CannotTell => {
+                    unknown.push(pattern.to_owned());
+                    continue;
+                }
             }
         } else if pattern.starts_with('/') {
             unknown.push(pattern.to_owned());
             continue;
         } else {
-            is_matched(pattern, domain, parents)
+            let pattern = pattern.to_lowercase();
+            pattern == domain || parents.contains(&pattern.as_str())
         };
         // A table before it decides, and its content is not known.
         if found && negated {
@@ -88,13 +94,16 @@ pub fn has(postfix: &Postfix, ours: &Ours, class: Class, domain: &str) -> Has {
     if unknown.is_empty() { Has::No } else { Has::CannotTell(unknown) }
 }
 
-fn is_matched(pattern: &str, domain: &str, parents: bool) -> bool {
-    let (pattern, domain) = (pattern.to_ascii_lowercase(), domain.to_ascii_lowercase());
-    let below = |pattern: &str| domain.strip_suffix(pattern).is_some_and(|rest| rest.ends_with('.'));
-    match pattern.strip_prefix('.') {
-        Some(parent) => below(parent),
-        None => pattern == domain || parents && below(&pattern),
-    }
+/// The words by which relay_domains matches a domain below another.
+fn parents<'d>(postfix: &Postfix, domain: &'d str) -> Vec<&'d str> {
+    let plain = parents_match(postfix);
+    let dots = domain.char_indices().filter(|(_, c)| *c == '.');
+    dots.map(|(at, _)| &domain[if plain { at + 1 } else { at }..]).collect()
+}
+
+/// Whether a domain in relay_domains stands for those below it as well.
+pub fn parents_match(postfix: &Postfix) -> bool {
+    words(&postfix.value(None, "parent_domain_matches_subdomains")).contains(&"relay_domains")
 }
 
 /// The class of a domain, as far as it is known.
@@ -109,10 +118,10 @@ pub enum Classified {
 }
 
 /// The class of `domain`: the first that has it counts.
-pub fn class_of(postfix: &Postfix, ours: &Ours, domain: &str) -> Classified {
+pub fn class_of(findings: &Findings<'_>, domain: &str) -> Classified {
     let mut unknown = Vec::new();
     for class in Class::ALL {
-        match has(postfix, ours, class, domain) {
+        match has(findings, class, domain) {
             // A table of an earlier class may have it, too; Postfix warns of that, and it is rare.
             Has::Yes => return Classified::As(class),
             Has::No => (),
@@ -123,7 +132,8 @@ pub fn class_of(postfix: &Postfix, ours: &Ours, domain: &str) -> Classified {
 }
 
 /// The other domains of a class: names, and tables or files whose content is not known.
-pub fn others(postfix: &Postfix, ours: &Ours, class: Class) -> (Vec<String>, Vec<String>) {
+pub fn others(findings: &Findings<'_>, class: Class) -> (Vec<String>, Vec<String>) {
+    let (postfix, ours) = (findings.postfix, findings.ours);
     let list = postfix.value(None, class.domains());
     let (mut names, mut tables) = (Vec::new(), Vec::new());
     for word in words(&list) {

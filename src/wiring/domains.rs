@@ -2,6 +2,7 @@
 
 use super::Findings;
 use super::classes::{Class, Classified, Has, class_of, has};
+use super::maps::Map;
 
 pub(super) fn check(findings: &mut Findings<'_>) {
     let domains = findings.ours.domains.clone();
@@ -11,16 +12,44 @@ pub(super) fn check(findings: &mut Findings<'_>) {
         extensions(findings, domain, ours, &delimiters);
     }
     separators(findings, &delimiters);
+    every_domain(findings);
+}
+
+/// Reports tables that make every domain one of this host's.
+fn every_domain(findings: &mut Findings<'_>) {
+    for class in Class::ALL {
+        let postfix = findings.postfix;
+        let list = postfix.value(None, class.domains());
+        let content = findings.content(postfix.internal("rewrite"));
+        let maps = Map::listed(&list);
+        let Some(map) = maps.iter().find(|map| content.has_every_domain(map)) else { continue };
+        let help = format!("main.cf: take {} out of {}", map.text, class.domains());
+        if class == Class::Relay {
+            findings.error(
+                "open-relay",
+                (None, class.domains()),
+                format!("{} has every domain: this host relays mail of any client to any domain", map.text),
+                help,
+            );
+        } else {
+            findings.error(
+                "every-domain",
+                (None, class.domains()),
+                format!("{} has every domain: mail to other hosts is taken as mail to this one", map.text),
+                help,
+            );
+        }
+    }
 }
 
 fn of_a_class(findings: &mut Findings<'_>, domain: &str) {
-    let (postfix, ours) = (findings.postfix, findings.ours);
-    match class_of(postfix, ours, domain) {
+    let postfix = findings.postfix;
+    match class_of(findings, domain) {
         Classified::As(class) => {
             let second = Class::ALL
                 .into_iter()
                 .filter(|other| *other > class)
-                .find(|other| has(postfix, ours, *other, domain) == Has::Yes);
+                .find(|other| has(findings, *other, domain) == Has::Yes);
             if let Some(second) = second.filter(|second| *second != Class::Relay) {
                 let (first, second) = (class.domains(), second.domains());
                 findings.warning(

@@ -3,6 +3,9 @@
 use super::expand::closed;
 pub use crate::table::source::items as words;
 
+/// Deepest nesting of `unionmap:` and `pipemap:`.
+const MAX_DEPTH: usize = 8;
+
 /// The text in the braces of a word `{ ... }`, without blanks at the edges; else the word.
 pub fn unbraced(word: &str) -> &str {
     match closed(word, '{') {
@@ -37,17 +40,24 @@ impl<'v> Map<'v> {
         is_kind.then_some(Map { text: word, proxied, kind, argument })
     }
 
-    /// All tables of a list of tables. The parts of `unionmap:{...}` and `pipemap:{...}` come after them.
+    /// The tables of a list, as they are written.
+    pub fn listed(list: &'v str) -> Vec<Self> {
+        words(list).into_iter().filter_map(Map::parse).collect()
+    }
+
+    /// All tables of a list that have entries: the members of `unionmap:{...}` and `pipemap:{...}` instead of
+    /// these.
     pub fn all(list: &'v str) -> Vec<Self> {
-        let mut maps = Vec::new();
-        for word in words(list) {
-            let Some(map) = Map::parse(word) else { continue };
-            let members = match map.kind {
-                "unionmap" | "pipemap" | "randmap" => unbraced(map.argument),
-                _ => "",
-            };
-            maps.push(map);
-            maps.extend(words(members).into_iter().filter_map(Map::parse));
+        let (mut maps, mut next) = (Vec::new(), vec![(list, 0)]);
+        while let Some((list, depth)) = next.pop() {
+            for map in Map::listed(list) {
+                match map.kind {
+                    "unionmap" | "pipemap" if depth < MAX_DEPTH => {
+                        next.push((unbraced(map.argument), depth + 1));
+                    }
+                    _ => maps.push(map),
+                }
+            }
         }
         maps
     }
@@ -57,21 +67,19 @@ impl<'v> Map<'v> {
         self.kind == "unix" && self.argument == "passwd.byname"
     }
 
-    /// The keys of an `inline:` table.
-    pub fn inline_keys(&self) -> Vec<&'v str> {
+    /// The keys and values of an `inline:` table.
+    pub fn inline_entries(&self) -> Vec<(&'v str, &'v str)> {
         if self.kind != "inline" {
             return Vec::new();
         }
-        let key = |entry: &'v str| unbraced(entry).split_once('=').map(|(key, _)| key.trim());
-        words(unbraced(self.argument)).into_iter().filter_map(key).collect()
+        let entry =
+            |entry: &'v str| unbraced(entry).split_once('=').map(|(key, value)| (key.trim(), value.trim()));
+        words(unbraced(self.argument)).into_iter().filter_map(entry).collect()
     }
 
-    /// Whether it has a value for every key.
-    pub fn has_everything(&self) -> bool {
-        let matches_all =
-            |patterns: &str| words(patterns).iter().any(|word| unbraced(word).starts_with("/.*/"));
-        self.kind == "static"
-            || matches!(self.kind, "regexp" | "pcre") && matches_all(unbraced(self.argument))
+    /// The keys of an `inline:` table.
+    pub fn inline_keys(&self) -> Vec<&'v str> {
+        self.inline_entries().into_iter().map(|(key, _)| key).collect()
     }
 }
 
@@ -128,8 +136,19 @@ mod tests {
         ] {
             assert_eq!(Map::parse(text).unwrap().inline_keys(), want, "{text}");
         }
-        for (text, want) in [("static:OK", true), ("regexp:{{/.*/ OK}}", true), ("hash:/x", false)] {
-            assert_eq!(Map::parse(text).unwrap().has_everything(), want, "{text}");
+    }
+
+    #[test]
+    fn members_of_tables() {
+        for (list, want) in [
+            ("hash:/a, unionmap:{ hash:/b, inline:{ x=y } }", &["hash:/a", "hash:/b", "inline:{ x=y }"][..]),
+            ("pipemap:{unionmap:{hash:/a}, static:b}", &["static:b", "hash:/a"]),
+            ("randmap:{OK, yes}", &["randmap:{OK, yes}"]),
+        ] {
+            let got: Vec<&str> = Map::all(list).iter().map(|map| map.text).collect();
+            assert_eq!(got, want, "{list}");
         }
+        let deep = ["unionmap:{".repeat(1000), "}".repeat(1000)].concat();
+        assert_eq!(Map::all(&deep).len(), 1);
     }
 }

@@ -4,52 +4,90 @@
 use super::Findings;
 use super::maps::{unbraced, words};
 use super::postfix::Service;
-use super::recipients::resolves;
+use super::rewriting::{self, resolves};
 use crate::diag::Severity;
 use crate::map::purpose::Purpose;
 use std::time::Duration;
 
-/// The milters of a service that are rcptd, each with its own settings, if any.
-fn milters(findings: &Findings<'_>, service: &Service) -> Vec<String> {
+/// The milters of a program that are rcptd, each with its own settings, if any.
+fn milters(findings: &Findings<'_>, service: Option<&Service>, parameter: &str) -> Vec<String> {
     let postfix = findings.postfix;
-    let options = postfix.value(Some(service), "receive_override_options");
+    let options = postfix.value(service, "receive_override_options");
     if words(&options).contains(&"no_milters") {
         return Vec::new();
     }
-    let list = postfix.value(Some(service), "smtpd_milters");
-    let ours = words(&list).into_iter().filter(|one| findings.ours.is_milter(one, Some(service), postfix));
+    let list = postfix.value(service, parameter);
+    let ours = words(&list).into_iter().filter(|one| findings.ours.is_milter(one, service, postfix));
     ours.map(str::to_owned).collect()
 }
 
 /// Whether rcptd's milter is asked about the recipients of a service.
 pub(super) fn has_milter(findings: &Findings<'_>, service: &Service) -> bool {
-    !milters(findings, service).is_empty()
+    !milters(findings, Some(service), "smtpd_milters").is_empty()
 }
 
 pub(super) fn check(findings: &mut Findings<'_>) {
     let services: Vec<Service> = findings.postfix.smtpds().cloned().collect();
     for service in &services {
-        for milter in milters(findings, service) {
-            default_action(findings, service, &milter);
-            timeouts(findings, service, &milter);
+        for milter in milters(findings, Some(service), "smtpd_milters") {
+            default_action(findings, Some(service), &milter);
+            timeouts(findings, Some(service), &milter);
             hindrances(findings, service);
-            named_twice(findings, service);
+            protocol(findings, Some(service));
+            if replaces_aliases(findings, service) {
+                named_twice(findings, Some(service), "smtpd_milters");
+            }
+        }
+    }
+    // Mail by sendmail(1) is passed to the milter by cleanup(8).
+    let cleanup = findings.postfix.internal("cleanup").cloned();
+    let cleanup = cleanup.as_ref();
+    for milter in milters(findings, cleanup, "non_smtpd_milters") {
+        default_action(findings, cleanup, &milter);
+        timeouts(findings, cleanup, &milter);
+        protocol(findings, cleanup);
+        if rewriting::table_of(findings, cleanup).is_some() {
+            named_twice(findings, cleanup, "non_smtpd_milters");
         }
     }
 }
 
-/// A setting of a milter: its own, `{ inet:host:port, name = value }`, or that of all milters, `milter_name`.
-fn setting(findings: &Findings<'_>, service: &Service, milter: &str, name: &str, all: &str) -> String {
-    let own = words(unbraced(milter)).join(" ");
-    // Blanks around the sign are allowed: { inet:h:1, default_action = accept }.
-    let own = own.replace(" = ", "=").replace("= ", "=").replace(" =", "=");
-    let own = own.split(' ').filter_map(|word| word.split_once('=')).find(|(key, _)| *key == name);
-    own.map_or_else(|| findings.postfix.value(Some(service), all), |(_, value)| value.to_owned())
+/// A setting of a milter: its own, `{ inet:host:port, name=value, { name = value } }`, or that of all milters,
+/// `milter_name`.
+fn setting(
+    findings: &Findings<'_>,
+    service: Option<&Service>,
+    milter: &str,
+    name: &str,
+    all: &str,
+) -> String {
+    let own = own_settings(milter).into_iter().rfind(|(key, _)| key == name);
+    own.map_or_else(|| findings.postfix.value(service, all), |(_, value)| value)
 }
 
-fn default_action(findings: &mut Findings<'_>, service: &Service, milter: &str) {
+/// The last setting of a name counts.
+fn own_settings(milter: &str) -> Vec<(String, String)> {
+    let (mut settings, mut plain) = (Vec::new(), Vec::new());
+    let pair = |text: &str| {
+        text.split_once('=').map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
+    };
+    for word in words(unbraced(milter)) {
+        let inside = unbraced(word);
+        if inside == word {
+            plain.push(word);
+        } else {
+            settings.extend(pair(inside));
+        }
+    }
+    // Blanks around the sign may be there without braces: { inet:h:1, default_action = accept }.
+    let plain = plain.join(" ").replace(" = ", "=").replace("= ", "=").replace(" =", "=");
+    settings.extend(plain.split(' ').filter_map(pair));
+    settings
+}
+
+fn default_action(findings: &mut Findings<'_>, service: Option<&Service>, milter: &str) {
     let action = setting(findings, service, milter, "default_action", "milter_default_action");
-    let (severity, what) = match action.as_str() {
+    let (severity, what) = match action.to_ascii_lowercase().as_str() {
         "tempfail" => return,
         "accept" => (
             Severity::Error,
@@ -67,7 +105,7 @@ fn default_action(findings: &mut Findings<'_>, service: &Service, milter: &str) 
     findings.add(
         "default-action",
         severity,
-        (Some(service), "milter_default_action"),
+        (service, "milter_default_action"),
         format!("the default action of rcptd's milter is \"{action}\": {what}"),
         "main.cf: milter_default_action = tempfail".to_owned(),
     );
@@ -88,7 +126,7 @@ fn time(text: &str) -> Option<Duration> {
     Some(Duration::from_secs(number.parse::<u64>().ok()?.checked_mul(unit)?))
 }
 
-fn timeouts(findings: &mut Findings<'_>, service: &Service, milter: &str) {
+fn timeouts(findings: &mut Findings<'_>, service: Option<&Service>, milter: &str) {
     let deadline = findings.ours.deadline;
     for (name, parameter) in
         [("command_timeout", "milter_command_timeout"), ("content_timeout", "milter_content_timeout")]
@@ -97,7 +135,7 @@ fn timeouts(findings: &mut Findings<'_>, service: &Service, milter: &str) {
         if time(&text).is_some_and(|limit| limit <= deadline) {
             findings.error(
                 "milter-timeout",
-                (Some(service), parameter),
+                (service, parameter),
                 format!(
                     "Postfix waits {text} for an answer ({parameter}), rcptd may take {} s (milter.deadline): Postfix \
                      gives up first, for the rest of the session, and its log does not say why",
@@ -112,8 +150,7 @@ fn timeouts(findings: &mut Findings<'_>, service: &Service, milter: &str) {
 /// Reports settings that keep the milter from working.
 fn hindrances(findings: &mut Findings<'_>, service: &Service) {
     let value = |parameter| findings.postfix.value(Some(service), parameter);
-    let (proxy, exceptions, protocol) =
-        (value("smtpd_proxy_filter"), value("smtpd_milter_maps"), value("milter_protocol"));
+    let (proxy, exceptions) = (value("smtpd_proxy_filter"), value("smtpd_milter_maps"));
     if !proxy.is_empty() {
         findings.error(
             "proxy-filter",
@@ -135,6 +172,10 @@ fn hindrances(findings: &mut Findings<'_>, service: &Service) {
             "let the entries name rcptd's milter as well".to_owned(),
         );
     }
+}
+
+fn protocol(findings: &mut Findings<'_>, service: Option<&Service>) {
+    let protocol = findings.postfix.value(service, "milter_protocol");
     // Version 6 is the first in which a recipient is added with its DSN arguments.
     if protocol
         .split_whitespace()
@@ -144,7 +185,7 @@ fn hindrances(findings: &mut Findings<'_>, service: &Service) {
     {
         findings.error(
             "milter-protocol",
-            (Some(service), "milter_protocol"),
+            (service, "milter_protocol"),
             format!(
                 "milter_protocol is {protocol}: rcptd needs 6 to replace recipients, and mail is deferred"
             ),
@@ -153,36 +194,42 @@ fn hindrances(findings: &mut Findings<'_>, service: &Service) {
     }
 }
 
-/// Reports aliases that both virtual_alias_maps and the milter replace.
-fn named_twice(findings: &mut Findings<'_>, service: &Service) {
+/// Whether a table replaces aliases in mail of a service, or makes Postfix know them.
+fn replaces_aliases(findings: &Findings<'_>, service: &Service) -> bool {
     let postfix = findings.postfix;
-    let asks = findings.ours.asks(
-        &postfix.value(Some(service), "virtual_alias_maps"),
-        Some(service),
-        postfix,
-        &[Purpose::VirtualAlias],
-    );
-    if !asks && !resolves(findings, service) {
-        return;
-    }
-    let help = "take rcptd's map out of virtual_alias_maps, or its milter out of smtpd_milters".to_owned();
-    let cleanup = postfix.internal(&postfix.value(Some(service), "cleanup_service_name"));
+    let list = postfix.value(Some(service), "virtual_alias_maps");
+    findings.ours.asks(&list, Some(service), postfix, &[Purpose::VirtualAlias]) || resolves(findings, service)
+}
+
+/// Reports aliases that both a table and the milter replace.
+fn named_twice(findings: &mut Findings<'_>, service: Option<&Service>, milters: &str) {
+    let postfix = findings.postfix;
+    let cleanup = match service {
+        Some(service) if service.command == "smtpd" => {
+            postfix.internal(&postfix.value(Some(service), "cleanup_service_name"))
+        }
+        other => other,
+    };
+    let table = rewriting::table_of(findings, cleanup).unwrap_or("virtual_alias_maps");
+    let help = format!("take rcptd's map out of {table}, or its milter out of {milters}");
     if postfix.is_yes(cleanup, "enable_original_recipient") {
         findings.warning(
             "aliases-twice",
-            (Some(service), "virtual_alias_maps"),
-            "virtual_alias_maps and the milter replace the same aliases: who asks for a delivery report gets two, and \
-             with enable_original_recipient = no mail would be lost"
-                .to_owned(),
+            (service, table),
+            format!(
+                "{table} and the milter replace the same aliases: who asks for a delivery report gets two, and with \
+                 enable_original_recipient = no mail would be lost"
+            ),
             help,
         );
     } else {
         findings.error(
             "aliases-twice-lost",
-            (Some(service), "enable_original_recipient"),
-            "virtual_alias_maps and the milter replace the same aliases, and enable_original_recipient is no: the mail \
-             is lost, and the client was told 250"
-                .to_owned(),
+            (service, "enable_original_recipient"),
+            format!(
+                "{table} and the milter replace the same aliases, and enable_original_recipient is no: the mail is \
+                 lost, and the client was told 250"
+            ),
             help,
         );
     }
@@ -191,6 +238,23 @@ fn named_twice(findings: &mut Findings<'_>, service: &Service) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn settings_of_one_milter() {
+        for (milter, want) in [
+            ("inet:h:1", &[][..]),
+            ("{ inet:h:1, default_action=accept }", &[("default_action", "accept")]),
+            ("{ inet:h:1, default_action = accept }", &[("default_action", "accept")]),
+            (
+                "{inet:h:1, {default_action = accept}, command_timeout=3s}",
+                &[("default_action", "accept"), ("command_timeout", "3s")],
+            ),
+        ] {
+            let got = own_settings(milter);
+            let got: Vec<_> = got.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            assert_eq!(got, want, "{milter}");
+        }
+    }
 
     #[test]
     fn times_of_postfix() {

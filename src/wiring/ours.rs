@@ -1,20 +1,38 @@
 //! The part of rcptd's configuration that has to agree with the mail server.
 
+use super::content::{Entry, any, pipe};
+use super::hosts::is_reached;
 use super::maps::{Map, unbraced};
-use super::postfix::{Postfix, Service, is_loopback};
+use super::postfix::{Postfix, Service};
+use crate::account::settings::StartTls;
 use crate::addr::{Normal, escape};
 use crate::config::Config;
 use crate::front::endpoint::Endpoint;
+use crate::map::profile::{Context, Profile};
 use crate::map::purpose::Purpose;
 use crate::rules::Rules;
-use crate::table::source::Source;
-use std::collections::BTreeSet;
+use crate::table::folded::folded;
+use crate::table::list::List;
+use crate::table::source::{MAX_DEPTH, Source};
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// A socket with this text in its name is rcptd's if systemd opens it, so that rcptd.conf has no path.
 const OUR_NAME: &str = "rcptd";
+
+/// A map of rcptd's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnMap {
+    name: String,
+    /// What it asks the resolver for.
+    pub purposes: BTreeSet<&'static str>,
+    /// Those of them whose result is its value: in a pipe only the last member's.
+    pub answers: BTreeSet<&'static str>,
+    from: Vec<Source>,
+    profile: Profile,
+}
 
 /// A configuration of rcptd, reduced to that.
 #[derive(Clone, Debug, Default)]
@@ -27,14 +45,18 @@ pub struct Ours {
     pub milter: Vec<Endpoint>,
     /// Its longest time until an answer.
     pub deadline: Duration,
-    /// The maps and what they ask the resolver for.
-    maps: Vec<(String, BTreeSet<&'static str>)>,
+    /// The maps.
+    maps: Vec<OwnMap>,
+    /// The texts that maps name, read.
+    lists: HashMap<PathBuf, Arc<List>>,
     /// Where maps are served by socketmap_table(5), and which: all of them, or those named.
     socketmaps: Vec<(Endpoint, Option<Vec<String>>)>,
     /// Where a map is served by tcp_table(5).
     tcp_tables: Vec<(Endpoint, String)>,
     /// The servers that are asked by VRFY: as written, and host and port where these are written.
     pub vrfy: Vec<(String, Option<(String, u16)>)>,
+    /// Those of them with which rcptd may encrypt by STARTTLS.
+    pub starttls: BTreeSet<String>,
     /// The alias rules.
     rules: Arc<Rules>,
     /// Whether they are case-sensitive.
@@ -54,7 +76,18 @@ impl Ours {
             observe: config.observe,
             milter: config.milter.listen.clone(),
             deadline: config.milter.deadline,
-            maps: tables.maps.iter().map(|map| (map.name.to_string(), purposes(config, &map.name))).collect(),
+            maps: tables
+                .maps
+                .iter()
+                .map(|map| OwnMap {
+                    name: map.name.to_string(),
+                    purposes: purposes(config, &map.name, &every_member),
+                    answers: purposes(config, &map.name, &last_member),
+                    from: map.from.clone(),
+                    profile: map.profile,
+                })
+                .collect(),
+            lists: tables.lists.clone(),
             socketmaps: tables
                 .socketmaps
                 .iter()
@@ -76,6 +109,13 @@ impl Ours {
                     let target = source.spec.name().strip_prefix("vrfy:")?;
                     Some((source.spec.name().to_string(), host_and_port(target)))
                 })
+                .collect(),
+            starttls: config
+                .account
+                .sources
+                .iter()
+                .filter(|source| source.vrfy.starttls != StartTls::Never)
+                .map(|source| source.spec.name().to_string())
                 .collect(),
             rules: config.rules.clone(),
             case_sensitive: config.case_sensitive,
@@ -126,14 +166,14 @@ impl Ours {
                 let mut listeners = self.socketmaps.iter();
                 let (_, served) = listeners.find(|(at, _)| place.is_meant_for(at, postfix))?;
                 let is_served = served.as_ref().is_none_or(|names| names.iter().any(|served| served == name));
-                let found = self.maps.iter().find(|(map, _)| is_served && map == name);
-                Some(found.map_or(Asked::Nothing, |(_, purposes)| Asked::Map(purposes)))
+                let found = self.maps.iter().find(|map| is_served && map.name == name);
+                Some(found.map_or(Asked::Nothing, Asked::Map))
             }
             "tcp" => {
                 let place = Place::inet(map.argument)?;
                 let (_, name) = self.tcp_tables.iter().find(|(at, _)| place.is(at))?;
-                let found = self.maps.iter().find(|(map, _)| map == name);
-                Some(found.map_or(Asked::Nothing, |(_, purposes)| Asked::Map(purposes)))
+                let found = self.maps.iter().find(|map| map.name == *name);
+                Some(found.map_or(Asked::Nothing, Asked::Map))
             }
             _ => None,
         }
@@ -148,19 +188,63 @@ impl Ours {
         purposes: &[Purpose],
     ) -> bool {
         let wanted = |map: &Map<'_>| match self.asked(map, service, postfix) {
-            Some(Asked::Map(asked)) if purposes.is_empty() => !asked.is_empty(),
-            Some(Asked::Map(asked)) => purposes.iter().any(|purpose| asked.contains(word(*purpose))),
+            Some(Asked::Map(map)) if purposes.is_empty() => !map.purposes.is_empty(),
+            Some(Asked::Map(map)) => purposes.iter().any(|purpose| map.purposes.contains(word(*purpose))),
             _ => false,
         };
         Map::all(list).iter().any(wanted)
+    }
+
+    /// What a map has for a key that Postfix asks. The resolver has nothing for names that do not exist, which
+    /// are the only addresses that this is asked for.
+    pub fn entry(&self, map: &OwnMap, key: &str) -> Entry {
+        self.map_entry(map, key, MAX_DEPTH)
+    }
+
+    fn map_entry(&self, map: &OwnMap, key: &str, depth: usize) -> Entry {
+        let context = Context { delimiters: "", is_local: &|_| false };
+        let candidates = map.profile.candidates(key, &context);
+        any(
+            candidates.iter().flat_map(|candidate| map.from.iter().map(move |source| (source, candidate))),
+            |(source, candidate)| self.source_entry(source, &candidate.key, depth),
+        )
+    }
+
+    fn source_entry(&self, source: &Source, key: &str, depth: usize) -> Entry {
+        // Maps may name each other.
+        let Some(depth) = depth.checked_sub(1) else { return Entry::CannotTell };
+        match source {
+            Source::Resolver(purpose) if Purpose::named(purpose) == Some(Purpose::Domains) => {
+                if self.has_domain(key) { Entry::Found(Some(key.to_owned())) } else { Entry::NotFound }
+            }
+            Source::Resolver(_) | Source::Fail(_) => Entry::NotFound,
+            Source::Inline(entries) => {
+                let entry = entries.iter().find(|(entry, _)| folded(entry, true) == folded(key, true));
+                entry.map_or(Entry::NotFound, |(_, value)| Entry::Found(Some(value.clone())))
+            }
+            Source::Static(value) => Entry::Found(Some(value.clone())),
+            Source::Texthash(path) => self.lists.get(path).map_or(Entry::CannotTell, |list| {
+                list.get(&folded(key, true))
+                    .map_or(Entry::NotFound, |value| Entry::Found(Some(value.to_owned())))
+            }),
+            Source::Map(name) => {
+                let map = self.maps.iter().find(|map| map.name == *name);
+                map.map_or(Entry::NotFound, |map| self.map_entry(map, key, depth))
+            }
+            Source::Union(members) => any(members, |member| self.source_entry(member, key, depth)),
+            Source::Pipe(members) => pipe(members, key, |member, key| self.source_entry(member, key, depth)),
+            Source::Lmdb(_) | Source::Database(_) | Source::TcpTable(_) | Source::Socketmap(..) => {
+                Entry::CannotTell
+            }
+        }
     }
 }
 
 /// A table of rcptd's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked<'o> {
-    /// A map that asks the resolver for these purposes, or for none.
-    Map(&'o BTreeSet<&'static str>),
+    /// This map.
+    Map(&'o OwnMap),
     /// Not a map that rcptd serves there.
     Nothing,
 }
@@ -170,8 +254,12 @@ pub fn word(purpose: Purpose) -> &'static str {
     Purpose::ALL.iter().find(|(_, one)| *one == purpose).map_or("", |(word, _)| word)
 }
 
-/// What the map called `name` asks the resolver for, also through other maps.
-fn purposes(config: &Config, name: &str) -> BTreeSet<&'static str> {
+/// Calls a function with the parts of a source that count.
+type Members = dyn Fn(&Source, &mut dyn FnMut(&Source));
+
+/// What the map called `name` asks the resolver for, also through other maps. `members` calls its argument with
+/// the parts of a source that count.
+fn purposes(config: &Config, name: &str, members: &Members) -> BTreeSet<&'static str> {
     let (mut found, mut seen, mut next) = (BTreeSet::new(), BTreeSet::new(), vec![name.to_owned()]);
     while let Some(name) = next.pop() {
         if !seen.insert(name.clone()) {
@@ -179,7 +267,7 @@ fn purposes(config: &Config, name: &str) -> BTreeSet<&'static str> {
         }
         let map = config.tables.maps.iter().find(|map| *map.name == *name);
         for source in map.into_iter().flat_map(|map| &map.from) {
-            source.walk(&mut |source| match source {
+            members(source, &mut |source| match source {
                 Source::Resolver(purpose) => found.extend(Purpose::named(purpose).map(word)),
                 Source::Map(other) => next.push(other.clone()),
                 _ => (),
@@ -187,6 +275,23 @@ fn purposes(config: &Config, name: &str) -> BTreeSet<&'static str> {
         }
     }
     found
+}
+
+fn every_member(source: &Source, f: &mut dyn FnMut(&Source)) {
+    source.walk(&mut |source| f(source));
+}
+
+/// The members whose values are those of the whole.
+fn last_member(source: &Source, f: &mut dyn FnMut(&Source)) {
+    match source {
+        Source::Union(members) => members.iter().for_each(|member| last_member(member, f)),
+        Source::Pipe(members) => {
+            if let Some(member) = members.last() {
+                last_member(member, f);
+            }
+        }
+        source => f(source),
+    }
 }
 
 /// `host`, `host:port`, `[v6]`, `[v6]:port`; a name of the DNS or a socket is not.
@@ -264,7 +369,7 @@ impl Place {
     fn is(&self, endpoint: &Endpoint) -> bool {
         match (self, endpoint) {
             (Place::Inet(host, port), Endpoint::Inet { host: at, port: listens }) => {
-                port == listens && is_same_host(host, at)
+                port == listens && is_reached(host, at)
             }
             (Place::Unix(path), Endpoint::Unix(at)) => path == at,
             // rcptd.conf has no path then: a socket with our name in it counts as ours.
@@ -272,9 +377,4 @@ impl Place {
             _ => false,
         }
     }
-}
-
-fn is_same_host(host: &str, listens: &str) -> bool {
-    let is_any = |host: &str| host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_unspecified());
-    is_any(listens) || host.eq_ignore_ascii_case(listens) || is_loopback(host) && is_loopback(listens)
 }

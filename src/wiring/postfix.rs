@@ -1,6 +1,7 @@
 //! The configuration of a Postfix, as postconf(1) prints it.
 
 use super::expand::{by_level, expand};
+use super::hosts::is_loopback;
 use std::collections::BTreeMap;
 
 /// What postconf(1) prints.
@@ -148,13 +149,6 @@ impl Postfix {
         };
         is_loopback(&host)
     }
-}
-
-/// Whether it is a loopback address of this host.
-pub fn is_loopback(host: &str) -> bool {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let ip = host.parse::<std::net::IpAddr>();
-    host.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip| ip.is_loopback())
 }
 
 /// `name = value`; the value may be missing.

@@ -6,10 +6,14 @@
 //! and rcptd is not wired to the service at all.
 
 use super::Findings;
-use super::classes::{Class, Classified, class_of, others};
+use super::classes::{Class, Classified, class_of, others, parents_match};
+use super::content::Entry;
 use super::maps::{Map, words};
 use super::milter::has_milter;
 use super::postfix::Service;
+use super::restrictions::{Strangers, strangers};
+use super::rewriting::{self, REWRITING, never_resolved, resolves};
+use super::users::local_users;
 use super::vrfy::is_asked;
 use crate::diag::Severity;
 use crate::map::purpose::Purpose;
@@ -17,8 +21,6 @@ use std::collections::BTreeSet;
 
 /// The maps of rcptd by which Postfix knows an alias.
 const KNOWS: &[Purpose] = &[Purpose::Recipients, Purpose::VirtualAlias, Purpose::Account];
-/// Those that return a replacement of an alias.
-const RESOLVES: &[Purpose] = &[Purpose::VirtualAlias, Purpose::Recipients, Purpose::Account];
 
 pub(super) fn check(findings: &mut Findings<'_>) {
     let classes = classes(findings);
@@ -30,12 +32,16 @@ pub(super) fn check(findings: &mut Findings<'_>) {
         let list = |class: Class| postfix.value(Some(service), class.recipients());
         let asks = has_milter(findings, service)
             || Class::ALL.into_iter().any(|class| ours.asks(&list(class), Some(service), postfix, KNOWS));
+        // For clients of this site, not for mail to aliases: VRFY, or mail that comes back from a content filter.
+        let is_inner = strangers(findings, service) == Strangers::Refused
+            && (is_asked(findings, service)
+                || classes.iter().all(|(class, _)| open_because(findings, service, *class).is_some()));
         for (class, domains) in &classes {
             class_at(findings, service, *class, domains);
         }
         if asks {
             wired.push(service);
-        } else if !findings.postfix.is_local(service) {
+        } else if !findings.postfix.is_local(service) && !is_inner {
             left_out.push(service);
         }
     }
@@ -71,7 +77,7 @@ pub(super) fn check(findings: &mut Findings<'_>) {
 pub(super) fn classes(findings: &Findings<'_>) -> Vec<(Class, Vec<String>)> {
     let mut all: Vec<(Class, Vec<String>)> = Vec::new();
     for (domain, _) in &findings.ours.domains {
-        let of = match class_of(findings.postfix, findings.ours, domain) {
+        let of = match class_of(findings, domain) {
             Classified::As(class) => vec![class],
             Classified::Foreign => Vec::new(),
             Classified::CannotTell(lists) => {
@@ -97,7 +103,9 @@ pub(super) fn open_because(findings: &Findings<'_>, service: &Service, class: Cl
     if list.is_empty() && class != Class::VirtualAlias {
         return Some(format!("{} is empty", class.recipients()));
     }
-    if let Some(map) = Map::all(&list).iter().find(|map| map.has_everything()) {
+    let content = findings.content(Some(service));
+    let everything = |map: &&Map<'_>| matches!(content.everything(map), Entry::Found(_));
+    if let Some(map) = Map::listed(&list).iter().find(everything) {
         return Some(format!("{} has {}, which has every name", class.recipients(), map.text));
     }
     let named = ["smtpd_recipient_restrictions", "smtpd_relay_restrictions"]
@@ -117,7 +125,9 @@ fn class_at(findings: &mut Findings<'_>, service: &Service, class: Class, domain
     let at = (Some(service), class.recipients());
     let list = postfix.value(Some(service), class.recipients());
     let aliases = postfix.value(Some(service), "virtual_alias_maps");
-    let asked_aliases = ours.asks(&aliases, Some(service), postfix, KNOWS);
+    let asked_aliases = REWRITING.iter().any(|(parameter, _)| {
+        ours.asks(&postfix.value(Some(service), parameter), Some(service), postfix, KNOWS)
+    });
     if class == Class::VirtualAlias {
         virtual_alias(findings, service, domains, &aliases);
         return;
@@ -126,12 +136,8 @@ fn class_at(findings: &mut Findings<'_>, service: &Service, class: Class, domain
     let milter = has_milter(findings, service);
     let open = open_because(findings, service, class);
     let maps = Map::all(&list);
-    let opened: Vec<String> = maps
-        .iter()
-        .flat_map(Map::inline_keys)
-        .filter_map(|k| k.strip_prefix('@'))
-        .map(str::to_owned)
-        .collect();
+    let listed = Map::listed(&list);
+    let opened = opened(findings, service, &listed, domains);
     match (&open, milter) {
         (Some(why), true) => opens_others(findings, at, class, domains, why),
         // The check of the VRFY server reports that.
@@ -156,13 +162,13 @@ fn class_at(findings: &mut Findings<'_>, service: &Service, class: Class, domain
                          to senders that are often forged",
                         class.recipients()
                     ),
-                    format!("take {foreign} out of the inline: table"),
+                    format!("take {foreign} out of the table"),
                 );
             }
             if milter && !asked && !asked_aliases {
                 let closed: Vec<&String> =
                     domains.iter().filter(|d| !opened.iter().any(|o| o.eq_ignore_ascii_case(d))).collect();
-                closed_before_milter(findings, at, class, &closed, &maps);
+                closed_before_milter(findings, at, class, &closed, &listed);
             }
         }
     }
@@ -177,12 +183,33 @@ fn class_at(findings: &mut Findings<'_>, service: &Service, class: Class, domain
             format!("close {} until observe = false is in rcptd.conf", class.recipients()),
         );
     }
-    if class == Class::Local {
+    if class == Class::Local && open.is_none() {
         local_users(findings, at, &list, &maps, !opened.is_empty() || asked);
     }
-    if (asked || asked_aliases) && !milter && !resolves(findings, service) {
+    if (asked || asked_aliases)
+        && !milter
+        && !resolves(findings, service)
+        && !rewriting::resolves_after_filter(findings, service)
+    {
         never_resolved(findings, service, class);
     }
+}
+
+/// The domains of which a list has every name: of those that `inline:` tables name, and of ours.
+fn opened(findings: &Findings<'_>, service: &Service, listed: &[Map<'_>], domains: &[String]) -> Vec<String> {
+    let content = findings.content(Some(service));
+    let mut named: Vec<String> = domains.to_vec();
+    for map in listed.iter().flat_map(|map| Map::all(map.text)) {
+        let keys = map.inline_keys().into_iter().filter_map(|key| key.strip_prefix('@'));
+        let new: Vec<String> = keys
+            .filter(|key| !named.iter().any(|name| name.eq_ignore_ascii_case(key)))
+            .map(str::to_owned)
+            .collect();
+        named.extend(new);
+    }
+    let has_all =
+        |domain: &String| listed.iter().any(|map| matches!(content.covers(map, domain), Entry::Found(_)));
+    named.into_iter().filter(has_all).collect()
 }
 
 /// The line that opens our domains and nothing else.
@@ -211,13 +238,12 @@ fn opens_others(
     domains: &[String],
     why: &str,
 ) {
-    let (names, tables) = others(findings.postfix, findings.ours, class);
+    let (names, tables) = others(findings, class);
     let mut open: Vec<String> = names;
     if class == Class::Local {
         open.push("the addresses of this host, as in nobody@[127.0.0.1]".to_owned());
     }
-    let parents = findings.postfix.value(None, "parent_domain_matches_subdomains");
-    if class == Class::Relay && words(&parents).contains(&"relay_domains") {
+    if class == Class::Relay && parents_match(findings.postfix) {
         open.push("domains below ours".to_owned());
     }
     let help = format!("master.cf, for this service: {}", closing_line(class, domains));
@@ -253,25 +279,30 @@ fn open_without_rcptd(
     domains: &[String],
     why: &str,
 ) {
-    let service = at.0;
-    let local = service.is_some_and(|service| findings.postfix.is_local(service));
-    // Mail from a content filter was checked by another service; that is the usual wiring.
-    let severity = if local { Severity::Note } else { Severity::Error };
-    let whose = if local { "programs of this host may send" } else { "anybody may send" };
-    let remedy = known_line(class);
+    let Some(service) = at.0 else { return };
+    let names = domains.join(", ");
+    let local = findings.postfix.is_local(service);
+    let (id, severity, whose) = match strangers(findings, service) {
+        // Mail from a content filter was checked by another service; that is the usual wiring.
+        _ if local => ("open-to-this-host", Severity::Note, "programs of this host may send"),
+        Strangers::Refused => ("open-to-networks", Severity::Note, "clients in its networks may send"),
+        Strangers::LogIn => ("open-to-users", Severity::Warning, "users who log in may send"),
+        Strangers::Accepted => ("open-without-rcptd", Severity::Error, "anybody may send"),
+    };
+    let help = if severity == Severity::Note {
+        "right for mail that comes back from a content filter; else leave the list as main.cf has it"
+            .to_owned()
+    } else {
+        format!("wire it as the other services are, or main.cf: {}", known_line(class))
+    };
     findings.add(
-        if local { "open-to-this-host" } else { "open-without-rcptd" },
+        id,
         severity,
         at,
         format!(
-            "{why}, and rcptd's milter is not asked here: {whose} mail to nobody at {}, which is accepted and bounces",
-            domains.join(", ")
+            "{why}, and rcptd's milter is not asked here: {whose} mail to nobody at {names}, which is accepted and bounces"
         ),
-        if local {
-            "right for mail that comes back from a content filter; else leave the list as main.cf has it".to_owned()
-        } else {
-            format!("wire it as the other services are, or main.cf: {remedy}")
-        },
+        help,
     );
 }
 
@@ -288,10 +319,10 @@ fn closed_before_milter(
     }
     let names = domains.join(", ");
     let help = format!("master.cf, for this service: {}", closing_line(class, &domains));
-    let alias_maps = findings.postfix.value(at.0, "alias_maps");
-    let known =
-        |map: &Map<'_>| map.is_passwd() || map.kind == "inline" || words(&alias_maps).contains(&map.text);
-    let unknown: Vec<&str> = maps.iter().filter(|map| !known(map)).map(|map| map.text).collect();
+    let content = findings.content(at.0);
+    let may_have =
+        |map: &&Map<'_>| domains.iter().any(|domain| content.covers(map, domain) == Entry::CannotTell);
+    let unknown: Vec<&str> = maps.iter().filter(may_have).map(|map| map.text).collect();
     if findings.ours.observe {
         findings.add(
             "closed-while-observing",
@@ -324,111 +355,6 @@ fn closed_before_milter(
             format!("see what postmap -q @{} {} prints; else {help}", domains[0], unknown[0]),
         );
     }
-}
-
-/// Checks users of this host and aliases(5) in the other local domains.
-fn local_users(
-    findings: &mut Findings<'_>,
-    at: (Option<&Service>, &'static str),
-    list: &str,
-    maps: &[Map<'_>],
-    replaced: bool,
-) {
-    let postfix = findings.postfix;
-    if list.is_empty() || !replaced {
-        return;
-    }
-    let alias_maps = postfix.value(at.0, "alias_maps");
-    let aliases = words(&alias_maps);
-    let is_ours = |map: &Map<'_>| findings.ours.asked(map, at.0, postfix).is_some();
-    // Another table may have the users of this host: a directory, a list of mailboxes.
-    let other = maps
-        .iter()
-        .any(|map| !map.is_passwd() && map.kind != "inline" && !aliases.contains(&map.text) && !is_ours(map));
-    if other || maps.iter().any(Map::has_everything) {
-        return;
-    }
-    let (mut names, _) = others(postfix, findings.ours, Class::Local);
-    names.push("the addresses of this host, as in root@[127.0.0.1]".to_owned());
-    let names = names.join(", ");
-    let chroot = at.0.is_some_and(|service| service.chroot);
-    match maps.iter().find(|map| map.is_passwd()) {
-        None => {
-            let users = if at.0.is_some_and(|s| s.sets("local_recipient_maps")) && !chroot {
-                "unix:passwd.byname"
-            } else {
-                "proxy:unix:passwd.byname"
-            };
-            findings.error(
-                "passwd-missing",
-                at,
-                format!("local_recipient_maps does not have the users of this host: those at {names} are refused with 550"),
-                format!("local_recipient_maps = {users} {list}"),
-            );
-        }
-        Some(map) if chroot && !map.proxied && !findings.facts.chroot_has_passwd => {
-            findings.error(
-                "passwd-outside-chroot",
-                at,
-                format!(
-                    "{} is asked inside of the chroot, where there is no /etc/passwd: users of this host at {names} \
-                     are refused with 550",
-                    map.text
-                ),
-                "main.cf: write proxy:unix:passwd.byname; master.cf: or n in the fifth column".to_owned(),
-            );
-        }
-        Some(_) => (),
-    }
-    if !aliases.is_empty() && !aliases.iter().all(|alias| maps.iter().any(|map| map.text == *alias)) {
-        findings.error(
-            "aliases-missing",
-            at,
-            format!(
-                "local_recipient_maps does not have {alias_maps}: names in aliases(5), such as postmaster, are refused \
-                 with 550 at {names}"
-            ),
-            "add $alias_maps to local_recipient_maps".to_owned(),
-        );
-    }
-}
-
-/// Whether cleanup(8) replaces aliases by accounts in mail of this service.
-pub(super) fn resolves(findings: &Findings<'_>, service: &Service) -> bool {
-    let postfix = findings.postfix;
-    let options = postfix.value(Some(service), "receive_override_options");
-    if words(&options).contains(&"no_address_mappings") {
-        return false;
-    }
-    let name = postfix.value(Some(service), "cleanup_service_name");
-    let cleanup = postfix.internal(&name);
-    findings.ours.asks(&postfix.value(cleanup, "virtual_alias_maps"), cleanup, postfix, RESOLVES)
-}
-
-fn never_resolved(findings: &mut Findings<'_>, service: &Service, class: Class) {
-    let options = findings.postfix.value(Some(service), "receive_override_options");
-    let (why, help) = if words(&options).contains(&"no_address_mappings") {
-        (
-            "receive_override_options has no_address_mappings",
-            "take no_address_mappings out, or add the milter",
-        )
-    } else if words(&options).contains(&"no_milters") {
-        (
-            "receive_override_options has no_milters, and virtual_alias_maps does not ask rcptd",
-            "take no_milters out",
-        )
-    } else {
-        (
-            "neither a milter here nor virtual_alias_maps in cleanup(8) puts its account in its place",
-            "add smtpd_milters of rcptd, or its map resolver:virtual_alias to virtual_alias_maps",
-        )
-    };
-    findings.error(
-        "never-resolved",
-        (Some(service), class.recipients()),
-        format!("an alias is accepted, because rcptd has it, and bounces: {why}"),
-        help.to_owned(),
-    );
 }
 
 /// Checks a domain in which each address is replaced by another: lists of recipients do not apply there.

@@ -1,9 +1,11 @@
 //! Checks UNIX sockets of rcptd from the view of the programs of Postfix.
 
 use super::Findings;
+use super::content::TableText;
 use super::maps::{Map, words};
 use super::ours::{Ours, Place};
 use super::postfix::{Postfix, Service};
+use super::restrictions;
 use crate::diag::Severity;
 use crate::front::endpoint::Endpoint;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +31,8 @@ pub enum Reach {
 pub struct Facts {
     /// Sockets by their path outside of any chroot.
     pub sockets: BTreeMap<PathBuf, Reach>,
+    /// The texts of tables by their path. Those that cannot be read are missing.
+    pub tables: BTreeMap<PathBuf, TableText>,
     /// Whether the chroot of the queue directory has an `/etc/passwd`.
     pub chroot_has_passwd: bool,
 }
@@ -59,31 +63,9 @@ fn uses(postfix: &Postfix) -> Vec<Use> {
     for milter in words(&postfix.value(cleanup, "non_smtpd_milters")) {
         add(cleanup, "non_smtpd_milters", milter, Place::milter(milter, cleanup, postfix));
     }
-    let mut tables: Vec<(Option<&Service>, &'static str)> =
-        vec![(cleanup, "virtual_alias_maps"), (cleanup, "recipient_canonical_maps")];
-    for parameter in [
-        "local_recipient_maps",
-        "relay_recipient_maps",
-        "virtual_mailbox_maps",
-        "virtual_alias_maps",
-        "smtpd_sender_login_maps",
-        "smtpd_recipient_restrictions",
-        "smtpd_sender_restrictions",
-    ] {
-        tables.extend(smtpds.iter().map(|service| (*service, parameter)));
-    }
-    let rewrite = postfix.internal("rewrite");
-    for parameter in [
-        "virtual_alias_domains",
-        "virtual_mailbox_domains",
-        "relay_domains",
-        "mydestination",
-        "transport_maps",
-    ] {
-        tables.push((rewrite, parameter));
-    }
+    let tables = super::tables::askers(postfix);
     for (service, parameter) in tables {
-        let list = postfix.value(service, parameter);
+        let list = restrictions::expanded(postfix, service, parameter);
         for map in Map::all(&list).iter().filter(|map| map.kind == "socketmap") {
             let asking = if map.proxied { postfix.internal("proxymap") } else { service };
             let place =

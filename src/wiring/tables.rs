@@ -2,22 +2,126 @@
 //! purpose, and types that Postfix refuses there.
 
 use super::Findings;
-use super::classes::Class;
+use super::content;
 use super::maps::{Map, words};
 use super::ours::{Asked, word};
-use super::postfix::Service;
+use super::postfix::{Postfix, Service};
+use super::restrictions;
+use super::rewriting::REWRITING;
 use crate::map::purpose::Purpose;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 
-/// The tables that smtpd(8) or cleanup(8) ask about recipients, and the purposes that fit; an empty list
-/// means all.
-const TABLES: [(&str, &[Purpose]); 6] = [
-    ("local_recipient_maps", &[Purpose::Recipients]),
-    ("relay_recipient_maps", &[Purpose::Recipients]),
-    ("virtual_mailbox_maps", &[Purpose::Recipients]),
-    ("virtual_alias_maps", &[Purpose::VirtualAlias, Purpose::Recipients, Purpose::Account]),
-    ("smtpd_sender_login_maps", &[Purpose::SenderLogin]),
-    ("recipient_canonical_maps", &[]),
+/// The program that asks tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    /// Each smtpd(8).
+    Smtpd,
+    /// Each cleanup(8).
+    Cleanup,
+    /// trivial-rewrite(8).
+    Rewrite,
+    /// Delivery agents, with their parameters in main.cf.
+    Delivery,
+}
+
+/// What a table of rcptd's that asks the resolver has to return.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fits {
+    /// Anything.
+    Every,
+    /// The result for one of these purposes; otherwise this happens.
+    Only(&'static [Purpose], &'static str),
+}
+
+/// The parameters that name tables.
+const TABLES: [(&str, By, Fits); 26] = [
+    ("local_recipient_maps", By::Smtpd, Fits::Only(&[Purpose::Recipients], REFUSED)),
+    ("relay_recipient_maps", By::Smtpd, Fits::Only(&[Purpose::Recipients], REFUSED)),
+    ("virtual_mailbox_maps", By::Smtpd, Fits::Only(&[Purpose::Recipients], REFUSED)),
+    ("virtual_alias_maps", By::Smtpd, Fits::Only(ADDRESSES, REFUSED)),
+    (
+        "smtpd_sender_login_maps",
+        By::Smtpd,
+        Fits::Only(&[Purpose::SenderLogin, Purpose::SenderLoginName], REFUSED),
+    ),
+    ("recipient_canonical_maps", By::Smtpd, Fits::Only(ADDRESSES, NO_ADDRESS)),
+    ("canonical_maps", By::Smtpd, Fits::Only(ADDRESSES, NO_ADDRESS)),
+    ("mynetworks", By::Smtpd, Fits::Every),
+    ("smtpd_client_restrictions", By::Smtpd, Fits::Only(&[Purpose::Access], NO_ACTION)),
+    ("smtpd_helo_restrictions", By::Smtpd, Fits::Only(&[Purpose::Access], NO_ACTION)),
+    ("smtpd_sender_restrictions", By::Smtpd, Fits::Only(&[Purpose::Access], NO_ACTION)),
+    ("smtpd_relay_restrictions", By::Smtpd, Fits::Only(&[Purpose::Access], NO_ACTION)),
+    ("smtpd_recipient_restrictions", By::Smtpd, Fits::Only(&[Purpose::Access], NO_ACTION)),
+    ("smtpd_data_restrictions", By::Smtpd, Fits::Only(&[Purpose::Access], NO_ACTION)),
+    ("smtpd_end_of_data_restrictions", By::Smtpd, Fits::Only(&[Purpose::Access], NO_ACTION)),
+    ("sender_canonical_maps", By::Cleanup, Fits::Only(SENDERS, NO_ADDRESS)),
+    ("sender_bcc_maps", By::Cleanup, Fits::Only(SENDERS, NO_ADDRESS)),
+    ("recipient_bcc_maps", By::Cleanup, Fits::Only(&[], "each recipient gets its mail twice")),
+    (
+        "transport_maps",
+        By::Rewrite,
+        Fits::Only(&[], "its values are no transports, and mail stays in the queue"),
+    ),
+    ("relocated_maps", By::Rewrite, Fits::Only(&[], "mail to recipients that exist bounces")),
+    ("mydestination", By::Rewrite, Fits::Only(&[Purpose::Domains], NO_DOMAIN)),
+    ("virtual_alias_domains", By::Rewrite, Fits::Only(&[Purpose::Domains], NO_DOMAIN)),
+    ("virtual_mailbox_domains", By::Rewrite, Fits::Only(&[Purpose::Domains], NO_DOMAIN)),
+    ("relay_domains", By::Rewrite, Fits::Only(&[Purpose::Domains], NO_DOMAIN)),
+    ("smtp_generic_maps", By::Delivery, Fits::Every),
+    ("sender_dependent_relayhost_maps", By::Delivery, Fits::Every),
 ];
+
+const ADDRESSES: &[Purpose] = &[Purpose::VirtualAlias, Purpose::Recipients, Purpose::Account];
+const SENDERS: &[Purpose] =
+    &[Purpose::VirtualAlias, Purpose::Recipients, Purpose::Account, Purpose::SenderLogin];
+
+const REFUSED: &str = "accounts that exist are refused with 550, or unknown ones are taken";
+const NO_ADDRESS: &str = "its values are not the addresses that take the place of its keys";
+const NO_ACTION: &str =
+    "its values are no actions of access(5), and Postfix answers 451 4.3.5 to each address that it has";
+const NO_DOMAIN: &str = "its keys are addresses, so that it has none of our domains";
+
+/// By default Postfix looks up domains in the table of addresses; rcptd has no domains there.
+const DEFAULT_DOMAINS: [(&str, &str); 2] =
+    [("virtual_alias_domains", "virtual_alias_maps"), ("virtual_mailbox_domains", "virtual_mailbox_maps")];
+
+/// The parameters that name tables, each with the programs that ask these.
+pub(super) fn askers(postfix: &Postfix) -> Vec<(Option<&Service>, &'static str)> {
+    let mut all = Vec::new();
+    for (parameter, by, _) in TABLES {
+        all.extend(programs(postfix, by).into_iter().map(|service| (service, parameter)));
+        // smtpd(8) asks it, and cleanup(8) uses the value.
+        if REWRITING.iter().any(|(rewriting, _)| *rewriting == parameter) {
+            all.extend(programs(postfix, By::Cleanup).into_iter().map(|service| (service, parameter)));
+        }
+    }
+    all
+}
+
+fn programs(postfix: &Postfix, by: By) -> Vec<Option<&Service>> {
+    match by {
+        By::Smtpd => postfix.smtpds().map(Some).collect(),
+        By::Cleanup => {
+            let mut all: Vec<_> =
+                postfix.services.iter().filter(|service| service.command == "cleanup").map(Some).collect();
+            if all.is_empty() {
+                all.push(None);
+            }
+            all
+        }
+        By::Rewrite => vec![postfix.internal("rewrite")],
+        By::Delivery => vec![None],
+    }
+}
+
+/// The texts of tables in these parameters.
+pub fn texts(postfix: &Postfix) -> BTreeSet<PathBuf> {
+    let lists = askers(postfix).into_iter();
+    lists
+        .flat_map(|(service, parameter)| content::texts(&restrictions::expanded(postfix, service, parameter)))
+        .collect()
+}
 
 /// Tables that decide about the user or the command of a delivery: Postfix does not look them up in other
 /// programs or by proxymap(8) ("map is not allowed for security sensitive data"). The second text is the
@@ -30,73 +134,86 @@ const SENSITIVE: [(&str, &str); 5] = [
     ("virtual_gid_maps", "virtual"),
 ];
 
-/// Restrictions of smtpd(8) that name tables.
-const RESTRICTIONS: [&str; 6] = [
-    "smtpd_client_restrictions",
-    "smtpd_helo_restrictions",
-    "smtpd_sender_restrictions",
-    "smtpd_relay_restrictions",
-    "smtpd_recipient_restrictions",
-    "smtpd_data_restrictions",
-];
-
 pub(super) fn check(findings: &mut Findings<'_>) {
-    let services: Vec<Service> = findings.postfix.smtpds().cloned().collect();
-    for service in &services {
-        for (parameter, purposes) in TABLES {
-            let list = findings.postfix.value(Some(service), parameter);
-            served(findings, (Some(service), parameter), &list, purposes);
-            proxied(findings, (Some(service), parameter), &list);
+    let postfix = findings.postfix;
+    for (parameter, by, fits) in TABLES {
+        let mut all = programs(postfix, by);
+        if by == By::Smtpd && REWRITING.iter().any(|(rewriting, _)| *rewriting == parameter) {
+            all.extend(
+                programs(postfix, By::Cleanup)
+                    .into_iter()
+                    .filter(|one| one.is_some_and(|one| one.sets(parameter))),
+            );
         }
-        for parameter in RESTRICTIONS {
-            let list = findings.postfix.value(Some(service), parameter);
-            served(findings, (Some(service), parameter), &list, &[]);
-            proxied(findings, (Some(service), parameter), &list);
+        for service in all {
+            let list = restrictions::expanded(postfix, service, parameter);
+            // Programs that ask the same tables for the same purpose have one finding.
+            let at = match service {
+                Some(one) if by != By::Smtpd && !one.sets(parameter) => None,
+                other => other,
+            };
+            let is_default = DEFAULT_DOMAINS
+                .iter()
+                .any(|(domains, maps)| *domains == parameter && postfix.value(None, maps) == list);
+            if is_default {
+                continue;
+            }
+            served(findings, service, (at, parameter), &list, fits);
+            if by == By::Smtpd {
+                proxied(findings, (at, parameter), &list);
+            }
         }
     }
     for (parameter, transport) in SENSITIVE {
         sensitive(findings, parameter, transport);
     }
-    catch_all(findings);
 }
 
 /// Checks tables at an address where rcptd listens.
 fn served(
     findings: &mut Findings<'_>,
+    asking: Option<&Service>,
     at: (Option<&Service>, &'static str),
     list: &str,
-    purposes: &[Purpose],
+    fits: Fits,
 ) {
     let maps = Map::all(list);
     for map in &maps {
-        match findings.ours.asked(map, at.0, findings.postfix) {
-            Some(Asked::Nothing) => findings.error(
+        match (findings.ours.asked(map, asking, findings.postfix), fits) {
+            (Some(Asked::Nothing), _) => findings.error(
                 "map-not-served",
                 at,
-                format!("rcptd has no such map as {}: recipients are deferred with 451", map.text),
+                format!("rcptd has no such map as {}: mail is deferred with 451, or in the queue", map.text),
                 "give the name of a [[map]] in rcptd.conf, or add one".to_owned(),
             ),
-            Some(Asked::Map(asked))
-                if !purposes.is_empty()
-                    && !asked.is_empty()
-                    && !purposes.iter().any(|purpose| asked.contains(word(*purpose))) =>
+            (Some(Asked::Map(asked)), Fits::Only(purposes, otherwise))
+                if !asked.answers.is_empty()
+                    && !purposes.iter().any(|purpose| asked.answers.contains(word(*purpose))) =>
             {
                 // Aliases together with the users of this host are a list of recipients as well.
-                let aliases = asked.contains(word(Purpose::VirtualAlias));
-                if aliases && maps.iter().any(Map::is_passwd) {
+                let aliases = asked.answers.contains(word(Purpose::VirtualAlias));
+                if aliases && at.1 == "local_recipient_maps" && maps.iter().any(Map::is_passwd) {
                     continue;
                 }
-                let got = asked.iter().copied().collect::<Vec<_>>().join(", ");
-                let want = word(purposes[0]);
+                let got = asked.answers.iter().copied().collect::<Vec<_>>().join(", ");
+                let (wants, help) = match purposes.first() {
+                    Some(purpose) => {
+                        let want = word(*purpose);
+                        (
+                            format!("the one for {want}"),
+                            format!("name a [[map]] with from = \"resolver:{want}\""),
+                        )
+                    }
+                    None => ("another".to_owned(), format!("take it out of {}", at.1)),
+                };
                 findings.error(
                     "wrong-map",
                     at,
                     format!(
-                        "{} is the map of rcptd for {got}, {} wants the one for {want}: accounts that exist are refused \
-                         with 550, or unknown ones are taken",
+                        "{} is the map of rcptd for {got}, {} wants {wants}: {otherwise}",
                         map.text, at.1
                     ),
-                    format!("name a [[map]] with from = \"resolver:{want}\""),
+                    help,
                 );
             }
             _ => (),
@@ -111,7 +228,9 @@ fn proxied(findings: &mut Findings<'_>, at: (Option<&Service>, &'static str), li
     let proxymap = postfix.internal("proxymap");
     let allowed = postfix.value(proxymap, "proxy_read_maps");
     let allowed: Vec<&str> = words(&allowed);
-    for map in Map::all(list).iter().filter(|map| map.proxied) {
+    // `proxy:` may be before a union, or before a member.
+    let unions = Map::listed(list).into_iter().filter(|map| matches!(map.kind, "unionmap" | "pipemap"));
+    for map in Map::all(list).into_iter().chain(unions).filter(|map| map.proxied) {
         if allowed.contains(&map.text) {
             continue;
         }
@@ -162,30 +281,6 @@ fn sensitive(findings: &mut Findings<'_>, parameter: &'static str, transport: &s
                  sensitive data\"): mail is accepted and stays in the queue"
             ),
             help,
-        );
-    }
-}
-
-/// Reports another table of virtual_alias_maps that has every name of one of our domains.
-fn catch_all(findings: &mut Findings<'_>) {
-    let list = findings.postfix.value(None, "virtual_alias_maps");
-    for map in Map::all(&list) {
-        let keys = map.inline_keys();
-        let ours = |key: &&&str| key.strip_prefix('@').is_some_and(|domain| findings.ours.has_domain(domain));
-        let whose = match keys.iter().find(ours) {
-            Some(key) => (*key).to_owned(),
-            None if map.has_everything() => "every address".to_owned(),
-            None => continue,
-        };
-        findings.error(
-            "catch-all",
-            (None, Class::VirtualAlias.recipients()),
-            format!(
-                "{} stands for {whose}: mistyped aliases and names that do not exist are delivered there instead of \
-                 being refused",
-                map.text
-            ),
-            "main.cf: take it out of virtual_alias_maps".to_owned(),
         );
     }
 }

@@ -1,10 +1,14 @@
 //! Checks the server to which rcptd sends VRFY, and which other clients may send VRFY.
 
 use super::Findings;
+use super::content::Entry;
+use super::hosts::{addresses, is_loopback, is_reached};
 use super::maps::{Map, words};
 use super::milter::has_milter;
-use super::postfix::{Service, is_loopback};
+use super::postfix::Service;
 use super::recipients;
+use super::restrictions::{self, Client, Strangers, decide, strangers};
+use super::rewriting::REWRITING;
 use crate::map::purpose::Purpose;
 
 /// Purposes that need the account source, which sends VRFY.
@@ -22,6 +26,7 @@ pub(super) fn check(findings: &mut Findings<'_>) {
     for service in &services {
         if !findings.postfix.is_local(service)
             && !findings.postfix.is_yes(Some(service), "disable_vrfy_command")
+            && strangers(findings, service) == Strangers::Accepted
         {
             findings.warning(
                 "vrfy-for-all",
@@ -84,7 +89,7 @@ pub(super) fn is_asked(findings: &Findings<'_>, service: &Service) -> bool {
 fn is_at(findings: &Findings<'_>, service: &Service, host: &str, port: u16) -> bool {
     let (at, listens) = service.address();
     let same_host = match at {
-        Some(at) => at.eq_ignore_ascii_case(host) || is_loopback(at) && is_loopback(host),
+        Some(at) => is_reached(host, at),
         None => is_here(findings, host),
     };
     service.kind == "inet" && listens == Some(port) && same_host
@@ -93,15 +98,17 @@ fn is_at(findings: &Findings<'_>, service: &Service, host: &str, port: u16) -> b
 /// Whether a service without an address is bound to this host.
 fn is_here(findings: &Findings<'_>, host: &str) -> bool {
     let interfaces = findings.postfix.value(None, "inet_interfaces");
-    is_loopback(host)
-        || host.eq_ignore_ascii_case(&findings.postfix.value(None, "myhostname"))
-        || words(&interfaces).iter().any(|interface| interface.eq_ignore_ascii_case(host))
+    let is_own_name = host.eq_ignore_ascii_case(&findings.postfix.value(None, "myhostname"));
+    words(&interfaces).iter().any(|interface| match *interface {
+        "all" => is_loopback(host) || is_own_name,
+        "loopback-only" => is_reached(host, "localhost"),
+        interface => is_reached(host, interface) || is_own_name,
+    })
 }
 
 /// The service that rcptd asks.
 fn target(findings: &mut Findings<'_>, service: &Service, source: &str) {
     let postfix = findings.postfix;
-    let value = |parameter| postfix.value(Some(service), parameter);
     if postfix.is_yes(Some(service), "disable_vrfy_command") {
         findings.error(
             "vrfy-off",
@@ -121,6 +128,7 @@ fn target(findings: &mut Findings<'_>, service: &Service, source: &str) {
             "ask an smtpd of its own, with -o smtpd_milters= ; see install/postfix/master.cf.snippet".to_owned(),
         );
     }
+    refuses(findings, service, source);
     for parameter in [
         "local_recipient_maps",
         "relay_recipient_maps",
@@ -128,10 +136,14 @@ fn target(findings: &mut Findings<'_>, service: &Service, source: &str) {
         "virtual_alias_maps",
         "recipient_canonical_maps",
         "canonical_maps",
+        "smtpd_client_restrictions",
+        "smtpd_helo_restrictions",
+        "smtpd_sender_restrictions",
         "smtpd_recipient_restrictions",
         "smtpd_relay_restrictions",
     ] {
-        if findings.ours.asks(&value(parameter), Some(service), postfix, ASK_ACCOUNTS) {
+        let list = restrictions::expanded(postfix, Some(service), parameter);
+        if findings.ours.asks(&list, Some(service), postfix, ASK_ACCOUNTS) {
             let without = match parameter {
                 "local_recipient_maps" => {
                     "-o { local_recipient_maps = unix:passwd.byname $alias_maps }".to_owned()
@@ -156,32 +168,128 @@ fn target(findings: &mut Findings<'_>, service: &Service, source: &str) {
     says_later(findings, service, source);
 }
 
+/// Reports settings with which the service does not reply to VRFY of rcptd, or refuses it.
+fn refuses(findings: &mut Findings<'_>, service: &Service, source: &str) {
+    let postfix = findings.postfix;
+    let value = |parameter| postfix.value(Some(service), parameter);
+    let encrypts = findings.ours.starttls.contains(source);
+    let enforces =
+        value("smtpd_tls_security_level") == "encrypt" || postfix.is_yes(Some(service), "smtpd_enforce_tls");
+    let mut found: Vec<(&'static str, String, String)> = Vec::new();
+    if postfix.is_yes(Some(service), "smtpd_tls_wrappermode") {
+        found.push((
+            "smtpd_tls_wrappermode",
+            "which expects TLS from the first byte on, and rcptd begins without".to_owned(),
+            "-o smtpd_tls_wrappermode=no".to_owned(),
+        ));
+    }
+    let proxy = value("smtpd_upstream_proxy_protocol");
+    if !proxy.is_empty() {
+        found.push((
+            "smtpd_upstream_proxy_protocol",
+            format!("which expects a line of {proxy} before the session, and rcptd sends none"),
+            "-o smtpd_upstream_proxy_protocol=".to_owned(),
+        ));
+    }
+    if enforces && !encrypts {
+        found.push((
+            "smtpd_tls_security_level",
+            "which requires STARTTLS, and rcptd does not encrypt".to_owned(),
+            "-o smtpd_tls_security_level=may -o smtpd_enforce_tls=no".to_owned(),
+        ));
+    }
+    let host =
+        findings.ours.vrfy.iter().find(|(name, _)| name == source).and_then(|(_, place)| place.as_ref());
+    // A client uses the address that it asks as its own, and 127.0.0.1 for all of 127.0.0.0/8.
+    let host = host.map_or("localhost", |(host, _)| host);
+    let client = match addresses(host) {
+        from if !from.is_empty() && from.iter().all(|address| address.is_loopback() && address.is_ipv4()) => {
+            addresses("127.0.0.1")
+        }
+        from => from,
+    };
+    for parameter in restrictions::BEFORE_RECIPIENT {
+        let delays = !postfix.value(Some(service), "smtpd_delay_reject").eq_ignore_ascii_case("no");
+        if parameter == "smtpd_sender_restrictions" && !delays {
+            continue;
+        }
+        // An address of the host has to get through; localhost may be either.
+        let decisions: Vec<_> = client
+            .iter()
+            .map(|from| decide(findings, service, parameter, Client { from: *from, encrypts }))
+            .collect();
+        let refused = decisions.iter().find_map(|decision| decision.refused_by());
+        if let Some(word) = refused.filter(|_| decisions.iter().all(|one| one.refused_by().is_some())) {
+            let line = match parameter {
+                "smtpd_recipient_restrictions" => {
+                    "-o smtpd_recipient_restrictions=permit_mynetworks,reject".to_owned()
+                }
+                _ => format!("-o {parameter}="),
+            };
+            let networks =
+                if word == "reject" { "; mynetworks has to have the address of rcptd" } else { "" };
+            let why = format!("which refuses VRFY from {host} by {word} in {parameter}");
+            found.push((parameter, why, format!("{line}{networks}")));
+        }
+    }
+    for (parameter, why, line) in found {
+        findings.error(
+            "vrfy-refused",
+            (Some(service), parameter),
+            format!("{source} asks this service, {why}: no account can be verified and all recipients are deferred"),
+            format!("master.cf, for this service: {line}"),
+        );
+    }
+}
+
 /// Reports settings that make the service reply 252 for every name.
 fn says_yes_to_all(findings: &mut Findings<'_>, service: &Service, source: &str) {
     if has_milter(findings, service) {
         return;
     }
-    for (class, _) in recipients::classes(findings) {
-        let list = findings.postfix.value(Some(service), class.recipients());
-        let opened = Map::all(&list)
-            .iter()
-            .flat_map(Map::inline_keys)
-            .find(|key| key.strip_prefix('@').is_some_and(|domain| findings.ours.has_domain(domain)))
-            .map(|key| format!("{} has every name of {key}", class.recipients()));
-        let Some(why) = recipients::open_because(findings, service, class).or(opened) else { continue };
+    for (class, domains) in recipients::classes(findings) {
+        let list = recipients::open_because(findings, service, class).map(|why| (class.recipients(), why));
+        let Some((parameter, why)) = list.or_else(|| opened(findings, service, class.recipients(), &domains))
+        else {
+            continue;
+        };
         findings.error(
             "vrfy-open",
-            (Some(service), class.recipients()),
+            (Some(service), parameter),
             format!(
                 "{source} asks this service, and {why}: it says 252 to names that do not exist, so that recipients are \
                  deferred"
             ),
-            format!(
-                "master.cf, for this service: {}, with smtpd_reject_unlisted_recipient = yes",
-                recipients::known_line(class)
-            ),
+            if parameter == class.recipients() {
+                format!(
+                    "master.cf, for this service: {}, with smtpd_reject_unlisted_recipient = yes",
+                    recipients::known_line(class)
+                )
+            } else {
+                format!("master.cf, for this service: -o {parameter}=")
+            },
         );
     }
+}
+
+/// The table by which a service knows every name of one of these domains, of the list of recipients or of those
+/// that replace recipients.
+fn opened(
+    findings: &Findings<'_>,
+    service: &Service,
+    recipients: &'static str,
+    domains: &[String],
+) -> Option<(&'static str, String)> {
+    let content = findings.content(Some(service));
+    let rewriting = REWRITING.iter().map(|(parameter, _)| *parameter);
+    std::iter::once(recipients).chain(rewriting).find_map(|parameter| {
+        let list = findings.postfix.value(Some(service), parameter);
+        let maps = Map::listed(&list);
+        let has_all =
+            |domain: &&String| maps.iter().any(|map| matches!(content.covers(map, domain), Entry::Found(_)));
+        let domain = domains.iter().find(has_all)?;
+        Some((parameter, format!("{parameter} has every name of @{domain}")))
+    })
 }
 
 /// Reports settings that make the service reply 4xx for names that do not exist.

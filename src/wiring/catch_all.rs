@@ -1,0 +1,64 @@
+//! Tables that replace every name of one of our domains.
+
+use super::Findings;
+use super::content::Entry;
+use super::maps::Map;
+use super::postfix::Service;
+use super::rewriting::{REWRITING, is_for_recipients};
+use super::vrfy::is_asked;
+
+pub(super) fn check(findings: &mut Findings<'_>) {
+    let cleanups: Vec<Service> =
+        findings.postfix.services.iter().filter(|service| service.command == "cleanup").cloned().collect();
+    // The check of the server for VRFY reports what that has.
+    let smtpds: Vec<Service> =
+        findings.postfix.smtpds().filter(|service| !is_asked(findings, service)).cloned().collect();
+    for (parameter, classes) in REWRITING {
+        let own = cleanups.iter().chain(&smtpds).filter(|service| service.sets(parameter)).map(Some);
+        for service in std::iter::once(None).chain(own) {
+            if is_for_recipients(findings.postfix, service, classes) {
+                one(findings, service, parameter);
+            }
+        }
+    }
+}
+
+fn one(findings: &mut Findings<'_>, service: Option<&Service>, parameter: &'static str) {
+    let list = findings.postfix.value(service, parameter);
+    let at = (service, parameter);
+    // Sockets are found as cleanup(8) finds them.
+    let asking = service.or_else(|| findings.postfix.internal("cleanup"));
+    let content = findings.content(asking);
+    let domains: Vec<&str> = findings.ours.domains.iter().map(|(domain, _)| domain.as_str()).collect();
+    for map in Map::listed(&list) {
+        let has_all = |domain: &&&str| matches!(content.covers(&map, domain), Entry::Found(_));
+        let may_have = |domain: &&&str| content.covers(&map, domain) == Entry::CannotTell;
+        if let Some(domain) = domains.iter().find(has_all) {
+            let whose = match content.everything(&map) {
+                Entry::Found(_) => "every address".to_owned(),
+                _ => format!("@{domain}"),
+            };
+            findings.error(
+                "catch-all",
+                at,
+                format!(
+                    "{} stands for {whose}: mistyped aliases and names that do not exist are delivered there instead \
+                     of being refused",
+                    map.text
+                ),
+                format!("take it out of {parameter}"),
+            );
+        } else if let Some(domain) = domains.iter().find(may_have) {
+            findings.warning(
+                "catch-all-cannot-tell",
+                at,
+                format!(
+                    "cannot tell whether {} stands for every name at {domain}: if it does, mistyped aliases and names \
+                     that do not exist are delivered there instead of being refused",
+                    map.text
+                ),
+                format!("see that postmap -q @{domain} {} prints nothing", map.text),
+            );
+        }
+    }
+}

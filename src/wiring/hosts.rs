@@ -1,0 +1,134 @@
+//! Hosts and networks: which listener a client reaches, and which networks it is in.
+
+use super::maps::{Map, unbraced, words};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// The addresses of `localhost`.
+const LOCALHOST: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+
+fn unbracketed(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
+/// The addresses of a host that is written as one, or is `localhost`.
+pub fn addresses(host: &str) -> Vec<IpAddr> {
+    let host = unbracketed(host);
+    if host.eq_ignore_ascii_case("localhost") {
+        return LOCALHOST.to_vec();
+    }
+    host.parse().map(|address: IpAddr| address.to_canonical()).into_iter().collect()
+}
+
+/// Whether all addresses of a host are loopback addresses.
+pub fn is_loopback(host: &str) -> bool {
+    let addresses = addresses(host);
+    !addresses.is_empty() && addresses.iter().all(IpAddr::is_loopback)
+}
+
+/// Whether a client of `host` reaches a program that listens at `listens`: the same name, or the same address,
+/// or all addresses. 127.0.0.2 is not 127.0.0.1. Whether another address is one of this host is not known: a
+/// program that listens at all addresses counts as reached.
+pub fn is_reached(host: &str, listens: &str) -> bool {
+    if unbracketed(host).eq_ignore_ascii_case(unbracketed(listens)) {
+        return true;
+    }
+    let clients = addresses(host);
+    addresses(listens).into_iter().any(|at| match at {
+        // Linux accepts both kinds at [::]; a program may ask for one kind.
+        IpAddr::V6(at) if at.is_unspecified() => true,
+        IpAddr::V4(at) if at.is_unspecified() => clients.is_empty() || clients.iter().any(IpAddr::is_ipv4),
+        at => clients.contains(&at),
+    })
+}
+
+/// Whether a list like mynetworks has an address; none if a table or file decides.
+pub fn is_in_networks(list: &str, address: IpAddr) -> Option<bool> {
+    for word in words(list) {
+        let (negated, pattern) = word.strip_prefix('!').map_or((false, word), |pattern| (true, pattern));
+        let network = network(pattern);
+        if network.is_none() && (pattern.starts_with('/') || Map::parse(pattern).is_some()) {
+            return None;
+        }
+        if network.is_some_and(|(network, length)| has(network, length, address)) {
+            return Some(!negated);
+        }
+    }
+    Some(false)
+}
+
+/// `192.0.2.0/24`, `[2001:db8::]/32`, or one address.
+fn network(text: &str) -> Option<(IpAddr, u32)> {
+    let (address, length) = match unbraced(text).split_once('/') {
+        Some((address, length)) => (address, Some(length.parse::<u32>().ok()?)),
+        None => (text, None),
+    };
+    let address: IpAddr = unbracketed(address).parse().ok()?;
+    let whole = if address.is_ipv4() { 32 } else { 128 };
+    Some((address, length.unwrap_or(whole)))
+}
+
+fn has(network: IpAddr, length: u32, address: IpAddr) -> bool {
+    match (network, address) {
+        (IpAddr::V4(network), IpAddr::V4(address)) => {
+            let differs = u32::from(network) ^ u32::from(address);
+            length <= 32 && differs.checked_shr(32 - length).unwrap_or(0) == 0
+        }
+        (IpAddr::V6(network), IpAddr::V6(address)) => {
+            let differs = u128::from(network) ^ u128::from(address);
+            length <= 128 && differs.checked_shr(128 - length).unwrap_or(0) == 0
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_reach_listeners() {
+        for (host, listens, want) in [
+            ("127.0.0.1", "127.0.0.1", true),
+            ("127.0.0.2", "127.0.0.1", false),
+            ("127.0.0.2", "0.0.0.0", true),
+            ("localhost", "127.0.0.1", true),
+            ("localhost", "[::1]", true),
+            ("127.0.0.1", "LOCALHOST", true),
+            ("::1", "localhost", true),
+            ("::1", "127.0.0.1", false),
+            ("::1", "0.0.0.0", false),
+            ("127.0.0.1", "::", true),
+            ("127.0.0.2", "localhost", false),
+            ("mx.example.com", "MX.example.com", true),
+            ("mx.example.com", "0.0.0.0", true),
+            ("mx.example.com", "127.0.0.1", false),
+        ] {
+            assert_eq!(is_reached(host, listens), want, "{host} {listens}");
+        }
+        for (host, want) in
+            [("localhost", true), ("127.0.0.9", true), ("[::1]", true), ("192.0.2.1", false), ("x", false)]
+        {
+            assert_eq!(is_loopback(host), want, "{host}");
+        }
+    }
+
+    #[test]
+    fn networks_have_addresses() {
+        for (list, address, want) in [
+            ("127.0.0.0/8 [::1]/128", "127.0.0.1", Some(true)),
+            ("127.0.0.0/8 [::1]/128", "::1", Some(true)),
+            ("192.0.2.0/24", "127.0.0.1", Some(false)),
+            ("192.0.2.0/24, 127.0.0.1", "127.0.0.1", Some(true)),
+            ("!127.0.0.1, 127.0.0.0/8", "127.0.0.1", Some(false)),
+            ("0.0.0.0/0", "198.51.100.1", Some(true)),
+            ("10.0.0.0/40", "10.0.0.1", Some(false)),
+            ("cidr:/etc/postfix/networks, 127.0.0.0/8", "127.0.0.1", None),
+            ("/etc/postfix/networks", "127.0.0.1", None),
+            ("127.0.0.0/8 cidr:/etc/postfix/networks", "127.0.0.1", Some(true)),
+            ("[fd00::]/8", "fd12::1", Some(true)),
+            ("", "127.0.0.1", Some(false)),
+        ] {
+            assert_eq!(is_in_networks(list, address.parse().unwrap()), want, "{list} {address}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Whether an alias that Postfix accepts is replaced by its account.
+
+use super::Findings;
+use super::classes::Class;
+use super::maps::words;
+use super::milter::has_milter;
+use super::postfix::{Postfix, Service};
+use super::restrictions::{Strangers, strangers};
+use crate::map::purpose::Purpose;
+
+/// The maps of rcptd that return a replacement of an alias.
+const RESOLVES: &[Purpose] = &[Purpose::VirtualAlias, Purpose::Recipients, Purpose::Account];
+
+/// The tables by which cleanup(8) replaces recipients, and the parameter with the addresses that are replaced.
+/// smtpd(8) accepts a recipient that one of them has.
+pub(super) const REWRITING: [(&str, &str); 3] = [
+    ("virtual_alias_maps", ""),
+    ("recipient_canonical_maps", "recipient_canonical_classes"),
+    ("canonical_maps", "canonical_classes"),
+];
+
+/// Whether a list of rewriting tables replaces recipients.
+pub(super) fn is_for_recipients(postfix: &Postfix, service: Option<&Service>, classes: &str) -> bool {
+    let classes = postfix.value(service, classes);
+    classes.is_empty() || words(&classes).contains(&"envelope_recipient")
+}
+
+/// The parameter of a cleanup(8) by which rcptd replaces aliases.
+pub(super) fn table_of(findings: &Findings<'_>, cleanup: Option<&Service>) -> Option<&'static str> {
+    let postfix = findings.postfix;
+    let mut tables = REWRITING.into_iter();
+    let asks = |(parameter, classes): &(&'static str, &str)| {
+        is_for_recipients(postfix, cleanup, classes)
+            && findings.ours.asks(&postfix.value(cleanup, parameter), cleanup, postfix, RESOLVES)
+    };
+    tables.find(asks).map(|(parameter, _)| parameter)
+}
+
+/// Whether cleanup(8) replaces aliases by accounts in mail of this service.
+pub(super) fn resolves(findings: &Findings<'_>, service: &Service) -> bool {
+    let postfix = findings.postfix;
+    let options = postfix.value(Some(service), "receive_override_options");
+    if words(&options).contains(&"no_address_mappings") {
+        return false;
+    }
+    let name = postfix.value(Some(service), "cleanup_service_name");
+    table_of(findings, postfix.internal(&name)).is_some()
+}
+
+/// Whether mail of this service goes through a content filter that hands it to another service of this Postfix,
+/// which replaces aliases (FILTER_README). To which service is not known: there is one for that purpose.
+pub(super) fn resolves_after_filter(findings: &Findings<'_>, service: &Service) -> bool {
+    let postfix = findings.postfix;
+    let filters = |service: &Service| {
+        ["content_filter", "smtpd_proxy_filter"]
+            .iter()
+            .any(|parameter| !postfix.value(Some(service), parameter).is_empty())
+    };
+    filters(service)
+        && postfix.smtpds().any(|back| {
+            back.title() != service.title()
+                && !filters(back)
+                && (postfix.is_local(back) || strangers(findings, back) == Strangers::Refused)
+                && (resolves(findings, back) || has_milter(findings, back))
+        })
+}
+
+/// Reports an alias that Postfix knows and nothing replaces.
+pub(super) fn never_resolved(findings: &mut Findings<'_>, service: &Service, class: Class) {
+    let options = findings.postfix.value(Some(service), "receive_override_options");
+    let (why, help) = if words(&options).contains(&"no_address_mappings") {
+        (
+            "receive_override_options has no_address_mappings",
+            "take no_address_mappings out, or add the milter",
+        )
+    } else if words(&options).contains(&"no_milters") {
+        (
+            "receive_override_options has no_milters, and virtual_alias_maps does not ask rcptd",
+            "take no_milters out",
+        )
+    } else {
+        (
+            "neither a milter here nor virtual_alias_maps in cleanup(8) puts its account in its place",
+            "add smtpd_milters of rcptd, or its map resolver:virtual_alias to virtual_alias_maps",
+        )
+    };
+    findings.error(
+        "never-resolved",
+        (Some(service), class.recipients()),
+        format!("an alias is accepted, because rcptd has it, and bounces: {why}"),
+        help.to_owned(),
+    );
+}

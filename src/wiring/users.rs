@@ -1,0 +1,73 @@
+//! Users of this host and names in aliases(5) that a list of recipients lacks.
+
+use super::Findings;
+use super::classes::{Class, others};
+use super::maps::{Map, words};
+use super::postfix::Service;
+
+/// Checks users of this host and aliases(5) in the other local domains.
+pub(super) fn local_users(
+    findings: &mut Findings<'_>,
+    at: (Option<&Service>, &'static str),
+    list: &str,
+    maps: &[Map<'_>],
+    replaced: bool,
+) {
+    let postfix = findings.postfix;
+    if list.is_empty() || !replaced {
+        return;
+    }
+    let alias_maps = postfix.value(at.0, "alias_maps");
+    let aliases = words(&alias_maps);
+    let is_ours = |map: &Map<'_>| findings.ours.asked(map, at.0, postfix).is_some();
+    // Another table may have the users of this host: a directory, a list of mailboxes.
+    let other = maps
+        .iter()
+        .any(|map| !map.is_passwd() && map.kind != "inline" && !aliases.contains(&map.text) && !is_ours(map));
+    if other {
+        return;
+    }
+    let (mut names, _) = others(findings, Class::Local);
+    names.push("the addresses of this host, as in root@[127.0.0.1]".to_owned());
+    let names = names.join(", ");
+    let chroot = at.0.is_some_and(|service| service.chroot);
+    match maps.iter().find(|map| map.is_passwd()) {
+        None => {
+            let users = if at.0.is_some_and(|s| s.sets("local_recipient_maps")) && !chroot {
+                "unix:passwd.byname"
+            } else {
+                "proxy:unix:passwd.byname"
+            };
+            findings.error(
+                "passwd-missing",
+                at,
+                format!("local_recipient_maps does not have the users of this host: those at {names} are refused with 550"),
+                format!("local_recipient_maps = {users} {list}"),
+            );
+        }
+        Some(map) if chroot && !map.proxied && !findings.facts.chroot_has_passwd => {
+            findings.error(
+                "passwd-outside-chroot",
+                at,
+                format!(
+                    "{} is asked inside of the chroot, where there is no /etc/passwd: users of this host at {names} \
+                     are refused with 550",
+                    map.text
+                ),
+                "main.cf: write proxy:unix:passwd.byname; master.cf: or n in the fifth column".to_owned(),
+            );
+        }
+        Some(_) => (),
+    }
+    if !aliases.is_empty() && !aliases.iter().all(|alias| maps.iter().any(|map| map.text == *alias)) {
+        findings.error(
+            "aliases-missing",
+            at,
+            format!(
+                "local_recipient_maps does not have {alias_maps}: names in aliases(5), such as postmaster, are refused \
+                 with 550 at {names}"
+            ),
+            "add $alias_maps to local_recipient_maps".to_owned(),
+        );
+    }
+}
