@@ -52,6 +52,15 @@ pub(super) fn check(findings: &mut Findings<'_>) {
     }
 }
 
+/// A setting of a milter, with its place.
+struct Setting {
+    value: String,
+    /// The parameter that has it.
+    parameter: &'static str,
+    /// The file, with the beginning of the line to write.
+    place: String,
+}
+
 /// A setting of a milter: its own, `{ inet:host:port, name=value, { name = value } }`, or that of all milters,
 /// `milter_name`.
 fn setting(
@@ -59,10 +68,25 @@ fn setting(
     service: Option<&Service>,
     milter: &str,
     name: &str,
-    all: &str,
-) -> String {
+    all: &'static str,
+) -> Setting {
     let own = own_settings(milter).into_iter().rfind(|(key, _)| key == name);
-    own.map_or_else(|| findings.postfix.value(service, all), |(_, value)| value)
+    match own {
+        Some((_, value)) => {
+            let is_smtpd = service.is_some_and(|service| service.command == "smtpd");
+            let parameter = if is_smtpd { "smtpd_milters" } else { "non_smtpd_milters" };
+            Setting {
+                value,
+                parameter,
+                place: format!("{parameter}, in the braces of rcptd's milter: {name}="),
+            }
+        }
+        None => Setting {
+            value: findings.postfix.value(service, all),
+            parameter: all,
+            place: format!("main.cf: {all} = "),
+        },
+    }
 }
 
 /// The last setting of a name counts.
@@ -86,7 +110,8 @@ fn own_settings(milter: &str) -> Vec<(String, String)> {
 }
 
 fn default_action(findings: &mut Findings<'_>, service: Option<&Service>, milter: &str) {
-    let action = setting(findings, service, milter, "default_action", "milter_default_action");
+    let Setting { value: action, parameter, place } =
+        setting(findings, service, milter, "default_action", "milter_default_action");
     let (severity, what) = match action.to_ascii_lowercase().as_str() {
         "tempfail" => return,
         "accept" => (
@@ -105,9 +130,9 @@ fn default_action(findings: &mut Findings<'_>, service: Option<&Service>, milter
     findings.add(
         "default-action",
         severity,
-        (service, "milter_default_action"),
+        (service, parameter),
         format!("the default action of rcptd's milter is \"{action}\": {what}"),
-        "main.cf: milter_default_action = tempfail".to_owned(),
+        format!("{place}tempfail"),
     );
 }
 
@@ -131,17 +156,18 @@ fn timeouts(findings: &mut Findings<'_>, service: Option<&Service>, milter: &str
     for (name, parameter) in
         [("command_timeout", "milter_command_timeout"), ("content_timeout", "milter_content_timeout")]
     {
-        let text = setting(findings, service, milter, name, parameter);
+        let Setting { value: text, parameter: set_by, place } =
+            setting(findings, service, milter, name, parameter);
         if time(&text).is_some_and(|limit| limit <= deadline) {
             findings.error(
                 "milter-timeout",
-                (service, parameter),
+                (service, set_by),
                 format!(
                     "Postfix waits {text} for an answer ({parameter}), rcptd may take {} s (milter.deadline): Postfix \
                      gives up first, for the rest of the session, and its log does not say why",
                     deadline.as_secs_f32()
                 ),
-                format!("main.cf: {parameter} = 30s, or a shorter deadline below [milter] in rcptd.conf"),
+                format!("{place}30s, or a shorter deadline below [milter] in rcptd.conf"),
             );
         }
     }
