@@ -235,7 +235,7 @@ impl<D: Driver> Server<D> {
                 }
                 self.distrust();
             }
-            if refused.is_none() || !self.is_busy() {
+            if refused.is_none() || !self.has_connections() {
                 match self.dial(asked, refused.is_some()).await {
                     Ok((connection, generation)) => {
                         return Ok(self.lease(connection, Age::new(), generation, permit));
@@ -245,16 +245,17 @@ impl<D: Driver> Server<D> {
                 }
             }
             let Some((why, until)) = &refused else { continue };
-            if !self.is_busy() || tokio::time::timeout_at(*until, changed).await.is_err() {
+            if !self.has_connections() || tokio::time::timeout_at(*until, changed).await.is_err() {
                 return Err(why.clone());
             }
         }
     }
 
-    /// Whether a connection is expected to answer, or is being opened.
-    fn is_busy(&self) -> bool {
+    /// Whether there is a connection: one that answers, one that is being opened, or one that was returned since
+    /// idle ones were looked for.
+    fn has_connections(&self) -> bool {
         let state = self.state();
-        state.answering > 0 || state.dialing > 0
+        state.answering > 0 || state.dialing > 0 || !state.idle.is_empty()
     }
 
     /// A connection in use, which counts as answering.

@@ -18,6 +18,8 @@ enum Mood {
     Down,
     /// New connections are refused, and existing ones answer.
     Full,
+    /// The same, and refusing takes 1.5 s.
+    FullAndSlow,
     /// Nothing is ever answered.
     Silent,
     /// Existing and new connections break.
@@ -101,6 +103,10 @@ impl Driver for Fake {
         match self.0.mood() {
             Mood::Up | Mood::Breaking => (),
             Mood::Down | Mood::Full => return Err("refused".into()),
+            Mood::FullAndSlow => {
+                sleep(Duration::from_millis(1500)).await;
+                return Err("refused".into());
+            }
             Mood::Silent => pending().await,
         }
         self.0.made.fetch_add(1, Relaxed);
@@ -346,6 +352,10 @@ async fn a_server_that_is_full_answers_on_what_is_open() {
     let slow = Answer::Found("slow".into());
     assert_eq!(both, (slow.clone(), value(), slow));
     assert_eq!(world.counts().0, 1);
+    // The only connection is returned before the new one is refused.
+    world.is(Mood::FullAndSlow);
+    assert_eq!(tokio::join!(table.get("slow"), table.get("k")), (Answer::Found("slow".into()), value()));
+    world.is(Mood::Full);
     // Without an open connection there is nothing to wait for.
     table.database.servers[0].distrust();
     assert_eq!(why(table.get("k").await), "database users: db0: refused");
