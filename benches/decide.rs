@@ -3,14 +3,14 @@
 
 #![allow(clippy::expect_used, missing_docs)] // a bench that cannot begin has nothing to measure
 
+use alias_rules::{Dialect, Options};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use diagnostics::Text;
+use mail_address::Address;
 use rcptd::account::settings::{CacheSettings, SourceSettings};
 use rcptd::account::{AccountSource, Cache, Chain};
-use rcptd::addr::Address;
-use rcptd::diag::Text;
 use rcptd::front::milter::session::{Policy, Rcpt, Session, Step};
 use rcptd::resolve::{Outcome, Question, Resolver, Settings};
-use rcptd::rules::{self, Dialect, Options};
 use std::hint::black_box;
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ ACCOUNT foo MATCHES %account%-%fqdn%-%code% WITH CHAR(1,1,-), CHAR(2,1,-), CHARS
 
 fn resolver(runtime: &tokio::runtime::Runtime) -> Resolver {
     let options = Options { fold: true, dialect: Dialect::Any, ..Options::default() };
-    let rules = rules::load(&[Text::new("bench.rules", RULES)], &options).expect("rules").rules;
+    let rules = alias_rules::load(&[Text::new("bench.rules", RULES)], &options).expect("rules").rules;
     let settings = rcptd::account::settings::Settings {
         sources: vec![SourceSettings::new("static:exists".parse().expect("source"))],
         cache: CacheSettings::default(),

@@ -21,9 +21,9 @@
 //! not ours, perhaps the file system is not mounted. Only where the directory of the domain is there does the
 //! lack of one for the user mean that the user does not exist. **"I don't know" is never "no".**
 
+use mail_address::{Address, escape, fold};
 use rcptd::account::settings::CacheSettings;
 use rcptd::account::{AccountSource, Answer, AnswerFuture, Cache, Chain, Deadline, Limit, Reason, Verdict};
-use rcptd::addr::{Address, escape, fold};
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;

@@ -4,20 +4,19 @@
 //! base. No promise is made about its interface, but for [`account::AccountSource`], which is where a
 //! site adds a source of its own (see `examples/account_source.rs`).
 //!
-//! A file imports only from levels below its own; `tests/layering.rs` guards it:
+//! What is pure, and of use without the daemon, is a library of its own, in `crates`: `mail_address`, `diagnostics`,
+//! `alias_rules` and `lookup_protocols`.
+//!
+//! A file imports only from levels below its own; `tests/layering.rs` checks it:
 //!
 //! | level | folder | owns |
 //! | --- | --- | --- |
-//! | 0 | [`addr`] | what a mail address is: parse the argument of RCPT, compare, fold, print, escape |
-//! | 0 | [`diag`] | what is wrong with a text of the operator: place, message, remedy |
 //! | 0 | [`observe`] | what is logged and counted: one function per event |
-//! | 0 | [`wire`] | the bytes of the look-up protocols, both ways |
 //! | 1 | [`lookup`] | what all look-ups share: whether the answers of a server count |
-//! | 2 | [`table`] | key to value: lists, databases, other servers, and what combines them |
-//! | 1 | [`rules`] | the alias rules: text to compiled rules to decision, and what [`rules::prove`](mod@rules::prove) proves of them; pure, bounded |
 //! | 1 | [`watch`] | files: whether one is being written, whether it has changed since it was read |
+//! | 2 | [`table`] | key to value: lists, databases, other servers, and what combines them |
 //! | 3 | [`account`] | does this account exist: the sources and what they are combined with |
-//! | 4 | [`hook`] | a script of the operator's, before and behind the rules; pure, bounded |
+//! | 4 | [`hook`] | the operator's script, before and after the rules; pure, bounded |
 //! | 5 | [`resolve`] | rules and accounts make one [`resolve::Outcome`] of a recipient |
 //! | 6 | [`map`] | what a mail server means by asking a table: purposes of the resolver, searches of Postfix |
 //! | 7 | [`front`] | the protocols; each a pure part and a thin adapter |
@@ -27,19 +26,15 @@
 //! | 10 | [`cli`] | the commands an operator types |
 
 pub mod account;
-pub mod addr;
 pub mod cli;
 pub mod config;
 pub mod daemon;
-pub mod diag;
 pub mod front;
 pub mod hook;
 pub mod lookup;
 pub mod map;
 pub mod observe;
 pub mod resolve;
-pub mod rules;
 pub mod table;
 pub mod watch;
-pub mod wire;
 pub mod wiring;

@@ -10,9 +10,9 @@ mod fake;
 mod starttls;
 
 use fake::{Act, Fake};
+use mail_address::Address;
 use rcptd::account::settings::{CacheSettings, Settings, SourceSettings, Trust, VrfySettings, Witness};
 use rcptd::account::{AccountSource, Answer, build};
-use rcptd::addr::Address;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -164,7 +164,7 @@ async fn any_text_will_do() {
             })
             .await;
             let got = verdict(&source(&patient(&fake.spec())).await, "foo@example.test").await;
-            assert_eq!(got, want, "{} {}", rcptd::addr::escape(ehlo), rcptd::addr::escape(reply));
+            assert_eq!(got, want, "{} {}", mail_address::escape(ehlo), mail_address::escape(reply));
         }
     }
 }
@@ -274,7 +274,7 @@ async fn nothing_odd_is_sent() {
         if got == "exists" {
             asked += 1;
         } else {
-            assert!(got.starts_with("unknown: not asked: "), "{}: {got}", rcptd::addr::escape(account));
+            assert!(got.starts_with("unknown: not asked: "), "{}: {got}", mail_address::escape(account));
         }
     }
     let lines = fake.lines();

@@ -3,10 +3,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)] // a test that panics has done its work
 
+use alias_rules::{Dialect, Options};
+use diagnostics::Text;
+use mail_address::{Address, Malformed, Normal, fold};
 use proptest::prelude::*;
 use rcptd::account::{AccountSource, Answer as Told, AnswerFuture, Reason, Verdict};
-use rcptd::addr::{Address, Malformed, Normal, fold};
-use rcptd::diag::Text;
 use rcptd::front::maps::Found;
 use rcptd::front::milter::session::{Edit, Policy, Rcpt, Say, Session, Step};
 use rcptd::front::socketmap::Socketmap;
@@ -15,7 +16,6 @@ use rcptd::map::profile::Profile;
 use rcptd::map::purpose::{Purpose, Resolved};
 use rcptd::map::{Map, Reading};
 use rcptd::resolve::{Outcome, Question, Resolver, Settings};
-use rcptd::rules::{self, Dialect, Options};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,8 +61,8 @@ fn by_tcp_table(found: &Found) -> Said {
 }
 
 fn percent_decoded(text: &str) -> String {
-    match rcptd::wire::tcp_table::response(format!("200 {text}").as_bytes()).unwrap() {
-        rcptd::wire::tcp_table::Response::Found(value) => String::from_utf8(value).unwrap(),
+    match lookup_protocols::tcp_table::response(format!("200 {text}").as_bytes()).unwrap() {
+        lookup_protocols::tcp_table::Response::Found(value) => String::from_utf8(value).unwrap(),
         other => panic!("{other:?}"),
     }
 }
@@ -70,12 +70,16 @@ fn percent_decoded(text: &str) -> String {
 fn by_socketmap(server: &Socketmap, found: &Found) -> Said {
     let mut bytes = Vec::new();
     server.reply(found, &mut bytes);
-    let (payload, _) = rcptd::wire::netstring::read(&bytes, 100_000).unwrap().unwrap();
-    match rcptd::wire::socketmap::Reply::read(payload).unwrap() {
-        rcptd::wire::socketmap::Reply::Ok(value) => Said::Value(String::from_utf8(value.to_vec()).unwrap()),
-        rcptd::wire::socketmap::Reply::NotFound => Said::Nothing,
-        rcptd::wire::socketmap::Reply::Temp(_) | rcptd::wire::socketmap::Reply::Timeout(_) => Said::Later,
-        rcptd::wire::socketmap::Reply::Perm(_) => panic!("PERM"),
+    let (payload, _) = lookup_protocols::netstring::read(&bytes, 100_000).unwrap().unwrap();
+    match lookup_protocols::socketmap::Reply::read(payload).unwrap() {
+        lookup_protocols::socketmap::Reply::Ok(value) => {
+            Said::Value(String::from_utf8(value.to_vec()).unwrap())
+        }
+        lookup_protocols::socketmap::Reply::NotFound => Said::Nothing,
+        lookup_protocols::socketmap::Reply::Temp(_) | lookup_protocols::socketmap::Reply::Timeout(_) => {
+            Said::Later
+        }
+        lookup_protocols::socketmap::Reply::Perm(_) => panic!("PERM"),
     }
 }
 
@@ -174,7 +178,7 @@ async fn agree(rules: &[&str], normal: Normal, state: State, address: &str) -> R
     }
     let text = Text::new("rules", &rules.join("\n"));
     let options = Options { fold: true, dialect: Dialect::Any, ..Options::default() };
-    let loaded = rules::load(&[text], &options).expect("rules");
+    let loaded = alias_rules::load(&[text], &options).expect("rules");
     let domains = vec!["example.test".to_owned()];
     let (origin, delimiters) = ("example.test".to_owned(), normal.delimiters.clone());
     let normal = [(origin.clone(), normal)].into();
@@ -226,7 +230,7 @@ async fn agree(rules: &[&str], normal: Normal, state: State, address: &str) -> R
         let (tcp, socket) = (by_tcp_table(&found), by_socketmap(&server, &found));
         prop_assert_eq!(&tcp, &socket, "{} {}", purpose, address);
         // smtpd asks folded. Where that changes more than case it is another name to the accounts.
-        if fold(address) == rcptd::addr::lower(address) {
+        if fold(address) == mail_address::lower(address) {
             let folded = Found::Answer(map.look_up(fold(address).as_bytes()).await);
             // The extension stays as it is written in the key.
             let in_lower_case = |said: &Said| match said {

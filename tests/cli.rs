@@ -80,10 +80,12 @@ fn masked(text: &str, before: &str, after: &str) -> String {
     out
 }
 
-/// The vectors of the rule engine (`data/rules/README.md`), asked of the program: the configurations and names
+/// The vectors of the rule engine (`crates/alias-rules/tests/data/README.md`), asked of the program: the configurations and names
 /// that were looked up, and the configurations that were refused.
 fn vectors(file: &str) -> [usize; 3] {
-    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/rules").join(file));
+    let text = fs::read_to_string(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/alias-rules/tests/data").join(file),
+    );
     let site = Site::new("", "");
     let rules = path(&site, "vector.rules");
     let mut counts = [0; 3];

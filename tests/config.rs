@@ -3,15 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 #![allow(clippy::format_collect, reason = "speed is no matter here")]
 
+use diagnostics::{Problem, any_error};
+use mail_address::{Cases, Normal};
 use proptest::prelude::*;
 use rcptd::account::settings::Settings;
 use rcptd::account::spec::Spec;
-use rcptd::addr::{Cases, Normal};
 use rcptd::config::{
     self, Config, Control, Log, MapSettings, Milter, Socketmap, Statistics, Tables, TcpTable, keys,
     needs_restart,
 };
-use rcptd::diag::{Problem, any_error};
 use rcptd::front::endpoint::Endpoint;
 use rcptd::table::settings::DatabaseSettings;
 use std::collections::{BTreeMap, BTreeSet};
@@ -671,7 +671,7 @@ fn secrets_are_not_told() {
 
 #[test]
 fn case_is_told_to_the_rules() {
-    use rcptd::rules::Decision;
+    use alias_rules::Decision;
     for (case_sensitive, want) in [("false", true), ("true", false)] {
         let folder = tempfile::tempdir().unwrap();
         fs::write(
@@ -691,7 +691,7 @@ fn case_is_told_to_the_rules() {
 /// The rules come in the forms that the domains want.
 #[test]
 fn case_is_told_to_the_rules_by_domain() {
-    use rcptd::rules::Decision;
+    use alias_rules::Decision;
     let rule = "ACCOUNT foo MATCHES %account%-%ident%-%code% WITH CHAR(1,-), CHARS();";
     for (entry, global, want) in [
         ("[]", "false", (true, None)),
@@ -706,7 +706,7 @@ fn case_is_told_to_the_rules_by_domain() {
         let text = with("", "normalise", entry);
         fs::write(&path, format!("case_sensitive = {global}\ndebug_account = \"root\"\n{text}")).unwrap();
         let config = config::load(&path).unwrap();
-        let folds = |rules: &rcptd::rules::Rules| {
+        let folds = |rules: &alias_rules::Rules| {
             assert_eq!(rules.debug_account(), Some("root"));
             matches!(rules.find("FOO-macys-m5"), Decision::Account { name: "foo", .. })
         };

@@ -1,14 +1,13 @@
 //! The documents against the program: what they show exists, and says what they say it says.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+use alias_rules::{Day, Decision, Dialect, Options, Query, Rules, Secrets};
+use diagnostics::{Problem, Text};
 use rcptd::config;
-use rcptd::diag::{Problem, Text};
 use rcptd::hook;
 use rcptd::map::profile::Profile;
 use rcptd::map::purpose::Purpose;
-use rcptd::rules::{self, Day, Decision, Dialect, Options, Query, Rules, Secrets};
 use rcptd::table::settings::{self, Kind};
-use rcptd::wire;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
@@ -237,15 +236,19 @@ fn files_that_are_named_exist() {
 
 #[test]
 fn commands_of_cargo_have_their_targets() {
-    let manifest = text("Cargo.toml");
     let (mut seen, mut filters) = (0, 0);
     for name in DOCUMENTS {
         for line in typed(&text(name)).iter().filter(|line| line.starts_with("cargo ")) {
             let words: Vec<&str> = line.split_whitespace().collect();
+            let package = words.windows(2).find(|pair| pair[0] == "-p").map(|pair| pair[1]);
+            let folder = package.map_or(String::new(), |package| format!("crates/{package}/"));
             for pair in words.windows(2) {
                 let &[option, target] = pair else { continue };
                 match option {
-                    "--bench" => assert!(manifest.contains(&format!("name = \"{target}\"")), "{line}"),
+                    "--bench" => {
+                        let manifest = text(&format!("{folder}Cargo.toml"));
+                        assert!(manifest.contains(&format!("name = \"{target}\"")), "{line}");
+                    }
                     "--test" => {
                         let there = [format!("tests/{target}.rs"), format!("tests/{target}/main.rs")];
                         assert!(there.iter().any(|file| root(file).exists()), "{line}");
@@ -262,7 +265,7 @@ fn commands_of_cargo_have_their_targets() {
             if let Some((command, filter)) = line.split_once(" -- ")
                 && let Some((_, bench)) = command.split_once("--bench ")
             {
-                let source = text(&format!("benches/{}.rs", bench.trim()));
+                let source = text(&format!("{folder}benches/{}.rs", bench.trim()));
                 let filter = filter.trim_matches('"');
                 let (group, what) = filter.split_once('/').unwrap_or((filter, ""));
                 assert!(source.contains(&format!("benchmark_group(\"{group}\")")), "{line}");
@@ -423,22 +426,22 @@ fn the_language_is_described_in_full() {
         has(setting);
     }
     // The limits are those of the program.
-    let (least, most) = rules::HMAC_LENGTHS.into_inner();
+    let (least, most) = alias_rules::HMAC_LENGTHS.into_inner();
     has(&format!("{least} to {most}"));
     has(&format!(
         "A secret has {} bytes at least; there are {} at most",
-        rules::MIN_SECRET,
-        rules::MAX_SECRETS
+        alias_rules::MIN_SECRET,
+        alias_rules::MAX_SECRETS
     ));
-    has(&format!("longer than {} bytes", rules::MAX_NAME));
+    has(&format!("longer than {} bytes", alias_rules::MAX_NAME));
     has(&format!(
         "takes {} steps for a statement and {} for all",
-        rules::MAX_STATEMENT_STEPS,
-        rules::MAX_LOOKUP_STEPS
+        alias_rules::MAX_STATEMENT_STEPS,
+        alias_rules::MAX_LOOKUP_STEPS
     ));
-    has(&format!("of up to {} bytes", rules::ORDINARY_NAME));
-    has(&format!("has {} domains at most", rules::MAX_DOMAINS));
-    has(&format!("{} octets", rcptd::addr::MAX_LOCAL_PART));
+    has(&format!("of up to {} bytes", alias_rules::ORDINARY_NAME));
+    has(&format!("has {} domains at most", alias_rules::MAX_DOMAINS));
+    has(&format!("{} octets", mail_address::MAX_LOCAL_PART));
 }
 
 /// An option is described once, and a secret is made in one way.
@@ -450,7 +453,7 @@ fn the_manual_says_nothing_twice() {
     let once: BTreeSet<&str> = heads.iter().copied().collect();
     assert!(heads.len() >= 15, "{heads:?}");
     assert_eq!(heads.len(), once.len(), "{heads:?}");
-    for name in [LANGUAGE, "milter.conf.sample", "src/rules/secret.rs"] {
+    for name in [LANGUAGE, "milter.conf.sample", "crates/alias-rules/src/secret.rs"] {
         assert!(text(name).contains("openssl rand -hex 16"), "{name} makes secrets in another way");
     }
 }
@@ -503,7 +506,7 @@ fn examples_of_the_language_do_what_the_page_says() {
         if block.contains("ACCOUNT ") {
             assert!(rules.is_none(), "rules without a table in front of\n{block}");
             let options = Options { fold: true, dialect: Dialect::Any, secrets: secrets.clone() };
-            let loaded = rules::load(&[Text::new(LANGUAGE, &block)], &options);
+            let loaded = alias_rules::load(&[Text::new(LANGUAGE, &block)], &options);
             let loaded = loaded.unwrap_or_else(|problems| panic!("{block}\n{problems:#?}"));
             assert_eq!(loaded.problems, [], "{block}");
             rules = Some(loaded.rules);
@@ -609,9 +612,9 @@ fn the_maps_are_described_in_full() {
         assert!(flat.contains(name), "{name} is not in {MAPS}");
     }
     for limit in [
-        format!("more than {} octets, its end included", wire::tcp_table::MAX_LINE),
-        format!("of at most {} octets", wire::socketmap::MAX_REQUEST),
-        format!("of at most {} octets", wire::socketmap::MAX_REPLY - "OK ".len()),
+        format!("more than {} octets, its end included", lookup_protocols::tcp_table::MAX_LINE),
+        format!("of at most {} octets", lookup_protocols::socketmap::MAX_REQUEST),
+        format!("of at most {} octets", lookup_protocols::socketmap::MAX_REPLY - "OK ".len()),
         format!("passed over for {} s", settings::PASSED_OVER.as_secs()),
     ] {
         assert!(flat.contains(&limit), "{limit} is not in {MAPS}");

@@ -90,7 +90,7 @@ fn sources() -> Vec<String> {
             }
         }
     }
-    let folder = root("src/rules");
+    let folder = root("crates/alias-rules/src");
     let mut files = Vec::new();
     walk(&folder, &mut files);
     let mut names: Vec<String> =
@@ -192,7 +192,7 @@ fn every_message_occurs() {
     let (mut seen, mut missing) = (0, String::new());
     let mut elsewhere = BTreeSet::new();
     for source in sources() {
-        for pieces in texts(&fs::read_to_string(root("src/rules").join(&source)).unwrap()) {
+        for pieces in texts(&fs::read_to_string(root("crates/alias-rules/src").join(&source)).unwrap()) {
             seen += 1;
             let text = pieces.join("{}");
             if occurs(&pieces) {

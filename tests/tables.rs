@@ -6,8 +6,8 @@
 mod common;
 
 use common::{Daemon, Site, WAIT, rcptd};
+use lookup_protocols::{socketmap, tcp_table};
 use rcptd::front::serve::MAX_BATCH;
-use rcptd::wire::{socketmap, tcp_table};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::fs;

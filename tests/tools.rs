@@ -7,9 +7,9 @@
 
 mod common;
 
+use alias_rules::{Decision, Finding, Options, Rules, load};
 use common::{Site, rcptd};
-use rcptd::diag::Text;
-use rcptd::rules::{Decision, Finding, Options, Rules, load};
+use diagnostics::Text;
 use serde_json::{Value, json};
 use std::fs;
 use std::io::Write;
@@ -39,7 +39,7 @@ fn path(site: &Site, name: &str) -> String {
 
 /// The sample configurations that load, with the names that were asked of each.
 fn samples() -> Vec<(String, String, Vec<String>)> {
-    let text = include_str!("data/rules/b-examples.jsonl");
+    let text = include_str!("../crates/alias-rules/tests/data/b-examples.jsonl");
     let vectors = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("an object"));
     let good = vectors.filter(|vector| {
         let has = |key| vector.get(key).is_some();

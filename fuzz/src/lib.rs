@@ -10,11 +10,12 @@
 //! An input that breaks a target goes to `fuzz/regressions/TARGET/`, where the tests replay it for good.
 //! Inputs are texts or nearly so: a seed can be read and written by hand.
 
+use alias_rules::{Day, Decision, Dialect, Finding, Options, Query, Rules, Secrets};
+use diagnostics::{Problem, Severity, Text, any_error};
+use mail_address::{Address, is_domain};
 use rcptd::account::{AccountSource, Answer, AnswerFuture, Reason, Verdict, ask_over};
-use rcptd::addr::{Address, is_domain};
 use rcptd::config;
 use rcptd::daemon::policy as policy_of;
-use rcptd::diag::{Problem, Severity, Text, any_error};
 use rcptd::front::maps::Maps;
 use rcptd::front::milter::session::{Edit, End, MAX_HEADERS, Origin, Policy, Rcpt, Say, Session, Step};
 use rcptd::front::serve::{Parsed, Service};
@@ -23,10 +24,8 @@ use rcptd::front::tcp_table::TcpTable;
 use rcptd::map::profile::{Context, Profile};
 use rcptd::observe::meter::Meter;
 use rcptd::resolve::{Doubt, NoUser, Outcome, Question, Resolver, Settings};
-use rcptd::rules::{self, Day, Decision, Dialect, Finding, Options, Query, Rules, Secrets};
 use rcptd::table::list::List;
 use rcptd::table::source::Source;
-use rcptd::wire;
 use std::collections::HashSet;
 use std::fmt::Debug;
 use std::sync::{Arc, OnceLock};
@@ -60,7 +59,7 @@ pub fn rules_text(data: &[u8]) {
     for fold in [false, true] {
         for dialect in [Dialect::Any, Dialect::TcpTable] {
             let text = Text::new("fuzz.rules", content);
-            match rules::load(&[text], &Options { fold, dialect, secrets: secrets() }) {
+            match alias_rules::load(&[text], &Options { fold, dialect, secrets: secrets() }) {
                 Ok(loaded) => {
                     assert!(!any_error(&loaded.problems));
                     check_problems(&loaded.problems);
@@ -86,14 +85,14 @@ fn secrets() -> Secrets {
 
 /// A text that has no error has a form, which is its own, and can be taken over.
 fn check_tools(text: &Text) {
-    match rules::format(text) {
-        Ok(out) => assert_eq!(rules::format(&Text::new("fuzz.rules", &out)), Ok(out)),
+    match alias_rules::format(text) {
+        Ok(out) => assert_eq!(alias_rules::format(&Text::new("fuzz.rules", &out)), Ok(out)),
         Err(problems) => {
             check_problems(&problems);
             assert!(problems.iter().all(|problem| !problem.message.starts_with("this cannot be laid out")));
         }
     }
-    if let Err(problems) = rules::import(text) {
+    if let Err(problems) = alias_rules::import(text) {
         check_problems(&problems);
         assert!(problems.iter().all(|problem| !problem.message.starts_with("this cannot be taken over")));
     }
@@ -104,13 +103,17 @@ pub fn cost(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let (name, content) = text.split_once('\n').unwrap_or((text, ""));
     let text = Text::new("fuzz.rules", content);
-    let Ok(loaded) = rules::load(&[text], &Options { dialect: Dialect::Any, ..Options::default() }) else {
+    let Ok(loaded) = alias_rules::load(&[text], &Options { dialect: Dialect::Any, ..Options::default() })
+    else {
         return;
     };
     let cost = loaded.rules.cost(name);
     // What statements have in common is bounded by itself.
-    let each = name.len().div_ceil(rules::ORDINARY_NAME).max(1) * 2 * loaded.rules.len();
-    assert!(cost.steps <= cost.limit.min(each as u64 * rules::MAX_STATEMENT_STEPS), "{cost:?} {name:?}");
+    let each = name.len().div_ceil(alias_rules::ORDINARY_NAME).max(1) * 2 * loaded.rules.len();
+    assert!(
+        cost.steps <= cost.limit.min(each as u64 * alias_rules::MAX_STATEMENT_STEPS),
+        "{cost:?} {name:?}"
+    );
 }
 
 /// A bit of everything the language has.
@@ -133,7 +136,7 @@ pub fn lookup(data: &[u8]) {
     let loaded = LOADED.get_or_init(|| {
         let load = |fold| {
             let text = Text::new("fixed.rules", RULES);
-            match rules::load(&[text], &Options { fold, dialect: Dialect::Any, secrets: secrets() }) {
+            match alias_rules::load(&[text], &Options { fold, dialect: Dialect::Any, secrets: secrets() }) {
                 Ok(loaded) => loaded.rules,
                 Err(problems) => panic!("{problems:#?}"),
             }
@@ -413,7 +416,7 @@ impl AccountSource for Nobody {
 fn check_reading(argument: &[u8], server: Option<&[u8]>) {
     static RESOLVER: OnceLock<Resolver> = OnceLock::new();
     let resolver = RESOLVER.get_or_init(|| {
-        let loaded = match rules::load(
+        let loaded = match alias_rules::load(
             &[Text::new("fixed.rules", RULES)],
             &Options { secrets: secrets(), ..Options::default() },
         ) {
@@ -515,8 +518,10 @@ pub fn tcp_table(data: &[u8]) {
         deadline: Duration::from_secs(1),
         meter: Meter::map("fuzz"),
     });
-    in_pieces(service, data, wire::tcp_table::MAX_LINE);
-    if let Ok(wire::tcp_table::Response::Found(value)) = wire::tcp_table::response(data) {
+    in_pieces(service, data, lookup_protocols::tcp_table::MAX_LINE);
+    if let Ok(lookup_protocols::tcp_table::Response::Found(value)) =
+        lookup_protocols::tcp_table::response(data)
+    {
         assert!(value.len() <= data.len());
     }
 }
@@ -531,8 +536,8 @@ pub fn socketmap(data: &[u8]) {
         deadline: Duration::from_secs(1),
     });
     // The length and what stands round it.
-    in_pieces(service, data, wire::socketmap::MAX_REQUEST + "10000:,".len());
-    let _ = wire::socketmap::Reply::read(data);
+    in_pieces(service, data, lookup_protocols::socketmap::MAX_REQUEST + "10000:,".len());
+    let _ = lookup_protocols::socketmap::Reply::read(data);
 }
 
 /// However the bytes come, the requests are the same, and no more than `most` of them are kept.

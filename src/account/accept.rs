@@ -1,7 +1,7 @@
 //! A source whose silence is no obstacle.
 
 use super::{AccountSource, AnswerFuture, Verdict};
-use crate::addr::Address;
+use mail_address::Address;
 use std::sync::Arc;
 
 /// Marks every [`Verdict::Unknown`] of `inner` as one with which the operator chose to accept the mail

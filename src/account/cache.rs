@@ -8,8 +8,8 @@
 
 use super::settings::CacheSettings;
 use super::{AccountSource, Answer, AnswerFuture, Reason, Verdict};
-use crate::addr::Address;
 use crate::table::memory::{Bounds, Memory};
+use mail_address::Address;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;

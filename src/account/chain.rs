@@ -14,7 +14,7 @@
 //! unknown members are: a member with `unknown = "defer"` must not be overruled.
 
 use super::{AccountSource, Answer, AnswerFuture, Reason, Verdict};
-use crate::addr::Address;
+use mail_address::Address;
 use std::sync::Arc;
 
 /// Asks its members in order.

@@ -1,7 +1,7 @@
 //! A source that answers in time, or that it cannot say.
 
 use super::{AccountSource, Answer, AnswerFuture, Reason, Verdict};
-use crate::addr::Address;
+use mail_address::Address;
 use std::sync::Arc;
 use std::time::Duration;
 

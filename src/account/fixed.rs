@@ -3,7 +3,7 @@
 
 use super::spec::{Kind, OpenFuture, Plan, Site};
 use super::{AccountSource, Answer, AnswerFuture, Reason, Verdict};
-use crate::addr::Address;
+use mail_address::Address;
 use std::sync::Arc;
 
 /// `static:exists|missing|unknown`

@@ -1,8 +1,8 @@
 //! A source whose answers another program makes from files, such as the C library from passwd(5).
 
 use super::{AccountSource, AnswerFuture, Reason, Verdict};
-use crate::addr::Address;
 use crate::watch::Followed;
+use mail_address::Address;
 use std::sync::Arc;
 
 /// Ties the answers of `inner` to its files: a change of one drops cached answers. While one is being

@@ -1,7 +1,7 @@
 //! A source that is not asked too much at once.
 
 use super::{AccountSource, AnswerFuture};
-use crate::addr::Address;
+use mail_address::Address;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 

@@ -58,8 +58,8 @@ pub use sources::{Sources, build};
 pub use vrfy::ask_over;
 pub use watched::Watched;
 
-use crate::addr::Address;
 use crate::watch::Basis;
+use mail_address::Address;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -90,7 +90,7 @@ impl fmt::Display for Verdict {
 
 /// Reason of a temporary failure: text for the log and for `explain`, never for a peer.
 ///
-/// The text may quote a server's reply, so escape it for the log (see [`crate::addr::escape`]).
+/// The text may quote a server's reply, so escape it for the log (see [`mail_address::escape`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
     text: Arc<str>,

@@ -2,7 +2,7 @@
 
 use super::settings::{Settings, SourceSettings};
 use super::{AcceptUnknown, AccountSource, Answer, AnswerFuture, Cache, Chain, Deadline, Limit, Watched};
-use crate::addr::{Address, Cases};
+use mail_address::{Address, Cases};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;

@@ -4,8 +4,8 @@
 
 use super::settings::{Settings, SourceSettings};
 use super::{AccountSource, file, fixed, passwd, vrfy};
-use crate::addr::Cases;
-use crate::diag::nearest;
+use diagnostics::nearest;
+use mail_address::Cases;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;

@@ -1,8 +1,8 @@
 //! A source for tests, which gives set answers and records the calls.
 
 use super::{AccountSource, Answer, AnswerFuture, Verdict};
-use crate::addr::Address;
 use crate::watch::Revision;
+use mail_address::Address;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

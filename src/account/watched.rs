@@ -1,8 +1,8 @@
 //! A source whose outages are logged.
 
 use super::{AccountSource, AnswerFuture, Verdict};
-use crate::addr::Address;
 use crate::observe::outage::Outage;
+use mail_address::Address;
 use std::sync::Arc;
 
 /// Notes whether `inner` answers: when it begins to fail, when it works again, and how often it failed in

@@ -10,7 +10,7 @@ pub use inspect::{Daemon, Status, Trace};
 pub use make::Make;
 pub use rules::{Fmt, Rules, RulesCommand};
 
-use crate::rules::Day;
+use alias_rules::Day;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
 

@@ -2,10 +2,10 @@
 
 use super::{args, exit, postfix, running, terminal};
 use crate::account::{Sources, Verdict};
-use crate::addr::{Address, escape};
 use crate::config::{self, Checked, Config};
-use crate::diag::{Problem, Text, any_error};
 use crate::lookup::control::canary_name;
+use diagnostics::{Problem, Text, any_error};
+use mail_address::{Address, escape};
 use serde_json::{Value, json};
 use std::fmt::Write;
 

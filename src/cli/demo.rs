@@ -8,15 +8,15 @@ mod mta;
 use super::args::{self, Colour};
 use super::{exit, terminal};
 use crate::account::{AccountSource, Answer, AnswerFuture, Verdict};
-use crate::addr::{Address, escape};
-use crate::diag::Text;
 use crate::front::endpoint::Endpoint;
 use crate::front::listen::{Inherited, SocketFile, bind};
 use crate::front::milter::adapter::{Limits, Milter, Service};
 use crate::front::milter::session::Policy;
 use crate::front::tap::Tap;
 use crate::resolve::{Resolver, Settings};
-use crate::rules::{self, Dialect, Options};
+use alias_rules::{Dialect, Options};
+use diagnostics::Text;
+use mail_address::{Address, escape};
 use mta::{Edit, Mta, Reply};
 use std::fmt::Write;
 use std::io::IsTerminal;
@@ -85,7 +85,7 @@ impl AccountSource for Accounts {
 fn service() -> Result<Service, String> {
     let text = Text::new("demo.rules", RULES);
     let options = Options { fold: true, dialect: Dialect::Any, ..Options::default() };
-    let loaded = rules::load(&[text], &options).map_err(|problems| format!("{problems:?}"))?;
+    let loaded = alias_rules::load(&[text], &options).map_err(|problems| format!("{problems:?}"))?;
     let settings = Settings { domains: vec![DOMAIN.into()], origin: DOMAIN.into(), ..Settings::default() };
     let accounts = Arc::new(Accounts("demo".into()));
     let policy = Policy {

@@ -5,11 +5,11 @@ mod trace;
 
 use super::{args, exit, running, terminal};
 use crate::account::{AccountSource, Answer, Sources, Verdict};
-use crate::addr::{escape, one_line};
 use crate::config::{self, Config};
 use crate::daemon;
 use crate::front::milter::session::{Edit, Rcpt, Say, Session, Step};
 use crate::resolve::{self, NoUser, Note, Outcome, Resolution, Resolver};
+use mail_address::{escape, one_line};
 use serde_json::json;
 use std::fmt::Write;
 use std::sync::Arc;

@@ -2,8 +2,7 @@
 
 use super::{args, exit, input, output, terminal};
 use crate::config::MAX_RULES;
-use crate::diag::Text;
-use crate::rules;
+use diagnostics::Text;
 use std::io;
 use std::path::Path;
 
@@ -29,7 +28,7 @@ fn one(check: bool, path: &Path) -> Result<u8, u8> {
         eprintln!("rcptd: {message}");
         code
     })?;
-    let new = rules::format(&Text::new(&name, &content)).map_err(|problems| {
+    let new = alias_rules::format(&Text::new(&name, &content)).map_err(|problems| {
         terminal::show(&problems);
         exit::CONFIG
     })?;

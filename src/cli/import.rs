@@ -10,7 +10,7 @@ pub use trualias::run as trualias;
 
 use super::{args, exit, input, output, terminal};
 use crate::config;
-use crate::rules::Difference;
+use alias_rules::Difference;
 use std::path::Path;
 use std::{fs, io};
 

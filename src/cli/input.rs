@@ -2,8 +2,8 @@
 
 use super::{exit, terminal};
 use crate::config::{self, Alone};
-use crate::diag::{Text, any_error};
-use crate::rules::{Options, Rules};
+use alias_rules::{Options, Rules};
+use diagnostics::{Text, any_error};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};

@@ -2,9 +2,9 @@
 
 use super::args::{self, Daemon};
 use super::{exit, terminal};
-use crate::addr::one_line;
 use crate::config;
 use crate::front::control::Filter;
+use mail_address::one_line;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::fmt::Write as _;

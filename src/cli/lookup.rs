@@ -1,9 +1,9 @@
 //! `rcptd lookup`
 
 use super::{args, exit, input, terminal};
-use crate::addr::{canonical_domain, escape};
 use crate::daemon;
-use crate::rules::{Decision, MAX_NAME, Query, Rules};
+use alias_rules::{Decision, MAX_NAME, Query, Rules};
+use mail_address::{canonical_domain, escape};
 use serde_json::json;
 use std::io::{self, BufRead, BufWriter, Read, Write};
 

@@ -3,11 +3,11 @@
 mod way;
 
 use super::{args, exit, input, terminal};
-use crate::addr::{Address, canonical_domain, escape};
 use crate::config::{self, Config};
 use crate::daemon;
-use crate::diag::{Text, nearest};
-use crate::rules::{self, Day, Decision, Dialect, Good, Made, Options, Order, Query, Reason, Rules};
+use alias_rules::{Day, Decision, Dialect, Good, Made, Options, Order, Query, Reason, Rules};
+use diagnostics::{Text, nearest};
+use mail_address::{Address, canonical_domain, escape};
 use serde_json::json;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -55,7 +55,7 @@ fn made(args: &args::Make) -> Result<u8, u8> {
         domain: source.domain.as_deref(),
         until: args.until,
     };
-    let made = match rules::make(&source.texts, &source.rules, &source.options, &order) {
+    let made = match alias_rules::make(&source.texts, &source.rules, &source.options, &order) {
         Ok(made) => made,
         Err(unknown) => {
             eprintln!("rcptd: {unknown}");

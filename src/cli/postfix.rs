@@ -2,8 +2,8 @@
 
 use super::args::PostfixFolder;
 use crate::config::Config;
-use crate::diag::{Problem, Text};
 use crate::wiring::{self, Facts, Files, Ours, Output, Postfix, Reach, TableText};
+use diagnostics::{Problem, Text};
 use nix::unistd::{Gid, User, getgrouplist};
 use std::collections::BTreeSet;
 use std::ffi::CString;

@@ -1,8 +1,8 @@
 //! Output of the commands to a terminal or a script.
 
 use super::exit;
-use crate::addr::plain_json;
-use crate::diag::{Problem, Severity};
+use diagnostics::{Problem, Severity};
+use mail_address::plain_json;
 use serde_json::Value;
 use std::io::{self, IsTerminal, Write};
 

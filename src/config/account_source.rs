@@ -8,8 +8,8 @@ use crate::account::settings::{
     CONCURRENCY, DEADLINE, Scoped, SourceSettings, StartTls, Trust, VrfySettings, Witness,
 };
 use crate::account::spec::Spec;
-use crate::addr::{MAX_DOMAIN, MAX_LOCAL_PART, escape, is_domain};
 use crate::lookup::control::INTERVAL;
+use mail_address::{MAX_DOMAIN, MAX_LOCAL_PART, escape, is_domain};
 use std::collections::{BTreeMap, HashSet};
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};

@@ -3,10 +3,10 @@
 //! The daemon follows them, as a mail server does that asks tables: their mail goes to somebody else, which is seldom
 //! meant. Where they lead back to themselves no mail is delivered at all.
 
-use crate::addr::{Normal, escape, fold};
-use crate::diag::{Problem, Text};
 use crate::resolve::MAX_HOPS;
-use crate::rules::{Decision, Query, Rules};
+use alias_rules::{Decision, Query, Rules};
+use diagnostics::{Problem, Text};
+use mail_address::{Normal, escape, fold};
 use std::collections::HashSet;
 
 /// Most look-ups, for the time it takes: about a second.
@@ -116,7 +116,7 @@ fn at(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::{Dialect, Options, load};
+    use alias_rules::{Dialect, Options, load};
 
     #[test]
     fn accounts_that_are_aliases() {

@@ -2,8 +2,8 @@
 
 use super::raw::{Field, Given};
 use super::time;
-use crate::addr::{checked_domain, escape};
-use crate::diag::{Problem, Text, nearest};
+use diagnostics::{Problem, Text, nearest};
+use mail_address::{checked_domain, escape};
 use std::fmt::Display;
 use std::ops::{Range, RangeInclusive};
 use std::str::FromStr;

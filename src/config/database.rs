@@ -4,13 +4,13 @@ use super::check::{Check, text};
 use super::files;
 use super::raw::{DatabaseTable, Field, Given, List};
 use super::tables::MAX_MAPS;
-use crate::addr::escape;
-use crate::diag::Problem;
 use crate::lookup::control::INTERVAL;
 use crate::table::database::missing;
 use crate::table::settings::{
     CONNECT_TIMEOUT, CONNECTIONS, DEADLINE, DatabaseSettings, Host, Kind, Password,
 };
+use diagnostics::Problem;
+use mail_address::escape;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::time::Duration;

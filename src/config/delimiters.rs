@@ -2,9 +2,9 @@
 
 use super::check::Check;
 use super::raw::{Field, List, NormaliseTable};
-use crate::addr::{Normal, canonical_domain, escape};
-use crate::diag::Problem;
-use crate::rules::Rules;
+use alias_rules::Rules;
+use diagnostics::Problem;
+use mail_address::{Normal, canonical_domain, escape};
 use std::collections::HashSet;
 
 impl Check<'_> {

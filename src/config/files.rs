@@ -1,7 +1,7 @@
 //! The files: the one place where the configuration touches the disk.
 
-use crate::addr::escape;
-use crate::diag::{Problem, Text};
+use diagnostics::{Problem, Text};
+use mail_address::escape;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;

@@ -3,10 +3,10 @@
 use super::check::{Check, text};
 use super::files;
 use super::raw::Field;
-use crate::addr::escape;
-use crate::diag::{Problem, Text};
 use crate::hook::{Hooks, MAX_SCRIPT};
-use crate::rules::Rules;
+use alias_rules::Rules;
+use diagnostics::{Problem, Text};
+use mail_address::escape;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

@@ -8,8 +8,8 @@ pub use sockmapd::{Postmap, SOCKMAPD_PORT, Sockmapd, import_sockmapd};
 
 use super::legacy::{HOST, PORT, SMTP_PORT, bracketed, level};
 use super::time::show;
-use crate::addr::{canonical_domain, escape, is_domain};
-use crate::rules::{Difference, Legacy, Setting};
+use alias_rules::{Difference, Legacy, Setting};
+use mail_address::{canonical_domain, escape, is_domain};
 use std::fmt::Write;
 use std::time::Duration;
 

@@ -5,8 +5,8 @@
 //! A statement becomes a value of the raw form, with its own place, and is checked like any other.
 
 use super::raw::{Field, Given, List, Source, Top};
-use crate::diag::{Problem, Text};
-use crate::rules::{Legacy, Logging, Setting};
+use alias_rules::{Legacy, Logging, Setting};
+use diagnostics::{Problem, Text};
 use std::collections::HashSet;
 use std::ops::Range;
 use toml::Spanned;

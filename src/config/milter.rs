@@ -2,9 +2,9 @@
 
 use super::check::{Check, text};
 use super::raw::{self, Field, Given, Section};
-use crate::addr::escape;
 use crate::front::endpoint::Endpoint;
 use crate::front::milter::reply::Reply;
+use mail_address::escape;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 

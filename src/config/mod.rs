@@ -42,13 +42,13 @@ pub use tables::{MAX_MAP_NAME, MapSettings, Tables, is_map_name};
 pub use top::{GUESSABLE, Level, Log, Target};
 
 use crate::account::settings::Settings;
-use crate::addr::{Cases, Normal};
-use crate::diag::{Problem, Text, any_error};
 use crate::front::endpoint::Endpoint;
 use crate::hook::Hooks;
 use crate::resolve::Form;
-use crate::rules::{self, Dialect, Rules, Secrets};
+use alias_rules::{Dialect, Rules, Secrets};
 use check::Check;
+use diagnostics::{Problem, Text, any_error};
+use mail_address::{Cases, Normal};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -144,7 +144,7 @@ fn read(path: &Path) -> Result<(Config, Vec<Text>), Vec<Problem>> {
     let script = check.script(&raw.hooks, folder, &mut files);
     let mut rules = Rules::default();
     let options = options(case_sensitive, &secrets);
-    match rules::load(&texts, &options) {
+    match alias_rules::load(&texts, &options) {
         Ok(loaded) => {
             problems.extend(loaded.problems);
             legacy::fill(&mut raw, &loaded.legacy, &mut problems);
@@ -170,7 +170,7 @@ fn read(path: &Path) -> Result<(Config, Vec<Text>), Vec<Problem>> {
     let case_of = |domain: &String| normal.get(domain).map_or(case_sensitive, |one| one.case_sensitive);
     let cases = Cases::new(domains.iter().map(|domain| (&**domain, case_of(domain))), case_sensitive);
     let other_case = cases.include(!case_sensitive).then(|| {
-        let options = rules::Options { fold: case_sensitive, ..options };
+        let options = alias_rules::Options { fold: case_sensitive, ..options };
         let rules = other_form(&texts, &options, &mut problems);
         Arc::new(if debug_account.is_some() { rules.with_debug_account(debug_account) } else { rules })
     });
@@ -231,13 +231,13 @@ fn read(path: &Path) -> Result<(Config, Vec<Text>), Vec<Problem>> {
 }
 
 /// How the rules of a configuration are read.
-fn options(case_sensitive: bool, secrets: &Secrets) -> rules::Options {
-    rules::Options { fold: !case_sensitive, dialect: Dialect::Any, secrets: secrets.clone() }
+fn options(case_sensitive: bool, secrets: &Secrets) -> alias_rules::Options {
+    alias_rules::Options { fold: !case_sensitive, dialect: Dialect::Any, secrets: secrets.clone() }
 }
 
 /// The rules once more, in the other of their two forms. What is wrong with them in both forms has been said.
-fn other_form(texts: &[Text], options: &rules::Options, problems: &mut Vec<Problem>) -> Rules {
-    let (rules, found) = match rules::load(texts, options) {
+fn other_form(texts: &[Text], options: &alias_rules::Options, problems: &mut Vec<Problem>) -> Rules {
+    let (rules, found) = match alias_rules::load(texts, options) {
         Ok(loaded) => (loaded.rules, loaded.problems),
         Err(wrong) => (Rules::default(), wrong),
     };

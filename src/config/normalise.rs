@@ -2,9 +2,9 @@
 
 use super::check::Check;
 use super::raw::{Field, Given, List, NormaliseTable};
-use crate::addr::{Normal, canonical_domain, escape, is_mark};
-use crate::diag::{Problem, nearest};
-use crate::rules::Rules;
+use alias_rules::Rules;
+use diagnostics::{Problem, nearest};
+use mail_address::{Normal, canonical_domain, escape, is_mark};
 use std::collections::{BTreeMap, HashSet};
 
 impl Check<'_> {

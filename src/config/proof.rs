@@ -3,9 +3,9 @@
 
 use super::aliased::aliased_accounts;
 use super::{Config, MAX_RULES, files, options, read, read_secrets, sort};
-use crate::addr::{Normal, canonical_domain, escape};
-use crate::diag::{Problem, Text};
-use crate::rules::{self, Dialect, Guess, Limits, Options, Rules};
+use alias_rules::{Dialect, Guess, Limits, Options, Rules};
+use diagnostics::{Problem, Text};
+use mail_address::{Normal, canonical_domain, escape};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub struct Checked {
 
 impl Checked {
     fn prove(&mut self, texts: &[Text], options: &Options, limits: &Limits, guess: bool) {
-        let proof = rules::prove(&self.rules, texts, options, limits);
+        let proof = alias_rules::prove(&self.rules, texts, options, limits);
         self.problems.extend(proof.problems);
         // Without a configuration any domain may be ours.
         let plain = Normal::plain(!options.fold);
@@ -35,7 +35,7 @@ impl Checked {
                 is_ours.then(|| config.normal.get(domain).unwrap_or(&plain).clone())
             }
         };
-        self.problems.extend(rules::rings(&self.rules, texts, options, &reads));
+        self.problems.extend(alias_rules::rings(&self.rules, texts, options, &reads));
         let domains: Vec<(Option<&str>, &Normal)> = match &self.config {
             None => vec![(None, &plain)],
             Some(config) => config
@@ -47,7 +47,7 @@ impl Checked {
         self.problems.extend(aliased_accounts(&self.rules, texts, &domains));
         self.plus(texts, &plain);
         if guess {
-            self.guesses = rules::guessability(texts, options);
+            self.guesses = alias_rules::guessability(texts, options);
         }
     }
 }
@@ -136,7 +136,7 @@ pub fn rules_alone(paths: &[PathBuf], secrets: Option<&Path>, fold: bool) -> Alo
         }
     }
     alone.options = Options { fold, dialect: Dialect::TcpTable, secrets: secrets.unwrap_or_default() };
-    match rules::load(&alone.texts, &alone.options) {
+    match alias_rules::load(&alone.texts, &alone.options) {
         Ok(loaded) => {
             alone.problems.extend(loaded.problems);
             alone.rules = Some(Arc::new(loaded.rules));

@@ -2,11 +2,11 @@
 
 use super::check::{Check, text};
 use super::raw::{Given, MapTable};
-use crate::addr::escape;
-use crate::diag::nearest;
 use crate::table::settings::{DatabaseSettings, Kind, Query, Scope};
 use crate::table::source::Source;
 use crate::table::template::Template;
+use diagnostics::nearest;
+use mail_address::escape;
 
 /// The keys of a map that say what is asked of a database.
 struct Asked<'t> {

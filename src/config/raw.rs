@@ -4,7 +4,7 @@
 //! three cannot differ.
 
 use super::read::{Reader, Value};
-use crate::diag::Text;
+use diagnostics::Text;
 use std::ops::Range;
 use std::time::Duration;
 use toml::Spanned;

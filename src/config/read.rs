@@ -2,8 +2,8 @@
 
 use super::raw::{self, Field, Given, List, Section, Top};
 use super::time;
-use crate::addr::escape;
-use crate::diag::{Problem, Text, nearest};
+use diagnostics::{Problem, Text, nearest};
+use mail_address::escape;
 use std::ops::Range;
 use std::time::Duration;
 use toml::Spanned;

@@ -3,8 +3,8 @@
 use super::check::{Check, text};
 use super::files;
 use super::raw::Field;
-use crate::diag::{Problem, Text};
-use crate::rules::{BadSecret, Secrets};
+use alias_rules::{BadSecret, Secrets};
+use diagnostics::{Problem, Text};
 use std::path::{Path, PathBuf};
 
 /// Largest file of secrets: hundreds of times what the few there may be take.

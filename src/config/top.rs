@@ -3,9 +3,8 @@
 use super::check::{Check, text};
 use super::files;
 use super::raw::{self, Field, List, Percent};
-use crate::addr::{MAX_LOCAL_PART, escape};
-use crate::diag::{Problem, Text};
-use crate::rules;
+use diagnostics::{Problem, Text};
+use mail_address::{MAX_LOCAL_PART, escape};
 use std::collections::HashSet;
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -15,7 +14,7 @@ use std::path::{Path, PathBuf};
 const WORKERS: RangeInclusive<usize> = 0..=256;
 
 /// Default of `guessable`, in percent.
-pub const GUESSABLE: f64 = 100.0 * rules::prove::GUESSABLE;
+pub const GUESSABLE: f64 = 100.0 * alias_rules::prove::GUESSABLE;
 /// Bounds of `guessable`.
 const PERCENT: RangeInclusive<f64> = 0.0..=100.0;
 

@@ -1,6 +1,6 @@
 //! What day it is.
 
-use crate::rules::Day;
+use alias_rules::Day;
 use jiff::Timestamp;
 use jiff::tz::{Offset, offset};
 use std::time::SystemTime;

@@ -19,12 +19,12 @@ pub use control::{Command, Control, channel, signals};
 
 use crate::account::Sources;
 use crate::config::{self, Config};
-use crate::diag::Problem;
 use crate::front::maps::Maps;
 use crate::front::milter::adapter::Milter;
 use crate::front::tap::Tap;
 use crate::observe;
 use crate::observe::meter;
+use diagnostics::Problem;
 use listen::{Fronts, listen, longest_answer, names_served};
 use sd_notify::NotifyState;
 use shrink::shrunk;

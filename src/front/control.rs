@@ -7,7 +7,7 @@
 
 use super::listen::{Listener, Stream};
 use super::tap::{Exchange, Tap};
-use crate::addr::plain_json;
+use mail_address::plain_json;
 use serde_json::json;
 use std::future::poll_fn;
 use std::pin::Pin;

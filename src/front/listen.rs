@@ -1,9 +1,9 @@
 //! Listening sockets of all front ends: opens them as configured, and keeps accepting after errors.
 
 use super::endpoint::Endpoint;
-use crate::addr::escape;
 use crate::observe;
 use listenfd::ListenFd;
+use mail_address::escape;
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, getsockopt, socket, sockopt};
 use nix::sys::stat::{Mode, umask};

@@ -7,7 +7,7 @@
 use super::listen::{Listener, Stream};
 use crate::observe;
 use crate::observe::meter::{Connection, Counted, Meter};
-use crate::wire::Broken;
+use lookup_protocols::Broken;
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::pin::pin;

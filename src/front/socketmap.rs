@@ -16,8 +16,8 @@ use super::serve::{Client, Parsed, Service};
 use crate::observe;
 use crate::observe::meter::Counted;
 use crate::table::Answer;
-use crate::wire::socketmap::{MAX_REPLY, MAX_REQUEST, Reply, request};
-use crate::wire::{Broken, netstring};
+use lookup_protocols::socketmap::{MAX_REPLY, MAX_REQUEST, Reply, request};
+use lookup_protocols::{Broken, netstring};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

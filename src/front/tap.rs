@@ -5,8 +5,8 @@
 
 use super::maps::Found;
 use super::serve::Client;
-use crate::addr::escape;
 use crate::table::Answer;
+use mail_address::escape;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;

@@ -13,8 +13,8 @@ use super::maps::{Found, Maps};
 use super::serve::{Client, Parsed, Service};
 use crate::observe::meter::{Counted, Meter};
 use crate::table::Answer;
-use crate::wire::Broken;
-use crate::wire::tcp_table::{MAX_LINE, Reply, Request, request};
+use lookup_protocols::Broken;
+use lookup_protocols::tcp_table::{MAX_LINE, Reply, Request, request};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,6 @@
 //! The engine that scripts run in, with everything left out that is not about texts, and its limits.
 
-use crate::rules::Rules;
+use alias_rules::Rules;
 use rhai::packages::{
     ArithmeticPackage, BasicArrayPackage, BasicFnPackage, BasicIteratorPackage, BasicMapPackage,
     BasicMathPackage, BasicStringPackage, LogicPackage, MoreStringPackage, Package,

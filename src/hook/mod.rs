@@ -17,8 +17,8 @@
 
 mod engine;
 
-use crate::diag::{Problem, Text};
-use crate::rules::Rules;
+use alias_rules::Rules;
+use diagnostics::{Problem, Text};
 use rhai::{AST, CallFnOptions, Dynamic, Engine, EvalAltResult, Position, Scope};
 use std::fmt;
 use std::ops::Range;

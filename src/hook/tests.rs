@@ -1,5 +1,5 @@
 use super::*;
-use crate::rules::{Options, load};
+use alias_rules::{Options, load};
 use proptest::prelude::*;
 
 const RULES: &str = "ACCOUNT foo, bar MATCHES %account%-%alpha%-%code% WITH CHARS();

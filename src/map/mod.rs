@@ -13,8 +13,8 @@
 pub mod profile;
 pub mod purpose;
 
-use crate::addr::canonical_domain;
 use crate::table::{Answer, AnswerFuture, Table};
+use mail_address::canonical_domain;
 use profile::{Candidate, Context, Profile};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! What the resolver says of a recipient, as the value of a key.
 
-use crate::addr::{Address, canonical_domain, escape};
 use crate::resolve::{Outcome, Question, Resolution, Resolver};
 use crate::table::{Answer, AnswerFuture, Reason, Table};
+use mail_address::{Address, canonical_domain, escape};
 use std::sync::Arc;
 
 /// What a map of the resolver is asked for.

@@ -5,7 +5,7 @@
 //! written by [`word`], an address by [`mailbox`], a text as `name="…"` by [`quoted`]. None of them can
 //! contain ` name=`, an unescaped bracket or quote, so the first `client=` of a line cannot be forged.
 
-use crate::addr::{quoted, word};
+use mail_address::{quoted, word};
 use std::fmt::{self, Display};
 use std::net::{IpAddr, Ipv6Addr};
 

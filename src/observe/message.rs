@@ -2,7 +2,7 @@
 //! recipient at the earliest, with the session, and names the replaced recipients.
 
 use super::{COUNTERS, line};
-use crate::addr::{Address, quoted};
+use mail_address::{Address, quoted};
 use std::fmt::{self, Display};
 use std::sync::atomic::Ordering::Relaxed;
 use tracing::{info, warn};

@@ -27,8 +27,8 @@ pub use tables::{
     Quiet, broken_request, cannot_say, connection_begun, connection_ended, looked_up, unknown_map,
 };
 
-use crate::addr::{one_line, word};
 use line::{client, mailbox, name, text};
+use mail_address::{one_line, word};
 use std::fmt::{self, Display};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;

@@ -7,7 +7,7 @@
 //! begin another line or, in the journal, another field.
 
 use super::line::cut;
-use crate::addr::one_line;
+use mail_address::one_line;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};

@@ -1,8 +1,8 @@
 //! The next step after a decision of the rules.
 
 use super::{Doubt, NoUser, Outcome, RuleTrace};
-use crate::addr::{Address, escape, is_domain};
-use crate::rules::Decision;
+use alias_rules::Decision;
+use mail_address::{Address, escape, is_domain};
 
 /// What to do next about an address.
 #[derive(Debug, PartialEq, Eq)]
@@ -75,7 +75,7 @@ pub(super) fn unfit(address: &Address) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::Day;
+    use alias_rules::Day;
 
     fn account<'r>(name: &'r str, target: Option<&'r str>) -> Decision<'r> {
         let target = target.map(Into::into);
@@ -103,7 +103,7 @@ mod tests {
                 account(&too_long, None),
                 (
                     RuleTrace::Matched(7),
-                    Next::Stop(Outcome::TryLater(Doubt::Target(crate::addr::Malformed::TooLong))),
+                    Next::Stop(Outcome::TryLater(Doubt::Target(mail_address::Malformed::TooLong))),
                 ),
             ),
         ] {

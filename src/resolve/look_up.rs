@@ -2,9 +2,9 @@
 
 use super::decision::{self, Next};
 use super::{Doubt, Outcome, Resolver, RuleTrace};
-use crate::addr::{Address, Forms, Normal, canonical_domain, escape};
 use crate::hook::{Fault, Hook, Hooks, Said};
-use crate::rules::{Day, Decision, Query, Rules};
+use alias_rules::{Day, Decision, Query, Rules};
+use mail_address::{Address, Forms, Normal, canonical_domain, escape};
 use std::borrow::Cow;
 use std::sync::Arc;
 

@@ -19,12 +19,12 @@ pub use outcome::{Doubt, NoUser, Outcome, Resolution, RuleTrace};
 pub use way::MAX_HOPS;
 
 use crate::account::{AccountSource, Answer, Verdict};
-use crate::addr::{Address, Forms, Malformed, Normal, canonical_domain, escape};
 use crate::hook::{Fault, Hook, Said};
-use crate::rules::{Day, Explanation, Rules};
+use alias_rules::{Day, Explanation, Rules};
 use decision::Next;
 use foldhash::quality::RandomState;
 use look_up::{Event, Show};
+use mail_address::{Address, Forms, Malformed, Normal, canonical_domain, escape};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;

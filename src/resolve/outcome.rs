@@ -1,8 +1,8 @@
 //! The outcome for a recipient, and its reasons.
 
 use crate::account::{Answer, Reason};
-use crate::addr::{Address, Malformed};
-use crate::rules::Day;
+use alias_rules::Day;
+use mail_address::{Address, Malformed};
 use std::fmt;
 
 /// What to do with a recipient.

@@ -6,7 +6,7 @@
 
 use super::Resolver;
 use crate::account::{Reason, Verdict};
-use crate::addr::{Address, Malformed};
+use mail_address::{Address, Malformed};
 
 /// The extension that no mail has.
 const NO_EXTENSION: &str = "rcptdprobe7q";

@@ -19,7 +19,7 @@
 //! taken as written.
 
 use super::Question;
-use crate::addr::{Address, fold};
+use mail_address::{Address, fold};
 
 /// What the resolver knows of domains.
 pub(super) trait Domains {

@@ -5,8 +5,8 @@ mod spelling;
 
 use super::*;
 use crate::account::{Answer, AnswerFuture, Reason};
-use crate::diag::Text;
-use crate::rules::{self, Dialect, Options};
+use alias_rules::{Dialect, Options};
+use diagnostics::Text;
 use std::sync::Mutex;
 
 const RULES: &str = "\
@@ -43,7 +43,7 @@ impl AccountSource for Accounts {
 
 fn resolver(accounts: Arc<Accounts>, case_sensitive: bool, debug: Option<&str>) -> Resolver {
     let options = Options { fold: !case_sensitive, dialect: Dialect::Any, ..Options::default() };
-    let loaded = rules::load(&[Text::new("test.rules", RULES)], &options).expect("rules");
+    let loaded = alias_rules::load(&[Text::new("test.rules", RULES)], &options).expect("rules");
     let settings = Settings {
         domains: vec!["Example.TEST".into(), "bücher.example".into()],
         origin: "example.test".into(),
@@ -228,7 +228,7 @@ async fn why_quotes_what_was_asked_and_replied() {
         (Verdict::Missing, "<who@elsewhere.test>", None),
     ] {
         let settings = Settings { domains: vec!["example.test".into()], ..Settings::default() };
-        let loaded = rules::load(&[Text::new("test.rules", "")], &Options::default()).expect("rules");
+        let loaded = alias_rules::load(&[Text::new("test.rules", "")], &Options::default()).expect("rules");
         let resolver = Resolver::new(settings, Arc::new(loaded.rules), Arc::new(Quoting(verdict.clone())));
         let recipient = Address::from_rcpt(recipient.as_bytes());
         let resolution = resolver.resolve(&Question { recipient, routed: None }).await;

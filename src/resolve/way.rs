@@ -1,9 +1,9 @@
 //! The chain of addresses through which the rules redirect the mail.
 
 use super::Doubt;
-use crate::addr::Address;
+use mail_address::Address;
 
-pub use crate::rules::MAX_HOPS;
+pub use alias_rules::MAX_HOPS;
 
 /// The addresses so far, the recipient first.
 pub(super) struct Way {

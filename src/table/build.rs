@@ -10,7 +10,7 @@ use super::settings::Query;
 use super::source::Source;
 use super::watched::Watched;
 use super::{Answer, Table, remote};
-use crate::diag::nearest;
+use diagnostics::nearest;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -138,7 +138,7 @@ fn lmdb(_: &Path) -> Result<Arc<dyn Table>, String> {
 mod tests {
     use super::super::testing::{Double, answer, shown};
     use super::*;
-    use crate::diag::Text;
+    use diagnostics::Text;
 
     #[derive(Debug)]
     struct Base(Arc<Double>);

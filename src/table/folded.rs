@@ -1,7 +1,7 @@
 //! Normalises the case of keys.
 
 use super::{AnswerFuture, Table};
-use crate::addr::{fold, lower};
+use mail_address::{fold, lower};
 use std::borrow::Cow;
 use std::sync::Arc;
 

@@ -7,7 +7,7 @@
 
 use super::MAX_VALUE;
 use super::folded::folded;
-use crate::diag::{Problem, Text};
+use diagnostics::{Problem, Text};
 use foldhash::fast::RandomState;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -178,7 +178,7 @@ fn entry(line: &str) -> Result<(&str, &str), (String, &'static str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diag::{Severity, any_error};
+    use diagnostics::{Severity, any_error};
     use proptest::prelude::*;
 
     fn list(content: &str) -> (List, Vec<Problem>) {

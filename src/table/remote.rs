@@ -8,7 +8,7 @@ use super::dial::{Age, Stream, connect};
 use super::settings::Host;
 use super::value::{found, quoted};
 use super::{Answer, AnswerFuture, Table};
-use crate::wire::{Broken, netstring, socketmap, tcp_table};
+use lookup_protocols::{Broken, netstring, socketmap, tcp_table};
 use std::fmt;
 use std::future::poll_fn;
 use std::io;

@@ -7,7 +7,7 @@
 
 use super::settings::Host;
 use super::{MAX_MEMBERS, MAX_VALUE};
-use crate::diag::nearest;
+use diagnostics::nearest;
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::path::PathBuf;

@@ -5,8 +5,8 @@ use super::Findings;
 use super::maps::{unbraced, words};
 use super::postfix::Service;
 use super::rewriting::{self, resolves};
-use crate::diag::Severity;
 use crate::map::purpose::Purpose;
+use diagnostics::Severity;
 use std::time::Duration;
 
 /// The milters of a program that are rcptd, each with its own settings, if any.

@@ -52,8 +52,8 @@ pub use postfix::{Output, Postfix, Service};
 pub use sockets::{Facts, Reach, named as sockets_named};
 pub use tables::texts as tables_named;
 
-use crate::diag::Severity;
 use content::Content;
+use diagnostics::Severity;
 
 /// A problem of the wiring.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Finds the line of main.cf or master.cf for a finding.
 
 use super::Finding;
-use crate::diag::{Problem, Text};
+use diagnostics::{Problem, Text};
 use std::ops::Range;
 
 /// The two files.
@@ -96,7 +96,7 @@ fn parameter(main: &str, parameter: &str) -> Option<Range<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diag::Severity;
+    use diagnostics::Severity;
 
     const MAIN: &str = "# local_recipient_maps = x\nlocal_recipient_maps = a\nsmtpd_milters=inet:h:1\nlocal_recipient_maps =\n  b\n";
     const MASTER: &str = "# smtp inet\nsmtp   inet n - y - - smtpd\n  -o smtpd_milters=inet:h:2\n# -o x=y\n  -o { x = z }\n\n\

@@ -15,8 +15,8 @@ use super::restrictions::{Strangers, strangers};
 use super::rewriting::{self, REWRITING, never_resolved, resolves};
 use super::users::local_users;
 use super::vrfy::is_asked;
-use crate::diag::Severity;
 use crate::map::purpose::Purpose;
+use diagnostics::Severity;
 use std::collections::BTreeSet;
 
 /// The maps of rcptd by which Postfix knows an alias.

@@ -6,8 +6,8 @@ use super::maps::{Map, words};
 use super::ours::{Ours, Place};
 use super::postfix::{Postfix, Service};
 use super::restrictions;
-use crate::diag::Severity;
 use crate::front::endpoint::Endpoint;
+use diagnostics::Severity;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 

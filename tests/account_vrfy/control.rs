@@ -311,7 +311,7 @@ async fn different_words_are_told_apart() {
         let source = source(&controlled(&fake)).await;
         assert_eq!(verdict(&source, "bar@example.test").await, "missing");
         let got = verdict(&source, &format!("{asked}@example.test")).await;
-        assert!(got.contains("in other words"), "{}: {got}", rcptd::addr::escape(&foo));
+        assert!(got.contains("in other words"), "{}: {got}", mail_address::escape(&foo));
     }
 }
 

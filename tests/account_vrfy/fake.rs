@@ -43,8 +43,8 @@ impl Act {
 impl fmt::Debug for Act {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Act::Raw(bytes) => write!(f, "{}", rcptd::addr::escape(bytes)),
-            Act::RawThenClose(text) => write!(f, "{} and close", rcptd::addr::escape(text)),
+            Act::Raw(bytes) => write!(f, "{}", mail_address::escape(bytes)),
+            Act::RawThenClose(text) => write!(f, "{} and close", mail_address::escape(text)),
             Act::Drip(text, _) => write!(f, "drip {text}"),
             Act::Endless(text) => write!(f, "endless {text}"),
             Act::Close => f.write_str("close"),

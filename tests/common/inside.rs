@@ -1,14 +1,14 @@
 //! The milter inside the test, with an account source of the test's own.
 
 use super::RULES;
+use alias_rules::{Dialect, Options};
+use diagnostics::Text;
 use rcptd::account::AccountSource;
-use rcptd::diag::Text;
 use rcptd::front::endpoint::Endpoint;
 use rcptd::front::listen::{Inherited, SocketFile, bind};
 use rcptd::front::milter::adapter::{Limits, Milter, Service};
 use rcptd::front::milter::session::Policy;
 use rcptd::resolve::{Resolver, Settings};
-use rcptd::rules::{self, Dialect, Options};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub struct Inside {
 impl Inside {
     pub fn start(accounts: Arc<dyn AccountSource>, deadline: Duration) -> Self {
         let options = Options { fold: true, dialect: Dialect::Any, ..Options::default() };
-        let loaded = rules::load(&[Text::new("aliases.rules", RULES)], &options).expect("rules");
+        let loaded = alias_rules::load(&[Text::new("aliases.rules", RULES)], &options).expect("rules");
         let domain = "example.test".to_string();
         let settings = Settings { domains: vec![domain.clone()], origin: domain, ..Settings::default() };
         let policy = Policy {

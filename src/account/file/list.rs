@@ -1,9 +1,9 @@
 //! Parses a list of accounts.
 
 use super::MAX_FILE;
-use crate::addr::{Address, Cases, fold};
-use crate::diag::{Problem, Text};
+use diagnostics::{Problem, Text};
 use foldhash::fast::RandomState;
+use mail_address::{Address, Cases, fold};
 use std::collections::HashSet;
 
 /// Most problems reported for one list; with more it is probably the wrong file.

@@ -21,10 +21,10 @@ mod list;
 
 use super::spec::{Kind, OpenFuture, Plan, Site};
 use super::{AccountSource, Answer, AnswerFuture, Reason, Verdict};
-use crate::addr::{Address, Cases};
 use crate::observe::account as observe;
 use crate::watch::{self, Condition, QUIET, Read as AsRead, SETTLE, Stamp, WatchedFile, has_shrunk};
 use list::List;
+use mail_address::{Address, Cases};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};

@@ -18,8 +18,8 @@ mod users;
 use super::settings::{Scoped, Witness};
 use super::spec::{Kind, OpenFuture, Plan, Site};
 use super::{AccountSource, Answer, AnswerFuture, Follows, Reason, Verdict};
-use crate::addr::{self, Address, Cases};
 use crate::lookup::control::{Control, Reply, Server};
+use mail_address::{Address, Cases};
 use nix::unistd::User;
 use services::{NSSWITCH, Services};
 use std::borrow::Cow;
@@ -119,7 +119,7 @@ impl Passwd {
         let user = if self.cases.of(account) {
             Cow::Borrowed(account.local())
         } else {
-            addr::lower(account.local())
+            mail_address::lower(account.local())
         };
         let uncertain = |why: &str| Reason::uncontrolled(format!("getpwnam_r({user}): not found, but {why}"));
         let services =

@@ -1,7 +1,7 @@
 //! Which server to ask, as the operator writes it behind `vrfy:`.
 
 use super::lookup::{Lookup, Place};
-use crate::addr::canonical_domain;
+use mail_address::canonical_domain;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;

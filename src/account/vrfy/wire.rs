@@ -239,7 +239,7 @@ mod tests {
             (b"\x15\x03\x01\x00\x02", "that is not an SMTP reply"),
         ];
         for (reply, want) in cases {
-            assert_eq!(ends(reply), *want, "{}", crate::addr::escape(reply));
+            assert_eq!(ends(reply), *want, "{}", mail_address::escape(reply));
         }
     }
 

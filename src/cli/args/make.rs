@@ -37,7 +37,7 @@ pub struct Make {
     pub domain: Option<String>,
     /// The last day of the address, for rules with %date%; one that has passed is refused
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = super::day)]
-    pub until: Option<crate::rules::Day>,
+    pub until: Option<alias_rules::Day>,
     /// File with the secrets of HMAC, one a line; the first one counts
     #[arg(long, value_name = "FILE", requires = "rules")]
     pub secrets: Option<PathBuf>,

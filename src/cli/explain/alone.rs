@@ -2,9 +2,9 @@
 
 use super::super::{args, exit, input, terminal};
 use super::trace;
-use crate::addr::{Address, canonical_domain};
 use crate::daemon;
-use crate::rules::{Explanation, Outcome, Query};
+use alias_rules::{Explanation, Outcome, Query};
+use mail_address::{Address, canonical_domain};
 use serde_json::json;
 
 pub fn run(args: &args::Explain) -> u8 {

@@ -1,6 +1,6 @@
 //! An explanation as JSON.
 
-use crate::rules::{Cut, Explanation, Finding, Trace};
+use alias_rules::{Cut, Explanation, Finding, Trace};
 use serde_json::{Value, json};
 
 /// The statements that are shown, in the order in which they are.

@@ -1,7 +1,7 @@
 //! JSON as programs in Go read it: the case of keys does not matter, `null` is as good as nothing, and what
 //! nobody asks for is passed over. Unlike them it collects all that is wrong, each with its place.
 
-use crate::addr::escape;
+use mail_address::escape;
 use serde_json::{Map, Value};
 
 /// Where something is wrong.

@@ -4,9 +4,9 @@
 //! would do in a query nobody can tell from the file.
 
 use super::json::{Fault, Object, Reader};
-use crate::addr::{escape, is_domain};
 use crate::config::{MAX_MAP_NAME, Postmap, SOCKMAPD_PORT, Sockmapd, is_map_name};
 use crate::table::settings::{Host, Password};
+use mail_address::{escape, is_domain};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::net::IpAddr;

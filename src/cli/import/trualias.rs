@@ -3,8 +3,7 @@
 use super::{CONFIG, New, RULES, count, hand_over, read, refused};
 use crate::cli::{args, exit, terminal};
 use crate::config::{self, MAX_RULES, Server};
-use crate::diag::Text;
-use crate::rules;
+use diagnostics::Text;
 
 pub fn run(args: &args::Trualias) -> u8 {
     match import(args) {
@@ -16,7 +15,7 @@ pub fn run(args: &args::Trualias) -> u8 {
 fn import(args: &args::Trualias) -> Result<(), u8> {
     let content = read(&args.file, MAX_RULES)?;
     let file = args.file.display().to_string();
-    let imported = rules::import(&Text::new(&file, &content)).map_err(|problems| {
+    let imported = alias_rules::import(&Text::new(&file, &content)).map_err(|problems| {
         terminal::show(&problems);
         refused()
     })?;

@@ -3,11 +3,10 @@
 
 use super::super::terminal;
 use crate::account::{AccountSource, Answer, AnswerFuture, Verdict};
-use crate::addr::{Address, escape};
 use crate::config::Config;
 use crate::daemon;
 use crate::resolve::{Note, Outcome, Question, Resolver, RuleTrace};
-use crate::rules;
+use mail_address::{Address, escape};
 use std::sync::Arc;
 use tokio::runtime::Runtime;
 
@@ -63,7 +62,7 @@ impl Way {
         match (resolution.rule, said.map(|said| (&said.outcome, &said.name))) {
             (
                 RuleTrace::Matched(_) | RuleTrace::MatchedTwice(_),
-                Some((rules::Outcome::Account { name: found, target, .. }, asked)),
+                Some((alias_rules::Outcome::Account { name: found, target, .. }, asked)),
             ) => {
                 if !same(found) {
                     return Err(format!(

@@ -1,10 +1,10 @@
 //! The settings of sockmapd written down as a configuration. What they are was checked by who read them.
 
 use super::{difference, quoted};
-use crate::addr::escape;
 use crate::config::tables::is_map_name;
-use crate::rules::Difference;
 use crate::table::settings::{Host, Kind, Password};
+use alias_rules::Difference;
+use mail_address::escape;
 use std::collections::HashSet;
 use std::fmt::Write;
 

@@ -6,7 +6,6 @@
 use super::reply::Reply;
 use super::session::{Edit, End, Origin, Policy, Rcpt, Say, Session, Step};
 use super::wire::{MtaStream, Shared};
-use crate::addr::Address;
 use crate::front::listen::Listener;
 use crate::front::tap::{Exchange, Tap, shown};
 use crate::observe::{self, Decided};
@@ -16,6 +15,7 @@ use indymilter::{
     ActionError, Actions, Callbacks, Config, Context, ContextActions, EomContext, MacroStage, Macros,
     NegotiateContext, ProtoOpts, SetErrorReply, Status,
 };
+use mail_address::Address;
 use std::ffi::{CStr, CString};
 use std::fmt;
 use std::future::Future;

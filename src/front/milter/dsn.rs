@@ -3,7 +3,7 @@
 //! Only NOTIFY and ORCPT are kept, and only if well formed: Sendmail loses a recipient that is added with an
 //! unknown parameter.
 
-use crate::addr::Address;
+use mail_address::Address;
 use std::fmt::Write;
 
 /// Longest ORCPT value that is kept (RFC 3461, section 4.2 allows 500 octets for the whole parameter).

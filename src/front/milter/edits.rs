@@ -2,7 +2,7 @@
 
 use super::dsn::Parameters;
 use super::session::{Origin, Policy};
-use crate::addr::{Address, escape, fold};
+use mail_address::{Address, escape, fold};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt;

@@ -8,8 +8,8 @@
 use super::dsn::Parameters;
 use super::edits::{self, Accepted};
 use super::reply::Reply;
-use crate::addr::{Address, Cases};
 use crate::resolve::{Doubt, Outcome, Question};
+use mail_address::{Address, Cases};
 use std::sync::Arc;
 
 pub use super::edits::Edit;

@@ -1,7 +1,7 @@
 //! The actions of access(5).
 
 use super::check::{address, transport};
-use crate::diag::nearest;
+use diagnostics::nearest;
 
 /// What an action wants behind its name.
 #[derive(Clone, Copy, Debug)]

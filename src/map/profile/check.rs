@@ -1,8 +1,8 @@
 //! What a value has to be.
 
 use super::{Candidate, Profile, access, search};
-use crate::addr::{Address, canonical_domain, is_domain};
 use crate::table::MAX_VALUE;
+use mail_address::{Address, canonical_domain, is_domain};
 use std::borrow::{Borrow, Cow};
 use std::fmt::Write;
 

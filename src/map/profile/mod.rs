@@ -29,7 +29,7 @@ mod search;
 #[cfg(test)]
 mod tests;
 
-use crate::diag::nearest;
+use diagnostics::nearest;
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;

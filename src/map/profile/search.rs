@@ -1,7 +1,7 @@
 //! Which keys are looked up, and in which order.
 
 use super::{Candidate, Context, Profile};
-use crate::addr::{Address, Forms};
+use mail_address::{Address, Forms};
 use std::borrow::Cow;
 use std::net::Ipv4Addr;
 

@@ -1,8 +1,8 @@
 //! What a map says of a key, search and value together.
 
 use super::*;
-use crate::diag::Text;
 use crate::table::list::List;
+use diagnostics::Text;
 use proptest::prelude::*;
 use std::collections::HashSet;
 
@@ -22,7 +22,7 @@ fn says(profile: Profile, entries: &str, key: &str) -> String {
     let (list, problems) = List::parse(&Text::new("list", entries), true);
     assert_eq!(problems, [], "{entries}");
     let is_local = |domain: &str| domain == "local.example";
-    let folded = crate::addr::fold(key);
+    let folded = mail_address::fold(key);
     for candidate in profile.candidates(&folded, &context(&is_local)) {
         if let Some(value) = list.get(&candidate.key) {
             return profile.value(&candidate, key, value).unwrap_or_else(|why| format!("! {why}"));
@@ -375,7 +375,7 @@ proptest! {
     /// However a local part is quoted, the same entries are found.
     #[test]
     fn quotes_make_no_difference(local in "[a-b+ .]{1,8}", local_domain in any::<bool>()) {
-        let address = crate::addr::Address::new(&local, "a.example").unwrap();
+        let address = mail_address::Address::new(&local, "a.example").unwrap();
         let is_local = |_: &str| local_domain;
         for (_, profile) in Profile::ALL.into_iter().filter(|(_, profile)| {
             !matches!(profile, Profile::Plain | Profile::VirtualMailboxDomains)

@@ -17,7 +17,7 @@ ACCOUNT foo MATCHES square.%alpha%.%code% WITH CHARS() DELIVER TO Round.abc.3@a.
 #[tokio::test]
 async fn recipients() {
     let options = Options { fold: true, dialect: Dialect::Any, ..Options::default() };
-    let rules = Arc::new(rules::load(&[Text::new("a.rules", RULES)], &options).expect("rules").rules);
+    let rules = Arc::new(alias_rules::load(&[Text::new("a.rules", RULES)], &options).expect("rules").rules);
     let settings = Settings {
         domains: vec!["a.test".into(), "b.test".into()],
         origin: "a.test".into(),

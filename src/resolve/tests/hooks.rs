@@ -1,8 +1,8 @@
 //! The script before and behind the rules, and where it sends the mail.
 
 use super::*;
-use crate::addr::Normal;
 use crate::hook::Hooks;
+use mail_address::Normal;
 
 /// What the script of these tests does with a name is written into the name.
 const SCRIPT: &str = r#"
@@ -44,7 +44,7 @@ ACCOUNT alice ALIASED pinky MATCHES %alias%-%alpha%-%code% WITH CHARS();
 
 fn resolver(accounts: Arc<Accounts>, script: &str) -> Resolver {
     let options = Options { fold: true, dialect: Dialect::Any, ..Options::default() };
-    let rules = Arc::new(rules::load(&[Text::new("a.rules", RULES)], &options).expect("rules").rules);
+    let rules = Arc::new(alias_rules::load(&[Text::new("a.rules", RULES)], &options).expect("rules").rules);
     let hooks = Hooks::load(&Text::new("hooks.rhai", script), &rules, "example.test").expect("a script");
     let settings = Settings {
         domains: vec!["example.test".into(), "other.test".into()],
@@ -136,7 +136,7 @@ async fn a_way_has_an_end() {
     let names: Vec<String> = (0..30).map(|n| format!("n{n}")).collect();
     let rule = format!("ACCOUNT {} MATCHES %account%.%code% WITH CHARS(account);", names.join(", "));
     let options = Options { fold: true, dialect: Dialect::Any, ..Options::default() };
-    let rules = Arc::new(rules::load(&[Text::new("a.rules", &rule)], &options).expect("rules").rules);
+    let rules = Arc::new(alias_rules::load(&[Text::new("a.rules", &rule)], &options).expect("rules").rules);
     for (last, ends) in [(0, true), (1, true), (MAX_HOPS, true), (MAX_HOPS + 1, false), (25, false)] {
         let script = format!(
             "fn postprocess(account, domain) {{

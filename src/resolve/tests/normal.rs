@@ -1,7 +1,7 @@
 //! Tests of domains with their own normalisation.
 
 use super::*;
-use crate::addr::Normal;
+use mail_address::Normal;
 
 const RULES: &str = "\
 ACCOUNT foo, Bar MATCHES %account%-%alnum%-%code% WITH CHAR(1,-), CHARS();
@@ -22,7 +22,7 @@ fn resolver(accounts: Arc<Accounts>) -> Resolver {
 fn resolver_of(accounts: Arc<dyn AccountSource>) -> Resolver {
     let load = |fold| {
         let options = Options { fold, dialect: Dialect::Any, ..Options::default() };
-        Arc::new(rules::load(&[Text::new("test.rules", RULES)], &options).expect("rules").rules)
+        Arc::new(alias_rules::load(&[Text::new("test.rules", RULES)], &options).expect("rules").rules)
     };
     let ways = [
         ("dash.test", normal(false, "-", "", false)),

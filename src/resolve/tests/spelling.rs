@@ -26,7 +26,8 @@ ACCOUNT twice.abc.3 MATCHES totwice.%alpha%.%code% WITH CHARS();
 
 fn resolver(accounts: Arc<dyn AccountSource>) -> Resolver {
     let options = Options { fold: true, dialect: Dialect::Any, ..Options::default() };
-    let rules = Arc::new(rules::load(&[Text::new("test.rules", RULES)], &options).expect("rules").rules);
+    let rules =
+        Arc::new(alias_rules::load(&[Text::new("test.rules", RULES)], &options).expect("rules").rules);
     let settings = Settings {
         domains: vec!["example.test".into()],
         origin: "example.test".into(),

@@ -3,7 +3,7 @@
 use super::super::settings::MAX_ROWS;
 use super::super::{Answer, MAX_VALUE};
 use super::query::Statement;
-use crate::addr::fold;
+use mail_address::fold;
 use std::borrow::Cow;
 
 /// The content of a column; `None` for NULL. The error is why it cannot be read.

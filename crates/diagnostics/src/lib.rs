@@ -1,0 +1,274 @@
+//! What is wrong with a text the operator wrote: where, what, and what to do about it.
+//!
+//! Every reader of such a text (rules, configuration, account lists) collects [`Problem`]s and goes on, so
+//! that one run names them all.
+
+mod suggest;
+
+pub use suggest::nearest;
+
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// It cannot be used.
+    Error,
+    /// It can be used, but hardly as it was meant.
+    Warning,
+    /// Something to know.
+    Note,
+}
+
+impl Severity {
+    /// `error`, `warning` or `note`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Note => "note",
+        }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A text the operator wrote and the name of the file it came from.
+#[derive(Clone, Debug)]
+pub struct Text {
+    /// The file's name as the operator knows it.
+    pub file: Arc<str>,
+    /// Its content.
+    pub content: Arc<str>,
+    /// Where its lines begin, so that a place costs a search and not a walk: a broken file may be large and
+    /// have many problems.
+    lines: Arc<[usize]>,
+}
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        self.file == other.file && self.content == other.content
+    }
+}
+
+impl Eq for Text {}
+
+impl Text {
+    /// `content` as read from `file`.
+    pub fn new(file: &str, content: &str) -> Self {
+        let starts = content.match_indices('\n').map(|(i, _)| i + 1);
+        Text { file: file.into(), content: content.into(), lines: std::iter::once(0).chain(starts).collect() }
+    }
+
+    /// The line, from 1, of a byte offset.
+    pub fn line(&self, offset: usize) -> usize {
+        self.lines.partition_point(|start| *start <= offset).max(1)
+    }
+
+    /// Line and column, both from 1, of a byte offset; columns count characters.
+    pub fn place(&self, offset: usize) -> (usize, usize) {
+        let before = &self.content[..self.content.floor_char_boundary(offset)];
+        let line = self.lines.partition_point(|start| *start <= before.len());
+        let start = self.lines.get(line - 1).copied().unwrap_or_default();
+        (line, before[start..].chars().count() + 1)
+    }
+}
+
+/// Another place that a problem is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// The text it lies in.
+    pub text: Text,
+    /// The bytes concerned.
+    pub span: Range<usize>,
+    /// What it has to do with the problem.
+    pub message: String,
+}
+
+/// One thing wrong with a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// How bad it is.
+    pub severity: Severity,
+    /// The text; without content where there is none to show, such as a file that cannot be read.
+    pub text: Text,
+    /// The bytes concerned.
+    pub span: Range<usize>,
+    /// What is wrong, in a sentence without a full stop.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+    /// Other places it is about.
+    pub related: Vec<Label>,
+}
+
+impl Problem {
+    /// An error at `span` of `text`.
+    pub fn error(text: &Text, span: Range<usize>, message: impl Into<String>) -> Self {
+        Problem {
+            severity: Severity::Error,
+            text: text.clone(),
+            span,
+            message: message.into(),
+            help: None,
+            related: Vec::new(),
+        }
+    }
+
+    /// A warning at `span` of `text`.
+    pub fn warning(text: &Text, span: Range<usize>, message: impl Into<String>) -> Self {
+        Problem { severity: Severity::Warning, ..Problem::error(text, span, message) }
+    }
+
+    /// Something to know about `span` of `text`.
+    pub fn note(text: &Text, span: Range<usize>, message: impl Into<String>) -> Self {
+        Problem { severity: Severity::Note, ..Problem::error(text, span, message) }
+    }
+
+    /// The same problem with a remedy.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// The same problem with another place it is about.
+    #[must_use]
+    pub fn related(mut self, text: &Text, span: Range<usize>, message: impl Into<String>) -> Self {
+        self.related.push(Label { text: text.clone(), span, message: message.into() });
+        self
+    }
+
+    /// Line and column of its beginning, both from 1.
+    pub fn place(&self) -> (usize, usize) {
+        self.text.place(self.span.start)
+    }
+
+    /// The problem with its line of text, a mark under the place and the remedy, as for a terminal.
+    pub fn render(&self, colour: bool) -> String {
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+            Severity::Note => Level::NOTE,
+        };
+        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+        let mut place =
+            snippet(&self.text).annotation(AnnotationKind::Primary.span(characters(&self.text, &self.span)));
+        for label in self.related.iter().filter(|label| label.text == self.text) {
+            let span = characters(&label.text, &label.span);
+            place = place.annotation(AnnotationKind::Context.span(span).label(shown(&label.message)));
+        }
+        let message = shown(&self.message);
+        let help = self.help.as_deref().map(shown);
+        let mut group = Group::with_title(level.primary_title(message)).element(place);
+        for label in self.related.iter().filter(|label| label.text != self.text) {
+            let span = characters(&label.text, &label.span);
+            let annotation = AnnotationKind::Context.span(span).label(shown(&label.message));
+            group = group.element(snippet(&label.text).annotation(annotation));
+        }
+        if let Some(help) = help {
+            group = group.element(Level::HELP.message(help));
+        }
+        renderer.render(&[group])
+    }
+}
+
+fn snippet(text: &Text) -> Snippet<'_, Annotation<'_>> {
+    Snippet::source(&*text.content).path(shown(&text.file))
+}
+
+/// The span between characters: of a text that was not UTF-8 it may lie within what replaced the wrong bytes.
+fn characters(text: &Text, span: &Range<usize>) -> Range<usize> {
+    text.content.floor_char_boundary(span.start)..text.content.ceil_char_boundary(span.end)
+}
+
+/// One line, `file:line:column: severity: message (help)`, as editors and logs want it.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (line, column) = self.place();
+        let (file, message) = (shown(&self.text.file), shown(&self.message));
+        write!(f, "{file}:{line}:{column}: {}: {message}", self.severity)?;
+        self.help.as_ref().map_or(Ok(()), |help| write!(f, " ({})", shown(help)))
+    }
+}
+
+/// What is quoted in a message may come from anywhere; control characters in it are for no terminal.
+fn shown(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Whether any of them is an error.
+pub fn any_error(problems: &[Problem]) -> bool {
+    problems.iter().any(|p| p.severity == Severity::Error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_count_characters_and_lines() {
+        let text = Text::new("a.rules", "grüße\nx\n");
+        for (offset, want) in [(0, (1, 1)), (6, (1, 5)), (4, (1, 4)), (8, (2, 1)), (10, (3, 1)), (99, (3, 1))]
+        {
+            assert_eq!(text.place(offset), want, "{offset}");
+        }
+    }
+
+    #[test]
+    fn other_places_are_shown() {
+        let (text, other) = (Text::new("a.rules", "first\nsecond\n"), Text::new("b.rules", "third\n"));
+        let long = Problem::error(&text, 6..12, "clash")
+            .related(&text, 0..5, "with this")
+            .related(&other, 0..5, "and that")
+            .related(&other, 90..99, "nowhere")
+            .help("part them")
+            .render(false);
+        for want in ["a.rules:2:1", "----- with this", "b.rules:1:1", "----- and that", "help: part them"] {
+            assert!(long.contains(want), "{want} in {long}");
+        }
+    }
+
+    #[test]
+    fn control_characters_are_shown() {
+        let text = Text::new("a\u{1b}[2J.rules", "x");
+        let problem = Problem::error(&text, 0..1, "found \"\u{1b}[31mX\"").help("\u{7}");
+        assert_eq!(problem.to_string(), "a\\u{1b}[2J.rules:1:1: error: found \"\\u{1b}[31mX\" (\\u{7})");
+        assert!(!problem.render(false).contains(['\u{1b}', '\u{7}']));
+    }
+
+    #[test]
+    fn one_line_and_the_long_form() {
+        let text = Text::new("a.rules", "ACCOUNT foo\nMATSCHES x\n");
+        let problem = Problem::error(&text, 12..20, "unknown keyword \"MATSCHES\"").help("write MATCHES");
+        assert_eq!(problem.to_string(), "a.rules:2:1: error: unknown keyword \"MATSCHES\" (write MATCHES)");
+        let long = problem.render(false);
+        assert!(
+            long.contains("^^^^^^^^") && long.contains("a.rules:2:1") && long.contains("help: write MATCHES"),
+            "{long}"
+        );
+        // A span past the end, as of a file that ends too soon, must not panic, nor one within a character.
+        assert!(Problem::error(&text, 90..99, "file ends").render(false).contains("file ends"));
+        let replaced = Text::new("a.rules", "a\u{fffd}b");
+        assert!(Problem::error(&replaced, 1..2, "no UTF-8").render(false).contains("a.rules:1:2"));
+    }
+}
