@@ -453,7 +453,7 @@ fn the_manual_says_nothing_twice() {
     let once: BTreeSet<&str> = heads.iter().copied().collect();
     assert!(heads.len() >= 15, "{heads:?}");
     assert_eq!(heads.len(), once.len(), "{heads:?}");
-    for name in [LANGUAGE, "milter.conf.sample", "crates/alias-rules/src/secret.rs"] {
+    for name in [LANGUAGE, "milter.conf.sample", "crates/alias-rules/src/secrets.rs"] {
         assert!(text(name).contains("openssl rand -hex 16"), "{name} makes secrets in another way");
     }
 }
@@ -480,7 +480,7 @@ fn told(rules: &Rules, query: Query<'_>) -> String {
         Decision::Account { name, target: Some(target), .. } => format!("{name} to {target}"),
         Decision::Expired { .. } => "expired".into(),
         Decision::Ambiguous { .. } => "ambiguous".into(),
-        Decision::CannotSay { .. } => panic!("{query:?}"),
+        Decision::TempFail { .. } => panic!("{query:?}"),
     }
 }
 

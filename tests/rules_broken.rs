@@ -65,17 +65,18 @@ fn broken_rules() {
 
 /// Files of the rules that hold texts but no messages of `check`, and what these are.
 const OTHER: &[(&str, &str)] = &[
-    ("format.rs", "what `rules fmt` says, see `tools.rs`"),
-    ("import.rs", "the report of `rules import`, see `tools.rs`"),
+    ("fmt/mod.rs", "what `rules fmt` says, see `tools.rs`"),
+    ("import/mod.rs", "the report of `rules import`, see `tools.rs`"),
     ("import/difference.rs", "the same"),
-    ("make.rs", "what `make` says, see `tools.rs`"),
-    ("make/reason.rs", "the same"),
-    ("make/steps.rs", "the same"),
-    ("secret.rs", "of the file of secrets, see `config.rs`"),
-    ("show.rs", "what `explain` shows, see `cli.rs`"),
-    ("statements.rs", "a secret to check without one"),
-    ("trace.rs", "what `explain` shows, too"),
-    ("words.rs", "the classes in words, for `make`"),
+    ("generate/mod.rs", "what `make` says, see `tools.rs`"),
+    ("generate/reason.rs", "the same"),
+    ("generate/steps.rs", "the same"),
+    ("secrets.rs", "of the file of secrets, see `config.rs`"),
+    ("explain/render.rs", "what `explain` shows, see `cli.rs`"),
+    ("compile/trees.rs", "a secret to check without one"),
+    ("explain/mod.rs", "what `explain` shows, too"),
+    ("ir/call.rs", "why a statement never matches, which others quote"),
+    ("vocabulary.rs", "the classes in words, for `make`"),
 ];
 
 /// Where messages come from: all files of the rules but those and the tests.

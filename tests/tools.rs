@@ -62,10 +62,10 @@ fn words(rules: &Rules, name: &str) -> Option<(usize, String, Option<String>, Ve
         return None;
     };
     let explained = rules.explain(name).statements.swap_remove(statement);
-    let Finding::Matched { cut: Some(cut), .. } = explained.finding else { panic!("{name} matches") };
-    let alias = cut.parts.iter().find(|(part, _)| part == "%alias%").map(|(_, text)| text.clone());
+    let Finding::Matched { split: Some(split), .. } = explained.finding else { panic!("{name} matches") };
+    let alias = split.parts.iter().find(|(part, _)| part == "%alias%").map(|(_, text)| text.clone());
     let fixed = ["%account%", "%alias%", "%code%"];
-    let words = cut.parts.into_iter().filter(|(part, _)| !fixed.contains(&&**part)).map(|(_, text)| text);
+    let words = split.parts.into_iter().filter(|(part, _)| !fixed.contains(&&**part)).map(|(_, text)| text);
     Some((statement + 1, account.to_owned(), alias, words.collect()))
 }
 
@@ -254,7 +254,7 @@ foo-macys-m6
     let want = json!({
         "place": "aliases.rules:1", "expression": "%account%-%alnum%-%code%", "finding": "wrong_code",
         "account": "foo",
-        "cut": {
+        "split": {
             "code": "m6", "computed": "m5",
             "parts": [
                 { "name": "%account%", "text": "foo" },

@@ -159,32 +159,32 @@ fn check_query(rules: &Rules, name: Query<'_>) {
     let decision = rules.find(name);
     let explanation = rules.explain(name);
     assert!(!explanation.to_string().is_empty());
-    if matches!(decision, Decision::CannotSay { .. }) {
+    if matches!(decision, Decision::TempFail { .. }) {
         return;
     }
     assert_eq!(explanation.outcome, rules.find(name).into(), "{name:?}");
     let (mut matched, mut expired) = (Vec::new(), Vec::new());
     for (i, trace) in explanation.statements.iter().enumerate() {
         match &trace.finding {
-            Finding::Matched { cut, .. } => {
+            Finding::Matched { split, .. } => {
                 matched.push(i);
-                if let Some(cut) = cut {
-                    assert_eq!(cut.code, cut.computed, "{name:?}");
-                    assert!(cut.values.iter().all(|value| value.right), "{name:?}");
+                if let Some(split) = split {
+                    assert_eq!(split.code, split.computed, "{name:?}");
+                    assert!(split.values.iter().all(|value| value.right), "{name:?}");
                 }
             }
-            Finding::Expired { cut, last, .. } => {
+            Finding::Expired { split, last, .. } => {
                 expired.push(i);
-                if let Some(cut) = cut {
-                    assert_eq!((&cut.code, cut.last), (&cut.computed, Some(*last)), "{name:?}");
+                if let Some(split) = split {
+                    assert_eq!((&split.code, split.last), (&split.computed, Some(*last)), "{name:?}");
                 }
             }
-            Finding::WrongCode(cut) => {
-                let wrong = cut.code != cut.computed || cut.values.iter().any(|value| !value.right);
+            Finding::WrongCode(split) => {
+                let wrong = split.code != split.computed || split.values.iter().any(|value| !value.right);
                 assert!(wrong, "{name:?}");
             }
             // Explaining takes more steps than finding.
-            Finding::CannotSay => return,
+            Finding::TempFail => return,
             _ => (),
         }
     }
@@ -195,7 +195,7 @@ fn check_query(rules: &Rules, name: Query<'_>) {
         Decision::Expired { statement, .. } => {
             assert!(matched.is_empty() && expired.first() == Some(&statement), "{name:?}");
         }
-        Decision::CannotSay { .. } => (),
+        Decision::TempFail { .. } => (),
     }
 }
 

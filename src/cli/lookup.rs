@@ -69,7 +69,7 @@ fn one(name: &[u8], about: &Query<'_>, json: bool, rules: &Rules, out: &mut impl
         Decision::NoMatch | Decision::Expired { .. } => (None, false, exit::NOT_FOUND),
         Decision::Account { name, ambiguous, .. } => (Some(name), ambiguous, exit::OK),
         Decision::Ambiguous { .. } => (None, true, exit::NOT_FOUND),
-        Decision::CannotSay { statement } => {
+        Decision::TempFail { statement } => {
             let statement = rules.statement(statement);
             eprintln!(
                 "rcptd: {}:{}: too many steps for this name; the daemon would defer it",

@@ -55,7 +55,7 @@ fn made(args: &args::Make) -> Result<u8, u8> {
         domain: source.domain.as_deref(),
         until: args.until,
     };
-    let made = match alias_rules::make(&source.texts, &source.rules, &source.options, &order) {
+    let made = match alias_rules::generate(&source.texts, &source.rules, &source.options, &order) {
         Ok(made) => made,
         Err(unknown) => {
             eprintln!("rcptd: {unknown}");

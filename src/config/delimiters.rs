@@ -39,7 +39,8 @@ impl Check<'_> {
             let others = || domains.iter().filter(|domain| !all_named.contains(*domain)).cloned().collect();
             let read_so: Vec<String> = named(table).unwrap_or_else(others);
             // Where no domains are ours, all that are asked about may be.
-            let found = rules.unprotected(&normal, Some(&*read_so).filter(|_| !domains.is_empty()));
+            let found =
+                alias_rules::unprotected(rules, &normal, Some(&*read_so).filter(|_| !domains.is_empty()));
             let Some(first) = found.first() else { continue };
             let rule = rules.statement(first.statement);
             let (others, protect) = match found.len() - 1 {

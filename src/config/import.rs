@@ -8,7 +8,7 @@ pub use sockmapd::{Postmap, SOCKMAPD_PORT, Sockmapd, import_sockmapd};
 
 use super::legacy::{HOST, PORT, SMTP_PORT, bracketed, level};
 use super::time::show;
-use alias_rules::{Difference, Legacy, Setting};
+use alias_rules::{Difference, Setting, Settings};
 use mail_address::{canonical_domain, escape, is_domain};
 use std::fmt::Write;
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub enum Server {
 /// Writes a configuration with the settings of `legacy`, found in the file called `file`, for rules in
 /// `aliases.rules`. It is for `server`, or for the one whose statements these are. Beside it, what is not as it
 /// was.
-pub fn import_trualias(file: &str, legacy: &Legacy, server: Option<Server>) -> (String, Vec<Difference>) {
+pub fn import_trualias(file: &str, legacy: &Settings, server: Option<Server>) -> (String, Vec<Difference>) {
     let (was, guessed) = which(file, legacy);
     let (server, guessed) = server.map_or((was, guessed), |server| (server, false));
     let mut import = Import { server, differences: Vec::new() };
@@ -80,7 +80,7 @@ pub fn import_trualias(file: &str, legacy: &Legacy, server: Option<Server>) -> (
 }
 
 /// The server whose statements these are; where they do not say, its file does. Beside it, whether neither does.
-fn which(file: &str, legacy: &Legacy) -> (Server, bool) {
+fn which(file: &str, legacy: &Settings) -> (Server, bool) {
     let name = file.rsplit('/').next().unwrap_or(file);
     let milter = legacy.smtp_host.is_some()
         || legacy.smtp_port.is_some()
@@ -120,7 +120,7 @@ impl Import {
     }
 
     /// What makes rcptd a milter, and whom it asks.
-    fn milter(&mut self, legacy: &Legacy, out: &mut String) {
+    fn milter(&mut self, legacy: &Settings, out: &mut String) {
         let source = self.source(legacy);
         let _ = writeln!(out, "\n[milter]\nlisten = {}\n\n[account]", quoted(&listen(legacy)));
         let _ = match source {
@@ -136,7 +136,7 @@ impl Import {
     }
 
     /// A table that is served where the server was, and nothing else: by this name and for this purpose.
-    fn table(&mut self, was: Server, legacy: &Legacy, (name, purpose): (&str, &str), out: &mut String) {
+    fn table(&mut self, was: Server, legacy: &Settings, (name, purpose): (&str, &str), out: &mut String) {
         let place = if was == Server::Milter {
             "is served where the milter was: write tcp:HOST:PORT in main.cf and remove the milter there"
         } else {
@@ -176,7 +176,7 @@ impl Import {
         );
     }
 
-    fn statistics(&mut self, legacy: &Legacy, out: &mut String) {
+    fn statistics(&mut self, legacy: &Settings, out: &mut String) {
         let Some(statistics) = &legacy.statistics else { return };
         let Some(seconds) = statistics.value else {
             out.push_str("\n[statistics]\nenabled = false\n");
@@ -196,7 +196,7 @@ impl Import {
         self.say("STATISTICS", statistics, &text);
     }
 
-    fn source(&mut self, legacy: &Legacy) -> Option<String> {
+    fn source(&mut self, legacy: &Settings) -> Option<String> {
         let Some(host) = legacy.smtp_host.as_ref() else {
             if let Some(port) = &legacy.smtp_port {
                 self.say("SMTP PORT", port, "has no meaning without SMTP HOST and is left out");
@@ -212,7 +212,7 @@ impl Import {
         Some(format!("vrfy:{}:{port}", bracketed(&host.value)))
     }
 
-    fn domains(&mut self, legacy: &Legacy) -> Vec<String> {
+    fn domains(&mut self, legacy: &Settings) -> Vec<String> {
         let mut domains: Vec<String> = Vec::new();
         let lists = [("LOCAL DOMAINS", &legacy.local_domains), ("ALIAS DOMAINS", &legacy.alias_domains)];
         for (about, setting) in lists {
@@ -251,7 +251,7 @@ impl Import {
         domains
     }
 
-    fn without_counterpart(&mut self, legacy: &Legacy) {
+    fn without_counterpart(&mut self, legacy: &Settings) {
         if let Some(processor) = &legacy.processor {
             let text = format!(
                 "the Python module {} is not called; \"domains\", \"case_sensitive\" and the account sources do what \
@@ -275,7 +275,7 @@ impl Import {
 }
 
 /// Where the server listened.
-fn listen(legacy: &Legacy) -> String {
+fn listen(legacy: &Settings) -> String {
     let host = legacy.host.as_ref().map_or_else(|| HOST.to_owned(), |host| host.value.to_string());
     let port = legacy.port.as_ref().map_or(PORT, |port| port.value);
     let kind = if host.contains(':') { "inet6" } else { "inet" };

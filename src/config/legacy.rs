@@ -5,7 +5,7 @@
 //! A statement becomes a value of the raw form, with its own place, and is checked like any other.
 
 use super::raw::{Field, Given, List, Source, Top};
-use alias_rules::{Legacy, Logging, Setting};
+use alias_rules::{Logging, Setting, Settings};
 use diagnostics::{Problem, Text};
 use std::collections::HashSet;
 use std::ops::Range;
@@ -19,7 +19,7 @@ pub(super) const PORT: u16 = 3047;
 pub(super) const SMTP_PORT: u16 = 25;
 
 /// Fills the keys that `raw` does not have, and says so of each statement.
-pub(super) fn fill(raw: &mut Top, legacy: &Legacy, problems: &mut Vec<Problem>) {
+pub(super) fn fill(raw: &mut Top, legacy: &Settings, problems: &mut Vec<Problem>) {
     let mut fill = Fill { problems };
     fill.listen(&mut raw.milter.listen, legacy);
     fill.source(&mut raw.account.source, legacy);
@@ -119,7 +119,7 @@ impl Fill<'_> {
             .push(Problem::warning(statement.text, statement.span.clone(), message).help("remove it"));
     }
 
-    fn listen(&mut self, field: &mut Field<List<String>>, legacy: &Legacy) {
+    fn listen(&mut self, field: &mut Field<List<String>>, legacy: &Settings) {
         let host = legacy.host.as_ref().map_or_else(|| HOST.to_owned(), |host| host.value.to_string());
         let port = legacy.port.as_ref().map_or(PORT, |port| port.value);
         let kind = if host.contains(':') { "inet6" } else { "inet" };
@@ -135,7 +135,7 @@ impl Fill<'_> {
         self.one(field, &key, &statements, |span| list([(span, endpoint)]));
     }
 
-    fn source(&mut self, field: &mut Field<List<Source>>, legacy: &Legacy) {
+    fn source(&mut self, field: &mut Field<List<Source>>, legacy: &Settings) {
         let Some(host) = &legacy.smtp_host else {
             if let Some(port) = &legacy.smtp_port {
                 let message = "SMTP PORT has no effect without SMTP HOST";
@@ -156,7 +156,7 @@ impl Fill<'_> {
 
     /// The domains of both kinds of server. The milter had its own name for the only one where none was
     /// written.
-    fn domains(&mut self, field: &mut Field<List<String>>, legacy: &Legacy) {
+    fn domains(&mut self, field: &mut Field<List<String>>, legacy: &Settings) {
         let mut statements = Vec::new();
         let mut domains: Vec<String> = Vec::new();
         for (name, setting) in

@@ -147,7 +147,7 @@ fn read(path: &Path) -> Result<(Config, Vec<Text>), Vec<Problem>> {
     match alias_rules::load(&texts, &options) {
         Ok(loaded) => {
             problems.extend(loaded.problems);
-            legacy::fill(&mut raw, &loaded.legacy, &mut problems);
+            legacy::fill(&mut raw, &loaded.settings, &mut problems);
             rules = loaded.rules;
         }
         Err(wrong) => {

@@ -3,7 +3,7 @@
 
 use super::aliased::aliased_accounts;
 use super::{Config, MAX_RULES, files, options, read, read_secrets, sort};
-use alias_rules::{Dialect, Guess, Limits, Options, Rules};
+use alias_rules::{Dialect, GuessRate, Limits, Options, Rules};
 use diagnostics::{Problem, Text};
 use mail_address::{Normal, canonical_domain, escape};
 use std::path::{Path, PathBuf};
@@ -19,12 +19,12 @@ pub struct Checked {
     /// The rules, if they can.
     pub rules: Arc<Rules>,
     /// How easy their aliases are to guess, if that was asked.
-    pub guesses: Vec<Guess>,
+    pub guesses: Vec<GuessRate>,
 }
 
 impl Checked {
     fn prove(&mut self, texts: &[Text], options: &Options, limits: &Limits, guess: bool) {
-        let proof = alias_rules::prove(&self.rules, texts, options, limits);
+        let proof = alias_rules::analyse(&self.rules, texts, options, limits);
         self.problems.extend(proof.problems);
         // Without a configuration any domain may be ours.
         let plain = Normal::plain(!options.fold);
@@ -47,7 +47,7 @@ impl Checked {
         self.problems.extend(aliased_accounts(&self.rules, texts, &domains));
         self.plus(texts, &plain);
         if guess {
-            self.guesses = alias_rules::guessability(texts, options);
+            self.guesses = alias_rules::guess_rates(texts, options);
         }
     }
 }
@@ -64,7 +64,7 @@ impl Checked {
             silent.cloned().collect::<Vec<_>>()
         });
         let plus = Normal { delimiters: "+".into(), ..plain.clone() };
-        let found = self.rules.unprotected(&plus, domains.as_deref());
+        let found = alias_rules::unprotected(&self.rules, &plus, domains.as_deref());
         let Some(first) = found.first() else { return };
         let statement = self.rules.statement(first.statement);
         let Some(text) = texts.iter().find(|text| *text.file == *statement.file) else { return };

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 const WORKERS: RangeInclusive<usize> = 0..=256;
 
 /// Default of `guessable`, in percent.
-pub const GUESSABLE: f64 = 100.0 * alias_rules::prove::GUESSABLE;
+pub const GUESSABLE: f64 = 100.0 * alias_rules::GUESSABLE;
 /// Bounds of `guessable`.
 const PERCENT: RangeInclusive<f64> = 0.0..=100.0;
 

@@ -28,7 +28,7 @@ pub(super) fn next(decision: Decision<'_>, domain: &str) -> (RuleTrace, Next) {
         Decision::Expired { statement, last, .. } => {
             (RuleTrace::Expired(statement), Next::Stop(Outcome::NoSuchUser(NoUser::Expired(last))))
         }
-        Decision::CannotSay { statement } => {
+        Decision::TempFail { statement } => {
             (RuleTrace::None, Next::Stop(Outcome::TryLater(Doubt::Rules(statement))))
         }
         Decision::Account { name, target, statement, ambiguous, by_debug } => {
@@ -95,7 +95,7 @@ mod tests {
                 (RuleTrace::Expired(7), Next::Stop(Outcome::NoSuchUser(NoUser::Expired(day)))),
             ),
             (
-                Decision::CannotSay { statement: 7 },
+                Decision::TempFail { statement: 7 },
                 (RuleTrace::None, Next::Stop(Outcome::TryLater(Doubt::Rules(7)))),
             ),
             (account("foo", None), (RuleTrace::Matched(7), Next::Account(address("foo")))),

@@ -122,7 +122,7 @@ impl Resolver {
                 Decision::NoMatch => first,
                 second => second,
             },
-            Decision::Account { .. } | Decision::CannotSay { .. } => first,
+            Decision::Account { .. } | Decision::TempFail { .. } => first,
         }
     }
 

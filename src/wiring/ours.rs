@@ -127,7 +127,7 @@ impl Ours {
     pub fn unprotected(&self, delimiters: &str) -> Option<(String, String, String, usize)> {
         let normal = Normal { delimiters: delimiters.into(), ..Normal::plain(self.case_sensitive) };
         let domains: Vec<String> = self.domains.iter().map(|(domain, _)| domain.clone()).collect();
-        let found = self.rules.unprotected(&normal, Some(&domains));
+        let found = alias_rules::unprotected(&self.rules, &normal, Some(&domains));
         let first = found.first()?;
         let statement = self.rules.statement(first.statement);
         let rule = format!("\"{}\" at {statement}", escape(statement.text));

@@ -225,7 +225,7 @@ fn main() {
             idle += 1;
             let Some((rules, steps, mut time)) = made.cost(timed) else { continue };
             tried += 1;
-            let given_up = goal == "decided" && matches!(rules.find(made.name()), Decision::CannotSay { .. });
+            let given_up = goal == "decided" && matches!(rules.find(made.name()), Decision::TempFail { .. });
             let fitness = |time: Duration| match &*goal {
                 _ if given_up => 0.0,
                 "decided" | "steps" => steps as f64,
@@ -248,7 +248,7 @@ fn main() {
         let Some((rules, steps, _)) = worst.cost(false) else { continue };
         let time = (0..5).map(|_| worst.time(&rules)).min().unwrap_or_default();
         let decision = match rules.find(worst.name()) {
-            Decision::CannotSay { .. } => "cannot say",
+            Decision::TempFail { .. } => "cannot say",
             Decision::NoMatch => "no",
             _ => "yes",
         };

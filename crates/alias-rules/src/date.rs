@@ -1,6 +1,7 @@
 //! Days, as far as the rules know them: how a last day is written in a name. The clock is the caller's.
 
-use jiff::civil::{self, ISOWeekDate, Weekday};
+use jiff::civil;
+use jiff::civil::{ISOWeekDate, Weekday};
 use std::fmt;
 
 /// A day of the calendar.
@@ -17,7 +18,7 @@ impl Day {
 impl Day {
     /// The shortest text in the place of a `%date%` that means this very day; `None` for a day of another
     /// century.
-    pub(super) fn notation(self) -> Option<String> {
+    pub(crate) fn notation(self) -> Option<String> {
         let Day(date) = self;
         let two = |year: i16| {
             let year = year - CENTURY;
@@ -42,14 +43,14 @@ impl fmt::Display for Day {
 }
 
 /// How long a date can be, in bytes.
-pub(super) const LENGTHS: [usize; 3] = [4, 5, 6];
+pub(crate) const LENGTHS: [usize; 3] = [4, 5, 6];
 
 /// Years are written with two digits; that many years hence nobody has an alias of today.
 const CENTURY: i16 = 2000;
 
 /// The last day that a text means: `yymm` the end of the month, `yymmdd` the day itself, `yywww` (with the
 /// letter w behind the year) the Sunday of that week of ISO 8601.
-pub(super) fn last_day(text: &[u8]) -> Option<Day> {
+pub(crate) fn last_day(text: &[u8]) -> Option<Day> {
     let two = |at: usize| {
         let digits = text.get(at..at + 2).filter(|digits| digits.iter().all(u8::is_ascii_digit))?;
         digits.iter().try_fold(0_i8, |n, b| n.checked_mul(10)?.checked_add(i8::try_from(b - b'0').ok()?))

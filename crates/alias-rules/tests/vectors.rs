@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)] // a test that panics has done its work
 
 use alias_rules::{
-    Decision, Dialect, Finding, Legacy, Loaded, MAX_LOOKUP_STEPS, MAX_STATEMENT_STEPS, Options, Outcome,
-    Rules, load,
+    Decision, Dialect, Finding, Loaded, MAX_LOOKUP_STEPS, MAX_STATEMENT_STEPS, Options, Outcome, Rules,
+    Settings, load,
 };
 use diagnostics::{Severity, Text};
 use serde_json::{Value, json};
@@ -55,7 +55,7 @@ fn told(rules: &Rules, name: &str) -> (Value, bool) {
         Decision::Account { name, ambiguous, .. } => (json!(name), ambiguous),
         Decision::Ambiguous { .. } => (Value::Null, true),
         Decision::Expired { .. } => panic!("{name} has no date"),
-        Decision::CannotSay { .. } => panic!("steps used up by {name}"),
+        Decision::TempFail { .. } => panic!("steps used up by {name}"),
     }
 }
 
@@ -110,17 +110,17 @@ fn explained(rules: &Rules, id: &str, name: &str, query: &Value) {
         Decision::NoMatch => assert!(matched.is_empty(), "{id} {name}"),
         Decision::Account { statement, .. } => assert_eq!(matched.first(), Some(&statement), "{id} {name}"),
         Decision::Ambiguous { statements } => assert_eq!(matched, statements, "{id} {name}"),
-        Decision::Expired { .. } | Decision::CannotSay { .. } => panic!("{id} {name}"),
+        Decision::Expired { .. } | Decision::TempFail { .. } => panic!("{id} {name}"),
     }
     for trace in &explanation.statements {
         match &trace.finding {
-            Finding::Matched { cut: Some(cut), .. } => {
-                assert!(cut.values.iter().all(|value| value.right), "{id} {name} {trace}");
-                assert_eq!(cut.code, cut.computed, "{id} {name}");
+            Finding::Matched { split: Some(split), .. } => {
+                assert!(split.values.iter().all(|value| value.right), "{id} {name} {trace}");
+                assert_eq!(split.code, split.computed, "{id} {name}");
             }
-            Finding::WrongCode(cut) => {
+            Finding::WrongCode(split) => {
                 assert!(
-                    cut.code != cut.computed || cut.values.iter().any(|v| !v.right),
+                    split.code != split.computed || split.values.iter().any(|v| !v.right),
                     "{id} {name} {trace}"
                 );
             }
@@ -180,7 +180,7 @@ fn errors_are_refused_at_their_place() {
 fn the_worst_gets_no_worse() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/worst.jsonl");
     let decision = |rules: &Rules, name: &str| match rules.find(name) {
-        Decision::CannotSay { .. } => "cannot say",
+        Decision::TempFail { .. } => "cannot say",
         Decision::NoMatch => "no",
         _ => "yes",
     };
@@ -215,8 +215,8 @@ fn settings_are_read() {
     let mut seen = 0;
     for vector in FILES.iter().flat_map(|(_, text, _)| vectors(text)).filter(|vector| !is_refused(vector)) {
         let Some(want) = vector.get("settings") else { continue };
-        let Loaded { legacy, rules, .. } = read(str_of(&vector, "config")).expect("it loads");
-        let Legacy { host, port, logging, statistics, python_is_311, debug_account, .. } = &legacy;
+        let Loaded { settings, rules, .. } = read(str_of(&vector, "config")).expect("it loads");
+        let Settings { host, port, logging, statistics, python_is_311, debug_account, .. } = &settings;
         let mut got = serde_json::Map::new();
         let mut put = |key: &str, value: Option<Value>| value.map(|value| got.insert(key.into(), value));
         put("host", host.as_ref().map(|s| json!(s.value.to_string())));

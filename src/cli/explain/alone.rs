@@ -29,7 +29,7 @@ pub fn run(args: &args::Explain) -> u8 {
         worst = worst.max(match explanation.outcome {
             Outcome::Account { .. } => exit::OK,
             Outcome::NoMatch | Outcome::Expired { .. } | Outcome::Ambiguous => exit::NOT_FOUND,
-            Outcome::CannotSay => exit::TEMPORARY,
+            Outcome::TempFail => exit::TEMPORARY,
         });
     }
     worst
@@ -41,7 +41,7 @@ fn object(given: &str, explanation: &Explanation) -> serde_json::Value {
         Outcome::Account { name, .. } => ("account", Some(name)),
         Outcome::Expired { name, .. } => ("expired", Some(name)),
         Outcome::Ambiguous => ("ambiguous", None),
-        Outcome::CannotSay => ("cannot_say", None),
+        Outcome::TempFail => ("cannot_say", None),
     };
     json!({
         "address": given,

@@ -24,7 +24,7 @@ fn import(args: &args::Trualias) -> Result<(), u8> {
         args::Server::Table => Server::Table,
         args::Server::Virtual => Server::Virtual,
     });
-    let (configuration, mut differences) = config::import_trualias(&file, &imported.legacy, server);
+    let (configuration, mut differences) = config::import_trualias(&file, &imported.settings, server);
     differences.extend(imported.differences);
     let files = [
         New { name: CONFIG, content: &configuration, private: false },

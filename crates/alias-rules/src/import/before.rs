@@ -1,19 +1,19 @@
 //! What the predecessor did, as far as it has to be known.
 
-use super::super::check::Checked;
-use super::super::expression::Item;
-use super::super::shape;
-use super::super::words::Class;
+use crate::compile::refusals::Checked;
+use crate::matcher::code_shape;
+use crate::syntax::expression::Item;
+use crate::vocabulary::Class;
 
-/// Whether a name passed its first test: cut into the literals and, for each name of the expression, a text
+/// Whether a name passed its first test: split into the literals and, for each name of the expression, a text
 /// that looks like one, where accounts and aliases had to look like identifiers of the class `ident`. What
 /// did not was no alias, whatever its code.
-pub(super) fn looks_right(checked: &Checked<'_>, name: &str) -> bool {
+pub(crate) fn looks_right(checked: &Checked<'_>, name: &str) -> bool {
     let fits = |item: &Item, text: &str| match item {
         Item::Literal(literal) => text == literal,
         Item::Account | Item::Alias => is_of(Class::Ident, text),
         Item::Identifier(class) => is_of(*class, text),
-        Item::Code => !text.is_empty() && shape::fits(&checked.probes, text),
+        Item::Code => !text.is_empty() && code_shape::fits(&checked.calls, text),
         // It had none.
         Item::Date => false,
     };
@@ -38,17 +38,17 @@ fn is_of(class: Class, text: &str) -> bool {
 
 /// Whether two names side by side at the beginning or the end, three in a row, or a lone name were read with a
 /// percent sign that nobody wrote; and whether there was one, at the very beginning.
-pub(super) fn phantom(expression: &str) -> Option<bool> {
+pub(crate) fn phantom(expression: &str) -> Option<bool> {
     let literals: Vec<&str> = expression.split('%').step_by(2).collect();
-    let is_empty = |pair: &[&str]| pair.iter().all(|literal| literal.is_empty());
-    let mut found = literals.windows(2).enumerate().filter(|(_, pair)| is_empty(pair));
+    let is_empty = |binding: &[&str]| binding.iter().all(|literal| literal.is_empty());
+    let mut found = literals.windows(2).enumerate().filter(|(_, binding)| is_empty(binding));
     let (at, _) = found.next()?;
     Some(at == 0 && found.next().is_none())
 }
 
 /// For an identifier with the text `word` in front of `literal`: a longer text after which the literal stands
 /// where it overlaps an earlier one, and was not looked for.
-pub(super) fn overlapped(class: Class, word: &str, literal: &str) -> Option<String> {
+pub(crate) fn overlapped(class: Class, word: &str, literal: &str) -> Option<String> {
     let starts = literal.char_indices().skip(1).map(|(at, _)| at);
     starts.filter(|at| literal.starts_with(&literal[*at..])).find_map(|at| {
         let longer = format!("{word}{}", &literal[..at]);

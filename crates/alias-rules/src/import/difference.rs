@@ -1,12 +1,14 @@
 //! In what a statement differs, with addresses that show it.
 
-use super::super::check::{Checked, Formula, Never, Target};
-use super::super::expression::Item;
-use super::super::format::{Entry, Kind, Sort, Token};
-use super::super::syntax::Subject;
-use super::super::words::{Class, Function};
-use super::super::{Decision, Options, load};
 use super::{Importer, MAX_ACCOUNTS, before, samples};
+use crate::compile::refusals::Checked;
+use crate::fmt::{Entry, Kind, Sort, Token};
+use crate::ir::{Never, Op, Target};
+use crate::load::{Options, load};
+use crate::matcher::rules::Decision;
+use crate::syntax::Subject;
+use crate::syntax::expression::Item;
+use crate::vocabulary::{Class, Function};
 use diagnostics::Text;
 use mail_address::escape;
 use std::fmt;
@@ -51,7 +53,7 @@ const NOT_FOUND: &str = "not found";
 const BROKE_DOWN: &str = "no answer";
 
 /// What differs in the statement numbered `i`.
-pub(super) fn of(
+pub(crate) fn of(
     importer: &Importer<'_>,
     i: usize,
     checked: &Checked<'_>,
@@ -137,7 +139,9 @@ impl Seen<'_> {
     /// `ALIASED *`, the alias called `*`.
     fn star(&self) -> Found {
         let mut pairs = self.tokens.windows(2);
-        pairs.find(|pair| pair[0].text == "ALIASED" && pair[1].text == "*" && pair[1].sort == Sort::Name)?;
+        pairs.find(|binding| {
+            binding[0].text == "ALIASED" && binding[1].text == "*" && binding[1].sort == Sort::Name
+        })?;
         let text = "ALIASED * means the account; trualias took it for an alias called *";
         let mut examples = if self.has(&Item::Alias) { self.made(NOT_FOUND) } else { Vec::new() };
         examples.retain(|example| !example.name.contains('*'));
@@ -163,7 +167,7 @@ impl Seen<'_> {
     }
 
     /// The statement alone, with another expression.
-    fn variant(&self, expression: impl Fn(&str) -> String) -> Option<super::super::Rules> {
+    fn variant(&self, expression: impl Fn(&str) -> String) -> Option<crate::matcher::rules::Rules> {
         let words = self.tokens.iter().enumerate().map(|(i, token)| {
             let list = |sort| matches!(sort, Sort::Name | Sort::Call);
             let comma = i > 0 && list(token.sort) && self.tokens[i - 1].sort == token.sort;
@@ -215,11 +219,10 @@ impl Seen<'_> {
 
     /// The first character of a label that is empty.
     fn label(&self) -> Found {
-        let (target, label) =
-            self.checked.probes.iter().find_map(|probe| match (&probe.formula, probe.target) {
-                (Formula::LabelChar { label, at: 0, .. }, Target::Identifier(i)) => Some((i, *label)),
-                _ => None,
-            })?;
+        let (target, label) = self.checked.calls.iter().find_map(|call| match (&call.op, call.target) {
+            (Op::LabelChar { label, at: 0, .. }, Target::Identifier(i)) => Some((i, *label)),
+            _ => None,
+        })?;
         // The first and the last label are never empty.
         let dots = usize::try_from(label.unsigned_abs()).ok().filter(|dots| (2..=10).contains(dots))?;
         let mut words = samples(self.checked).into_iter().next()?;
@@ -285,7 +288,7 @@ impl Seen<'_> {
             "a comma too many behind {keyword} is ignored; trualias took it for an empty name, so that matches were \
              ambiguous or failed"
         );
-        let computed = self.checked.probes.iter().any(|probe| probe.target == Target::Account);
+        let computed = self.checked.calls.iter().any(|call| call.target == Target::Account);
         let own = self.checked.statement.aliases.is_none() && self.has(&Item::Alias);
         let alike = !self.has(&Item::Account) && !own && !computed;
         let several = self.checked.statement.accounts.len() > 1;

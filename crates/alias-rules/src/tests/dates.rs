@@ -1,8 +1,8 @@
 //! Aliases with a last day.
 
-use super::super::*;
-use super::errors::{check, check_remedies};
-use super::rules;
+use crate::tests::errors::{check, check_remedies};
+use crate::tests::rules;
+use crate::*;
 use diagnostics::Severity;
 
 fn day(text: &str) -> Day {
@@ -77,7 +77,7 @@ fn a_live_match_counts_before_an_expired_one() {
         // Of one account the latest day counts, though it is of another statement.
         ("y-2610-2612-4", "2027-01-01", "two until 2026-12-31 by 2"),
         ("y-2610-2612-4", "2026-12-31", "two"),
-        // Cut in two ways, of which the code allows one.
+        // Split in two ways, of which the code allows one.
         ("xa2510a2611ax-0", "2025-10-31", "one"),
         ("xa2510a2611ax-0", "2025-11-01", "one until 2025-10-31 by 5"),
         ("xa2510a2611ax-1", "2026-11-30", "one"),
@@ -103,25 +103,25 @@ fn explanations_of_dates() {
     let rules = rules("ACCOUNT foo MATCHES %account%-%date%-%code% WITH CHARS(account);");
     let explain =
         |name, today| rules.explain(Query { name, domain: None, today: Some(day(today)) }).to_string();
-    let cut = "      %account%       \"foo\"\n      %date%          \"2611\" (to 2026-11-30)\n";
+    let split = "      %account%       \"foo\"\n      %date%          \"2611\" (to 2026-11-30)\n";
     assert_eq!(
         explain("foo-2611-3", "2026-11-30"),
         format!(
-            "foo-2611-3\n  t:1 %account%-%date%-%code%\n    matches for account \"foo\"\n{cut}      %code%          \"3\"\n      \
+            "foo-2611-3\n  t:1 %account%-%date%-%code%\n    matches for account \"foo\"\n{split}      %code%          \"3\"\n      \
              CHARS(account)  of \"foo\" = \"3\"\n  an alias of \"foo\""
         )
     );
     assert_eq!(
         explain("foo-2611-3", "2026-12-01"),
         format!(
-            "foo-2611-3\n  t:1 %account%-%date%-%code%\n    matches for account \"foo\", but expired on 2026-11-30\n{cut}      \
+            "foo-2611-3\n  t:1 %account%-%date%-%code%\n    matches for account \"foo\", but expired on 2026-11-30\n{split}      \
              %code%          \"3\"\n      CHARS(account)  of \"foo\" = \"3\"\n  was an alias of \"foo\" until 2026-11-30"
         )
     );
     assert_eq!(
         explain("foo-2611-4", "2026-12-01"),
         format!(
-            "foo-2611-4\n  t:1 %account%-%date%-%code%\n    no match: the code is \"4\", computed \"3\"\n{cut}      \
+            "foo-2611-4\n  t:1 %account%-%date%-%code%\n    no match: the code is \"4\", computed \"3\"\n{split}      \
              %code%          \"4\"\n      computed        \"3\"\n                       ^\n      CHARS(account)  of \"foo\" = \"3\", the code has \"4\"\n  no alias"
         )
     );

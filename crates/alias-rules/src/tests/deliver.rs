@@ -1,8 +1,8 @@
 //! Mail that goes elsewhere.
 
-use super::super::*;
-use super::errors::{check, check_remedies};
-use super::{read, rules};
+use crate::tests::errors::{check, check_remedies};
+use crate::tests::{read, rules};
+use crate::*;
 use diagnostics::Severity;
 
 /// The account and where its mail goes; `None` if that is doubtful.

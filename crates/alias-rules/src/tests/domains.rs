@@ -1,8 +1,8 @@
 //! Statements for certain domains.
 
-use super::super::*;
-use super::errors::{check, check_remedies};
-use super::{read, rules};
+use crate::tests::errors::{check, check_remedies};
+use crate::tests::{read, rules};
+use crate::*;
 use diagnostics::Severity;
 
 fn at<'q>(name: &'q str, domain: &'q str) -> Query<'q> {
@@ -139,7 +139,7 @@ fn errors_of_domains() {
         ("ACCOUNT foo DOMAIN a.test MATCHES", "did you mean DOMAINS?"),
     ]);
     let list = |n: usize| (0..n).map(|i| format!("d{i}.test")).collect::<Vec<_>>().join(",");
-    let most = super::super::terms::MAX_DOMAINS;
+    let most = crate::compile::scope::MAX_DOMAINS;
     check(&[(&with(&list(most)), &[])], Severity::Error);
     let message = format!("the statement has more than {most} domains");
     let column = 21 + list(most).len() + 1;

@@ -1,7 +1,7 @@
 //! What is refused and where, and what is warned of.
 
-use super::super::*;
-use super::{read, rules, with};
+use crate::tests::{read, rules, with};
+use crate::*;
 use diagnostics::Severity;
 
 /// Line, column and message of each problem of this severity.
@@ -16,9 +16,9 @@ fn problems(config: &str, dialect: Dialect, severity: Severity) -> Vec<(usize, u
 }
 
 /// A text with the line, column and message of each of its problems.
-pub(super) type Case<'a> = (&'a str, &'a [(usize, usize, &'a str)]);
+pub(crate) type Case<'a> = (&'a str, &'a [(usize, usize, &'a str)]);
 
-pub(super) fn check(cases: &[Case<'_>], severity: Severity) {
+pub(crate) fn check(cases: &[Case<'_>], severity: Severity) {
     for (config, want) in cases {
         let got = problems(config, Dialect::TcpTable, severity);
         let got: Vec<_> = got.iter().map(|(line, column, text)| (*line, *column, &**text)).collect();
@@ -27,7 +27,7 @@ pub(super) fn check(cases: &[Case<'_>], severity: Severity) {
 }
 
 /// The remedy of the first problem of each text.
-pub(super) fn check_remedies(cases: &[(&str, &str)]) {
+pub(crate) fn check_remedies(cases: &[(&str, &str)]) {
     for (config, want) in cases {
         let problems = read(config, &Options::default()).expect_err(config);
         assert_eq!(problems[0].help.as_deref(), Some(*want), "{config}");

@@ -1,7 +1,8 @@
 //! Texts laid out: how, and that they mean the same.
 
-use super::super::*;
-use super::{naive, random};
+use crate::tests::{naive, random};
+use crate::*;
+use diagnostics::Text;
 use proptest::prelude::*;
 
 fn laid_out(text: &str) -> String {

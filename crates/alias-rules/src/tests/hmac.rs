@@ -1,8 +1,8 @@
 //! Codes that only who has the secret can make.
 
-use super::super::*;
-use super::errors::{check, check_remedies};
-use super::read;
+use crate::tests::errors::{check, check_remedies};
+use crate::tests::read;
+use crate::*;
 use diagnostics::Severity;
 
 const NEW: &str = "correct horse battery staple";
@@ -146,8 +146,8 @@ fn explanations_tell_no_code() {
         assert_eq!(explained.outcome, Outcome::NoMatch);
         let text = explained.to_string();
         assert!(!text.contains("hdebnxtx"), "{text}");
-        let Finding::WrongCode(cut) = &explained.statements[0].finding else { panic!("{text}") };
-        assert!(!cut.values[1].right, "{text}");
+        let Finding::WrongCode(split) = &explained.statements[0].finding else { panic!("{text}") };
+        assert!(!split.values[1].right, "{text}");
     }
 }
 
@@ -160,15 +160,15 @@ fn secrets_take_steps() {
     let rules = read(config, &options).expect("it loads").rules;
     let name = "2".repeat(100);
     assert_eq!(rules.find(&name), Decision::NoMatch);
-    let mut lookup = Lookup::new(&name);
-    lookup.statement(rules.program(0)).expect("there are steps enough");
-    let used = lookup.used();
+    let mut matcher = crate::matcher::Matcher::new(&name);
+    matcher.statement(rules.program(0)).expect("there are steps enough");
+    let used = matcher.used();
     // One computation for each secret and each of some hundred places.
     assert!((90 * 2 * 200..100 * 2 * 400).contains(&used), "{used}");
     let options = Options { secrets: many(MAX_SECRETS), ..Options::default() };
     let rules = read(config, &options).expect("it loads").rules;
-    assert!(matches!(rules.find(&name), Decision::CannotSay { .. }));
-    assert!(matches!(rules.find(&"2".repeat(MAX_NAME)), Decision::CannotSay { .. }));
+    assert!(matches!(rules.find(&name), Decision::TempFail { .. }));
+    assert!(matches!(rules.find(&"2".repeat(MAX_NAME)), Decision::TempFail { .. }));
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Texts of the predecessor taken over: the new rules find what the old ones found, and what is said of the
 //! predecessor is what it was observed to do.
 
-use super::super::*;
+use crate::*;
+use diagnostics::Text;
 use serde_json::{Value, json};
 
 /// A decision as the examples tell it.
@@ -18,7 +19,7 @@ fn imported(config: &str) -> (Imported, Rules) {
         import(&Text::new("t", config)).unwrap_or_else(|problems| panic!("{config} {problems:#?}"));
     let text = Text::new("aliases.rules", &imported.rules);
     let rules = load(&[text], &Options::default()).expect("the new rules load").rules;
-    let debug = imported.legacy.debug_account.as_ref().map(|setting| setting.value.clone());
+    let debug = imported.settings.debug_account.as_ref().map(|setting| setting.value.clone());
     (imported, rules.with_debug_account(debug))
 }
 

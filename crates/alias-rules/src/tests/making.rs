@@ -1,14 +1,16 @@
 //! Addresses made: what is said to be good is good, and what is not has its reason.
 
-use super::super::*;
-use super::{naive, random};
+use crate::generate::generate;
+use crate::tests::{naive, random};
+use crate::*;
+use diagnostics::Text;
 use proptest::prelude::*;
 
 fn ordered(config: &str, fold: bool, order: &Order<'_>) -> Result<Vec<Made>, Unknown> {
     let texts = [Text::new("t", config)];
     let options = Options { fold, ..Options::default() };
     let rules = load(&texts, &options).unwrap_or_else(|problems| panic!("{config}: {problems:#?}")).rules;
-    make(&texts, &rules, &options, order)
+    generate(&texts, &rules, &options, order)
 }
 
 /// What each rule says: the name, or the reason behind `!`.
@@ -219,7 +221,7 @@ fn domains_days_and_secrets() {
         let some = Secrets::new([b"correct horse battery staple".to_vec()]);
         let rules = load(&texts, &Options { secrets: some, ..Options::default() }).expect("it loads").rules;
         let options = Options { secrets: secrets.clone(), ..Options::default() };
-        let made = make(&texts, &rules, &options, &order).expect("the account is there");
+        let made = generate(&texts, &rules, &options, &order).expect("the account is there");
         match &made[0].result {
             Ok(good) => format!("{}@{}", good.name, good.domain.as_deref().unwrap_or("-")),
             Err(reason) => reason.to_string(),
@@ -324,7 +326,7 @@ proptest! {
         let Ok(loaded) = load(&texts, &options) else { return Err(TestCaseError::reject("refused")) };
         let until = made.text().contains("%date%").then(|| Day::new(2026, 11, 21)).flatten();
         let order = Order { account: &account, alias: alias.as_deref(), words: &words, until, ..Order::default() };
-        let results = make(&texts, &loaded.rules, &options, &order).expect("the account is there");
+        let results = generate(&texts, &loaded.rules, &options, &order).expect("the account is there");
         prop_assert_eq!(results.len(), 1);
         match &results[0].result {
             Ok(good) => {

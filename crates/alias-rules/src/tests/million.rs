@@ -1,9 +1,10 @@
 //! The index against the naive way, a million times: files of many statements, in which templates share
 //! literals, accounts stand in several statements and names are one character away from an alias.
 
-use super::super::*;
-use super::naive::{Made, Want, decide};
-use super::random::{day, made, name_for};
+use crate::tests::naive::{Made, Want, decide};
+use crate::tests::random::{day, made, name_for};
+use crate::*;
+use diagnostics::Text;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};

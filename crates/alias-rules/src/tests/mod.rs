@@ -9,10 +9,11 @@ mod hmac;
 mod importing;
 mod making;
 mod million;
-pub(super) mod naive;
-pub(super) mod random;
+pub(crate) mod naive;
+pub(crate) mod random;
 
-use super::*;
+use crate::*;
+use diagnostics::Text;
 use std::net::IpAddr;
 
 /// A statement that is right but for its functions.
@@ -20,7 +21,7 @@ fn with(functions: &str) -> String {
     format!("ACCOUNT foo MATCHES %account%-%ident%-%code% WITH {functions};")
 }
 
-fn read(config: &str, options: &Options) -> Result<Loaded, Vec<Problem>> {
+fn read(config: &str, options: &Options) -> Result<Loaded, Vec<diagnostics::Problem>> {
     load(&[Text::new("t", config)], options)
 }
 
@@ -37,9 +38,9 @@ fn settings() {
     let second = Text::new("second", config);
     let options = Options { fold: false, dialect: Dialect::Any, ..Options::default() };
     let loaded = load(&[first, second.clone()], &options).expect("it loads");
-    let legacy = loaded.legacy;
+    let settings = loaded.settings;
     macro_rules! got {
-        ($($name:ident)*) => {{ $(let $name = legacy.$name.as_ref().map(|setting| {
+        ($($name:ident)*) => {{ $(let $name = settings.$name.as_ref().map(|setting| {
             assert_eq!(setting.text, second);
             (setting.value.clone(), &second.content[setting.span.clone()])
         });)* ($($name,)*) }};
@@ -162,15 +163,15 @@ fn what_is_given_up_is_not_denied() {
         (vector["config"].as_str().expect("rules"), vector["name"].as_str().expect("a name"));
     let fine = "ACCOUNT a MATCHES %ident%.%code% WITH CHARS();\n";
     let rules = rules(&format!("{fine}{config}\n{fine}").replacen("%ident%", "%alnum%", 1));
-    assert_eq!(rules.find(name), Decision::CannotSay { statement: 1 });
+    assert_eq!(rules.find(name), Decision::TempFail { statement: 1 });
     let explained = rules.explain(name);
-    assert_eq!(explained.outcome, Outcome::CannotSay);
-    let given_up = |trace: &Trace| trace.finding == Finding::CannotSay;
+    assert_eq!(explained.outcome, Outcome::TempFail);
+    let given_up = |trace: &Trace| trace.finding == Finding::TempFail;
     assert_eq!(explained.statements.iter().map(given_up).collect::<Vec<_>>(), [false, true, false]);
     // By its length it cannot be decided either; but what cannot match by its characters is no alias.
     let long = name.repeat(MAX_NAME / name.len() + 1);
-    assert_eq!(rules.find(&long), Decision::CannotSay { statement: 0 });
-    assert_eq!(rules.explain(&long).outcome, Outcome::CannotSay);
+    assert_eq!(rules.find(&long), Decision::TempFail { statement: 0 });
+    assert_eq!(rules.explain(&long).outcome, Outcome::TempFail);
     assert_eq!(rules.find(&"x".repeat(MAX_NAME + 1)), Decision::NoMatch);
 }
 
@@ -178,8 +179,8 @@ fn what_is_given_up_is_not_denied() {
 #[test]
 fn texts_have_a_limit() {
     let texts = [Text::new("a", "12"), Text::new("b", "34"), Text::new("c", "")];
-    assert!(too_long(&texts, 4).is_none());
-    let problem = too_long(&texts, 3).expect("too long").to_string();
+    assert!(crate::load::too_long(&texts, 4).is_none());
+    let problem = crate::load::too_long(&texts, 3).expect("too long").to_string();
     assert!(problem.starts_with("b:1:1: error: there are more than 3 bytes of rules"), "{problem}");
     assert!(problem.contains("so many names are better kept in a database"), "{problem}");
 }
@@ -194,10 +195,10 @@ fn statements_share_their_steps() {
         |v: &serde_json::Value| v["decision"] == "no" && v["steps"].as_u64() > Some(MAX_STATEMENT_STEPS / 2);
     let vector = vectors.into_iter().find(dear).expect("there is one");
     let rules = rules(vector["config"].as_str().expect("rules"));
-    let mut lookup = Lookup::new(vector["name"].as_str().expect("a name"));
-    let decided = (0..1000).take_while(|_| lookup.statement(rules.program(0)).is_ok()).count() as u64;
+    let mut matcher = crate::matcher::Matcher::new(vector["name"].as_str().expect("a name"));
+    let decided = (0..1000).take_while(|_| matcher.statement(rules.program(0)).is_ok()).count() as u64;
     assert!((50..=100).contains(&decided), "{decided}");
-    assert_eq!(lookup.used(), MAX_LOOKUP_STEPS);
+    assert_eq!(matcher.used(), MAX_LOOKUP_STEPS);
 }
 
 /// The names that are slow to look up naively use up little of what is allowed.
@@ -332,7 +333,7 @@ fn legal_names_are_decided() {
         let name: String = name.chars().cycle().take(mail_address::MAX_LOCAL_PART).collect();
         for today in [None, Day::new(2099, 12, 31)] {
             let query = Query { name: &name, domain: None, today };
-            assert!(!matches!(rules.find(query), Decision::CannotSay { .. }), "{config} {name}");
+            assert!(!matches!(rules.find(query), Decision::TempFail { .. }), "{config} {name}");
         }
     }
 }

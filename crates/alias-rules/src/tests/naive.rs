@@ -1,7 +1,7 @@
-//! The rules once more, as simply as can be: list every cut, compute the code, compare. (`random` makes rules
+//! The rules once more, as simply as can be: list every split, compute the code, compare. (`random` makes rules
 //! and names that must come out the same.)
 
-use super::super::*;
+use crate::*;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -85,13 +85,13 @@ impl Made {
                     let text = text.replace("%account%", account).replace("%alias%", alias);
                     text.replace("%%", "%")
                 };
-                self.cuts(name, account, alias, &mut Vec::new(), &mut |cut| {
-                    if self.is_right(cut, account, alias) {
+                self.splits(name, account, alias, &mut Vec::new(), &mut |split| {
+                    if self.is_right(split, account, alias) {
                         let date = self.parts.iter().position(|part| matches!(part, Part::Date));
                         ways.push(Way {
                             account: account.clone(),
                             target: self.deliver.map(write),
-                            last: date.and_then(|at| last_day(cut[at])),
+                            last: date.and_then(|at| last_day(split[at])),
                         });
                     }
                 });
@@ -100,17 +100,17 @@ impl Made {
         ways
     }
 
-    fn cuts<'n>(
+    fn splits<'n>(
         &self,
         rest: &'n str,
         account: &str,
         alias: &str,
-        cut: &mut Vec<&'n str>,
+        split: &mut Vec<&'n str>,
         each: &mut dyn FnMut(&[&str]),
     ) {
-        let Some(part) = self.parts.get(cut.len()) else {
+        let Some(part) = self.parts.get(split.len()) else {
             if rest.is_empty() {
-                each(cut);
+                each(split);
             }
             return;
         };
@@ -125,35 +125,35 @@ impl Made {
                 Part::Class(class) => of_class(class, text),
             };
             if fits {
-                cut.push(text);
-                self.cuts(behind, account, alias, cut, each);
-                cut.pop();
+                split.push(text);
+                self.splits(behind, account, alias, split, each);
+                split.pop();
             }
         }
     }
 
-    fn is_right(&self, cut: &[&str], account: &str, alias: &str) -> bool {
+    fn is_right(&self, split: &[&str], account: &str, alias: &str) -> bool {
         let Some(code) = self.parts.iter().rposition(|part| matches!(part, Part::Code)) else { return false };
-        let mut rest = cut[code];
+        let mut rest = split[code];
         for call in &self.calls {
             let Some(next) = rest.chars().next() else { return false };
-            let value = self.value(call, cut, account, alias, Some(next));
+            let value = self.value(call, split, account, alias, Some(next));
             let Some(behind) = value.and_then(|value| rest.strip_prefix(&*value)) else { return false };
             rest = behind;
         }
         rest.is_empty()
     }
 
-    /// A code that is right for this cut.
-    pub fn code(&self, cut: &[&str], account: &str, alias: &str) -> String {
-        self.calls.iter().filter_map(|call| self.value(call, cut, account, alias, None)).collect()
+    /// A code that is right for this split.
+    pub fn code(&self, split: &[&str], account: &str, alias: &str) -> String {
+        self.calls.iter().filter_map(|call| self.value(call, split, account, alias, None)).collect()
     }
 
     /// What a function gives; `next` is the next character of the code, if there is one already.
     fn value(
         &self,
         (name, target, others): &(&'static str, String, Vec<String>),
-        cut: &[&str],
+        split: &[&str],
         account: &str,
         alias: &str,
         next: Option<char>,
@@ -161,7 +161,7 @@ impl Made {
         let identifiers: Vec<(&str, &str)> = self
             .parts
             .iter()
-            .zip(cut)
+            .zip(split)
             .filter_map(
                 |(part, text)| if let Part::Class(class) = part { Some((*class, *text)) } else { None },
             )

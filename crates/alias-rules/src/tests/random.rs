@@ -1,11 +1,12 @@
 //! Rules and names made at random must come out as the naive way has them; and nothing, however odd, may break
 //! anything.
 
-use super::super::*;
-use super::naive::{Made, Part, Want, decide};
+use crate::tests::naive::{Made, Part, Want, decide};
+use crate::*;
+use diagnostics::Text;
 use proptest::prelude::*;
 
-/// A statement over a small alphabet, so that names can be cut in many ways.
+/// A statement over a small alphabet, so that names can be split in many ways.
 pub(crate) fn made() -> impl Strategy<Value = Made> {
     let name = prop_oneof!["[ab1]{1,2}", Just("é".to_owned()), Just("a-b".to_owned())];
     let class = prop::sample::select(vec!["alnum", "alpha", "number", "ident", "fqdn"]);
@@ -125,8 +126,8 @@ pub(crate) fn name_for(made: &Made) -> impl Strategy<Value = String> + use<> {
                 let alias = text_of(|part| matches!(part, Part::Alias));
                 let alias =
                     alias.or_else(|| made.aliases.first().cloned()).unwrap_or_else(|| account.clone());
-                let cut: Vec<&str> = texts.iter().map(|text| &**text).collect();
-                let code = made.code(&cut, &account, &alias);
+                let split: Vec<&str> = texts.iter().map(|text| &**text).collect();
+                let code = made.code(&split, &account, &alias);
                 for (part, text) in made.parts.iter().zip(&mut texts) {
                     if matches!(part, Part::Code) && !code.is_empty() {
                         text.clone_from(&code);
@@ -199,19 +200,19 @@ proptest! {
             for (i, trace) in explained.statements.iter().enumerate() {
                 let alone = decide(&made[i..=i], query);
                 match &trace.finding {
-                    Finding::Matched { cut: Some(cut), .. } => {
-                        prop_assert!(cut.values.iter().all(|value| value.right) && cut.code == cut.computed);
-                        prop_assert!(cut.last.is_none_or(|last| today.is_none_or(|today| today <= last)));
+                    Finding::Matched { split: Some(split), .. } => {
+                        prop_assert!(split.values.iter().all(|value| value.right) && split.code == split.computed);
+                        prop_assert!(split.last.is_none_or(|last| today.is_none_or(|today| today <= last)));
                     }
-                    Finding::Expired { cut: Some(cut), last, .. } => {
-                        prop_assert!(cut.values.iter().all(|value| value.right) && cut.last == Some(*last));
+                    Finding::Expired { split: Some(split), last, .. } => {
+                        prop_assert!(split.values.iter().all(|value| value.right) && split.last == Some(*last));
                         let expired =
                             matches!(alone, Want::Expired { .. } | Want::Decision(Decision::Expired { .. }));
                         prop_assert!(expired, "{text} {query:?}");
                     }
-                    Finding::Matched { cut: None, .. }
-                    | Finding::Expired { cut: None, .. }
-                    | Finding::CannotSay => prop_assert!(false, "nothing shown"),
+                    Finding::Matched { split: None, .. }
+                    | Finding::Expired { split: None, .. }
+                    | Finding::TempFail => prop_assert!(false, "nothing shown"),
                     _ => prop_assert!(matches!(alone, Want::Decision(Decision::NoMatch)), "{text} {query:?}"),
                 }
             }

@@ -1,0 +1,103 @@
+//! The characters a search tries: all that rules can tell apart are told apart, and of those that they cannot
+//! there are a few of each kind, so that names can hold equal and different ones.
+
+use super::instances::Subject;
+use crate::ir::{Op, Target};
+use crate::vocabulary::Function;
+
+/// A character by its number in an [`Alphabet`].
+pub(crate) type Symbol = u8;
+
+/// Most characters of an alphabet. Rules that hold more tell apart more than a search gets through.
+pub(crate) const MAX_SYMBOLS: usize = 120;
+
+/// Most characters of a kind that are alike: one for each function that looks at characters and one more, up
+/// to this number. Two rules would need more such functions than that, all taking different characters.
+const MAX_ALIKE: usize = 4;
+
+/// What stands for characters of a kind, the most readable first.
+const CONSONANTS: &[char] = &['b', 'c', 'd', 'f', 'g', 'h', 'j', 'k', 'l', 'm', 'n', 'p'];
+const VOWELS: &[char] = &['a', 'e', 'i', 'o', 'u'];
+const CAPITALS: &[char] = &['B', 'C', 'D', 'F', 'G', 'H', 'J', 'K', 'L', 'M', 'N', 'P'];
+const DIGITS: &[char] = &['1', '2', '3', '4', '5', '6', '7', '8', '9', '0'];
+/// Characters of no class, which a code can hold.
+const OTHERS: &[char] = &['+', '=', '!', '~'];
+
+/// The characters of a search.
+#[derive(Debug)]
+pub(crate) struct Alphabet(Vec<char>);
+
+impl Alphabet {
+    /// What `subjects` tell apart; `None` if that is too much. With `fold` there are no capitals.
+    pub fn of(subjects: &[&Subject<'_>], fold: bool) -> Option<Self> {
+        let calls = || subjects.iter().flat_map(|subject| subject.calls());
+        let counts = |function| calls().any(|call| call.op == Op::Count(function));
+        let characters = calls()
+            .filter(|call| matches!(call.target, Target::Identifier(_)) && !matches!(call.op, Op::Count(_)));
+        let alike = (1 + characters.count()).min(MAX_ALIKE);
+        let mut symbols = Alphabet(Vec::new());
+        let digits = calls().any(|call| matches!(call.op, Op::Count(_)));
+        let vowels = counts(Function::Vowels);
+        let case = !fold && (vowels || counts(Function::Alphas));
+        let texts: Vec<char> = subjects.iter().flat_map(|subject| subject.characters()).collect();
+        // Letters of the kinds that stand in no text, so that they are different from all that do.
+        for (kind, number) in [
+            (CONSONANTS, alike),
+            (VOWELS, if vowels { alike } else { 0 }),
+            (DIGITS, if digits { DIGITS.len() } else { alike }),
+            (&['-', '.', '_'], 3),
+            (CAPITALS, if case { alike } else { 0 }),
+            (OTHERS, alike.min(2)),
+        ] {
+            let new = kind.iter().filter(|c| number == kind.len() || !texts.contains(c));
+            new.take(number).for_each(|c| symbols.add(*c));
+        }
+        for c in texts {
+            symbols.add(c);
+        }
+        (symbols.0.len() <= MAX_SYMBOLS).then_some(symbols)
+    }
+
+    fn add(&mut self, c: char) {
+        if !self.0.contains(&c) && self.0.len() <= MAX_SYMBOLS {
+            self.0.push(c);
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn character(&self, symbol: Symbol) -> char {
+        self.0.get(usize::from(symbol)).copied().unwrap_or('?')
+    }
+
+    /// The number of `c`.
+    pub fn symbol(&self, c: char) -> Option<Symbol> {
+        self.0.iter().position(|known| *known == c).and_then(|at| Symbol::try_from(at).ok())
+    }
+
+    /// The numbers of the characters of `text`; `None` if one is missing.
+    pub fn symbols(&self, text: &str) -> Option<Vec<Symbol>> {
+        text.chars().map(|c| self.symbol(c)).collect()
+    }
+
+    /// The symbol as the byte that a class asks about; 0, which is in no class, outside of ASCII.
+    pub fn byte(&self, symbol: Symbol) -> u8 {
+        u8::try_from(self.character(symbol)).ok().filter(u8::is_ascii).unwrap_or(0)
+    }
+
+    /// The symbols that a character may be taken for in a text of which only the characters are known.
+    pub fn like(&self, c: char) -> impl Iterator<Item = Symbol> + '_ {
+        let kind = move |c: char| {
+            (c.is_ascii_digit(), c.is_ascii_alphabetic(), if c.is_ascii_alphanumeric() { ' ' } else { c })
+        };
+        let known = self.symbol(c).is_some();
+        let same = move |other: char| {
+            c == other
+                || kind(c) == kind(other) && c.is_ascii_alphanumeric()
+                || !known && OTHERS.contains(&other)
+        };
+        (0..self.0.len()).filter(move |at| same(self.0[*at])).filter_map(|at| Symbol::try_from(at).ok())
+    }
+}

@@ -1,0 +1,310 @@
+//! How often a name made up at random is an alias.
+//!
+//! Whoever guesses knows the account, the alias, the literals and where the parts stand, but not the functions.
+//! Each identifier is a text of its class, all of one length equally likely, the length drawn from
+//! [`LENGTHS`] or [`FQDN_LENGTHS`]. Each character of the code is drawn by its kind: a digit for a count, one
+//! of 36 letters and digits for a character, one of 32 for a secret. So a code is guessed with the product of
+//! these chances, as many digits as the number has; and the share is the mean of that over the identifiers.
+//!
+//! Functions of different identifiers are independent. What a single identifier makes of its functions is
+//! computed from the counts where these are all that matters, else estimated from [`SAMPLES`] texts, the same
+//! ones in each run.
+
+use super::instances::Source;
+use crate::ir::{CompiledCall, Op, Target};
+use crate::load::Options;
+use crate::matcher::operations;
+use crate::vocabulary::{Class, Function, is_alpha, is_digit, is_vowel};
+use diagnostics::Text;
+use foldhash::HashMap;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::RangeInclusive;
+
+/// How long identifiers are: names of shops and lists, hardly ever longer.
+pub const LENGTHS: RangeInclusive<usize> = 1..=12;
+/// How long domains are.
+pub const FQDN_LENGTHS: RangeInclusive<usize> = 4..=16;
+/// How many texts an estimate is made from: a chance of one in twenty is off by a tenth of it at most.
+pub const SAMPLES: usize = 4096;
+/// Most accounts and aliases looked at; what the others make of a function is hardly different.
+const MAX_NAMES: usize = 100_000;
+
+/// Characters that one is guessed from.
+const CHARACTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+const CAPITALS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+/// Characters that one of a secret is guessed from.
+const SECRET: f64 = 32.0;
+
+/// How often a random name of the shape of a statement is an alias.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GuessRate {
+    /// The statement, by number.
+    pub statement: usize,
+    /// Between 0, for one that never matches, and 1.
+    pub share: f64,
+    /// Whether it was computed; else it is estimated.
+    pub exact: bool,
+}
+
+/// `1 in 360 (exact)`, `about 1 in 290 (estimated from 4096 samples)`
+impl fmt::Display for GuessRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.share <= 0.0 {
+            return f.write_str("never");
+        }
+        let odds = 1.0 / self.share;
+        let about = if self.exact { "" } else { "about " };
+        match odds {
+            ..9.95 => write!(f, "{about}1 in {odds:.1}")?,
+            _ => write!(f, "{about}1 in {odds:.0}")?,
+        }
+        if self.exact { f.write_str(" (exact)") } else { write!(f, " (estimated from {SAMPLES} samples)") }
+    }
+}
+
+/// The statements of texts that could be loaded, each with how often it is guessed.
+pub fn guess_rates(texts: &[Text], options: &Options) -> Vec<GuessRate> {
+    let mut known = Known::default();
+    let sources = crate::analysis::sources(texts, options);
+    sources.iter().enumerate().map(|(i, source)| known.guess(i, source)).collect()
+}
+
+/// What was computed for statements seen before: a hundred thousand of them have few shapes.
+#[derive(Default)]
+pub(crate) struct Known {
+    identifiers: HashMap<(u8, String), (f64, bool)>,
+    fold: bool,
+}
+
+impl Known {
+    pub fn guess(&mut self, statement: usize, source: &Source<'_>) -> GuessRate {
+        if source.checked.never.is_some() || source.members() == 0 {
+            return GuessRate { statement, share: 0.0, exact: true };
+        }
+        self.fold = source.folds();
+        let names = |list: &[crate::analysis::instances::Entry<'_>], target: Target| {
+            let calls: Vec<&CompiledCall> =
+                source.calls.iter().filter(|call| call.target == target).collect();
+            if calls.is_empty() {
+                return 1.0;
+            }
+            let shares = list.iter().take(MAX_NAMES).map(|entry| chance(&calls, &entry.key));
+            mean(shares)
+        };
+        let aliases = if source.aliases.is_empty() { &source.accounts } else { &source.aliases };
+        let mut share = names(&source.accounts, Target::Account) * names(aliases, Target::Alias);
+        let mut exact = true;
+        for (i, class) in source.checked.statement.expression.identifiers().enumerate() {
+            let calls: Vec<&CompiledCall> =
+                source.calls.iter().filter(|call| call.target == Target::Identifier(i)).collect();
+            if calls.is_empty() {
+                continue;
+            }
+            let formulas: Vec<&Op> = calls.iter().map(|call| &call.op).collect();
+            let key = (u8::from(self.fold), format!("{class:?} {formulas:?}"));
+            let fold = self.fold;
+            let (chance, is_exact) = *self.identifiers.entry(key).or_insert_with(|| {
+                by_counts(class, &calls, fold)
+                    .map_or_else(|| (estimate(class, &calls, fold), false), |share| (share, true))
+            });
+            share *= chance;
+            exact &= is_exact;
+        }
+        for call in source.calls.iter().filter(|call| call.target == Target::Name) {
+            if let Op::Hmac(length) = call.op {
+                share *= power(SECRET, length);
+            }
+        }
+        GuessRate { statement, share, exact }
+    }
+}
+
+fn real(n: usize) -> f64 {
+    u32::try_from(n).map_or(f64::MAX, f64::from)
+}
+
+fn mean(shares: impl Iterator<Item = f64>) -> f64 {
+    let (sum, number) = shares.fold((0.0, 0_u32), |(sum, number), share| (sum + share, number + 1));
+    if number == 0 { 0.0 } else { sum / f64::from(number) }
+}
+
+/// One chance in `of`, `times` times.
+fn power(of: f64, times: usize) -> f64 {
+    of.powi(-i32::try_from(times).unwrap_or(i32::MAX))
+}
+
+/// The chance of a number of one digit or more.
+fn digits(count: usize) -> f64 {
+    power(10.0, count.checked_ilog10().map_or(1, |log| log as usize + 1))
+}
+
+/// The chance of a right guess where the functions look at `text`.
+fn chance(calls: &[&CompiledCall], text: &str) -> f64 {
+    calls.iter().map(|call| one(&call.op, text)).product()
+}
+
+fn one(op: &Op, text: &str) -> f64 {
+    let characters = real(CHARACTERS.len());
+    let held = || real(CHARACTERS.iter().filter(|c| text.as_bytes().contains(c)).count());
+    match op {
+        Op::Any => held() / characters,
+        Op::None => 1.0 - held() / characters,
+        Op::Hmac(length) => power(SECRET, *length),
+        op => match (operations::value(op, text, ""), op) {
+            (None, _) => 0.0,
+            (Some(value), Op::Count(_)) => power(10.0, value.len()),
+            (Some(value), _) => power(characters, value.chars().count()),
+        },
+    }
+}
+
+/// The characters that may stand at an edge of an identifier, and inside.
+fn alphabets(class: Class, fold: bool) -> [Vec<u8>; 2] {
+    let all: Vec<u8> =
+        CHARACTERS.iter().chain(if fold { &[][..] } else { CAPITALS }).chain(b"_.-").copied().collect();
+    let of = |fits: &dyn Fn(u8) -> bool| all.iter().copied().filter(|b| fits(*b)).collect();
+    [of(&|b| class.edge(b)), of(&|b| class.inner(b))]
+}
+
+fn lengths(class: Class) -> RangeInclusive<usize> {
+    if class == Class::Fqdn { FQDN_LENGTHS } else { LENGTHS }
+}
+
+/// What functions count in a text: digits, letters, vowels, dots.
+type CharacterCounts = [u8; 4];
+
+fn counts_of(b: u8) -> CharacterCounts {
+    [is_digit(b), is_alpha(b), is_vowel(b), b == b'.'].map(u8::from)
+}
+
+/// The chance for an identifier whose functions count and take characters of a plain text, of which only the
+/// length and the counts matter. `None` where more does.
+fn by_counts(class: Class, calls: &[&CompiledCall], fold: bool) -> Option<f64> {
+    let used = |function| calls.iter().any(|call| call.op == Op::Count(function));
+    let plain = |op: &Op| matches!(op, Op::Count(_) | Op::Char { .. });
+    let sought: Vec<&&CompiledCall> = calls.iter().filter(|call| !plain(&call.op)).collect();
+    let counted = [Function::Digits, Function::Alphas, Function::Vowels, Function::Labels].map(used);
+    match sought[..] {
+        [] => {}
+        // Whether a character is in a text goes with nothing but its length.
+        [call] if matches!(call.op, Op::Any | Op::None) => {
+            if class == Class::Fqdn || counted.contains(&true) {
+                return None;
+            }
+        }
+        _ => return None,
+    }
+    let [edge, inner] = alphabets(class, fold);
+    // A dot is needed, whether it is counted or not.
+    let tracked = [counted[0], counted[1], counted[2], counted[3] || class == Class::Fqdn];
+    let step = |ways: &BTreeMap<CharacterCounts, f64>, of: &[u8]| {
+        let mut kinds: BTreeMap<CharacterCounts, f64> = BTreeMap::new();
+        for b in of {
+            let mut counts = counts_of(*b);
+            for (count, tracked) in counts.iter_mut().zip(tracked) {
+                *count *= u8::from(tracked);
+            }
+            *kinds.entry(counts).or_default() += 1.0 / real(of.len());
+        }
+        let mut next: BTreeMap<CharacterCounts, f64> = BTreeMap::new();
+        for (so_far, chance) in ways {
+            for (more, kind) in &kinds {
+                let mut sum = *so_far;
+                sum.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+                *next.entry(sum).or_default() += chance * kind;
+            }
+        }
+        next
+    };
+    let mut before = BTreeMap::from([([0; 4], 1.0)]);
+    let mut shares = Vec::new();
+    for length in 1..=*lengths(class).end() {
+        // `before` is one character shorter; this one is the last.
+        let ways = step(&before, &edge);
+        before = step(&before, if length == 1 { &edge } else { &inner });
+        if !lengths(class).contains(&length) {
+            continue;
+        }
+        let (mut all, mut right) = (0.0, 0.0);
+        for (counts, chance) in &ways {
+            let fits = class != Class::Fqdn || counts[3] > 0;
+            let weight = |call: &&CompiledCall| match &call.op {
+                Op::Count(function) => digits(match function {
+                    Function::Digits => counts[0].into(),
+                    Function::Alphas => counts[1].into(),
+                    Function::Vowels => counts[2].into(),
+                    Function::Labels => usize::from(counts[3]) + 1,
+                    _ => length,
+                }),
+                Op::Any => held(&edge, &inner, length),
+                Op::None => 1.0 - held(&edge, &inner, length),
+                // Any text of the length will do.
+                op => one(op, &"a".repeat(length)),
+            };
+            if fits {
+                all += chance;
+                right += chance * calls.iter().map(weight).product::<f64>();
+            }
+        }
+        shares.push(if all > 0.0 { right / all } else { 0.0 });
+    }
+    Some(mean(shares.into_iter()))
+}
+
+/// The chance that a character to be guessed is in a text.
+fn held(edge: &[u8], inner: &[u8], length: usize) -> f64 {
+    let missing = |c: &u8| {
+        let not = |of: &[u8]| 1.0 - if of.contains(c) { 1.0 / real(of.len()) } else { 0.0 };
+        let edges = length.min(2);
+        (0..length).map(|at| not(if at < edges { edge } else { inner })).product::<f64>()
+    };
+    1.0 - CHARACTERS.iter().map(missing).sum::<f64>() / real(CHARACTERS.len())
+}
+
+/// The mean over some texts of the class.
+fn estimate(class: Class, calls: &[&CompiledCall], fold: bool) -> f64 {
+    let [edge, inner] = alphabets(class, fold);
+    let mut random = Random(0);
+    let shares = (0..SAMPLES).map(|i| {
+        let lengths = lengths(class);
+        // Each length as often as each other.
+        let length = lengths.start() + i % (lengths.end() - lengths.start() + 1);
+        loop {
+            let text: String = (0..length)
+                .map(|at| {
+                    let of = if at == 0 || at + 1 == length { &edge } else { &inner };
+                    char::from(of[random.below(of.len())])
+                })
+                .collect();
+            // With a length of four one text in twenty has a dot.
+            if class != Class::Fqdn || text.contains('.') {
+                return chance(calls, &text);
+            }
+        }
+    });
+    mean(shares)
+}
+
+/// The share of the first statement's identifier, computed if that can be, and estimated.
+#[cfg(test)]
+pub(crate) fn both(texts: &[Text], options: &Options) -> (Option<f64>, f64) {
+    let sources = crate::analysis::sources(texts, options);
+    let class = sources[0].checked.statement.expression.identifiers().next().unwrap_or(Class::Alnum);
+    let calls: Vec<&CompiledCall> = sources[0].calls.iter().collect();
+    let exact = by_counts(class, &calls, options.fold).filter(|_| sources[0].checked.never.is_none());
+    (exact, estimate(class, &calls, options.fold))
+}
+
+/// Numbers that look random, the same ones in each run (`SplitMix64`).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((z ^ (z >> 31)) % bound.max(1) as u64).unwrap_or_default()
+    }
+}

@@ -1,0 +1,152 @@
+//! Finds check codes that protect nothing. If everything after the account is an extension for the mail
+//! server, a name with any code reaches the account.
+
+use crate::ir::{Piece, Program};
+use crate::matcher::rules::Rules;
+use mail_address::Normal;
+use std::ops::Range;
+
+/// Most names of a statement to check: the largest expected number of accounts. Usually the first one
+/// decides.
+const MAX_TRIED: usize = 1_000_000;
+
+/// A statement whose check codes protect nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unprotected {
+    /// The statement, by number.
+    pub statement: usize,
+    /// The beginning of its names, up to the first part that varies.
+    pub prefix: String,
+    /// The account that each name with this beginning reaches.
+    pub account: String,
+}
+
+/// The statements whose check codes protect nothing in one of `domains`, in canonical spelling, with the
+/// normalisation `normal`; without domains, in any domain. For each statement the first such account is
+/// named.
+///
+/// For a mail server in which the characters of `delimiters` begin an extension, `normal` is `Normal {
+/// delimiters, ..Normal::plain(case_sensitive) }`.
+pub fn unprotected(rules: &Rules, normal: &Normal, domains: Option<&[String]>) -> Vec<Unprotected> {
+    if normal.delimiters.is_empty() {
+        return Vec::new();
+    }
+    let counts = |program: &Program<'_>| {
+        let holds = |domain: &String| program.scope().includes(Some(domain));
+        program.never.is_none() && domains.is_none_or(|domains| domains.iter().any(holds))
+    };
+    let programs = (0..rules.len()).map(|i| (i, rules.program(i))).filter(|(_, program)| counts(program));
+    programs
+        .filter_map(|(statement, program)| {
+            let (prefix, account) = reached(rules, &program, normal)?;
+            Some(Unprotected { statement, prefix, account })
+        })
+        .collect()
+}
+
+/// A beginning of names that the mail server reads as an account and an extension, and the account.
+fn reached(rules: &Rules, program: &Program<'_>, normal: &Normal) -> Option<(String, String)> {
+    let fixed = |piece: &&Piece| matches!(piece, Piece::Literal(_) | Piece::Account | Piece::Alias);
+    let fixed: Vec<Piece> = program.pieces.iter().take_while(fixed).copied().collect();
+    let store = program.store();
+    // A list that does not occur there makes no difference: try once without a name.
+    let names = |piece: Piece, list: Range<u32>| -> Vec<Option<u32>> {
+        if fixed.contains(&piece) { list.map(Some).collect() } else { vec![None] }
+    };
+    let aliases = names(Piece::Alias, program.aliases());
+    let accounts = names(Piece::Account, program.accounts());
+    let each = accounts.iter().flat_map(|account| aliases.iter().map(move |alias| (*account, *alias)));
+    let name = |entry: Option<u32>| entry.map_or("", |entry| store.name(entry));
+    // Most names contain no delimiter, and then the literals decide for all of them; but normalisation
+    // may create delimiters.
+    let delimits = |text: &str| normal.nfkc || text.contains(|c| normal.delimiters.contains(c));
+    let always = fixed.iter().any(|piece| program.literal_of(Some(piece)).is_some_and(delimits));
+    let may = |(account, alias): &(Option<u32>, Option<u32>)| {
+        always || delimits(name(*account)) || delimits(name(*alias))
+    };
+    each.take(MAX_TRIED).filter(may).find_map(|(account, alias)| {
+        let text = |piece: &Piece| match piece {
+            Piece::Account => name(account),
+            Piece::Alias => name(alias),
+            _ => program.literal_of(Some(piece)).unwrap_or_default(),
+        };
+        let prefix: String = fixed.iter().map(text).collect();
+        // Further text follows, which is part of the extension, if any.
+        let read = normal.typed(&prefix);
+        let bare = read.bare()?;
+        (bare == name(account) || rules.is_account(bare)).then(|| (prefix.clone(), bare.to_owned()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::load::Options;
+    use crate::load::load;
+    use diagnostics::Text;
+    use mail_address::Normal;
+
+    /// The reached account and the beginning, for rules, delimiters and a domain.
+    #[test]
+    fn what_any_code_reaches() {
+        let foo = |expression: &str| format!("ACCOUNT foo, bar MATCHES {expression} WITH CHARS(1);");
+        for (rules, delimiters, domain, want) in [
+            (foo("%account%-%ident%-%code%"), "-", None, Some(("foo-", "foo"))),
+            (foo("%account%-%ident%-%code%"), "+-", None, Some(("foo-", "foo"))),
+            (foo("%account%-%ident%-%code%"), "+", None, None),
+            (foo("%account%-%ident%-%code%"), "", None, None),
+            (foo("%account%+%ident%.%code%"), "+", None, Some(("foo+", "foo"))),
+            (foo("%account%+x.%ident%.%code%"), "+", None, Some(("foo+x.", "foo"))),
+            (foo("%account%.%ident%+%code%"), "+", None, None),
+            (foo("%account%.%ident%.%code%"), "+", None, None),
+            (foo("%account%.%code%+%ident%"), "+", None, None),
+            (foo("%account%x+%ident%.%code%"), "+", None, None),
+            // The code may come first, and the parts may have any other order.
+            (foo("%account%-%code%-%ident%"), "-", None, Some(("foo-", "foo"))),
+            (foo("%ident%-%account%-%code%"), "-", None, None),
+            (foo("%code%-%account%.%ident%"), "-", None, None),
+            // No account begins with a delimiter.
+            (foo("-%account%.%ident%.%code%"), "-", None, None),
+            (foo("-%account%-%ident%.%code%"), "-", None, None),
+            ("ACCOUNT -foo MATCHES %account%-%ident%.%code% WITH CHARS();".into(), "-", None, None),
+            // Without %account%, and with the account of another statement.
+            ("ACCOUNT foo MATCHES foo-%ident%-%code% WITH CHARS();".into(), "-", None, Some(("foo-", "foo"))),
+            ("ACCOUNT foo MATCHES shop-%ident%-%code% WITH CHARS();".into(), "-", None, None),
+            ("ACCOUNT foo MATCHES bar-%ident%.%code% WITH CHARS();\nACCOUNT bar MATCHES %account%.%ident%.%code% WITH CHARS();".into(), "-", None, Some(("bar-", "bar"))),
+            // Without ALIASED the alias is the account; an alias is no account, unless it is one too.
+            (foo("%alias%-%ident%-%code%"), "-", None, Some(("foo-", "foo"))),
+            ("ACCOUNT foo ALIASED shop MATCHES %alias%-%ident%-%code% WITH CHARS();".into(), "-", None, None),
+            ("ACCOUNT foo ALIASED shop, foo MATCHES %alias%-%ident%-%code% WITH CHARS();".into(), "-", None, Some(("foo-", "foo"))),
+            // Only some of the accounts.
+            ("ACCOUNT mary-ann, joe MATCHES %account%-%ident%-%code% WITH CHARS();".into(), "-", None, Some(("joe-", "joe"))),
+            ("ACCOUNT mary-ann MATCHES %account%-%ident%-%code% WITH CHARS();".into(), "-", None, None),
+            ("ACCOUNT mary-ann, mary MATCHES %account%.%ident%.%code% WITH CHARS();".into(), "-", None, Some(("mary-ann.", "mary"))),
+            // No finding for a statement that never matches, nor for a rule for other domains.
+            ("ACCOUNT foo MATCHES %account%-%ident% WITH CHARS();".into(), "-", None, None),
+            ("ACCOUNT foo DOMAINS a.test MATCHES %account%-%ident%-%code% WITH CHARS();".into(), "-", Some("a.test"), Some(("foo-", "foo"))),
+            ("ACCOUNT foo DOMAINS a.test MATCHES %account%-%ident%-%code% WITH CHARS();".into(), "-", Some("b.test"), None),
+            ("ACCOUNT foo DOMAINS a.test MATCHES %account%-%ident%-%code% WITH CHARS();".into(), "-", None, Some(("foo-", "foo"))),
+            // Upper case.
+            ("ACCOUNT Foo MATCHES %account%-%ident%-%code% WITH CHARS();".into(), "-", None, Some(("foo-", "foo"))),
+        ] {
+            let loaded = load(&[Text::new("t", &rules)], &Options { fold: true, ..Options::default() });
+            let loaded = loaded.unwrap_or_else(|problems| panic!("{rules} {problems:?}")).rules;
+            let normal = Normal { delimiters: delimiters.into(), ..Normal::plain(false) };
+            let domains = domain.map(|domain: &str| ["c.test".to_owned(), domain.to_owned()]);
+            let found = super::unprotected(&loaded, &normal, domains.as_ref().map(|domains| &domains[..]));
+            let got = found.first().map(|found| (&*found.prefix, &*found.account));
+            assert_eq!(got, want, "{rules} {delimiters:?} {domain:?}");
+        }
+    }
+
+    /// With ignored characters, and with case sensitivity.
+    #[test]
+    fn what_is_read_decides() {
+        let text = Text::new("t", "ACCOUNT Foo MATCHES F.oo-%ident%.%code% WITH CHARS();");
+        let rules = load(&[text], &Options::default()).expect("rules").rules;
+        for (case_sensitive, remove, want) in [(true, ".", 1), (true, "", 0), (false, ".", 0)] {
+            let normal =
+                Normal { delimiters: "-".into(), remove: remove.into(), ..Normal::plain(case_sensitive) };
+            assert_eq!(super::unprotected(&rules, &normal, None).len(), want, "{case_sensitive} {remove}");
+        }
+    }
+}

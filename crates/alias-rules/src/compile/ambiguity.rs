@@ -1,0 +1,280 @@
+//! Whether all statements together leave no doubt whose an address is. Statements go by their number, which
+//! is also their place in every list here.
+//!
+//! Statements without a domain in common cannot be in each other's way: they are never asked about the same
+//! address. So both the statements with the same expression and the owners of an alias are looked for among
+//! those that share a domain; one without `DOMAINS` shares every domain. Each list of domains is gone
+//! through, never a pair of statements.
+
+use super::interner::{Interner, Listed};
+use super::scope;
+use crate::syntax::expression::Item;
+use crate::syntax::{Fault, Name, Statement};
+use diagnostics::Text;
+use foldhash::{HashMap, HashSet, HashSetExt};
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// What there is to know of a statement but for the names of its lists.
+pub(crate) struct Brief<'t> {
+    /// The number of the text it stands in, and the text.
+    file: usize,
+    text: &'t Text,
+    /// Where its expression stands.
+    span: Range<usize>,
+    has_account: bool,
+    has_alias: bool,
+    aliased: bool,
+    domains: Option<Vec<Name<'t>>>,
+}
+
+impl<'t> Brief<'t> {
+    /// Of a statement that stands in text number `file`.
+    pub fn of(file: usize, text: &'t Text, statement: &Statement<'t>) -> Self {
+        let Statement { expression, aliases, domains, .. } = statement;
+        Brief {
+            file,
+            text,
+            span: expression.span.clone(),
+            has_account: expression.has(&Item::Account),
+            has_alias: expression.has(&Item::Alias),
+            aliased: aliases.is_some(),
+            domains: domains.clone(),
+        }
+    }
+
+    /// The expression, letter by letter.
+    fn expression(&self) -> &'t str {
+        self.text.content.get(self.span.clone()).unwrap_or_default()
+    }
+}
+
+/// Nobody has the alias, or more than one account.
+const NOBODY: u32 = u32::MAX;
+const SEVERAL: u32 = u32::MAX - 1;
+
+/// Who has which alias in which statement. Names go by their numbers.
+struct Facts<'s> {
+    interner: &'s Interner,
+    /// The statements that name an account: those of account `n` are `of[starts[n]..starts[n + 1]]`.
+    of: Vec<u32>,
+    starts: Vec<u32>,
+    /// The one account that has an alias.
+    owner: Vec<u32>,
+    /// The same in a domain, and of statements that are for all domains, if there are several.
+    owner_in: HashMap<(usize, Option<usize>), u32>,
+    /// The domains of each statement, by number; none if it is for all.
+    domains_of: Vec<Vec<usize>>,
+    /// The first and the last statement that have the expression, letter by letter.
+    texts: HashMap<&'s str, FirstLast>,
+    /// The same of those in a domain, and of those that are for all, if any is not.
+    texts_in: HashMap<(&'s str, Option<usize>), FirstLast>,
+}
+
+type FirstLast = (usize, usize);
+
+impl<'s> Facts<'s> {
+    fn new(statements: &[Brief<'s>], interner: &'s Interner) -> Self {
+        let mut starts = vec![0_u32; interner.len() + 1];
+        for x in 0..statements.len() {
+            for account in interner.lists(x).accounts {
+                starts[account.number()] += 1;
+            }
+        }
+        let mut end = 0;
+        for start in &mut starts {
+            end += *start;
+            *start = end;
+        }
+        // From here on each is the end of its list, and moves to the beginning as the list is filled.
+        let mut of = vec![0; end as usize];
+        let mut owner = vec![NOBODY; interner.len()];
+        let mut texts: HashMap<&str, FirstLast> = HashMap::default();
+        for (x, statement) in statements.iter().enumerate().rev() {
+            texts.entry(statement.expression()).or_insert((x, x)).0 = x;
+            let lists = interner.lists(x);
+            for account in lists.accounts {
+                let start = &mut starts[account.number()];
+                *start -= 1;
+                of[*start as usize] = number(x);
+            }
+            for alias in lists.aliases {
+                add_owner(&mut owner[alias.number()], lists.accounts);
+            }
+        }
+        let (owner_in, texts_in, domains_of) = Default::default();
+        let mut facts = Facts { interner, of, starts, owner, owner_in, domains_of, texts, texts_in };
+        facts.add_domains(statements);
+        facts
+    }
+
+    /// What differs from domain to domain.
+    fn add_domains(&mut self, statements: &[Brief<'s>]) {
+        if statements.iter().all(|statement| statement.domains.is_none()) {
+            return;
+        }
+        let mut numbers: HashMap<Cow<'s, str>, usize> = HashMap::default();
+        for (x, statement) in statements.iter().enumerate() {
+            let mut domains = Vec::new();
+            for domain in scope::domains(statement.domains.as_deref()) {
+                let next = numbers.len();
+                domains.push(*numbers.entry(domain).or_insert(next));
+            }
+            let text = statement.expression();
+            let lists = self.interner.lists(x);
+            for place in places(&domains) {
+                self.texts_in.entry((text, place)).or_insert((x, x)).1 = x;
+                // Most aliases are of one account.
+                for alias in lists.aliases.iter().filter(|alias| self.owner[alias.number()] == SEVERAL) {
+                    let owner = self.owner_in.entry((alias.number(), place)).or_insert(NOBODY);
+                    add_owner(owner, lists.accounts);
+                }
+            }
+            self.domains_of.push(domains);
+        }
+    }
+
+    /// The domains of a statement; none if it is for all.
+    fn domains_of(&self, x: usize) -> &[usize] {
+        self.domains_of.get(x).map_or(&[], Vec::as_slice)
+    }
+
+    /// The accounts with the statements that name them.
+    fn accounts(&self) -> impl Iterator<Item = (usize, &[u32])> {
+        let of = |n: usize| self.of.get(self.starts[n] as usize..self.starts[n + 1] as usize);
+        (0..self.interner.len()).filter_map(move |n| Some((n, of(n)?))).filter(|(_, of)| !of.is_empty())
+    }
+
+    /// Another statement with the expression of statement `x` and a domain in common.
+    fn same(&self, x: usize, text: &str) -> Option<usize> {
+        let other = |found: Option<&FirstLast>| {
+            let (first, last) = *found?;
+            [first, last].into_iter().find(|other| *other != x)
+        };
+        let own = self.domains_of(x);
+        if own.is_empty() {
+            return other(self.texts.get(text));
+        }
+        let shared = std::iter::once(None).chain(places(own));
+        shared.map(|place| self.texts_in.get(&(text, place))).find_map(other)
+    }
+
+    /// Whether one account alone has the alias of statement `x` wherever that statement counts.
+    fn has_one_owner(&self, x: usize, alias: Listed) -> bool {
+        let owner = self.owner[alias.number()];
+        let own = self.domains_of(x);
+        if owner < SEVERAL || own.is_empty() {
+            return owner < SEVERAL;
+        }
+        let shared = std::iter::once(None).chain(places(own));
+        let mut owners = shared.filter_map(|place| self.owner_in.get(&(alias.number(), place)));
+        owners.next().is_some_and(|first| *first < SEVERAL && owners.all(|owner| owner == first))
+    }
+}
+
+/// Where a statement counts: in its domains, or everywhere.
+fn places(domains: &[usize]) -> impl Iterator<Item = Option<usize>> {
+    domains.iter().copied().map(Some).chain(domains.is_empty().then_some(None))
+}
+
+/// Adds those who have an alias in one more statement.
+fn add_owner(owner: &mut u32, accounts: &[Listed]) {
+    let only = if let [account] = accounts { number(account.number()) } else { SEVERAL };
+    *owner = if *owner == NOBODY || *owner == only { only } else { SEVERAL };
+}
+
+/// Names are fewer than the bytes they stand in, which are counted by 32 bits.
+fn number(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(NOBODY)
+}
+
+/// What the aliases of an account are like.
+#[derive(Clone, Copy)]
+enum Aliases {
+    None,
+    /// A single one, which no other account has.
+    Own(Listed),
+    /// Several, this one among them, which no other account has.
+    SomeOwn(Listed),
+    /// Others have each of them as well.
+    Shared,
+}
+
+/// What is wrong with the statements that leave doubt, each with the number of its text.
+pub(crate) fn check(statements: &[Brief<'_>], interner: &Interner) -> Vec<(usize, Fault)> {
+    let mut faults = Vec::new();
+    let facts = Facts::new(statements, interner);
+    let lists = |x: usize| interner.lists(x).aliases.iter().copied();
+    // Of each statement one alias that only its account has.
+    let own: Vec<Option<Listed>> =
+        (0..statements.len()).map(|x| lists(x).find(|alias| facts.has_one_owner(x, *alias))).collect();
+    let mut refused = HashSet::new();
+    let mut refuse = |x: usize, message: String, help: String| {
+        if refused.insert(x) {
+            let Brief { file, span, .. } = &statements[x];
+            faults.push((*file, Fault::new(span.clone(), message).help(help)));
+        }
+    };
+    let same = |other: usize| {
+        let Brief { text, span, .. } = &statements[other];
+        let line = text.line(span.start);
+        format!(
+            "the same expression stands at {}:{line} too, and it does not tell the accounts apart",
+            text.file
+        )
+    };
+    for (account, of) in facts.accounts() {
+        let aliases = aliases_of(of, interner, &own);
+        for &x in of {
+            let x = x as usize;
+            let statement = &statements[x];
+            let other = facts.same(x, statement.expression());
+            match (aliases, other) {
+                (Aliases::None, Some(other)) if !statement.has_account => {
+                    refuse(x, same(other), "put %account% into it, or a literal of its own into each".into());
+                }
+                (Aliases::Own(alias), Some(other)) if !statement.has_account && !statement.has_alias => {
+                    let alias = interner.text(alias.number());
+                    refuse(x, same(other), format!("put %account% into it, or %alias% for \"{alias}\""));
+                }
+                (Aliases::SomeOwn(alias), _) if statement.aliased && !statement.has_alias => {
+                    let (account, alias) = (interner.text(account), interner.text(alias.number()));
+                    refuse(
+                        x,
+                        format!("account \"{account}\" has several aliases, but the expression names none"),
+                        format!("put %alias% into it; \"{alias}\" is one of them"),
+                    );
+                }
+                _ => {}
+            }
+        }
+    }
+    for (x, statement) in statements.iter().enumerate() {
+        if statement.has_account && statement.has_alias {
+            continue;
+        }
+        if let Some(alias) = lists(x).find(|alias| !facts.has_one_owner(x, *alias)) {
+            let alias = interner.text(alias.number());
+            refuse(
+                x,
+                format!(
+                    "alias \"{alias}\" belongs to several accounts, and the expression does not say to which"
+                ),
+                "put both %account% and %alias% into it".into(),
+            );
+        }
+    }
+    faults
+}
+
+/// What the aliases are that the statements `of` an account give it.
+fn aliases_of(of: &[u32], interner: &Interner, own: &[Option<Listed>]) -> Aliases {
+    let mut all = of.iter().flat_map(|x| interner.lists(*x as usize).aliases);
+    let Some(first) = all.next() else { return Aliases::None };
+    let single = all.all(|alias| alias.number() == first.number());
+    match of.iter().find_map(|x| own[*x as usize]) {
+        Some(alias) if single => Aliases::Own(alias),
+        Some(alias) => Aliases::SomeOwn(alias),
+        None => Aliases::Shared,
+    }
+}

@@ -1,0 +1,103 @@
+//! Aliases whose last day has passed. They belong to nobody, but the answer can name their last owner.
+
+use super::decide::{Name, each_template};
+use super::rules::{Decision, Query, Rules};
+use super::{Matcher, StatementMatch, StepResult};
+use crate::date::{Day, LENGTHS, last_day};
+use crate::ir::{Piece, Program};
+
+/// The decision about a name that no statement matches on the day of `query`.
+pub(super) fn expired<'r>(
+    rules: &'r Rules,
+    name: &Name<'_>,
+    query: &Query<'_>,
+    matcher: &mut Matcher<'_>,
+) -> Decision<'r> {
+    let mut found: Vec<(u32, StatementMatch, Day)> = Vec::new();
+    let mut tried = Ok(());
+    if query.today.is_some() {
+        each_template(rules, name, query.domain, &mut |program| {
+            if is_dated(program) {
+                let each = &mut |statement, matched, last| found.push((statement, matched, last));
+                tried = all_expired(matcher, program, each).map_err(|_| program.statement as usize);
+            }
+            tried.is_ok()
+        });
+    }
+    if let Err(statement) = tried {
+        return Decision::TempFail { statement };
+    }
+    found.sort_by_key(|(statement, ..)| *statement);
+    let Some((statement, first, _)) = found.first() else { return Decision::NoMatch };
+    let store = &rules.store;
+    let account = store.name(first.account);
+    let own = found.iter().filter(|(_, matched, _)| store.name(matched.account) == account);
+    let Some(last) = own.map(|(_, _, last)| *last).max() else { return Decision::NoMatch };
+    Decision::Expired { name: store.spelling(first.account), statement: *statement as usize, last }
+}
+
+/// Whether aliases of a statement have a last day.
+fn is_dated(program: Program<'_>) -> bool {
+    program.pieces.contains(&Piece::Date)
+}
+
+/// For a statement that does not match today: its match on the last day on which it did, and that day.
+pub(crate) fn expired_match(
+    matcher: &mut Matcher<'_>,
+    program: Program<'_>,
+) -> StepResult<Option<(StatementMatch, Day)>> {
+    if !is_dated(program) {
+        return Ok(None);
+    }
+    let today = matcher.since.take();
+    let found = last_match(matcher, program);
+    matcher.since = today;
+    found
+}
+
+/// The same of all statements of a template, for `each` that matched.
+fn all_expired(
+    matcher: &mut Matcher<'_>,
+    program: Program<'_>,
+    each: &mut impl FnMut(u32, StatementMatch, Day),
+) -> StepResult<()> {
+    let today = matcher.since.take();
+    let mut statements = Vec::new();
+    matcher.template(program, &mut |statement, _| statements.push(statement))?;
+    for statement in statements {
+        matcher.since = None;
+        if let Some((matched, last)) = last_match(matcher, program.of(statement))? {
+            each(statement, matched, last);
+        }
+    }
+    matcher.since = today;
+    Ok(())
+}
+
+/// The same of any statement.
+fn last_match(matcher: &mut Matcher<'_>, program: Program<'_>) -> StepResult<Option<(StatementMatch, Day)>> {
+    let Some(mut found) = matcher.statement(program)? else { return Ok(None) };
+    let days = matcher.within(days)?;
+    // It matches on the first day, and on no later day if not on an earlier one.
+    let (mut yes, mut no) = (0, days.len());
+    while no - yes > 1 {
+        let middle = usize::midpoint(yes, no);
+        matcher.since = days.get(middle).copied();
+        match matcher.statement(program)? {
+            Some(later) => (yes, found) = (middle, later),
+            None => no = middle,
+        }
+    }
+    Ok(days.get(yes).map(|last| (found, *last)))
+}
+
+/// Every day in the name, in order.
+fn days(matcher: &mut Matcher<'_>) -> StepResult<Vec<Day>> {
+    let name = matcher.name.as_bytes();
+    matcher.spend(name.len() * LENGTHS.len())?;
+    let texts = LENGTHS.into_iter().flat_map(|len| name.windows(len));
+    let mut days: Vec<Day> = texts.filter_map(last_day).collect();
+    days.sort_unstable();
+    days.dedup();
+    Ok(days)
+}

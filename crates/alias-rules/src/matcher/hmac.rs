@@ -1,0 +1,44 @@
+//! Verifies what the code has for `HMAC`.
+
+use super::{Binding, Matcher, StepResult};
+use crate::ir::{CompiledCall, Op};
+use crate::secrets::Bound;
+
+impl Binding<'_> {
+    /// What is computed from where the code stands in `name` from `start` to `end`.
+    pub(crate) fn bound<'b>(&'b self, name: &'b str, start: usize, end: usize) -> Bound<'b> {
+        let part = |range| name.get(range).unwrap_or_default();
+        Bound {
+            account: self.account,
+            alias: self.alias,
+            before: part(0..start),
+            after: part(end..name.len()),
+        }
+    }
+}
+
+/// Whether what the tokens have for `HMAC` is right, if the code stands from `start` to `end`.
+pub(super) fn is_signed(
+    matcher: &mut Matcher<'_>,
+    binding: Binding<'_>,
+    start: usize,
+    end: usize,
+) -> StepResult<bool> {
+    let secrets = binding.program.scope().secrets();
+    if secrets.is_empty() {
+        return Ok(true);
+    }
+    let name = matcher.name;
+    let bound = binding.bound(name, start, end);
+    for i in 0..matcher.tokens.len() {
+        if !matches!(binding.program.calls.get(i), Some(CompiledCall { op: Op::Hmac(_), .. })) {
+            continue;
+        }
+        matcher.spend(secrets.steps(name.len() + binding.account.len() + binding.alias.len()))?;
+        let code = matcher.tokens.get(i).and_then(|token| name.as_bytes().get(token.start..token.end));
+        if !code.is_some_and(|code| secrets.verify(code, &bound)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
