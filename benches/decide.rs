@@ -8,8 +8,8 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use diagnostics::Text;
 use mail_address::Address;
 use rcptd::account::settings::{CacheSettings, SourceSettings};
-use rcptd::account::{AccountSource, Cache, Chain};
-use rcptd::front::milter::session::{Policy, Rcpt, Session, Step};
+use rcptd::account::{AccountSource, Chain, Source, account_cache};
+use rcptd::server::milter::session::{Policy, Rcpt, Session, Step};
 use rcptd::resolve::{Outcome, Question, Resolver, Settings};
 use std::hint::black_box;
 use std::sync::Arc;
@@ -50,10 +50,10 @@ fn resolve(c: &mut Criterion) {
     group.finish();
 
     let mut group = c.benchmark_group("cache");
-    let down: Arc<dyn AccountSource> = Arc::new(Chain::new(Vec::new()));
-    let cache = Cache::new(&CacheSettings::default(), down);
+    let down: Arc<AccountSource> = Arc::new(Chain::new(Vec::new()));
+    let cache = account_cache(&CacheSettings::default(), down);
     let account = Address::new("alice", "example.com").expect("address");
-    group.bench_function("unknown", |b| b.iter(|| runtime.block_on(cache.verify(black_box(&account)))));
+    group.bench_function("unknown", |b| b.iter(|| runtime.block_on(cache.look_up(black_box(&account)))));
     group.finish();
 }
 

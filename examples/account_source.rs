@@ -12,9 +12,9 @@
 //!
 //! ```text
 //! foo@example.test: exists (maildirs:/tmp/mail)
-//! bar@example.test: missing (maildirs:/tmp/mail)
-//! foo@other.test: unknown: /tmp/mail/other.test: No such file or directory (os error 2) (maildirs:/tmp/mail)
-//! ../x@y: unknown: not the name of a directory (maildirs:/tmp/mail)
+//! bar@example.test: not found (maildirs:/tmp/mail)
+//! foo@other.test: temporary failure: /tmp/mail/other.test: No such file or directory (os error 2) (maildirs:/tmp/mail)
+//! ../x@y: temporary failure: not the name of a directory (maildirs:/tmp/mail)
 //! ```
 //!
 //! The third line is what a source is judged by. `other.test` has no directory at all: perhaps the domain is
@@ -23,7 +23,8 @@
 
 use mail_address::{Address, escape, fold};
 use rcptd::account::settings::CacheSettings;
-use rcptd::account::{AccountSource, Answer, AnswerFuture, Cache, Chain, Deadline, Limit, Reason, Verdict};
+use rcptd::account::{AccountSource, Chain, Verification, account_cache};
+use rcptd::lookup::{Limit, Lookup, LookupFuture, Source, Timeout};
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
@@ -44,7 +45,7 @@ impl Maildirs {
 
     /// The question proper. Everything that is not a clear yes or no leaves as `Err` with its reason, which
     /// is a fragment of a sentence for the log; `?` then does the right thing by itself.
-    async fn ask(&self, account: &Address) -> Result<Verdict, String> {
+    async fn ask(&self, account: &Address) -> Result<Lookup<()>, String> {
         // An address is text from a stranger. Whatever its characters mean to the world behind this source,
         // here to a file system, is to be dealt with before they get there.
         let domain = account.domain().ok_or("the address has no domain")?;
@@ -58,10 +59,10 @@ impl Maildirs {
             return Err(format!("{}: not a directory", domain.display()));
         }
         match tokio::fs::metadata(domain.join(user)).await {
-            Ok(found) if found.is_dir() => Ok(Verdict::Exists),
+            Ok(found) if found.is_dir() => Ok(Lookup::Found(())),
             Ok(_) => Err("there is a file in place of the directory".into()),
             // The one error that means no. A permission denied, a stale NFS handle and the like do not.
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Verdict::Missing),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Lookup::NotFound),
             Err(error) => Err(error.to_string()),
         }
     }
@@ -82,26 +83,24 @@ fn file_name(text: &str) -> Result<&str, String> {
 }
 
 /// The seam. This is all that rcptd knows of a source.
-impl AccountSource for Maildirs {
-    fn verify<'a>(&'a self, account: &'a Address) -> AnswerFuture<'a> {
+impl Source<Address, Verification> for Maildirs {
+    fn look_up<'a>(&'a self, account: &'a Address) -> LookupFuture<'a, Verification> {
         Box::pin(async move {
-            let verdict = self.ask(account).await.unwrap_or_else(|why| Verdict::Unknown(Reason::new(why)));
-            Answer::new(verdict, &self.name)
+            let result = self.ask(account).await.unwrap_or_else(Lookup::temp_fail);
+            Verification::new(result, &self.name)
         })
     }
 }
 
-/// A source does not time, limit or remember anything. These boxes do, each a source itself.
-fn compose(own: Maildirs) -> Arc<dyn AccountSource> {
+/// A source does not time, limit or cache anything. These boxes do, each a source itself.
+fn compose(own: Maildirs) -> Arc<AccountSource> {
     let name = own.name.clone();
-    // At most 20 questions at once, and the wait for one's turn counts within the deadline: so the limit
-    // goes inside.
+    // At most 20 questions at once. The wait for a permit counts towards the timeout, so the limit is inside.
     let limited = Arc::new(Limit::new(20, Arc::new(own)));
-    let timed = Arc::new(Deadline::new(name, Duration::from_secs(5), limited));
-    // A chain of one says what the one says; a second source would be asked where this one cannot say.
+    let timed = Arc::new(Timeout::new(name, Duration::from_secs(5), limited));
+    // A second source in the chain would be asked when this one fails temporarily.
     let chain = Arc::new(Chain::new(vec![timed]));
-    // On the outside the cache: what it knows costs nobody anything.
-    Arc::new(Cache::new(&CacheSettings::default(), chain))
+    Arc::new(account_cache(&CacheSettings::default(), chain))
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -114,9 +113,9 @@ async fn main() -> ExitCode {
     let source = compose(Maildirs::new(Path::new(&root)));
     for argument in arguments {
         let account = Address::from_rcpt(argument.as_bytes());
-        let Answer { verdict, source, .. } = source.verify(&account).await;
+        let Verification { result, source, .. } = source.look_up(&account).await;
         // A reason may quote what a stranger wrote, so it is escaped on its way to a terminal.
-        println!("{}: {} ({})", escape(&argument), escape(&verdict.to_string()), escape(&*source));
+        println!("{}: {} ({})", escape(&argument), escape(&result.to_string()), escape(&*source));
     }
     ExitCode::SUCCESS
 }

@@ -16,8 +16,8 @@
 //! pgbench -n -M prepared -f q.sql -c 20 -j 2 -T 10 mail
 //! ```
 
-use rcptd::table::settings::{DatabaseSettings, Host, Kind, Password, Query};
-use rcptd::table::{Answer, database};
+use rcptd::map::settings::{DatabaseSettings, Host, Kind, Password, Query};
+use rcptd::map::{Lookup, database};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -80,10 +80,10 @@ fn run() -> Result<String, String> {
                             .wrapping_mul(6_364_136_223_846_793_005)
                             .wrapping_add(1_442_695_040_888_963_407);
                         let key = format!("key{}@example.test", (seed >> 33) % u64::from(keys));
-                        match table.get(&key).await {
-                            Answer::Found(_) => (),
-                            Answer::NotFound => return Err(format!("{key} is not there")),
-                            Answer::Unknown(reason) => return Err(reason.to_string()),
+                        match table.look_up(&key).await {
+                            Lookup::Found(_) => (),
+                            Lookup::NotFound => return Err(format!("{key} is not there")),
+                            Lookup::TempFail(reason) => return Err(reason.to_string()),
                         }
                         let now = Instant::now();
                         if now >= end {

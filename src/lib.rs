@@ -12,29 +12,27 @@
 //! | level | folder | owns |
 //! | --- | --- | --- |
 //! | 0 | [`observe`] | what is logged and counted: one function per event |
-//! | 1 | [`lookup`] | what all look-ups share: whether the answers of a server count |
+//! | 1 | [`lookup`] | the three-valued result of a look-up, and the wrappers of all sources: timeout, limit, cache, control |
 //! | 1 | [`watch`] | files: whether one is being written, whether it has changed since it was read |
-//! | 2 | [`table`] | key to value: lists, databases, other servers, and what combines them |
+//! | 2 | [`map`] | key to value: lists, databases, other servers, and the search that Postfix leaves to a server |
 //! | 3 | [`account`] | does this account exist: the sources and what they are combined with |
-//! | 4 | [`hook`] | the operator's script, before and after the rules; pure, bounded |
+//! | 4 | [`script`] | the operator's script, before and after the rules; pure, bounded |
 //! | 5 | [`resolve`] | rules and accounts make one [`resolve::Outcome`] of a recipient |
-//! | 6 | [`map`] | what a mail server means by asking a table: purposes of the resolver, searches of Postfix |
-//! | 7 | [`front`] | the protocols; each a pure part and a thin adapter |
-//! | 8 | [`config`] | what the operator wrote, checked |
-//! | 9 | [`daemon`] | build, run, reload, stop |
-//! | 9 | [`wiring`] | what Postfix is configured to do, compared with what rcptd does; pure |
-//! | 10 | [`cli`] | the commands an operator types |
+//! | 6 | [`server`] | the protocols; each a pure part and a thin adapter |
+//! | 7 | [`config`] | what the operator wrote, checked |
+//! | 8 | [`daemon`] | build, run, reload, stop |
+//! | 8 | [`wiring`] | what Postfix is configured to do, compared with what rcptd does; pure |
+//! | 9 | [`cli`] | the commands an operator types |
 
 pub mod account;
 pub mod cli;
 pub mod config;
 pub mod daemon;
-pub mod front;
-pub mod hook;
 pub mod lookup;
 pub mod map;
 pub mod observe;
 pub mod resolve;
-pub mod table;
+pub mod script;
+pub mod server;
 pub mod watch;
 pub mod wiring;

@@ -12,7 +12,7 @@ mod starttls;
 use fake::{Act, Fake};
 use mail_address::Address;
 use rcptd::account::settings::{CacheSettings, Settings, SourceSettings, Trust, VrfySettings, Witness};
-use rcptd::account::{AccountSource, Answer, build};
+use rcptd::account::{build, AccountSource, Verification};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -33,7 +33,7 @@ fn settings(spec: &str) -> Settings {
     };
     Settings {
         sources: vec![source],
-        cache: CacheSettings { exists: Duration::ZERO, missing: Duration::ZERO, entries: 1000 },
+        cache: CacheSettings { positive_ttl: Duration::ZERO, negative_ttl: Duration::ZERO, entries: 1000 },
     }
 }
 
@@ -44,16 +44,16 @@ fn patient(spec: &str) -> Settings {
     settings
 }
 
-async fn source(settings: &Settings) -> Arc<dyn AccountSource> {
+async fn source(settings: &Settings) -> Arc<AccountSource> {
     build(settings, false).await.unwrap()
 }
 
-async fn ask(source: &Arc<dyn AccountSource>, account: &str) -> Answer {
-    source.verify(&Address::from_rcpt(account.as_bytes())).await
+async fn ask(source: &Arc<AccountSource>, account: &str) -> Verification {
+    source.look_up(&Address::from_rcpt(account.as_bytes())).await
 }
 
-async fn verdict(source: &Arc<dyn AccountSource>, account: &str) -> String {
-    ask(source, account).await.verdict.to_string()
+async fn verdict(source: &Arc<AccountSource>, account: &str) -> String {
+    ask(source, account).await.result.to_string()
 }
 
 /// Waits for something that another task is about to do.
@@ -126,7 +126,7 @@ async fn replies() {
         let got = ask(&source, &format!("{number}@example.test")).await;
         let asked = format!("VRFY <{number}@example.test>: ");
         let quoted = want.replacen("unknown: ", &format!("unknown: {asked}"), 1);
-        assert!(got.verdict.to_string().starts_with(&quoted), "{reply}: {}", got.verdict);
+        assert!(got.result.to_string().starts_with(&quoted), "{reply}: {}", got.result);
         // What is certain is quoted as well.
         let certain = !want.starts_with("unknown");
         let code = format!("{asked}{}", reply.get(..3).unwrap());
@@ -270,7 +270,7 @@ async fn nothing_odd_is_sent() {
     odd.push(format!("<foo@{}>", "x".repeat(300)).into());
     let mut asked = 0;
     for account in &odd {
-        let got = source.verify(&Address::from_rcpt(account)).await.verdict.to_string();
+        let got = source.look_up(&Address::from_rcpt(account)).await.result.to_string();
         if got == "exists" {
             asked += 1;
         } else {
@@ -495,10 +495,10 @@ async fn a_question_given_up_takes_its_connection_along() {
     let foo = Address::from_rcpt(b"foo@example.test");
     // The member itself, without the cache, which would go on asking.
     let member = sources.members[0].clone();
-    assert!(tokio::time::timeout(Duration::from_millis(30), member.verify(&foo)).await.is_err());
+    assert!(tokio::time::timeout(Duration::from_millis(30), member.look_up(&foo)).await.is_err());
     tokio::time::sleep(Duration::from_millis(40)).await;
     // The late reply is nobody's.
-    assert_eq!(member.verify(&foo).await.verdict.to_string(), "missing");
+    assert_eq!(member.look_up(&foo).await.result.to_string(), "missing");
     assert_eq!(fake.connections(), 2);
 }
 

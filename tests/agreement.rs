@@ -7,14 +7,14 @@ use alias_rules::{Dialect, Options};
 use diagnostics::Text;
 use mail_address::{Address, Malformed, Normal, fold};
 use proptest::prelude::*;
-use rcptd::account::{AccountSource, Answer as Told, AnswerFuture, Reason, Verdict};
-use rcptd::front::maps::Found;
-use rcptd::front::milter::session::{Edit, Policy, Rcpt, Say, Session, Step};
-use rcptd::front::socketmap::Socketmap;
-use rcptd::front::{maps::Maps, tcp_table};
-use rcptd::map::profile::Profile;
-use rcptd::map::purpose::{Purpose, Resolved};
-use rcptd::map::{Map, Reading};
+use rcptd::account::{Lookup, LookupFuture, Reason, Source, Verification, Verification as Told};
+use rcptd::server::maps::MapReply;
+use rcptd::server::milter::session::{Edit, Policy, Rcpt, Say, Session, Step};
+use rcptd::server::socketmap::Socketmap;
+use rcptd::server::{maps::Maps, tcp_table};
+use rcptd::map::search::SearchStrategy;
+use rcptd::resolve::view::{ResolverView, Resolved};
+use rcptd::map::served::{Map, Reading};
 use rcptd::resolve::{Outcome, Question, Resolver, Settings};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,13 +28,13 @@ struct State {
     cannot_say: Option<bool>,
 }
 
-impl AccountSource for State {
-    fn verify<'a>(&'a self, account: &'a Address) -> AnswerFuture<'a> {
+impl Source<Address, Verification> for State {
+    fn look_up<'a>(&'a self, account: &'a Address) -> LookupFuture<'a, Verification> {
         let verdict = match self.cannot_say {
-            Some(true) => Verdict::Unknown(Reason::new("down").accepting()),
-            Some(false) => Verdict::Unknown(Reason::new("down")),
-            None if self.accounts.iter().any(|name| *name == fold(account.local())) => Verdict::Exists,
-            None => Verdict::Missing,
+            Some(true) => Lookup::TempFail(Reason::new("down").accepting()),
+            Some(false) => Lookup::TempFail(Reason::new("down")),
+            None if self.accounts.iter().any(|name| *name == fold(account.local())) => Lookup::Found(()),
+            None => Lookup::NotFound,
         };
         Box::pin(async move { Told::new(verdict, &Arc::from("state")) })
     }
@@ -48,7 +48,7 @@ enum Said {
     Later,
 }
 
-fn by_tcp_table(found: &Found) -> Said {
+fn by_tcp_table(found: &MapReply) -> Said {
     let mut line = Vec::new();
     tcp_table::reply(found, &mut line);
     let line = String::from_utf8(line).unwrap();
@@ -67,7 +67,7 @@ fn percent_decoded(text: &str) -> String {
     }
 }
 
-fn by_socketmap(server: &Socketmap, found: &Found) -> Said {
+fn by_socketmap(server: &Socketmap, found: &MapReply) -> Said {
     let mut bytes = Vec::new();
     server.reply(found, &mut bytes);
     let (payload, _) = lookup_protocols::netstring::read(&bytes, 100_000).unwrap().unwrap();
@@ -142,7 +142,7 @@ async fn recursion(map: &Map, recipient: &str) -> Option<String> {
     let mut at = recipient.to_owned();
     // Postfix gives up at 1000, and what takes more than the milter follows ends nowhere.
     for _ in 0..=rcptd::resolve::MAX_HOPS {
-        match by_tcp_table(&Found::Answer(map.look_up(at.as_bytes()).await)) {
+        match by_tcp_table(&MapReply::Answer(map.find(at.as_bytes()).await)) {
             Said::Value(next) if next == at => return Some(at),
             Said::Value(next) => at = next,
             Said::Nothing => return Some(at),
@@ -223,15 +223,15 @@ async fn agree(rules: &[&str], normal: Normal, state: State, address: &str) -> R
         delimiters: [("example.test".to_owned(), delimiters)].into(),
         ..Reading::default()
     });
-    for purpose in [Purpose::VirtualAlias, Purpose::Recipients, Purpose::Access, Purpose::SenderLogin] {
+    for purpose in [ResolverView::VirtualAlias, ResolverView::Recipients, ResolverView::Access, ResolverView::SenderLogin] {
         let table = Arc::new(Resolved::new(resolver.clone(), purpose, REFUSAL));
-        let map = Map::new("m".into(), table, Profile::Plain, Arc::new(Reading::default()));
-        let found = Found::Answer(map.look_up(address.as_bytes()).await);
+        let map = Map::new("m".into(), table, SearchStrategy::Plain, Arc::new(Reading::default()));
+        let found = MapReply::Answer(map.find(address.as_bytes()).await);
         let (tcp, socket) = (by_tcp_table(&found), by_socketmap(&server, &found));
         prop_assert_eq!(&tcp, &socket, "{} {}", purpose, address);
         // smtpd asks folded. Where that changes more than case it is another name to the accounts.
         if fold(address) == mail_address::lower(address) {
-            let folded = Found::Answer(map.look_up(fold(address).as_bytes()).await);
+            let folded = MapReply::Answer(map.find(fold(address).as_bytes()).await);
             // The extension stays as it is written in the key.
             let in_lower_case = |said: &Said| match said {
                 Said::Value(value) => Said::Value(fold(value).into_owned()),
@@ -243,8 +243,8 @@ async fn agree(rules: &[&str], normal: Normal, state: State, address: &str) -> R
         said.push(tcp);
     }
     // What the milter puts in the place of a recipient is where a mail server gets that follows the tables.
-    for profile in [Profile::Plain, Profile::VirtualAlias] {
-        let table = Arc::new(Resolved::new(resolver.clone(), Purpose::VirtualAlias, REFUSAL));
+    for profile in [SearchStrategy::Plain, SearchStrategy::VirtualAlias] {
+        let table = Arc::new(Resolved::new(resolver.clone(), ResolverView::VirtualAlias, REFUSAL));
         let map = Map::new("m".into(), table, profile, reading.clone());
         let end = recursion(&map, address).await;
         match &asked.outcome {

@@ -12,8 +12,8 @@ use rcptd::config::{
     self, Config, Control, Log, MapSettings, Milter, Socketmap, Statistics, Tables, TcpTable, keys,
     needs_restart,
 };
-use rcptd::front::endpoint::Endpoint;
-use rcptd::table::settings::DatabaseSettings;
+use rcptd::server::endpoint::Endpoint;
+use rcptd::map::settings::DatabaseSettings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
@@ -513,7 +513,7 @@ fn limits_of_lists_and_files() {
 
 #[test]
 fn a_script_is_small() {
-    let limit = usize::try_from(rcptd::hook::MAX_SCRIPT).unwrap();
+    let limit = usize::try_from(rcptd::script::MAX_SCRIPT).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rcptd.conf");
     fs::write(folder.path().join("aliases.rules"), "").unwrap();

@@ -18,8 +18,8 @@ mod redis;
 #[path = "databases_other/remote.rs"]
 mod remote;
 
-use rcptd::table::settings::{DatabaseSettings, Host, Kind, Password};
-use rcptd::table::{Answer, Table};
+use rcptd::map::settings::{DatabaseSettings, Host, Kind, Password};
+use rcptd::map::{Lookup, Table};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -66,13 +66,13 @@ enum Want<'w> {
 }
 
 /// Asks, and compares.
-async fn expect(table: &dyn Table, key: &str, want: Want<'_>) {
+async fn expect(table: &Table, key: &str, want: Want<'_>) {
     let begun = Instant::now();
-    let answer = table.get(key).await;
+    let answer = table.look_up(key).await;
     let is_right = match (&answer, want) {
-        (Answer::Found(value), Want::Found(want)) => value == want,
-        (Answer::NotFound, Want::NotFound) => true,
-        (Answer::Unknown(why), Want::Unknown(want)) => why.to_string().contains(want),
+        (Lookup::Found(value), Want::Found(want)) => value == want,
+        (Lookup::NotFound, Want::NotFound) => true,
+        (Lookup::TempFail(why), Want::Unknown(want)) => why.to_string().contains(want),
         _ => false,
     };
     assert!(is_right, "{key:?}: {answer:?}, and not {want:?}");

@@ -18,8 +18,8 @@ mod sessions;
 mod site;
 
 use cases::{Case, check, columns, found, missing, sql, unknown};
-use rcptd::table::database::open;
-use rcptd::table::settings::{Host, Kind};
+use rcptd::map::database::open;
+use rcptd::map::settings::{Host, Kind};
 use servers::Make;
 use site::{Admin, Site, get, settings};
 use std::fs;

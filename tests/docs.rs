@@ -4,10 +4,10 @@
 use alias_rules::{Day, Decision, Dialect, Options, Query, Rules, Secrets};
 use diagnostics::{Problem, Text};
 use rcptd::config;
-use rcptd::hook;
-use rcptd::map::profile::Profile;
-use rcptd::map::purpose::Purpose;
-use rcptd::table::settings::{self, Kind};
+use rcptd::script;
+use rcptd::map::search::SearchStrategy;
+use rcptd::resolve::view::ResolverView;
+use rcptd::map::settings::{self, Kind};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
@@ -543,13 +543,13 @@ fn the_script_of_the_manual_works() {
         assert!(code == 0 && said.contains(want), "{code} {said}");
     }
     for limit in [
-        format!("has {} operations", hook::MAX_OPERATIONS),
-        format!("{} calls within each other", hook::MAX_CALLS),
-        format!("texts of {} octets", hook::MAX_TEXT),
-        format!("lists and maps of {} entries", hook::MAX_LIST),
-        format!("{} variables at a time", hook::MAX_VARIABLES),
-        format!("may have {} octets, {} functions", hook::MAX_SCRIPT, hook::MAX_FUNCTIONS),
-        format!("{} expressions within each other", hook::MAX_DEPTH),
+        format!("has {} operations", script::MAX_OPERATIONS),
+        format!("{} calls within each other", script::MAX_CALLS),
+        format!("texts of {} octets", script::MAX_TEXT),
+        format!("lists and maps of {} entries", script::MAX_LIST),
+        format!("{} variables at a time", script::MAX_VARIABLES),
+        format!("may have {} octets, {} functions", script::MAX_SCRIPT, script::MAX_FUNCTIONS),
+        format!("{} expressions within each other", script::MAX_DEPTH),
     ] {
         assert!(section.replace('\n', " ").contains(&limit), "{limit}");
     }
@@ -595,10 +595,10 @@ fn the_maps_are_described_in_full() {
             has(key);
         }
     }
-    for (name, _) in Profile::ALL {
+    for (name, _) in SearchStrategy::ALL {
         has(name);
     }
-    for (name, _) in Purpose::ALL {
+    for (name, _) in ResolverView::ALL {
         has(&format!("resolver:{name}"));
     }
     for source in ["texthash:", "inline:{", "lmdb:", "database:", "tcp:", "static:", "fail:", "map:"] {

@@ -20,10 +20,10 @@ mod site;
 #[path = "common/stores.rs"]
 mod stores;
 
-use rcptd::table::database::open;
-use rcptd::table::folded::Folded;
-use rcptd::table::settings::{Kind, Query};
-use rcptd::table::{Answer, Table};
+use rcptd::map::database::open;
+use rcptd::map::case_folded::CaseFolded;
+use rcptd::map::settings::{Kind, Query};
+use rcptd::map::{Lookup, Source, Table};
 use schemas::Schema;
 use servers::{ADMIN, Make, PASSWORD};
 use site::Site;
@@ -40,12 +40,12 @@ pub enum Says {
     Failure,
 }
 
-impl From<Answer> for Says {
-    fn from(answer: Answer) -> Self {
+impl From<Lookup<String>> for Says {
+    fn from(answer: Lookup<String>) -> Self {
         match answer {
-            Answer::Found(value) => Says::Value(value),
-            Answer::NotFound => Says::Nothing,
-            Answer::Unknown(_) => Says::Failure,
+            Lookup::Found(value) => Says::Value(value),
+            Lookup::NotFound => Says::Nothing,
+            Lookup::TempFail(_) => Says::Failure,
         }
     }
 }
@@ -134,12 +134,12 @@ async fn compare(site: &Site, schema: &Schema) {
     let mut faults = Vec::new();
     let (mut found, mut missing) = (0, 0);
     for query in schema.queries.iter().filter_map(|query| query.of(site.kind())) {
-        let table: Arc<dyn Table> = database.table(&Query::Sql(query.clone())).unwrap();
-        let table = Folded::new(table, true);
+        let table: Arc<Table> = database.table(&Query::Sql(query.clone())).unwrap();
+        let table = CaseFolded::new(table, true);
         let (kind, settings) = settings(site, &query);
         let keys: Vec<&str> = schema.keys.iter().chain(schemas::KEYS).copied().collect();
         for (key, theirs) in keys.iter().zip(postfix.says(kind, &settings, &keys)) {
-            let ours = Says::from(table.get(key).await);
+            let ours = Says::from(table.look_up(key).await);
             match theirs {
                 Says::Value(_) => found += 1,
                 Says::Nothing => missing += 1,

@@ -9,7 +9,7 @@ use common::inside::Inside;
 use common::mta::{Mta, OFFER, shown};
 use common::{Daemon, Site};
 use mail_address::Address;
-use rcptd::account::{AccountSource, Answer, AnswerFuture, Verdict};
+use rcptd::account::{Lookup, LookupFuture, Source, Verification};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -243,16 +243,16 @@ fn a_silent_connection_is_closed_in_the_end() {
 #[derive(Debug)]
 struct Defective;
 
-impl AccountSource for Defective {
-    fn verify<'a>(&'a self, account: &'a Address) -> AnswerFuture<'a> {
+impl Source<Address, Verification> for Defective {
+    fn look_up<'a>(&'a self, account: &'a Address) -> LookupFuture<'a, Verification> {
         Box::pin(async move {
             let verdict = match account.local() {
                 "panic" => panic!("the defect this test is about"),
                 "hang" => std::future::pending().await,
-                "foo" | "alice" => Verdict::Exists,
-                _ => Verdict::Missing,
+                "foo" | "alice" => Lookup::Found(()),
+                _ => Lookup::NotFound,
             };
-            Answer::new(verdict, &"defective".into())
+            Verification::new(verdict, &"defective".into())
         })
     }
 }

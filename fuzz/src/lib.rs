@@ -13,19 +13,19 @@
 use alias_rules::{Day, Decision, Dialect, Finding, Options, Query, Rules, Secrets};
 use diagnostics::{Problem, Severity, Text, any_error};
 use mail_address::{Address, is_domain};
-use rcptd::account::{AccountSource, Answer, AnswerFuture, Reason, Verdict, ask_over};
+use rcptd::account::{ask_over, Lookup, LookupFuture, Reason, Source, Verification};
 use rcptd::config;
 use rcptd::daemon::policy as policy_of;
-use rcptd::front::maps::Maps;
-use rcptd::front::milter::session::{Edit, End, MAX_HEADERS, Origin, Policy, Rcpt, Say, Session, Step};
-use rcptd::front::serve::{Parsed, Service};
-use rcptd::front::socketmap::Socketmap;
-use rcptd::front::tcp_table::TcpTable;
-use rcptd::map::profile::{Context, Profile};
+use rcptd::server::maps::Maps;
+use rcptd::server::milter::session::{Edit, End, MAX_HEADERS, Origin, Policy, Rcpt, Say, Session, Step};
+use rcptd::server::accept::{Parsed, Service};
+use rcptd::server::socketmap::Socketmap;
+use rcptd::server::tcp_table::TcpTable;
+use rcptd::map::search::{Context, SearchStrategy};
 use rcptd::observe::meter::Meter;
 use rcptd::resolve::{Doubt, NoUser, Outcome, Question, Resolver, Settings};
-use rcptd::table::list::List;
-use rcptd::table::source::Source;
+use rcptd::map::list::List;
+use rcptd::map::source::SourceSpec;
 use std::collections::HashSet;
 use std::fmt::Debug;
 use std::sync::{Arc, OnceLock};
@@ -407,9 +407,9 @@ pub fn address(data: &[u8]) {
 #[derive(Debug)]
 struct Nobody;
 
-impl AccountSource for Nobody {
-    fn verify<'a>(&'a self, _: &'a Address) -> AnswerFuture<'a> {
-        Box::pin(async { Answer::new(Verdict::Missing, &"nobody".into()) })
+impl Source<Address, Verification> for Nobody {
+    fn look_up<'a>(&'a self, _: &'a Address) -> LookupFuture<'a, Verification> {
+        Box::pin(async { Verification::new(Lookup::NotFound, &"nobody".into()) })
     }
 }
 
@@ -447,9 +447,9 @@ fn check_reading(argument: &[u8], server: Option<&[u8]>) {
 pub fn smtp_reply(data: &[u8]) {
     let replies: Vec<&[u8]> = data.split(|b| *b == 0).collect();
     let kinds: &[&[u8]] = match verdict(data) {
-        Verdict::Unknown(_) => return,
-        Verdict::Exists => &[b"250", b"251"],
-        Verdict::Missing => &[b"550"],
+        Lookup::TempFail(_) => return,
+        Lookup::Found(()) => &[b"250", b"251"],
+        Lookup::NotFound => &[b"550"],
     };
     let refused_ehlo = replies.get(1).is_some_and(|reply| reply.starts_with(b"5"));
     let reply = replies.get(2 + usize::from(refused_ehlo)).expect("it was asked");
@@ -461,7 +461,7 @@ pub fn smtp_reply(data: &[u8]) {
 }
 
 /// What is made of what that server says.
-pub fn verdict(data: &[u8]) -> Verdict {
+pub fn verdict(data: &[u8]) -> Lookup<()> {
     // A clock that jumps ahead where both wait for each other, as they do when a reply does not end.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime");
@@ -586,15 +586,15 @@ where
 pub fn map(data: &[u8]) {
     let Ok(content) = std::str::from_utf8(data) else { return };
     let (source, rest) = content.split_once('\n').unwrap_or((content, ""));
-    if let Ok(source) = source.parse::<Source>() {
-        assert_eq!(source.to_string().parse::<Source>().as_ref(), Ok(&source), "{source}");
+    if let Ok(source) = source.parse::<SourceSpec>() {
+        assert_eq!(source.to_string().parse::<SourceSpec>().as_ref(), Ok(&source), "{source}");
     }
     let text = Text::new("fuzz.list", rest);
     for fold in [false, true] {
         let (list, problems) = List::parse(&text, fold);
         check_problems(&problems);
         for key in rest.split_whitespace().take(MAX_NAMES) {
-            for (_, profile) in Profile::ALL {
+            for (_, profile) in SearchStrategy::ALL {
                 let reading = Context { delimiters: "+-", is_local: &|domain| domain == "example.test" };
                 let candidates = profile.candidates(key, &reading);
                 let mut seen = HashSet::new();

@@ -1,30 +1,30 @@
-//! A source whose silence is no obstacle.
+//! Accepts mail while a source fails temporarily.
 
-use super::{AccountSource, AnswerFuture, Verdict};
+use super::{AccountSource, Lookup, LookupFuture, Source, Verification};
 use mail_address::Address;
 use std::sync::Arc;
 
-/// Marks every [`Verdict::Unknown`] of `inner` as one with which the operator chose to accept the mail
-/// (see [`Reason::is_accepting`](super::Reason::is_accepting)). The verdict stays unknown: it is not
-/// remembered, and a later source may know better.
+/// Marks every temporary failure of `inner` as one with which the operator chose to accept the mail
+/// (see [`Reason::is_accepting`](super::Reason::is_accepting)). The result stays a temporary failure: it is not
+/// cached, and a later source may have a better answer.
 #[derive(Debug)]
-pub struct AcceptUnknown {
-    inner: Arc<dyn AccountSource>,
+pub struct AcceptTempFail {
+    inner: Arc<AccountSource>,
 }
 
-impl AcceptUnknown {
-    /// `inner`, its unknown answers marked.
-    pub fn new(inner: Arc<dyn AccountSource>) -> Self {
-        AcceptUnknown { inner }
+impl AcceptTempFail {
+    /// `inner` with its temporary failures marked.
+    pub fn new(inner: Arc<AccountSource>) -> Self {
+        AcceptTempFail { inner }
     }
 }
 
-impl AccountSource for AcceptUnknown {
-    fn verify<'a>(&'a self, account: &'a Address) -> AnswerFuture<'a> {
+impl Source<Address, Verification> for AcceptTempFail {
+    fn look_up<'a>(&'a self, account: &'a Address) -> LookupFuture<'a, Verification> {
         Box::pin(async move {
-            let mut answer = self.inner.verify(account).await;
-            if let Verdict::Unknown(reason) = answer.verdict {
-                answer.verdict = Verdict::Unknown(reason.accepting());
+            let mut answer = self.inner.look_up(account).await;
+            if let Lookup::TempFail(reason) = answer.result {
+                answer.result = Lookup::TempFail(reason.accepting());
             }
             answer
         })
@@ -34,19 +34,20 @@ impl AccountSource for AcceptUnknown {
 #[cfg(test)]
 mod tests {
     use super::super::Reason;
-    use super::super::testing::{Double, account};
+    use super::super::testing::{account, answer};
     use super::*;
+    use crate::lookup::testing::Double;
 
     #[tokio::test]
-    async fn only_unknown_is_marked() {
+    async fn temporary_failures_are_marked() {
         let unknown = || Reason::new("down");
         for (says, want) in [
-            (Verdict::Exists, Verdict::Exists),
-            (Verdict::Missing, Verdict::Missing),
-            (Verdict::Unknown(unknown()), Verdict::Unknown(unknown().accepting())),
+            (Lookup::Found(()), Lookup::Found(())),
+            (Lookup::NotFound, Lookup::NotFound),
+            (Lookup::TempFail(unknown()), Lookup::TempFail(unknown().accepting())),
         ] {
-            let source = AcceptUnknown::new(Arc::new(Double::says(says)));
-            assert_eq!(source.verify(&account("foo@example.test")).await.verdict, want);
+            let source = AcceptTempFail::new(Arc::new(Double::new(answer(says))));
+            assert_eq!(source.look_up(&account("foo@example.test")).await.result, want);
         }
     }
 }

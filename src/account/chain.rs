@@ -1,75 +1,78 @@
-//! Asks several sources one after the other.
+//! Asks several sources of accounts in turn, until one is certain.
 //!
-//! The first definite answer counts, and later members are not asked. After an unknown only "exists" counts:
+//! The first definite answer counts, and later members are not asked. After a temporary failure only "exists" counts:
 //!
-//! | before | this member says | the chain |
+//! | before | this member | the chain |
 //! | --- | --- | --- |
 //! | – | exists | exists, and stops |
-//! | – | missing | missing, and stops |
-//! | some unknown | exists | exists, and stops |
-//! | some unknown | missing | stays unknown: the unknown member might have said "exists" |
-//! | – or some unknown | unknown | notes it and goes on |
+//! | – | not found | not found, and stops |
+//! | temporary failure | exists | exists, and stops |
+//! | temporary failure | not found | stays a temporary failure: the failed member might have found the account |
+//! | any | temporary failure | goes on with the next member |
 //!
-//! The reason of an unknown chain is that of its first unknown member. It is accepting only if all its
-//! unknown members are: a member with `unknown = "defer"` must not be overruled.
+//! The reason of a chain that fails is that of its first member that failed. It is accepting only if all of them are:
+//! a member with `unknown = "defer"` must not be overruled.
+//!
+//! Sources of a map are asked in the opposite way ([`crate::map::combine::FirstOf`]): there the first *value* counts,
+//! and one that fails ends the search, since it might have had another value.
 
-use super::{AccountSource, Answer, AnswerFuture, Reason, Verdict};
+use super::{AccountSource, Lookup, LookupFuture, Reason, Source, Verification};
 use mail_address::Address;
 use std::sync::Arc;
 
 /// Asks its members in order.
 #[derive(Debug)]
 pub struct Chain {
-    members: Vec<Arc<dyn AccountSource>>,
+    members: Vec<Arc<AccountSource>>,
 }
 
 impl Chain {
     /// `members` in the order in which they are asked.
-    pub fn new(members: Vec<Arc<dyn AccountSource>>) -> Self {
+    pub fn new(members: Vec<Arc<AccountSource>>) -> Self {
         Chain { members }
     }
 
-    async fn ask(&self, account: &Address) -> Answer {
-        let mut unknown: Option<(Answer, Reason)> = None;
+    async fn ask(&self, account: &Address) -> Verification {
+        let mut failed: Option<(Verification, Reason)> = None;
         for member in &self.members {
-            let answer = member.verify(account).await;
-            match (&answer.verdict, &mut unknown) {
-                (Verdict::Missing, None) => return answer,
-                // It is asked only because those before it were unknown.
-                (Verdict::Exists, before) => {
-                    let before = before.take().map(|(answer, _)| answer.basis).unwrap_or_default();
-                    return answer.resting_on(&before);
+            let answer = member.look_up(account).await;
+            match (&answer.result, failed.take()) {
+                (Lookup::NotFound, None) => return answer,
+                // It is asked only because those before it failed.
+                (Lookup::Found(()), before) => {
+                    let basis = before.map(|(answer, _)| answer.basis).unwrap_or_default();
+                    return answer.depending_on(&basis);
                 }
-                (Verdict::Missing, Some((first, _))) => {
-                    first.basis = std::mem::take(&mut first.basis).and(&answer.basis);
+                (Lookup::NotFound, Some((first, reason))) => {
+                    failed = Some((first.depending_on(&answer.basis), reason));
                 }
-                (Verdict::Unknown(reason), Some((answered, first))) => {
-                    first.accept &= reason.accept;
-                    answered.basis = std::mem::take(&mut answered.basis).and(&answer.basis);
+                (Lookup::TempFail(other), Some((first, reason))) => {
+                    failed = Some((first.depending_on(&answer.basis), reason.and(other)));
                 }
-                (Verdict::Unknown(reason), None) => {
+                (Lookup::TempFail(reason), None) => {
                     let reason = reason.clone();
-                    unknown = Some((answer, reason));
+                    failed = Some((answer, reason));
                 }
             }
         }
-        match unknown {
-            Some((first, reason)) => Answer { verdict: Verdict::Unknown(reason), ..first },
-            None => Answer::new(Verdict::Unknown(Reason::new("no source to ask")), &Arc::from("chain")),
+        match failed {
+            Some((first, reason)) => Verification { result: Lookup::TempFail(reason), ..first },
+            None => Verification::new(Lookup::temp_fail("no source to ask"), &Arc::from("chain")),
         }
     }
 }
 
-impl AccountSource for Chain {
-    fn verify<'a>(&'a self, account: &'a Address) -> AnswerFuture<'a> {
+impl Source<Address, Verification> for Chain {
+    fn look_up<'a>(&'a self, account: &'a Address) -> LookupFuture<'a, Verification> {
         Box::pin(self.ask(account))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Double, account};
+    use super::super::testing::{account, answer};
     use super::*;
+    use crate::lookup::testing::Double;
 
     /// What each member says: `e`xists, `m`issing, `u`nknown, `a`ccepting unknown; what the chain says; who
     /// says so; how many were asked.
@@ -108,25 +111,25 @@ mod tests {
                 .map(|(i, says)| {
                     let reason = Reason::new(format!("reason {i}"));
                     let verdict = match says {
-                        'e' => Verdict::Exists,
-                        'm' => Verdict::Missing,
-                        'u' => Verdict::Unknown(reason),
-                        _ => Verdict::Unknown(reason.accepting()),
+                        'e' => Lookup::Found(()),
+                        'm' => Lookup::NotFound,
+                        'u' => Lookup::TempFail(reason),
+                        _ => Lookup::TempFail(reason.accepting()),
                     };
-                    Arc::new(Double::says(verdict).called(&i.to_string()))
+                    Arc::new(Double::new(Verification::new(verdict, &i.to_string().into())))
                 })
                 .collect();
-            let chain = Chain::new(doubles.iter().map(|d| d.clone() as Arc<dyn AccountSource>).collect());
-            let answer = chain.verify(&account("foo@example.test")).await;
-            let got = match &answer.verdict {
-                Verdict::Exists => 'e',
-                Verdict::Missing => 'm',
-                Verdict::Unknown(reason) if reason.is_accepting() => 'a',
-                Verdict::Unknown(_) => 'u',
+            let chain = Chain::new(doubles.iter().map(|d| d.clone() as Arc<AccountSource>).collect());
+            let answer = chain.look_up(&account("foo@example.test")).await;
+            let got = match &answer.result {
+                Lookup::Found(()) => 'e',
+                Lookup::NotFound => 'm',
+                Lookup::TempFail(reason) if reason.is_accepting() => 'a',
+                Lookup::TempFail(_) => 'u',
             };
             assert_eq!((got, &*answer.source), (*want, *by), "{members}");
-            assert_eq!(doubles.iter().map(|d| d.asked()).sum::<usize>(), *asked, "{members}");
-            if let (Verdict::Unknown(reason), false) = (&answer.verdict, members.is_empty()) {
+            assert_eq!(doubles.iter().map(|d| d.count()).sum::<usize>(), *asked, "{members}");
+            if let (Lookup::TempFail(reason), false) = (&answer.result, members.is_empty()) {
                 assert_eq!(reason.as_str(), "reason 0", "{members}");
             }
         }
@@ -140,14 +143,14 @@ mod tests {
             [("ee", "0"), ("me", "0"), ("ue", "01"), ("uum", "012"), ("uem", "01"), ("mu", "0")]
         {
             let verdict = |says| match says {
-                'e' => Verdict::Exists,
-                'm' => Verdict::Missing,
-                _ => Verdict::Unknown(Reason::new("down")),
+                'e' => Lookup::Found(()),
+                'm' => Lookup::NotFound,
+                _ => Lookup::TempFail(Reason::new("down")),
             };
-            let doubles: Vec<_> = members.chars().map(|says| Arc::new(Double::says(verdict(says)))).collect();
-            let chain = Chain::new(doubles.iter().map(|d| d.clone() as Arc<dyn AccountSource>).collect());
+            let doubles: Vec<_> = members.chars().map(|says| Arc::new(Double::new(answer(verdict(says))))).collect();
+            let chain = Chain::new(doubles.iter().map(|d| d.clone() as Arc<AccountSource>).collect());
             for (i, double) in doubles.iter().enumerate() {
-                let answer = chain.verify(&account("foo@example.test")).await;
+                let answer = chain.look_up(&account("foo@example.test")).await;
                 assert!(answer.basis.holds(), "{members}");
                 double.revision.bump();
                 assert_eq!(answer.basis.holds(), !drops.contains(&i.to_string()), "{members} {i}");

@@ -1,53 +1,52 @@
 //! Sources that always say the same: `static:`, for a site that accepts or refuses everything behind its
 //! rules, and `fail:`, for trying out what happens when nobody can say.
 
-use super::spec::{Kind, OpenFuture, Plan, Site};
-use super::{AccountSource, Answer, AnswerFuture, Reason, Verdict};
+use super::spec::{SourceType, OpenFuture, SourceConfig, BuildContext};
+use super::{AccountSource, Lookup, LookupFuture, Reason, Source, Verification};
 use mail_address::Address;
 use std::sync::Arc;
 
-/// `static:exists|missing|unknown`
-pub(super) const STATIC: Kind = Kind {
+/// `static:exists|notfound`
+pub(super) const STATIC: SourceType = SourceType {
     name: "static",
-    usage: "static:exists, static:missing or static:unknown",
+    usage: "static:exists or static:notfound",
     read: |arguments| {
         let verdict = match arguments {
-            "exists" => Verdict::Exists,
-            "missing" => Verdict::Missing,
-            "unknown" => Verdict::Unknown(Reason::new("static: source")),
-            _ => return Err(format!("\"{arguments}\" is not a verdict")),
+            "exists" => Lookup::Found(()),
+            "notfound" => Lookup::NotFound,
+            _ => return Err(format!("\"{arguments}\" is not an answer")),
         };
         Ok(Arc::new(Always(verdict)))
     },
 };
 
 /// `fail:`
-pub(super) const FAIL: Kind = Kind {
+pub(super) const FAIL: SourceType = SourceType {
     name: "fail",
     usage: "fail:",
     read: |arguments| match arguments {
-        "" => Ok(Arc::new(Always(Verdict::Unknown(Reason::new("fail: source"))))),
+        "" => Ok(Arc::new(Always(Lookup::TempFail(Reason::new("fail: source"))))),
         _ => Err("it takes no arguments".into()),
     },
 };
 
 #[derive(Debug)]
-struct Always(Verdict);
+struct Always(Lookup<()>);
 
-impl Plan for Always {
-    fn open<'a>(&'a self, site: Site<'a>) -> OpenFuture<'a> {
-        let source = Fixed { answer: Answer::new(self.0.clone(), site.name) };
-        Box::pin(async { Ok(Arc::new(source) as Arc<dyn AccountSource>) })
+impl SourceConfig for Always {
+    fn open<'a>(&'a self, site: BuildContext<'a>) -> OpenFuture<'a> {
+        let source = Fixed { answer: Verification::new(self.0.clone(), site.name) };
+        Box::pin(async { Ok(Arc::new(source) as Arc<AccountSource>) })
     }
 }
 
 #[derive(Debug)]
 struct Fixed {
-    answer: Answer,
+    answer: Verification,
 }
 
-impl AccountSource for Fixed {
-    fn verify<'a>(&'a self, _: &'a Address) -> AnswerFuture<'a> {
+impl Source<Address, Verification> for Fixed {
+    fn look_up<'a>(&'a self, _: &'a Address) -> LookupFuture<'a, Verification> {
         Box::pin(std::future::ready(self.answer.clone()))
     }
 }

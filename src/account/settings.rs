@@ -62,7 +62,7 @@ pub struct SourceSettings {
     pub concurrency: usize,
     /// Whether mail is accepted while this source fails temporarily. Off by default, because it causes
     /// backscatter.
-    pub accept_unknown: bool,
+    pub accept_tempfail: bool,
     /// How long a witness or a canary is valid for its server (see [`crate::lookup::control`]), the longest
     /// time for which answers that depend on it are cached, and the greatest age of a connection.
     pub control_interval: Duration,
@@ -84,7 +84,7 @@ impl SourceSettings {
             spec,
             deadline: DEADLINE,
             concurrency: CONCURRENCY,
-            accept_unknown: false,
+            accept_tempfail: false,
             control_interval: control::INTERVAL,
             witness: Scoped::default(),
             vrfy: VrfySettings::default(),
@@ -97,10 +97,10 @@ impl SourceSettings {
 pub struct CacheSettings {
     /// How long "exists" is cached; zero for not at all. If it depends on a canary,
     /// [`SourceSettings::control_interval`] at most.
-    pub exists: Duration,
+    pub positive_ttl: Duration,
     /// How long "missing" is cached; zero for not at all. If it depends on a witness,
     /// [`SourceSettings::control_interval`] at most.
-    pub missing: Duration,
+    pub negative_ttl: Duration,
     /// Most accounts cached.
     pub entries: u64,
 }
@@ -108,7 +108,11 @@ pub struct CacheSettings {
 impl Default for CacheSettings {
     /// An hour for "exists"; two minutes for "missing", since mail to a new mailbox is refused until then.
     fn default() -> Self {
-        CacheSettings { exists: Duration::from_hours(1), missing: Duration::from_mins(2), entries: 100_000 }
+        CacheSettings {
+            positive_ttl: Duration::from_hours(1),
+            negative_ttl: Duration::from_mins(2),
+            entries: 100_000,
+        }
     }
 }
 

@@ -1,11 +1,29 @@
 //! Builds the tree of sources from the settings.
 
-use super::settings::{Settings, SourceSettings};
-use super::{AcceptUnknown, AccountSource, Answer, AnswerFuture, Cache, Chain, Deadline, Limit, Watched};
+use super::settings::{CacheSettings, Settings, SourceSettings};
+use super::{AcceptTempFail, AccountSource, Chain, Lookup, LookupFuture, Source, Verification};
+use crate::lookup::cache::MAX_QUESTIONS;
+use crate::lookup::{Cache, CacheLimits, Limit, OutageLog, Timeout};
 use mail_address::{Address, Cases};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
+
+/// A cache as in `settings` around `inner`. "Exists" and "not found" have a lifetime each, or the shorter one of the
+/// answer ([`Verification::ttl`]).
+pub fn account_cache(settings: &CacheSettings, inner: Arc<AccountSource>) -> Cache<Address, Verification> {
+    let (positive, negative) = (settings.positive_ttl, settings.negative_ttl);
+    let ttl = move |answer: &Verification| {
+        let ttl = match answer.result {
+            Lookup::Found(()) => positive,
+            Lookup::NotFound => negative,
+            Lookup::TempFail(_) => Duration::ZERO,
+        };
+        answer.ttl.map_or(ttl, |own| own.min(ttl))
+    };
+    let limits = CacheLimits { capacity: settings.entries, weight: |_, _| 1, questions: MAX_QUESTIONS };
+    Cache::new("cache", &limits, Arc::new(ttl), inner)
+}
 
 /// Builds the tree for `settings`: a cache over a chain of sources, each with its deadline and its limit.
 ///
@@ -15,7 +33,7 @@ use tokio::sync::Semaphore;
 pub async fn build(
     settings: &Settings,
     cases: impl Into<Cases>,
-) -> Result<Arc<dyn AccountSource>, Vec<String>> {
+) -> Result<Arc<AccountSource>, Vec<String>> {
     Sources::build(settings, cases).await.map(|sources| sources.composed)
 }
 
@@ -23,10 +41,10 @@ pub async fn build(
 #[derive(Clone, Debug)]
 pub struct Sources {
     /// The source used in service: cache and chain.
-    pub composed: Arc<dyn AccountSource>,
+    pub composed: Arc<AccountSource>,
     /// The members of the chain in their order, each with its deadline and limit, without the cache.
-    pub members: Vec<Arc<dyn AccountSource>>,
-    cache: Arc<Cache>,
+    pub members: Vec<Arc<AccountSource>>,
+    cache: Arc<Cache<Address, Verification>>,
     made_of: (Settings, Cases),
 }
 
@@ -56,32 +74,22 @@ impl Sources {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let chain: Arc<dyn AccountSource> = match &members[..] {
+        let chain: Arc<AccountSource> = match &members[..] {
             [only] => only.clone(),
             several => Arc::new(Chain::new(several.to_vec())),
         };
         let made_of = (settings.clone(), cases.clone());
         let cache = Arc::new(match before.filter(|before| before.made_of == made_of) {
-            Some(before) => before.cache.over(chain),
-            None => Cache::new(&settings.cache, chain),
+            Some(before) => before.cache.around(chain),
+            None => account_cache(&settings.cache, chain),
         });
         Ok(Sources { composed: cache.clone(), members, cache, made_of })
     }
-
-    /// The answer of each member about `account`, also of those that the chain would not ask; the cache is
-    /// not used.
-    pub async fn verify_each(&self, account: &Address) -> Vec<Answer> {
-        let mut answers = Vec::with_capacity(self.members.len());
-        for member in &self.members {
-            answers.push(member.verify(account).await);
-        }
-        answers
-    }
 }
 
-impl AccountSource for Sources {
-    fn verify<'a>(&'a self, account: &'a Address) -> AnswerFuture<'a> {
-        self.composed.verify(account)
+impl Source<Address, Verification> for Sources {
+    fn look_up<'a>(&'a self, account: &'a Address) -> LookupFuture<'a, Verification> {
+        self.composed.look_up(account)
     }
 }
 
@@ -90,7 +98,7 @@ async fn member(
     source: &SourceSettings,
     settings: &Settings,
     cases: &Cases,
-) -> Result<Arc<dyn AccountSource>, Vec<String>> {
+) -> Result<Arc<AccountSource>, Vec<String>> {
     let name = source.spec.name();
     let told = |error: String| format!("account source \"{name}\": {error}");
     let mut errors = Vec::new();
@@ -116,9 +124,9 @@ async fn member(
         }
     };
     let limited = Arc::new(Limit::new(source.concurrency, asked));
-    let timed = Arc::new(Deadline::new(name.clone(), source.deadline, limited));
-    let watched = Arc::new(Watched::new(name, timed));
-    Ok(if source.accept_unknown { Arc::new(AcceptUnknown::new(watched)) } else { watched })
+    let timed = Arc::new(Timeout::new(name.clone(), source.deadline, limited));
+    let logged = Arc::new(OutageLog::new(name, timed));
+    Ok(if source.accept_tempfail { Arc::new(AcceptTempFail::new(logged)) } else { logged })
 }
 
 /// Shortest useful deadline; tests use short ones.
@@ -126,8 +134,9 @@ const MIN_DEADLINE: Duration = Duration::from_millis(1);
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::account;
-    use super::super::{Reason, Verdict};
+    use super::super::testing::{account, answer};
+    use crate::lookup::testing::Double;
+    use super::super::{Reason, Lookup};
     use super::*;
 
     fn settings(specs: &[&str]) -> Settings {
@@ -137,36 +146,157 @@ mod tests {
         }
     }
 
+    const SHORT: Duration = Duration::from_millis(300);
+    const LONG: Duration = Duration::from_mins(10);
+
+    fn cached(
+        positive_ttl: Duration,
+        negative_ttl: Duration,
+        double: &Arc<Double<Verification>>,
+    ) -> Cache<Address, Verification> {
+        account_cache(&CacheSettings { positive_ttl, negative_ttl, entries: 1000 }, double.clone())
+    }
+
+
+    #[tokio::test]
+    async fn each_result_has_its_ttl() {
+        let failed = || Lookup::temp_fail("down");
+        // result, TTLs, TTL of the answer itself, questions of: two calls, another one after SHORT
+        for (result, positive, negative, own, at_once, later) in [
+            (Lookup::Found(()), LONG, SHORT, None, 1, 1),
+            (Lookup::Found(()), SHORT, LONG, None, 1, 2),
+            (Lookup::Found(()), Duration::ZERO, LONG, None, 2, 3),
+            (Lookup::NotFound, SHORT, LONG, None, 1, 1),
+            (Lookup::NotFound, LONG, SHORT, None, 1, 2),
+            (Lookup::NotFound, LONG, Duration::ZERO, None, 2, 3),
+            (failed(), LONG, LONG, None, 2, 3),
+            (Lookup::Found(()), LONG, LONG, Some(SHORT), 1, 2),
+            (Lookup::NotFound, LONG, LONG, Some(SHORT), 1, 2),
+            (Lookup::Found(()), LONG, LONG, Some(LONG * 2), 1, 1),
+            (Lookup::Found(()), SHORT, SHORT, Some(LONG), 1, 2),
+            (Lookup::Found(()), LONG, LONG, Some(Duration::ZERO), 2, 3),
+            (failed(), LONG, LONG, Some(LONG), 2, 3),
+        ] {
+            let case = format!("{result:?} {positive:?} {negative:?} {own:?}");
+            let double = Arc::new(Double::new(Verification { ttl: own, ..answer(result.clone()) }));
+            let cache = cached(positive, negative, &double);
+            let foo = account("foo@example.test");
+            assert!(!cache.look_up(&foo).await.cached, "{case}");
+            let got = cache.look_up(&account("\"foo\"@Example.TEST.")).await;
+            assert_eq!((got.cached, double.count()), (at_once == 1, at_once), "{case}");
+            assert_eq!((&got.result, &*got.source), (&result, "double:"), "{case}");
+            tokio::time::sleep(SHORT * 2).await;
+            let got = cache.look_up(&foo).await;
+            assert_eq!((got.cached, double.count()), (later == 1, later), "{case}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_cached_answer_is_dropped_when_its_basis_changes() {
+        for (before, after) in [(Lookup::Found(()), Lookup::NotFound), (Lookup::NotFound, Lookup::Found(()))] {
+            let double = Arc::new(Double::new(answer(before.clone())));
+            let other = Double::new(answer(before.clone()));
+            let cache = cached(LONG, LONG, &double);
+            let foo = account("foo@example.test");
+            for again in [false, true] {
+                let got = cache.look_up(&foo).await;
+                assert_eq!((got.result, got.cached), (before.clone(), again));
+            }
+            double.set(answer(after.clone()));
+            other.revision.bump();
+            assert!(cache.look_up(&foo).await.cached, "another file has changed");
+            double.revision.bump();
+            for again in [false, true] {
+                let got = cache.look_up(&foo).await;
+                assert_eq!((got.result, got.cached), (after.clone(), again));
+            }
+            assert_eq!(double.count(), 2);
+        }
+    }
+
+    /// A call after the change does not get the answer to a question from before it.
+    #[tokio::test(start_paused = true)]
+    async fn a_question_under_way_at_the_change_is_asked_again() {
+        let double = Arc::new(Double::new(answer(Lookup::NotFound)).after(Duration::from_secs(2)));
+        let cache = Arc::new(cached(LONG, LONG, &double));
+        let ask = |cache: &Arc<Cache<Address, Verification>>| {
+            let cache = cache.clone();
+            tokio::spawn(async move { cache.look_up(&account("foo@example.test")).await.result })
+        };
+        let early = ask(&cache);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        double.revision.bump();
+        let late = ask(&cache);
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        double.set(answer(Lookup::Found(())));
+        assert_eq!(early.await.unwrap(), Lookup::Found(()));
+        assert_eq!(late.await.unwrap(), Lookup::Found(()));
+    }
+
+    /// An answer about one spelling is not used for another: a case-sensitive server may have `foo` and not
+    /// `Foo`, or both.
+    #[tokio::test]
+    async fn an_answer_is_for_the_name_that_was_asked() {
+        let double = Arc::new(Double::new(answer(Lookup::NotFound)));
+        let cache = account_cache(&CacheSettings::default(), double.clone());
+        for (spelling, asked) in [
+            ("Foo@example.test", 1),
+            ("Foo@EXAMPLE.test.", 1),
+            ("\"Foo\"@example.test", 1),
+            ("foo@example.test", 2),
+            ("FOO@example.test", 3),
+            ("grüße@example.test", 4),
+            ("grüsse@example.test", 5),
+            ("e\u{301}@example.test", 6),
+            ("é@example.test", 7),
+        ] {
+            cache.look_up(&account(spelling)).await;
+            assert_eq!(double.count(), asked, "{spelling}");
+        }
+        double.set(answer(Lookup::Found(())));
+        assert_eq!(cache.look_up(&account("bar@example.test")).await.result, Lookup::Found(()));
+        assert_eq!(cache.look_up(&account("Foo@example.test")).await.result, Lookup::NotFound);
+    }
+
+    #[tokio::test]
+    async fn entries_are_bounded() {
+        let double = Arc::new(Double::new(answer(Lookup::Found(()))));
+        let cache = account_cache(&CacheSettings { entries: 10, ..CacheSettings::default() }, double.clone());
+        for i in 0..200 {
+            cache.look_up(&account(&format!("foo{i}@example.test"))).await;
+        }
+        let entries = cache.len().await;
+        assert!(entries <= 10, "{entries}");
+    }
+
     #[tokio::test]
     async fn composed_and_one_by_one() {
         for (specs, want, each) in [
             (&["static:exists"][..], "exists", &["exists"][..]),
-            (&["fail:", "static:exists"], "exists", &["unknown: fail: source", "exists"]),
-            (&["fail:", "static:missing"], "unknown: fail: source", &["unknown: fail: source", "missing"]),
-            (&["static:missing", "static:exists"], "missing", &["missing", "exists"]),
-            (
-                &["static:unknown", "fail:"],
-                "unknown: static: source",
-                &["unknown: static: source", "unknown: fail: source"],
-            ),
+            (&["fail:", "static:exists"], "exists", &["temporary failure: fail: source", "exists"]),
+            (&["fail:", "static:notfound"], "temporary failure: fail: source", &["temporary failure: fail: source", "not found"]),
+            (&["static:notfound", "static:exists"], "not found", &["not found", "exists"]),
         ] {
             let foo = account("foo@example.test");
             let sources = Sources::build(&settings(specs), false).await.unwrap();
-            assert_eq!(sources.verify(&foo).await.verdict.to_string(), want, "{specs:?}");
-            let got: Vec<_> = sources.verify_each(&foo).await;
-            assert_eq!(got.iter().map(|a| a.verdict.to_string()).collect::<Vec<_>>(), each, "{specs:?}");
+            assert_eq!(sources.look_up(&foo).await.result.to_string(), want, "{specs:?}");
+            let mut got = Vec::new();
+            for member in &sources.members {
+                got.push(member.look_up(&foo).await);
+            }
+            assert_eq!(got.iter().map(|a| a.result.to_string()).collect::<Vec<_>>(), each, "{specs:?}");
             assert_eq!(got.iter().map(|a| &*a.source).collect::<Vec<_>>(), specs);
             let built = build(&settings(specs), false).await.unwrap();
-            assert_eq!(built.verify(&foo).await.verdict.to_string(), want, "{specs:?}");
+            assert_eq!(built.look_up(&foo).await.result.to_string(), want, "{specs:?}");
         }
     }
 
     #[tokio::test]
     async fn accepting_by_choice() {
         let mut settings = settings(&["fail:"]);
-        settings.sources[0].accept_unknown = true;
-        let got = build(&settings, false).await.unwrap().verify(&account("foo@example.test")).await.verdict;
-        assert_eq!(got, Verdict::Unknown(Reason::new("fail: source").accepting()));
+        settings.sources[0].accept_tempfail = true;
+        let got = build(&settings, false).await.unwrap().look_up(&account("foo@example.test")).await.result;
+        assert_eq!(got, Lookup::TempFail(Reason::new("fail: source").accepting()));
     }
 
     #[tokio::test]

@@ -1,9 +1,9 @@
 //! The sources an operator can name, `type:arguments`.
 //!
-//! Each type is one file with one [`Kind`]; `KINDS` is the only list of them.
+//! Each type is one file with one [`SourceType`]; `TYPES` is the only list of them.
 
 use super::settings::{Settings, SourceSettings};
-use super::{AccountSource, file, fixed, passwd, vrfy};
+use super::{file, fixed, passwd, vrfy, AccountSource};
 use diagnostics::nearest;
 use mail_address::Cases;
 use std::fmt;
@@ -13,31 +13,31 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 /// All types; add a new one here.
-const KINDS: &[&Kind] = &[&vrfy::KIND, &file::KIND, &passwd::KIND, &fixed::STATIC, &fixed::FAIL];
+const TYPES: &[&SourceType] = &[&vrfy::TYPE, &file::TYPE, &passwd::TYPE, &fixed::STATIC, &fixed::FAIL];
 
 /// A type of source.
-pub struct Kind {
+pub struct SourceType {
     /// The word before the colon.
     pub name: &'static str,
     /// Its syntax, for messages: `file:PATH`.
     pub usage: &'static str,
     /// Parses the text after the colon; the error is a sentence with the remedy.
-    pub read: fn(&str) -> Result<Arc<dyn Plan>, String>,
+    pub read: fn(&str) -> Result<Arc<dyn SourceConfig>, String>,
 }
 
 /// The parsed and checked arguments of a source, which build it.
-pub trait Plan: fmt::Debug + Send + Sync {
+pub trait SourceConfig: fmt::Debug + Send + Sync {
     /// Builds it; the errors are sentences with the remedy.
-    fn open<'a>(&'a self, site: Site<'a>) -> OpenFuture<'a>;
+    fn open<'a>(&'a self, site: BuildContext<'a>) -> OpenFuture<'a>;
 }
 
 /// A source to come.
 pub type OpenFuture<'a> =
-    Pin<Box<dyn Future<Output = Result<Arc<dyn AccountSource>, Vec<String>>> + Send + 'a>>;
+    Pin<Box<dyn Future<Output = Result<Arc<AccountSource>, Vec<String>>> + Send + 'a>>;
 
 /// The environment in which a source is built, beside its own arguments.
 #[derive(Clone, Copy, Debug)]
-pub struct Site<'a> {
+pub struct BuildContext<'a> {
     /// The source as the operator wrote it, which is also its name.
     pub name: &'a Arc<str>,
     /// The settings of this source.
@@ -52,7 +52,7 @@ pub struct Site<'a> {
 #[derive(Clone, Debug)]
 pub struct Spec {
     name: Arc<str>,
-    plan: Arc<dyn Plan>,
+    plan: Arc<dyn SourceConfig>,
 }
 
 impl Spec {
@@ -73,7 +73,7 @@ impl Spec {
         settings: &'a Settings,
         cases: &'a Cases,
     ) -> OpenFuture<'a> {
-        self.plan.open(Site { name: &self.name, source, settings, cases })
+        self.plan.open(BuildContext { name: &self.name, source, settings, cases })
     }
 }
 
@@ -102,7 +102,7 @@ impl FromStr for Spec {
             Some((word, arguments)) => (word, Some(arguments)),
             None => (text, None),
         };
-        let Some(kind) = KINDS.iter().find(|kind| kind.name == word) else {
+        let Some(kind) = TYPES.iter().find(|kind| kind.name == word) else {
             return Err(unknown(word));
         };
         let Some(arguments) = arguments else {
@@ -114,7 +114,7 @@ impl FromStr for Spec {
 }
 
 fn unknown(word: &str) -> String {
-    let known: Vec<_> = KINDS.iter().map(|kind| kind.name).collect();
+    let known: Vec<_> = TYPES.iter().map(|kind| kind.name).collect();
     let meant = nearest(word, known.iter().copied())
         .map_or(String::new(), |meant| format!(", did you mean \"{meant}\"?"));
     let known = known.join(", ");
@@ -137,8 +137,7 @@ mod tests {
             "file:/etc/rcptd/accounts",
             "passwd:",
             "static:exists",
-            "static:missing",
-            "static:unknown",
+            "static:notfound",
             "fail:",
         ] {
             let got = text.parse::<Spec>().map(|spec| spec.to_string());
@@ -162,8 +161,8 @@ mod tests {
             ("sql:x", "\"sql\" is not a type of account source (there are"),
             ("passwd", "\"passwd\" lacks the colon behind the type: write passwd:"),
             ("passwd:x", "write passwd:"),
-            ("static:yes", "write static:exists, static:missing or static:unknown"),
-            ("static:", "write static:exists, static:missing or static:unknown"),
+            ("static:yes", "write static:exists or static:notfound"),
+            ("static:", "write static:exists or static:notfound"),
             ("fail:x", "write fail:"),
             ("file:", "write file:/PATH"),
             ("file:accounts", "write file:/PATH"),

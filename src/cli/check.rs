@@ -1,7 +1,7 @@
 //! `rcptd check`
 
 use super::{args, exit, postfix, running, terminal};
-use crate::account::{Sources, Verdict};
+use crate::account::{Lookup, Sources};
 use crate::config::{self, Checked, Config};
 use crate::lookup::control::canary_name;
 use diagnostics::{Problem, Text, any_error};
@@ -86,16 +86,16 @@ async fn uncontrolled(config: &Config) -> Vec<String> {
         let domains = if source.spec.kind() == "passwd" { 1 } else { MAX_DOMAINS };
         for domain in config.domains.iter().take(domains) {
             let account = Address::from_rcpt(format!("<{name}@{domain}>").as_bytes());
-            match member.verify(&account).await.verdict {
-                Verdict::Unknown(why) if why.is_uncontrolled() => {
+            match member.look_up(&account).await.result {
+                Lookup::TempFail(why) if why.is_uncontrolled() => {
                     lines.push(format!(
                         "account source \"{}\": mail for {domain} will be deferred: {why}",
                         source.spec
                     ));
                 }
-                Verdict::Exists | Verdict::Missing => (),
+                Lookup::Found(()) | Lookup::NotFound => (),
                 // It would fail for the next domain, too.
-                Verdict::Unknown(_) => break,
+                Lookup::TempFail(_) => break,
             }
         }
     }

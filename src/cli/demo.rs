@@ -7,12 +7,12 @@ mod mta;
 
 use super::args::{self, Colour};
 use super::{exit, terminal};
-use crate::account::{AccountSource, Answer, AnswerFuture, Verdict};
-use crate::front::endpoint::Endpoint;
-use crate::front::listen::{Inherited, SocketFile, bind};
-use crate::front::milter::adapter::{Limits, Milter, Service};
-use crate::front::milter::session::Policy;
-use crate::front::tap::Tap;
+use crate::account::{Lookup, LookupFuture, Source, Verification};
+use crate::server::endpoint::Endpoint;
+use crate::server::listen::{Inherited, SocketFile, bind};
+use crate::server::milter::adapter::{Limits, Milter, Service};
+use crate::server::milter::session::Policy;
+use crate::server::trace::Tap;
 use crate::resolve::{Resolver, Settings};
 use alias_rules::{Dialect, Options};
 use diagnostics::Text;
@@ -74,11 +74,11 @@ pub fn run(args: &args::Demo) -> u8 {
 #[derive(Debug)]
 struct Accounts(Arc<str>);
 
-impl AccountSource for Accounts {
-    fn verify<'a>(&'a self, account: &'a Address) -> AnswerFuture<'a> {
+impl Source<Address, Verification> for Accounts {
+    fn look_up<'a>(&'a self, account: &'a Address) -> LookupFuture<'a, Verification> {
         let exists = ACCOUNTS.contains(&account.local());
-        let verdict = if exists { Verdict::Exists } else { Verdict::Missing };
-        Box::pin(async move { Answer::new(verdict, &self.0) })
+        let verdict = if exists { Lookup::Found(()) } else { Lookup::NotFound };
+        Box::pin(async move { Verification::new(verdict, &self.0) })
     }
 }
 

@@ -4,10 +4,10 @@ mod alone;
 mod trace;
 
 use super::{args, exit, running, terminal};
-use crate::account::{AccountSource, Answer, Sources, Verdict};
+use crate::account::{AccountSource, Lookup, Sources, Verification};
 use crate::config::{self, Config};
 use crate::daemon;
-use crate::front::milter::session::{Edit, Rcpt, Say, Session, Step};
+use crate::server::milter::session::{Edit, Rcpt, Say, Session, Step};
 use crate::resolve::{self, NoUser, Note, Outcome, Resolution, Resolver};
 use mail_address::{escape, one_line};
 use serde_json::json;
@@ -67,7 +67,7 @@ async fn explain(args: &args::Explain, config: &Config) -> u8 {
 struct Explained {
     address: String,
     steps: Vec<resolve::Step>,
-    answers: Vec<(Answer, Duration)>,
+    answers: Vec<(Verification, Duration)>,
     resolution: Resolution,
     reply: String,
     edits: Vec<Edit>,
@@ -88,7 +88,7 @@ impl Explained {
         address: &str,
         config: &Config,
         resolver: &Resolver,
-        members: &[Arc<dyn AccountSource>],
+        members: &[Arc<AccountSource>],
     ) -> Self {
         // Uses the session code of the daemon, so that the results cannot differ.
         let mut session = Session::new(Arc::new(daemon::policy(config)));
@@ -112,7 +112,7 @@ impl Explained {
         if let Some(account) = &resolution.account {
             for member in members {
                 let began = Instant::now();
-                answers.push((member.verify(account).await, began.elapsed()));
+                answers.push((member.look_up(account).await, began.elapsed()));
             }
         }
         Explained {
@@ -228,12 +228,12 @@ impl Explained {
 }
 
 /// The answer of a source: the word for programs, and the text for people with the quoted reply.
-fn verdict(answer: &Answer) -> (&'static str, String) {
+fn verdict(answer: &Verification) -> (&'static str, String) {
     let detail = answer.detail.as_deref().map(|detail| format!(": {}", escape(detail))).unwrap_or_default();
-    match &answer.verdict {
-        Verdict::Exists => ("exists", format!("exists{detail}")),
-        Verdict::Missing => ("missing", format!("does not exist{detail}")),
-        Verdict::Unknown(why) => {
+    match &answer.result {
+        Lookup::Found(()) => ("exists", format!("exists{detail}")),
+        Lookup::NotFound => ("missing", format!("does not exist{detail}")),
+        Lookup::TempFail(why) => {
             let policy = if why.is_accepting() { "; accepted all the same, by account.unknown" } else { "" };
             ("unknown", format!("cannot say: {}{detail}{policy}", escape(why.as_str())))
         }

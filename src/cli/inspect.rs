@@ -3,7 +3,7 @@
 use super::args::{self, Daemon};
 use super::{exit, terminal};
 use crate::config;
-use crate::front::control::Filter;
+use crate::server::control::Filter;
 use mail_address::one_line;
 use serde_json::Value;
 use std::borrow::Cow;

@@ -114,7 +114,7 @@ impl Check<'_> {
         let before: Duration = sources.iter().rev().skip(1).map(|source| source.deadline).sum();
         let longest = sources.iter().map(|source| source.deadline).max().unwrap_or_default();
         let all: Duration = sources.iter().map(|source| source.deadline).sum();
-        let accepts = sources.iter().any(|source| source.accept_unknown);
+        let accepts = sources.iter().any(|source| source.accept_tempfail);
         let (message, help) = if longest >= milter.deadline {
             (
                 format!(
@@ -157,8 +157,8 @@ impl Check<'_> {
     fn cache(&mut self, raw: &raw::Cache) -> CacheSettings {
         let default = CacheSettings::default();
         CacheSettings {
-            exists: self.time(&raw.exists, default.exists, &REMEMBERED),
-            missing: self.time(&raw.missing, default.missing, &REMEMBERED),
+            positive_ttl: self.time(&raw.exists, default.positive_ttl, &REMEMBERED),
+            negative_ttl: self.time(&raw.missing, default.negative_ttl, &REMEMBERED),
             entries: self.number(&raw.entries, default.entries, &ENTRIES),
         }
     }

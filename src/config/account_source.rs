@@ -98,7 +98,7 @@ impl<'a> Keys<'a> {
 pub(super) struct Chosen {
     deadline: Duration,
     concurrency: usize,
-    accept_unknown: bool,
+    accept_tempfail: bool,
     control_interval: Duration,
     pub witness: Scoped<Witness>,
     pub vrfy: VrfySettings,
@@ -109,7 +109,7 @@ impl Default for Chosen {
         Chosen {
             deadline: DEADLINE,
             concurrency: CONCURRENCY,
-            accept_unknown: false,
+            accept_tempfail: false,
             control_interval: INTERVAL,
             witness: Witness::Account(POSTMASTER.into()).into(),
             vrfy: VrfySettings::default(),
@@ -120,8 +120,8 @@ impl Default for Chosen {
 impl Chosen {
     /// These for the source that is `spec`.
     pub fn of(self, spec: Spec) -> SourceSettings {
-        let Chosen { deadline, concurrency, accept_unknown, control_interval, witness, vrfy } = self;
-        SourceSettings { spec, deadline, concurrency, accept_unknown, control_interval, witness, vrfy }
+        let Chosen { deadline, concurrency, accept_tempfail, control_interval, witness, vrfy } = self;
+        SourceSettings { spec, deadline, concurrency, accept_tempfail, control_interval, witness, vrfy }
     }
 }
 
@@ -145,7 +145,7 @@ impl Check<'_> {
         Chosen {
             deadline: self.time(keys.deadline, default.deadline, &DEADLINES),
             concurrency: self.number(keys.concurrency, default.concurrency, &CONCURRENCIES),
-            accept_unknown: self.choice(keys.unknown, default.accept_unknown, &UNKNOWN),
+            accept_tempfail: self.choice(keys.unknown, default.accept_tempfail, &UNKNOWN),
             control_interval: self.time(keys.control_interval, default.control_interval, &CONTROL),
             witness: self.by_domain(keys.witness, &default.witness, around.domains, Self::witness),
             vrfy: self.vrfy(&default.vrfy, keys, around),

@@ -5,8 +5,8 @@ use super::files;
 use super::raw::{DatabaseTable, Field, Given, List};
 use super::tables::MAX_MAPS;
 use crate::lookup::control::INTERVAL;
-use crate::table::database::missing;
-use crate::table::settings::{
+use crate::map::database::missing;
+use crate::map::settings::{
     CONNECT_TIMEOUT, CONNECTIONS, DEADLINE, DatabaseSettings, Host, Kind, Password,
 };
 use diagnostics::Problem;

@@ -3,7 +3,7 @@
 use super::check::{Check, text};
 use super::files;
 use super::raw::Field;
-use crate::hook::{Hooks, MAX_SCRIPT};
+use crate::script::{Hooks, MAX_SCRIPT};
 use alias_rules::Rules;
 use diagnostics::{Problem, Text};
 use mail_address::escape;

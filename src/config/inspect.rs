@@ -2,7 +2,7 @@
 
 use super::check::{Check, text};
 use super::raw;
-use crate::front::endpoint::Endpoint;
+use crate::server::endpoint::Endpoint;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;

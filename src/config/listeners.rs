@@ -3,7 +3,7 @@
 use super::check::{Check, text};
 use super::milter::{CONNECTIONS, DEADLINE, DEADLINES, MAX_CONNECTIONS, SOCKET_MODE};
 use super::raw::{self, Field, Given, List};
-use crate::front::endpoint::Endpoint;
+use crate::server::endpoint::Endpoint;
 use diagnostics::Problem;
 use std::collections::HashSet;
 use std::ops::{Range, RangeInclusive};

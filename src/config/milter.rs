@@ -2,8 +2,8 @@
 
 use super::check::{Check, text};
 use super::raw::{self, Field, Given, Section};
-use crate::front::endpoint::Endpoint;
-use crate::front::milter::reply::Reply;
+use crate::server::endpoint::Endpoint;
+use crate::server::milter::reply::Reply;
 use mail_address::escape;
 use std::ops::RangeInclusive;
 use std::time::Duration;

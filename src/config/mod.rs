@@ -42,8 +42,8 @@ pub use tables::{MAX_MAP_NAME, MapSettings, Tables, is_map_name};
 pub use top::{GUESSABLE, Level, Log, Target};
 
 use crate::account::settings::Settings;
-use crate::front::endpoint::Endpoint;
-use crate::hook::Hooks;
+use crate::server::endpoint::Endpoint;
+use crate::script::Hooks;
 use crate::resolve::Form;
 use alias_rules::{Dialect, Rules, Secrets};
 use check::Check;

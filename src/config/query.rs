@@ -2,9 +2,9 @@
 
 use super::check::{Check, text};
 use super::raw::{Given, MapTable};
-use crate::table::settings::{DatabaseSettings, Kind, Query, Scope};
-use crate::table::source::Source;
-use crate::table::template::Template;
+use crate::map::settings::{DatabaseSettings, Kind, Query, Scope};
+use crate::map::source::SourceSpec;
+use crate::map::template::Template;
 use diagnostics::nearest;
 use mail_address::escape;
 
@@ -41,14 +41,14 @@ impl Check<'_> {
     pub(super) fn query(
         &mut self,
         table: &MapTable,
-        sources: &[Source],
+        sources: &[SourceSpec],
         databases: &[DatabaseSettings],
     ) -> Option<Query> {
         let asked = Asked::of(table);
         let mut named = Vec::new();
         for source in sources {
             source.walk(&mut |source| {
-                if let Source::Database(name) = source {
+                if let SourceSpec::Database(name) = source {
                     named.push(name.clone());
                 }
             });

@@ -4,11 +4,11 @@ use super::check::Check;
 use super::files;
 use super::listeners::{Socketmap, TcpTable};
 use super::raw::{self, Field, Given, List, MapTable};
-use crate::map::profile::Profile;
-use crate::map::purpose::Purpose;
-use crate::table::list::List as KeyList;
-use crate::table::settings::{DatabaseSettings, Query};
-use crate::table::source::Source;
+use crate::map::search::SearchStrategy;
+use crate::resolve::view::ResolverView;
+use crate::map::list::List as KeyList;
+use crate::map::settings::{DatabaseSettings, Query};
+use crate::map::source::SourceSpec;
 use diagnostics::nearest;
 use mail_address::escape;
 use std::collections::{BTreeMap, HashMap};
@@ -61,9 +61,9 @@ pub struct MapSettings {
     /// What servers call it.
     pub name: Arc<str>,
     /// Where its values come from, in this order.
-    pub from: Vec<Source>,
+    pub from: Vec<SourceSpec>,
     /// How it is searched.
-    pub profile: Profile,
+    pub profile: SearchStrategy,
     /// How long answers from elsewhere are remembered.
     pub remember: Duration,
     /// What is asked of a database.
@@ -75,7 +75,7 @@ impl Tables {
     pub fn resolve(&self) -> bool {
         let mut found = false;
         for source in self.maps.iter().flat_map(|map| &map.from) {
-            source.walk(&mut |source| found |= matches!(source, Source::Resolver(_)));
+            source.walk(&mut |source| found |= matches!(source, SourceSpec::Resolver(_)));
         }
         found
     }
@@ -129,7 +129,7 @@ impl Check<'_> {
         let names: Vec<Arc<str>> = tables.maps.iter().map(|map| map.name.clone()).collect();
         for (_, from) in &places {
             for item in &from.value.items {
-                let Ok(source) = item.get_ref().parse::<Source>() else { continue };
+                let Ok(source) = item.get_ref().parse::<SourceSpec>() else { continue };
                 self.names_in(from, item.span(), &source, &names, complete);
                 self.lists(from, item.span(), &source, (folder, fold), &mut tables.lists, watched);
             }
@@ -168,14 +168,14 @@ impl Check<'_> {
                 if from.value.items.is_empty() && from.value.complete {
                     self.error(from, format!("{} is empty", from.key), FROM);
                 }
-                let sources: Vec<Option<Source>> = from
+                let sources: Vec<Option<SourceSpec>> = from
                     .value
                     .items
                     .iter()
-                    .map(|source| self.parsed::<Source, _>(from, source.span(), source.get_ref()))
+                    .map(|source| self.parsed::<SourceSpec, _>(from, source.span(), source.get_ref()))
                     .collect();
                 let complete = from.value.complete && !sources.is_empty();
-                sources.into_iter().collect::<Option<Vec<Source>>>().filter(|_| complete)
+                sources.into_iter().collect::<Option<Vec<SourceSpec>>>().filter(|_| complete)
             }
             Field::Absent => {
                 self.error_in(list, item.span(), "a map without from", FROM);
@@ -183,7 +183,7 @@ impl Check<'_> {
             }
             Field::Broken => None,
         };
-        let profile = self.choice(&table.profile, Profile::Plain, &Profile::ALL);
+        let profile = self.choice(&table.profile, SearchStrategy::Plain, &SearchStrategy::ALL);
         let remember = self.time(&table.remember, Duration::ZERO, &REMEMBERED);
         let query = sources.as_ref().and_then(|sources| self.query(table, sources, databases));
         Some(MapSettings { name: name?, from: sources?, profile, remember, query })
@@ -216,14 +216,14 @@ impl Check<'_> {
         &mut self,
         at: &Given<T>,
         span: Range<usize>,
-        source: &Source,
+        source: &SourceSpec,
         names: &[Arc<str>],
         complete: bool,
     ) {
         source.walk(&mut |source| match source {
-            Source::Map(name) => self.map_name(at, span.clone(), name, names, complete),
-            Source::Resolver(name) if Purpose::named(name).is_none() => {
-                let words: Vec<&str> = Purpose::ALL.iter().map(|(word, _)| *word).collect();
+            SourceSpec::Map(name) => self.map_name(at, span.clone(), name, names, complete),
+            SourceSpec::Resolver(name) if ResolverView::named(name).is_none() => {
+                let words: Vec<&str> = ResolverView::ALL.iter().map(|(word, _)| *word).collect();
                 let help = nearest(name, words.iter().copied()).map_or_else(
                     || format!("write one of resolver:{}", words.join(", resolver:")),
                     |near| format!("did you mean resolver:{near}?"),
@@ -231,7 +231,7 @@ impl Check<'_> {
                 let message = format!("{}: the resolver has no map {}", at.key, escape(name));
                 self.error_in(at, span.clone(), message, help);
             }
-            Source::Lmdb(_) if !cfg!(feature = "lmdb") => {
+            SourceSpec::Lmdb(_) if !cfg!(feature = "lmdb") => {
                 let message = format!("{}: this rcptd was built without lmdb", at.key);
                 self.error_in(at, span.clone(), message, "build it with --features lmdb, or use texthash:");
             }
@@ -263,13 +263,13 @@ impl Check<'_> {
         &mut self,
         at: &Given<T>,
         span: Range<usize>,
-        source: &Source,
+        source: &SourceSpec,
         (folder, fold): (&Path, bool),
         lists: &mut HashMap<PathBuf, Arc<KeyList>>,
         watched: &mut Vec<PathBuf>,
     ) {
         source.walk(&mut |source| {
-            let Source::Texthash(named) = source else { return };
+            let SourceSpec::Texthash(named) = source else { return };
             if lists.contains_key(named) {
                 return;
             }
@@ -349,10 +349,10 @@ enum Part<'s> {
     Other,
 }
 
-fn parts_of<'s>(source: &'s Source, parts: &mut Vec<Part<'s>>) {
+fn parts_of<'s>(source: &'s SourceSpec, parts: &mut Vec<Part<'s>>) {
     match source {
-        Source::Map(name) => parts.push(Part::Map(name)),
-        Source::Union(members) | Source::Pipe(members) => {
+        SourceSpec::Map(name) => parts.push(Part::Map(name)),
+        SourceSpec::Union(members) | SourceSpec::Pipe(members) => {
             for member in members {
                 parts_of(member, parts);
             }

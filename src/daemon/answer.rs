@@ -1,8 +1,8 @@
 //! The decision of the running daemon about a recipient, for `rcptd explain`: the files may be half written,
 //! or refused, so that the daemon uses older ones.
 
-use crate::front::milter::adapter::Milter;
-use crate::front::milter::session::{Rcpt, Session, Step};
+use crate::server::milter::adapter::Milter;
+use crate::server::milter::session::{Rcpt, Session, Step};
 use crate::resolve::{Doubt, Outcome, Resolution};
 use mail_address::escape;
 use serde_json::json;

@@ -4,16 +4,16 @@ use super::clock::today;
 use crate::account::settings::{Settings as AccountSettings, SourceSettings};
 use crate::account::{AccountSource, Sources};
 use crate::config::{Config, MapSettings};
-use crate::front::milter::adapter::Service;
-use crate::front::milter::session::Policy;
-use crate::map::purpose::{Purpose, Resolved};
-use crate::map::{Map, Reading};
+use crate::server::milter::adapter::Service;
+use crate::server::milter::session::Policy;
+use crate::resolve::view::{ResolverView, Resolved};
+use crate::map::served::{Map, Reading};
 use crate::resolve::{Form, Resolver, Settings};
-use crate::table::build::{Site, build as build_table};
-use crate::table::database::{self, Database};
-use crate::table::fixed::Always;
-use crate::table::source::Source;
-use crate::table::{Answer, Table};
+use crate::map::build::{BuildContext, build as build_table};
+use crate::map::database::{self, Database};
+use crate::map::fixed::Always;
+use crate::map::source::SourceSpec;
+use crate::map::{Lookup, Table};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -57,7 +57,7 @@ fn sources(config: &Config) -> Result<AccountSettings, Vec<String>> {
 }
 
 /// The resolver of a configuration over these accounts.
-pub fn resolver(config: &Config, accounts: Arc<dyn AccountSource>) -> Resolver {
+pub fn resolver(config: &Config, accounts: Arc<AccountSource>) -> Resolver {
     let settings = Settings {
         domains: config.domains.clone(),
         origin: config.origin.clone(),
@@ -112,22 +112,22 @@ pub fn maps(config: &Config, resolver: &Arc<Resolver>) -> Result<Vec<Arc<Map>>, 
             break;
         }
         for settings in ready {
-            let site = Site {
+            let context = BuildContext {
                 fold: !config.case_sensitive,
                 lists: &tables.lists,
                 databases: &databases,
                 query: settings.query.as_ref(),
-                remember: settings.remember,
+                cache_ttl: settings.remember,
                 made: &|source| match source {
-                    Source::Resolver(name) => {
-                        let purpose = Purpose::named(name)?;
-                        Some(Arc::new(Resolved::new(resolver.clone(), purpose, &refusal)) as Arc<dyn Table>)
+                    SourceSpec::Resolver(name) => {
+                        let purpose = ResolverView::named(name)?;
+                        Some(Arc::new(Resolved::new(resolver.clone(), purpose, &refusal)) as Arc<Table>)
                     }
-                    Source::Map(name) => made.get(&**name).map(|map| map.clone() as Arc<dyn Table>),
+                    SourceSpec::Map(name) => made.get(&**name).map(|map| map.clone() as Arc<Table>),
                     _ => None,
                 },
             };
-            match build_table(&settings.from, &site) {
+            match build_table(&settings.from, &context) {
                 Ok(table) => {
                     let map = Map::new(settings.name.clone(), table, settings.profile, reading.clone());
                     made.insert(settings.name.clone(), Arc::new(map));
@@ -135,7 +135,7 @@ pub fn maps(config: &Config, resolver: &Arc<Resolver>) -> Result<Vec<Arc<Map>>, 
                 Err(why) => {
                     errors.extend(why.into_iter().map(|why| format!("map {}: {why}", settings.name)));
                     // So that maps that depend on it do not report errors, too.
-                    let nothing = Arc::new(Always::new(Answer::unknown("it could not be made")));
+                    let nothing = Arc::new(Always::new(Lookup::temp_fail("it could not be made")));
                     let map = Map::new(settings.name.clone(), nothing, settings.profile, reading.clone());
                     made.insert(settings.name.clone(), Arc::new(map));
                 }
@@ -151,7 +151,7 @@ fn others(map: &MapSettings) -> Vec<String> {
     let mut names = Vec::new();
     for source in &map.from {
         source.walk(&mut |source| {
-            if let Source::Map(name) = source {
+            if let SourceSpec::Map(name) = source {
                 names.push(name.clone());
             }
         });

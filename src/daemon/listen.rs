@@ -3,15 +3,15 @@
 use super::status::Status;
 use super::{Failure, answer};
 use crate::config::{Config, Served};
-use crate::front::control::{self, Control};
-use crate::front::endpoint::Endpoint;
-use crate::front::listen::{Inherited, Listener, SocketFile, bind};
-use crate::front::maps::Maps;
-use crate::front::milter::adapter::{Limits, Milter};
-use crate::front::socketmap::Socketmap;
-use crate::front::tap::Tap;
-use crate::front::tcp_table::TcpTable;
-use crate::front::{metrics, serve};
+use crate::server::control::{self, Control};
+use crate::server::endpoint::Endpoint;
+use crate::server::listen::{Inherited, Listener, SocketFile, bind};
+use crate::server::maps::Maps;
+use crate::server::milter::adapter::{Limits, Milter};
+use crate::server::socketmap::Socketmap;
+use crate::server::trace::Tap;
+use crate::server::tcp_table::TcpTable;
+use crate::server::{accept, metrics};
 use crate::observe;
 use crate::observe::meter::Meter;
 use std::collections::BTreeSet;
@@ -167,7 +167,7 @@ pub(super) async fn listen(
 }
 
 /// Serves a protocol of requests and answers.
-fn serve_lines<S: serve::Service>(
+fn serve_lines<S: accept::Service>(
     tasks: &mut JoinSet<io::Result<()>>,
     listener: Listener,
     service: S,
@@ -176,8 +176,8 @@ fn serve_lines<S: serve::Service>(
     end: &flag::Sender<bool>,
 ) {
     // Look-ups go on while messages under way in the milter end: a mail server needs both.
-    let limits = serve::Limits { connections: served.max_connections, idle: served.idle_timeout };
-    let serving = serve::serve(listener, Arc::new(service), limits, meter, end.subscribe(), end.subscribe());
+    let limits = accept::Limits { connections: served.max_connections, idle: served.idle_timeout };
+    let serving = accept::serve(listener, Arc::new(service), limits, meter, end.subscribe(), end.subscribe());
     tasks.spawn(async move {
         serving.await;
         Ok(())

@@ -19,9 +19,9 @@ pub use control::{Command, Control, channel, signals};
 
 use crate::account::Sources;
 use crate::config::{self, Config};
-use crate::front::maps::Maps;
-use crate::front::milter::adapter::Milter;
-use crate::front::tap::Tap;
+use crate::server::maps::Maps;
+use crate::server::milter::adapter::Milter;
+use crate::server::trace::Tap;
 use crate::observe;
 use crate::observe::meter;
 use diagnostics::Problem;

@@ -1,7 +1,7 @@
 //! The answer to `rcptd status`.
 
 use crate::config::Config;
-use crate::front::maps::Maps;
+use crate::server::maps::Maps;
 use crate::observe::COUNTERS;
 use crate::observe::meter::{Counted, Of, meters};
 use crate::observe::outage::standings;

@@ -1,108 +1,72 @@
-//! The maps that are served: a name, the tables behind it, and what a mail server means by asking it.
+//! Maps: key to value, from inline lists to databases, and the search that Postfix leaves to a server of maps.
 //!
-//! Between the bytes of a protocol and the tables stand two things that are about mail. A
-//! [`Purpose`](purpose::Purpose) makes a table of the resolver, so that the answers of a map and of the milter are
-//! one [`Outcome`](crate::resolve::Outcome). A [`Profile`](profile::Profile) makes the search that Postfix leaves to
-//! the servers of `tcp:` and `socketmap:` tables, which are asked with the full key only, and checks what comes of
-//! it.
+//! A [`Table`] has three answers for a key, as postmap(1) has: its value, not found, or a temporary failure.
+//! **"I don't know" is never "no"**: a server that is down, a row that cannot be read, an answer that is late
+//! are [`Lookup::TempFail`] with a reason.
 //!
-//! A key means the same however a mail server spells it: smtpd(8) asks in lower case and without quotes,
-//! cleanup(8) as it was typed. The resolver knows by itself which domains tell upper from lower case; for all other
-//! sources keys are folded where they are asked ([`crate::table::folded`]).
+//! Tables do not depend on mail: `search` decides which keys are looked up for an address, and which values are
+//! valid. Keys are already folded if case does not matter to the map.
+//!
+//! | module | owns |
+//! | --- | --- |
+//! | `served` | a map as it is served: a name, its table, its search |
+//! | `search` | which keys Postfix would look up for an address |
+//! | `source` | sources of values, as an operator writes them |
+//! | `build` | builds a table from its sources |
+//! | `list`, `fixed` | tables in memory: lists, and constant answers |
+//! | `combine` | tables of tables |
+//! | `case_folded` | the case of keys |
+//! | `database`, `settings`, `template` | databases, their settings, their queries |
+//! | `witness` | whether the "not found" of a server counts |
+//! | `sql`, `ldap`, `redis` | a kind of database each |
+//! | `lmdb` | files made by postmap(1) |
+//! | `remote` | other servers of tables |
 
-pub mod profile;
-pub mod purpose;
+pub mod build;
+pub mod case_folded;
+pub mod combine;
+pub mod database;
+mod dial;
+pub mod fixed;
 
-use crate::table::{Answer, AnswerFuture, Table};
-use mail_address::canonical_domain;
-use profile::{Candidate, Context, Profile};
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+#[cfg(any(feature = "redis", feature = "ldap"))]
+mod hosts;
+#[cfg(feature = "ldap")]
+mod ldap;
+pub mod list;
+#[cfg(feature = "lmdb")]
+pub mod lmdb;
+#[cfg(feature = "redis")]
+mod redis;
+pub mod remote;
+pub mod search;
+pub mod served;
+pub mod settings;
+pub mod source;
+#[cfg(any(feature = "sql-postgres", feature = "sql-mysql", feature = "sql-sqlite"))]
+mod sql;
+pub mod template;
+#[cfg(test)]
+mod testing;
+pub(crate) mod tls;
+mod value;
+#[cfg(any(
+    feature = "redis",
+    feature = "ldap",
+    feature = "sql-postgres",
+    feature = "sql-mysql",
+    feature = "sql-sqlite"
+))]
+mod witness;
 
-/// A map as it is served.
-#[derive(Debug)]
-pub struct Map {
-    name: Arc<str>,
-    table: Arc<dyn Table>,
-    profile: Profile,
-    reading: Arc<Reading>,
-}
+pub use crate::lookup::{Lookup, LookupFuture, Reason, Source};
 
-/// How keys are read, the same for all maps of a configuration.
-#[derive(Clone, Debug, Default)]
-pub struct Reading {
-    /// The characters that begin an extension, by domain in canonical spelling.
-    pub delimiters: HashMap<String, Box<str>>,
-    /// Those of all other domains.
-    pub other_delimiters: Box<str>,
-    /// The domains in which a key may be the local part alone.
-    pub local: HashSet<String>,
-}
+/// Longest value, in octets: what Postfix takes from a socketmap server (socketmap_table(5)).
+pub const MAX_VALUE: usize = 100_000;
 
-impl Map {
-    /// The map `name` of this table.
-    pub fn new(name: Arc<str>, table: Arc<dyn Table>, profile: Profile, reading: Arc<Reading>) -> Self {
-        Map { name, table, profile, reading }
-    }
+/// Most members of a combined table. They are asked one after the other, within one deadline.
+pub const MAX_MEMBERS: usize = 64;
 
-    /// Its name.
-    pub fn name(&self) -> &Arc<str> {
-        &self.name
-    }
-
-    /// How it searches.
-    pub fn profile(&self) -> Profile {
-        self.profile
-    }
-
-    /// The value of a key, which is never empty. Takes as long as the tables do; whoever awaits it sets the limit.
-    pub async fn look_up(&self, key: &[u8]) -> Answer {
-        // Keys of tables are text: what is not UTF-8 is in none of them.
-        let Ok(key) = std::str::from_utf8(key) else { return Answer::NotFound };
-        if key.is_empty() {
-            return Answer::NotFound;
-        }
-        let answer = match self.profile {
-            Profile::Plain => self.table.get(key).await,
-            profile => self.search(profile, key).await,
-        };
-        match answer {
-            Answer::Found(value) if value.is_empty() => Answer::unknown("the value is empty"),
-            answer => answer,
-        }
-    }
-
-    fn candidates<'k>(&self, profile: Profile, key: &'k str) -> Vec<Candidate<'k>> {
-        let domain = canonical_domain(key.rsplit_once('@').map_or("", |(_, domain)| domain));
-        let reading = &self.reading;
-        let context = Context {
-            delimiters: reading.delimiters.get(&*domain).unwrap_or(&reading.other_delimiters),
-            is_local: &|domain| reading.local.contains(&*canonical_domain(domain)),
-        };
-        profile.candidates(key, &context)
-    }
-
-    /// Asks for one key after the other, until one is there or nobody can say.
-    async fn search(&self, profile: Profile, key: &str) -> Answer {
-        for candidate in self.candidates(profile, key) {
-            match self.table.get(&candidate.key).await {
-                Answer::NotFound => (),
-                Answer::Found(value) => {
-                    return match profile.value(&candidate, key, &value) {
-                        Ok(value) => Answer::Found(value),
-                        Err(why) => Answer::unknown(format!("the value cannot be used: {why}")),
-                    };
-                }
-                unknown @ Answer::Unknown(_) => return unknown,
-            }
-        }
-        Answer::NotFound
-    }
-}
-
-/// A map that another is made of is asked as a mail server would ask it.
-impl Table for Map {
-    fn get<'a>(&'a self, key: &'a str) -> AnswerFuture<'a> {
-        Box::pin(self.look_up(key.as_bytes()))
-    }
-}
+/// A table of keys and values. Keys are not empty. A value may be: what serves it makes sure that it is not, since
+/// that is an error for a mail server.
+pub type Table = dyn Source<str, Lookup<String>>;

@@ -2,7 +2,7 @@
 
 use super::decision::{self, Next};
 use super::{Doubt, Outcome, Resolver, RuleTrace};
-use crate::hook::{Fault, Hook, Hooks, Said};
+use crate::script::{Fault, Hook, Hooks, Said};
 use alias_rules::{Day, Decision, Query, Rules};
 use mail_address::{Address, Forms, Normal, canonical_domain, escape};
 use std::borrow::Cow;

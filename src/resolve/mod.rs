@@ -12,14 +12,15 @@ mod look_up;
 mod outcome;
 mod owner;
 mod reading;
+pub mod view;
 mod way;
 
 pub use look_up::Form;
 pub use outcome::{Doubt, NoUser, Outcome, Resolution, RuleTrace};
 pub use way::MAX_HOPS;
 
-use crate::account::{AccountSource, Answer, Verdict};
-use crate::hook::{Fault, Hook, Said};
+use crate::account::{AccountSource, Lookup, Verification};
+use crate::script::{Fault, Hook, Said};
 use alias_rules::{Day, Explanation, Rules};
 use decision::Next;
 use foldhash::quality::RandomState;
@@ -120,13 +121,13 @@ pub struct Resolver {
     form: Form,
     /// For domains whose case sensitivity differs from the default.
     other_case: Option<Form>,
-    accounts: Arc<dyn AccountSource>,
+    accounts: Arc<AccountSource>,
 }
 
 impl Resolver {
     /// An immutable resolver; a reload makes a new one. `rules` must have been loaded with case folding if,
     /// and only if, `settings` are not case-sensitive.
-    pub fn new(settings: Settings, rules: impl Into<Form>, accounts: Arc<dyn AccountSource>) -> Self {
+    pub fn new(settings: Settings, rules: impl Into<Form>, accounts: Arc<AccountSource>) -> Self {
         let plain = Arc::new(Normal::plain(settings.case_sensitive));
         let normal = |domain: &str| settings.normal.get(domain).cloned().map_or(plain.clone(), Arc::new);
         let domains = settings.domains.iter().map(|domain| {
@@ -283,7 +284,7 @@ impl Resolver {
             Err(why) => return stop(rule, Outcome::TryLater(Doubt::Target(why))),
         };
         Resolution {
-            outcome: decide(&asked.answer.verdict, to, is_there),
+            outcome: decide(&asked.answer.result, to, is_there),
             mailbox: Some(recipient),
             rule,
             absent: asked.absent,
@@ -297,11 +298,11 @@ impl Resolver {
     async fn verify(&self, at: &Address, forms: &Forms<'_>) -> Result<Asked, Malformed> {
         let domain = at.domain().unwrap_or_default();
         let mut account = Address::new(forms.whole(), domain)?;
-        let mut answer = self.accounts.verify(&account).await;
+        let mut answer = self.accounts.look_up(&account).await;
         let mut absent = Vec::new();
-        if let (Verdict::Missing, Some(bare)) = (&answer.verdict, forms.bare()) {
+        if let (Lookup::NotFound, Some(bare)) = (&answer.result, forms.bare()) {
             absent.push(std::mem::replace(&mut account, Address::new(bare, domain)?));
-            answer = self.accounts.verify(&account).await;
+            answer = self.accounts.look_up(&account).await;
         }
         Ok(Asked { account, answer, absent })
     }
@@ -326,7 +327,7 @@ fn delivered(normal: &Normal, at: &Address, forms: &Forms<'_>) -> Result<Address
 /// The result of looking up an account.
 struct Asked {
     account: Address,
-    answer: Answer,
+    answer: Verification,
     absent: Vec<Address>,
 }
 
@@ -342,14 +343,14 @@ impl reading::Domains for Resolver {
 
 /// The outcome of a verdict on the account that gets mail sent to `to`; `is_there`: the recipient is already
 /// that address.
-fn decide(verdict: &Verdict, to: Address, is_there: bool) -> Outcome {
-    match verdict {
-        Verdict::Missing => Outcome::NoSuchUser(NoUser::Missing),
-        Verdict::Unknown(reason) if !reason.is_accepting() => {
+fn decide(result: &Lookup<()>, to: Address, is_there: bool) -> Outcome {
+    match result {
+        Lookup::NotFound => Outcome::NoSuchUser(NoUser::Missing),
+        Lookup::TempFail(reason) if !reason.is_accepting() => {
             Outcome::TryLater(Doubt::Account(reason.clone()))
         }
-        Verdict::Exists | Verdict::Unknown(_) if is_there => Outcome::Keep,
-        Verdict::Exists | Verdict::Unknown(_) => Outcome::Rewrite(to),
+        Lookup::Found(()) | Lookup::TempFail(_) if is_there => Outcome::Keep,
+        Lookup::Found(()) | Lookup::TempFail(_) => Outcome::Rewrite(to),
     }
 }
 

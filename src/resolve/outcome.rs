@@ -1,6 +1,6 @@
 //! The outcome for a recipient, and its reasons.
 
-use crate::account::{Answer, Reason};
+use crate::account::{Reason, Verification};
 use alias_rules::Day;
 use mail_address::{Address, Malformed};
 use std::fmt;
@@ -127,7 +127,7 @@ pub struct Resolution {
     /// The account that was looked up last.
     pub account: Option<Address>,
     /// The answer of the sources about it.
-    pub answer: Option<Answer>,
+    pub answer: Option<Verification>,
 }
 
 impl Resolution {
@@ -138,7 +138,7 @@ impl Resolution {
     }
 
     /// Why the recipient is refused or deferred, with the quote of the account source (see
-    /// [`Answer::detail`]); `None` if it is neither. Text for the log and for `explain`; escape it.
+    /// [`Verification::detail`]); `None` if it is neither. Text for the log and for `explain`; escape it.
     pub fn why(&self) -> Option<String> {
         let detail = self.answer.as_ref().and_then(|answer| answer.detail.as_deref());
         match (&self.outcome, detail) {

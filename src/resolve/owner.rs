@@ -5,7 +5,7 @@
 //! for an extension that no mail has: if it accepts that, it splits names itself.
 
 use super::Resolver;
-use crate::account::{Reason, Verdict};
+use crate::account::{Lookup, Reason};
 use mail_address::{Address, Malformed};
 
 /// The extension that no mail has.
@@ -25,10 +25,10 @@ impl Resolver {
         let probe = Address::new(&[bare, &*delimiter, NO_EXTENSION].concat(), domain).map_err(wrong)?;
         let bare = Address::new(bare, domain).map_err(wrong)?;
         for name in [&probe, &bare] {
-            match self.accounts.verify(name).await.verdict {
-                Verdict::Missing => return Ok(account.clone()),
-                Verdict::Unknown(reason) if !reason.is_accepting() => return Err(reason),
-                Verdict::Exists | Verdict::Unknown(_) => (),
+            match self.accounts.look_up(name).await.result {
+                Lookup::NotFound => return Ok(account.clone()),
+                Lookup::TempFail(reason) if !reason.is_accepting() => return Err(reason),
+                Lookup::Found(()) | Lookup::TempFail(_) => (),
             }
         }
         Ok(bare)

@@ -4,7 +4,7 @@ mod normal;
 mod spelling;
 
 use super::*;
-use crate::account::{Answer, AnswerFuture, Reason};
+use crate::account::{Lookup, LookupFuture, Reason, Source, Verification};
 use alias_rules::{Dialect, Options};
 use diagnostics::Text;
 use std::sync::Mutex;
@@ -25,19 +25,19 @@ struct Accounts {
     accepting: bool,
 }
 
-impl AccountSource for Accounts {
-    fn verify<'a>(&'a self, account: &'a Address) -> AnswerFuture<'a> {
+impl Source<Address, Verification> for Accounts {
+    fn look_up<'a>(&'a self, account: &'a Address) -> LookupFuture<'a, Verification> {
         self.asked.lock().expect("lock").push(account.to_string());
         let reason = Reason::new("down");
         let verdict = match account.local() {
             "foo" | "Bar" | "alice" | "a b" | "a@b" | "debug" | "postmaster" | "mary-ann" | "owner-list"
-            | "grüße" => Verdict::Exists,
+            | "grüße" => Lookup::Found(()),
             "doubtful" | "foo-doubt" => {
-                Verdict::Unknown(if self.accepting { reason.accepting() } else { reason })
+                Lookup::TempFail(if self.accepting { reason.accepting() } else { reason })
             }
-            _ => Verdict::Missing,
+            _ => Lookup::NotFound,
         };
-        Box::pin(async move { Answer::new(verdict, &"table".into()) })
+        Box::pin(async move { Verification::new(verdict, &"table".into()) })
     }
 }
 
@@ -205,12 +205,12 @@ async fn only_the_operator_turns_a_doubt_into_a_yes() {
 
 /// A source that quotes the server it asked.
 #[derive(Debug)]
-struct Quoting(Verdict);
+struct Quoting(Lookup<()>);
 
-impl AccountSource for Quoting {
-    fn verify<'a>(&'a self, account: &'a Address) -> AnswerFuture<'a> {
+impl Source<Address, Verification> for Quoting {
+    fn look_up<'a>(&'a self, account: &'a Address) -> LookupFuture<'a, Verification> {
         let detail = format!("VRFY <{account}>: 550 5.1.1 unknown");
-        Box::pin(async move { Answer::new(self.0.clone(), &"vrfy:test".into()).with_detail(&detail) })
+        Box::pin(async move { Verification::new(self.0.clone(), &"vrfy:test".into()).with_detail(&detail) })
     }
 }
 
@@ -220,12 +220,12 @@ async fn why_quotes_what_was_asked_and_replied() {
     let missing = format!("no such account: {quoted}");
     let unknown = format!("down: {quoted}");
     for (verdict, recipient, want) in [
-        (Verdict::Missing, "<who@example.test>", Some(missing.as_str())),
-        (Verdict::Unknown(Reason::new("down")), "<who@example.test>", Some(unknown.as_str())),
+        (Lookup::NotFound, "<who@example.test>", Some(missing.as_str())),
+        (Lookup::TempFail(Reason::new("down")), "<who@example.test>", Some(unknown.as_str())),
         // Without refusal or deferral there is no reason.
-        (Verdict::Unknown(Reason::new("down").accepting()), "<who@example.test>", None),
-        (Verdict::Exists, "<who@example.test>", None),
-        (Verdict::Missing, "<who@elsewhere.test>", None),
+        (Lookup::TempFail(Reason::new("down").accepting()), "<who@example.test>", None),
+        (Lookup::Found(()), "<who@example.test>", None),
+        (Lookup::NotFound, "<who@elsewhere.test>", None),
     ] {
         let settings = Settings { domains: vec!["example.test".into()], ..Settings::default() };
         let loaded = alias_rules::load(&[Text::new("test.rules", "")], &Options::default()).expect("rules");

@@ -4,7 +4,7 @@ use super::Findings;
 use super::content::{Entry, Key, any};
 use super::maps::{Map, words};
 use super::postfix::Postfix;
-use crate::map::purpose::Purpose;
+use crate::resolve::view::ResolverView;
 
 /// A class whose domains this Postfix is the destination for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -143,7 +143,7 @@ pub fn others(findings: &Findings<'_>, class: Class) -> (Vec<String>, Vec<String
         if let Some(map) = Map::parse(word) {
             if map.kind == "inline" {
                 names.extend(map.inline_keys().into_iter().map(str::to_owned));
-            } else if !ours.asks(word, postfix.internal("rewrite"), postfix, &[Purpose::Domains]) {
+            } else if !ours.asks(word, postfix.internal("rewrite"), postfix, &[ResolverView::Domains]) {
                 tables.push(word.to_owned());
             }
         } else if word.starts_with('/') {

@@ -8,7 +8,7 @@ use super::ours::{Asked, Ours};
 use super::pattern;
 use super::postfix::{Postfix, Service};
 use super::sockets::Facts;
-use crate::table::list::List;
+use crate::map::list::List;
 use diagnostics::Text;
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};

@@ -1,7 +1,7 @@
 //! Lists in main.cf: the words of a list, and the tables among them.
 
 use super::expand::closed;
-pub use crate::table::source::items as words;
+pub use crate::map::source::items as words;
 
 /// Deepest nesting of `unionmap:` and `pipemap:`.
 const MAX_DEPTH: usize = 8;

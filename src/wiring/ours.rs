@@ -6,12 +6,12 @@ use super::maps::{Map, unbraced};
 use super::postfix::{Postfix, Service};
 use crate::account::settings::StartTls;
 use crate::config::Config;
-use crate::front::endpoint::Endpoint;
-use crate::map::profile::{Context, Profile};
-use crate::map::purpose::Purpose;
-use crate::table::folded::folded;
-use crate::table::list::List;
-use crate::table::source::{MAX_DEPTH, Source};
+use crate::server::endpoint::Endpoint;
+use crate::map::search::{Context, SearchStrategy};
+use crate::resolve::view::ResolverView;
+use crate::map::case_folded::folded;
+use crate::map::list::List;
+use crate::map::source::{MAX_DEPTH, SourceSpec};
 use alias_rules::Rules;
 use mail_address::{Normal, escape};
 use std::collections::{BTreeSet, HashMap};
@@ -30,8 +30,8 @@ pub struct OwnMap {
     pub purposes: BTreeSet<&'static str>,
     /// Those of them whose result is its value: in a pipe only the last member's.
     pub answers: BTreeSet<&'static str>,
-    from: Vec<Source>,
-    profile: Profile,
+    from: Vec<SourceSpec>,
+    profile: SearchStrategy,
 }
 
 /// A configuration of rcptd, reduced to that.
@@ -185,7 +185,7 @@ impl Ours {
         list: &str,
         service: Option<&Service>,
         postfix: &Postfix,
-        purposes: &[Purpose],
+        purposes: &[ResolverView],
     ) -> bool {
         let wanted = |map: &Map<'_>| match self.asked(map, service, postfix) {
             Some(Asked::Map(map)) if purposes.is_empty() => !map.purposes.is_empty(),
@@ -210,30 +210,30 @@ impl Ours {
         )
     }
 
-    fn source_entry(&self, source: &Source, key: &str, depth: usize) -> Entry {
+    fn source_entry(&self, source: &SourceSpec, key: &str, depth: usize) -> Entry {
         // Maps may name each other.
         let Some(depth) = depth.checked_sub(1) else { return Entry::CannotTell };
         match source {
-            Source::Resolver(purpose) if Purpose::named(purpose) == Some(Purpose::Domains) => {
+            SourceSpec::Resolver(purpose) if ResolverView::named(purpose) == Some(ResolverView::Domains) => {
                 if self.has_domain(key) { Entry::Found(Some(key.to_owned())) } else { Entry::NotFound }
             }
-            Source::Resolver(_) | Source::Fail(_) => Entry::NotFound,
-            Source::Inline(entries) => {
+            SourceSpec::Resolver(_) | SourceSpec::Fail(_) => Entry::NotFound,
+            SourceSpec::Inline(entries) => {
                 let entry = entries.iter().find(|(entry, _)| folded(entry, true) == folded(key, true));
                 entry.map_or(Entry::NotFound, |(_, value)| Entry::Found(Some(value.clone())))
             }
-            Source::Static(value) => Entry::Found(Some(value.clone())),
-            Source::Texthash(path) => self.lists.get(path).map_or(Entry::CannotTell, |list| {
+            SourceSpec::Static(value) => Entry::Found(Some(value.clone())),
+            SourceSpec::Texthash(path) => self.lists.get(path).map_or(Entry::CannotTell, |list| {
                 list.get(&folded(key, true))
                     .map_or(Entry::NotFound, |value| Entry::Found(Some(value.to_owned())))
             }),
-            Source::Map(name) => {
+            SourceSpec::Map(name) => {
                 let map = self.maps.iter().find(|map| map.name == *name);
                 map.map_or(Entry::NotFound, |map| self.map_entry(map, key, depth))
             }
-            Source::Union(members) => any(members, |member| self.source_entry(member, key, depth)),
-            Source::Pipe(members) => pipe(members, key, |member, key| self.source_entry(member, key, depth)),
-            Source::Lmdb(_) | Source::Database(_) | Source::TcpTable(_) | Source::Socketmap(..) => {
+            SourceSpec::Union(members) => any(members, |member| self.source_entry(member, key, depth)),
+            SourceSpec::Pipe(members) => pipe(members, key, |member, key| self.source_entry(member, key, depth)),
+            SourceSpec::Lmdb(_) | SourceSpec::Database(_) | SourceSpec::TcpTable(_) | SourceSpec::Socketmap(..) => {
                 Entry::CannotTell
             }
         }
@@ -250,12 +250,12 @@ pub enum Asked<'o> {
 }
 
 /// The name of a purpose.
-pub fn word(purpose: Purpose) -> &'static str {
-    Purpose::ALL.iter().find(|(_, one)| *one == purpose).map_or("", |(word, _)| word)
+pub fn word(purpose: ResolverView) -> &'static str {
+    ResolverView::ALL.iter().find(|(_, one)| *one == purpose).map_or("", |(word, _)| word)
 }
 
 /// Calls a function with the parts of a source that count.
-type Members = dyn Fn(&Source, &mut dyn FnMut(&Source));
+type Members = dyn Fn(&SourceSpec, &mut dyn FnMut(&SourceSpec));
 
 /// What the map called `name` asks the resolver for, also through other maps. `members` calls its argument with
 /// the parts of a source that count.
@@ -268,8 +268,8 @@ fn purposes(config: &Config, name: &str, members: &Members) -> BTreeSet<&'static
         let map = config.tables.maps.iter().find(|map| *map.name == *name);
         for source in map.into_iter().flat_map(|map| &map.from) {
             members(source, &mut |source| match source {
-                Source::Resolver(purpose) => found.extend(Purpose::named(purpose).map(word)),
-                Source::Map(other) => next.push(other.clone()),
+                SourceSpec::Resolver(purpose) => found.extend(ResolverView::named(purpose).map(word)),
+                SourceSpec::Map(other) => next.push(other.clone()),
                 _ => (),
             });
         }
@@ -277,15 +277,15 @@ fn purposes(config: &Config, name: &str, members: &Members) -> BTreeSet<&'static
     found
 }
 
-fn every_member(source: &Source, f: &mut dyn FnMut(&Source)) {
+fn every_member(source: &SourceSpec, f: &mut dyn FnMut(&SourceSpec)) {
     source.walk(&mut |source| f(source));
 }
 
 /// The members whose values are those of the whole.
-fn last_member(source: &Source, f: &mut dyn FnMut(&Source)) {
+fn last_member(source: &SourceSpec, f: &mut dyn FnMut(&SourceSpec)) {
     match source {
-        Source::Union(members) => members.iter().for_each(|member| last_member(member, f)),
-        Source::Pipe(members) => {
+        SourceSpec::Union(members) => members.iter().for_each(|member| last_member(member, f)),
+        SourceSpec::Pipe(members) => {
             if let Some(member) = members.last() {
                 last_member(member, f);
             }

@@ -15,12 +15,12 @@ use super::restrictions::{Strangers, strangers};
 use super::rewriting::{self, REWRITING, never_resolved, resolves};
 use super::users::local_users;
 use super::vrfy::is_asked;
-use crate::map::purpose::Purpose;
+use crate::resolve::view::ResolverView;
 use diagnostics::Severity;
 use std::collections::BTreeSet;
 
 /// The maps of rcptd by which Postfix knows an alias.
-const KNOWS: &[Purpose] = &[Purpose::Recipients, Purpose::VirtualAlias, Purpose::Account];
+const KNOWS: &[ResolverView] = &[ResolverView::Recipients, ResolverView::VirtualAlias, ResolverView::Account];
 
 pub(super) fn check(findings: &mut Findings<'_>) {
     let classes = classes(findings);

@@ -6,10 +6,10 @@ use super::maps::words;
 use super::milter::has_milter;
 use super::postfix::{Postfix, Service};
 use super::restrictions::{Strangers, strangers};
-use crate::map::purpose::Purpose;
+use crate::resolve::view::ResolverView;
 
 /// The maps of rcptd that return a replacement of an alias.
-const RESOLVES: &[Purpose] = &[Purpose::VirtualAlias, Purpose::Recipients, Purpose::Account];
+const RESOLVES: &[ResolverView] = &[ResolverView::VirtualAlias, ResolverView::Recipients, ResolverView::Account];
 
 /// The tables by which cleanup(8) replaces recipients, and the parameter with the addresses that are replaced.
 /// smtpd(8) accepts a recipient that one of them has.

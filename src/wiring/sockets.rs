@@ -6,7 +6,7 @@ use super::maps::{Map, words};
 use super::ours::{Ours, Place};
 use super::postfix::{Postfix, Service};
 use super::restrictions;
-use crate::front::endpoint::Endpoint;
+use crate::server::endpoint::Endpoint;
 use diagnostics::Severity;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

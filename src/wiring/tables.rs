@@ -8,7 +8,7 @@ use super::ours::{Asked, word};
 use super::postfix::{Postfix, Service};
 use super::restrictions;
 use super::rewriting::REWRITING;
-use crate::map::purpose::Purpose;
+use crate::resolve::view::ResolverView;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -31,30 +31,30 @@ enum Fits {
     /// Anything.
     Every,
     /// The result for one of these purposes; otherwise this happens.
-    Only(&'static [Purpose], &'static str),
+    Only(&'static [ResolverView], &'static str),
 }
 
 /// The parameters that name tables.
 const TABLES: [(&str, By, Fits); 26] = [
-    ("local_recipient_maps", By::Smtpd, Fits::Only(&[Purpose::Recipients], REFUSED)),
-    ("relay_recipient_maps", By::Smtpd, Fits::Only(&[Purpose::Recipients], REFUSED)),
-    ("virtual_mailbox_maps", By::Smtpd, Fits::Only(&[Purpose::Recipients], REFUSED)),
+    ("local_recipient_maps", By::Smtpd, Fits::Only(&[ResolverView::Recipients], REFUSED)),
+    ("relay_recipient_maps", By::Smtpd, Fits::Only(&[ResolverView::Recipients], REFUSED)),
+    ("virtual_mailbox_maps", By::Smtpd, Fits::Only(&[ResolverView::Recipients], REFUSED)),
     ("virtual_alias_maps", By::Smtpd, Fits::Only(ADDRESSES, REFUSED)),
     (
         "smtpd_sender_login_maps",
         By::Smtpd,
-        Fits::Only(&[Purpose::SenderLogin, Purpose::SenderLoginName], REFUSED),
+        Fits::Only(&[ResolverView::SenderLogin, ResolverView::SenderLoginName], REFUSED),
     ),
     ("recipient_canonical_maps", By::Smtpd, Fits::Only(ADDRESSES, NO_ADDRESS)),
     ("canonical_maps", By::Smtpd, Fits::Only(ADDRESSES, NO_ADDRESS)),
     ("mynetworks", By::Smtpd, Fits::Every),
-    ("smtpd_client_restrictions", By::Smtpd, Fits::Only(&[Purpose::Access], NO_ACTION)),
-    ("smtpd_helo_restrictions", By::Smtpd, Fits::Only(&[Purpose::Access], NO_ACTION)),
-    ("smtpd_sender_restrictions", By::Smtpd, Fits::Only(&[Purpose::Access], NO_ACTION)),
-    ("smtpd_relay_restrictions", By::Smtpd, Fits::Only(&[Purpose::Access], NO_ACTION)),
-    ("smtpd_recipient_restrictions", By::Smtpd, Fits::Only(&[Purpose::Access], NO_ACTION)),
-    ("smtpd_data_restrictions", By::Smtpd, Fits::Only(&[Purpose::Access], NO_ACTION)),
-    ("smtpd_end_of_data_restrictions", By::Smtpd, Fits::Only(&[Purpose::Access], NO_ACTION)),
+    ("smtpd_client_restrictions", By::Smtpd, Fits::Only(&[ResolverView::Access], NO_ACTION)),
+    ("smtpd_helo_restrictions", By::Smtpd, Fits::Only(&[ResolverView::Access], NO_ACTION)),
+    ("smtpd_sender_restrictions", By::Smtpd, Fits::Only(&[ResolverView::Access], NO_ACTION)),
+    ("smtpd_relay_restrictions", By::Smtpd, Fits::Only(&[ResolverView::Access], NO_ACTION)),
+    ("smtpd_recipient_restrictions", By::Smtpd, Fits::Only(&[ResolverView::Access], NO_ACTION)),
+    ("smtpd_data_restrictions", By::Smtpd, Fits::Only(&[ResolverView::Access], NO_ACTION)),
+    ("smtpd_end_of_data_restrictions", By::Smtpd, Fits::Only(&[ResolverView::Access], NO_ACTION)),
     ("sender_canonical_maps", By::Cleanup, Fits::Only(SENDERS, NO_ADDRESS)),
     ("sender_bcc_maps", By::Cleanup, Fits::Only(SENDERS, NO_ADDRESS)),
     ("recipient_bcc_maps", By::Cleanup, Fits::Only(&[], "each recipient gets its mail twice")),
@@ -64,17 +64,17 @@ const TABLES: [(&str, By, Fits); 26] = [
         Fits::Only(&[], "its values are no transports, and mail stays in the queue"),
     ),
     ("relocated_maps", By::Rewrite, Fits::Only(&[], "mail to recipients that exist bounces")),
-    ("mydestination", By::Rewrite, Fits::Only(&[Purpose::Domains], NO_DOMAIN)),
-    ("virtual_alias_domains", By::Rewrite, Fits::Only(&[Purpose::Domains], NO_DOMAIN)),
-    ("virtual_mailbox_domains", By::Rewrite, Fits::Only(&[Purpose::Domains], NO_DOMAIN)),
-    ("relay_domains", By::Rewrite, Fits::Only(&[Purpose::Domains], NO_DOMAIN)),
+    ("mydestination", By::Rewrite, Fits::Only(&[ResolverView::Domains], NO_DOMAIN)),
+    ("virtual_alias_domains", By::Rewrite, Fits::Only(&[ResolverView::Domains], NO_DOMAIN)),
+    ("virtual_mailbox_domains", By::Rewrite, Fits::Only(&[ResolverView::Domains], NO_DOMAIN)),
+    ("relay_domains", By::Rewrite, Fits::Only(&[ResolverView::Domains], NO_DOMAIN)),
     ("smtp_generic_maps", By::Delivery, Fits::Every),
     ("sender_dependent_relayhost_maps", By::Delivery, Fits::Every),
 ];
 
-const ADDRESSES: &[Purpose] = &[Purpose::VirtualAlias, Purpose::Recipients, Purpose::Account];
-const SENDERS: &[Purpose] =
-    &[Purpose::VirtualAlias, Purpose::Recipients, Purpose::Account, Purpose::SenderLogin];
+const ADDRESSES: &[ResolverView] = &[ResolverView::VirtualAlias, ResolverView::Recipients, ResolverView::Account];
+const SENDERS: &[ResolverView] =
+    &[ResolverView::VirtualAlias, ResolverView::Recipients, ResolverView::Account, ResolverView::SenderLogin];
 
 const REFUSED: &str = "accounts that exist are refused with 550, or unknown ones are taken";
 const NO_ADDRESS: &str = "its values are not the addresses that take the place of its keys";
@@ -191,7 +191,7 @@ fn served(
                     && !purposes.iter().any(|purpose| asked.answers.contains(word(*purpose))) =>
             {
                 // Aliases together with the users of this host are a list of recipients as well.
-                let aliases = asked.answers.contains(word(Purpose::VirtualAlias));
+                let aliases = asked.answers.contains(word(ResolverView::VirtualAlias));
                 if aliases && at.1 == "local_recipient_maps" && maps.iter().any(Map::is_passwd) {
                     continue;
                 }

@@ -9,16 +9,16 @@ use super::postfix::Service;
 use super::recipients;
 use super::restrictions::{self, Client, Strangers, decide, strangers};
 use super::rewriting::REWRITING;
-use crate::map::purpose::Purpose;
+use crate::resolve::view::ResolverView;
 
 /// Purposes that need the account source, which sends VRFY.
-const ASK_ACCOUNTS: &[Purpose] = &[
-    Purpose::VirtualAlias,
-    Purpose::Recipients,
-    Purpose::Account,
-    Purpose::SenderLogin,
-    Purpose::SenderLoginName,
-    Purpose::Access,
+const ASK_ACCOUNTS: &[ResolverView] = &[
+    ResolverView::VirtualAlias,
+    ResolverView::Recipients,
+    ResolverView::Account,
+    ResolverView::SenderLogin,
+    ResolverView::SenderLoginName,
+    ResolverView::Access,
 ];
 
 pub(super) fn check(findings: &mut Findings<'_>) {

@@ -4,10 +4,10 @@ use super::RULES;
 use alias_rules::{Dialect, Options};
 use diagnostics::Text;
 use rcptd::account::AccountSource;
-use rcptd::front::endpoint::Endpoint;
-use rcptd::front::listen::{Inherited, SocketFile, bind};
-use rcptd::front::milter::adapter::{Limits, Milter, Service};
-use rcptd::front::milter::session::Policy;
+use rcptd::server::endpoint::Endpoint;
+use rcptd::server::listen::{Inherited, SocketFile, bind};
+use rcptd::server::milter::adapter::{Limits, Milter, Service};
+use rcptd::server::milter::session::Policy;
 use rcptd::resolve::{Resolver, Settings};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub struct Inside {
 }
 
 impl Inside {
-    pub fn start(accounts: Arc<dyn AccountSource>, deadline: Duration) -> Self {
+    pub fn start(accounts: Arc<AccountSource>, deadline: Duration) -> Self {
         let options = Options { fold: true, dialect: Dialect::Any, ..Options::default() };
         let loaded = alias_rules::load(&[Text::new("aliases.rules", RULES)], &options).expect("rules");
         let domain = "example.test".to_string();

@@ -3,9 +3,9 @@
 use super::Want::{Found, NotFound, Unknown};
 use super::stores::{Act, Fake, certificate, free_port, slapd};
 use super::{expect, folder, inet, settings, with_password, with_tls};
-use rcptd::table::database::{self, Database};
-use rcptd::table::settings::{DatabaseSettings, Host, Kind, MAX_ROWS, Query, Scope};
-use rcptd::table::{MAX_VALUE, Table};
+use rcptd::map::database::{self, Database};
+use rcptd::map::settings::{DatabaseSettings, Host, Kind, MAX_ROWS, Query, Scope};
+use rcptd::map::{MAX_VALUE, Table};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ fn query(base: &str, filter: &str, attribute: &str, scope: Scope) -> Query {
 }
 
 /// The usual search.
-fn plain(settings: &DatabaseSettings) -> Arc<dyn Table> {
+fn plain(settings: &DatabaseSettings) -> Arc<Table> {
     open(settings).table(&query(BASE, "(mail=%s)", "description", Scope::Sub)).unwrap()
 }
 
@@ -278,7 +278,7 @@ async fn many_ask_at_once() {
                 // Some are given up in the middle.
                 _ => {
                     let hasty = Duration::from_micros(n * 10);
-                    let _ = tokio::time::timeout(hasty, table.get("foo@example.test")).await;
+                    let _ = tokio::time::timeout(hasty, table.look_up("foo@example.test")).await;
                 }
             }
         }));

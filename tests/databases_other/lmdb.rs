@@ -3,7 +3,7 @@
 use super::Want::{Found, NotFound, Unknown};
 use super::stores::mdb_load;
 use super::{expect, folder};
-use rcptd::table::{Answer, MAX_VALUE, Table, lmdb};
+use rcptd::map::{lmdb, Lookup, MAX_VALUE, Table};
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +17,7 @@ fn make(file: &Path, nul: &str, pairs: &[(&str, &str)]) {
     mdb_load(file, &pairs);
 }
 
-fn open(file: &Path) -> Arc<dyn Table> {
+fn open(file: &Path) -> Arc<Table> {
     lmdb::open(file).unwrap()
 }
 
@@ -161,10 +161,10 @@ async fn damaged_files() {
     for length in (0..good.len()).step_by(1021) {
         fs::write(&file, &good[..length]).unwrap();
         for (key, value) in pairs.iter().step_by(61) {
-            match table.get(key.trim_end_matches('\0')).await {
-                Answer::Found(found) => assert_eq!(found, value.trim_end_matches('\0'), "{length}"),
-                Answer::Unknown(_) => (),
-                Answer::NotFound => panic!("{key} is said to be missing from a file of {length} octets"),
+            match table.look_up(key.trim_end_matches('\0')).await {
+                Lookup::Found(found) => assert_eq!(found, value.trim_end_matches('\0'), "{length}"),
+                Lookup::TempFail(_) => (),
+                Lookup::NotFound => panic!("{key} is said to be missing from a file of {length} octets"),
             }
         }
     }
@@ -174,8 +174,8 @@ async fn damaged_files() {
         bad[at..at + 4096].fill(0);
         fs::write(&file, &bad).unwrap();
         for (key, _) in pairs.iter().step_by(61) {
-            let answer = table.get(key.trim_end_matches('\0')).await;
-            assert!(answer != Answer::NotFound, "{key} is said to be missing without page {}", at / 4096);
+            let answer = table.look_up(key.trim_end_matches('\0')).await;
+            assert!(answer != Lookup::NotFound, "{key} is said to be missing without page {}", at / 4096);
         }
     }
     // Any octet otherwise: there is an answer.
@@ -188,7 +188,7 @@ async fn damaged_files() {
         bad[at] ^= 1 << (random >> 20 & 7);
         fs::write(&file, &bad).unwrap();
         for (key, _) in pairs.iter().step_by(149) {
-            let _ = table.get(key.trim_end_matches('\0')).await;
+            let _ = table.look_up(key.trim_end_matches('\0')).await;
         }
     }
     // Random octets, of which some look like a file.

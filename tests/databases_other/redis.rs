@@ -3,9 +3,9 @@
 use super::Want::{Found, NotFound, Unknown};
 use super::stores::{Act, Fake, Served, certificate, free_port, redis, tell_redis, tell_redis_once};
 use super::{expect, folder, inet, settings, with_password, with_tls};
-use rcptd::table::database::{self, Database};
-use rcptd::table::settings::{DatabaseSettings, Host, Kind, Query};
-use rcptd::table::{MAX_VALUE, Table};
+use rcptd::map::database::{self, Database};
+use rcptd::map::settings::{DatabaseSettings, Host, Kind, Query};
+use rcptd::map::{MAX_VALUE, Table};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,12 +14,12 @@ fn open(settings: &DatabaseSettings) -> Arc<dyn Database> {
     database::open(settings).unwrap()
 }
 
-fn table(database: &dyn Database, key: &str, field: Option<&str>) -> Arc<dyn Table> {
+fn table(database: &dyn Database, key: &str, field: Option<&str>) -> Arc<Table> {
     database.table(&Query::Redis { key: key.into(), field: field.map(str::to_owned) }).unwrap()
 }
 
 /// The table of keys as they are.
-fn plain(settings: &DatabaseSettings) -> Arc<dyn Table> {
+fn plain(settings: &DatabaseSettings) -> Arc<Table> {
     table(&*open(settings), "%s", None)
 }
 
@@ -228,7 +228,7 @@ async fn many_share_a_connection() {
         asking.push(tokio::spawn(async move {
             // Some are given up in the middle.
             if key.ends_with('3') {
-                let _ = tokio::time::timeout(Duration::from_micros(200), table.get(&key)).await;
+                let _ = tokio::time::timeout(Duration::from_micros(200), table.look_up(&key)).await;
             } else {
                 expect(&*table, &key, Found(&format!("value of {key}"))).await;
             }
@@ -350,7 +350,7 @@ async fn a_replica_that_was_never_filled_is_not_believed() {
     settings.control_interval = Duration::from_secs(1);
     let table = plain(&settings);
     let begun = Instant::now();
-    while table.get("absent@example.test").await != rcptd::table::Answer::NotFound {
+    while table.look_up("absent@example.test").await != rcptd::map::Lookup::NotFound {
         assert!(begun.elapsed() < Duration::from_secs(30), "it is not believed");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }

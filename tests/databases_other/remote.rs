@@ -3,8 +3,8 @@
 use super::Want::{self, Found, NotFound, Unknown};
 use super::stores::{Act, Fake, free_port};
 use super::{expect, folder, inet};
-use rcptd::table::settings::Host;
-use rcptd::table::{Table, remote};
+use rcptd::map::settings::Host;
+use rcptd::map::{remote, Table};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ enum Protocol {
 use Protocol::{Socketmap, TcpTable};
 
 impl Protocol {
-    fn table(self, host: &Host) -> Arc<dyn Table> {
+    fn table(self, host: &Host) -> Arc<Table> {
         match self {
             TcpTable => remote::tcp_table(host),
             Socketmap => remote::socketmap(host, "aliases"),
@@ -228,7 +228,7 @@ async fn given_up_in_the_middle() {
             asking.push(tokio::spawn(async move {
                 let key = format!("key{n}");
                 if n % 4 == 3 {
-                    let _ = tokio::time::timeout(Duration::from_micros(n * 20), table.get(&key)).await;
+                    let _ = tokio::time::timeout(Duration::from_micros(n * 20), table.look_up(&key)).await;
                 } else {
                     expect(&*table, &key, Found(&format!("value{n}"))).await;
                 }

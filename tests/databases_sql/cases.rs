@@ -1,9 +1,9 @@
 //! What is true of all databases that are asked in SQL.
 
 use super::site::{Said, Site, get};
-use rcptd::table::MAX_VALUE;
-use rcptd::table::database::open;
-use rcptd::table::settings::{Kind, Query};
+use rcptd::map::MAX_VALUE;
+use rcptd::map::database::open;
+use rcptd::map::settings::{Kind, Query};
 
 /// A question, a key, and what is to be said.
 pub struct Case(pub Query, pub &'static str, pub Said);

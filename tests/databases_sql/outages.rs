@@ -3,9 +3,9 @@
 use super::cases::{columns, found, missing, sql, unknown};
 use super::servers::{PASSWORD, free_port};
 use super::site::{Said, Site, get};
-use rcptd::table::database::open;
-use rcptd::table::settings::{DatabaseSettings, Host, Kind, Password, Query};
-use rcptd::table::{Answer, Table};
+use rcptd::map::database::open;
+use rcptd::map::settings::{DatabaseSettings, Host, Kind, Password, Query};
+use rcptd::map::{Lookup, Table};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 const KEY: &str = "a@example.test";
 const VALUE: &str = "b@example.test";
 
-fn table(settings: &DatabaseSettings) -> Arc<dyn Table> {
+fn table(settings: &DatabaseSettings) -> Arc<Table> {
     let query = columns("aliases", "address", Some("goto"), None);
     open(settings).unwrap().table(&query).unwrap()
 }
@@ -190,8 +190,8 @@ async fn dropped(site: &Site) {
         };
         tokio::select! {
             biased;
-            answer = table.get(&key) => {
-                assert_eq!(answer, Answer::Found(format!("of {key}")));
+            answer = table.look_up(&key) => {
+                assert_eq!(answer, Lookup::Found(format!("of {key}")));
                 answered += 1;
             }
             () = patience => (),

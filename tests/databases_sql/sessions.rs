@@ -2,8 +2,8 @@
 
 use super::cases::{Case, check, columns, found, missing, sql};
 use super::site::{Admin, Said, Site, get};
-use rcptd::table::database::open;
-use rcptd::table::settings::{DatabaseSettings, Host};
+use rcptd::map::database::open;
+use rcptd::map::settings::{DatabaseSettings, Host};
 use sqlx::{ConnectOptions, Executor};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

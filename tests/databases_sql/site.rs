@@ -1,8 +1,8 @@
 //! A database for a test, and somebody who may write to it.
 
 use super::servers::{ADMIN, Make, PASSWORD, Pooler, Server};
-use rcptd::table::settings::{DatabaseSettings, Host, Kind, Password};
-use rcptd::table::{Answer, Table};
+use rcptd::map::settings::{DatabaseSettings, Host, Kind, Password};
+use rcptd::map::{Lookup, Table};
 use sqlx::{AssertSqlSafe, Connection, MySqlConnection, PgConnection, SqliteConnection};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,16 +26,16 @@ impl Said {
     }
 }
 
-pub async fn get(table: &Arc<dyn Table>, key: &str) -> Said {
-    match table.get(key).await {
-        Answer::Found(value) => Said::Found(value),
-        Answer::NotFound => Said::NotFound,
-        Answer::Unknown(reason) => Said::Unknown(reason.to_string()),
+pub async fn get(table: &Arc<Table>, key: &str) -> Said {
+    match table.look_up(key).await {
+        Lookup::Found(value) => Said::Found(value),
+        Lookup::NotFound => Said::NotFound,
+        Lookup::TempFail(reason) => Said::Unknown(reason.to_string()),
     }
 }
 
 /// Asks until the answer is as wanted.
-pub async fn until(table: &Arc<dyn Table>, key: &str, want: &Said) {
+pub async fn until(table: &Arc<Table>, key: &str, want: &Said) {
     let end = Instant::now() + Duration::from_secs(30);
     loop {
         let said = get(table, key).await;

@@ -2,10 +2,10 @@
 
 use super::stores::slapd;
 use super::{Postfix, Says};
-use rcptd::table::Table;
-use rcptd::table::database::open;
-use rcptd::table::folded::Folded;
-use rcptd::table::settings::{DatabaseSettings, Host, Kind, Query, Scope};
+use rcptd::map::Source;
+use rcptd::map::database::open;
+use rcptd::map::case_folded::CaseFolded;
+use rcptd::map::settings::{DatabaseSettings, Host, Kind, Query, Scope};
 
 const ENTRIES: &str = "\
 dn: dc=example,dc=test
@@ -123,7 +123,7 @@ async fn directory() {
             attribute: (*attribute).into(),
             scope: *scope,
         };
-        let table = Folded::new(database.table(&query).unwrap(), true);
+        let table = CaseFolded::new(database.table(&query).unwrap(), true);
         let scope = match scope {
             Scope::Base => "base",
             Scope::One => "one",
@@ -135,7 +135,7 @@ async fn directory() {
             server.port
         );
         for (key, theirs) in KEYS.iter().zip(postfix.says("ldap", &settings, KEYS)) {
-            let ours = Says::from(table.get(key).await);
+            let ours = Says::from(table.look_up(key).await);
             found += usize::from(matches!(ours, Says::Value(_)));
             if ours == Says::Failure && is_meant(base, attribute, &theirs) {
                 meant += 1;

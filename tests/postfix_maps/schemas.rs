@@ -1,6 +1,6 @@
 //! Tables and queries of the kinds that mail systems have, in words of our own.
 
-use rcptd::table::settings::Kind;
+use rcptd::map::settings::Kind;
 
 pub struct Schema {
     pub name: &'static str,

@@ -19,8 +19,8 @@
 
 mod list;
 
-use super::spec::{Kind, OpenFuture, Plan, Site};
-use super::{AccountSource, Answer, AnswerFuture, Reason, Verdict};
+use super::spec::{SourceType, OpenFuture, SourceConfig, BuildContext};
+use super::{AccountSource, Lookup, LookupFuture, Reason, Source, Verification};
 use crate::observe::account as observe;
 use crate::watch::{self, Condition, QUIET, Read as AsRead, SETTLE, Stamp, WatchedFile, has_shrunk};
 use list::List;
@@ -44,7 +44,7 @@ const LONG: Duration = Duration::from_secs(30);
 static LISTS: Mutex<Vec<Weak<FileSource>>> = Mutex::new(Vec::new());
 
 /// `file:PATH`
-pub(super) const KIND: Kind = Kind {
+pub(super) const TYPE: SourceType = SourceType {
     name: "file",
     usage: "file:/PATH",
     read: |arguments| {
@@ -62,8 +62,8 @@ struct ListFile {
     path: PathBuf,
 }
 
-impl Plan for ListFile {
-    fn open<'a>(&'a self, site: Site<'a>) -> OpenFuture<'a> {
+impl SourceConfig for ListFile {
+    fn open<'a>(&'a self, site: BuildContext<'a>) -> OpenFuture<'a> {
         let (name, path, cases) = (site.name.clone(), self.path.clone(), site.cases.clone());
         Box::pin(async move {
             let opened = tokio::task::spawn_blocking(move || FileSource::shared(name, &path, cases));
@@ -73,7 +73,7 @@ impl Plan for ListFile {
                 source.keep_looking();
             }
             source.settle().await;
-            Ok(source as Arc<dyn AccountSource>)
+            Ok(source as Arc<AccountSource>)
         })
     }
 }
@@ -182,19 +182,19 @@ impl FileSource {
     }
 }
 
-impl AccountSource for FileSource {
-    fn verify<'a>(&'a self, account: &'a Address) -> AnswerFuture<'a> {
+impl Source<Address, Verification> for FileSource {
+    fn look_up<'a>(&'a self, account: &'a Address) -> LookupFuture<'a, Verification> {
         let list = &self.list;
         let basis = list.file.revision().basis();
         let (view, settled) = (list.view(), list.is_settled());
         let verdict = match (&view.trouble, view.list.has(account, &list.cases)) {
-            (Some(Trouble { kind: TroubleKind::Gone, why }), _) => Verdict::Unknown(Reason::new(why.clone())),
-            (_, true) => Verdict::Exists,
-            (Some(trouble), false) => Verdict::Unknown(Reason::new(trouble.why.clone())),
-            (None, false) if settled => Verdict::Missing,
-            (None, false) => Verdict::Unknown(Reason::new("the list is being written")),
+            (Some(Trouble { kind: TroubleKind::Gone, why }), _) => Lookup::TempFail(Reason::new(why.clone())),
+            (_, true) => Lookup::Found(()),
+            (Some(trouble), false) => Lookup::TempFail(Reason::new(trouble.why.clone())),
+            (None, false) if settled => Lookup::NotFound,
+            (None, false) => Lookup::TempFail(Reason::new("the list is being written")),
         };
-        let answer = Answer::new(verdict, &list.name).resting_on(&basis);
+        let answer = Verification::new(verdict, &list.name).depending_on(&basis);
         Box::pin(std::future::ready(answer))
     }
 }

@@ -4,7 +4,7 @@
 
 use super::super::settings::{CacheSettings, Settings, SourceSettings};
 use super::super::testing::account;
-use super::super::{AccountSource, Sources};
+use super::super::{Source, Sources};
 use crate::watch::{self, has_shrunk};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -183,9 +183,9 @@ async fn live(path: &Path, steps: Vec<Step>) -> Result<(), TestCaseError> {
             for name in ALL {
                 let account = account(&format!("{name}@example.test"));
                 let member = &history.sources.members[0];
-                let first = word(&member.verify(&account).await.verdict.to_string());
-                let cached = word(&history.sources.verify(&account).await.verdict.to_string());
-                let second = word(&member.verify(&account).await.verdict.to_string());
+                let first = word(&member.look_up(&account).await.result.to_string());
+                let cached = word(&history.sources.look_up(&account).await.result.to_string());
+                let second = word(&member.look_up(&account).await.result.to_string());
                 prop_assert!(first != second || cached == first, "{i} {step:?}: {name} {first:?} {cached:?}");
                 if before.contains(name) && history.good.contains(name) {
                     prop_assert_ne!(cached, Some(false), "{} {:?}: {}", i, step, name);

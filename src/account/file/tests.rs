@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 use tempfile::TempDir;
 
-struct Site {
+struct BuildContext {
     directory: TempDir,
     source: FileSource,
 }
@@ -16,20 +16,20 @@ fn open(path: &Path) -> FileSource {
     FileSource::open("file:test".into(), path, false.into()).unwrap()
 }
 
-fn site(content: &str) -> Site {
+fn site(content: &str) -> BuildContext {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("accounts");
     fs::write(&path, content).unwrap();
     age(&path, QUIET);
     let source = open(&path);
     source.keep_looking();
-    Site { directory, source }
+    BuildContext { directory, source }
 }
 
 /// Settings of this list alone, and nothing remembered.
 fn settings(path: &Path) -> Settings {
     let source = SourceSettings::new(format!("file:{}", path.display()).parse().unwrap());
-    let cache = CacheSettings { exists: Duration::ZERO, missing: Duration::ZERO, ..CacheSettings::default() };
+    let cache = CacheSettings { positive_ttl: Duration::ZERO, negative_ttl: Duration::ZERO, ..CacheSettings::default() };
     Settings { sources: vec![source], cache }
 }
 
@@ -40,13 +40,13 @@ fn age(path: &Path, age: Duration) {
 
 const WRITTEN: &str = "unknown: the list is being written";
 
-impl Site {
+impl BuildContext {
     fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     async fn says(&self, user: &str) -> String {
-        self.source.verify(&account(&format!("{user}@example.test"))).await.verdict.to_string()
+        self.source.look_up(&account(&format!("{user}@example.test"))).await.result.to_string()
     }
 
     /// Waits until the watcher has brought `user` to a verdict that begins with `want`.
@@ -158,7 +158,7 @@ async fn a_file_as_young_as_the_source() {
     writer.write_all(b"foo\n").unwrap();
     let source = open(&path);
     source.keep_looking();
-    let site = Site { directory, source };
+    let site = BuildContext { directory, source };
     assert_eq!((site.says("foo").await, site.says("bar").await), ("exists".into(), WRITTEN.into()));
     writer.write_all(b"bar\n").unwrap();
     drop(writer);
@@ -171,7 +171,7 @@ async fn a_file_as_young_as_the_source() {
     fs::write(&path, "foo\n").unwrap();
     let source = open(&path);
     source.keep_looking();
-    let site = Site { directory, source };
+    let site = BuildContext { directory, source };
     assert_eq!(site.says("bar").await, WRITTEN);
     site.becomes("bar", "missing").await;
 }
@@ -194,7 +194,7 @@ async fn a_source_opens_when_its_list_is_finished_or_after_a_while() {
         });
         let begin = Instant::now();
         let source = build(&settings, false).await.unwrap();
-        let got = source.verify(&account("baz@example.test")).await.verdict.to_string();
+        let got = source.look_up(&account("baz@example.test")).await.result.to_string();
         assert!(begin.elapsed() < QUIET * 3, "{held} {:?}", begin.elapsed());
         writing.store(false, Ordering::SeqCst);
         writer.join().unwrap();
@@ -214,7 +214,7 @@ async fn a_link_that_is_turned_over() {
     std::os::unix::fs::symlink("current/accounts", path("accounts")).unwrap();
     let source = open(&path("accounts"));
     source.keep_looking();
-    let site = Site { directory, source };
+    let site = BuildContext { directory, source };
     assert_eq!(site.says("foo").await, "exists");
     std::os::unix::fs::symlink("v2", site.path("next")).unwrap();
     fs::rename(site.path("next"), site.path("current")).unwrap();
@@ -295,7 +295,7 @@ async fn half_a_list_behind_a_link() {
     std::os::unix::fs::symlink("data/list", path("accounts")).unwrap();
     let source = open(&path("accounts"));
     source.keep_looking();
-    let site = Site { directory, source };
+    let site = BuildContext { directory, source };
     assert_eq!(site.says("baz").await, "missing");
     let mut writer = File::create(site.path("data/list")).unwrap();
     writer.write_all(b"foo\n").unwrap();
@@ -316,8 +316,8 @@ async fn half_a_list_outlives_a_reload() {
     age(&path, QUIET);
     let settings = settings(&path);
     let old = build(&settings, false).await.unwrap();
-    let says = |source: Arc<dyn AccountSource>, user: &'static str| async move {
-        source.verify(&account(&format!("{user}@example.test"))).await.verdict.to_string()
+    let says = |source: Arc<AccountSource>, user: &'static str| async move {
+        source.look_up(&account(&format!("{user}@example.test"))).await.result.to_string()
     };
     let mut writer = File::create(&path).unwrap();
     writer.write_all(b"foo\n").unwrap();
@@ -382,7 +382,7 @@ async fn a_folder_that_is_replaced() {
     }
     let source = open(&path("lists/accounts"));
     source.keep_looking();
-    let site = Site { directory, source };
+    let site = BuildContext { directory, source };
     assert_eq!(site.says("foo").await, "exists");
     fs::rename(site.path("lists"), site.path("old")).unwrap();
     fs::rename(site.path("next"), site.path("lists")).unwrap();
@@ -414,8 +414,8 @@ async fn a_changed_list_leaves_nothing_in_the_cache() {
     settings.cache = CacheSettings::default();
     let cached = build(&settings, false).await.unwrap();
     let says = async |user: &str| {
-        let answer = cached.verify(&account(&format!("{user}@example.test"))).await;
-        (answer.verdict.to_string(), answer.cached)
+        let answer = cached.look_up(&account(&format!("{user}@example.test"))).await;
+        (answer.result.to_string(), answer.cached)
     };
     for again in [false, true] {
         assert_eq!(says("bar").await, ("exists".into(), again));
@@ -444,7 +444,7 @@ async fn unusable_at_the_start() {
     assert_eq!(open("bad").unwrap_err().len(), 2);
     // An empty list makes no account missing.
     fs::write(directory.path().join("empty"), "").unwrap();
-    let got = open("empty").unwrap().verify(&account("foo@example.test")).await.verdict;
+    let got = open("empty").unwrap().look_up(&account("foo@example.test")).await.result;
     assert_eq!(got.to_string(), "unknown: the list names no account");
 }
 

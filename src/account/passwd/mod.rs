@@ -16,8 +16,8 @@ mod services;
 mod users;
 
 use super::settings::{Scoped, Witness};
-use super::spec::{Kind, OpenFuture, Plan, Site};
-use super::{AccountSource, Answer, AnswerFuture, Follows, Reason, Verdict};
+use super::spec::{SourceType, OpenFuture, SourceConfig, BuildContext};
+use super::{AccountSource, Follows, Lookup, LookupFuture, Reason, Source, Verification};
 use crate::lookup::control::{Control, Reply, Server};
 use mail_address::{Address, Cases};
 use nix::unistd::User;
@@ -46,7 +46,7 @@ static USERS: LazyLock<UserFile> = LazyLock::new(|| UserFile::new(Path::new("/et
 const SERVER: Server<'_> = Server { peer: "getpwnam_r", scope: "" };
 
 /// `passwd:`
-pub(super) const KIND: Kind = Kind {
+pub(super) const TYPE: SourceType = SourceType {
     name: "passwd",
     usage: "passwd:",
     read: |arguments| match arguments {
@@ -62,8 +62,8 @@ const FILES: [&str; 2] = ["/etc/passwd", "/etc/nsswitch.conf"];
 #[derive(Debug)]
 struct NameService;
 
-impl Plan for NameService {
-    fn open<'a>(&'a self, site: Site<'a>) -> OpenFuture<'a> {
+impl SourceConfig for NameService {
+    fn open<'a>(&'a self, site: BuildContext<'a>) -> OpenFuture<'a> {
         let source = Passwd {
             name: site.name.clone(),
             cases: site.cases.clone(),
@@ -75,7 +75,7 @@ impl Plan for NameService {
         Box::pin(async {
             // Where it panics there is nothing to compare with.
             let _ = tokio::task::spawn_blocking(|| USERS.begin()).await;
-            Ok(Arc::new(Follows::new(&FILES, Arc::new(source))) as Arc<dyn AccountSource>)
+            Ok(Arc::new(Follows::new(&FILES, Arc::new(source))) as Arc<AccountSource>)
         })
     }
 }
@@ -110,7 +110,7 @@ struct Passwd {
 }
 
 impl Passwd {
-    async fn ask(&self, account: &Address) -> Result<Verdict, Reason> {
+    async fn ask(&self, account: &Address) -> Result<Lookup<()>, Reason> {
         // A NUL would end the name early, and so name another user.
         if account.local().is_empty() || account.local().contains('\0') {
             return Err(Reason::new("getpwnam_r: this local part cannot be asked"));
@@ -126,7 +126,7 @@ impl Passwd {
             self.blocking(services).await?.map_err(|why| Reason::new(format!("getpwnam_r: {why}")))?;
         if self.find(user.clone().into_owned()).await? {
             self.control.found(SERVER);
-            return Ok(Verdict::Exists);
+            return Ok(Lookup::Found(()));
         }
         let witness = match self.witness.of(account.domain().unwrap_or_default()) {
             Witness::Off => None,
@@ -143,7 +143,7 @@ impl Passwd {
         if !services.is_files() {
             proof::prove(&services, &user).await.map_err(|why| uncertain(&why))?;
         }
-        Ok(Verdict::Missing)
+        Ok(Lookup::NotFound)
     }
 
     async fn ask_witness(&self, witness: &str) -> Reply {
@@ -174,15 +174,15 @@ impl Passwd {
     }
 }
 
-impl AccountSource for Passwd {
-    fn verify<'a>(&'a self, account: &'a Address) -> AnswerFuture<'a> {
+impl Source<Address, Verification> for Passwd {
+    fn look_up<'a>(&'a self, account: &'a Address) -> LookupFuture<'a, Verification> {
         Box::pin(async move {
-            let verdict = self.ask(account).await.unwrap_or_else(Verdict::Unknown);
-            let answer = Answer::new(verdict, &self.name);
-            match answer.verdict {
-                Verdict::Missing => answer
+            let verdict = self.ask(account).await.unwrap_or_else(Lookup::TempFail);
+            let answer = Verification::new(verdict, &self.name);
+            match answer.result {
+                Lookup::NotFound => answer
                     .with_detail(&format!("getpwnam_r({}): not found", account.local()))
-                    .kept_for(self.control.interval()),
+                    .with_ttl(self.control.interval()),
                 _ => answer,
             }
         })
@@ -220,20 +220,20 @@ mod tests {
             ("ro\0ot@example.test", "unknown: getpwnam_r: this local part cannot be asked"),
             ("@example.test", "unknown: getpwnam_r: this local part cannot be asked"),
         ] {
-            let got = passwd(false, find_user).verify(&account(user)).await.verdict.to_string();
+            let got = passwd(false, find_user).look_up(&account(user)).await.result.to_string();
             assert_eq!(got, want, "{user}");
         }
         assert_eq!(
-            passwd(true, find_user).verify(&account("Root@example.test")).await.verdict,
-            Verdict::Missing
+            passwd(true, find_user).look_up(&account("Root@example.test")).await.result,
+            Lookup::NotFound
         );
     }
 
     #[tokio::test]
     async fn errors_are_unknown() {
-        let got = passwd(false, |_| Err("Connection refused".into())).verify(&account("foo")).await.verdict;
+        let got = passwd(false, |_| Err("Connection refused".into())).look_up(&account("foo")).await.result;
         assert_eq!(got.to_string(), "unknown: getpwnam_r: Connection refused");
-        let got = passwd(false, |_| panic!("in the name service")).verify(&account("foo")).await.verdict;
+        let got = passwd(false, |_| panic!("in the name service")).look_up(&account("foo")).await.result;
         assert_eq!(got.to_string(), "unknown: getpwnam_r: the lookup was given up");
     }
 
@@ -245,7 +245,7 @@ mod tests {
         let cache = CacheSettings::default();
         let reloaded = build(&Settings { sources: vec![source], cache }, false).await.unwrap();
         let root = account("root@example.test");
-        assert_eq!(reloaded.verify(&root).await.verdict.to_string(), "unknown: no answer within 50ms");
+        assert_eq!(reloaded.look_up(&root).await.result.to_string(), "unknown: no answer within 50ms");
         drop(hung);
         assert_eq!(PERMITS.available_permits(), LOOKUPS, "who gave up waiting holds none");
     }
@@ -275,9 +275,9 @@ mod tests {
         ] {
             let mut source = Arc::into_inner(passwd(false, find)).unwrap();
             source.witness = witness.into();
-            let got = source.verify(&account).await.verdict;
+            let got = source.look_up(&account).await.result;
             assert!(got.to_string().starts_with(want), "{got}");
-            let uncontrolled = matches!(&got, Verdict::Unknown(why) if why.is_uncontrolled());
+            let uncontrolled = matches!(&got, Lookup::TempFail(why) if why.is_uncontrolled());
             assert_eq!(uncontrolled, want != "missing");
         }
     }
@@ -313,7 +313,7 @@ mod tests {
         OPEN.store(true, Ordering::SeqCst);
         let patient: Vec<_> = (0..4).map(|_| ask(60_000)).collect();
         for asker in patient {
-            assert_eq!(asker.await.unwrap(), Some(Verdict::Exists));
+            assert_eq!(asker.await.unwrap(), Some(Lookup::Found(())));
         }
         assert_eq!(MOST.load(Ordering::SeqCst), LOOKUPS);
     }

@@ -1,12 +1,12 @@
 //! Opens a session with a target: addresses, connection, STARTTLS, EHLO, each step with its time limit.
 
 use super::connection::{Connection, Failure, Peer};
-use super::lookup::Lookup;
+use super::dns::Dns;
 use super::target::Target;
 use super::wire::{Transport, Wire};
 use crate::account::settings::{StartTls, VrfySettings};
 use crate::observe::outage::Servers;
-use crate::table::tls::client;
+use crate::map::tls::client;
 use lettre::transport::smtp::extension::ClientId;
 use rustls::pki_types::ServerName;
 use std::fmt;
@@ -40,7 +40,7 @@ impl Limits {
 /// Makes connections.
 pub(super) struct Dialer {
     pub target: Target,
-    pub lookup: Arc<dyn Lookup>,
+    pub lookup: Arc<dyn Dns>,
     pub limits: Limits,
     pub me: ClientId,
     pub tls: Tls,

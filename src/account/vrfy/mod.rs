@@ -17,7 +17,7 @@
 
 mod connection;
 mod dial;
-mod lookup;
+mod dns;
 mod pool;
 mod reply;
 mod source;
@@ -29,14 +29,14 @@ mod tests;
 mod wire;
 mod words;
 
-use super::spec::{Kind, OpenFuture, Plan, Site};
-use super::{AccountSource, Reason, Verdict};
+use super::spec::{SourceType, OpenFuture, SourceConfig, BuildContext};
+use super::{AccountSource, Lookup, Reason};
 use crate::lookup::control::Control;
 use crate::observe::outage::Servers;
 use connection::{Connection, Peer};
 use dial::{Dialer, Limits, Tls};
 use lettre::transport::smtp::extension::ClientId;
-use lookup::{Lookup, System};
+use dns::{Dns, SystemDns};
 use pool::Pool;
 use reply::Meaning;
 use source::VrfySource;
@@ -48,7 +48,7 @@ use tokio::time::Instant;
 use wire::Wire;
 
 /// `vrfy:HOST[:PORT]`, `vrfy:mx:DOMAIN[:PORT]`, `vrfy:srv:NAME`, `vrfy:unix:/PATH`
-pub(super) const KIND: Kind = Kind {
+pub(super) const TYPE: SourceType = SourceType {
     name: "vrfy",
     usage: "vrfy:HOST[:PORT], vrfy:[IPV6][:PORT], vrfy:mx:DOMAIN[:PORT], vrfy:srv:NAME or vrfy:unix:/PATH",
     read: |arguments| Ok(Arc::new(Server { target: arguments.parse()? })),
@@ -59,21 +59,21 @@ struct Server {
     target: Target,
 }
 
-impl Plan for Server {
-    fn open<'a>(&'a self, site: Site<'a>) -> OpenFuture<'a> {
+impl SourceConfig for Server {
+    fn open<'a>(&'a self, site: BuildContext<'a>) -> OpenFuture<'a> {
         let source = open(&self.target, site, None);
-        Box::pin(async { Ok(Arc::new(source?) as Arc<dyn AccountSource>) })
+        Box::pin(async { Ok(Arc::new(source?) as Arc<AccountSource>) })
     }
 }
 
 /// The source, with the system's lookup of names if none is given.
-fn open(target: &Target, site: Site<'_>, lookup: Option<Arc<dyn Lookup>>) -> Result<VrfySource, Vec<String>> {
+fn open(target: &Target, site: BuildContext<'_>, lookup: Option<Arc<dyn Dns>>) -> Result<VrfySource, Vec<String>> {
     let settings = &site.source.vrfy;
     let lookup = match lookup {
         Some(lookup) => Ok(lookup),
-        None if target.is_name() => System::new().map(|system| Arc::new(system) as Arc<dyn Lookup>),
+        None if target.is_name() => SystemDns::new().map(|system| Arc::new(system) as Arc<dyn Dns>),
         // It is never used, and a host without name servers needs none.
-        None => Ok(Arc::new(lookup::Nobody) as Arc<dyn Lookup>),
+        None => Ok(Arc::new(dns::NoDns) as Arc<dyn Dns>),
     };
     match (lookup, dial::me(settings), Tls::new(settings)) {
         (Ok(lookup), Ok(me), Ok(tls)) => {
@@ -115,7 +115,7 @@ fn open(target: &Target, site: Site<'_>, lookup: Option<Arc<dyn Lookup>>) -> Res
 /// Sends VRFY for `path` over one connection, with the code that reads replies: for the fuzz target. No
 /// control question is asked: controls count as passed, except for 252 and unknown texts.
 #[doc(hidden)]
-pub async fn ask_over<S>(stream: S, path: &str) -> Verdict
+pub async fn ask_over<S>(stream: S, path: &str) -> Lookup<()>
 where
     S: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static,
 {
@@ -130,10 +130,10 @@ where
     let why = match exchange.await {
         Err(failure) => failure.to_string(),
         Ok(reply) => match reply.meaning(path) {
-            Meaning::Exists => return Verdict::Exists,
-            Meaning::NotFound => return Verdict::Missing,
+            Meaning::Exists => return Lookup::Found(()),
+            Meaning::NotFound => return Lookup::NotFound,
             Meaning::Perhaps | Meaning::Refused | Meaning::CannotSay => source::quoted(path, &reply),
         },
     };
-    Verdict::Unknown(Reason::new(why))
+    Lookup::TempFail(Reason::new(why))
 }

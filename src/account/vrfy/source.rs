@@ -5,7 +5,7 @@ use super::dial::{Dialer, Server};
 use super::pool::Pool;
 use super::reply::{Meaning, Reply};
 use crate::account::settings::{Scoped, Trust, Witness};
-use crate::account::{AccountSource, Answer, AnswerFuture, Reason, Verdict};
+use crate::account::{Lookup, LookupFuture, Reason, Source, Verification};
 use crate::lookup::control::{self, Control};
 use mail_address::Address;
 use std::hash::{BuildHasher, RandomState};
@@ -64,7 +64,7 @@ pub(super) fn quoted(path: &str, reply: &Reply) -> String {
 }
 
 impl VrfySource {
-    async fn ask(&self, account: &Address) -> Result<Answer, Reason> {
+    async fn ask(&self, account: &Address) -> Result<Verification, Reason> {
         let path = path(account).map_err(Reason::new)?;
         let domain = account.domain().unwrap_or_default();
         let mut held = None;
@@ -85,7 +85,7 @@ impl VrfySource {
         &self,
         replied: &Replied<'_>,
         held: &mut Option<Connection>,
-    ) -> Result<Answer, Reason> {
+    ) -> Result<Verification, Reason> {
         match replied.reply.meaning(replied.path) {
             Meaning::Exists => self.found(*self.code_250.of(replied.domain), replied, held).await,
             Meaning::Perhaps => self.found(*self.code_252.of(replied.domain), replied, held).await,
@@ -104,8 +104,8 @@ impl VrfySource {
         code: Trust,
         replied: &Replied<'_>,
         held: &mut Option<Connection>,
-    ) -> Result<Answer, Reason> {
-        let answer = Answer::new(Verdict::Exists, &self.name).with_detail(&replied.quoted());
+    ) -> Result<Verification, Reason> {
+        let answer = Verification::new(Lookup::Found(()), &self.name).with_detail(&replied.quoted());
         let answer = match code {
             Trust::Exists => answer,
             Trust::Unknown => return Err(Reason::new(replied.quoted())),
@@ -115,7 +115,7 @@ impl VrfySource {
                 passed.map_err(|why| Reason::uncontrolled(format!("{}, but {why}", replied.quoted())))?;
                 // Cached no longer than the canary is valid: if a server begins to accept every name, the
                 // names that it accepted before the next canary must not stay in the cache.
-                answer.kept_for(self.control.interval())
+                answer.with_ttl(self.control.interval())
             }
         };
         self.control.found(replied.server());
@@ -127,7 +127,7 @@ impl VrfySource {
         &self,
         replied: &Replied<'_>,
         held: &mut Option<Connection>,
-    ) -> Result<Answer, Reason> {
+    ) -> Result<Verification, Reason> {
         if let Some(witness) = self.witness(replied.domain) {
             let passed = self
                 .control
@@ -135,8 +135,8 @@ impl VrfySource {
                 .await;
             passed.map_err(|why| Reason::uncontrolled(format!("{}, but {why}", replied.quoted())))?;
         }
-        let answer = Answer::new(Verdict::Missing, &self.name).with_detail(&replied.quoted());
-        Ok(answer.kept_for(self.control.interval()))
+        let answer = Verification::new(Lookup::NotFound, &self.name).with_detail(&replied.quoted());
+        Ok(answer.with_ttl(self.control.interval()))
     }
 
     /// Whether the server refuses an account that does not exist with the same text, and finds the witness at
@@ -308,11 +308,11 @@ impl VrfySource {
     }
 }
 
-impl AccountSource for VrfySource {
-    fn verify<'a>(&'a self, account: &'a Address) -> AnswerFuture<'a> {
+impl Source<Address, Verification> for VrfySource {
+    fn look_up<'a>(&'a self, account: &'a Address) -> LookupFuture<'a, Verification> {
         Box::pin(async move {
             let answer = self.ask(account).await;
-            answer.unwrap_or_else(|why| Answer::new(Verdict::Unknown(why), &self.name))
+            answer.unwrap_or_else(|why| Verification::new(Lookup::TempFail(why), &self.name))
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Which server to ask, as the operator writes it behind `vrfy:`.
 
-use super::lookup::{Lookup, Place};
+use super::dns::{Dns, Place};
 use mail_address::canonical_domain;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -105,7 +105,7 @@ impl Target {
     }
 
     /// The hosts to be tried in this order, with their ports.
-    pub async fn hosts(&self, lookup: &dyn Lookup) -> Result<Vec<(String, u16)>, String> {
+    pub async fn hosts(&self, lookup: &dyn Dns) -> Result<Vec<(String, u16)>, String> {
         let places = match self {
             Target::Address(_) | Target::Unix(_) => return Ok(Vec::new()),
             Target::Host(host, port) => return Ok(vec![(host.clone(), *port)]),

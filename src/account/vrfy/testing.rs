@@ -1,6 +1,6 @@
 //! Names for tests.
 
-use super::lookup::{Found, Lookup, Place};
+use super::dns::{Found, Dns, Place};
 use std::collections::HashMap;
 use std::net::IpAddr;
 
@@ -57,7 +57,7 @@ fn find<'a, T: Clone + Send + 'a>(table: &HashMap<String, Vec<T>>, name: &str) -
     Box::pin(std::future::ready(found))
 }
 
-impl Lookup for Table {
+impl Dns for Table {
     fn addresses<'a>(&'a self, host: &'a str) -> Found<'a, IpAddr> {
         find(&self.addresses, host)
     }

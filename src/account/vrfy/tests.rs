@@ -2,6 +2,7 @@
 
 use super::super::settings::{CacheSettings, Settings, SourceSettings, Witness};
 use super::super::testing::account;
+use super::super::Source;
 use super::testing::Table;
 use super::*;
 use crate::observe::outage::standings;
@@ -46,9 +47,9 @@ async fn serve_with(
     (port, connections)
 }
 
-fn vrfy(source: &SourceSettings, names: Arc<dyn Lookup>) -> VrfySource {
+fn vrfy(source: &SourceSettings, names: Arc<dyn Dns>) -> VrfySource {
     let settings = Settings { sources: vec![], cache: CacheSettings::default() };
-    let site = Site { name: source.spec.name(), source, settings: &settings, cases: &false.into() };
+    let site = BuildContext { name: source.spec.name(), source, settings: &settings, cases: &false.into() };
     let target = source.spec.name().strip_prefix("vrfy:").unwrap().parse().unwrap();
     open(&target, site, Some(names)).unwrap()
 }
@@ -57,7 +58,7 @@ async fn ask(spec: &str, table: Table) -> String {
     let source =
         SourceSettings { witness: Witness::Off.into(), ..SourceSettings::new(spec.parse().unwrap()) };
     let source = vrfy(&source, Arc::new(table));
-    source.verify(&account("foo@example.test")).await.verdict.to_string()
+    source.look_up(&account("foo@example.test")).await.result.to_string()
 }
 
 #[tokio::test]
@@ -75,7 +76,7 @@ async fn hosts_and_addresses_are_tried_in_order() {
     let source =
         SourceSettings { witness: Witness::Off.into(), ..SourceSettings::new(source.parse().unwrap()) };
     let source = vrfy(&source, Arc::new(table));
-    assert_eq!(source.verify(&account("foo@example.test")).await.verdict.to_string(), "missing");
+    assert_eq!(source.look_up(&account("foo@example.test")).await.result.to_string(), "missing");
     // Failures are recorded also if another server answered.
     let failing = standings().into_iter().filter(|one| *one.source == *source.name && one.failing.is_some());
     let failing: Vec<_> = failing.map(|one| one.server.into_string()).collect();
@@ -143,7 +144,7 @@ async fn a_server_that_does_not_accept_leaves_time_for_the_next() {
     source.witness = Witness::Off.into();
     let vrfy = vrfy(&source, Arc::new(table));
     let begin = std::time::Instant::now();
-    assert_eq!(vrfy.verify(&account("foo@example.test")).await.verdict, Verdict::Missing);
+    assert_eq!(vrfy.look_up(&account("foo@example.test")).await.result, Lookup::NotFound);
     assert!(begin.elapsed() >= Duration::from_millis(100), "the first one must have been waited for");
 }
 
@@ -151,17 +152,17 @@ async fn a_server_that_does_not_accept_leaves_time_for_the_next() {
 #[derive(Debug)]
 struct InTurn(AtomicUsize, [Table; 2]);
 
-impl Lookup for InTurn {
-    fn addresses<'a>(&'a self, host: &'a str) -> lookup::Found<'a, IpAddr> {
-        Lookup::addresses(&self.1[0], host)
+impl Dns for InTurn {
+    fn addresses<'a>(&'a self, host: &'a str) -> dns::Found<'a, IpAddr> {
+        Dns::addresses(&self.1[0], host)
     }
 
-    fn mx<'a>(&'a self, domain: &'a str) -> lookup::Found<'a, lookup::Place> {
-        Lookup::mx(&self.1[self.0.fetch_add(1, Ordering::SeqCst) % 2], domain)
+    fn mx<'a>(&'a self, domain: &'a str) -> dns::Found<'a, dns::Place> {
+        Dns::mx(&self.1[self.0.fetch_add(1, Ordering::SeqCst) % 2], domain)
     }
 
-    fn srv<'a>(&'a self, service: &'a str) -> lookup::Found<'a, lookup::Place> {
-        Lookup::srv(&self.1[0], service)
+    fn srv<'a>(&'a self, service: &'a str) -> dns::Found<'a, dns::Place> {
+        Dns::srv(&self.1[0], service)
     }
 }
 
@@ -199,7 +200,7 @@ async fn no_server_vouches_for_another() {
         source.vrfy.per_connection = 1;
         let vrfy = vrfy(&source, Arc::new(names));
         for (name, want) in ["foo", "foo", "nobody", "nobody"].into_iter().zip(wants) {
-            let got = vrfy.verify(&account(&format!("{name}@example.test"))).await.verdict.to_string();
+            let got = vrfy.look_up(&account(&format!("{name}@example.test"))).await.result.to_string();
             assert!(got.starts_with(want), "{replies:?} {name}: {got}");
         }
     }

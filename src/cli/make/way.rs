@@ -2,7 +2,7 @@
 //! not tell: a domain may remove characters of a name, and a script may run before and after them.
 
 use super::super::terminal;
-use crate::account::{AccountSource, Answer, AnswerFuture, Verdict};
+use crate::account::{Lookup, LookupFuture, Source, Verification};
 use crate::config::Config;
 use crate::daemon;
 use crate::resolve::{Note, Outcome, Question, Resolver, RuleTrace};
@@ -14,9 +14,9 @@ use tokio::runtime::Runtime;
 #[derive(Debug)]
 struct Anybody;
 
-impl AccountSource for Anybody {
-    fn verify<'a>(&'a self, _: &'a Address) -> AnswerFuture<'a> {
-        Box::pin(async { Answer::new(Verdict::Exists, &Arc::from("make")) })
+impl Source<Address, Verification> for Anybody {
+    fn look_up<'a>(&'a self, _: &'a Address) -> LookupFuture<'a, Verification> {
+        Box::pin(async { Verification::new(Lookup::Found(()), &Arc::from("make")) })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{difference, quoted};
 use crate::config::tables::is_map_name;
-use crate::table::settings::{Host, Kind, Password};
+use crate::map::settings::{Host, Kind, Password};
 use alias_rules::Difference;
 use mail_address::escape;
 use std::collections::HashSet;

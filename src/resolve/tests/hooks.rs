@@ -1,7 +1,7 @@
 //! The script before and behind the rules, and where it sends the mail.
 
 use super::*;
-use crate::hook::Hooks;
+use crate::script::Hooks;
 use mail_address::Normal;
 
 /// What the script of these tests does with a name is written into the name.

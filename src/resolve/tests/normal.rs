@@ -19,7 +19,7 @@ fn resolver(accounts: Arc<Accounts>) -> Resolver {
     resolver_of(accounts)
 }
 
-fn resolver_of(accounts: Arc<dyn AccountSource>) -> Resolver {
+fn resolver_of(accounts: Arc<AccountSource>) -> Resolver {
     let load = |fold| {
         let options = Options { fold, dialect: Dialect::Any, ..Options::default() };
         Arc::new(alias_rules::load(&[Text::new("test.rules", RULES)], &options).expect("rules").rules)
@@ -151,18 +151,18 @@ async fn owners() {
     #[derive(Debug)]
     struct Server(&'static [&'static str], Option<char>);
 
-    impl AccountSource for Server {
-        fn verify<'a>(&'a self, account: &'a Address) -> AnswerFuture<'a> {
+    impl Source<Address, Verification> for Server {
+        fn look_up<'a>(&'a self, account: &'a Address) -> LookupFuture<'a, Verification> {
             let known = |name: &str| self.0.contains(&name);
             let split = self.1.and_then(|delimiter| account.local().split_once(delimiter));
             let exists = known(account.local()) || split.is_some_and(|(name, _)| known(name));
             let down = account.local() == "down" || known("down") && account.local().contains("probe");
             let verdict = match (down, exists) {
-                (true, _) => Verdict::Unknown(Reason::new("down")),
-                (false, true) => Verdict::Exists,
-                (false, false) => Verdict::Missing,
+                (true, _) => Lookup::TempFail(Reason::new("down")),
+                (false, true) => Lookup::Found(()),
+                (false, false) => Lookup::NotFound,
             };
-            Box::pin(async move { Answer::new(verdict, &"server".into()) })
+            Box::pin(async move { Verification::new(verdict, &"server".into()) })
         }
     }
 

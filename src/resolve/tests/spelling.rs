@@ -1,7 +1,7 @@
 //! Tests the spelling that is looked up, and accounts that are aliases themselves.
 
 use super::*;
-use crate::account::Cache;
+use crate::account::account_cache;
 use crate::account::settings::CacheSettings;
 
 const RULES: &str = "\
@@ -24,7 +24,7 @@ ACCOUNT b MATCHES twice.%ident%.%code% WITH CHARS();
 ACCOUNT twice.abc.3 MATCHES totwice.%alpha%.%code% WITH CHARS();
 ";
 
-fn resolver(accounts: Arc<dyn AccountSource>) -> Resolver {
+fn resolver(accounts: Arc<AccountSource>) -> Resolver {
     let options = Options { fold: true, dialect: Dialect::Any, ..Options::default() };
     let rules =
         Arc::new(alias_rules::load(&[Text::new("test.rules", RULES)], &options).expect("rules").rules);
@@ -106,7 +106,7 @@ async fn recipients() {
 #[tokio::test]
 async fn one_spelling_does_not_answer_for_another() {
     let accounts = Arc::new(Accounts::default());
-    let cache = Arc::new(Cache::new(&CacheSettings::default(), accounts.clone()));
+    let cache = Arc::new(account_cache(&CacheSettings::default(), accounts.clone()));
     let resolver = resolver(cache);
     for (recipient, want) in [
         ("al.abc.3@example.test", "no: no such account"),

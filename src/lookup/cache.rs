@@ -1,0 +1,327 @@
+//! Caches answers, and asks once for concurrent calls with one key (single flight).
+//!
+//! Concurrent calls for one key share one question. It runs in a separate task, so that the cache is filled
+//! even if all callers give up before the answer comes; the task ends when the cache is dropped. Temporary failures
+//! are shared, but not cached. An answer is dropped when something changes that it depends on
+//! ([`Answer::is_current`]).
+
+use super::{Answer, Key, LookupFuture, Reason, Source};
+use foldhash::quality::RandomState;
+use moka::future::Cache as Store;
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{Semaphore, watch};
+
+/// Most questions of one cache under way at once, waiting ones included. Each is a task with a key and perhaps a
+/// connection; a source slow enough to gather more of them would not answer them in time either.
+///
+/// Beyond that, the answer is a temporary failure that is never accepting, whatever the operator chose for those
+/// of the source: the source was not asked, and a flood of questions must not make rcptd accept every name.
+pub const MAX_QUESTIONS: usize = 10_000;
+
+/// How long an answer is cached; zero: not at all.
+pub type Ttl<A> = Arc<dyn Fn(&A) -> Duration + Send + Sync>;
+
+/// The limits of a cache.
+#[derive(Debug)]
+pub struct CacheLimits<A> {
+    /// Capacity, in the units of `weight`. The least recently used entries are dropped first.
+    pub capacity: u64,
+    /// The weight of a key and its answer: 1 to count entries.
+    pub weight: fn(&str, &A) -> u32,
+    /// See [`MAX_QUESTIONS`].
+    pub questions: usize,
+}
+
+/// Caches the answers of `inner`.
+pub struct Cache<K: ?Sized, A> {
+    name: Arc<str>,
+    inner: Arc<dyn Source<K, A>>,
+    entries: Arc<Entries<A>>,
+}
+
+/// The answers, and the questions under way.
+struct Entries<A> {
+    store: Store<String, A, RandomState>,
+    ttl: Ttl<A>,
+    questions: Arc<Semaphore>,
+    /// The questions under way end when this is dropped.
+    alive: watch::Sender<()>,
+}
+
+impl<K: Key + ?Sized + 'static, A: Answer> Cache<K, A> {
+    /// An empty cache around `inner`, called `name` in its own answers.
+    pub fn new(
+        name: impl Into<Arc<str>>,
+        limits: &CacheLimits<A>,
+        ttl: Ttl<A>,
+        inner: Arc<dyn Source<K, A>>,
+    ) -> Self {
+        let weight = limits.weight;
+        let store = Store::builder()
+            .max_capacity(limits.capacity)
+            .weigher(move |key: &String, answer| weight(key, answer))
+            .expire_after(Expiry(ttl.clone()))
+            .build_with_hasher(RandomState::default());
+        let questions = Arc::new(Semaphore::new(limits.questions));
+        let entries = Arc::new(Entries { store, ttl, questions, alive: watch::Sender::new(()) });
+        Cache { name: name.into(), inner, entries }
+    }
+
+    /// The same cache around another source, which must give the same answers as the one before.
+    #[must_use]
+    pub fn around(&self, inner: Arc<dyn Source<K, A>>) -> Self {
+        Cache { name: self.name.clone(), inner, entries: self.entries.clone() }
+    }
+
+    async fn ask(&self, cache_key: &str, key: &K) -> A {
+        let answer = self.ask_once(cache_key, key).await;
+        if answer.is_current() {
+            return answer;
+        }
+        // It joined a question from before the change: ask again.
+        self.entries.store.invalidate(cache_key).await;
+        self.ask_once(cache_key, key).await
+    }
+
+    /// The answer for a key; joins the question if another caller asks it already.
+    async fn ask_once(&self, cache_key: &str, key: &K) -> A {
+        let failed = |reason: &str| A::failed(Reason::new(reason), &self.name);
+        let Ok(permit) = self.entries.questions.clone().try_acquire_owned() else {
+            return failed("too many questions under way");
+        };
+        let (inner, key, cache_key) = (self.inner.clone(), key.to_owned(), cache_key.to_owned());
+        let (store, ttl) = (self.entries.store.clone(), self.entries.ttl.clone());
+        let mut alive = self.entries.alive.subscribe();
+        let task = tokio::spawn(async move {
+            let _permit = permit;
+            let question = store.try_get_with(cache_key, async {
+                let answer = inner.look_up(key.borrow()).await;
+                // An error is shared with all waiting callers, and not cached.
+                let is_cached = answer.failure().is_none() && !ttl(&answer).is_zero();
+                if is_cached { Ok(answer) } else { Err(answer) }
+            });
+            tokio::select! {
+                answer = question => Some(answer.unwrap_or_else(|shared| A::clone(&shared))),
+                _ = alive.changed() => None,
+            }
+        });
+        match task.await {
+            Ok(Some(answer)) => answer,
+            // The cache was dropped, or the source panicked; the panic itself is in the log.
+            Ok(None) | Err(_) => failed("the question was given up"),
+        }
+    }
+
+    /// The number of entries, without those that have expired or exceed the capacity.
+    #[cfg(test)]
+    pub(crate) async fn len(&self) -> u64 {
+        self.entries.store.run_pending_tasks().await;
+        self.entries.store.entry_count()
+    }
+}
+
+impl<K: Key + ?Sized + 'static, A: Answer> Source<K, A> for Cache<K, A> {
+    fn look_up<'a>(&'a self, key: &'a K) -> LookupFuture<'a, A> {
+        Box::pin(async move {
+            let cache_key = key.cache_key();
+            match self.entries.store.get(&*cache_key).await {
+                Some(answer) if answer.is_current() => answer.from_cache(),
+                // Boxed, so that the future of the usual case stays small.
+                Some(_) => {
+                    Box::pin(async {
+                        self.entries.store.invalidate(&*cache_key).await;
+                        self.ask(&cache_key, key).await
+                    })
+                    .await
+                }
+                None => Box::pin(self.ask(&cache_key, key)).await,
+            }
+        })
+    }
+}
+
+impl<K: ?Sized, A> fmt::Debug for Cache<K, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache").field("name", &self.name).field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
+
+/// The lifetimes, as the store asks for them.
+struct Expiry<A>(Ttl<A>);
+
+impl<A> moka::Expiry<String, A> for Expiry<A> {
+    fn expire_after_create(&self, _: &String, answer: &A, _: Instant) -> Option<Duration> {
+        Some((self.0)(answer))
+    }
+
+    /// An entry that has expired but is still in its place is updated rather than created.
+    fn expire_after_update(&self, _: &String, answer: &A, _: Instant, _: Option<Duration>) -> Option<Duration> {
+        Some((self.0)(answer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Lookup;
+    use super::super::testing::Double;
+    use super::*;
+
+    type Text = Lookup<String>;
+
+    const SHORT: Duration = Duration::from_millis(300);
+    const LONG: Duration = Duration::from_mins(10);
+
+    fn found(text: &str) -> Text {
+        Lookup::Found(text.into())
+    }
+
+    fn answers() -> [Text; 3] {
+        [found("a"), Lookup::NotFound, Lookup::temp_fail("down")]
+    }
+
+    fn limits() -> CacheLimits<Text> {
+        CacheLimits { capacity: 1000, weight: |_, _| 1, questions: MAX_QUESTIONS }
+    }
+
+    fn cache(limits: &CacheLimits<Text>, ttl: Duration, double: &Arc<Double<Text>>) -> Arc<Cache<str, Text>> {
+        Arc::new(Cache::new("cache", limits, Arc::new(move |_| ttl), double.clone()))
+    }
+
+    #[tokio::test]
+    async fn caches_for_the_ttl() {
+        // answer, TTL, questions of: two calls, another one after SHORT, one for another key
+        for (answer, ttl, at_once, later) in [
+            (found("a"), LONG, 1, 1),
+            (found("a"), SHORT, 1, 2),
+            (found("a"), Duration::ZERO, 2, 3),
+            (Lookup::NotFound, LONG, 1, 1),
+            (Lookup::NotFound, SHORT, 1, 2),
+            (Lookup::NotFound, Duration::ZERO, 2, 3),
+            (Lookup::temp_fail("down"), LONG, 2, 3),
+        ] {
+            let case = format!("{answer:?} {ttl:?}");
+            let double = Arc::new(Double::new(answer.clone()));
+            let cache = cache(&limits(), ttl, &double);
+            for _ in 0..2 {
+                assert_eq!(cache.look_up("key").await, answer, "{case}");
+            }
+            assert_eq!(double.count(), at_once, "{case}");
+            tokio::time::sleep(SHORT * 2).await;
+            assert_eq!(cache.look_up("key").await, answer, "{case}");
+            assert_eq!(double.count(), later, "{case}");
+            cache.look_up("Key").await;
+            assert_eq!(double.count(), later + 1, "{case}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_new_answer_has_its_own_ttl() {
+        let ttl: Ttl<Text> = Arc::new(|answer| if *answer == Lookup::NotFound { SHORT } else { LONG });
+        let double = Arc::new(Double::new(Lookup::NotFound));
+        let cache: Cache<str, Text> = Cache::new("cache", &limits(), ttl, double.clone());
+        cache.look_up("key").await;
+        tokio::time::sleep(SHORT * 2).await;
+        double.set(found("a"));
+        assert_eq!(cache.look_up("key").await, found("a"));
+        tokio::time::sleep(SHORT * 2).await;
+        assert_eq!(cache.look_up("key").await, found("a"));
+        assert_eq!(double.count(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn concurrent_calls_share_one_question() {
+        for ttl in [Duration::ZERO, LONG] {
+            for answer in answers() {
+                let double = Arc::new(Double::new(answer.clone()).after(Duration::from_secs(1)));
+                let cache = cache(&limits(), ttl, &double);
+                let calls: Vec<_> = (0..100)
+                    .map(|_| {
+                        let cache = cache.clone();
+                        tokio::spawn(async move { cache.look_up("key").await })
+                    })
+                    .collect();
+                for call in calls {
+                    assert_eq!(call.await.unwrap(), answer);
+                }
+                assert_eq!(double.count(), 1, "{ttl:?} {answer:?}");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn callers_that_give_up_still_fill_it() {
+        let double = Arc::new(Double::new(found("a")).after(Duration::from_secs(3)));
+        let cache = cache(&limits(), LONG, &double);
+        for _ in 0..2 {
+            assert!(tokio::time::timeout(Duration::from_secs(1), cache.look_up("key")).await.is_err());
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!((cache.look_up("key").await, double.count()), (found("a"), 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn questions_end_with_the_cache() {
+        let double = Arc::new(Double::new(found("a")).after(LONG));
+        let cache = cache(&limits(), Duration::ZERO, &double);
+        assert!(tokio::time::timeout(Duration::from_secs(1), cache.look_up("key")).await.is_err());
+        assert_eq!(Arc::strong_count(&double), 3);
+        drop(cache);
+        // None of them waits for the answer, 599 s away.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(Arc::strong_count(&double), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn questions_are_bounded() {
+        let double = Arc::new(Double::new(found("a")).after(Duration::from_secs(1)));
+        let cache = cache(&CacheLimits { questions: 2, ..limits() }, LONG, &double);
+        let calls: Vec<_> = (0..3)
+            .map(|i| {
+                let cache = cache.clone();
+                tokio::spawn(async move { cache.look_up(&i.to_string()).await })
+            })
+            .collect();
+        let mut got = Vec::new();
+        for call in calls {
+            got.push(call.await.unwrap());
+        }
+        assert_eq!(got, [found("a"), found("a"), Lookup::temp_fail("too many questions under way")]);
+        // The permits are returned, and cached answers need none.
+        assert_eq!(cache.look_up("2").await, found("a"));
+        assert_eq!(double.count(), 3);
+    }
+
+    #[tokio::test]
+    async fn capacity_is_bounded_by_weight() {
+        // weight of an entry, entries there is room for
+        for (weight, want) in [((|_, _| 1) as fn(&str, &Text) -> u32, 10), (|_, _| 5, 2), (|_, _| 11, 0)] {
+            let double = Arc::new(Double::new(found("a")));
+            let cache = cache(&CacheLimits { capacity: 10, weight, questions: 10 }, LONG, &double);
+            for i in 0..200 {
+                cache.look_up(&i.to_string()).await;
+            }
+            let entries = cache.len().await;
+            assert!(entries <= want, "{entries} of {want}");
+        }
+    }
+
+    #[derive(Debug)]
+    struct Panics;
+
+    impl Source<str, Text> for Panics {
+        fn look_up<'a>(&'a self, _: &'a str) -> LookupFuture<'a, Text> {
+            Box::pin(async { panic!("a source with a bug") })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_temporary_failure() {
+        let cache: Cache<str, Text> = Cache::new("cache", &limits(), Arc::new(|_| LONG), Arc::new(Panics));
+        for _ in 0..2 {
+            assert_eq!(cache.look_up("key").await, Lookup::temp_fail("the question was given up"));
+        }
+    }
+}

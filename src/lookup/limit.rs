@@ -1,0 +1,83 @@
+//! Bounds the number of concurrent look-ups.
+
+use super::{Answer, Key, LookupFuture, Source};
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// Asks `inner` a limited number of questions at once; the others wait in their order. Put it inside of a
+/// [`Timeout`](super::Timeout), which bounds the wait.
+#[derive(Debug)]
+pub struct Limit<K: ?Sized, A> {
+    permits: Semaphore,
+    inner: Arc<dyn Source<K, A>>,
+}
+
+impl<K: ?Sized, A> Limit<K, A> {
+    /// `inner` with at most `most` questions at once, and at least one.
+    pub fn new(most: usize, inner: Arc<dyn Source<K, A>>) -> Self {
+        Limit { permits: Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS)), inner }
+    }
+}
+
+impl<K: Key + ?Sized, A: Answer> Source<K, A> for Limit<K, A> {
+    fn look_up<'a>(&'a self, key: &'a K) -> LookupFuture<'a, A> {
+        Box::pin(async move {
+            // An error means that the semaphore is closed, which does not happen.
+            let _permit = self.permits.acquire().await.ok();
+            self.inner.look_up(key).await
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Double;
+    use super::super::{Lookup, Timeout};
+    use super::*;
+    use std::time::Duration;
+
+    type Text = Lookup<String>;
+
+    async fn ask(source: &Arc<dyn Source<str, Text>>, calls: usize) -> Vec<Text> {
+        let calls: Vec<_> = (0..calls)
+            .map(|_| {
+                let source = source.clone();
+                tokio::spawn(async move { source.look_up("key").await })
+            })
+            .collect();
+        let mut got = Vec::new();
+        for call in calls {
+            got.push(call.await.unwrap());
+        }
+        got
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn asks_no_more_questions_at_once() {
+        for (most, want) in [(0, 1), (1, 1), (3, 3), (usize::MAX, 10)] {
+            let double = Arc::new(Double::new(Text::NotFound).after(Duration::from_secs(1)));
+            let source: Arc<dyn Source<str, Text>> = Arc::new(Limit::new(most, double.clone()));
+            assert_eq!(ask(&source, 10).await, vec![Text::NotFound; 10]);
+            assert_eq!((double.count(), double.most_at_once()), (10, want), "{most}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_wait_counts_towards_the_timeout() {
+        let double = Arc::new(Double::new(Text::NotFound).after(Duration::from_secs(8)));
+        let limited: Arc<dyn Source<str, Text>> = Arc::new(Limit::new(1, double.clone()));
+        let timed: Arc<dyn Source<str, Text>> =
+            Arc::new(Timeout::new("double", Duration::from_secs(5), limited.clone()));
+        let slow = tokio::spawn(async move { ask(&limited, 1).await });
+        tokio::task::yield_now().await;
+        let late = Text::temp_fail("no answer within 5s");
+        assert_eq!(ask(&timed, 3).await, vec![late.clone(); 3]);
+        assert_eq!(double.count(), 1, "a caller that gives up waiting never asks");
+        assert_eq!(slow.await.unwrap(), [Text::NotFound]);
+        // A caller that gives up asking returns its permit.
+        for _ in 0..2 {
+            assert_eq!(ask(&timed, 1).await, std::slice::from_ref(&late));
+        }
+        assert_eq!(double.count(), 3);
+    }
+}

@@ -1,0 +1,51 @@
+//! Bounds the time of a look-up.
+
+use super::{Answer, Key, LookupFuture, Reason, Source};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Turns an answer of `inner` that is not there in time into a temporary failure. Whatever waits inside (for a
+/// permit, for a connection) waits within this time; at its end the question is dropped.
+#[derive(Debug)]
+pub struct Timeout<K: ?Sized, A> {
+    name: Arc<str>,
+    limit: Duration,
+    inner: Arc<dyn Source<K, A>>,
+}
+
+impl<K: ?Sized, A> Timeout<K, A> {
+    /// `inner`, called `name` in its answers, with `limit` for each.
+    pub fn new(name: impl Into<Arc<str>>, limit: Duration, inner: Arc<dyn Source<K, A>>) -> Self {
+        Timeout { name: name.into(), limit, inner }
+    }
+}
+
+impl<K: Key + ?Sized, A: Answer> Source<K, A> for Timeout<K, A> {
+    fn look_up<'a>(&'a self, key: &'a K) -> LookupFuture<'a, A> {
+        Box::pin(async move {
+            tokio::time::timeout(self.limit, self.inner.look_up(key)).await.unwrap_or_else(|_| {
+                A::failed(Reason::new(format!("no answer within {:?}", self.limit)), &self.name)
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Double;
+    use super::super::{Lookup, Source};
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn late_answers_are_temporary_failures() {
+        for (takes, want) in [
+            (999, Lookup::Found("a".to_owned())),
+            (1001, Lookup::temp_fail("no answer within 1s")),
+            (60_000, Lookup::temp_fail("no answer within 1s")),
+        ] {
+            let double = Double::new(Lookup::Found("a".to_owned())).after(Duration::from_millis(takes));
+            let timeout = Timeout::new("slow", Duration::from_secs(1), Arc::new(double));
+            assert_eq!(timeout.look_up("key").await, want, "{takes} ms");
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Chooses one of several servers with the same content: the first that can be reached.
+
+use super::Lookup;
+use super::settings::{DatabaseSettings, PASSED_OVER};
+use crate::observe::outage::Servers;
+use std::fmt::Write as _;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
+
+/// The servers of a database, in the order in which they are asked.
+#[derive(Debug)]
+pub(super) struct Hosts {
+    database: Arc<str>,
+    deadline: Duration,
+    states: Vec<State>,
+    servers: Servers,
+}
+
+#[derive(Debug)]
+struct State {
+    name: String,
+    /// Time and reason of the last failure to reach it; `None` after it answered.
+    failed: Mutex<Option<(Instant, String)>>,
+}
+
+impl State {
+    fn failed(&self) -> MutexGuard<'_, Option<(Instant, String)>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records the failure of a query whose turn came at `came`. A failure recorded since then stays: this
+    /// one may be a copy of it, and a copy must not look new, or it would be copied for ever.
+    fn fail(&self, came: Instant, why: String) {
+        let mut failed = self.failed();
+        if failed.as_ref().is_none_or(|(at, _)| *at < came) {
+            *failed = Some((Instant::now(), why));
+        }
+    }
+
+    fn is_passed_over(&self) -> bool {
+        self.failed().as_ref().is_some_and(|(at, _)| at.elapsed() < PASSED_OVER)
+    }
+}
+
+impl Hosts {
+    /// Those of the settings; the error is a sentence with the remedy.
+    pub fn new(settings: &DatabaseSettings) -> Result<Self, String> {
+        if settings.hosts.is_empty() {
+            return Err(format!("a database of type {} needs a server: set hosts", settings.kind.name()));
+        }
+        let state = |host| State { name: format!("{host}"), failed: Mutex::default() };
+        Ok(Hosts {
+            database: settings.name.clone(),
+            deadline: settings.deadline,
+            states: settings.hosts.iter().map(state).collect(),
+            servers: Servers::of(format!("database:{}", settings.name)),
+        })
+    }
+
+    /// The answer of the first server that can be reached; `Err` of `ask` tells why a server cannot. A server
+    /// with a recent failure comes after the others. `ask` gets the index of the server and the time when its
+    /// turn came.
+    pub async fn ask<F>(&self, ask: impl Fn(usize, Instant) -> F) -> Lookup<String>
+    where
+        F: Future<Output = Result<Lookup<String>, String>>,
+    {
+        let mut order: Vec<usize> = (0..self.states.len()).collect();
+        order.sort_by_key(|at| self.states.get(*at).is_some_and(State::is_passed_over));
+        let mut failures = String::new();
+        let mut failed = Vec::new();
+        let asking = async {
+            for (host, at) in order.into_iter().filter_map(|at| Some((self.states.get(at)?, at))) {
+                let came = Instant::now();
+                match ask(at, came).await {
+                    Ok(answer) => {
+                        *host.failed() = None;
+                        self.servers.answered(&host.name, &failed);
+                        return Some((host, answer));
+                    }
+                    Err(why) => {
+                        let _ = write!(failures, ": {}: {why}", host.name);
+                        failed.push((host.name.clone(), why.clone()));
+                        host.fail(came, why);
+                    }
+                }
+            }
+            None
+        };
+        match timeout(self.deadline, asking).await {
+            Ok(Some((host, Lookup::TempFail(why)))) => {
+                Lookup::temp_fail(format!("database {}: {}: {why}", self.database, host.name))
+            }
+            Ok(Some((_, answer))) => answer,
+            Ok(None) => Lookup::temp_fail(format!("database {}{failures}", self.database)),
+            Err(_) => Lookup::temp_fail(format!(
+                "database {}{failures}: no answer within {:?}",
+                self.database, self.deadline
+            )),
+        }
+    }
+
+    /// Why this server could not be reached, if that was found out since `then`. A query that waited for its
+    /// turn to connect gets the result of an earlier attempt, and need not wait once more.
+    pub fn failed_since(&self, at: usize, then: Instant) -> Option<String> {
+        let failed = self.states.get(at)?.failed();
+        failed.as_ref().filter(|(when, _)| *when >= then).map(|(_, why)| why.clone())
+    }
+}
+
+/// Longest wait for a connection to one server. Whatever the setting, half of the deadline is left for
+/// another server.
+pub(super) fn connect_limit(settings: &DatabaseSettings) -> Duration {
+    settings.connect_timeout.min(settings.deadline / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::map::settings::{CONNECT_TIMEOUT, DEADLINE, Host, Kind};
+
+    fn settings(hosts: u16) -> DatabaseSettings {
+        let hosts = (1..=hosts).map(|port| Host::Inet("h".into(), port)).collect();
+        DatabaseSettings { hosts, ..DatabaseSettings::new("users", Kind::Ldap) }
+    }
+
+    /// Asks servers that are up (`+`), down (`-`), or hang (`.`).
+    async fn asked(hosts: &Hosts, states: &str) -> (String, String) {
+        let asked = Mutex::new(String::new());
+        let answer = hosts
+            .ask(|at, _| {
+                let _ = write!(asked.lock().unwrap(), "{at}");
+                let state = states.as_bytes()[at];
+                async move {
+                    match state {
+                        b'+' => Ok(Lookup::NotFound),
+                        b'-' => Err("down".into()),
+                        b'?' => Ok(Lookup::temp_fail("loading")),
+                        _ => std::future::pending().await,
+                    }
+                }
+            })
+            .await;
+        let answer = match answer {
+            Lookup::TempFail(why) => why.to_string(),
+            answer => format!("{answer:?}"),
+        };
+        (asked.into_inner().unwrap(), answer)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn order() {
+        let hosts = Hosts::new(&settings(3)).unwrap();
+        // seconds before, states, servers asked, result
+        for (seconds, states, want, answer) in [
+            (0, "+++", "0", "NotFound"),
+            (0, "-++", "01", "NotFound"),
+            (0, "+++", "1", "NotFound"),
+            (9, "+-+", "12", "NotFound"),
+            (0, "++-", "20", "NotFound"),
+            (0, "+++", "0", "NotFound"),
+            (0, "---", "012", "database users: h:1: down: h:2: down: h:3: down"),
+            // All are passed over, so all are asked.
+            (0, "--+", "012", "NotFound"),
+            (0, "++?", "2", "database users: h:3: loading"),
+            (11, "-..", "01", "database users: h:1: down: no answer within 5s"),
+        ] {
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            assert_eq!(asked(&hosts, states).await, (want.into(), answer.into()), "{states}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_are_shared() {
+        let hosts = Hosts::new(&settings(1)).unwrap();
+        let before = Instant::now();
+        assert_eq!(hosts.failed_since(0, before), None);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        asked(&hosts, "-").await;
+        assert_eq!(hosts.failed_since(0, before).as_deref(), Some("down"));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(hosts.failed_since(0, Instant::now()), None);
+        asked(&hosts, "+").await;
+        assert_eq!(hosts.failed_since(0, before), None);
+    }
+
+    #[test]
+    fn a_hanging_server_leaves_time_for_another() {
+        let mut settings = settings(0);
+        assert_eq!(connect_limit(&settings), CONNECT_TIMEOUT);
+        settings.connect_timeout = Duration::from_mins(1);
+        assert_eq!(connect_limit(&settings), DEADLINE / 2);
+        assert!(Hosts::new(&settings).unwrap_err().contains("set hosts"));
+    }
+}

@@ -1,0 +1,504 @@
+//! Directories: searches by LDAP version 3 (RFC 4511), and returns the values of one attribute of the
+//! entries.
+//!
+//! Every query has its own connection. In LDAP many could share one, since messages are numbered; but then an
+//! abandoned query stays in the library, and keeps the directory busy. So a connection returns to the pool
+//! only after the last message of its answer, and is closed if its query was dropped, which abandons the
+//! query in the directory (RFC 4511, section 5.3).
+
+use super::database::Database;
+use super::dial::{Age, Socket, connect};
+use super::hosts::{Hosts, connect_limit};
+use super::settings::{DatabaseSettings, Host, MAX_ROWS, Query, Scope};
+use super::template::{Part, Template};
+use super::value::{found, quoted, too_long};
+use super::witness::Witness;
+use super::{tls, Lookup, LookupFuture, MAX_VALUE, Source, Table};
+use ldap3::asn1::StructureTag;
+use ldap3::{
+    Ldap, LdapConnAsync, LdapConnSettings, LdapError, LdapResult, ResultEntry, SearchOptions, StdStream,
+    dn_escape, ldap_escape,
+};
+use rustls::ClientConfig;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+
+/// Result codes with special treatment (RFC 4511, appendix A).
+const SUCCESS: u32 = 0;
+const SIZE_LIMIT_EXCEEDED: u32 = 4;
+const REFERRAL: u32 = 10;
+const NO_SUCH_OBJECT: u32 = 32;
+
+/// The filter that matches every entry.
+const ANYTHING: &str = "(objectClass=*)";
+/// The attribute that stands for "no attribute" (RFC 4511, section 4.5.1.8).
+const NO_ATTRIBUTES: &str = "1.1";
+
+/// The servers of a directory.
+struct Directory {
+    hosts: Hosts,
+    servers: Vec<Server>,
+    user: Option<(String, super::settings::Password)>,
+    tls: Option<Arc<ClientConfig>>,
+    limit: Duration,
+    deadline: Duration,
+    witness: Witness<Question>,
+}
+
+/// One server and its connections.
+struct Server {
+    host: Host,
+    idle: Mutex<Vec<Session>>,
+    slots: Semaphore,
+}
+
+/// A connection and the task that reads and writes on it.
+struct Session {
+    ldap: Ldap,
+    driver: JoinHandle<()>,
+    age: Age,
+    /// The address of the peer.
+    peer: String,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // If the server does not read, it would wait for ever.
+        self.driver.abort();
+    }
+}
+
+/// The search of a map.
+struct LdapTable {
+    directory: Arc<Directory>,
+    question: Arc<Question>,
+}
+
+/// What is searched.
+#[derive(Debug, PartialEq, Eq)]
+struct Question {
+    base: Template,
+    filter: Template,
+    attribute: String,
+    scope: Scope,
+    /// How many names at the end of the base are the same for all keys, at least one. If even these are not
+    /// found, the directory is empty, or another one, and its "not found" does not count.
+    fixed: usize,
+}
+
+/// The search for one key.
+struct Search {
+    base: String,
+    filter: String,
+}
+
+pub(super) fn open(settings: &DatabaseSettings) -> Result<Arc<dyn Database>, String> {
+    let user = match (&settings.user, &settings.password) {
+        (None, None) => None,
+        (Some(user), Some(password)) if !password.reveal().is_empty() => {
+            Some((user.clone(), password.clone()))
+        }
+        // RFC 4513, section 5.1.2: a name without a password is an anonymous bind, which is easily
+        // overlooked.
+        (Some(user), _) => {
+            return Err(format!("to bind as {user} needs a password: set password_file, or leave out user"));
+        }
+        (None, Some(_)) => {
+            return Err("a password needs the name that it is of: set user to a DN".into());
+        }
+    };
+    // At least 1: a pool without connections would never answer.
+    let slots =
+        usize::try_from(settings.connections.max(1)).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+    let server =
+        |host: &Host| Server { host: host.clone(), idle: Mutex::default(), slots: Semaphore::new(slots) };
+    Ok(Arc::new(Shared(Arc::new(Directory {
+        hosts: Hosts::new(settings)?,
+        servers: settings.hosts.iter().map(server).collect(),
+        user,
+        tls: settings.tls.then(|| tls::client(settings.tls_ca.as_deref())).transpose()?,
+        limit: connect_limit(settings),
+        deadline: settings.deadline,
+        witness: Witness::new(settings),
+    }))))
+}
+
+#[derive(Debug)]
+struct Shared(Arc<Directory>);
+
+impl Database for Shared {
+    fn table(&self, query: &Query) -> Result<Arc<Table>, String> {
+        let Query::Ldap { base, filter, attribute, scope } = query else {
+            return Err("a database of type ldap is searched: write base, filter and attribute".into());
+        };
+        let base = Template::parse(base).map_err(|remedy| format!("base: {remedy}"))?;
+        let filter = Template::parse(filter).map_err(|remedy| format!("filter: {remedy}"))?;
+        if !base.has_key() && !filter.has_key() {
+            return Err("every key would have the same value: write %s into filter".into());
+        }
+        let part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ';');
+        if attribute.is_empty() || !attribute.chars().all(part) || attribute == NO_ATTRIBUTES {
+            return Err(format!("\"{attribute}\" is not the name of an attribute: write one such as mail"));
+        }
+        let fixed = fixed(&base);
+        let attribute = attribute.clone();
+        let question = Question { base, filter, attribute, scope: *scope, fixed };
+        // Any key will do, since it is escaped.
+        let sample = question.search("user@example.com").map(|search| search.filter).unwrap_or_default();
+        if ldap3::parse_filter(&sample).is_err() {
+            return Err(format!("filter {sample} is not as RFC 4515 has it: write one such as (mail=%s)"));
+        }
+        let question = Arc::new(question);
+        self.0.witness.add(&question);
+        Ok(Arc::new(LdapTable { directory: self.0.clone(), question }))
+    }
+}
+
+impl Question {
+    /// The search for a key; `None` if it needs a user or a domain that the key does not have.
+    fn search(&self, key: &str) -> Option<Search> {
+        let base = self.base.expand(key, dn_escape)?;
+        let filter = self.filter.expand(key, ldap_escape)?;
+        Some(Search { base, filter })
+    }
+}
+
+impl Source<str, Lookup<String>> for LdapTable {
+    fn look_up<'a>(&'a self, key: &'a str) -> LookupFuture<'a, Lookup<String>> {
+        Box::pin(async move {
+            if key.contains('\0') {
+                // OpenLDAP 2.5 compares addresses (IA5 strings) up to the first NUL only.
+                return Lookup::temp_fail("the key holds a NUL, behind which directories may not look");
+            }
+            let Some(search) = self.question.search(key) else { return Lookup::NotFound };
+            let search = &search;
+            self.directory.hosts.ask(|at, came| self.ask(at, came, search)).await
+        })
+    }
+}
+
+impl LdapTable {
+    async fn ask(&self, at: usize, came: Instant, search: &Search) -> Result<Lookup<String>, String> {
+        let directory = &*self.directory;
+        let server = directory.servers.get(at).ok_or("no such server")?;
+        let _slot = server.slots.acquire().await.map_err(|error| error.to_string())?;
+        // After a restart of the server its connections are closed, which may show only when one is used.
+        if let Some(session) = server.take() {
+            match self.run(server, session, search).await {
+                Ok(answer) => return Ok(answer),
+                // Then the others are no better.
+                Err(_) => server.idle().clear(),
+            }
+        }
+        if let Some(why) = directory.hosts.failed_since(at, came) {
+            return Err(why);
+        }
+        let session = timeout(directory.limit, directory.dial(&server.host))
+            .await
+            .map_err(|_| format!("no connection within {:?}", directory.limit))??;
+        self.run(server, session, search).await
+    }
+
+    /// Searches, and returns the connection to the pool if its answer was read to the end; `Err` if it broke.
+    async fn run(&self, server: &Server, mut session: Session, search: &Search) -> Result<Lookup<String>, String> {
+        let directory = &*self.directory;
+        let (mut answer, mut is_whole) = directory.search(&mut session, &self.question, search).await?;
+        let peer = session.peer.clone();
+        match answer {
+            Lookup::Found(_) => directory.witness.found(&peer),
+            Lookup::NotFound => {
+                let asked = tokio::sync::Mutex::new((&mut session, is_whole));
+                let ask = |question: Arc<Question>, key: Arc<str>| {
+                    let asked = &asked;
+                    async move {
+                        let Some(search) = question.search(&key) else { return Lookup::NotFound };
+                        let (session, is_whole) = &mut *asked.lock().await;
+                        let asked = directory.search(session, &question, &search).await;
+                        let (answer, whole) = asked.unwrap_or_else(|why| (Lookup::temp_fail(why), false));
+                        *is_whole &= whole;
+                        answer
+                    }
+                };
+                answer = directory.witness.vouch(&peer, ask).await;
+                is_whole = asked.into_inner().1;
+            }
+            Lookup::TempFail(_) => (),
+        }
+        if is_whole {
+            server.give_back(session);
+        }
+        Ok(answer)
+    }
+}
+
+impl Directory {
+    /// Searches; also returns whether the answer was read to its end. `Err` if the connection broke.
+    async fn search(
+        &self,
+        session: &mut Session,
+        question: &Question,
+        search: &Search,
+    ) -> Result<(Lookup<String>, bool), String> {
+        let limit = i32::try_from(MAX_ROWS).unwrap_or(i32::MAX);
+        // The directory need not work longer than the caller waits.
+        let seconds = i32::try_from(self.deadline.as_secs() + 1).unwrap_or(i32::MAX);
+        let options = SearchOptions::new().sizelimit(limit).timelimit(seconds);
+        session.ldap.with_search_options(options);
+        let scope = match question.scope {
+            Scope::Base => ldap3::Scope::Base,
+            Scope::One => ldap3::Scope::OneLevel,
+            Scope::Sub => ldap3::Scope::Subtree,
+        };
+        let attributes = vec![question.attribute.as_str()];
+        let searching = session.ldap.streaming_search(&search.base, scope, &search.filter, attributes);
+        let mut stream = match searching.await {
+            Ok(stream) => stream,
+            Err(LdapError::FilterParsing) => {
+                return Ok((Lookup::temp_fail(format!("filter {} cannot be read", search.filter)), false));
+            }
+            Err(error) => return Err(error.to_string()),
+        };
+        let mut values = Values::of(&question.attribute);
+        let mut is_continued = false;
+        while let Some(entry) = stream.next().await.map_err(|error| error.to_string())? {
+            if entry.is_ref() {
+                is_continued = true;
+            } else if !entry.is_intermediate()
+                && let Err(why) = values.add(entry)
+            {
+                return Ok((Lookup::temp_fail(why), false));
+            }
+        }
+        let result = stream.finish().await;
+        drop(stream);
+        let answer = match result.rc {
+            SUCCESS if is_continued => Lookup::temp_fail(
+                "a part of the answer is in another directory: search a base that is here as a whole",
+            ),
+            SUCCESS => values.answer(),
+            NO_SUCH_OBJECT if question.base.has_key() && names(&result.matched) >= question.fixed => {
+                Lookup::NotFound
+            }
+            NO_SUCH_OBJECT => Lookup::temp_fail(format!(
+                "there is no base {}, or it may not be read: check base and user",
+                search.base
+            )),
+            _ => Lookup::temp_fail(refused(&result)),
+        };
+        Ok((answer, matches!(result.rc, SUCCESS | NO_SUCH_OBJECT)))
+    }
+}
+
+/// How many names at the end of a base have no key in them.
+fn fixed(base: &Template) -> usize {
+    match base.parts().last() {
+        // The first name of the text continues the name with the key.
+        Some(Part::Text(text)) if base.has_key() => names(text).saturating_sub(1).max(1),
+        Some(Part::Text(text)) => names(text),
+        _ => 1,
+    }
+}
+
+/// How many names a DN has (RFC 4514): they are separated by commas that are neither escaped nor in quotes.
+fn names(dn: &str) -> usize {
+    let (mut count, mut quoted, mut escaped) = (usize::from(!dn.trim().is_empty()), false, false);
+    for c in dn.chars() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => quoted = !quoted,
+            ',' | ';' if !quoted => count += 1,
+            _ => (),
+        }
+    }
+    count
+}
+
+/// Why a directory did not answer.
+fn refused(result: &LdapResult) -> String {
+    match result.rc {
+        SIZE_LIMIT_EXCEEDED => format!("there are more entries than {MAX_ROWS} or than the directory allows"),
+        REFERRAL => {
+            let to = result.refs.first().map_or("another directory", String::as_str);
+            format!("the directory refers to {}: ask that one", quoted(to.as_bytes()))
+        }
+        _ => quoted(format!("the directory says {result}").as_bytes()),
+    }
+}
+
+/// The values of the attribute, joined with commas.
+///
+/// A directory that is asked for an attribute also returns those with options (`mail;lang-de`) and those of subtypes
+/// (`cn` and `sn` for `name`; RFC 4511, section 4.5.1.8). As with Postfix the former count and the latter do not.
+#[derive(Default)]
+struct Values<'a> {
+    attribute: &'a str,
+    joined: Vec<u8>,
+    rows: usize,
+    is_empty_one: bool,
+    /// The name of another attribute that was returned.
+    other: Option<String>,
+}
+
+impl<'a> Values<'a> {
+    fn of(attribute: &'a str) -> Self {
+        Values { attribute, ..Values::default() }
+    }
+
+    /// Adds those of an entry; the error is why there is no value.
+    fn add(&mut self, entry: ResultEntry) -> Result<(), String> {
+        let broken = || "an entry of the directory is not as RFC 4511 has it".to_owned();
+        let mut parts = entry.0.expect_constructed().ok_or_else(broken)?.into_iter();
+        // Its name comes first.
+        let attributes = parts.nth(1).and_then(StructureTag::expect_constructed).ok_or_else(broken)?;
+        for attribute in attributes {
+            let mut parts = attribute.expect_constructed().ok_or_else(broken)?.into_iter();
+            let name = parts.next().and_then(StructureTag::expect_primitive).ok_or_else(broken)?;
+            let values = parts.next().and_then(StructureTag::expect_constructed).ok_or_else(broken)?;
+            let bare = name.split(|octet| *octet == b';').next().unwrap_or_default();
+            if ![&*name, bare].iter().any(|name| name.eq_ignore_ascii_case(self.attribute.as_bytes())) {
+                self.other = Some(quoted(&name));
+                continue;
+            }
+            for value in values {
+                let value = value.expect_primitive().ok_or_else(broken)?;
+                self.rows += 1;
+                if self.rows > MAX_ROWS {
+                    return Err(format!("there are more than {MAX_ROWS} values"));
+                }
+                self.is_empty_one |= value.is_empty();
+                if self.rows > 1 {
+                    self.joined.push(b',');
+                }
+                self.joined.extend(value);
+                if self.joined.len() > MAX_VALUE {
+                    return Err(too_long());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(self) -> Lookup<String> {
+        match (self.rows, self.other) {
+            // The entry exists. A synonym of the attribute cannot be distinguished from a subtype.
+            (0, Some(other)) => Lookup::temp_fail(format!(
+                "the directory has {other} for the attribute {}: write the name that it uses",
+                self.attribute
+            )),
+            (0, None) => Lookup::NotFound,
+            _ if self.is_empty_one => Lookup::temp_fail("a value is empty"),
+            _ => found(self.joined),
+        }
+    }
+}
+
+impl Directory {
+    /// Connects, starts TLS, and binds; fails if the directory hangs.
+    async fn dial(&self, host: &Host) -> Result<Session, String> {
+        let socket = connect(host).await.map_err(|error| error.to_string())?;
+        let peer = socket.peer(host);
+        let settings = LdapConnSettings::new();
+        let (settings, url) = match (socket, &self.tls) {
+            (Socket::Tcp(stream), tls) => {
+                let stream = stream.into_std().map_err(|error| error.to_string())?;
+                let settings = match tls {
+                    Some(config) => settings.set_starttls(true).set_config(config.clone()),
+                    None => settings,
+                };
+                (settings.set_std_stream(StdStream::Tcp(stream)), format!("ldap://{host}"))
+            }
+            // Data on a UNIX socket does not leave the machine.
+            (Socket::Unix(stream), _) => {
+                let stream = stream.into_std().map_err(|error| error.to_string())?;
+                (settings.set_std_stream(StdStream::Unix(stream)), "ldapi:///".into())
+            }
+        };
+        let (connection, ldap) =
+            LdapConnAsync::with_settings(settings, &url).await.map_err(|error| error.to_string())?;
+        let driver = tokio::spawn(async move {
+            // The caller gets the error, too.
+            let _ = connection.drive().await;
+        });
+        let mut session = Session { ldap, driver, age: Age::new(), peer };
+        let Some((user, password)) = &self.user else {
+            // No anonymous bind: some directories refuse it. Any answer shows that the directory is up.
+            let root = session.ldap.search("", ldap3::Scope::Base, ANYTHING, [NO_ATTRIBUTES]);
+            return root.await.map(|_| session).map_err(|error| error.to_string());
+        };
+        let bound = session.ldap.simple_bind(user, password.reveal()).await;
+        match bound.map_err(|error| error.to_string())? {
+            LdapResult { rc: SUCCESS, .. } => Ok(session),
+            refusal => Err(format!("bind as {user}: {}", refused(&refusal))),
+        }
+    }
+}
+
+impl Server {
+    fn idle(&self) -> MutexGuard<'_, Vec<Session>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the idle connection that was used last.
+    fn take(&self) -> Option<Session> {
+        let mut idle = self.idle();
+        idle.retain_mut(|session| !session.ldap.is_closed() && session.age.is_fresh());
+        idle.pop()
+    }
+
+    /// There are never more than slots, since the caller still holds its slot.
+    fn give_back(&self, mut session: Session) {
+        session.age.renew();
+        self.idle().push(session);
+    }
+}
+
+impl fmt::Debug for Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Directory").field("hosts", &self.hosts).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for LdapTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lookup")
+            .field("directory", &self.directory)
+            .field("question", &self.question)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_counted() {
+        for (dn, want) in [
+            ("", 0),
+            (" ", 0),
+            ("dc=test", 1),
+            ("ou=people,dc=example,dc=test", 3),
+            ("ou=a\\,b,dc=test", 2),
+            ("ou=a\\2Cb,dc=test", 2),
+            ("ou=\"a,b\",dc=test", 2),
+            ("ou=a\\\\,dc=test", 2),
+        ] {
+            assert_eq!(names(dn), want, "{dn}");
+        }
+        for (base, want) in [
+            ("dc=example,dc=test", 2),
+            ("uid=%u,ou=people,dc=test", 2),
+            ("uid=%u,ou=%d,dc=test", 1),
+            ("uid=%u@x,dc=test", 1),
+            ("uid=x,dc=%d", 1),
+            ("%s", 1),
+        ] {
+            assert_eq!(fixed(&Template::parse(base).unwrap()), want, "{base}");
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! A list of keys and values, as postmap(1) reads it.
+//!
+//! An entry is a key, blanks and a value. A line that begins with a blank continues the entry before it; empty
+//! lines and those whose first character is a `#` do not count, not even within an entry. Blanks in quotes
+//! belong to the key, which keeps its quotes: `"a b"@example.com`. A backslash takes the meaning off the
+//! character behind it.
+
+use super::MAX_VALUE;
+use super::case_folded::folded;
+use diagnostics::{Problem, Text};
+use foldhash::fast::RandomState;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::ops::Range;
+
+/// Most errors, and most warnings, named of one list; who has more errors has taken the wrong file.
+pub const MAX_PROBLEMS: usize = 20;
+
+/// Keys and their values.
+#[derive(Clone, Debug, Default)]
+pub struct List {
+    entries: HashMap<Box<str>, Box<str>, RandomState>,
+}
+
+impl List {
+    /// Reads a text, the keys without regard to case if `fold`. What is wrong comes with it: without an error
+    /// among it the list is all that the text says. Of entries with one key the first counts, with a warning.
+    pub fn parse(text: &Text, fold: bool) -> (List, Vec<Problem>) {
+        let mut list = List::default();
+        let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+        for line in lines(&text.content) {
+            let (key, value) = match entry(&line.text) {
+                Ok(entry) => entry,
+                Err(_) if errors.len() == MAX_PROBLEMS => {
+                    let more = format!("these are the first {MAX_PROBLEMS} errors, there are more");
+                    errors.push(Problem::error(text, line.span, more).help("mend them, and try again"));
+                    break;
+                }
+                Err((what, remedy)) => {
+                    errors.push(Problem::error(text, line.span, what).help(remedy));
+                    continue;
+                }
+            };
+            let is_new = list.add(key, value, fold);
+            if is_new && !key.ends_with(':') {
+                continue;
+            }
+            // To find the first of two costs a walk through the text: not for more than are shown.
+            let doubt = (warnings.len() < MAX_PROBLEMS).then(|| {
+                if is_new { colon(text, &line.span, key) } else { twice(text, &line.span, key, fold) }
+            });
+            match doubt {
+                Some(doubt) => warnings.push(doubt),
+                None if warnings.len() == MAX_PROBLEMS => {
+                    let more = format!("there are more than {MAX_PROBLEMS} entries to warn of");
+                    warnings.push(Problem::warning(text, line.span, more).help("look at the others too"));
+                }
+                None => (),
+            }
+        }
+        errors.append(&mut warnings);
+        (list, errors)
+    }
+
+    /// The list of these entries; the errors are sentences with the remedy.
+    pub fn of(entries: &[(String, String)], fold: bool) -> Result<List, Vec<String>> {
+        let (mut list, mut errors) = (List::default(), Vec::new());
+        for (key, value) in entries {
+            if !list.add(key, value, fold) {
+                errors.push(format!("\"{key}\" has two values: remove one of them"));
+            }
+        }
+        if errors.is_empty() { Ok(list) } else { Err(errors) }
+    }
+
+    /// Whether the key was not there before.
+    fn add(&mut self, key: &str, value: &str, fold: bool) -> bool {
+        match self.entries.entry(folded(key, fold).into()) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(place) => {
+                place.insert(value.into());
+                true
+            }
+        }
+    }
+
+    /// The value of a key, which comes folded if the list was read so.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.entries.get(key).map(|value| &**value)
+    }
+
+    /// How many keys there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+fn colon(text: &Text, span: &Range<usize>, key: &str) -> Problem {
+    Problem::warning(text, span.clone(), format!("the colon belongs to the key \"{key}\""))
+        .help("write the key without it, unless it is meant: this is no file of aliases(5)")
+}
+
+fn twice(text: &Text, span: &Range<usize>, key: &str, fold: bool) -> Problem {
+    let problem =
+        Problem::warning(text, span.clone(), format!("\"{key}\" is there already, and that counts"))
+            .help("remove one of them");
+    let is_it = |line: &Line<'_>| entry(&line.text).is_ok_and(|(k, _)| folded(k, fold) == folded(key, fold));
+    // The text is read again rather than all places kept, since hardly a list has such entries.
+    match lines(&text.content).into_iter().find(is_it) {
+        Some(first) => problem.related(text, first.span, "here"),
+        None => problem,
+    }
+}
+
+/// An entry, perhaps of several lines.
+struct Line<'t> {
+    text: Cow<'t, str>,
+    /// Its first line.
+    span: Range<usize>,
+}
+
+fn lines(content: &str) -> Vec<Line<'_>> {
+    let mut found: Vec<Line<'_>> = Vec::new();
+    let mut next = 0;
+    for line in content.split_inclusive('\n') {
+        let mut start = next;
+        next += line.len();
+        let mut line = line.trim_end_matches(['\n', '\r']);
+        if let (0, Some(rest)) = (start, line.strip_prefix('\u{feff}')) {
+            start = line.len() - rest.len();
+            line = rest;
+        }
+        let text = line.trim_start();
+        match (text.is_empty() || text.starts_with('#'), text.len() == line.len(), found.last_mut()) {
+            (true, ..) => (),
+            (_, false, Some(before)) => before.text.to_mut().push_str(line),
+            _ => found.push(Line { text: line.into(), span: start..start + line.trim_end().len() }),
+        }
+    }
+    found
+}
+
+/// Key and value; the error is what is wrong and what to do about it.
+fn entry(line: &str) -> Result<(&str, &str), (String, &'static str)> {
+    let (mut quoted, mut escaped) = (false, false);
+    let end = line.char_indices().find(|(_, c)| {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => quoted = !quoted,
+            c => return c.is_whitespace() && !quoted,
+        }
+        false
+    });
+    let (key, value) = end.map_or((line, ""), |(at, _)| (&line[..at], line[at..].trim()));
+    if key.is_empty() {
+        return Err(("there is no entry that this line continues".into(), "begin the line with the key"));
+    }
+    if quoted {
+        return Err(("the quoted part of the key does not end".into(), "write a second \" behind it"));
+    }
+    match value.len() {
+        0 => Err((format!("\"{key}\" has no value"), "write the key, a blank and the value")),
+        1..=MAX_VALUE => Ok((key, value)),
+        _ => Err((
+            format!("the value of \"{key}\" has more than {MAX_VALUE} octets"),
+            "make it shorter: no mail server takes more",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use diagnostics::{Severity, any_error};
+    use proptest::prelude::*;
+
+    fn list(content: &str) -> (List, Vec<Problem>) {
+        List::parse(&Text::new("list", content), true)
+    }
+
+    #[test]
+    fn what_is_read() {
+        // text, key, value
+        for (content, key, want) in [
+            ("a b", "a", Some("b")),
+            ("a b", "b", None),
+            ("", "", None),
+            ("a\t b  c \r\n", "a", Some("b  c")),
+            ("Foo@EXAMPLE.com Bar@Example.com\n", "foo@example.com", Some("Bar@Example.com")),
+            ("GRÜSSE x", "grüsse", Some("x")),
+            ("\u{feff}a b", "a", Some("b")),
+            ("# a x\n\n  # a y\na b\n", "a", Some("b")),
+            ("a b,\n  c\n", "a", Some("b,  c")),
+            ("a b,\n# not this\n\n\tc\nd e\n", "a", Some("b,\tc")),
+            ("a b,\n# not this\n\n\tc\nd e\n", "d", Some("e")),
+            ("a\n b\n", "a", Some("b")),
+            ("a b # c", "a", Some("b # c")),
+            ("\"a b\"@example.com c", "\"a b\"@example.com", Some("c")),
+            ("\"a b\" c", "\"a b\"", Some("c")),
+            ("\"a\\\" b\" c", "\"a\\\" b\"", Some("c")),
+            ("a\\ b c", "a\\ b", Some("c")),
+            ("a \"b", "a", Some("\"b")),
+        ] {
+            let (list, problems) = list(content);
+            assert_eq!((list.get(key), problems.as_slice()), (want, [].as_slice()), "{content:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong() {
+        for (content, want) in [
+            ("a", "list:1:1: error: \"a\" has no value (write the key, a blank and the value)"),
+            ("\na \nb c", "list:2:1: error: \"a\" has no value (write the key, a blank and the value)"),
+            (
+                "# x\n a b\n",
+                "list:2:1: error: there is no entry that this line continues (begin the line with the key)",
+            ),
+            (
+                "\"a b c\n",
+                "list:1:1: error: the quoted part of the key does not end (write a second \" behind it)",
+            ),
+            ("a b\nA c\n", "list:2:1: warning: \"A\" is there already, and that counts (remove one of them)"),
+            (
+                "root: b\n",
+                "list:1:1: warning: the colon belongs to the key \"root:\" (write the key without it, unless it \
+                 is meant: this is no file of aliases(5))",
+            ),
+        ] {
+            let (_, problems) = list(content);
+            let got: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            assert_eq!(got, [want], "{content:?}");
+        }
+        let (list, _) = list("a b\nA c\n");
+        assert_eq!((list.get("a"), list.len()), (Some("b"), 1));
+    }
+
+    #[test]
+    fn case_counts_where_it_is_wanted() {
+        let (list, problems) = List::parse(&Text::new("list", "a b\nA c\n"), false);
+        assert_eq!((list.get("a"), list.get("A"), problems.len()), (Some("b"), Some("c"), 0));
+        let entries = [("a".to_owned(), "b".to_owned()), ("A".to_owned(), "c".to_owned())];
+        assert!(List::of(&entries, false).is_ok());
+        assert_eq!(List::of(&entries, true).unwrap_err(), ["\"A\" has two values: remove one of them"]);
+    }
+
+    #[test]
+    fn bounds() {
+        let of = |length: usize| list(&format!("a {}", "x".repeat(length)));
+        assert!(of(MAX_VALUE).1.is_empty() && any_error(&of(MAX_VALUE + 1).1));
+        for (line, severity) in [("a\n", Severity::Error), ("a b\n", Severity::Warning)] {
+            // The first of the good ones is not there twice.
+            let count = MAX_PROBLEMS + usize::from(severity == Severity::Warning);
+            assert_eq!(list(&line.repeat(count)).1.len(), MAX_PROBLEMS, "{line}");
+            let (_, problems) = list(&line.repeat(count + 100));
+            assert_eq!(problems.len(), MAX_PROBLEMS + 1, "{line}");
+            assert!(problems[MAX_PROBLEMS].message.contains("more"), "{line}");
+            assert!(problems.iter().all(|problem| problem.severity == severity), "{line}");
+        }
+        // Warnings do not keep the rest from being read.
+        assert_eq!(list(&format!("{}c d\n", "a b\n".repeat(100))).0.get("c"), Some("d"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_breaks_it(content in "[ab\"\\\\# \t\r\né\u{feff}:]{0,40}", fold in any::<bool>()) {
+            let text = Text::new("list", &content);
+            let (list, problems) = List::parse(&text, fold);
+            prop_assert!(list.get("").is_none());
+            for problem in problems {
+                prop_assert!(content.get(problem.span.clone()).is_some_and(|it| !it.is_empty()), "{}", problem);
+            }
+        }
+
+        #[test]
+        fn what_is_written_is_found(keys in prop::collection::hash_set("[a-z@]{1,6}", 0..8)) {
+            let content: Vec<_> = keys.iter().map(|key| format!("{key}  {key}-value\n")).collect();
+            let (list, problems) = List::parse(&Text::new("list", &content.concat()), true);
+            prop_assert!(problems.is_empty());
+            prop_assert_eq!(list.len(), keys.len());
+            for key in &keys {
+                prop_assert_eq!(list.get(key).map(str::to_owned), Some(format!("{key}-value")));
+            }
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Tables of other servers, asked as Postfix asks them: tcp_table(5) and socketmap_table(5).
+//!
+//! Neither protocol numbers its requests: an answer belongs to the request before it. So a connection has one
+//! request at a time, returns to the pool after exactly one answer, and is closed otherwise, also if the
+//! caller gives up.
+
+use super::dial::{Age, Stream, connect};
+use super::settings::Host;
+use super::value::{found, quoted};
+use super::{Lookup, LookupFuture, Source, Table};
+use lookup_protocols::{Broken, netstring, socketmap, tcp_table};
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+/// Most connections to one server: Postfix' own servers have a limit of 100 processes by default, and each
+/// connection may take one.
+pub const CONNECTIONS: usize = 16;
+/// Longest wait for a connection.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest wait for an answer in all: shorter than the 8 s of a listener, so that the reason is known.
+pub const DEADLINE: Duration = Duration::from_secs(5);
+/// Octets read at once; most answers are shorter.
+const PIECE: usize = 4096;
+
+/// The table of a tcp_table server.
+pub fn tcp_table(host: &Host) -> Arc<Table> {
+    Remote::table(format!("tcp:{host}"), host, Protocol::TcpTable)
+}
+
+/// The table that a socketmap server calls `map`.
+pub fn socketmap(host: &Host, map: &str) -> Arc<Table> {
+    let name = match host {
+        Host::Inet(..) => format!("socketmap:inet:{host}:{map}"),
+        Host::Unix(_) => format!("socketmap:{host}:{map}"),
+    };
+    Remote::table(name, host, Protocol::Socketmap(map.into()))
+}
+
+enum Protocol {
+    TcpTable,
+    Socketmap(Box<str>),
+}
+
+/// Another server and the connections to it.
+struct Remote {
+    name: String,
+    host: Host,
+    protocol: Protocol,
+    idle: Mutex<Vec<Connection>>,
+    slots: Semaphore,
+}
+
+struct Connection {
+    stream: Box<dyn Stream>,
+    age: Age,
+}
+
+/// Why a request failed.
+enum Failure {
+    /// The connection had been closed before: nothing of the answer came.
+    Closed(String),
+    /// Another connection would not help.
+    Final(String),
+}
+
+impl Source<str, Lookup<String>> for Remote {
+    fn look_up<'a>(&'a self, key: &'a str) -> LookupFuture<'a, Lookup<String>> {
+        Box::pin(async move {
+            let answer = match timeout(DEADLINE, self.ask(key)).await {
+                Ok(answer) => answer,
+                Err(_) => Err(format!("no answer within {DEADLINE:?}")),
+            };
+            match answer {
+                Ok(Lookup::TempFail(why)) => Lookup::temp_fail(format!("{}: {why}", self.name)),
+                Ok(answer) => answer,
+                Err(why) => Lookup::temp_fail(format!("{}: {why}", self.name)),
+            }
+        })
+    }
+}
+
+impl Remote {
+    fn table(name: String, host: &Host, protocol: Protocol) -> Arc<Table> {
+        Arc::new(Remote {
+            name,
+            host: host.clone(),
+            protocol,
+            idle: Mutex::default(),
+            slots: Semaphore::new(CONNECTIONS),
+        })
+    }
+
+    async fn ask(&self, key: &str) -> Result<Lookup<String>, String> {
+        let request = self.protocol.request(key)?;
+        let _slot = self.slots.acquire().await.map_err(|error| error.to_string())?;
+        if let Some(idle) = self.take().await {
+            match self.exchange(idle, &request).await {
+                Ok(answer) => return Ok(answer),
+                Err(Failure::Final(why)) => return Err(why),
+                // It was closed while idle, and the others probably, too.
+                Err(Failure::Closed(_)) => self.idle().clear(),
+            }
+        }
+        let stream = timeout(CONNECT_TIMEOUT, connect(&self.host))
+            .await
+            .map_err(|_| format!("no connection within {CONNECT_TIMEOUT:?}"))?
+            .map_err(|error| error.to_string())?;
+        self.exchange(Connection { stream: stream.boxed(), age: Age::new() }, &request)
+            .await
+            .map_err(|(Failure::Closed(why) | Failure::Final(why))| why)
+    }
+
+    /// Asks over a connection, and keeps the connection if possible.
+    async fn exchange(&self, mut connection: Connection, request: &[u8]) -> Result<Lookup<String>, Failure> {
+        let stream = &mut connection.stream;
+        stream.write_all(request).await.map_err(|error| Failure::Closed(error.to_string()))?;
+        let mut bytes = Vec::new();
+        let (answer, used) = loop {
+            let mut piece = [0; PIECE];
+            let n = match stream.read(&mut piece).await {
+                Ok(0) if bytes.is_empty() => return Err(Failure::Closed("it closed the connection".into())),
+                Ok(0) => return Err(Failure::Final("the answer breaks off".into())),
+                Err(error) if bytes.is_empty() => return Err(Failure::Closed(error.to_string())),
+                Err(error) => return Err(Failure::Final(error.to_string())),
+                Ok(n) => n,
+            };
+            bytes.extend_from_slice(piece.get(..n).unwrap_or_default());
+            let read = self.protocol.read(&bytes);
+            if let Some(read) = read.map_err(|error| Failure::Final(format!("a broken answer: {error}")))? {
+                break read;
+            }
+        };
+        if used < bytes.len() {
+            // It is not certain which of the answers is the right one.
+            return Err(Failure::Final("it answered more than it was asked".into()));
+        }
+        // After a temporary failure a server may close the connection, as Postfix does on its side.
+        if !matches!(answer, Lookup::TempFail(_)) {
+            connection.age.renew();
+            self.idle().push(connection);
+        }
+        Ok(answer)
+    }
+
+    /// Takes the idle connection that was used last; one with unexpected data, or closed, is skipped.
+    async fn take(&self) -> Option<Connection> {
+        loop {
+            let mut idle = {
+                let mut idle = self.idle();
+                idle.retain(|idle| idle.age.is_fresh());
+                idle.pop()?
+            };
+            if is_quiet(&mut *idle.stream).await {
+                return Some(idle);
+            }
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether there is nothing to read now. Does not wait.
+async fn is_quiet(stream: &mut dyn Stream) -> bool {
+    let mut byte = [0];
+    poll_fn(|context| {
+        let mut buffer = ReadBuf::new(&mut byte);
+        let read: Poll<io::Result<()>> = Pin::new(&mut *stream).poll_read(context, &mut buffer);
+        Poll::Ready(read.is_pending())
+    })
+    .await
+}
+
+impl Protocol {
+    fn request(&self, key: &str) -> Result<Vec<u8>, String> {
+        let mut request = Vec::new();
+        let (length, limit) = match self {
+            Protocol::TcpTable => {
+                if key.is_empty() {
+                    return Err("an empty key cannot be asked for".into());
+                }
+                tcp_table::write_request(&mut request, key);
+                (request.len(), tcp_table::MAX_LINE)
+            }
+            Protocol::Socketmap(map) => {
+                socketmap::write_request(&mut request, map, key);
+                (map.len() + 1 + key.len(), socketmap::MAX_REQUEST)
+            }
+        };
+        if length > limit {
+            return Err(format!("the key is too long: a request may have {limit} octets"));
+        }
+        Ok(request)
+    }
+
+    /// The answer at the beginning of `bytes` and how many it takes; `None` while it is not complete.
+    fn read(&self, bytes: &[u8]) -> Result<Option<(Lookup<String>, usize)>, Broken> {
+        match self {
+            Protocol::TcpTable => {
+                let Some(end) = bytes.iter().take(tcp_table::MAX_LINE).position(|b| *b == b'\n') else {
+                    return if bytes.len() >= tcp_table::MAX_LINE { Err(Broken::TooLong) } else { Ok(None) };
+                };
+                let answer = match tcp_table::response(&bytes[..end])? {
+                    tcp_table::Response::Found(value) => found(value),
+                    tcp_table::Response::NotFound => Lookup::NotFound,
+                    tcp_table::Response::Later(why) => said("", &why),
+                };
+                Ok(Some((answer, end + 1)))
+            }
+            Protocol::Socketmap(_) => {
+                let Some((payload, used)) = netstring::read(bytes, socketmap::MAX_REPLY)? else {
+                    return Ok(None);
+                };
+                let answer = match socketmap::Reply::read(payload)? {
+                    socketmap::Reply::Ok(value) => found(value.to_vec()),
+                    socketmap::Reply::NotFound => Lookup::NotFound,
+                    socketmap::Reply::Temp(why) => said("TEMP", why),
+                    socketmap::Reply::Timeout(why) => said("TIMEOUT", why),
+                    socketmap::Reply::Perm(why) => said("PERM", why),
+                };
+                Ok(Some((answer, used)))
+            }
+        }
+    }
+}
+
+/// A temporary failure of the server, with its reason.
+fn said(word: &str, why: &[u8]) -> Lookup<String> {
+    let words = format!("{word} {}", quoted(why));
+    Lookup::temp_fail(format!("it said {}", words.trim()))
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Remote").field(&self.name).finish()
+    }
+}

@@ -1,0 +1,158 @@
+//! What a value has to be.
+
+use super::{Candidate, SearchStrategy, access, search};
+use crate::map::MAX_VALUE;
+use mail_address::{Address, canonical_domain, is_domain};
+use std::borrow::{Borrow, Cow};
+use std::fmt::Write;
+
+/// Most addresses of one value: as many as Postfix takes by default (`virtual_alias_expansion_limit`). With more
+/// of them it would defer the mail.
+pub const MAX_ADDRESSES: usize = 1000;
+
+/// The value to answer with; the error is what is wrong with it.
+pub(super) fn value(
+    profile: SearchStrategy,
+    candidate: &Candidate<'_>,
+    key: &str,
+    value: &str,
+) -> Result<String, String> {
+    if value.is_empty() {
+        return Err("the value is empty".into());
+    }
+    if profile != SearchStrategy::Plain && value.contains(|c: char| c.is_control() && c != '\t') {
+        return Err("a control character stands in the value".into());
+    }
+    let good = match profile {
+        SearchStrategy::Transport => {
+            transport(value)?;
+            value.into()
+        }
+        SearchStrategy::Access => {
+            access::action(value)?;
+            value.into()
+        }
+        SearchStrategy::Canonical => one(value, key, extension(candidate, key).as_deref())?,
+        SearchStrategy::Generic => one(value, key, None)?,
+        SearchStrategy::SenderBcc | SearchStrategy::RecipientBcc => {
+            if value.starts_with('@') {
+                return Err("a user is missing before the @".into());
+            }
+            one(value, key, None)?
+        }
+        // It stands for a domain, and Postfix does not look at it (virtual(5)).
+        SearchStrategy::VirtualAlias if search::at(key).is_none() => value.into(),
+        SearchStrategy::VirtualAlias => {
+            let extension = extension(candidate, key);
+            let addresses = items(value);
+            if addresses.len() > MAX_ADDRESSES {
+                return Err(format!("more than {MAX_ADDRESSES} addresses, which Postfix does not take"));
+            }
+            let made = addresses.into_iter().map(|text| resulting(text, key, extension.as_deref()));
+            join(&made.collect::<Result<Vec<_>, _>>()?)?
+        }
+        SearchStrategy::SenderLogin => join(&items(value))?,
+        SearchStrategy::Plain | SearchStrategy::Relocated | SearchStrategy::VirtualMailbox | SearchStrategy::VirtualMailboxDomains => {
+            value.into()
+        }
+    };
+    if good.len() > MAX_VALUE { Err(format!("more than {MAX_VALUE} octets")) } else { Ok(good) }
+}
+
+fn join<M: Borrow<str>>(members: &[M]) -> Result<String, String> {
+    if members.is_empty() { Err("nothing but commas and blanks".into()) } else { Ok(members.join(",")) }
+}
+
+/// `transport:nexthop`, where each side may be empty. The next hop is what the transport takes: a text with
+/// blanks for `error:`, several hosts for `smtp:`.
+pub(super) fn transport(value: &str) -> Result<(), String> {
+    let (transport, _) =
+        value.split_once(':').ok_or("a transport needs a colon, as in smtp:[mx.example.com]")?;
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if transport.chars().all(fits) {
+        Ok(())
+    } else {
+        Err("the name of a transport has letters, digits, -, _ and . in it, and nothing else".into())
+    }
+}
+
+/// Exactly one address.
+fn one(value: &str, key: &str, extension: Option<&str>) -> Result<String, String> {
+    match items(value).as_slice() {
+        [text] => resulting(text, key, extension),
+        _ => Err("it has to be one address".into()),
+    }
+}
+
+/// The extension of the candidate as it was asked. Delimiters are what they were when the key was folded, so it
+/// begins where the first one of its kind does.
+fn extension(candidate: &Candidate<'_>, key: &str) -> Option<String> {
+    let delimiter = candidate.extension.as_ref()?.chars().next()?;
+    let at = search::at(key).unwrap_or(key.len());
+    let local = search::unquoted(&key[..at]);
+    local.find(delimiter).map(|at| local[at..].to_owned())
+}
+
+/// The address that a text of a value stands for.
+fn resulting(text: &str, key: &str, extension: Option<&str>) -> Result<String, String> {
+    if let Some(domain) = text.strip_prefix('@') {
+        domain_of(domain)?;
+        let local = search::unquoted(search::at(key).map_or(key, |at| &key[..at]));
+        let local = search::quoted(&local).map_or(local, Cow::Owned);
+        return Ok(format!("{local}@{domain}"));
+    }
+    let mailbox = address(text)?;
+    let Some(extension) = extension else { return Ok(text.into()) };
+    let local = [mailbox.local(), extension].concat();
+    let at = search::at(text);
+    // The domain stays as it is written.
+    let mut made = Address::new(&local, "").map_err(|why| format!("with its extension, {why}"))?.to_string();
+    if let Some(at) = at {
+        let _ = write!(made, "{}", &text[at..]);
+    }
+    Ok(made)
+}
+
+/// An address, with a domain or without.
+pub(super) fn address(text: &str) -> Result<Address, String> {
+    let at = search::at(text);
+    let local = &text[..at.unwrap_or(text.len())];
+    if local.is_empty() {
+        return Err("a user is missing before the @".into());
+    }
+    if !local.starts_with('"') && local.contains(|c: char| c.is_whitespace() || "<>()[]:;,\\\"".contains(c)) {
+        return Err("a character stands in an address that only quotes allow".into());
+    }
+    if let Some(at) = at {
+        domain_of(&text[at + 1..])?;
+    }
+    let address = Address::from_server(text.as_bytes());
+    match address.malformed() {
+        Some(why) => Err(why.to_string()),
+        None if address.local().is_empty() => Err("a user is missing before the @".into()),
+        None => Ok(address),
+    }
+}
+
+fn domain_of(domain: &str) -> Result<(), String> {
+    if is_domain(&canonical_domain(domain)) {
+        Ok(())
+    } else {
+        Err("what stands behind an @ is no domain".into())
+    }
+}
+
+/// What stands between commas and blanks that are in no quotes.
+fn items(value: &str) -> Vec<&str> {
+    let (mut quoted, mut escaped) = (false, false);
+    let separates = |c: char| {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            c => return !quoted && (c == ',' || c.is_whitespace()),
+        }
+        false
+    };
+    value.split(separates).filter(|item| !item.is_empty()).collect()
+}

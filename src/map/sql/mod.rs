@@ -1,0 +1,239 @@
+//! PostgreSQL, MySQL and SQLite.
+//!
+//! | module | |
+//! | --- | --- |
+//! | `query`, `scan` | the text of a query, and its bound values (pure) |
+//! | `rows` | the rows of one key, as one value (pure) |
+//! | `pool` | the connections to one server |
+//! | `postgres`, `mysql`, `sqlite` | the differences: connecting, binding, reading columns, classes of errors |
+//! | here | the choice of the server, retries and time limits |
+//!
+//! The first server that can be reached is asked. One that cannot is passed over for [`PASSED_OVER`], then
+//! tried first again. A connection that breaks is replaced once: the server was restarted, or has closed idle
+//! connections. A query that a database has understood and refused (no such table, no permission) is not
+//! repeated. All of these are [`Lookup::TempFail`].
+//!
+//! Sessions keep the settings of the server and the role (time zone, SQL mode, style of dates): a query has
+//! the same meaning as in Postfix and psql(1). Only the encoding of texts and a time limit are set.
+
+#[cfg(feature = "sql-mysql")]
+mod mysql;
+mod pool;
+#[cfg(feature = "sql-postgres")]
+mod postgres;
+mod query;
+mod rows;
+mod scan;
+#[cfg(feature = "sql-sqlite")]
+mod sqlite;
+#[cfg(test)]
+mod tests;
+
+use super::database::Database;
+use super::settings::{DatabaseSettings, Kind, PASSED_OVER, Query};
+use super::witness::Witness;
+use super::{Lookup, LookupFuture, Source, Table};
+use crate::observe::outage::Servers;
+use pool::{Driver, Failure, Server};
+use query::Statement;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// The SQL database of these settings. It connects at the first query. The error is a sentence with the
+/// remedy.
+pub(super) fn open(settings: &DatabaseSettings) -> Result<Arc<dyn Database>, String> {
+    match settings.kind {
+        #[cfg(feature = "sql-postgres")]
+        Kind::Postgresql => Ok(Sql::shared(settings, postgres::servers(settings)?)),
+        #[cfg(feature = "sql-mysql")]
+        Kind::Mysql => Ok(Sql::shared(settings, mysql::servers(settings)?)),
+        #[cfg(feature = "sql-sqlite")]
+        Kind::Sqlite => Ok(Sql::shared(settings, sqlite::servers(settings)?)),
+        kind => Err(super::database::missing(kind)),
+    }
+}
+
+/// A server with its name for messages.
+type Named<D> = (String, D);
+
+/// Those of `hosts`, each with the driver that `driver` makes of it.
+#[cfg(any(feature = "sql-postgres", feature = "sql-mysql"))]
+fn each_host<D>(
+    settings: &DatabaseSettings,
+    driver: impl Fn(&super::settings::Host) -> D,
+) -> Result<Vec<Named<D>>, String> {
+    if settings.hosts.is_empty() {
+        return Err(format!(
+            "say in hosts where the database is: [\"db.example.com\"], or [\"unix:/run/{}\"]",
+            if settings.kind == Kind::Mysql { "mysqld/mysqld.sock" } else { "postgresql" }
+        ));
+    }
+    Ok(settings.hosts.iter().map(|host| (host.to_string(), driver(host))).collect())
+}
+
+/// An SQL database.
+struct Sql<D: Driver>(Arc<Shared<D>>);
+
+/// The state shared by its tables.
+struct Shared<D: Driver> {
+    name: Arc<str>,
+    kind: Kind,
+    case_sensitive: bool,
+    /// In the order in which they are asked.
+    servers: Vec<Arc<Server<D>>>,
+    outages: Servers,
+    deadline: Duration,
+    witness: Arc<Witness<Statement>>,
+}
+
+/// A table: one query.
+struct SqlTable<D: Driver> {
+    database: Arc<Shared<D>>,
+    statement: Arc<Statement>,
+}
+
+impl<D: Driver> fmt::Debug for Sql<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Sql").field(&self.0.name).finish()
+    }
+}
+
+impl<D: Driver> fmt::Debug for SqlTable<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SqlTable").field(&self.database.name).field(&self.statement.text).finish()
+    }
+}
+
+impl<D: Driver> Sql<D> {
+    fn shared(settings: &DatabaseSettings, servers: Vec<Named<D>>) -> Arc<dyn Database> {
+        let witness = Arc::new(Witness::new(settings));
+        let server = |(name, driver)| {
+            let (connections, limit) = (settings.connections, settings.connect_timeout);
+            Arc::new(Server::new(name, driver, connections, limit, Arc::clone(&witness)))
+        };
+        Arc::new(Sql(Arc::new(Shared {
+            name: Arc::clone(&settings.name),
+            kind: settings.kind,
+            case_sensitive: settings.case_sensitive,
+            servers: servers.into_iter().map(server).collect(),
+            outages: Servers::of(format!("database:{}", settings.name)),
+            deadline: settings.deadline,
+            witness,
+        })))
+    }
+}
+
+impl<D: Driver> Database for Sql<D> {
+    fn table(&self, query: &Query) -> Result<Arc<Table>, String> {
+        let mut statement = Statement::new(self.0.kind, query)?;
+        statement.case_sensitive = self.0.case_sensitive;
+        let statement = Arc::new(statement);
+        self.0.witness.add(&statement);
+        Ok(Arc::new(SqlTable { database: Arc::clone(&self.0), statement }))
+    }
+}
+
+impl<D: Driver> Source<str, Lookup<String>> for SqlTable<D> {
+    fn look_up<'a>(&'a self, key: &'a str) -> LookupFuture<'a, Lookup<String>> {
+        Box::pin(self.database.ask(&self.statement, key))
+    }
+}
+
+impl<D: Driver> Shared<D> {
+    async fn ask(&self, statement: &Arc<Statement>, key: &str) -> Lookup<String> {
+        if statement.bindings(key).is_none() {
+            return Lookup::NotFound;
+        }
+        let asked = Instant::now();
+        let by = asked + self.deadline;
+        let mut troubles = Vec::new();
+        let mut retried = false;
+        for server in self.in_order(asked) {
+            loop {
+                let lease = match timeout_at(by, server.lend(asked)).await {
+                    Ok(Ok(lease)) => lease,
+                    Ok(Err(why)) => {
+                        if self.servers.len() > 1 {
+                            server.pass_over(PASSED_OVER);
+                        }
+                        troubles.push((server.name().to_owned(), why));
+                        break;
+                    }
+                    Err(_) => {
+                        let why = format!("no connection to be had within {:?}", self.deadline);
+                        troubles.push((server.name().to_owned(), why));
+                        return self.unknown(&troubles);
+                    }
+                };
+                let why = match timeout_at(by, lease.put(Arc::clone(statement), key.to_owned())).await {
+                    Ok(Ok(Ok(Lookup::TempFail(why)))) => why.to_string(),
+                    Ok(Ok(Ok(answer))) => {
+                        self.outages.answered(server.name(), &troubles);
+                        return answer;
+                    }
+                    Ok(Ok(Err(Failure::Refused(why) | Failure::Spoiled(why)))) => why,
+                    // The panic itself is in the log.
+                    Ok(Err(_)) => "the question was given up".to_owned(),
+                    Ok(Ok(Err(Failure::Broken(why)))) => {
+                        server.distrust();
+                        if !std::mem::replace(&mut retried, true) {
+                            continue;
+                        }
+                        why
+                    }
+                    Err(_) => {
+                        // It may be slow or down; new connections will show.
+                        server.distrust();
+                        format!("no answer within {:?}", self.deadline)
+                    }
+                };
+                troubles.push((server.name().to_owned(), why));
+                return self.unknown(&troubles);
+            }
+        }
+        self.unknown(&troubles)
+    }
+
+    /// The servers, first those that are not passed over.
+    fn in_order(&self, now: Instant) -> Vec<&Arc<Server<D>>> {
+        let (mut first, last): (Vec<_>, Vec<_>) =
+            self.servers.iter().partition(|server| !server.is_passed_over(now));
+        first.extend(last);
+        first
+    }
+
+    fn unknown(&self, troubles: &[(String, String)]) -> Lookup<String> {
+        let troubles: Vec<_> = troubles.iter().map(|(server, why)| format!("{server}: {why}")).collect();
+        Lookup::temp_fail(format!("database {}: {}", self.name, troubles.join("; ")))
+    }
+}
+
+/// Why a query by sqlx failed, as far as that does not depend on the database: `broken` decides for its
+/// errors whether the connection is broken.
+#[cfg(any(feature = "sql-mysql", feature = "sql-sqlite"))]
+fn failure(error: &sqlx::Error, broken: impl Fn(&dyn sqlx::error::DatabaseError) -> bool) -> Failure {
+    let why = explain(error);
+    match error {
+        sqlx::Error::Database(error) if broken(&**error) => Failure::Broken(why),
+        sqlx::Error::Database(_) => Failure::Refused(why),
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
+            Failure::Broken(why)
+        }
+        _ => Failure::Spoiled(why),
+    }
+}
+
+/// The error in the words of the database or the system.
+#[cfg(any(feature = "sql-mysql", feature = "sql-sqlite"))]
+fn explain(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(error) => match error.code() {
+            Some(code) => format!("{} (code {code})", error.message()),
+            None => error.message().to_owned(),
+        },
+        sqlx::Error::Io(error) => error.to_string(),
+        error => error.to_string(),
+    }
+}

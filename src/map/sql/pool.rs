@@ -1,0 +1,476 @@
+//! The connections to one server.
+//!
+//! sqlx has a pool of its own, which does three things that are wrong here: it pings each returned
+//! connection, which is a second round trip per query; it retries a server that refuses connections until the
+//! timeout, so that the next server is asked two seconds late; and it then reports `pool timed out`, whatever
+//! the cause. The connections themselves are those of sqlx.
+//!
+//! A connection returns to the pool only after a complete answer, so none is out of step. An abandoned query
+//! is ended in the server, and its connection counts until it has ended: otherwise a slow database would get
+//! more and more connections, each of which makes it slower.
+
+use super::super::Lookup;
+use super::super::dial::{Age, IDLE};
+use super::super::witness::Witness;
+use super::query::Statement;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::{Instant, sleep, timeout};
+
+/// How much longer than the deadline a server may work on a query that only its own limit can end: so the
+/// deadline comes first, and is the reason in the log.
+pub(super) const GRACE: Duration = Duration::from_secs(1);
+/// How long an abandoned query is waited for and counted. The server ends it on request, or by its own limit
+/// (the deadline, at most 1 m); a server that does neither in this time is considered down.
+const LINGER: Duration = Duration::from_mins(2);
+/// Interval between requests to end it: the first may be too early, before the query has begun.
+const END_AGAIN: Duration = Duration::from_secs(1);
+
+/// The differences between kinds of databases.
+pub(super) trait Driver: Send + Sync + 'static {
+    /// A connection.
+    type Connection: Send + 'static;
+    /// Ends the query on a connection.
+    type Stop: Send + Sync + 'static;
+
+    /// Opens a connection; the error is why that failed.
+    fn connect(&self) -> impl Future<Output = Result<Self::Connection, String>> + Send;
+
+    /// Whether a new connection would have the same peer.
+    fn is_current(&self, connection: &mut Self::Connection) -> impl Future<Output = bool> + Send;
+
+    /// The peer of a connection, to recognise connections to the same server.
+    fn peer(connection: &Self::Connection) -> Arc<str>;
+
+    /// The handle that ends the next query on this connection.
+    fn stop(connection: &Self::Connection) -> Self::Stop;
+
+    /// Requests the server to end the query. The result shows on the connection; if there is none, the
+    /// request is repeated.
+    fn end(stop: &Self::Stop) -> impl Future<Output = ()> + Send;
+
+    /// The answer of the database for `key`, with the `bindings` of `statement`.
+    fn ask<'c>(
+        connection: &'c mut Self::Connection,
+        statement: &'c Statement,
+        key: &'c str,
+        bindings: &'c [&'c str],
+    ) -> impl Future<Output = Result<Lookup<String>, Failure>> + Send + 'c;
+}
+
+/// Why a query has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// The connection broke: a retry on another one may succeed.
+    Broken(String),
+    /// The database has understood the query and refused it; a retry would not help.
+    Refused(String),
+    /// The same, but the answer was not read to its end.
+    Spoiled(String),
+}
+
+/// One server, or the file of SQLite.
+pub(super) struct Server<D: Driver> {
+    name: String,
+    driver: D,
+    /// One for each connection that may be open.
+    permits: Arc<Semaphore>,
+    connect_timeout: Duration,
+    witness: Arc<Witness<Statement>>,
+    state: Mutex<State<D::Connection>>,
+    /// A connection was returned or closed.
+    changed: Notify,
+}
+
+struct State<C> {
+    /// The last one used is used next, so that those that are not needed grow old.
+    idle: Vec<Idle<C>>,
+    /// Connections with a query that a caller waits for.
+    answering: usize,
+    /// Connections being opened.
+    dialing: usize,
+    /// Incremented when all connections are distrusted: older ones are not returned to the pool.
+    generation: u64,
+    /// The last failure to connect.
+    failed: Option<(Instant, Dial)>,
+    /// Until when other servers are asked instead.
+    passed_over: Option<Instant>,
+    /// A task is running that closes idle connections.
+    reaped: bool,
+}
+
+/// A connection being opened, until this is dropped.
+struct Dialing<'s, D: Driver>(&'s Server<D>);
+
+impl<'s, D: Driver> Dialing<'s, D> {
+    fn new(server: &'s Server<D>) -> Self {
+        server.state().dialing += 1;
+        Dialing(server)
+    }
+}
+
+impl<D: Driver> Drop for Dialing<'_, D> {
+    fn drop(&mut self) {
+        self.0.state().dialing -= 1;
+        self.0.changed.notify_waiters();
+    }
+}
+
+/// Why there is no new connection.
+#[derive(Clone)]
+enum Dial {
+    /// The server or the system refused it.
+    Refused(String),
+    /// No answer.
+    TimedOut(String),
+}
+
+struct Idle<C> {
+    connection: C,
+    age: Age,
+}
+
+/// A connection on loan. Dropped, it is closed.
+pub(super) struct Lease<D: Driver> {
+    server: Arc<Server<D>>,
+    /// `None` after it is returned.
+    connection: Option<D::Connection>,
+    age: Age,
+    generation: u64,
+    /// A caller waits for its answer.
+    awaited: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl<D: Driver> Server<D> {
+    /// A server called `name` in messages, with at most this many connections. It does not connect yet.
+    pub fn new(
+        name: String,
+        driver: D,
+        connections: u32,
+        connect_timeout: Duration,
+        witness: Arc<Witness<Statement>>,
+    ) -> Self {
+        let permits = usize::try_from(connections).unwrap_or(usize::MAX).clamp(1, Semaphore::MAX_PERMITS);
+        let state = State {
+            idle: Vec::new(),
+            answering: 0,
+            dialing: 0,
+            generation: 0,
+            failed: None,
+            passed_over: None,
+            reaped: false,
+        };
+        Server {
+            name,
+            driver,
+            permits: Arc::new(Semaphore::new(permits)),
+            connect_timeout,
+            witness,
+            state: Mutex::new(state),
+            changed: Notify::new(),
+        }
+    }
+
+    /// Its name in messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<D::Connection>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether other servers are to be asked first. The first caller after that time tries the server; until
+    /// its result, further callers still use other servers, since a server that hangs would cost each of them
+    /// the timeout.
+    pub fn is_passed_over(&self, now: Instant) -> bool {
+        let mut state = self.state();
+        match state.passed_over {
+            None => false,
+            Some(until) if now < until => true,
+            Some(_) => {
+                state.passed_over = Some(now + self.connect_timeout);
+                false
+            }
+        }
+    }
+
+    /// Lets other servers be asked first for this time.
+    pub fn pass_over(&self, period: Duration) {
+        self.state().passed_over = Some(Instant::now() + period);
+    }
+
+    /// Closes idle connections, and those in use when they are returned: a fault of one connection is
+    /// probably a fault of all.
+    pub fn distrust(&self) {
+        let idle = {
+            let mut state = self.state();
+            state.generation += 1;
+            std::mem::take(&mut state.idle)
+        };
+        drop(idle);
+    }
+
+    /// A connection, for a query that began at `asked`. Waits while all are in use; the error is why none can
+    /// be opened.
+    ///
+    /// A server that refuses a new connection while it answers on others is full, not down: then this waits
+    /// for one of those, up to the time for a connection.
+    pub async fn lend(self: &Arc<Self>, asked: Instant) -> Result<Lease<D>, String> {
+        let permits = Arc::clone(&self.permits);
+        let permit = permits.acquire_owned().await.map_err(|_| "its connections are closed".to_owned())?;
+        let mut refused: Option<(String, Instant)> = None;
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            // From here, no change is missed.
+            changed.as_mut().enable();
+            while let Some((mut idle, generation)) = self.idle() {
+                if self.driver.is_current(&mut idle.connection).await {
+                    self.state().answering += 1;
+                    return Ok(self.lease(idle.connection, idle.age, generation, permit));
+                }
+                self.distrust();
+            }
+            if refused.is_none() || !self.has_connections() {
+                match self.dial(asked, refused.is_some()).await {
+                    Ok((connection, generation)) => {
+                        return Ok(self.lease(connection, Age::new(), generation, permit));
+                    }
+                    Err(Dial::Refused(why)) => refused = Some((why, Instant::now() + self.connect_timeout)),
+                    Err(Dial::TimedOut(why)) => return Err(why),
+                }
+            }
+            let Some((why, until)) = &refused else { continue };
+            if !self.has_connections() || tokio::time::timeout_at(*until, changed).await.is_err() {
+                return Err(why.clone());
+            }
+        }
+    }
+
+    /// Whether there is a connection: one that answers, one that is being opened, or one that was returned since
+    /// idle ones were looked for.
+    fn has_connections(&self) -> bool {
+        let state = self.state();
+        state.answering > 0 || state.dialing > 0 || !state.idle.is_empty()
+    }
+
+    /// A connection in use, which counts as answering.
+    fn lease(
+        self: &Arc<Self>,
+        connection: D::Connection,
+        age: Age,
+        generation: u64,
+        permit: OwnedSemaphorePermit,
+    ) -> Lease<D> {
+        Lease {
+            server: Arc::clone(self),
+            connection: Some(connection),
+            age,
+            generation,
+            awaited: true,
+            _permit: permit,
+        }
+    }
+
+    /// Opens a connection; returns it with its generation. If an attempt failed since `asked`, it is not
+    /// repeated, unless `again`.
+    async fn dial(&self, asked: Instant, again: bool) -> Result<(D::Connection, u64), Dial> {
+        let generation = {
+            let state = self.state();
+            // Callers that waited for a failed attempt share its error.
+            if let Some((_, why)) = state.failed.as_ref().filter(|(at, _)| *at > asked && !again) {
+                return Err(why.clone());
+            }
+            state.generation
+        };
+        let _dialing = Dialing::new(self);
+        let connected = match timeout(self.connect_timeout, self.driver.connect()).await {
+            Ok(connected) => connected.map_err(Dial::Refused),
+            Err(_) => Err(Dial::TimedOut(format!("no connection within {:?}", self.connect_timeout))),
+        };
+        let mut state = self.state();
+        match connected {
+            Ok(connection) => {
+                state.failed = None;
+                state.passed_over = None;
+                // Before it stops counting as being opened, since others read both.
+                state.answering += 1;
+                Ok((connection, generation))
+            }
+            Err(why) => {
+                state.failed = Some((Instant::now(), why.clone()));
+                Err(why)
+            }
+        }
+    }
+
+    fn idle(&self) -> Option<(Idle<D::Connection>, u64)> {
+        let (idle, old) = {
+            let mut state = self.state();
+            let old = match state.idle.last() {
+                Some(last) if !last.age.is_fresh() => std::mem::take(&mut state.idle),
+                _ => Vec::new(),
+            };
+            (state.idle.pop().map(|idle| (idle, state.generation)), old)
+        };
+        drop(old);
+        idle
+    }
+
+    /// Closes connections that have been idle too long. False if none is left.
+    fn reap(&self) -> bool {
+        let (old, more) = {
+            let mut state = self.state();
+            let (fresh, old) =
+                std::mem::take(&mut state.idle).into_iter().partition(|idle| idle.age.is_fresh());
+            state.idle = fresh;
+            state.reaped = !state.idle.is_empty();
+            (old, state.reaped)
+        };
+        drop::<Vec<_>>(old);
+        more
+    }
+}
+
+impl<D: Driver> Lease<D> {
+    /// Runs a query in a separate task, which returns the connection after a complete answer. If the receiver
+    /// is dropped, the query is ended.
+    pub fn put(self, statement: Arc<Statement>, key: String) -> oneshot::Receiver<Result<Lookup<String>, Failure>> {
+        let (reply, answer) = oneshot::channel();
+        tokio::spawn(self.carry(statement, key, reply));
+        answer
+    }
+
+    async fn carry(
+        mut self,
+        statement: Arc<Statement>,
+        key: String,
+        mut reply: oneshot::Sender<Result<Lookup<String>, Failure>>,
+    ) {
+        let Some(mut connection) = self.connection.take() else { return };
+        let stop = D::stop(&connection);
+        let witness = Arc::clone(&self.server.witness);
+        let answer = {
+            let mut asking = pin!(believed::<D>(&mut connection, &witness, &statement, &key));
+            tokio::select! {
+                biased;
+                answer = &mut asking => Some(answer),
+                () = reply.closed() => {
+                    self.is_given_up();
+                    let ending = async {
+                        loop {
+                            let _ = timeout(END_AGAIN, D::end(&stop)).await;
+                            sleep(END_AGAIN).await;
+                        }
+                    };
+                    tokio::select! {
+                        _ = asking => (),
+                        _ = timeout(LINGER, ending) => (),
+                    }
+                    // A late request to end this query might end the next one, so do not reuse the
+                    // connection.
+                    None
+                }
+            }
+        };
+        let Some(answer) = answer else { return };
+        if matches!(answer, Ok(_) | Err(Failure::Refused(_))) {
+            self.give_back(connection);
+        }
+        let _ = reply.send(answer);
+    }
+
+    /// The query goes on, but its caller has gone.
+    fn is_given_up(&mut self) {
+        if std::mem::take(&mut self.awaited) {
+            self.server.state().answering -= 1;
+            self.server.changed.notify_waiters();
+        }
+    }
+
+    /// Returns a connection to the pool, after a complete answer.
+    fn give_back(self, connection: D::Connection) {
+        let mut age = self.age;
+        age.renew();
+        let mut state = self.server.state();
+        if state.generation != self.generation || !age.is_fresh() {
+            drop(state);
+            return;
+        }
+        state.idle.push(Idle { connection, age });
+        if !std::mem::replace(&mut state.reaped, true) {
+            tokio::spawn(reap(Arc::downgrade(&self.server)));
+        }
+    }
+}
+
+impl<D: Driver> Drop for Lease<D> {
+    fn drop(&mut self) {
+        self.is_given_up();
+    }
+}
+
+/// The answer for a key on this connection: "not found" only if the control of the server passes.
+async fn believed<D: Driver>(
+    connection: &mut D::Connection,
+    witness: &Witness<Statement>,
+    statement: &Statement,
+    key: &str,
+) -> Result<Lookup<String>, Failure> {
+    let peer = D::peer(connection);
+    let answer = asked::<D>(connection, statement, key).await?;
+    match answer {
+        Lookup::Found(_) => witness.found(&peer),
+        Lookup::NotFound => {
+            let connection = tokio::sync::Mutex::new(connection);
+            let broken = Mutex::new(None);
+            let ask = |statement: Arc<Statement>, key: Arc<str>| {
+                let (connection, broken) = (&connection, &broken);
+                async move {
+                    let mut connection = connection.lock().await;
+                    match asked::<D>(&mut connection, &statement, &key).await {
+                        Ok(answer) => answer,
+                        Err(Failure::Refused(why)) => Lookup::temp_fail(why),
+                        Err(failure) => {
+                            let (Failure::Broken(why) | Failure::Spoiled(why) | Failure::Refused(why)) =
+                                &failure;
+                            let answer = Lookup::temp_fail(why.as_str());
+                            *broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+                            answer
+                        }
+                    }
+                }
+            };
+            let worth = witness.vouch(&peer, ask).await;
+            return match broken.into_inner().unwrap_or_else(PoisonError::into_inner) {
+                Some(failure) => Err(failure),
+                None => Ok(worth),
+            };
+        }
+        Lookup::TempFail(_) => (),
+    }
+    Ok(answer)
+}
+
+async fn asked<D: Driver>(
+    connection: &mut D::Connection,
+    statement: &Statement,
+    key: &str,
+) -> Result<Lookup<String>, Failure> {
+    let Some(bindings) = statement.bindings(key) else { return Ok(Lookup::NotFound) };
+    D::ask(connection, statement, key, &bindings).await
+}
+
+/// Closes idle connections while there are any.
+async fn reap<D: Driver>(server: Weak<Server<D>>) {
+    loop {
+        sleep(IDLE / 2).await;
+        if !server.upgrade().is_some_and(|server| server.reap()) {
+            return;
+        }
+    }
+}

@@ -1,0 +1,421 @@
+//! Tests the choice of servers, retries and time limits, with simulated servers and a paused clock.
+
+use super::pool::{Driver, Failure, Server};
+use super::query::Statement;
+use super::*;
+use crate::observe::outage::{Servers, standings};
+use std::future::pending;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use tokio::sync::Notify;
+use tokio::time::{advance, sleep};
+
+/// The state of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mood {
+    Up,
+    /// Connections are refused.
+    Down,
+    /// New connections are refused, and existing ones answer.
+    Full,
+    /// The same, and refusing takes 1.5 s.
+    FullAndSlow,
+    /// Nothing is ever answered.
+    Silent,
+    /// Existing and new connections break.
+    Breaking,
+}
+
+#[derive(Debug)]
+struct World {
+    mood: Mutex<Mood>,
+    /// Connections opened, and failed attempts.
+    made: AtomicUsize,
+    tried: AtomicUsize,
+    open: AtomicUsize,
+    most_open: AtomicUsize,
+    asked: AtomicUsize,
+    /// Queries that the server was requested to end.
+    ended: AtomicUsize,
+}
+
+impl World {
+    fn new(mood: Mood) -> Arc<Self> {
+        let zero = || AtomicUsize::new(0);
+        Arc::new(World {
+            mood: Mutex::new(mood),
+            made: zero(),
+            tried: zero(),
+            open: zero(),
+            most_open: zero(),
+            asked: zero(),
+            ended: zero(),
+        })
+    }
+
+    fn is(&self, mood: Mood) {
+        *self.mood.lock().unwrap() = mood;
+    }
+
+    fn mood(&self) -> Mood {
+        *self.mood.lock().unwrap()
+    }
+
+    fn counts(&self) -> (usize, usize, usize) {
+        (self.made.load(Relaxed), self.tried.load(Relaxed), self.open.load(Relaxed))
+    }
+}
+
+struct Fake(Arc<World>);
+
+/// A connection: it may have been broken since it was made.
+struct Wire {
+    world: Arc<World>,
+    broken: bool,
+    end: Arc<Notify>,
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.world.open.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Driver for Fake {
+    type Connection = Wire;
+    type Stop = (Arc<World>, Arc<Notify>);
+
+    fn peer(_: &Wire) -> Arc<str> {
+        "db".into()
+    }
+
+    fn stop(wire: &Wire) -> Self::Stop {
+        (Arc::clone(&wire.world), Arc::clone(&wire.end))
+    }
+
+    async fn end((world, end): &Self::Stop) {
+        world.ended.fetch_add(1, Relaxed);
+        end.notify_waiters();
+    }
+
+    async fn connect(&self) -> Result<Wire, String> {
+        self.0.tried.fetch_add(1, Relaxed);
+        match self.0.mood() {
+            Mood::Up | Mood::Breaking => (),
+            Mood::Down | Mood::Full => return Err("refused".into()),
+            Mood::FullAndSlow => {
+                sleep(Duration::from_millis(1500)).await;
+                return Err("refused".into());
+            }
+            Mood::Silent => pending().await,
+        }
+        self.0.made.fetch_add(1, Relaxed);
+        let open = self.0.open.fetch_add(1, Relaxed) + 1;
+        self.0.most_open.fetch_max(open, Relaxed);
+        Ok(Wire { world: Arc::clone(&self.0), broken: false, end: Arc::default() })
+    }
+
+    async fn is_current(&self, _: &mut Wire) -> bool {
+        true
+    }
+
+    async fn ask<'c>(
+        wire: &'c mut Wire,
+        _: &'c Statement,
+        key: &'c str,
+        _: &'c [&'c str],
+    ) -> Result<Lookup<String>, Failure> {
+        wire.world.asked.fetch_add(1, Relaxed);
+        match (wire.world.mood(), key) {
+            (Mood::Silent, _) => pending().await,
+            (Mood::Breaking | Mood::Down, _) => Err(Failure::Broken("broken".into())),
+            // Broken on any connection that had answered before.
+            (_, "stale") if std::mem::replace(&mut wire.broken, true) => Err(Failure::Broken("stale".into())),
+            (_, "refused") => Err(Failure::Refused("no such table".into())),
+            (_, "spoiled") => Err(Failure::Spoiled("too much".into())),
+            (_, "slow") => {
+                tokio::select! {
+                    () = sleep(Duration::from_secs(1)) => Ok(Lookup::Found("slow".into())),
+                    () = wire.end.notified() => Err(Failure::Refused("ended".into())),
+                }
+            }
+            // The server ignores requests to end it.
+            (_, "stubborn") => {
+                sleep(Duration::from_secs(8)).await;
+                Ok(Lookup::Found("stubborn".into()))
+            }
+            _ => {
+                wire.broken = true;
+                Ok(Lookup::Found("value".into()))
+            }
+        }
+    }
+}
+
+fn settings() -> DatabaseSettings {
+    DatabaseSettings { connections: 2, ..DatabaseSettings::new("users", Kind::Postgresql) }
+}
+
+/// A table on these servers, with two connections each, 2 s to connect and 5 s in all.
+fn table(worlds: &[&Arc<World>]) -> Arc<SqlTable<Fake>> {
+    let witness = Arc::new(Witness::new(&settings()));
+    let server = |(at, world): (usize, &&Arc<World>)| {
+        let (fake, limit) = (Fake(Arc::clone(world)), Duration::from_secs(2));
+        Arc::new(Server::new(format!("db{at}"), fake, 2, limit, witness.clone()))
+    };
+    let database = Arc::new(Shared {
+        case_sensitive: false,
+        name: "users".into(),
+        kind: Kind::Postgresql,
+        servers: worlds.iter().enumerate().map(server).collect(),
+        witness: witness.clone(),
+        deadline: Duration::from_secs(5),
+        outages: Servers::of(source(worlds[0])),
+    });
+    let query = Query::Columns { table: "t".into(), key: "k".into(), value: None, reason: None };
+    Arc::new(SqlTable { database, statement: Arc::new(Statement::new(Kind::Postgresql, &query).unwrap()) })
+}
+
+/// A name that no other test has, since outages are those of the whole process.
+fn source(world: &Arc<World>) -> String {
+    format!("{:p}", Arc::as_ptr(world))
+}
+
+/// The servers that fail while others answer for them.
+fn failing(world: &Arc<World>) -> Vec<Box<str>> {
+    let source = source(world);
+    let of_it = standings().into_iter().filter(|one| *one.source == source && one.failing.is_some());
+    of_it.map(|one| one.server).collect()
+}
+
+fn value() -> Lookup<String> {
+    Lookup::Found("value".into())
+}
+
+fn why(answer: Lookup<String>) -> String {
+    match answer {
+        Lookup::TempFail(reason) => reason.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_cannot_be_reached_is_passed_over_for_a_while() {
+    for mood in [Mood::Down, Mood::Silent] {
+        let (first, second) = (World::new(mood), World::new(Mood::Up));
+        let table = table(&[&first, &second]);
+        for _ in 0..5 {
+            assert_eq!(table.look_up("k").await, value());
+        }
+        assert_eq!((first.counts(), second.counts()), ((0, 1, 0), (1, 1, 1)), "{mood:?}");
+        assert_eq!(failing(&first), [Box::from("db0")]);
+        // Then one caller tries it again, and the others use the second server.
+        advance(PASSED_OVER).await;
+        let both = tokio::join!(table.look_up("k"), table.look_up("k"), table.look_up("k"));
+        assert_eq!(both, (value(), value(), value()));
+        assert_eq!(first.counts().1, 2, "{mood:?}");
+        // When it is back it is the first again.
+        first.is(Mood::Up);
+        advance(PASSED_OVER).await;
+        let before = second.asked.load(Relaxed);
+        for _ in 0..5 {
+            assert_eq!(table.look_up("k").await, value());
+        }
+        assert_eq!((first.counts().0, second.asked.load(Relaxed)), (1, before), "{mood:?}");
+        assert!(failing(&first).is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_none_can_be_reached_all_are_tried_and_named() {
+    let (first, second) = (World::new(Mood::Down), World::new(Mood::Silent));
+    let table = table(&[&first, &second]);
+    for round in 1..4 {
+        let want = "database users: db0: refused; db1: no connection within 2s";
+        assert_eq!(why(table.look_up("k").await), want);
+        assert_eq!((first.counts().1, second.counts().1), (round, round));
+    }
+    // As soon as one is back it answers, though both are passed over.
+    second.is(Mood::Up);
+    assert_eq!(table.look_up("k").await, value());
+}
+
+/// Callers do not wait two seconds each, one after the other.
+#[tokio::test(start_paused = true)]
+async fn those_who_wait_learn_from_the_one_who_tried() {
+    let world = World::new(Mood::Silent);
+    let table = table(&[&world]);
+    let begin = Instant::now();
+    let tasks: Vec<_> = (0..20)
+        .map(|_| {
+            let table = Arc::clone(&table);
+            tokio::spawn(async move { why(table.look_up("k").await) })
+        })
+        .collect();
+    for task in tasks {
+        assert_eq!(task.await.unwrap(), "database users: db0: no connection within 2s");
+    }
+    assert_eq!(world.counts().1, 2);
+    assert!(begin.elapsed() < Duration::from_millis(2500), "{:?}", begin.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_connection_is_replaced_once() {
+    let (first, second) = (World::new(Mood::Up), World::new(Mood::Up));
+    let table = table(&[&first, &second]);
+    let many = || async { tokio::join!(table.look_up("slow"), table.look_up("k")) };
+    assert_eq!(many().await, (Lookup::Found("slow".into()), value()));
+    assert_eq!(first.counts(), (2, 2, 2));
+    // One is stale, so all count as stale.
+    assert_eq!(table.look_up("k").await, value());
+    assert_eq!(table.look_up("stale").await, value());
+    assert_eq!(first.counts(), (3, 3, 1));
+    // A query that breaks again is not retried for ever, nor elsewhere: the query may be the cause.
+    first.is(Mood::Breaking);
+    assert_eq!(why(table.look_up("k").await), "database users: db0: broken");
+    assert_eq!((first.counts(), second.counts().1), ((4, 4, 0), 0));
+    // If it broke because the server went away, the next one answers.
+    first.is(Mood::Up);
+    assert_eq!(table.look_up("k").await, value());
+    first.is(Mood::Down);
+    assert_eq!(table.look_up("k").await, value());
+    assert_eq!(second.counts(), (1, 1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_is_not_asked_again() {
+    let (first, second) = (World::new(Mood::Up), World::new(Mood::Up));
+    let table = table(&[&first, &second]);
+    assert_eq!(why(table.look_up("refused").await), "database users: db0: no such table");
+    assert_eq!((first.asked.load(Relaxed), first.counts()), (1, (1, 1, 1)));
+    // If the answer was not read to its end, the connection is closed.
+    assert_eq!(why(table.look_up("spoiled").await), "database users: db0: too much");
+    assert_eq!((first.asked.load(Relaxed), first.counts()), (2, (1, 1, 0)));
+    assert_eq!(second.counts().1, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_falls_silent_costs_the_deadline_once() {
+    let (first, second) = (World::new(Mood::Up), World::new(Mood::Up));
+    let table = table(&[&first, &second]);
+    assert_eq!(table.look_up("k").await, value());
+    first.is(Mood::Silent);
+    let begin = Instant::now();
+    assert_eq!(why(table.look_up("k").await), "database users: db0: no answer within 5s");
+    assert_eq!(begin.elapsed().as_secs(), 5);
+    assert_eq!(table.look_up("k").await, value());
+    assert_eq!(begin.elapsed().as_secs(), 7);
+    // It is unknown whether the server still works on the query; after a while it is considered down.
+    assert_eq!(first.counts().2, 1);
+    sleep(Duration::from_mins(2)).await;
+    assert_eq!(first.counts().2, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_is_given_up_counts_until_it_has_ended() {
+    // key, seconds until the connection is free again, number of requests to end it
+    for (key, freed, told) in [("slow", 0, 2..=2), ("stubborn", 7, 12..=16)] {
+        let world = World::new(Mood::Up);
+        let table = table(&[&world]);
+        let given_up: Vec<_> = (0..2)
+            .map(|_| {
+                let table = Arc::clone(&table);
+                tokio::spawn(async move {
+                    let asked = tokio::time::timeout(Duration::from_millis(500), table.look_up(key)).await;
+                    assert!(asked.is_err());
+                })
+            })
+            .collect();
+        for asked in given_up {
+            asked.await.unwrap();
+        }
+        let begin = Instant::now();
+        // Others wait, and fail if their deadline comes first.
+        while table.look_up("k").await != value() {
+            assert_eq!(world.counts().2, 2, "{key}");
+        }
+        assert_eq!(begin.elapsed().as_secs(), freed, "{key}");
+        assert_eq!(world.most_open.load(Relaxed), 2, "{key}");
+        assert!(told.contains(&world.ended.load(Relaxed)), "{key}: {}", world.ended.load(Relaxed));
+        // Its connection is not used again: the request to end it may come late.
+        assert_eq!(world.counts().0, 3, "{key}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_full_answers_on_what_is_open() {
+    let world = World::new(Mood::Up);
+    let table = table(&[&world]);
+    assert_eq!(table.look_up("k").await, value());
+    world.is(Mood::Full);
+    let both = tokio::join!(table.look_up("slow"), table.look_up("k"), table.look_up("slow"));
+    let slow = Lookup::Found("slow".into());
+    assert_eq!(both, (slow.clone(), value(), slow));
+    assert_eq!(world.counts().0, 1);
+    // The only connection is returned before the new one is refused.
+    world.is(Mood::FullAndSlow);
+    assert_eq!(tokio::join!(table.look_up("slow"), table.look_up("k")), (Lookup::Found("slow".into()), value()));
+    world.is(Mood::Full);
+    // Without an open connection there is nothing to wait for.
+    table.database.servers[0].distrust();
+    assert_eq!(why(table.look_up("k").await), "database users: db0: refused");
+}
+
+#[tokio::test(start_paused = true)]
+async fn there_are_no_more_connections_than_allowed() {
+    let world = World::new(Mood::Up);
+    let table = table(&[&world]);
+    let ask = || {
+        let table = Arc::clone(&table);
+        tokio::spawn(async move { table.look_up("slow").await })
+    };
+    // Eight fit into four seconds; of twelve, the last two come too late.
+    let answers: Vec<_> = (0..12).map(|_| ask()).collect();
+    let mut found = 0;
+    for answer in answers {
+        match answer.await.unwrap() {
+            Lookup::Found(_) => found += 1,
+            other => assert!(why(other).contains("within 5s")),
+        }
+    }
+    assert!((8..=10).contains(&found), "{found}");
+    assert_eq!(world.most_open.load(Relaxed), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_dropped_takes_his_connection_with_him() {
+    let world = World::new(Mood::Up);
+    let table = table(&[&world]);
+    for _ in 0..5 {
+        let asked = tokio::time::timeout(Duration::from_millis(500), table.look_up("slow")).await;
+        assert!(asked.is_err());
+        // The server is requested to end it, and does.
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!(world.counts().2, 0);
+    }
+    assert_eq!(table.look_up("k").await, value());
+    assert_eq!(world.counts(), (6, 6, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_idle_is_closed() {
+    let world = World::new(Mood::Up);
+    let table = table(&[&world]);
+    let both = tokio::join!(table.look_up("slow"), table.look_up("slow"));
+    assert!(matches!(both, (Lookup::Found(_), Lookup::Found(_))));
+    assert_eq!(world.counts().2, 2);
+    // One is enough from now on, so the other stays idle.
+    for _ in 0..20 {
+        assert_eq!(table.look_up("k").await, value());
+        sleep(Duration::from_secs(10)).await;
+    }
+    assert_eq!(world.counts(), (2, 2, 1));
+    sleep(Duration::from_mins(2)).await;
+    assert_eq!(world.counts(), (2, 2, 0));
+    // Even a busy connection is closed after its lifetime.
+    for _ in 0..400 {
+        assert_eq!(table.look_up("k").await, value());
+        sleep(Duration::from_secs(10)).await;
+    }
+    assert!((14..18).contains(&world.counts().0), "{:?}", world.counts());
+}

@@ -1,0 +1,186 @@
+//! What the resolver says of a recipient, as the value of a key.
+
+use crate::resolve::{Outcome, Question, Resolution, Resolver};
+use crate::map::{Lookup, LookupFuture, Reason, Source};
+use mail_address::{Address, canonical_domain, escape};
+use std::sync::Arc;
+
+/// What a map of the resolver is asked for.
+///
+/// | outcome | [`VirtualAlias`](ResolverView::VirtualAlias) | [`Recipients`](ResolverView::Recipients) | [`Account`](ResolverView::Account) | [`SenderLogin`](ResolverView::SenderLogin) | [`Access`](ResolverView::Access) |
+/// | --- | --- | --- | --- | --- | --- |
+/// | not ours | – | – | – | – | – |
+/// | keep | – | the account | – | the account | `DUNNO` |
+/// | rewrite | the account | the account | its local part, of [`origin`](Resolver::origin) | the account, if it is ours | `DUNNO` |
+/// | no such user | – | – | – | – | the refusal |
+/// | try later | cannot say | cannot say | cannot say | cannot say | cannot say |
+///
+/// "–" is "not found".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResolverView {
+    /// virtual_alias_maps of Postfix, virtusertable of Sendmail: alias to account.
+    VirtualAlias,
+    /// local_recipient_maps, relay_recipient_maps and virtual_mailbox_maps: everybody mail is taken for.
+    Recipients,
+    /// trualias' table of local parts: an alias without its domain, and the account without.
+    Account,
+    /// smtpd_sender_login_maps: the account that may send as this address, by its address.
+    SenderLogin,
+    /// The same, by the local part of the account, for sites whose users log in by that.
+    SenderLoginName,
+    /// check_recipient_access: an action of access(5).
+    Access,
+    /// virtual_alias_domains, virtual_mailbox_domains, relay_domains: our domains.
+    Domains,
+}
+
+impl ResolverView {
+    /// All there are, by the word an operator writes.
+    pub const ALL: [(&'static str, ResolverView); 7] = [
+        ("virtual_alias", ResolverView::VirtualAlias),
+        ("recipients", ResolverView::Recipients),
+        ("account", ResolverView::Account),
+        ("sender_login", ResolverView::SenderLogin),
+        ("sender_login_name", ResolverView::SenderLoginName),
+        ("access", ResolverView::Access),
+        ("domains", ResolverView::Domains),
+    ];
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<ResolverView> {
+        ResolverView::ALL.iter().find(|(word, _)| *word == name).map(|(_, purpose)| *purpose)
+    }
+}
+
+/// The resolver as a table.
+#[derive(Debug)]
+pub struct Resolved {
+    resolver: Arc<Resolver>,
+    purpose: ResolverView,
+    /// What access(5) is to say of a recipient who does not exist.
+    refusal: Box<str>,
+}
+
+impl Resolved {
+    /// The table of `resolver` for this purpose; `refusal` is the milter's reply to who does not exist.
+    pub fn new(resolver: Arc<Resolver>, purpose: ResolverView, refusal: &str) -> Self {
+        Resolved { resolver, purpose, refusal: refusal.into() }
+    }
+
+    async fn resolve(&self, recipient: Address) -> Lookup<String> {
+        use ResolverView as P;
+        // `@example.com` asks for a catch-all: the resolver has none.
+        if recipient.local().is_empty() {
+            return Lookup::NotFound;
+        }
+        let mut resolution = self.resolver.resolve(&Question { recipient, routed: None }).await;
+        if let (Outcome::Keep | Outcome::Rewrite(_), P::SenderLogin | P::SenderLoginName, Some(account)) =
+            (&resolution.outcome, self.purpose, &resolution.account)
+        {
+            match self.resolver.owner(account).await {
+                Ok(owner) => resolution.account = Some(owner),
+                Err(why) => return Lookup::TempFail(Reason::new(why.as_str())),
+            }
+        }
+        self.answer(&resolution)
+    }
+
+    /// The table above.
+    fn answer(&self, resolution: &Resolution) -> Lookup<String> {
+        use ResolverView as P;
+        let found = |value: String| Lookup::Found(value);
+        match (&resolution.outcome, self.purpose) {
+            (Outcome::TryLater(why), _) => Lookup::TempFail(Reason::new(why.to_string())),
+            (Outcome::NoSuchUser(_), P::Access) => found(self.refusal.to_string()),
+            (Outcome::Keep | Outcome::Rewrite(_), P::Access) => found("DUNNO".into()),
+            // The domains are not asked of the resolver.
+            (_, P::Domains)
+            | (Outcome::NotOurs | Outcome::NoSuchUser(_), _)
+            | (Outcome::Keep, P::VirtualAlias | P::Account) => Lookup::NotFound,
+            // The account rather than the key: it is the same however the key is spelled.
+            (Outcome::Keep, P::Recipients) => {
+                resolution.account.as_ref().map_or(Lookup::NotFound, |account| found(account.to_string()))
+            }
+            // The account that was verified: mail may go to it with an extension, but nobody logs in by that. One
+            // elsewhere has no login here.
+            (Outcome::Keep | Outcome::Rewrite(_), P::SenderLogin | P::SenderLoginName) => {
+                let ours = resolution.account.as_ref().filter(|account| self.resolver.is_ours(account));
+                ours.map_or(Lookup::NotFound, |account| match self.purpose {
+                    P::SenderLoginName => found(account.local().to_owned()),
+                    _ => found(account.to_string()),
+                })
+            }
+            // The same name in another domain is somebody else.
+            (Outcome::Rewrite(to), P::Account) if to.domain() == Some(self.resolver.origin()) => {
+                found(to.local().to_owned())
+            }
+            (Outcome::Rewrite(to), P::Account | P::VirtualAlias | P::Recipients) => found(to.to_string()),
+        }
+    }
+
+    /// The mailbox of ours that Postfix takes an address of ours for, if its local part is a route:
+    /// `user%host@ours`, `host!user@ours`, `"user@host"@ours` (trivial-rewrite(8), with the defaults of
+    /// `allow_percent_hack`, `swap_bangpath` and `resolve_dequoted_address`).
+    fn route(&self, address: &Address) -> Option<Address> {
+        let mut mailbox = address.clone();
+        // Each turn shortens the local part.
+        loop {
+            if !self.resolver.is_ours(&mailbox) {
+                return None;
+            }
+            let Some(hop) = mailbox.next_hop() else { break };
+            mailbox = hop;
+        }
+        (!mailbox.same_mailbox(address, true)).then_some(mailbox)
+    }
+}
+
+impl Source<str, Lookup<String>> for Resolved {
+    fn look_up<'a>(&'a self, key: &'a str) -> LookupFuture<'a, Lookup<String>> {
+        Box::pin(async move {
+            match self.purpose {
+                ResolverView::Domains => {
+                    let domain = canonical_domain(key);
+                    if self.resolver.has_domain(&domain) {
+                        Lookup::Found(domain.into())
+                    } else {
+                        Lookup::NotFound
+                    }
+                }
+                // A local part, of the domain that is understood where none is written.
+                ResolverView::Account => match Address::new(key, self.resolver.origin()) {
+                    Ok(address) => self.resolve(address).await,
+                    // No account has such a name.
+                    Err(_) => Lookup::NotFound,
+                },
+                _ => {
+                    // The key is what the server made of an argument. smtpd takes quotes off before it asks, so that
+                    // what looks like a bracket, a route or a comment is part of the name.
+                    let address = Address::from_server(key.as_bytes());
+                    // Postfix asks for domains, too, and for host names and addresses of clients; and for what has
+                    // text behind the @ that is no domain.
+                    let is_ours = self.resolver.is_ours(&address);
+                    if address.domain().is_none() || (!address.is_certain() && !is_ours) {
+                        return Lookup::NotFound;
+                    }
+                    let route = self.route(&address);
+                    match (self.resolve(address).await, route) {
+                        // smtpd asks for where the route ends, cleanup for what was typed: if that were not
+                        // found, mail would be taken and bounce.
+                        (Lookup::NotFound, Some(mailbox)) if self.purpose == ResolverView::VirtualAlias => {
+                            self.resolve(mailbox).await
+                        }
+                        (answer, _) => answer,
+                    }
+                }
+            }
+        })
+    }
+}
+
+impl std::fmt::Display for ResolverView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = ResolverView::ALL.iter().find(|(_, purpose)| purpose == self).map_or("", |(name, _)| name);
+        write!(f, "{}", escape(name))
+    }
+}

@@ -1,0 +1,120 @@
+//! The maps in service: look-ups by name, with counters and trace.
+
+use super::accept::{Client, within};
+use super::trace::{Exchange, Tap};
+use crate::map::served::Map;
+use crate::observe;
+use crate::observe::meter::{Counted, Meter};
+use crate::map::Lookup;
+use arc_swap::ArcSwap;
+use foldhash::quality::RandomState;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The key of health checks. It is looked up like any other, but neither logged nor traced, since it comes
+/// every few seconds.
+pub const KEEPALIVE: &[u8] = b"KEEPALIVE";
+
+/// The maps in service. A reload replaces them, also for open connections, since those of a mail server last
+/// for hours.
+#[derive(Debug)]
+pub struct Maps {
+    current: ArcSwap<HashMap<Arc<str>, One, RandomState>>,
+    tap: Arc<Tap>,
+}
+
+#[derive(Debug)]
+struct One {
+    map: Arc<Map>,
+    meter: Arc<Meter>,
+    quiet: observe::Quiet,
+}
+
+/// The result of a look-up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MapReply {
+    /// The answer of the map.
+    Answer(Lookup<String>),
+    /// No answer within the deadline.
+    Late,
+    /// There is no map of this name.
+    NoMap,
+}
+
+impl Maps {
+    /// These maps; requests are shown to `tap`.
+    pub fn new(maps: Vec<Arc<Map>>, tap: Arc<Tap>) -> Arc<Self> {
+        Arc::new(Maps { current: ArcSwap::from_pointee(served(maps)), tap })
+    }
+
+    /// Replaces all of them at once.
+    pub fn replace(&self, maps: Vec<Arc<Map>>) {
+        self.current.store(Arc::new(served(maps)));
+    }
+
+    /// Their names and profiles, by name.
+    pub fn list(&self) -> Vec<(Arc<str>, String)> {
+        let current = self.current.load();
+        let mut all: Vec<_> =
+            current.values().map(|one| (one.map.name().clone(), one.map.profile().to_string())).collect();
+        all.sort();
+        all
+    }
+
+    /// Looks a key up in the map `name`, for a request that was read at `began`, within `deadline`.
+    pub async fn look_up(
+        &self,
+        client: &Client,
+        (name, key): (&str, &[u8]),
+        (began, deadline): (Instant, Duration),
+    ) -> MapReply {
+        // Not held during the wait, so that a reload can drop the old maps.
+        let current = self.current.load_full();
+        let Some(one) = current.get(name) else {
+            observe::unknown_map(&client.listener, name);
+            return MapReply::NoMap;
+        };
+        let found = match within(deadline, one.map.find(key)).await {
+            Some(answer) => MapReply::Answer(answer),
+            None => MapReply::Late,
+        };
+        let counted = match &found {
+            MapReply::Answer(Lookup::Found(_)) => Counted::Found,
+            MapReply::Answer(Lookup::NotFound) => Counted::NotFound,
+            MapReply::Answer(Lookup::TempFail(_)) | MapReply::Late | MapReply::NoMap => Counted::CannotSay,
+        };
+        one.meter.answered(counted, began);
+        if key == KEEPALIVE {
+            return found;
+        }
+        if matches!(found, MapReply::Answer(Lookup::Found(_) | Lookup::NotFound)) {
+            one.quiet.works();
+        }
+        match &found {
+            MapReply::Answer(Lookup::TempFail(why)) => {
+                observe::cannot_say(&one.quiet, &client.listener, name, key, why);
+            }
+            MapReply::Late => {
+                let why = format_args!("no answer within {deadline:?}");
+                observe::cannot_say(&one.quiet, &client.listener, name, key, &why);
+            }
+            MapReply::Answer(Lookup::Found(value)) => {
+                observe::looked_up(&client.listener, client.connection, name, key, Some(value));
+            }
+            _ => observe::looked_up(&client.listener, client.connection, name, key, None),
+        }
+        if self.tap.is_wanted() {
+            self.tap.put(Exchange::of(client, name, key, &found, began.elapsed()));
+        }
+        found
+    }
+}
+
+fn served(maps: Vec<Arc<Map>>) -> HashMap<Arc<str>, One, RandomState> {
+    let one = |map: Arc<Map>| {
+        let meter = Meter::map(map.name());
+        (map.name().clone(), One { map, meter, quiet: observe::Quiet::default() })
+    };
+    maps.into_iter().map(one).collect()
+}

@@ -1,0 +1,117 @@
+//! socketmap_table(5): many maps, each asked by its name.
+//!
+//! | answer of the map | reply | Postfix | Sendmail |
+//! | --- | --- | --- | --- |
+//! | found | `OK VALUE` | takes it | takes it |
+//! | not found | `NOTFOUND ` | goes on | goes on |
+//! | cannot say | `TEMP …` | defers | accepts, and queues |
+//! | too late | `TIMEOUT …` | the same | the same |
+//! | there is no such map | `PERM …` | defers, "configuration problem" | would take it for "not found" |
+//!
+//! So Sendmail, which says nothing of itself, is never sent a PERM where the operator wrote `mta = "sendmail"`. What
+//! is no netstring ends the connection without a word: both servers take that for "cannot say".
+
+use super::maps::{MapReply, Maps};
+use super::accept::{Client, Parsed, Service};
+use crate::observe;
+use crate::observe::meter::Counted;
+use crate::map::Lookup;
+use lookup_protocols::socketmap::{MAX_REPLY, MAX_REQUEST, Reply, request};
+use lookup_protocols::{Broken, netstring};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Said while nobody can tell. Why is in the log; it is nobody's business at the other end.
+const LATER: &[u8] = b"temporary lookup failure, try again later";
+
+/// What is answered at a listener.
+#[derive(Debug)]
+pub struct Socketmap {
+    /// The maps in service.
+    pub maps: Arc<Maps>,
+    /// Those that may be asked here; `None`: all.
+    pub names: Option<Vec<Arc<str>>>,
+    /// Whether it is Sendmail that asks.
+    pub sendmail: bool,
+    /// Longest time from question to answer.
+    pub deadline: Duration,
+}
+
+/// A request, as it is kept until it is answered.
+#[derive(Debug)]
+pub struct Asked {
+    payload: Vec<u8>,
+}
+
+impl Service for Socketmap {
+    type Request = Asked;
+
+    fn parse(&self, input: &[u8], _: bool) -> Parsed<Asked> {
+        match netstring::read(input, MAX_REQUEST) {
+            Ok(None) => Parsed::Incomplete,
+            Ok(Some((payload, length))) => Parsed::Request(Asked { payload: payload.into() }, length),
+            Err(broken) => Parsed::Broken(broken),
+        }
+    }
+
+    async fn answer(
+        &self,
+        client: &Client,
+        (asked, began): (Asked, Instant),
+        out: &mut Vec<u8>,
+    ) -> Option<Counted> {
+        let Some((name, key)) = request(&asked.payload) else {
+            observe::unknown_map(&client.listener, "");
+            self.no_map(out);
+            return Some(Counted::Bad);
+        };
+        let is_here =
+            |name: &str| self.names.as_ref().is_none_or(|names| names.iter().any(|known| **known == *name));
+        let found = match std::str::from_utf8(name) {
+            Ok(name) if is_here(name) => self.maps.look_up(client, (name, key), (began, self.deadline)).await,
+            _ => {
+                observe::unknown_map(&client.listener, &String::from_utf8_lossy(name));
+                MapReply::NoMap
+            }
+        };
+        Some(self.reply(&found, out))
+    }
+
+    fn broken(&self, _: Broken, _: &mut Vec<u8>) {}
+}
+
+impl Socketmap {
+    fn no_map(&self, out: &mut Vec<u8>) {
+        if self.sendmail { Reply::Temp(b"no such map") } else { Reply::Perm(b"no such map") }.write(out);
+    }
+
+    /// Appends the reply for what a map has said.
+    pub fn reply(&self, found: &MapReply, out: &mut Vec<u8>) -> Counted {
+        match found {
+            MapReply::Answer(Lookup::Found(value)) if value.len() + "OK ".len() > MAX_REPLY => {
+                Reply::Temp(b"the value is too long for this protocol").write(out);
+                Counted::CannotSay
+            }
+            MapReply::Answer(Lookup::Found(value)) => {
+                Reply::Ok(value.as_bytes()).write(out);
+                Counted::Found
+            }
+            MapReply::Answer(Lookup::NotFound) => {
+                Reply::NotFound.write(out);
+                Counted::NotFound
+            }
+            MapReply::Answer(Lookup::TempFail(_)) => {
+                Reply::Temp(LATER).write(out);
+                Counted::CannotSay
+            }
+            MapReply::Late => {
+                Reply::Timeout(LATER).write(out);
+                Counted::CannotSay
+            }
+            MapReply::NoMap => {
+                self.no_map(out);
+                Counted::Bad
+            }
+        }
+    }
+}

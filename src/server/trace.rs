@@ -1,0 +1,121 @@
+//! A live view of requests and answers (`rcptd trace`).
+//!
+//! Without subscribers it costs one atomic load. A subscriber that reads too slowly loses the oldest
+//! exchanges and gets their number: no request ever waits for it.
+
+use super::maps::MapReply;
+use super::accept::Client;
+use crate::map::Lookup;
+use mail_address::escape;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::sync::broadcast;
+
+/// Most exchanges that are queued for a subscriber.
+pub const WAITING: usize = 1024;
+
+/// A request and its answer, escaped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// The listener of the request.
+    pub listener: Arc<str>,
+    /// The number of the connection in the process.
+    pub connection: u64,
+    /// The peer.
+    pub peer: Box<str>,
+    /// The map; `milter` for the milter.
+    pub map: Box<str>,
+    /// The key.
+    pub key: Box<str>,
+    /// The answer in a word: `found`, `not_found`, `cannot_say`; for the milter its verdict.
+    pub verdict: &'static str,
+    /// The value, or why there is none.
+    pub text: Box<str>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Exchange {
+    /// A look-up.
+    pub fn of(client: &Client, map: &str, key: &[u8], found: &MapReply, took: Duration) -> Self {
+        let (verdict, text) = match found {
+            MapReply::Answer(Lookup::Found(value)) => ("found", shown(value.as_bytes())),
+            MapReply::Answer(Lookup::NotFound) => ("not_found", "".into()),
+            MapReply::Answer(Lookup::TempFail(why)) => ("cannot_say", shown(why.to_string().as_bytes())),
+            MapReply::Late => ("cannot_say", "no answer within the deadline".into()),
+            MapReply::NoMap => ("cannot_say", "there is no such map".into()),
+        };
+        Exchange {
+            listener: client.listener.clone(),
+            connection: client.connection,
+            peer: client.peer.clone(),
+            map: shown(map.as_bytes()),
+            key: shown(key),
+            verdict,
+            text,
+            took,
+        }
+    }
+}
+
+/// A text from outside, escaped and cut off.
+pub fn shown(text: &[u8]) -> Box<str> {
+    escape(text).to_string().into()
+}
+
+/// The channel of exchanges.
+#[derive(Debug)]
+pub struct Tap {
+    sender: broadcast::Sender<Arc<Exchange>>,
+    looking: AtomicUsize,
+}
+
+/// A subscription, until it is dropped.
+#[derive(Debug)]
+pub struct Look {
+    tap: Arc<Tap>,
+    receiver: broadcast::Receiver<Arc<Exchange>>,
+}
+
+impl Default for Tap {
+    fn default() -> Self {
+        Tap { sender: broadcast::Sender::new(WAITING), looking: AtomicUsize::new(0) }
+    }
+}
+
+impl Tap {
+    /// Whether there is a subscriber.
+    pub fn is_wanted(&self) -> bool {
+        self.looking.load(Relaxed) > 0
+    }
+
+    /// Sends an exchange to all subscribers.
+    pub fn put(&self, exchange: Exchange) {
+        // It fails if the last subscriber has gone.
+        let _ = self.sender.send(Arc::new(exchange));
+    }
+
+    /// Subscribes.
+    pub fn look(self: &Arc<Self>) -> Look {
+        self.looking.fetch_add(1, Relaxed);
+        Look { tap: self.clone(), receiver: self.sender.subscribe() }
+    }
+}
+
+impl Look {
+    /// The next exchange, or the number of lost ones; `None` at the end.
+    pub async fn next(&mut self) -> Option<Result<Arc<Exchange>, u64>> {
+        match self.receiver.recv().await {
+            Ok(exchange) => Some(Ok(exchange)),
+            Err(broadcast::error::RecvError::Lagged(lost)) => Some(Err(lost)),
+            Err(broadcast::error::RecvError::Closed) => None,
+        }
+    }
+}
+
+impl Drop for Look {
+    fn drop(&mut self) {
+        self.tap.looking.fetch_sub(1, Relaxed);
+    }
+}
