@@ -9,8 +9,8 @@ use diagnostics::Text;
 use mail_address::Address;
 use rcptd::account::settings::{CacheSettings, SourceSettings};
 use rcptd::account::{AccountSource, Chain, Source, account_cache};
-use rcptd::server::milter::session::{Policy, Rcpt, Session, Step};
 use rcptd::resolve::{Outcome, Question, Resolver, Settings};
+use rcptd::server::milter::session::{Policy, Rcpt, Session, Step};
 use std::hint::black_box;
 use std::sync::Arc;
 
@@ -64,7 +64,7 @@ fn session(c: &mut Criterion) {
         max_recipients: 10_000,
         header: None,
         case_sensitive: false.into(),
-        observe: false,
+        dry_run: false,
         origin: "example.com".into(),
     });
     let mut group = c.benchmark_group("session");

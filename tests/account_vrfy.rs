@@ -12,7 +12,7 @@ mod starttls;
 use fake::{Act, Fake};
 use mail_address::Address;
 use rcptd::account::settings::{CacheSettings, Settings, SourceSettings, Trust, VrfySettings, Witness};
-use rcptd::account::{build, AccountSource, Verification};
+use rcptd::account::{AccountSource, Verification, build};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ fn settings(spec: &str) -> Settings {
     source.witness = Witness::Off.into();
     source.vrfy = VrfySettings {
         code_250: Trust::Exists.into(),
-        code_252: Trust::Unknown.into(),
+        code_252: Trust::TempFail.into(),
         per_connection: 1000,
         ..VrfySettings::default()
     };
@@ -68,48 +68,51 @@ async fn eventually(what: &str, mut done: impl FnMut() -> bool) {
 /// reply; verdict where a 252 means nothing
 const REPLIES: &[(&str, &str)] = &[
     // Postfix
-    ("252 2.0.0 alice", "unknown: 252 2.0.0 alice"),
-    ("550 5.1.1 <bogus>: Recipient address rejected: User unknown in local recipient table", "missing"),
-    ("450 4.1.1 <bogus>: Recipient address rejected: User unknown", "unknown: 450 4.1.1 <bogus>"),
-    ("451 4.3.0 <alice>: Temporary lookup failure", "unknown: 451 4.3.0 <alice>: Temporary lookup failure"),
-    ("454 4.7.1 <x@remote.test>: Relay access denied", "unknown: 454 "),
-    ("554 5.7.1 <client>: Client host rejected: Access denied", "unknown: 554 "),
-    ("502 5.5.1 VRFY command is disabled", "unknown: 502 "),
+    ("252 2.0.0 alice", "temporary failure: 252 2.0.0 alice"),
+    ("550 5.1.1 <bogus>: Recipient address rejected: User unknown in local recipient table", "not found"),
+    ("450 4.1.1 <bogus>: Recipient address rejected: User unknown", "temporary failure: 450 4.1.1 <bogus>"),
+    (
+        "451 4.3.0 <alice>: Temporary lookup failure",
+        "temporary failure: 451 4.3.0 <alice>: Temporary lookup failure",
+    ),
+    ("454 4.7.1 <x@remote.test>: Relay access denied", "temporary failure: 454 "),
+    ("554 5.7.1 <client>: Client host rejected: Access denied", "temporary failure: 554 "),
+    ("502 5.5.1 VRFY command is disabled", "temporary failure: 502 "),
     // Sendmail
     ("250 2.1.5 <alice@mx.example.test>", "exists"),
     ("250-2.1.5 <alice@mx.example.test>\r\n250 2.1.5 <bob@mx.example.test>", "exists"),
-    ("550 5.1.1 bogus... User unknown", "missing"),
-    ("252 2.5.2 Cannot VRFY user; try RCPT to attempt delivery (or try finger)", "unknown: 252 "),
-    ("503 5.0.0 I demand that you introduce yourself first", "unknown: 503 "),
+    ("550 5.1.1 bogus... User unknown", "not found"),
+    ("252 2.5.2 Cannot VRFY user; try RCPT to attempt delivery (or try finger)", "temporary failure: 252 "),
+    ("503 5.0.0 I demand that you introduce yourself first", "temporary failure: 503 "),
     // Exim
     ("250 <alice@example.test> is deliverable", "exists"),
-    ("550 <bogus@example.test> Unknown user", "missing"),
-    ("252 Administrative prohibition", "unknown: 252 "),
-    ("550 Administrative prohibition", "unknown: 550 "),
-    ("451 Cannot resolve <alice@example.test> at this time", "unknown: 451 "),
-    ("554 Too many nonmail commands", "unknown: 554 "),
+    ("550 <bogus@example.test> Unknown user", "not found"),
+    ("252 Administrative prohibition", "temporary failure: 252 "),
+    ("550 Administrative prohibition", "temporary failure: 550 "),
+    ("451 Cannot resolve <alice@example.test> at this time", "temporary failure: 451 "),
+    ("554 Too many nonmail commands", "temporary failure: 554 "),
     // OpenSMTPD
-    ("500 5.5.1 Invalid command: Command unrecognized", "unknown: 500 "),
-    ("550 Invalid recipient: <bogus@example.test>", "missing"),
+    ("500 5.5.1 Invalid command: Command unrecognized", "temporary failure: 500 "),
+    ("550 Invalid recipient: <bogus@example.test>", "not found"),
     // Dovecot
-    ("252 2.3.3 Try RCPT instead", "unknown: 252 "),
-    ("550 5.1.1 <bogus@example.test> User doesn't exist: bogus", "missing"),
+    ("252 2.3.3 Try RCPT instead", "temporary failure: 252 "),
+    ("550 5.1.1 <bogus@example.test> User doesn't exist: bogus", "not found"),
     // others
     ("251 User not local; will forward to <foo@other.test>", "exists"),
     ("251", "exists"),
     ("251 J\u{f6}rg", "exists"),
-    ("551 User not local; please try <foo@other.test>", "unknown: 551 "),
-    ("553 User ambiguous", "unknown: 553 User ambiguous"),
-    ("553 5.1.3 Bad recipient address syntax", "unknown: 553 5.1.3 "),
-    ("550 5.1.4 Ambiguous", "unknown: 550 5.1.4 "),
-    ("550 That is a mailing list, not a user", "unknown: 550 That is a mailing list, not a user"),
-    ("550 Please try again later", "unknown: 550 Please try again later"),
-    ("550 Database error", "unknown: 550 Database error"),
-    ("550", "missing"),
-    ("550 ", "missing"),
-    ("550 5.7.1 Command rejected", "unknown: 550 5.7.1 Command rejected"),
-    ("550-5.1.1 no such\r\n550 5.1.1 user", "missing"),
-    ("550-5.7.1 not for\r\n550 5.7.1 you", "unknown: 550 5.7.1 not for 5.7.1 you"),
+    ("551 User not local; please try <foo@other.test>", "temporary failure: 551 "),
+    ("553 User ambiguous", "temporary failure: 553 User ambiguous"),
+    ("553 5.1.3 Bad recipient address syntax", "temporary failure: 553 5.1.3 "),
+    ("550 5.1.4 Ambiguous", "temporary failure: 550 5.1.4 "),
+    ("550 That is a mailing list, not a user", "temporary failure: 550 That is a mailing list, not a user"),
+    ("550 Please try again later", "temporary failure: 550 Please try again later"),
+    ("550 Database error", "temporary failure: 550 Database error"),
+    ("550", "not found"),
+    ("550 ", "not found"),
+    ("550 5.7.1 Command rejected", "temporary failure: 550 5.7.1 Command rejected"),
+    ("550-5.1.1 no such\r\n550 5.1.1 user", "not found"),
+    ("550-5.7.1 not for\r\n550 5.7.1 you", "temporary failure: 550 5.7.1 not for 5.7.1 you"),
     ("250 grüß Gott", "exists"),
 ];
 
@@ -125,10 +128,10 @@ async fn replies() {
     for (number, (reply, want)) in REPLIES.iter().enumerate() {
         let got = ask(&source, &format!("{number}@example.test")).await;
         let asked = format!("VRFY <{number}@example.test>: ");
-        let quoted = want.replacen("unknown: ", &format!("unknown: {asked}"), 1);
+        let quoted = want.replacen("temporary failure: ", &format!("temporary failure: {asked}"), 1);
         assert!(got.result.to_string().starts_with(&quoted), "{reply}: {}", got.result);
         // What is certain is quoted as well.
-        let certain = !want.starts_with("unknown");
+        let certain = !want.starts_with("temporary failure");
         let code = format!("{asked}{}", reply.get(..3).unwrap());
         assert_eq!(got.detail.is_some_and(|detail| detail.starts_with(&code)), certain, "{reply}");
         assert_eq!((&*got.source, got.cached), (&*fake.spec(), false));
@@ -150,11 +153,11 @@ async fn any_text_will_do() {
         for (reply, want) in [
             (&b"250 J\xf6rg <u@example.test>\r\n"[..], "exists"),
             (b"250\r\n", "exists"),
-            (b"550\r\n", "missing"),
-            (b"550 \r\n", "missing"),
-            (b"550 5.1.1 \xe4\xf6\xfc\r\n", "missing"),
-            (b"550-5.1.1 \xe4\r\n550 5.1.1\r\n", "missing"),
-            (b"450 \xe4\r\n", "unknown: VRFY <foo@example.test>: 450 \u{e4}"),
+            (b"550\r\n", "not found"),
+            (b"550 \r\n", "not found"),
+            (b"550 5.1.1 \xe4\xf6\xfc\r\n", "not found"),
+            (b"550-5.1.1 \xe4\r\n550 5.1.1\r\n", "not found"),
+            (b"450 \xe4\r\n", "temporary failure: VRFY <foo@example.test>: 450 \u{e4}"),
         ] {
             let fake = Fake::start(move |line, _, _| match line.get(..4) {
                 Some("gree") => Act::Raw(greeting.to_vec()),
@@ -173,20 +176,20 @@ async fn any_text_will_do() {
 #[tokio::test]
 async fn helo_after_a_refused_ehlo() {
     for (ehlo, helo, want) in [
-        ("500 what", "250 fake", "missing"),
-        ("500", "250", "missing"),
-        ("501 what", "250 fake", "missing"),
-        ("502 5.5.1 not implemented", "250 fake", "missing"),
-        ("504 5.5.2 what", "250 fake", "missing"),
-        ("550 what", "250 fake", "missing"),
+        ("500 what", "250 fake", "not found"),
+        ("500", "250", "not found"),
+        ("501 what", "250 fake", "not found"),
+        ("502 5.5.1 not implemented", "250 fake", "not found"),
+        ("504 5.5.2 what", "250 fake", "not found"),
+        ("550 what", "250 fake", "not found"),
         (
             "554 5.7.1 go away",
             "554 5.7.1 go away",
-            "unknown: 127.0.0.1:PORT: the server said 554 5.7.1 go away",
+            "temporary failure: 127.0.0.1:PORT: the server said 554 5.7.1 go away",
         ),
-        ("502 what", "421 4.3.2 later", "unknown: 127.0.0.1:PORT: the server said 421 4.3.2 later"),
-        ("421 4.3.2 later", "250 fake", "unknown: 127.0.0.1:PORT: the server said 421 4.3.2 later"),
-        ("451 4.3.2 later", "250 fake", "unknown: 127.0.0.1:PORT: the server said 451 4.3.2 later"),
+        ("502 what", "421 4.3.2 later", "temporary failure: 127.0.0.1:PORT: the server said 421 4.3.2 later"),
+        ("421 4.3.2 later", "250 fake", "temporary failure: 127.0.0.1:PORT: the server said 421 4.3.2 later"),
+        ("451 4.3.2 later", "250 fake", "temporary failure: 127.0.0.1:PORT: the server said 451 4.3.2 later"),
     ] {
         let fake = Fake::start(move |line, _, _| match line.get(..4) {
             Some("EHLO") => Act::say(ehlo),
@@ -198,19 +201,20 @@ async fn helo_after_a_refused_ehlo() {
         let source = source(&patient(&fake.spec())).await;
         let got = verdict(&source, "foo@example.test").await;
         assert_eq!(got, want.replace("PORT", &fake.port().to_string()), "{ehlo} {helo}");
-        if want == "missing" {
+        if want == "not found" {
             // There are no extensions without EHLO.
             let got = verdict(&source, "gr\u{fc}n@example.test").await;
-            assert_eq!(got, "unknown: the server does not offer SMTPUTF8", "{ehlo}");
+            assert_eq!(got, "temporary failure: the server does not offer SMTPUTF8", "{ehlo}");
         }
     }
 }
 
 #[tokio::test]
 async fn what_252_means_by_choice() {
-    for (code_252, want) in
-        [(Trust::Exists, "exists"), (Trust::Unknown, "unknown: VRFY <foo@example.test>: 252 2.0.0 ok")]
-    {
+    for (code_252, want) in [
+        (Trust::Exists, "exists"),
+        (Trust::TempFail, "temporary failure: VRFY <foo@example.test>: 252 2.0.0 ok"),
+    ] {
         let fake = Fake::saying("252 2.0.0 ok").await;
         let mut settings = patient(&fake.spec());
         settings.sources[0].vrfy.code_252 = code_252.into();
@@ -274,7 +278,11 @@ async fn nothing_odd_is_sent() {
         if got == "exists" {
             asked += 1;
         } else {
-            assert!(got.starts_with("unknown: not asked: "), "{}: {got}", mail_address::escape(account));
+            assert!(
+                got.starts_with("temporary failure: not asked: "),
+                "{}: {got}",
+                mail_address::escape(account)
+            );
         }
     }
     let lines = fake.lines();
@@ -299,9 +307,9 @@ async fn utf8_only_where_it_is_offered() {
     .await;
     let source = source(&patient(&fake.spec())).await;
     for (account, want) in [
-        ("grüße@example.test", "unknown: the server does not offer SMTPUTF8"),
+        ("grüße@example.test", "temporary failure: the server does not offer SMTPUTF8"),
         ("foo@example.test", "exists"),
-        ("grüße@example.test", "unknown: the server does not offer SMTPUTF8"),
+        ("grüße@example.test", "temporary failure: the server does not offer SMTPUTF8"),
     ] {
         assert_eq!(verdict(&source, account).await, want);
     }
@@ -314,53 +322,81 @@ async fn misbehaviour_is_unknown_and_the_next_question_is_asked_anew() {
     let endless = "250 ".to_string() + "x".repeat(100_000).as_str();
     // at which line the server misbehaves; how; the verdict
     let cases: Vec<(&str, Act, &str)> = vec![
-        ("greeting", Act::Silence, "unknown: 127.0.0.1:PORT: no greeting or reply to EHLO within"),
+        ("greeting", Act::Silence, "temporary failure: 127.0.0.1:PORT: no greeting or reply to EHLO within"),
         (
             "greeting",
             Act::say("421 4.7.0 too many connections"),
-            "unknown: 127.0.0.1:PORT: the server said 421 4.7.0",
+            "temporary failure: 127.0.0.1:PORT: the server said 421 4.7.0",
         ),
-        ("greeting", Act::say("554 go away"), "unknown: 127.0.0.1:PORT: the server said 554 go away"),
-        ("greeting", Act::Close, "unknown: 127.0.0.1:PORT: the server closed the connection"),
+        (
+            "greeting",
+            Act::say("554 go away"),
+            "temporary failure: 127.0.0.1:PORT: the server said 554 go away",
+        ),
+        ("greeting", Act::Close, "temporary failure: 127.0.0.1:PORT: the server closed the connection"),
         (
             "greeting",
             Act::raw("SSH-2.0-OpenSSH_9.2\r\n"),
-            "unknown: 127.0.0.1:PORT: that is not an SMTP reply",
+            "temporary failure: 127.0.0.1:PORT: that is not an SMTP reply",
         ),
         (
             "greeting",
             Act::raw("220 hi\r\n250 fake\r\n"),
-            "unknown: 127.0.0.1:PORT: unexpected data from the server",
+            "temporary failure: 127.0.0.1:PORT: unexpected data from the server",
         ),
-        ("EHLO", Act::Silence, "unknown: 127.0.0.1:PORT: no greeting or reply to EHLO within"),
-        ("EHLO", Act::say("421 4.5.2 what"), "unknown: 127.0.0.1:PORT: the server said 421 4.5.2 what"),
+        ("EHLO", Act::Silence, "temporary failure: 127.0.0.1:PORT: no greeting or reply to EHLO within"),
+        (
+            "EHLO",
+            Act::say("421 4.5.2 what"),
+            "temporary failure: 127.0.0.1:PORT: the server said 421 4.5.2 what",
+        ),
         (
             "EHLO",
             Act::raw("250 fake\r\n550 5.1.1 no\r\n"),
-            "unknown: 127.0.0.1:PORT: unexpected data from the server",
+            "temporary failure: 127.0.0.1:PORT: unexpected data from the server",
         ),
-        ("VRFY", Act::Silence, "unknown: no reply to VRFY within 180ms"),
-        ("VRFY", Act::Drip("550 5.1.1 no such user\r\n", 20), "unknown: no reply to VRFY within 180ms"),
-        ("VRFY", Act::Close, "unknown: the server closed the connection"),
-        ("VRFY", Act::raw("550 5.1.1 no"), "unknown: no reply to VRFY within 180ms"),
-        ("VRFY", Act::RawThenClose("550 5.1.1 no".into()), "unknown: the server closed the connection"),
-        ("VRFY", Act::raw("550 5.1.1 no\n"), "unknown: a line of the reply ends in a bare line feed"),
-        ("VRFY", Act::raw("5.1.1 no\r\n"), "unknown: that is not an SMTP reply"),
-        ("VRFY", Act::raw("690 x\r\n"), "unknown: that is not an SMTP reply"),
-        ("VRFY", Act::raw("\r\n"), "unknown: that is not an SMTP reply"),
-        ("VRFY", Act::raw("\0\0\0\0"), "unknown: that is not an SMTP reply"),
+        ("VRFY", Act::Silence, "temporary failure: no reply to VRFY within 180ms"),
+        (
+            "VRFY",
+            Act::Drip("550 5.1.1 no such user\r\n", 20),
+            "temporary failure: no reply to VRFY within 180ms",
+        ),
+        ("VRFY", Act::Close, "temporary failure: the server closed the connection"),
+        ("VRFY", Act::raw("550 5.1.1 no"), "temporary failure: no reply to VRFY within 180ms"),
+        (
+            "VRFY",
+            Act::RawThenClose("550 5.1.1 no".into()),
+            "temporary failure: the server closed the connection",
+        ),
+        (
+            "VRFY",
+            Act::raw("550 5.1.1 no\n"),
+            "temporary failure: a line of the reply ends in a bare line feed",
+        ),
+        ("VRFY", Act::raw("5.1.1 no\r\n"), "temporary failure: that is not an SMTP reply"),
+        ("VRFY", Act::raw("690 x\r\n"), "temporary failure: that is not an SMTP reply"),
+        ("VRFY", Act::raw("\r\n"), "temporary failure: that is not an SMTP reply"),
+        ("VRFY", Act::raw("\0\0\0\0"), "temporary failure: that is not an SMTP reply"),
         (
             "VRFY",
             Act::raw("550-5.1.1 no\r\n250 ok\r\n"),
-            "unknown: the lines of the reply have different codes",
+            "temporary failure: the lines of the reply have different codes",
         ),
-        ("VRFY", Act::raw("550 5.1.1 no\r\n550 5.1.1 no\r\n"), "unknown: unexpected data from the server"),
-        ("VRFY", Act::raw("252 2.0.0 ok\r\n550 5.1.1 no\r\n"), "unknown: unexpected data from the server"),
-        ("VRFY", Act::raw("250 ok\r\n250 o"), "unknown: unexpected data from the server"),
-        ("VRFY", Act::raw(&lines), "unknown: the reply has too many lines"),
-        ("VRFY", Act::raw(&endless), "unknown: a line of the reply is too long"),
-        ("VRFY", Act::Endless("250-x\r\n"), "unknown: the reply has too many lines"),
-        ("VRFY", Act::Endless("xxxxxxxx"), "unknown: that is not an SMTP reply"),
+        (
+            "VRFY",
+            Act::raw("550 5.1.1 no\r\n550 5.1.1 no\r\n"),
+            "temporary failure: unexpected data from the server",
+        ),
+        (
+            "VRFY",
+            Act::raw("252 2.0.0 ok\r\n550 5.1.1 no\r\n"),
+            "temporary failure: unexpected data from the server",
+        ),
+        ("VRFY", Act::raw("250 ok\r\n250 o"), "temporary failure: unexpected data from the server"),
+        ("VRFY", Act::raw(&lines), "temporary failure: the reply has too many lines"),
+        ("VRFY", Act::raw(&endless), "temporary failure: a line of the reply is too long"),
+        ("VRFY", Act::Endless("250-x\r\n"), "temporary failure: the reply has too many lines"),
+        ("VRFY", Act::Endless("xxxxxxxx"), "temporary failure: that is not an SMTP reply"),
     ];
     for (at, act, want) in cases {
         let case = format!("{at} {act:?}");
@@ -379,16 +415,16 @@ async fn misbehaviour_is_unknown_and_the_next_question_is_asked_anew() {
         let got = verdict(&source, "foo@example.test").await;
         let want = want.replace("PORT", &fake.port().to_string());
         // On a busy machine the deadline of the whole may come before that of the step.
-        let overall = late && got == format!("unknown: no answer within {DEADLINE:?}");
+        let overall = late && got == format!("temporary failure: no answer within {DEADLINE:?}");
         assert!(got.starts_with(&want) || overall, "{case}: {got}");
         assert!(begin.elapsed() < Duration::from_secs(2), "{case}: {:?}", begin.elapsed());
         let mut next = verdict(&source, "foo@example.test").await;
-        while late && next.starts_with("unknown: ") {
+        while late && next.starts_with("temporary failure: ") {
             // A busy machine; it must not take long all the same.
             assert!(begin.elapsed() < Duration::from_secs(5), "{case}: {next}");
             next = verdict(&source, "foo@example.test").await;
         }
-        assert_eq!(next, "missing", "{case}");
+        assert_eq!(next, "not found", "{case}");
         assert!(fake.connections() == 2 || late, "{case}");
     }
 }
@@ -398,7 +434,7 @@ async fn nobody_is_there() {
     // A port that was free a moment ago.
     let port = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
     let got = verdict(&source(&patient(&format!("vrfy:127.0.0.1:{port}"))).await, "foo@example.test").await;
-    assert!(got.starts_with(&format!("unknown: 127.0.0.1:{port}: Connection refused")), "{got}");
+    assert!(got.starts_with(&format!("temporary failure: 127.0.0.1:{port}: Connection refused")), "{got}");
 }
 
 #[tokio::test]
@@ -444,7 +480,7 @@ async fn idle_connections_that_died_are_replaced() {
 #[tokio::test]
 async fn a_used_connection_that_dies_under_the_question_is_replaced_once() {
     for (bad_connections, want, asked) in
-        [(1, "exists", 3), (2, "unknown: the server closed the connection", 3)]
+        [(1, "exists", 3), (2, "temporary failure: the server closed the connection", 3)]
     {
         let fake = Fake::start(move |line, connection, nth| match line {
             _ if line.starts_with("VRFY") && connection == 0 && nth == 0 => Act::say("250 ok"),
@@ -462,9 +498,10 @@ async fn a_used_connection_that_dies_under_the_question_is_replaced_once() {
 
 #[tokio::test]
 async fn after_421_once_more_and_not_twice() {
-    for (bad_connections, want) in
-        [(1, "missing"), (2, "unknown: VRFY <foo@example.test>: 421 4.7.0 Error: too many errors")]
-    {
+    for (bad_connections, want) in [
+        (1, "not found"),
+        (2, "temporary failure: VRFY <foo@example.test>: 421 4.7.0 Error: too many errors"),
+    ] {
         let fake = Fake::start(move |line, connection, _| match line {
             _ if line.starts_with("VRFY") && connection < bad_connections => {
                 Act::RawThenClose("421 4.7.0 Error: too many errors\r\n".into())
@@ -498,7 +535,7 @@ async fn a_question_given_up_takes_its_connection_along() {
     assert!(tokio::time::timeout(Duration::from_millis(30), member.look_up(&foo)).await.is_err());
     tokio::time::sleep(Duration::from_millis(40)).await;
     // The late reply is nobody's.
-    assert_eq!(member.look_up(&foo).await.result.to_string(), "missing");
+    assert_eq!(member.look_up(&foo).await.result.to_string(), "not found");
     assert_eq!(fake.connections(), 2);
 }
 

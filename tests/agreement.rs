@@ -8,14 +8,14 @@ use diagnostics::Text;
 use mail_address::{Address, Malformed, Normal, fold};
 use proptest::prelude::*;
 use rcptd::account::{Lookup, LookupFuture, Reason, Source, Verification, Verification as Told};
+use rcptd::map::search::SearchStrategy;
+use rcptd::map::served::{Map, Reading};
+use rcptd::resolve::view::{Resolved, ResolverView};
+use rcptd::resolve::{Outcome, Question, Resolver, Settings};
 use rcptd::server::maps::MapReply;
 use rcptd::server::milter::session::{Edit, Policy, Rcpt, Say, Session, Step};
 use rcptd::server::socketmap::Socketmap;
 use rcptd::server::{maps::Maps, tcp_table};
-use rcptd::map::search::SearchStrategy;
-use rcptd::resolve::view::{ResolverView, Resolved};
-use rcptd::map::served::{Map, Reading};
-use rcptd::resolve::{Outcome, Question, Resolver, Settings};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -90,7 +90,7 @@ fn policy() -> Policy {
         max_recipients: 100,
         header: None,
         case_sensitive: false.into(),
-        observe: false,
+        dry_run: false,
         origin: "example.test".into(),
     }
 }
@@ -223,7 +223,12 @@ async fn agree(rules: &[&str], normal: Normal, state: State, address: &str) -> R
         delimiters: [("example.test".to_owned(), delimiters)].into(),
         ..Reading::default()
     });
-    for purpose in [ResolverView::VirtualAlias, ResolverView::Recipients, ResolverView::Access, ResolverView::SenderLogin] {
+    for purpose in [
+        ResolverView::VirtualAlias,
+        ResolverView::Recipients,
+        ResolverView::Access,
+        ResolverView::SenderLogin,
+    ] {
         let table = Arc::new(Resolved::new(resolver.clone(), purpose, REFUSAL));
         let map = Map::new("m".into(), table, SearchStrategy::Plain, Arc::new(Reading::default()));
         let found = MapReply::Answer(map.find(address.as_bytes()).await);

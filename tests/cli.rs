@@ -347,8 +347,8 @@ fn explain_says_why() {
     let mut source = accounts;
     for (next, codes) in [
         ("static:exists", [0, 0, 0]),
-        ("static:missing", [1, 1, 0]),
-        ("static:unknown", [75, 75, 0]),
+        ("static:notfound", [1, 1, 0]),
+        ("fail:", [75, 75, 0]),
         ("fail:", [75, 75, 0]),
     ] {
         site.configure(&source, next);
@@ -374,7 +374,7 @@ fn explain_shows_the_script() {
         fn postprocess(account, domain) {
             switch account { \"foo\" => \"bar-x-x1\", \"bar\" => [\"joe\", \"elsewhere.test\"], _ => account }
         }";
-    let site = Site::new("hooks = \"hooks.rhai\"\nnormalise = [{ delimiters = \"+\" }]", "");
+    let site = Site::new("script = \"hooks.rhai\"\nnormalise = [{ delimiters = \"+\" }]", "");
     site.write("hooks.rhai", script);
     let conf = path(&site, "rcptd.conf");
     let mut text = String::new();
@@ -397,7 +397,7 @@ fn explain_in_json() {
     let accounts = format!("file:{}", path(&site, "accounts"));
     let mut text = String::new();
     let mut source = accounts;
-    for next in ["static:exists", "static:missing", "fail:"] {
+    for next in ["static:exists", "static:notfound", "fail:"] {
         site.configure(&source, next);
         source = next.into();
         let got = run(&["explain", "-c", &conf, "--json", "foo-macys-m5@example.test", "x@elsewhere.test"]);

@@ -12,8 +12,8 @@ use rcptd::config::{
     self, Config, Control, Log, MapSettings, Milter, Socketmap, Statistics, Tables, TcpTable, keys,
     needs_restart,
 };
-use rcptd::server::endpoint::Endpoint;
 use rcptd::map::settings::DatabaseSettings;
+use rcptd::server::endpoint::Endpoint;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
@@ -40,11 +40,11 @@ fn write_private(path: &Path, content: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o640)).unwrap();
 }
 
-/// Loads `content` from a folder with an empty `aliases.rules`, `hooks.rhai` and `secrets`.
+/// Loads `content` from a folder with an empty `aliases.rules`, `script.rhai` and `secrets`.
 fn load(content: &str) -> Result<Config, Vec<Problem>> {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("aliases.rules"), "").unwrap();
-    fs::write(folder.path().join("hooks.rhai"), "fn preprocess(alias, domain) { alias }").unwrap();
+    fs::write(folder.path().join("script.rhai"), "fn preprocess(alias, domain) { alias }").unwrap();
     write_private(&folder.path().join("secrets"), "correct horse battery staple\n");
     let path = folder.path().join("rcptd.conf");
     fs::write(&path, content).unwrap();
@@ -111,14 +111,14 @@ fn meaning(config: Config) -> Meaning {
         domains,
         origin,
         rules,
-        hooks,
+        script,
         other_case,
         case_sensitive,
         cases,
         normal,
         normal_elsewhere: _,
         guessable,
-        observe,
+        dry_run,
         watch,
         workers,
         milter,
@@ -133,8 +133,8 @@ fn meaning(config: Config) -> Meaning {
         secrets: _,
     } = config;
     (
-        (domains, origin, format!("{rules:?} {hooks:?} {other_case:?}")),
-        (case_sensitive, cases, normal, guessable, observe, watch, workers),
+        (domains, origin, format!("{rules:?} {script:?} {other_case:?}")),
+        (case_sensitive, cases, normal, guessable, dry_run, watch, workers),
         (milter, account, log),
         (maps, databases, tcp_tables, socketmaps),
         (statistics, metrics, control),
@@ -156,7 +156,7 @@ fn the_smallest_file() {
     assert_eq!(config.problems, []);
     assert_eq!(config.files.len(), 2, "{:?}", config.files);
     assert_eq!(config.origin, "example.com");
-    assert!(config.watch && !config.observe && !config.case_sensitive);
+    assert!(config.watch && !config.dry_run && !config.case_sensitive);
 }
 
 fn sample() -> String {
@@ -253,17 +253,17 @@ const CHANGES: &[(&str, &str, &str, bool)] = &[
     ("", "debug_account", "\"postmaster\"", false),
     ("", "secrets", "\"secrets\"", false),
     ("", "guessable", "0.5", false),
-    ("", "hooks", "\"hooks.rhai\"", false),
+    ("", "script", "\"script.rhai\"", false),
     ("", "normalise", "[{ delimiters = \"+\", remove = \".\" }]", false),
-    ("", "observe", "true", false),
+    ("", "dry_run", "true", false),
     ("", "watch", "false", false),
     ("", "workers", "2", true),
-    ("", "map", "[{ name = \"list\", from = \"inline:{ a=b }\" }]", false),
+    ("", "map", "[{ name = \"list\", source = \"inline:{ a=b }\" }]", false),
     ("", "database", "[{ name = \"users\", kind = \"sqlite\", file = \"users.db\" }]", false),
     (
         "",
         "tcp_table",
-        "[{ listen = \"inet:127.0.0.1:3048\", map = \"list\" }]\nmap = [{ name = \"list\", from = \"static:x\" }]",
+        "[{ listen = \"inet:127.0.0.1:3048\", map = \"list\" }]\nmap = [{ name = \"list\", source = \"static:x\" }]",
         true,
     ),
     ("", "socketmap", "[{ listen = \"inet:127.0.0.1:2224\" }]", true),
@@ -274,8 +274,8 @@ const CHANGES: &[(&str, &str, &str, bool)] = &[
     ("milter", "max_connections", "200", true),
     ("milter", "idle_timeout", "\"1h\"", true),
     ("milter", "max_recipients", "100", false),
-    ("milter", "unknown_reply", "\"550 5.1.1 Never heard of\"", false),
-    ("milter", "later_reply", "\"450 4.1.1 Not now\"", false),
+    ("milter", "reject_reply", "\"550 5.1.1 Never heard of\"", false),
+    ("milter", "defer_reply", "\"450 4.1.1 Not now\"", false),
     ("milter", "header", "\"X-Alias\"", false),
     (
         "account",
@@ -517,11 +517,11 @@ fn a_script_is_small() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rcptd.conf");
     fs::write(folder.path().join("aliases.rules"), "").unwrap();
-    fs::write(&path, with("", "hooks", "\"hooks.rhai\"")).unwrap();
+    fs::write(&path, with("", "script", "\"script.rhai\"")).unwrap();
     let hook = "fn preprocess(alias, domain) { alias }";
     for (len, want) in [(limit, None), (limit + 1, Some("larger than"))] {
         let script = format!("{hook}{}", " ".repeat(len - hook.len()));
-        fs::write(folder.path().join("hooks.rhai"), script).unwrap();
+        fs::write(folder.path().join("script.rhai"), script).unwrap();
         let got = config::load(&path);
         assert!(
             got.as_ref().map_or_else(|p| p[0].message.contains(want.unwrap()), |_| want.is_none()),

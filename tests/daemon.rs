@@ -157,7 +157,7 @@ fn a_changed_script_is_read_again() {
         "fn postprocess(account, domain) { if account == \"foo\" { \"bar\" } else { account } }\n";
     const FAILS: &str =
         "fn preprocess(alias, domain) { if alias == \"postmaster\" { alias } else { 1 / 0 } }\n";
-    let site = Site::new("hooks = \"hooks.rhai\"", "");
+    let site = Site::new("script = \"hooks.rhai\"", "");
     site.write("hooks.rhai", SWAP);
     let daemon = Daemon::start(site);
     let added = |daemon: &Daemon| {
@@ -263,7 +263,7 @@ fn a_reload_reads_no_half_of_a_file() {
 fn what_shrinks_sharply_is_accepted_on_request_only() {
     let daemon = Daemon::start(site_of_all_files());
     let conf = fs::read_to_string(daemon.site.path("rcptd.conf")).expect("the configuration");
-    let no_script = conf.replace("hooks = ", "#hooks = ");
+    let no_script = conf.replace("script = ", "#script = ");
     for (name, content, want) in [
         ("aliases.rules", common::RULES, "aliases.rules has shrunk from 3 to 1 rules"),
         ("aliases.rules", "# to be written\n", "aliases.rules has shrunk from 1 to 0 rules"),

@@ -4,10 +4,10 @@
 use alias_rules::{Day, Decision, Dialect, Options, Query, Rules, Secrets};
 use diagnostics::{Problem, Text};
 use rcptd::config;
-use rcptd::script;
 use rcptd::map::search::SearchStrategy;
-use rcptd::resolve::view::ResolverView;
 use rcptd::map::settings::{self, Kind};
+use rcptd::resolve::view::ResolverView;
+use rcptd::script;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;

@@ -20,8 +20,8 @@ mod site;
 #[path = "common/stores.rs"]
 mod stores;
 
-use rcptd::map::database::open;
 use rcptd::map::case_folded::CaseFolded;
+use rcptd::map::database::open;
 use rcptd::map::settings::{Kind, Query};
 use rcptd::map::{Lookup, Source, Table};
 use schemas::Schema;

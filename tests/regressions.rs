@@ -46,20 +46,20 @@ fn every_folder_has_its_target() {
 /// The seeds lead where they are to lead: a fuzzer that begins on the wrong side of a check may never pass it.
 #[test]
 fn the_replies_are_what_their_names_say() {
-    let asked = "unknown: VRFY <alice@d.test>: ";
+    let asked = "temporary failure: VRFY <alice@d.test>: ";
     for (name, want) in [
         ("exists", "exists".to_string()),
-        ("missing", "missing".into()),
+        ("not found", "not found".into()),
         ("perhaps", format!("{asked}252 2.0.0 alice")),
         ("ehlo_of_blanks", "exists".into()),
         // No word tells what it is about, and nothing is there to compare it with.
         ("codes_alone", format!("{asked}550")),
         ("eight_bits", "exists".into()),
-        ("helo", "missing".into()),
-        ("two_codes", "unknown: the lines of the reply have different codes".into()),
+        ("helo", "not found".into()),
+        ("two_codes", "temporary failure: the lines of the reply have different codes".into()),
         ("mailing_list", format!("{asked}550 That is a mailing list, not a user")),
         ("ambiguous", format!("{asked}553 Ambiguous <alice@d.test>")),
-        ("words", "missing".into()),
+        ("words", "not found".into()),
         ("blank_lines", format!("{asked}252")),
     ] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/smtp_reply").join(name);

@@ -23,31 +23,31 @@ const MAPS: &str = "
 watch = false
 [[map]]
 name = \"virtual\"
-from = \"resolver:virtual_alias\"
+source = \"resolver:virtual_alias\"
 [[map]]
 name = \"recipients\"
-from = \"resolver:recipients\"
+source = \"resolver:recipients\"
 [[map]]
 name = \"account\"
-from = \"resolver:account\"
+source = \"resolver:account\"
 [[map]]
 name = \"sender_login\"
-from = \"resolver:sender_login\"
+source = \"resolver:sender_login\"
 [[map]]
 name = \"login_name\"
-from = \"resolver:sender_login_name\"
+source = \"resolver:sender_login_name\"
 [[map]]
 name = \"access\"
-from = \"resolver:access\"
+source = \"resolver:access\"
 [[map]]
 name = \"domains\"
-from = \"resolver:domains\"
+source = \"resolver:domains\"
 [[map]]
 name = \"list\"
-from = \"inline:{ key=value, { text = a text with blanks, 100% of it }, { KEEPALIVE = yes } }\"
+source = \"inline:{ key=value, { text = a text with blanks, 100% of it }, { KEEPALIVE = yes } }\"
 [[map]]
 name = \"broken\"
-from = \"fail:by choice\"
+source = \"fail:by choice\"
 ";
 
 const LISTENERS: &str = "
@@ -404,8 +404,8 @@ fn values_longer_than_an_answer_cannot_be_told() {
     });
     site.write("long", &text);
     let list =
-        "from = \"inline:{ key=value, { text = a text with blanks, 100% of it }, { KEEPALIVE = yes } }\"";
-    site.configure(list, &format!("from = \"texthash:{}\"", lists.display()));
+        "source = \"inline:{ key=value, { text = a text with blanks, 100% of it }, { KEEPALIVE = yes } }\"";
+    site.configure(list, &format!("source = \"texthash:{}\"", lists.display()));
     let daemon = Daemon::start(site);
     let addresses = addresses(&daemon);
     let mut tcp = connect(addresses[LIST]);
@@ -452,8 +452,8 @@ fn a_reload_reaches_open_connections() {
     let list = site.path("list");
     site.write("list", "key one\n");
     let inline =
-        "from = \"inline:{ key=value, { text = a text with blanks, 100% of it }, { KEEPALIVE = yes } }\"";
-    site.configure(inline, &format!("from = \"texthash:{}\"", list.display()));
+        "source = \"inline:{ key=value, { text = a text with blanks, 100% of it }, { KEEPALIVE = yes } }\"";
+    site.configure(inline, &format!("source = \"texthash:{}\"", list.display()));
     let daemon = Daemon::start(site);
     let addresses = addresses(&daemon);
     let mut tcp = connect(addresses[LIST]);
@@ -525,7 +525,7 @@ fn deadlines() {
     let mute = TcpListener::bind("127.0.0.1:0").expect("a socket");
     let at = mute.local_addr().unwrap();
     let site = Site::new(&format!("{MAPS}{LISTENERS}"), "");
-    site.configure("from = \"fail:by choice\"", &format!("from = \"tcp:{at}\""));
+    site.configure("source = \"fail:by choice\"", &format!("source = \"tcp:{at}\""));
     site.configure("map = \"broken\"", "map = \"broken\"\ndeadline = \"300ms\"");
     site.configure("[[socketmap]]\nlisten", "[[socketmap]]\ndeadline = \"300ms\"\nlisten");
     let mut daemon = Daemon::start(site);

@@ -308,10 +308,10 @@ fn make_asks_the_configuration() {
             "",
         ),
     ] {
-        let hooks = if script.is_empty() { "" } else { "hooks = \"hooks.rhai\"" };
+        let hooks = if script.is_empty() { "" } else { "script = \"hooks.rhai\"" };
         let site = Site::new(&format!("{hooks}\n{top}"), "");
         site.write("hooks.rhai", script);
-        site.configure(&format!("file:{}", path(&site, "accounts")), "static:missing");
+        site.configure(&format!("file:{}", path(&site, "accounts")), "static:notfound");
         let conf = path(&site, "rcptd.conf");
         let got = run(&["make", "-c", &conf, "foo", "macys"], "");
         assert_eq!((got.0, &*got.1), (i32::from(out.is_empty()), out), "{top} {script}: {}", got.2);

@@ -192,7 +192,7 @@ fn recipients_of_one_message_are_edited_together() {
 
 #[test]
 fn percent_signs_are_doubled() {
-    let replies = "unknown_reply = \"550 5.1.1 100% unknown, %s\"\nlater_reply = \"451 4.3.0 50% later\"";
+    let replies = "reject_reply = \"550 5.1.1 100% unknown, %s\"\nlater_reply = \"451 4.3.0 50% later\"";
     let daemon = Daemon::start(Site::new("", replies));
     let mut mta = open(&daemon, OFFER);
     assert_eq!(mta.rcpt(&["<nobody@example.test>"]), "y 550 5.1.1 100%% unknown, %%s");
@@ -340,7 +340,7 @@ fn local_submission_is_never_refused() {
 
 #[test]
 fn an_observer_touches_nothing() {
-    let daemon = Daemon::start(Site::new("observe = true", "header = \"X-Alias\"\nmax_recipients = 4"));
+    let daemon = Daemon::start(Site::new("dry_run = true", "header = \"X-Alias\"\nmax_recipients = 4"));
     let mut mta = open(&daemon, OFFER);
     let edits = message(
         &mut mta,
@@ -367,7 +367,7 @@ fn header_fields_of_our_name_are_taken_out() {
         ("", &["<foo-macys-m5@example.test>", "<alice@example.test>"], 2, 2),
         ("", &["<alice@example.test>"], 1, 1),
         ("", &["<friend@elsewhere.test>"], 2, 2),
-        ("observe = true", &["<foo-macys-m5@example.test>"], 2, 0),
+        ("dry_run = true", &["<foo-macys-m5@example.test>"], 2, 0),
     ] {
         let daemon = Daemon::start(Site::new(site, "header = \"X-Alias\""));
         let mut mta = open(&daemon, OFFER);
@@ -391,7 +391,7 @@ fn header_fields_of_our_name_are_taken_out() {
 /// Postfix has no queue id before the second recipient.
 #[test]
 fn the_end_of_a_message_links_queue_id_and_session() {
-    for (site, verdict) in [("", "rewrite"), ("observe = true", "would-rewrite")] {
+    for (site, verdict) in [("", "rewrite"), ("dry_run = true", "would-rewrite")] {
         let daemon = Daemon::start(Site::new(site, ""));
         let mut mta = open(&daemon, OFFER);
         assert_eq!(mta.rcpt(&["<alice@example.test>"]), "c");

@@ -13,19 +13,19 @@
 use alias_rules::{Day, Decision, Dialect, Finding, Options, Query, Rules, Secrets};
 use diagnostics::{Problem, Severity, Text, any_error};
 use mail_address::{Address, is_domain};
-use rcptd::account::{ask_over, Lookup, LookupFuture, Reason, Source, Verification};
+use rcptd::account::{Lookup, LookupFuture, Reason, Source, Verification, ask_over};
 use rcptd::config;
 use rcptd::daemon::policy as policy_of;
-use rcptd::server::maps::Maps;
-use rcptd::server::milter::session::{Edit, End, MAX_HEADERS, Origin, Policy, Rcpt, Say, Session, Step};
-use rcptd::server::accept::{Parsed, Service};
-use rcptd::server::socketmap::Socketmap;
-use rcptd::server::tcp_table::TcpTable;
+use rcptd::map::list::List;
 use rcptd::map::search::{Context, SearchStrategy};
+use rcptd::map::source::SourceSpec;
 use rcptd::observe::meter::Meter;
 use rcptd::resolve::{Doubt, NoUser, Outcome, Question, Resolver, Settings};
-use rcptd::map::list::List;
-use rcptd::map::source::SourceSpec;
+use rcptd::server::accept::{Parsed, Service};
+use rcptd::server::maps::Maps;
+use rcptd::server::milter::session::{Edit, End, MAX_HEADERS, Origin, Policy, Rcpt, Say, Session, Step};
+use rcptd::server::socketmap::Socketmap;
+use rcptd::server::tcp_table::TcpTable;
 use std::collections::HashSet;
 use std::fmt::Debug;
 use std::sync::{Arc, OnceLock};
@@ -244,19 +244,19 @@ const MAX_RECIPIENTS: usize = 6;
 /// or was added, everything replaced is deleted, nothing replaced is lost, deletions first, and nothing that
 /// could be taken for more than one word of the protocol.
 pub fn session(data: &[u8]) {
-    for observe in [false, true] {
-        run_session(data, observe);
+    for dry_run in [false, true] {
+        run_session(data, dry_run);
     }
 }
 
-fn run_session(data: &[u8], observe: bool) {
+fn run_session(data: &[u8], dry_run: bool) {
     let policy = Policy {
         unknown: "550 5.1.1 User unknown".parse().expect("a reply"),
         later: "451 4.3.0 Try later".parse().expect("a reply"),
         max_recipients: MAX_RECIPIENTS,
         header: Some("X-Alias".into()),
         case_sensitive: false.into(),
-        observe,
+        dry_run,
         origin: "d.test".into(),
     };
     let mut session = Session::new(Arc::new(policy));
@@ -283,8 +283,8 @@ fn run_session(data: &[u8], observe: bool) {
                     }
                     Step::Reply(say, why) => {
                         assert!(count == MAX_RECIPIENTS || why == Doubt::Argument);
-                        assert_eq!(say == Say::Continue, local || observe);
-                        deferred |= local && !observe;
+                        assert_eq!(say == Say::Continue, local || dry_run);
+                        deferred |= local && !dry_run;
                         None
                     }
                 };
@@ -299,8 +299,8 @@ fn run_session(data: &[u8], observe: bool) {
             Some(b'E') => {
                 let end = session.end_of_message();
                 assert_eq!(end.recipients, count);
-                assert_eq!(end.deferred.is_some(), deferred || (headers > MAX_HEADERS && !observe));
-                if end.deferred.is_some() || observe {
+                assert_eq!(end.deferred.is_some(), deferred || (headers > MAX_HEADERS && !dry_run));
+                if end.deferred.is_some() || dry_run {
                     assert!(end.edits.is_empty());
                 } else {
                     check_edits(&end.edits, &accepted, headers);
@@ -315,10 +315,10 @@ fn run_session(data: &[u8], observe: bool) {
                     continue;
                 };
                 let refused = matches!(outcome, Outcome::NoSuchUser(_) | Outcome::TryLater(_));
-                assert_eq!(say != Say::Continue, refused && !local && !observe);
-                deferred |= matches!(outcome, Outcome::TryLater(_)) && local && !observe;
+                assert_eq!(say != Say::Continue, refused && !local && !dry_run);
+                deferred |= matches!(outcome, Outcome::TryLater(_)) && local && !dry_run;
                 count += usize::from(say == Say::Continue);
-                if say == Say::Continue && !observe {
+                if say == Say::Continue && !dry_run {
                     let target = match &outcome {
                         Outcome::Rewrite(to) => Some(to.key(false)),
                         _ => None,

@@ -11,7 +11,7 @@
 //! | any | temporary failure | goes on with the next member |
 //!
 //! The reason of a chain that fails is that of its first member that failed. It is accepting only if all of them are:
-//! a member with `unknown = "defer"` must not be overruled.
+//! a member with `tempfail_action = "defer"` must not be overruled.
 //!
 //! Sources of a map are asked in the opposite way ([`crate::map::combine::FirstOf`]): there the first *value* counts,
 //! and one that fails ends the search, since it might have had another value.
@@ -147,7 +147,8 @@ mod tests {
                 'm' => Lookup::NotFound,
                 _ => Lookup::TempFail(Reason::new("down")),
             };
-            let doubles: Vec<_> = members.chars().map(|says| Arc::new(Double::new(answer(verdict(says))))).collect();
+            let doubles: Vec<_> =
+                members.chars().map(|says| Arc::new(Double::new(answer(verdict(says))))).collect();
             let chain = Chain::new(doubles.iter().map(|d| d.clone() as Arc<AccountSource>).collect());
             for (i, double) in doubles.iter().enumerate() {
                 let answer = chain.look_up(&account("foo@example.test")).await;

@@ -1,7 +1,7 @@
 //! Sources that always say the same: `static:`, for a site that accepts or refuses everything behind its
 //! rules, and `fail:`, for trying out what happens when nobody can say.
 
-use super::spec::{SourceType, OpenFuture, SourceConfig, BuildContext};
+use super::spec::{BuildContext, OpenFuture, SourceConfig, SourceType};
 use super::{AccountSource, Lookup, LookupFuture, Reason, Source, Verification};
 use mail_address::Address;
 use std::sync::Arc;

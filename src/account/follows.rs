@@ -28,8 +28,7 @@ impl Source<Address, Verification> for Follows {
             if answer.result == Lookup::NotFound
                 && let Some(file) = self.files.unfinished()
             {
-                answer.result =
-                    Lookup::TempFail(Reason::new(format!("{} is being written", file.display())));
+                answer.result = Lookup::TempFail(Reason::new(format!("{} is being written", file.display())));
             }
             answer
         })

@@ -127,7 +127,7 @@ pub enum Trust {
     /// The account exists.
     Exists,
     /// Nothing.
-    Unknown,
+    TempFail,
 }
 
 /// Whether a connection is to be encrypted by STARTTLS.

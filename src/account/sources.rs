@@ -30,10 +30,7 @@ pub fn account_cache(settings: &CacheSettings, inner: Arc<AccountSource>) -> Cac
 /// `cases` tell whether local parts that differ by case only are two accounts. All errors are returned at
 /// once, each a sentence that names the source. Whatever the tree runs in the background (watchers, idle
 /// connections, questions under way) ends when its last `Arc` is dropped.
-pub async fn build(
-    settings: &Settings,
-    cases: impl Into<Cases>,
-) -> Result<Arc<AccountSource>, Vec<String>> {
+pub async fn build(settings: &Settings, cases: impl Into<Cases>) -> Result<Arc<AccountSource>, Vec<String>> {
     Sources::build(settings, cases).await.map(|sources| sources.composed)
 }
 
@@ -135,9 +132,9 @@ const MIN_DEADLINE: Duration = Duration::from_millis(1);
 #[cfg(test)]
 mod tests {
     use super::super::testing::{account, answer};
-    use crate::lookup::testing::Double;
-    use super::super::{Reason, Lookup};
+    use super::super::{Lookup, Reason};
     use super::*;
+    use crate::lookup::testing::Double;
 
     fn settings(specs: &[&str]) -> Settings {
         Settings {
@@ -156,7 +153,6 @@ mod tests {
     ) -> Cache<Address, Verification> {
         account_cache(&CacheSettings { positive_ttl, negative_ttl, entries: 1000 }, double.clone())
     }
-
 
     #[tokio::test]
     async fn each_result_has_its_ttl() {
@@ -193,7 +189,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_cached_answer_is_dropped_when_its_basis_changes() {
-        for (before, after) in [(Lookup::Found(()), Lookup::NotFound), (Lookup::NotFound, Lookup::Found(()))] {
+        for (before, after) in [(Lookup::Found(()), Lookup::NotFound), (Lookup::NotFound, Lookup::Found(()))]
+        {
             let double = Arc::new(Double::new(answer(before.clone())));
             let other = Double::new(answer(before.clone()));
             let cache = cached(LONG, LONG, &double);
@@ -274,7 +271,11 @@ mod tests {
         for (specs, want, each) in [
             (&["static:exists"][..], "exists", &["exists"][..]),
             (&["fail:", "static:exists"], "exists", &["temporary failure: fail: source", "exists"]),
-            (&["fail:", "static:notfound"], "temporary failure: fail: source", &["temporary failure: fail: source", "not found"]),
+            (
+                &["fail:", "static:notfound"],
+                "temporary failure: fail: source",
+                &["temporary failure: fail: source", "not found"],
+            ),
             (&["static:notfound", "static:exists"], "not found", &["not found", "exists"]),
         ] {
             let foo = account("foo@example.test");

@@ -3,7 +3,7 @@
 //! Each type is one file with one [`SourceType`]; `TYPES` is the only list of them.
 
 use super::settings::{Settings, SourceSettings};
-use super::{file, fixed, passwd, vrfy, AccountSource};
+use super::{AccountSource, file, fixed, passwd, vrfy};
 use diagnostics::nearest;
 use mail_address::Cases;
 use std::fmt;
@@ -32,8 +32,7 @@ pub trait SourceConfig: fmt::Debug + Send + Sync {
 }
 
 /// A source to come.
-pub type OpenFuture<'a> =
-    Pin<Box<dyn Future<Output = Result<Arc<AccountSource>, Vec<String>>> + Send + 'a>>;
+pub type OpenFuture<'a> = Pin<Box<dyn Future<Output = Result<Arc<AccountSource>, Vec<String>>> + Send + 'a>>;
 
 /// The environment in which a source is built, beside its own arguments.
 #[derive(Clone, Copy, Debug)]

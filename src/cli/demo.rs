@@ -8,12 +8,12 @@ mod mta;
 use super::args::{self, Colour};
 use super::{exit, terminal};
 use crate::account::{Lookup, LookupFuture, Source, Verification};
+use crate::resolve::{Resolver, Settings};
 use crate::server::endpoint::Endpoint;
 use crate::server::listen::{Inherited, SocketFile, bind};
 use crate::server::milter::adapter::{Limits, Milter, Service};
 use crate::server::milter::session::Policy;
 use crate::server::trace::Tap;
-use crate::resolve::{Resolver, Settings};
 use alias_rules::{Dialect, Options};
 use diagnostics::Text;
 use mail_address::{Address, escape};
@@ -94,7 +94,7 @@ fn service() -> Result<Service, String> {
         max_recipients: 1000,
         header: None,
         case_sensitive: false.into(),
-        observe: false,
+        dry_run: false,
         origin: DOMAIN.into(),
     };
     Ok(Service {
@@ -171,7 +171,7 @@ How to go on:
   1. write your rules and the four lines of rcptd.conf: see milter.conf.sample
   2. rcptd check -c rcptd.conf
   3. rcptd explain -c rcptd.conf foo-macys-m5@YOUR.DOMAIN
-  4. put it behind Postfix or Sendmail: see MILTER_README.md; `observe = true` decides and logs, and
+  4. put it behind Postfix or Sendmail: see MILTER_README.md; `dry_run = true` decides and logs, and
      leaves the mail alone
 ";
 

@@ -7,8 +7,8 @@ use super::{args, exit, running, terminal};
 use crate::account::{AccountSource, Lookup, Sources, Verification};
 use crate::config::{self, Config};
 use crate::daemon;
-use crate::server::milter::session::{Edit, Rcpt, Say, Session, Step};
 use crate::resolve::{self, NoUser, Note, Outcome, Resolution, Resolver};
+use crate::server::milter::session::{Edit, Rcpt, Say, Session, Step};
 use mail_address::{escape, one_line};
 use serde_json::json;
 use std::fmt::Write;
@@ -144,7 +144,7 @@ impl Explained {
             }
             for note in &step.notes {
                 match note {
-                    Note::Hook(called) => part("script", &called.to_string()),
+                    Note::Script(called) => part("script", &called.to_string()),
                     Note::Rules(rules) => part("rules", &rules.to_string()),
                 }
             }
@@ -185,7 +185,7 @@ impl Explained {
         let (mut rules, mut statements, mut hooks) = (Vec::new(), Vec::new(), Vec::new());
         for note in self.steps.iter().flat_map(|step| &step.notes) {
             match note {
-                Note::Hook(called) => hooks.push(called.to_string()),
+                Note::Script(called) => hooks.push(called.to_string()),
                 Note::Rules(explanation) => {
                     rules.push(explanation.to_string());
                     statements.extend(trace::statements(explanation));
@@ -234,7 +234,8 @@ fn verdict(answer: &Verification) -> (&'static str, String) {
         Lookup::Found(()) => ("exists", format!("exists{detail}")),
         Lookup::NotFound => ("missing", format!("does not exist{detail}")),
         Lookup::TempFail(why) => {
-            let policy = if why.is_accepting() { "; accepted all the same, by account.unknown" } else { "" };
+            let policy =
+                if why.is_accepting() { "; accepted all the same, by account.tempfail_action" } else { "" };
             ("unknown", format!("cannot say: {}{detail}{policy}", escape(why.as_str())))
         }
     }

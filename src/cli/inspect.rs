@@ -176,9 +176,9 @@ fn report(value: &Value) -> String {
     let figures = ["sessions", "recipients", "rewritten", "refused", "deferred"];
     let figures: Vec<String> =
         figures.iter().map(|name| format!("{name} {}", number(&milter, name))).collect();
-    let observe = milter.get("observe").and_then(Value::as_bool).unwrap_or_default();
+    let dry_run = milter.get("dry_run").and_then(Value::as_bool).unwrap_or_default();
     let mode =
-        if observe { " (observe is on: it only logs what it would do, and refuses nobody)" } else { "" };
+        if dry_run { " (dry_run is on: it only logs what it would do, and refuses nobody)" } else { "" };
     let _ = writeln!(out, "milter: {}{mode}", figures.join(", "));
     for source in value.get("sources").and_then(Value::as_array).into_iter().flatten() {
         let (name, server) = (text(source, "source"), text(source, "server"));

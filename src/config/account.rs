@@ -129,7 +129,7 @@ impl Check<'_> {
             (
                 format!(
                     "the sources have up to {} in all, when the milter has answered \"try later\" after {}, \
-                     whatever account.unknown accepts",
+                     whatever account.tempfail_action accepts",
                     time::show(all),
                     time::show(milter.deadline)
                 ),
@@ -157,8 +157,8 @@ impl Check<'_> {
     fn cache(&mut self, raw: &raw::Cache) -> CacheSettings {
         let default = CacheSettings::default();
         CacheSettings {
-            positive_ttl: self.time(&raw.exists, default.positive_ttl, &REMEMBERED),
-            negative_ttl: self.time(&raw.missing, default.negative_ttl, &REMEMBERED),
+            positive_ttl: self.time(&raw.positive_ttl, default.positive_ttl, &REMEMBERED),
+            negative_ttl: self.time(&raw.negative_ttl, default.negative_ttl, &REMEMBERED),
             entries: self.number(&raw.entries, default.entries, &ENTRIES),
         }
     }

@@ -31,13 +31,13 @@ const IDLE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_h
 const POSTMASTER: &str = "postmaster";
 /// Largest file of certificates: all authorities there are take less than one megabyte.
 const MAX_CERTIFICATES: u64 = 16 << 20;
-/// Words of `account.unknown`.
-const UNKNOWN: [(&str, bool); 2] = [("defer", false), ("accept", true)];
+/// Words of `account.tempfail_action`.
+const TEMPFAIL_ACTION: [(&str, bool); 2] = [("defer", false), ("accept", true)];
 /// Words of `code_250`.
 const CODE_250: [(&str, Trust); 2] = [("canary", Trust::Canary), ("exists", Trust::Exists)];
 /// Words of `code_252`.
 const CODE_252: [(&str, Trust); 3] =
-    [("canary", Trust::Canary), ("exists", Trust::Exists), ("unknown", Trust::Unknown)];
+    [("canary", Trust::Canary), ("exists", Trust::Exists), ("tempfail", Trust::TempFail)];
 /// Words of `starttls`.
 const STARTTLS: [(&str, StartTls); 3] =
     [("never", StartTls::Never), ("offered", StartTls::Offered), ("required", StartTls::Required)];
@@ -46,7 +46,7 @@ const STARTTLS: [(&str, StartTls); 3] =
 pub(super) struct Keys<'a> {
     deadline: &'a Field<Duration>,
     concurrency: &'a Field<u64>,
-    unknown: &'a Field<String>,
+    tempfail_action: &'a Field<String>,
     control_interval: &'a Field<Duration>,
     witness: &'a Field<ByDomain<WitnessName>>,
     helo: &'a Field<String>,
@@ -65,7 +65,7 @@ macro_rules! keys {
         Keys {
             deadline: &$of.deadline,
             concurrency: &$of.concurrency,
-            unknown: &$of.unknown,
+            tempfail_action: &$of.tempfail_action,
             control_interval: &$of.control_interval,
             witness: &$vrfy.witness,
             helo: &$vrfy.helo,
@@ -145,7 +145,7 @@ impl Check<'_> {
         Chosen {
             deadline: self.time(keys.deadline, default.deadline, &DEADLINES),
             concurrency: self.number(keys.concurrency, default.concurrency, &CONCURRENCIES),
-            accept_tempfail: self.choice(keys.unknown, default.accept_tempfail, &UNKNOWN),
+            accept_tempfail: self.choice(keys.tempfail_action, default.accept_tempfail, &TEMPFAIL_ACTION),
             control_interval: self.time(keys.control_interval, default.control_interval, &CONTROL),
             witness: self.by_domain(keys.witness, &default.witness, around.domains, Self::witness),
             vrfy: self.vrfy(&default.vrfy, keys, around),

@@ -6,9 +6,7 @@ use super::raw::{DatabaseTable, Field, Given, List};
 use super::tables::MAX_MAPS;
 use crate::lookup::control::INTERVAL;
 use crate::map::database::missing;
-use crate::map::settings::{
-    CONNECT_TIMEOUT, CONNECTIONS, DEADLINE, DatabaseSettings, Host, Kind, Password,
-};
+use crate::map::settings::{CONNECT_TIMEOUT, CONNECTIONS, DEADLINE, DatabaseSettings, Host, Kind, Password};
 use diagnostics::Problem;
 use mail_address::escape;
 use std::ops::{Range, RangeInclusive};

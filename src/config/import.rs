@@ -164,7 +164,7 @@ impl Import {
         }
         let _ = write!(
             out,
-            "\n[[map]]\nname = {}\nfrom = {}\n\n[[tcp_table]]\nlisten = {}\nmap = {0}\n",
+            "\n[[map]]\nname = {}\nsource = {}\n\n[[tcp_table]]\nlisten = {}\nmap = {0}\n",
             quoted(name),
             quoted(&format!("resolver:{purpose}")),
             quoted(&listen(legacy)),

@@ -26,9 +26,9 @@ pub struct Milter {
     /// Most recipients remembered of one message; further ones are deferred.
     pub max_recipients: usize,
     /// What is said of a recipient whose account does not exist: a refusal for good.
-    pub unknown_reply: Reply,
+    pub reject_reply: Reply,
     /// What is said while nobody can tell: a deferral.
-    pub later_reply: Reply,
+    pub defer_reply: Reply,
     /// The header that records the alias of a message to one recipient.
     pub header: Option<String>,
 }
@@ -48,9 +48,9 @@ pub const MAX_CONNECTIONS: usize = 1000;
 pub const IDLE_TIMEOUT: Duration = Duration::from_hours(2);
 /// Default of `milter.max_recipients`: Postfix's `smtpd_recipient_limit` is 1000; lists may have it higher.
 pub const MAX_RECIPIENTS: usize = 10_000;
-/// Default of `milter.unknown_reply`.
+/// Default of `milter.reject_reply`.
 pub const UNKNOWN_REPLY: &str = "550 5.1.1 Recipient address rejected: User unknown";
-/// Default of `milter.later_reply`.
+/// Default of `milter.defer_reply`.
 pub const LATER_REPLY: &str = "451 4.3.0 Recipient address lookup failed, please try again later";
 
 /// Most places to listen at; more is a mistake, and each costs a task.
@@ -119,8 +119,8 @@ impl Check<'_> {
             max_connections: self.number(&raw.max_connections, MAX_CONNECTIONS, &CONNECTIONS),
             idle_timeout: self.time(&raw.idle_timeout, IDLE_TIMEOUT, &IDLE),
             max_recipients: self.number(&raw.max_recipients, MAX_RECIPIENTS, &RECIPIENTS),
-            unknown_reply: self.reply(&raw.unknown_reply, UNKNOWN_REPLY, true),
-            later_reply: self.reply(&raw.later_reply, LATER_REPLY, false),
+            reject_reply: self.reply(&raw.reject_reply, UNKNOWN_REPLY, true),
+            defer_reply: self.reply(&raw.defer_reply, LATER_REPLY, false),
             header: self.header(&raw.header),
         };
         if let Some(given) = raw.idle_timeout.given().filter(|given| given.value < CLIENT_SILENCE) {

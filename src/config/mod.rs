@@ -14,7 +14,6 @@ mod check;
 mod database;
 mod delimiters;
 mod files;
-mod hooks;
 mod import;
 mod inspect;
 mod legacy;
@@ -25,6 +24,7 @@ mod proof;
 mod query;
 mod raw;
 mod read;
+mod script;
 mod secrets;
 mod tables;
 mod time;
@@ -42,9 +42,9 @@ pub use tables::{MAX_MAP_NAME, MapSettings, Tables, is_map_name};
 pub use top::{GUESSABLE, Level, Log, Target};
 
 use crate::account::settings::Settings;
-use crate::server::endpoint::Endpoint;
-use crate::script::Hooks;
 use crate::resolve::Form;
+use crate::script::Script;
+use crate::server::endpoint::Endpoint;
 use alias_rules::{Dialect, Rules, Secrets};
 use check::Check;
 use diagnostics::{Problem, Text, any_error};
@@ -65,7 +65,7 @@ pub struct Config {
     /// The alias rules, with the debug account that counts.
     pub rules: Arc<Rules>,
     /// The operator's script.
-    pub hooks: Option<Arc<Hooks>>,
+    pub script: Option<Arc<Script>>,
     /// The same rules and script for domains that differ from the others in whether case matters, if there are
     /// any.
     pub other_case: Option<Form>,
@@ -82,7 +82,7 @@ pub struct Config {
     /// What the rules compute codes with.
     pub secrets: Secrets,
     /// Whether everything is decided and logged, but nothing done.
-    pub observe: bool,
+    pub dry_run: bool,
     /// Whether a changed file is read again without being told to.
     pub watch: bool,
     /// How many threads work; 0 for as many as there are cores.
@@ -112,7 +112,7 @@ impl Config {
     #[must_use]
     pub fn without_content(&self) -> Config {
         let tables = Tables { lists: std::collections::HashMap::new(), ..self.tables.clone() };
-        Config { rules: Arc::default(), hooks: None, other_case: None, tables, ..self.clone() }
+        Config { rules: Arc::default(), script: None, other_case: None, tables, ..self.clone() }
     }
 }
 
@@ -141,7 +141,7 @@ fn read(path: &Path) -> Result<(Config, Vec<Text>), Vec<Problem>> {
     let texts = check.rules(&raw.rules, folder, &mut files);
     let case_sensitive = raw.case_sensitive.given().is_some_and(|given| given.value);
     let secrets = check.secrets(&raw.secrets, folder, &mut files);
-    let script = check.script(&raw.hooks, folder, &mut files);
+    let script = check.script(&raw.script, folder, &mut files);
     let mut rules = Rules::default();
     let options = options(case_sensitive, &secrets);
     match alias_rules::load(&texts, &options) {
@@ -175,9 +175,9 @@ fn read(path: &Path) -> Result<(Config, Vec<Text>), Vec<Problem>> {
         Arc::new(if debug_account.is_some() { rules.with_debug_account(debug_account) } else { rules })
     });
     let rules = Arc::new(rules);
-    let mut load_hooks = |rules: &Arc<Rules>| hooks::load(script.as_ref(), rules, &domains, &mut problems);
-    let hooks = load_hooks(&rules);
-    let other_case = other_case.map(|rules| Form { hooks: load_hooks(&rules), rules });
+    let mut load_script = |rules: &Arc<Rules>| script::load(script.as_ref(), rules, &domains, &mut problems);
+    let compiled = load_script(&rules);
+    let other_case = other_case.map(|rules| Form { script: load_script(&rules), rules });
     let origin = check.origin(&raw.origin, &domains);
     let account = check.account(&raw.account, folder, (&milter, &raw.milter.deadline), (&domains, resolves));
     files.extend(account.sources.iter().filter_map(|source| source.vrfy.tls_ca.clone()));
@@ -187,10 +187,10 @@ fn read(path: &Path) -> Result<(Config, Vec<Text>), Vec<Problem>> {
     let metrics = raw.metrics.listen.given().map(|given| check.endpoints(given)).unwrap_or_default();
     let control = check.control(&raw.control);
     listeners::places_taken_twice(&mut check, &raw);
-    let observe = raw.observe.given().filter(|given| given.value);
-    if let Some(given) = observe.filter(|_| tables.resolve()) {
+    let dry_run = raw.dry_run.given().filter(|given| given.value);
+    if let Some(given) = dry_run.filter(|_| tables.resolve()) {
         let help = "wire the maps to the mail server only where their answers may count";
-        check.warning(given, "observe is about the milter: maps are answered all the same", help);
+        check.warning(given, "dry_run is about the milter: maps are answered all the same", help);
     }
     let log = check.log(&raw.log);
 
@@ -206,7 +206,7 @@ fn read(path: &Path) -> Result<(Config, Vec<Text>), Vec<Problem>> {
         domains,
         origin,
         rules,
-        hooks,
+        script: compiled,
         other_case,
         case_sensitive,
         cases,
@@ -214,7 +214,7 @@ fn read(path: &Path) -> Result<(Config, Vec<Text>), Vec<Problem>> {
         normal_elsewhere,
         guessable,
         secrets,
-        observe: observe.is_some(),
+        dry_run: dry_run.is_some(),
         watch: raw.watch.given().is_none_or(|given| given.value),
         workers,
         milter,
@@ -263,7 +263,7 @@ pub fn files_named(path: &Path) -> Vec<PathBuf> {
             let folder = path.parent().unwrap_or(Path::new(""));
             check.rules(&raw.rules, folder, &mut named);
             check.secrets(&raw.secrets, folder, &mut named);
-            check.script(&raw.hooks, folder, &mut named);
+            check.script(&raw.script, folder, &mut named);
             check.tables(&raw, folder, true, &mut named);
         }
     }

@@ -53,7 +53,7 @@ impl Check<'_> {
                 }
             });
         }
-        let from = table.from.given()?;
+        let from = table.source.given()?;
         let mut kinds = Vec::new();
         for name in &named {
             if let Some(database) = databases.iter().find(|database| *database.name == **name) {
@@ -70,14 +70,14 @@ impl Check<'_> {
         let Some(kind) = kinds.first().copied() else {
             if named.is_empty() {
                 for (name, given) in &asked.given {
-                    let help = "it belongs to a map from = \"database:NAME\"";
+                    let help = "it belongs to a map source = \"database:NAME\"";
                     self.warning(given, format!("map.{name} has no effect"), help);
                 }
             }
             return None;
         };
         if kinds.iter().any(|other| other.is_sql() != kind.is_sql() || (!kind.is_sql() && *other != kind)) {
-            let help = "make a map for each and name them in another: from = [\"map:A\", \"map:B\"]";
+            let help = "make a map for each and name them in another: source = [\"map:A\", \"map:B\"]";
             self.error(
                 from,
                 format!("{}: databases of different kinds are asked differently", from.key),

@@ -148,11 +148,11 @@ sections! {
         /// How often, in percent, a random address may pass a rule before that is warned of; 0 for never.
         guessable: Percent,
         /// The operator's script, relative to this file; none where empty.
-        hooks: String,
+        script: String,
         /// How local parts are read, by domain.
         normalise: List<NormaliseTable>,
         /// Whether everything is decided and logged, but nothing done.
-        observe: bool,
+        dry_run: bool,
         /// Whether a changed file is read again without being told to.
         watch: bool,
         /// How many threads work; 0 for as many as there are cores.
@@ -197,9 +197,9 @@ sections! {
         /// Most recipients remembered of one message.
         max_recipients: u64,
         /// What is said of a recipient whose account does not exist.
-        unknown_reply: String,
+        reject_reply: String,
         /// What is said while nobody can tell.
-        later_reply: String,
+        defer_reply: String,
         /// A header that records the alias of a message to one recipient; none where empty.
         header: String,
     }
@@ -212,8 +212,8 @@ sections! {
         deadline: Duration,
         /// Most questions to a source at once.
         concurrency: u64,
-        /// What happens to mail while a source cannot say.
-        unknown: String,
+        /// What happens to mail while a source fails temporarily.
+        tempfail_action: String,
         /// How long a witness or a canary vouches for a server.
         control_interval: Duration,
     } + {
@@ -231,8 +231,8 @@ sections! {
         deadline: Duration,
         /// As `account.concurrency`.
         concurrency: u64,
-        /// As `account.unknown`.
-        unknown: String,
+        /// As `account.tempfail_action`.
+        tempfail_action: String,
         /// As `account.control_interval`.
         control_interval: Duration,
         /// As `account.vrfy.witness`; of `passwd:` the user that exists.
@@ -268,11 +268,11 @@ sections! {
         /// What servers call it.
         name: String,
         /// Where its values come from; several are asked in turn.
-        from: List<String>,
+        source: List<String>,
         /// How it is searched.
-        profile: String,
-        /// How long answers of databases and other servers are remembered.
-        remember: Duration,
+        search: String,
+        /// How long answers of databases and other servers are cached.
+        cache_ttl: Duration,
         /// The table of SQL.
         table: String,
         /// Its column of keys; of Redis the key.
@@ -387,11 +387,11 @@ sections! {
 
     /// `[account.cache]`
     Cache "account.cache." {
-        /// How long an account is remembered as existing.
-        exists: Duration,
-        /// How long it is remembered as missing.
-        missing: Duration,
-        /// Most accounts remembered.
+        /// How long "exists" is cached.
+        positive_ttl: Duration,
+        /// How long "not found" is cached.
+        negative_ttl: Duration,
+        /// Most accounts cached.
         entries: u64,
     }
 

@@ -4,11 +4,11 @@ use super::check::Check;
 use super::files;
 use super::listeners::{Socketmap, TcpTable};
 use super::raw::{self, Field, Given, List, MapTable};
-use crate::map::search::SearchStrategy;
-use crate::resolve::view::ResolverView;
 use crate::map::list::List as KeyList;
+use crate::map::search::SearchStrategy;
 use crate::map::settings::{DatabaseSettings, Query};
 use crate::map::source::SourceSpec;
+use crate::resolve::view::ResolverView;
 use diagnostics::nearest;
 use mail_address::escape;
 use std::collections::{BTreeMap, HashMap};
@@ -61,11 +61,11 @@ pub struct MapSettings {
     /// What servers call it.
     pub name: Arc<str>,
     /// Where its values come from, in this order.
-    pub from: Vec<SourceSpec>,
+    pub sources: Vec<SourceSpec>,
     /// How it is searched.
-    pub profile: SearchStrategy,
+    pub search: SearchStrategy,
     /// How long answers from elsewhere are remembered.
-    pub remember: Duration,
+    pub cache_ttl: Duration,
     /// What is asked of a database.
     pub query: Option<Query>,
 }
@@ -74,7 +74,7 @@ impl Tables {
     /// Whether a map is one of the resolver's.
     pub fn resolve(&self) -> bool {
         let mut found = false;
-        for source in self.maps.iter().flat_map(|map| &map.from) {
+        for source in self.maps.iter().flat_map(|map| &map.sources) {
             source.walk(&mut |source| found |= matches!(source, SourceSpec::Resolver(_)));
         }
         found
@@ -116,9 +116,9 @@ impl Check<'_> {
                     self.error(at, message, "give each a name of its own");
                     continue;
                 }
-                let from = item.get_ref().from.given();
+                let sources = item.get_ref().source.given();
                 tables.maps.extend(map);
-                places.extend(from.map(|from| (tables.maps.len(), from)));
+                places.extend(sources.map(|sources| (tables.maps.len(), sources)));
             }
         }
         // A map that could not be read may be the one that is named; that has been said.
@@ -163,7 +163,7 @@ impl Check<'_> {
     ) -> Option<MapSettings> {
         let table = item.get_ref();
         let name = self.name(&table.name, list, item.span(), "map");
-        let sources = match &table.from {
+        let sources = match &table.source {
             Field::Given(from) => {
                 if from.value.items.is_empty() && from.value.complete {
                     self.error(from, format!("{} is empty", from.key), FROM);
@@ -178,15 +178,15 @@ impl Check<'_> {
                 sources.into_iter().collect::<Option<Vec<SourceSpec>>>().filter(|_| complete)
             }
             Field::Absent => {
-                self.error_in(list, item.span(), "a map without from", FROM);
+                self.error_in(list, item.span(), "a map without source", FROM);
                 None
             }
             Field::Broken => None,
         };
-        let profile = self.choice(&table.profile, SearchStrategy::Plain, &SearchStrategy::ALL);
-        let remember = self.time(&table.remember, Duration::ZERO, &REMEMBERED);
+        let search = self.choice(&table.search, SearchStrategy::Plain, &SearchStrategy::ALL);
+        let cache_ttl = self.time(&table.cache_ttl, Duration::ZERO, &REMEMBERED);
         let query = sources.as_ref().and_then(|sources| self.query(table, sources, databases));
-        Some(MapSettings { name: name?, from: sources?, profile, remember, query })
+        Some(MapSettings { name: name?, sources: sources?, search, cache_ttl, query })
     }
 
     /// A name for maps or databases.
@@ -300,7 +300,7 @@ impl Check<'_> {
         let mut waiting: BTreeMap<&str, Vec<Part<'_>>> = BTreeMap::new();
         for map in maps {
             let parts = waiting.entry(&map.name).or_default();
-            for source in &map.from {
+            for source in &map.sources {
                 parts_of(source, parts);
             }
         }

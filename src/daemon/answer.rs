@@ -1,9 +1,9 @@
 //! The decision of the running daemon about a recipient, for `rcptd explain`: the files may be half written,
 //! or refused, so that the daemon uses older ones.
 
+use crate::resolve::{Doubt, Outcome, Resolution};
 use crate::server::milter::adapter::Milter;
 use crate::server::milter::session::{Rcpt, Session, Step};
-use crate::resolve::{Doubt, Outcome, Resolution};
 use mail_address::escape;
 use serde_json::json;
 use tokio::time::timeout;

@@ -4,16 +4,16 @@ use super::clock::today;
 use crate::account::settings::{Settings as AccountSettings, SourceSettings};
 use crate::account::{AccountSource, Sources};
 use crate::config::{Config, MapSettings};
-use crate::server::milter::adapter::Service;
-use crate::server::milter::session::Policy;
-use crate::resolve::view::{ResolverView, Resolved};
-use crate::map::served::{Map, Reading};
-use crate::resolve::{Form, Resolver, Settings};
 use crate::map::build::{BuildContext, build as build_table};
 use crate::map::database::{self, Database};
 use crate::map::fixed::Always;
+use crate::map::served::{Map, Reading};
 use crate::map::source::SourceSpec;
 use crate::map::{Lookup, Table};
+use crate::resolve::view::{Resolved, ResolverView};
+use crate::resolve::{Form, Resolver, Settings};
+use crate::server::milter::adapter::Service;
+use crate::server::milter::session::Policy;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -65,20 +65,20 @@ pub fn resolver(config: &Config, accounts: Arc<AccountSource>) -> Resolver {
         normal: config.normal.clone(),
         today,
     };
-    let form = Form { rules: config.rules.clone(), hooks: config.hooks.clone() };
+    let form = Form { rules: config.rules.clone(), script: config.script.clone() };
     Resolver::new(settings, form, accounts).with_other_case(config.other_case.clone())
 }
 
 /// The policy of sessions.
 pub fn policy(config: &Config) -> Policy {
     Policy {
-        unknown: config.milter.unknown_reply.clone(),
-        later: config.milter.later_reply.clone(),
+        unknown: config.milter.reject_reply.clone(),
+        later: config.milter.defer_reply.clone(),
         max_recipients: config.milter.max_recipients,
         header: config.milter.header.clone(),
         // The case policy of other domains is unknown; taking two mailboxes for one would lose a copy.
         case_sensitive: config.cases.clone().and_elsewhere(true),
-        observe: config.observe,
+        dry_run: config.dry_run,
         origin: config.origin.clone(),
     }
 }
@@ -99,7 +99,7 @@ pub fn maps(config: &Config, resolver: &Arc<Resolver>) -> Result<Vec<Arc<Map>>, 
         return Err(errors);
     }
     let reading = Arc::new(reading(config));
-    let refusal = config.milter.unknown_reply.to_string();
+    let refusal = config.milter.reject_reply.to_string();
     let mut made: HashMap<Arc<str>, Arc<Map>> = HashMap::new();
     let mut waiting: Vec<&MapSettings> = tables.maps.iter().collect();
     // Maps that others depend on come first. The configuration has no loops, so each round makes at least
@@ -117,7 +117,7 @@ pub fn maps(config: &Config, resolver: &Arc<Resolver>) -> Result<Vec<Arc<Map>>, 
                 lists: &tables.lists,
                 databases: &databases,
                 query: settings.query.as_ref(),
-                cache_ttl: settings.remember,
+                cache_ttl: settings.cache_ttl,
                 made: &|source| match source {
                     SourceSpec::Resolver(name) => {
                         let purpose = ResolverView::named(name)?;
@@ -127,16 +127,16 @@ pub fn maps(config: &Config, resolver: &Arc<Resolver>) -> Result<Vec<Arc<Map>>, 
                     _ => None,
                 },
             };
-            match build_table(&settings.from, &context) {
+            match build_table(&settings.sources, &context) {
                 Ok(table) => {
-                    let map = Map::new(settings.name.clone(), table, settings.profile, reading.clone());
+                    let map = Map::new(settings.name.clone(), table, settings.search, reading.clone());
                     made.insert(settings.name.clone(), Arc::new(map));
                 }
                 Err(why) => {
                     errors.extend(why.into_iter().map(|why| format!("map {}: {why}", settings.name)));
                     // So that maps that depend on it do not report errors, too.
                     let nothing = Arc::new(Always::new(Lookup::temp_fail("it could not be made")));
-                    let map = Map::new(settings.name.clone(), nothing, settings.profile, reading.clone());
+                    let map = Map::new(settings.name.clone(), nothing, settings.search, reading.clone());
                     made.insert(settings.name.clone(), Arc::new(map));
                 }
             }
@@ -149,7 +149,7 @@ pub fn maps(config: &Config, resolver: &Arc<Resolver>) -> Result<Vec<Arc<Map>>, 
 /// The maps that a map depends on.
 fn others(map: &MapSettings) -> Vec<String> {
     let mut names = Vec::new();
-    for source in &map.from {
+    for source in &map.sources {
         source.walk(&mut |source| {
             if let SourceSpec::Map(name) = source {
                 names.push(name.clone());

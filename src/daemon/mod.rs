@@ -19,11 +19,11 @@ pub use control::{Command, Control, channel, signals};
 
 use crate::account::Sources;
 use crate::config::{self, Config};
+use crate::observe;
+use crate::observe::meter;
 use crate::server::maps::Maps;
 use crate::server::milter::adapter::Milter;
 use crate::server::trace::Tap;
-use crate::observe;
-use crate::observe::meter;
 use diagnostics::Problem;
 use listen::{Fronts, listen, longest_answer, names_served};
 use sd_notify::NotifyState;
@@ -84,7 +84,7 @@ pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
     }
     notify(&[NotifyState::Ready]);
     let (rules, domains) = (config.rules.len(), config.domains.len());
-    observe::started(env!("CARGO_PKG_VERSION"), rules, domains, config.observe);
+    observe::started(env!("CARGO_PKG_VERSION"), rules, domains, config.dry_run);
     let running = config.without_content();
     let mut current = config;
     let signal = loop {
@@ -116,7 +116,7 @@ pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
                     Ok((new, made)) => {
                         // Compare with the settings at the start, not with those of earlier reloads.
                         let restart = config::needs_restart(&running, &new);
-                        observe::reloaded(why, new.rules.len(), &restart, new.observe);
+                        observe::reloaded(why, new.rules.len(), &restart, new.dry_run);
                         status.reloaded(&new, restart);
                         for problem in &new.problems {
                             observe::configuration_warning(problem);

@@ -19,7 +19,7 @@ pub(super) fn shrunk(old: &Config, new: &Config) -> Vec<String> {
     compare(&config, "domains", old.domains.len(), new.domains.len());
     compare(&config, "account sources", old.account.sources.len(), new.account.sources.len());
     compare(&config, "maps", old.tables.maps.len(), new.tables.maps.len());
-    compare(&config, "scripts", usize::from(old.hooks.is_some()), usize::from(new.hooks.is_some()));
+    compare(&config, "scripts", usize::from(old.script.is_some()), usize::from(new.script.is_some()));
     let (before, now) = (rules(old), rules(new));
     let is_named = |file: &str| new.files.iter().any(|named| named.display().to_string() == file);
     for (file, count) in &before {

@@ -1,10 +1,10 @@
 //! The answer to `rcptd status`.
 
 use crate::config::Config;
-use crate::server::maps::Maps;
 use crate::observe::COUNTERS;
 use crate::observe::meter::{Counted, Of, meters};
 use crate::observe::outage::standings;
+use crate::server::maps::Maps;
 use crate::watch::troubles;
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering::Relaxed;
@@ -25,7 +25,7 @@ struct Changing {
     config: String,
     rules: usize,
     domains: usize,
-    observe: bool,
+    dry_run: bool,
     loaded: Instant,
     /// Why the last reload failed, if it did.
     failed: Option<Vec<String>>,
@@ -41,7 +41,7 @@ impl Status {
             config: config.path.display().to_string(),
             rules: config.rules.len(),
             domains: config.domains.len(),
-            observe: config.observe,
+            dry_run: config.dry_run,
             loaded: now,
             failed: None,
             restart: Vec::new(),
@@ -54,7 +54,7 @@ impl Status {
         let mut changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         changing.rules = config.rules.len();
         changing.domains = config.domains.len();
-        changing.observe = config.observe;
+        changing.dry_run = config.dry_run;
         changing.loaded = Instant::now();
         changing.failed = None;
         changing.restart = restart;
@@ -118,7 +118,7 @@ impl Status {
         let files = troubles().into_iter().map(|(path, why)| json!({ "path": path, "detail": why }));
         let files: Vec<Value> = files.collect();
         let milter = json!({
-            "observe": changing.observe,
+            "dry_run": changing.dry_run,
             "sessions": COUNTERS.sessions.load(Relaxed),
             "session_errors": COUNTERS.session_errors.load(Relaxed),
             "recipients": COUNTERS.recipients.load(Relaxed),

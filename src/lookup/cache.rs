@@ -158,7 +158,13 @@ impl<A> moka::Expiry<String, A> for Expiry<A> {
     }
 
     /// An entry that has expired but is still in its place is updated rather than created.
-    fn expire_after_update(&self, _: &String, answer: &A, _: Instant, _: Option<Duration>) -> Option<Duration> {
+    fn expire_after_update(
+        &self,
+        _: &String,
+        answer: &A,
+        _: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
         Some((self.0)(answer))
     }
 }

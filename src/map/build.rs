@@ -1,13 +1,13 @@
 //! Builds a map from its sources.
 
+use super::case_folded::CaseFolded;
 use super::combine::{FirstOf, Pipe, Union};
 use super::database::Database;
 use super::fixed::Always;
-use super::case_folded::CaseFolded;
 use super::list::List;
 use super::settings::Query;
 use super::source::SourceSpec;
-use super::{remote, Lookup, Table};
+use super::{Lookup, Table, remote};
 use crate::lookup::cache::MAX_QUESTIONS;
 use crate::lookup::{Cache, CacheLimits, OutageLog, Timeout};
 use diagnostics::nearest;
@@ -173,7 +173,11 @@ mod tests {
         }
     }
 
-    fn built(text: &str, query: &Query, double: &Arc<Double<Lookup<String>>>) -> Result<Arc<Table>, Vec<String>> {
+    fn built(
+        text: &str,
+        query: &Query,
+        double: &Arc<Double<Lookup<String>>>,
+    ) -> Result<Arc<Table>, Vec<String>> {
         let sources: Vec<SourceSpec> = text.split(" | ").map(|source| source.parse().unwrap()).collect();
         let (list, _) = List::parse(&Text::new("list", "Foo bar\n"), true);
         let lists = HashMap::from([("/list".into(), Arc::new(list))]);

@@ -179,7 +179,10 @@ mod tests {
         check(rows, |members| Arc::new(Pipe::new(members))).await;
         let (doubles, tables) = members(&["Value", "b"]);
         Pipe::new(tables).look_up("Key").await;
-        assert_eq!(doubles.iter().flat_map(|double| double.asked().clone()).collect::<Vec<_>>(), ["Key", "Value"]);
+        assert_eq!(
+            doubles.iter().flat_map(|double| double.asked().clone()).collect::<Vec<_>>(),
+            ["Key", "Value"]
+        );
     }
 
     #[tokio::test]

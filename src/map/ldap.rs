@@ -13,7 +13,7 @@ use super::settings::{DatabaseSettings, Host, MAX_ROWS, Query, Scope};
 use super::template::{Part, Template};
 use super::value::{found, quoted, too_long};
 use super::witness::Witness;
-use super::{tls, Lookup, LookupFuture, MAX_VALUE, Source, Table};
+use super::{Lookup, LookupFuture, MAX_VALUE, Source, Table, tls};
 use ldap3::asn1::StructureTag;
 use ldap3::{
     Ldap, LdapConnAsync, LdapConnSettings, LdapError, LdapResult, ResultEntry, SearchOptions, StdStream,
@@ -204,7 +204,12 @@ impl LdapTable {
     }
 
     /// Searches, and returns the connection to the pool if its answer was read to the end; `Err` if it broke.
-    async fn run(&self, server: &Server, mut session: Session, search: &Search) -> Result<Lookup<String>, String> {
+    async fn run(
+        &self,
+        server: &Server,
+        mut session: Session,
+        search: &Search,
+    ) -> Result<Lookup<String>, String> {
         let directory = &*self.directory;
         let (mut answer, mut is_whole) = directory.search(&mut session, &self.question, search).await?;
         let peer = session.peer.clone();

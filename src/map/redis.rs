@@ -10,7 +10,7 @@ use super::settings::{DatabaseSettings, Host, Query};
 use super::template::Template;
 use super::value::{found, quoted};
 use super::witness::Witness;
-use super::{tls, Lookup, LookupFuture, Source, Table};
+use super::{Lookup, LookupFuture, Source, Table, tls};
 use crate::lookup::control::Reply;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, ErrorKind, RedisConnectionInfo, RedisError, Value};

@@ -10,9 +10,9 @@
 //! cleanup(8) as it was typed. The resolver knows by itself which domains tell upper from lower case; for all other
 //! sources keys are folded where they are asked ([`crate::map::case_folded`]).
 
+use super::search::{Candidate, Context, SearchStrategy};
 use crate::map::{Lookup, LookupFuture, Source, Table};
 use mail_address::canonical_domain;
-use super::search::{Candidate, Context, SearchStrategy};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 

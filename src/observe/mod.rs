@@ -250,17 +250,17 @@ pub fn listening(listener: &dyn Display) {
     info!("listener={} listening", name(listener));
 }
 
-/// The daemon is up. `observe`: the milter only logs what it would do.
-pub fn started(version: &str, rules: usize, domains: usize, observe: bool) {
-    let mode = if observe { ", observe mode" } else { "" };
+/// The daemon is up. `dry_run`: the milter only logs what it would do.
+pub fn started(version: &str, rules: usize, domains: usize, dry_run: bool) {
+    let mode = if dry_run { ", dry run" } else { "" };
     info!("rcptd {version} ready: {rules} rules, {domains} domains{mode}");
-    observe_mode(observe);
+    warn_of_dry_run(dry_run);
 }
 
-fn observe_mode(on: bool) {
+fn warn_of_dry_run(on: bool) {
     if on {
         warn!(
-            "observe is on: the milter only logs, and refuses no recipient. Where the mail server leaves that to rcptd \
+            "dry_run is on: the milter only logs, and refuses no recipient. Where the mail server leaves that to rcptd \
              (empty local_recipient_maps, no flag w), mail for unknown recipients is accepted and bounces"
         );
     }
@@ -272,12 +272,12 @@ pub fn configuration_warning(problem: &dyn Display) {
 }
 
 /// A reload took effect. `restart` are the keys that need a restart.
-pub fn reloaded(why: &str, rules: usize, restart: &[&str], observe: bool) {
+pub fn reloaded(why: &str, rules: usize, restart: &[&str], dry_run: bool) {
     COUNTERS.reloads.fetch_add(1, Relaxed);
     metrics::RELOADED.store(true, Relaxed);
-    let mode = if observe { ", observe mode" } else { "" };
+    let mode = if dry_run { ", dry run" } else { "" };
     info!("configuration reloaded ({why}): {rules} rules{mode}");
-    observe_mode(observe);
+    warn_of_dry_run(dry_run);
     if !restart.is_empty() {
         warn!("changed settings that need a restart: {}", restart.join(", "));
     }

@@ -2,7 +2,7 @@
 
 use super::decision::{self, Next};
 use super::{Doubt, Outcome, Resolver, RuleTrace};
-use crate::script::{Fault, Hook, Hooks, Said};
+use crate::script::{Returned, Script, ScriptError, ScriptFunction};
 use alias_rules::{Day, Decision, Query, Rules};
 use mail_address::{Address, Forms, Normal, canonical_domain, escape};
 use std::borrow::Cow;
@@ -14,12 +14,12 @@ pub struct Form {
     /// The rules.
     pub rules: Arc<Rules>,
     /// The script, loaded with these rules.
-    pub hooks: Option<Arc<Hooks>>,
+    pub script: Option<Arc<Script>>,
 }
 
 impl From<Arc<Rules>> for Form {
     fn from(rules: Arc<Rules>) -> Self {
-        Form { rules, hooks: None }
+        Form { rules, script: None }
     }
 }
 
@@ -28,7 +28,7 @@ pub(super) enum Event<'e> {
     /// This address is looked up.
     Address(&'e Address),
     /// The script was called, with a name and a domain.
-    Hook(Hook, &'e str, &'e str, &'e Result<Said, Fault>),
+    Script(ScriptFunction, &'e str, &'e str, &'e Result<Returned, ScriptError>),
     /// These rules were searched.
     Rules(&'e Rules, Query<'e>),
 }
@@ -54,14 +54,14 @@ impl Resolver {
         show(Event::Address(at));
         let domain = at.domain().unwrap_or_default();
         let normal = self.normal(domain);
-        let hooks = self.form(normal).hooks.as_deref();
-        let before = self.preprocess(hooks, normal.typed(at.local()), domain, show);
+        let script = self.form(normal).script.as_deref();
+        let before = self.preprocess(script, normal.typed(at.local()), domain, show);
         let (rule, next) = match before {
             Ok(Some(asked)) => decision::next(self.ask(&asked, today, show), &asked.domain),
             Ok(None) => (RuleTrace::None, Next::Own),
             Err(doubt) => (RuleTrace::None, Next::Stop(Outcome::TryLater(doubt))),
         };
-        match postprocess(hooks, &next, show) {
+        match postprocess(script, &next, show) {
             Ok(None) => Found { rule, next },
             Ok(Some(Next::Own)) => Found { rule: RuleTrace::None, next: Next::Own },
             Ok(Some(next)) => Found { rule, next },
@@ -82,24 +82,25 @@ impl Resolver {
     /// The query for the rules, if they are to be searched.
     fn preprocess<'a>(
         &self,
-        hooks: Option<&Hooks>,
+        script: Option<&Script>,
         own: Forms<'a>,
         domain: &'a str,
         show: &mut Show<'_>,
     ) -> Result<Option<Asked<'a>>, Doubt> {
-        let said = hooks.and_then(|hooks| call(hooks, Hook::Preprocess, own.whole(), domain, show));
+        let said =
+            script.and_then(|script| call(script, ScriptFunction::Preprocess, own.whole(), domain, show));
         let (local, to) = match said.transpose()? {
             None => return Ok(Some(Asked { names: own, domain: domain.into() })),
-            Some(Said::NoAlias) => return Ok(None),
-            Some(Said::Name { local, domain: None }) => (local, Cow::Borrowed(domain)),
-            Some(Said::Name { local, domain: Some(to) }) => {
+            Some(Returned::NoAlias) => return Ok(None),
+            Some(Returned::Name { local, domain: None }) => (local, Cow::Borrowed(domain)),
+            Some(Returned::Name { local, domain: Some(to) }) => {
                 (local, canonical_domain(&to).into_owned().into())
             }
         };
         // The rules do not apply to domains of others.
         let Some(normal) = self.domains.get(&*to) else {
             let why = format!("preprocess leads to {}, which is not one of domains", escape(&*to));
-            return Err(Doubt::Hook(why.into()));
+            return Err(Doubt::Script(why.into()));
         };
         Ok(Some(Asked { names: normal.typed(&local).into_owned(), domain: to }))
     }
@@ -139,18 +140,18 @@ impl Resolver {
 }
 
 /// The address that the script returns instead of the one the mail would go to, if it differs.
-fn postprocess(hooks: Option<&Hooks>, next: &Next, show: &mut Show<'_>) -> Result<Option<Next>, Doubt> {
+fn postprocess(script: Option<&Script>, next: &Next, show: &mut Show<'_>) -> Result<Option<Next>, Doubt> {
     let (Next::Account(to) | Next::Target(to)) = next else { return Ok(None) };
     let domain = to.domain().unwrap_or_default();
-    let said = hooks.and_then(|hooks| call(hooks, Hook::Postprocess, to.local(), domain, show));
+    let said = script.and_then(|script| call(script, ScriptFunction::Postprocess, to.local(), domain, show));
     let (local, other) = match said.transpose()? {
         None => return Ok(None),
-        Some(Said::NoAlias) => return Ok(Some(Next::Own)),
-        Some(Said::Name { local, domain }) => (local, domain),
+        Some(Returned::NoAlias) => return Ok(Some(Next::Own)),
+        Some(Returned::Name { local, domain }) => (local, domain),
     };
     let wrong = |why: &str| {
         let shown = format!("{local}@{}", other.as_deref().unwrap_or(domain));
-        Doubt::Hook(format!("postprocess leads to \"{}\": {why}", escape(&shown)).into())
+        Doubt::Script(format!("postprocess leads to \"{}\": {why}", escape(&shown)).into())
     };
     let address =
         Address::new(&local, other.as_deref().unwrap_or(domain)).map_err(|why| wrong(&why.to_string()))?;
@@ -164,13 +165,13 @@ fn postprocess(hooks: Option<&Hooks>, next: &Next, show: &mut Show<'_>) -> Resul
 }
 
 fn call(
-    hooks: &Hooks,
-    hook: Hook,
+    script: &Script,
+    function: ScriptFunction,
     local: &str,
     domain: &str,
     show: &mut Show<'_>,
-) -> Option<Result<Said, Doubt>> {
-    let said = hooks.call(hook, local, domain)?;
-    show(Event::Hook(hook, local, domain, &said));
-    Some(said.map_err(|fault| Doubt::Hook(fault.to_string().into())))
+) -> Option<Result<Returned, Doubt>> {
+    let said = script.call(function, local, domain)?;
+    show(Event::Script(function, local, domain, &said));
+    Some(said.map_err(|fault| Doubt::Script(fault.to_string().into())))
 }

@@ -20,7 +20,7 @@ pub use outcome::{Doubt, NoUser, Outcome, Resolution, RuleTrace};
 pub use way::MAX_HOPS;
 
 use crate::account::{AccountSource, Lookup, Verification};
-use crate::script::{Fault, Hook, Said};
+use crate::script::{Returned, ScriptError, ScriptFunction};
 use alias_rules::{Day, Explanation, Rules};
 use decision::Next;
 use foldhash::quality::RandomState;
@@ -77,7 +77,7 @@ pub struct Step {
 #[derive(Clone, Debug)]
 pub enum Note {
     /// By the script.
-    Hook(Called),
+    Script(Called),
     /// Of the rules. If they do not have it, they are searched again without its extension.
     Rules(Explanation),
 }
@@ -86,24 +86,24 @@ pub enum Note {
 #[derive(Clone, Debug)]
 pub struct Called {
     /// Which function.
-    pub hook: Hook,
+    pub function: ScriptFunction,
     /// The name it was given.
     pub local: String,
     /// Its domain.
     pub domain: String,
     /// What it said.
-    pub said: Result<Said, Fault>,
+    pub said: Result<Returned, ScriptError>,
 }
 
 /// `preprocess("foo", "example.com") = "bar"`
 impl fmt::Display for Called {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Called { hook, local, domain, said } = self;
-        write!(f, "{}(\"{}\", \"{}\") ", hook.name(), escape(local), escape(domain))?;
+        let Called { function, local, domain, said } = self;
+        write!(f, "{}(\"{}\", \"{}\") ", function.name(), escape(local), escape(domain))?;
         match said {
-            Ok(Said::NoAlias) => f.write_str("= (), no alias"),
-            Ok(Said::Name { local, domain: None }) => write!(f, "= \"{}\"", escape(local)),
-            Ok(Said::Name { local, domain: Some(domain) }) => {
+            Ok(Returned::NoAlias) => f.write_str("= (), no alias"),
+            Ok(Returned::Name { local, domain: None }) => write!(f, "= \"{}\"", escape(local)),
+            Ok(Returned::Name { local, domain: Some(domain) }) => {
                 write!(f, "= [\"{}\", \"{}\"]", escape(local), escape(domain))
             }
             Err(fault) => write!(f, "fails: {}", escape(&fault.to_string())),
@@ -202,8 +202,8 @@ impl Resolver {
                 Event::Address(address) => {
                     return steps.push(Step { address: address.clone(), notes: Vec::new() });
                 }
-                Event::Hook(hook, local, domain, said) => Note::Hook(Called {
-                    hook,
+                Event::Script(function, local, domain, said) => Note::Script(Called {
+                    function,
                     local: local.into(),
                     domain: domain.into(),
                     said: said.clone(),

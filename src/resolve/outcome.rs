@@ -45,7 +45,7 @@ pub enum Doubt {
     /// The rules form a loop, or too many steps; the addresses in order.
     Loop(Box<[Address]>),
     /// The script failed, or returned an invalid result; in words.
-    Hook(Box<str>),
+    Script(Box<str>),
     /// The deadline passed first.
     Deadline,
     /// The message has too many recipients.
@@ -76,7 +76,7 @@ impl fmt::Display for Doubt {
             Doubt::Account(reason) => reason.fmt(f),
             Doubt::Rules(_) => f.write_str("the rules need too many steps for this address"),
             Doubt::Target(why) => write!(f, "the account named by the rule: {why}"),
-            Doubt::Destination(why) | Doubt::Hook(why) => f.write_str(why),
+            Doubt::Destination(why) | Doubt::Script(why) => f.write_str(why),
             Doubt::Loop(met) => {
                 f.write_str("redirects in a loop, or too many of them:")?;
                 met.iter().try_for_each(|address| write!(f, " <{address}>"))

@@ -1,6 +1,6 @@
 mod clauses;
-mod hooks;
 mod normal;
+mod script;
 mod spelling;
 
 use super::*;

@@ -1,7 +1,7 @@
 //! What the resolver says of a recipient, as the value of a key.
 
-use crate::resolve::{Outcome, Question, Resolution, Resolver};
 use crate::map::{Lookup, LookupFuture, Reason, Source};
+use crate::resolve::{Outcome, Question, Resolution, Resolver};
 use mail_address::{Address, canonical_domain, escape};
 use std::sync::Arc;
 

@@ -13,7 +13,7 @@
 //! functions see the variables it defines.
 //!
 //! A script reads nothing and writes nothing, and it comes to an end: each call has a budget, and what goes beyond
-//! it is a [`Fault`] like any other error. A fault says nothing about the recipient, so nobody is refused for it.
+//! it is a [`ScriptError`] like any other error. A fault says nothing about the recipient, so nobody is refused for it.
 
 mod engine;
 
@@ -31,36 +31,36 @@ pub const MAX_SCRIPT: u64 = 64 << 10;
 
 /// The functions a script may define.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hook {
+pub enum ScriptFunction {
     /// Before the rules.
     Preprocess,
     /// Behind them.
     Postprocess,
 }
 
-impl Hook {
-    const ALL: [Hook; 2] = [Hook::Preprocess, Hook::Postprocess];
+impl ScriptFunction {
+    const ALL: [ScriptFunction; 2] = [ScriptFunction::Preprocess, ScriptFunction::Postprocess];
 
     /// As the function is called.
     pub fn name(self) -> &'static str {
         match self {
-            Hook::Preprocess => "preprocess",
-            Hook::Postprocess => "postprocess",
+            ScriptFunction::Preprocess => "preprocess",
+            ScriptFunction::Postprocess => "postprocess",
         }
     }
 
     /// Its parameters, for messages.
     fn signature(self) -> &'static str {
         match self {
-            Hook::Preprocess => "preprocess(alias, domain)",
-            Hook::Postprocess => "postprocess(account, domain)",
+            ScriptFunction::Preprocess => "preprocess(alias, domain)",
+            ScriptFunction::Postprocess => "postprocess(account, domain)",
         }
     }
 }
 
-/// What a hook says.
+/// What a function says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Said {
+pub enum Returned {
     /// This is not an alias.
     NoAlias,
     /// It is this name.
@@ -72,34 +72,34 @@ pub enum Said {
     },
 }
 
-/// Why a hook says nothing: text for the log, to be escaped, since it may hold what the recipient holds.
+/// Why a function says nothing: text for the log, to be escaped, since it may hold what the recipient holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault(Box<str>);
+pub struct ScriptError(Box<str>);
 
-impl fmt::Display for Fault {
+impl fmt::Display for ScriptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
 /// A script that can be called.
-pub struct Hooks {
+pub struct Script {
     file: Arc<str>,
     engine: Engine,
     ast: AST,
-    defined: Vec<Hook>,
+    defined: Vec<ScriptFunction>,
 }
 
-impl fmt::Debug for Hooks {
+impl fmt::Debug for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hooks")
+        f.debug_struct("Script")
             .field("file", &self.file)
             .field("defined", &self.defined)
             .finish_non_exhaustive()
     }
 }
 
-impl Hooks {
+impl Script {
     /// Compiles a script that may ask for the names in `rules`, does what stands outside of its functions, and
     /// calls them once, with postmaster at `domain`: whoever mistypes a name is told now rather than by the log.
     pub fn load(text: &Text, rules: &Arc<Rules>, domain: &str) -> Result<Self, Vec<Problem>> {
@@ -117,39 +117,49 @@ impl Hooks {
             one(problem(text, position, message).help("what stands there is done when it is loaded"))
         })?;
         engine::publish(&mut engine, &scope);
-        let hooks = Hooks { file: text.file.clone(), engine, ast, defined };
-        for hook in &hooks.defined {
-            if let Err((position, message)) = hooks.run(*hook, TRIAL, domain) {
-                let message = format!("{}(\"{TRIAL}\", \"{domain}\") fails: {message}", hook.name());
+        let script = Script { file: text.file.clone(), engine, ast, defined };
+        for function in &script.defined {
+            if let Err((position, message)) = script.run(*function, TRIAL, domain) {
+                let message = format!("{}(\"{TRIAL}\", \"{domain}\") fails: {message}", function.name());
                 let help = "return a text, [text, domain], or () for what is not an alias";
                 return Err(one(problem(text, position, message).help(help)));
             }
         }
-        Ok(hooks)
+        Ok(script)
     }
 
-    /// Calls a hook, if it is defined.
-    pub fn call(&self, hook: Hook, local: &str, domain: &str) -> Option<Result<Said, Fault>> {
-        if !self.defined.contains(&hook) {
+    /// Calls a function, if it is defined.
+    pub fn call(
+        &self,
+        function: ScriptFunction,
+        local: &str,
+        domain: &str,
+    ) -> Option<Result<Returned, ScriptError>> {
+        if !self.defined.contains(&function) {
             return None;
         }
-        Some(self.run(hook, local, domain).map_err(|(position, message)| {
+        Some(self.run(function, local, domain).map_err(|(position, message)| {
             let mut place = self.file.to_string();
             for part in [position.line(), position.position()].into_iter().flatten() {
                 place = format!("{place}:{part}");
             }
-            Fault(format!("{place}: {}: {message}", hook.name()).into())
+            ScriptError(format!("{place}: {}: {message}", function.name()).into())
         }))
     }
 
-    fn run(&self, hook: Hook, local: &str, domain: &str) -> Result<Said, (Position, String)> {
+    fn run(
+        &self,
+        function: ScriptFunction,
+        local: &str,
+        domain: &str,
+    ) -> Result<Returned, (Position, String)> {
         let options = CallFnOptions::new().eval_ast(false);
         let arguments = (local.to_owned(), domain.to_owned());
         let result = self.engine.call_fn_with_options::<Dynamic>(
             options,
             &mut Scope::new(),
             &self.ast,
-            hook.name(),
+            function.name(),
             arguments,
         );
         said(&result.map_err(|error| innermost(*error))?).map_err(|why| (Position::NONE, why))
@@ -160,18 +170,18 @@ impl Hooks {
 const TRIAL: &str = "postmaster";
 
 /// What a result means.
-fn said(result: &Dynamic) -> Result<Said, String> {
+fn said(result: &Dynamic) -> Result<Returned, String> {
     let text = |value: &Dynamic| value.read_lock::<rhai::ImmutableString>().map(|text| text.to_string());
     let wrong = |what: &str| format!("it returned {what} instead of a text, [text, domain] or ()");
     if result.is_unit() {
-        return Ok(Said::NoAlias);
+        return Ok(Returned::NoAlias);
     }
     let (local, domain) = if let Some(local) = text(result) {
         (local, None)
     } else if let Some(pair) = result.read_lock::<rhai::Array>() {
         let [local, domain] = &pair[..] else { return Err(wrong(&format!("a list of {}", pair.len()))) };
         if local.is_unit() {
-            return Ok(Said::NoAlias);
+            return Ok(Returned::NoAlias);
         }
         match (text(local), text(domain)) {
             (Some(local), Some(domain)) => (local, Some(domain)),
@@ -181,29 +191,33 @@ fn said(result: &Dynamic) -> Result<Said, String> {
     } else {
         return Err(wrong(result.type_name()));
     };
-    Ok(if local.is_empty() { Said::NoAlias } else { Said::Name { local, domain } })
+    Ok(if local.is_empty() { Returned::NoAlias } else { Returned::Name { local, domain } })
 }
 
-/// The hooks a script defines, each with two parameters.
-fn defined(text: &Text, ast: &AST) -> Result<Vec<Hook>, Vec<Problem>> {
+/// The functions that a script defines, each with two parameters.
+fn defined(text: &Text, ast: &AST) -> Result<Vec<ScriptFunction>, Vec<Problem>> {
     let mut defined = Vec::new();
     let mut problems = Vec::new();
-    for hook in Hook::ALL {
-        let mut arities = ast.iter_functions().filter(|f| f.name == hook.name()).map(|f| f.params.len());
+    for function in ScriptFunction::ALL {
+        let mut arities = ast.iter_functions().filter(|f| f.name == function.name()).map(|f| f.params.len());
         match arities.next() {
-            Some(2) => defined.push(hook),
+            Some(2) => defined.push(function),
             None => (),
             Some(n) => {
-                let at = text.content.find(hook.name()).unwrap_or_default();
-                let message = format!("{} has {n} parameters instead of 2", hook.name());
-                let problem = Problem::error(text, at..at + hook.name().len(), message);
-                problems.push(problem.help(format!("write fn {}", hook.signature())));
+                let at = text.content.find(function.name()).unwrap_or_default();
+                let message = format!("{} has {n} parameters instead of 2", function.name());
+                let problem = Problem::error(text, at..at + function.name().len(), message);
+                problems.push(problem.help(format!("write fn {}", function.signature())));
             }
         }
     }
     if defined.is_empty() && problems.is_empty() {
-        let help = format!("write fn {} or fn {}", Hook::ALL[0].signature(), Hook::ALL[1].signature());
-        problems.push(Problem::error(text, 0..0, "the script defines no hook").help(help));
+        let help = format!(
+            "write fn {} or fn {}",
+            ScriptFunction::ALL[0].signature(),
+            ScriptFunction::ALL[1].signature()
+        );
+        problems.push(Problem::error(text, 0..0, "the script defines no function").help(help));
     }
     if problems.is_empty() { Ok(defined) } else { Err(problems) }
 }

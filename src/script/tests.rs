@@ -5,20 +5,20 @@ use proptest::prelude::*;
 const RULES: &str = "ACCOUNT foo, bar MATCHES %account%-%alpha%-%code% WITH CHARS();
 ACCOUNT foo ALIASED pinky MATCHES %alias%-%alpha%-%code% WITH CHARS();";
 
-fn hooks(script: &str) -> Result<Hooks, Vec<String>> {
+fn compiled(script: &str) -> Result<Script, Vec<String>> {
     let options = Options { fold: true, ..Options::default() };
     let rules = load(&[Text::new("a.rules", RULES)], &options).expect("rules").rules;
-    Hooks::load(&Text::new("hooks.rhai", script), &Arc::new(rules), "example.test")
+    Script::load(&Text::new("script.rhai", script), &Arc::new(rules), "example.test")
         .map_err(|problems| problems.iter().map(ToString::to_string).collect())
 }
 
 /// `name`, `name@domain`, `-` for no alias, `fault: …`
-fn call(hooks: &Hooks, local: &str) -> String {
-    match hooks.call(Hook::Preprocess, local, "example.test") {
+fn call(script: &Script, local: &str) -> String {
+    match script.call(ScriptFunction::Preprocess, local, "example.test") {
         None => "undefined".into(),
-        Some(Ok(Said::NoAlias)) => "-".into(),
-        Some(Ok(Said::Name { local, domain: None })) => local,
-        Some(Ok(Said::Name { local, domain: Some(domain) })) => format!("{local}@{domain}"),
+        Some(Ok(Returned::NoAlias)) => "-".into(),
+        Some(Ok(Returned::Name { local, domain: None })) => local,
+        Some(Ok(Returned::Name { local, domain: Some(domain) })) => format!("{local}@{domain}"),
         Some(Err(fault)) => format!("fault: {fault}"),
     }
 }
@@ -56,29 +56,29 @@ fn scripts() {
             &[
                 (
                     "1",
-                    "fault: hooks.rhai: preprocess: it returned i64 instead of a text, [text, domain] or ()",
+                    "fault: script.rhai: preprocess: it returned i64 instead of a text, [text, domain] or ()",
                 ),
                 (
                     "2",
-                    "fault: hooks.rhai: preprocess: it returned a list of 1 instead of a text, [text, domain] or ()",
+                    "fault: script.rhai: preprocess: it returned a list of 1 instead of a text, [text, domain] or ()",
                 ),
-                ("3", "fault: hooks.rhai: preprocess: it returned a list of other things instead of"),
-                ("4", "fault: hooks.rhai: preprocess: it returned map instead of"),
-                ("5", "fault: hooks.rhai: preprocess: it returned a list of other things instead of"),
+                ("3", "fault: script.rhai: preprocess: it returned a list of other things instead of"),
+                ("4", "fault: script.rhai: preprocess: it returned map instead of"),
+                ("5", "fault: script.rhai: preprocess: it returned a list of other things instead of"),
             ],
         ),
     ];
     for (body, names) in cases {
-        let hooks =
-            hooks(&format!("fn preprocess(alias, domain) {{ {body} }}")).unwrap_or_else(|p| panic!("{p:?}"));
+        let script = compiled(&format!("fn preprocess(alias, domain) {{ {body} }}"))
+            .unwrap_or_else(|p| panic!("{p:?}"));
         for (name, want) in *names {
-            let got = call(&hooks, name);
+            let got = call(&script, name);
             assert!(
                 got == *want || want.starts_with("fault") && got.starts_with(want),
                 "{body}: {name}: {got}"
             );
         }
-        assert_eq!(hooks.call(Hook::Postprocess, "foo", "example.test"), None);
+        assert_eq!(script.call(ScriptFunction::Postprocess, "foo", "example.test"), None);
     }
 }
 
@@ -87,67 +87,67 @@ fn scripts() {
 fn faults() {
     let mut wrong = Vec::new();
     for (body, want) in [
-        ("no_such(alias)", "fault: hooks.rhai:2:1: preprocess: Function not found: no_such"),
-        ("alias + no_such", "fault: hooks.rhai:2:9: preprocess: Variable not found: no_such"),
-        ("1 / 0", "fault: hooks.rhai:2:3: preprocess: Division by zero"),
-        ("9223372036854775807 + 1", "fault: hooks.rhai:2:21: preprocess: Addition overflow"),
-        ("[1][5]", "fault: hooks.rhai:2:5: preprocess: Array index 5 out of bounds"),
-        ("\"foo\"[7]", "fault: hooks.rhai:2:7: preprocess: String index 7 out of bounds"),
-        ("throw \"a\\nb\" + alias", "fault: hooks.rhai:2:1: preprocess: Runtime error: a\nbfoo"),
-        ("ACCOUNTS = 1; alias", "fault: hooks.rhai:2:"),
-        ("3 in ACCOUNTS; alias", "fault: hooks.rhai:2:"),
-        ("for x in ACCOUNTS { }; alias", "fault: hooks.rhai:2:"),
-        ("inner(alias)", "fault: hooks.rhai:4:21: preprocess: Division by zero"),
+        ("no_such(alias)", "fault: script.rhai:2:1: preprocess: Function not found: no_such"),
+        ("alias + no_such", "fault: script.rhai:2:9: preprocess: Variable not found: no_such"),
+        ("1 / 0", "fault: script.rhai:2:3: preprocess: Division by zero"),
+        ("9223372036854775807 + 1", "fault: script.rhai:2:21: preprocess: Addition overflow"),
+        ("[1][5]", "fault: script.rhai:2:5: preprocess: Array index 5 out of bounds"),
+        ("\"foo\"[7]", "fault: script.rhai:2:7: preprocess: String index 7 out of bounds"),
+        ("throw \"a\\nb\" + alias", "fault: script.rhai:2:1: preprocess: Runtime error: a\nbfoo"),
+        ("ACCOUNTS = 1; alias", "fault: script.rhai:2:"),
+        ("3 in ACCOUNTS; alias", "fault: script.rhai:2:"),
+        ("for x in ACCOUNTS { }; alias", "fault: script.rhai:2:"),
+        ("inner(alias)", "fault: script.rhai:4:21: preprocess: Division by zero"),
         // Without an end.
-        ("loop { }", "fault: hooks.rhai: preprocess: Too many operations"),
-        ("while true { let x = 1; }", "fault: hooks.rhai: preprocess: Too many operations"),
-        ("for x in 0..9223372036854775807 { } alias", "fault: hooks.rhai: preprocess: Too many operations"),
-        ("recurse(alias)", "fault: hooks.rhai: preprocess: Stack overflow"),
-        ("preprocess(alias, domain)", "fault: hooks.rhai: preprocess: Stack overflow"),
+        ("loop { }", "fault: script.rhai: preprocess: Too many operations"),
+        ("while true { let x = 1; }", "fault: script.rhai: preprocess: Too many operations"),
+        ("for x in 0..9223372036854775807 { } alias", "fault: script.rhai: preprocess: Too many operations"),
+        ("recurse(alias)", "fault: script.rhai: preprocess: Stack overflow"),
+        ("preprocess(alias, domain)", "fault: script.rhai: preprocess: Stack overflow"),
         (
             "let f = |x| x; f.call(1); Fn(\"recurse\").call(alias)",
-            "fault: hooks.rhai: preprocess: Stack overflow",
+            "fault: script.rhai: preprocess: Stack overflow",
         ),
         // Without measure.
-        ("let s = alias; loop { s += s; }", "fault: hooks.rhai: preprocess: Length of string too large"),
+        ("let s = alias; loop { s += s; }", "fault: script.rhai: preprocess: Length of string too large"),
         (
             "let s = alias; s.pad(1000000, 'x'); s",
-            "fault: hooks.rhai: preprocess: Length of string too large",
+            "fault: script.rhai: preprocess: Length of string too large",
         ),
         (
             "let s = \"\"; s.pad(2048, 'x'); s.replace(\"x\", s); s",
-            "fault: hooks.rhai: preprocess: Length of string too large",
+            "fault: script.rhai: preprocess: Length of string too large",
         ),
-        ("let l = [alias]; loop { l += l; }", "fault: hooks.rhai: preprocess: Length of string too large"),
-        ("let l = []; loop { l.push(alias); }", "fault: hooks.rhai: preprocess: Length of string too large"),
+        ("let l = [alias]; loop { l += l; }", "fault: script.rhai: preprocess: Length of string too large"),
+        ("let l = []; loop { l.push(alias); }", "fault: script.rhai: preprocess: Length of string too large"),
         (
             "let l = []; l.pad(1000000, 0); alias",
-            "fault: hooks.rhai: preprocess: Size of array/BLOB too large",
+            "fault: script.rhai: preprocess: Size of array/BLOB too large",
         ),
         (
             "let m = #{}; let i = 0; loop { m[`${i}`] = i; i += 1; }",
-            "fault: hooks.rhai: preprocess: Too many operations",
+            "fault: script.rhai: preprocess: Too many operations",
         ),
         // Out of the box.
-        ("sleep(1); alias", "fault: hooks.rhai:2:1: preprocess: Function not found: sleep"),
-        ("exit(alias)", "fault: hooks.rhai:2:1: preprocess: Function not found: exit"),
-        ("timestamp(); alias", "fault: hooks.rhai:2:1: preprocess: Function not found: timestamp"),
-        ("open_file(alias)", "fault: hooks.rhai:2:1: preprocess: Function not found: open_file"),
-        ("parse_json(alias)", "fault: hooks.rhai:2:1: preprocess: Function not found: parse_json"),
-        ("Fn(\"eval\").call(alias)", "fault: hooks.rhai: preprocess: Syntax error: 'eval'"),
-        ("blob(1000000); alias", "fault: hooks.rhai:2:1: preprocess: Function not found: blob"),
+        ("sleep(1); alias", "fault: script.rhai:2:1: preprocess: Function not found: sleep"),
+        ("exit(alias)", "fault: script.rhai:2:1: preprocess: Function not found: exit"),
+        ("timestamp(); alias", "fault: script.rhai:2:1: preprocess: Function not found: timestamp"),
+        ("open_file(alias)", "fault: script.rhai:2:1: preprocess: Function not found: open_file"),
+        ("parse_json(alias)", "fault: script.rhai:2:1: preprocess: Function not found: parse_json"),
+        ("Fn(\"eval\").call(alias)", "fault: script.rhai: preprocess: Syntax error: 'eval'"),
+        ("blob(1000000); alias", "fault: script.rhai:2:1: preprocess: Function not found: blob"),
     ] {
         // Trying it out with postmaster does not find these.
         let script = format!(
             "fn preprocess(alias, domain) {{ if alias == \"postmaster\" {{ return alias; }}\n{body}\n}}\n\
              fn inner(alias) {{ 1 / 0 }}\nfn recurse(alias) {{ recurse(alias) + recurse(alias) }}\n"
         );
-        let hooks = hooks(&script).unwrap_or_else(|problems| panic!("{body}: {problems:?}"));
-        let got = call(&hooks, "foo");
+        let script = compiled(&script).unwrap_or_else(|problems| panic!("{body}: {problems:?}"));
+        let got = call(&script, "foo");
         if !got.starts_with(want) {
             wrong.push(format!("{body}: {got}"));
         }
-        assert_eq!(call(&hooks, "postmaster"), "postmaster");
+        assert_eq!(call(&script, "postmaster"), "postmaster");
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
@@ -155,14 +155,14 @@ fn faults() {
 /// Lists and maps hold as many entries as they may, and not one more.
 #[test]
 fn lists_end() {
-    let hooks = hooks(
+    let script = compiled(
         "fn preprocess(alias, domain) {\n\
              if alias == \"postmaster\" { return alias; }\n\
              let l = []; l.pad(parse_int(alias), 0); `${l.len()}`\n}",
     );
-    let hooks = hooks.expect("a script");
-    assert_eq!(call(&hooks, &MAX_LIST.to_string()), MAX_LIST.to_string());
-    let got = call(&hooks, &(MAX_LIST + 1).to_string());
+    let script = script.expect("a script");
+    assert_eq!(call(&script, &MAX_LIST.to_string()), MAX_LIST.to_string());
+    let got = call(&script, &(MAX_LIST + 1).to_string());
     assert!(got.contains("Size of array/BLOB too large"), "{got}");
 }
 
@@ -174,7 +174,7 @@ fn written_lists_end() {
         let entries: Vec<String> = (0..n).map(|i| format!("a{i}: 0")).collect();
         format!("#{{{}}}", entries.join(","))
     };
-    let load = |value: String| hooks(&format!("const L = {value};\nfn preprocess(a, d) {{ a }}"));
+    let load = |value: String| compiled(&format!("const L = {value};\nfn preprocess(a, d) {{ a }}"));
     for (good, many) in [(list(MAX_LIST - 1), list(MAX_LIST + 1)), (map(MAX_LIST - 1), map(MAX_LIST + 1))] {
         assert_eq!(load(good).err(), None);
         let problems = load(many).expect_err("too many");
@@ -186,14 +186,14 @@ fn written_lists_end() {
 #[test]
 fn the_stack_is_enough() {
     let nested = |n: usize| format!("{}recurse(x){}", "(1 + ".repeat(n), ")".repeat(n));
-    let depth = (1..=2 * MAX_DEPTH)
-        .rev()
-        .find(|n| hooks(&format!("fn preprocess(a, d) {{ a }} fn recurse(x) {{ {} }}", nested(*n))).is_ok());
+    let depth = (1..=2 * MAX_DEPTH).rev().find(|n| {
+        compiled(&format!("fn preprocess(a, d) {{ a }} fn recurse(x) {{ {} }}", nested(*n))).is_ok()
+    });
     let body = nested(depth.expect("some depth"));
     let script = format!(
         "fn preprocess(a, d) {{ if a == \"foo\" {{ recurse(1) }} else {{ a }} }}\nfn recurse(x) {{ {body} }}"
     );
-    let got = call(&hooks(&script).expect("a script"), "foo");
+    let got = call(&compiled(&script).expect("a script"), "foo");
     assert!(got.contains("Stack overflow"), "{got}");
 }
 
@@ -203,63 +203,66 @@ fn what_cannot_be_loaded() {
         (
             "",
             &[
-                "hooks.rhai:1:1: error: the script defines no hook (write fn preprocess(alias, domain) or fn postprocess(account, domain))",
+                "script.rhai:1:1: error: the script defines no function (write fn preprocess(alias, domain) or fn postprocess(account, domain))",
             ] as &[_],
         ),
-        ("fn other(a, b) { a }", &["hooks.rhai:1:1: error: the script defines no hook"]),
+        ("fn other(a, b) { a }", &["script.rhai:1:1: error: the script defines no function"]),
         (
             "fn preprocess(alias) { alias }\nfn postprocess() { () }",
             &[
-                "hooks.rhai:1:4: error: preprocess has 1 parameters instead of 2 (write fn preprocess(alias, domain))",
-                "hooks.rhai:2:4: error: postprocess has 0 parameters instead of 2",
+                "script.rhai:1:4: error: preprocess has 1 parameters instead of 2 (write fn preprocess(alias, domain))",
+                "script.rhai:2:4: error: postprocess has 0 parameters instead of 2",
             ],
         ),
-        ("fn preprocess(alias, domain) {\n  1 +\n}", &["hooks.rhai:3:1: error: the script cannot be read: "]),
-        ("fn preprocess(a, d) { a", &["hooks.rhai:1:24: error: the script cannot be read: "]),
+        (
+            "fn preprocess(alias, domain) {\n  1 +\n}",
+            &["script.rhai:3:1: error: the script cannot be read: "],
+        ),
+        ("fn preprocess(a, d) { a", &["script.rhai:1:24: error: the script cannot be read: "]),
         (
             "fn preprocess(a, d) { eval(a) }",
-            &["hooks.rhai:1:23: error: the script cannot be read: reserved keyword 'eval'"],
+            &["script.rhai:1:23: error: the script cannot be read: reserved keyword 'eval'"],
         ),
         (
             "fn preprocess(a, d) { print(a) }",
-            &["hooks.rhai:1:23: error: the script cannot be read: reserved keyword 'print'"],
+            &["script.rhai:1:23: error: the script cannot be read: reserved keyword 'print'"],
         ),
         (
             "import \"x\" as x;\nfn preprocess(a, d) { a }",
-            &["hooks.rhai:1:1: error: the script cannot be read: "],
+            &["script.rhai:1:1: error: the script cannot be read: "],
         ),
         (
             "const X = no_such();\nfn preprocess(a, d) { a }",
-            &["hooks.rhai:1:11: error: the script fails outside of its functions: Function not found"],
+            &["script.rhai:1:11: error: the script fails outside of its functions: Function not found"],
         ),
-        ("loop {}\nfn preprocess(a, d) { a }", &["hooks.rhai:1:"]),
+        ("loop {}\nfn preprocess(a, d) { a }", &["script.rhai:1:"]),
         // Tried out.
         (
             "fn preprocess(a, d) {\n a.lenght() }",
             &[
-                "hooks.rhai:2:4: error: preprocess(\"postmaster\", \"example.test\") fails: Function not found: lenght",
+                "script.rhai:2:4: error: preprocess(\"postmaster\", \"example.test\") fails: Function not found: lenght",
             ],
         ),
         (
             "fn postprocess(a, d) { 3 }",
-            &["hooks.rhai:1:1: error: postprocess(\"postmaster\", \"example.test\") fails: it returned i64"],
+            &["script.rhai:1:1: error: postprocess(\"postmaster\", \"example.test\") fails: it returned i64"],
         ),
     ] {
-        let got = hooks(script).expect_err(script);
+        let got = compiled(script).expect_err(script);
         assert_eq!(got.len(), want.len(), "{script}: {got:?}");
         assert!(got.iter().zip(want).all(|(got, want)| got.starts_with(want)), "{script}: {got:?}");
     }
     let many = |n: usize| (0..n).fold(String::new(), |all, i| format!("{all}fn f{i}() {{ }}\n"));
     let hook = "fn preprocess(a, d) { a }";
-    assert!(hooks(&(many(MAX_FUNCTIONS - 1) + hook)).is_ok());
-    assert!(hooks(&(many(MAX_FUNCTIONS) + hook)).expect_err("many")[0].contains("functions"));
+    assert!(compiled(&(many(MAX_FUNCTIONS - 1) + hook)).is_ok());
+    assert!(compiled(&(many(MAX_FUNCTIONS) + hook)).expect_err("many")[0].contains("functions"));
     let variables = |n: usize| (0..n).fold(String::new(), |all, i| format!("{all} let v{i} = a;"));
-    let with = |n: usize| hooks(&format!("fn preprocess(a, d) {{ {} a }}", variables(n)));
+    let with = |n: usize| compiled(&format!("fn preprocess(a, d) {{ {} a }}", variables(n)));
     // The parameters are two of them.
     assert!(with(MAX_VARIABLES - 2).is_ok());
     assert!(with(MAX_VARIABLES - 1).expect_err("many")[0].contains("Too many variables"));
     let deep = "(".repeat(4000) + "1" + ")".repeat(4000).as_str();
-    assert!(hooks(&format!("fn preprocess(a, d) {{ {deep} }}")).is_err());
+    assert!(compiled(&format!("fn preprocess(a, d) {{ {deep} }}")).is_err());
 }
 
 #[test]
@@ -268,10 +271,10 @@ fn what_stands_outside_of_functions_is_seen_in_them() {
                   fn preprocess(alias, domain) { if alias == \"n\" { `${count}` } else { TABLE[alias] } }\n\
                   fn postprocess(account, domain) { TABLE = 3; account }";
     // It is tried out, and a constant cannot be changed.
-    assert!(hooks(script).expect_err("a constant")[0].starts_with("hooks.rhai:4:"));
-    let hooks = hooks(&script.replace("TABLE = 3; ", "")).expect("a script");
+    assert!(compiled(script).expect_err("a constant")[0].starts_with("script.rhai:4:"));
+    let script = compiled(&script.replace("TABLE = 3; ", "")).expect("a script");
     for (name, want) in [("a", "foo"), ("b", "bar"), ("c", "-"), ("n", "2")] {
-        assert_eq!(call(&hooks, name), want, "{name}");
+        assert_eq!(call(&script, name), want, "{name}");
     }
 }
 
@@ -286,10 +289,10 @@ proptest! {
             for c in alias { if c != '.' { out += c; } }
             if out in ACCOUNTS { [out, domain] } else { out }
         }";
-        let hooks = hooks(script).expect("a script");
-        let first: Vec<String> = names.iter().map(|name| call(&hooks, name)).collect();
+        let script = compiled(script).expect("a script");
+        let first: Vec<String> = names.iter().map(|name| call(&script, name)).collect();
         for (name, first) in names.iter().zip(&first) {
-            prop_assert_eq!(&call(&hooks, name), first);
+            prop_assert_eq!(&call(&script, name), first);
             let plain = name.replace('.', "");
             prop_assert!(first.starts_with("fault") || first == "-" || first.starts_with(&plain), "{}", first);
         }

@@ -212,7 +212,8 @@ impl Open {
         let slots = self.slots();
         let idle = slots.iter().map(|(connection, slot)| (slot.idle.load(Relaxed), connection, slot));
         let idle = idle.filter(|(idle, ..)| *idle != BUSY);
-        let first = idle.min_by_key(|(idle, connection, slot)| (slot.served.load(Relaxed), *idle, *connection));
+        let first =
+            idle.min_by_key(|(idle, connection, slot)| (slot.served.load(Relaxed), *idle, *connection));
         let Some((idle, _, slot)) = first else { return YIELD };
         let time = Duration::from_millis(self.now().saturating_sub(idle));
         if let Some(rest) = YIELD.checked_sub(time).filter(|rest| !rest.is_zero()) {

@@ -2,10 +2,10 @@
 
 use super::accept::{Client, within};
 use super::trace::{Exchange, Tap};
+use crate::map::Lookup;
 use crate::map::served::Map;
 use crate::observe;
 use crate::observe::meter::{Counted, Meter};
-use crate::map::Lookup;
 use arc_swap::ArcSwap;
 use foldhash::quality::RandomState;
 use std::collections::HashMap;

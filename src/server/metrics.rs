@@ -135,8 +135,8 @@ impl AsyncWrite for Limited {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::listen::{Inherited, SocketFile, bind};
     use crate::observe::meter::Meter;
+    use crate::server::listen::{Inherited, SocketFile, bind};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
     use tokio::task::JoinHandle;

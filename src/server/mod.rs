@@ -4,13 +4,13 @@
 //! in service, [`maps`]; [`tcp_table`] and [`socketmap`] are what remains to say of each. [`metrics`] and
 //! [`control`] are for people and their tools, [`tap`] is what they look through.
 
+pub mod accept;
 pub mod control;
 pub mod endpoint;
 pub mod listen;
 pub mod maps;
 pub mod metrics;
 pub mod milter;
-pub mod accept;
 pub mod socketmap;
-pub mod trace;
 pub mod tcp_table;
+pub mod trace;

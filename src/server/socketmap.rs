@@ -11,11 +11,11 @@
 //! So Sendmail, which says nothing of itself, is never sent a PERM where the operator wrote `mta = "sendmail"`. What
 //! is no netstring ends the connection without a word: both servers take that for "cannot say".
 
-use super::maps::{MapReply, Maps};
 use super::accept::{Client, Parsed, Service};
+use super::maps::{MapReply, Maps};
+use crate::map::Lookup;
 use crate::observe;
 use crate::observe::meter::Counted;
-use crate::map::Lookup;
 use lookup_protocols::socketmap::{MAX_REPLY, MAX_REQUEST, Reply, request};
 use lookup_protocols::{Broken, netstring};
 use std::sync::Arc;

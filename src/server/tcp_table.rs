@@ -9,10 +9,10 @@
 //! After a `400` Postfix closes the connection and defers the mail. While it cannot connect it tries ten times, a
 //! second apart (`dict_tcp.c`), so a restart of rcptd costs a delay and no mail.
 
-use super::maps::{MapReply, Maps};
 use super::accept::{Client, Parsed, Service};
-use crate::observe::meter::{Counted, Meter};
+use super::maps::{MapReply, Maps};
 use crate::map::Lookup;
+use crate::observe::meter::{Counted, Meter};
 use lookup_protocols::Broken;
 use lookup_protocols::tcp_table::{MAX_LINE, Reply, Request, request};
 use std::sync::Arc;

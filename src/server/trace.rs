@@ -3,8 +3,8 @@
 //! Without subscribers it costs one atomic load. A subscriber that reads too slowly loses the oldest
 //! exchanges and gets their number: no request ever waits for it.
 
-use super::maps::MapReply;
 use super::accept::Client;
+use super::maps::MapReply;
 use crate::map::Lookup;
 use mail_address::escape;
 use std::sync::Arc;

@@ -224,7 +224,8 @@ fn protocol(findings: &mut Findings<'_>, service: Option<&Service>) {
 fn replaces_aliases(findings: &Findings<'_>, service: &Service) -> bool {
     let postfix = findings.postfix;
     let list = postfix.value(Some(service), "virtual_alias_maps");
-    findings.ours.asks(&list, Some(service), postfix, &[ResolverView::VirtualAlias]) || resolves(findings, service)
+    findings.ours.asks(&list, Some(service), postfix, &[ResolverView::VirtualAlias])
+        || resolves(findings, service)
 }
 
 /// Reports aliases that both a table and the milter replace.

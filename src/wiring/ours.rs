@@ -6,12 +6,12 @@ use super::maps::{Map, unbraced};
 use super::postfix::{Postfix, Service};
 use crate::account::settings::StartTls;
 use crate::config::Config;
-use crate::server::endpoint::Endpoint;
-use crate::map::search::{Context, SearchStrategy};
-use crate::resolve::view::ResolverView;
 use crate::map::case_folded::folded;
 use crate::map::list::List;
+use crate::map::search::{Context, SearchStrategy};
 use crate::map::source::{MAX_DEPTH, SourceSpec};
+use crate::resolve::view::ResolverView;
+use crate::server::endpoint::Endpoint;
 use alias_rules::Rules;
 use mail_address::{Normal, escape};
 use std::collections::{BTreeSet, HashMap};
@@ -30,8 +30,8 @@ pub struct OwnMap {
     pub purposes: BTreeSet<&'static str>,
     /// Those of them whose result is its value: in a pipe only the last member's.
     pub answers: BTreeSet<&'static str>,
-    from: Vec<SourceSpec>,
-    profile: SearchStrategy,
+    sources: Vec<SourceSpec>,
+    search: SearchStrategy,
 }
 
 /// A configuration of rcptd, reduced to that.
@@ -40,7 +40,7 @@ pub struct Ours {
     /// The domains, and the delimiters of extensions in each.
     pub domains: Vec<(String, String)>,
     /// Whether rcptd only observes.
-    pub observe: bool,
+    pub dry_run: bool,
     /// Where the milter listens.
     pub milter: Vec<Endpoint>,
     /// Its longest time until an answer.
@@ -73,7 +73,7 @@ impl Ours {
         let tables = &config.tables;
         Ours {
             domains: config.domains.iter().map(|domain| (domain.clone(), delimiters(domain))).collect(),
-            observe: config.observe,
+            dry_run: config.dry_run,
             milter: config.milter.listen.clone(),
             deadline: config.milter.deadline,
             maps: tables
@@ -83,8 +83,8 @@ impl Ours {
                     name: map.name.to_string(),
                     purposes: purposes(config, &map.name, &every_member),
                     answers: purposes(config, &map.name, &last_member),
-                    from: map.from.clone(),
-                    profile: map.profile,
+                    sources: map.sources.clone(),
+                    search: map.search,
                 })
                 .collect(),
             lists: tables.lists.clone(),
@@ -203,9 +203,9 @@ impl Ours {
 
     fn map_entry(&self, map: &OwnMap, key: &str, depth: usize) -> Entry {
         let context = Context { delimiters: "", is_local: &|_| false };
-        let candidates = map.profile.candidates(key, &context);
+        let candidates = map.search.candidates(key, &context);
         any(
-            candidates.iter().flat_map(|candidate| map.from.iter().map(move |source| (source, candidate))),
+            candidates.iter().flat_map(|candidate| map.sources.iter().map(move |source| (source, candidate))),
             |(source, candidate)| self.source_entry(source, &candidate.key, depth),
         )
     }
@@ -215,7 +215,11 @@ impl Ours {
         let Some(depth) = depth.checked_sub(1) else { return Entry::CannotTell };
         match source {
             SourceSpec::Resolver(purpose) if ResolverView::named(purpose) == Some(ResolverView::Domains) => {
-                if self.has_domain(key) { Entry::Found(Some(key.to_owned())) } else { Entry::NotFound }
+                if self.has_domain(key) {
+                    Entry::Found(Some(key.to_owned()))
+                } else {
+                    Entry::NotFound
+                }
             }
             SourceSpec::Resolver(_) | SourceSpec::Fail(_) => Entry::NotFound,
             SourceSpec::Inline(entries) => {
@@ -232,10 +236,13 @@ impl Ours {
                 map.map_or(Entry::NotFound, |map| self.map_entry(map, key, depth))
             }
             SourceSpec::Union(members) => any(members, |member| self.source_entry(member, key, depth)),
-            SourceSpec::Pipe(members) => pipe(members, key, |member, key| self.source_entry(member, key, depth)),
-            SourceSpec::Lmdb(_) | SourceSpec::Database(_) | SourceSpec::TcpTable(_) | SourceSpec::Socketmap(..) => {
-                Entry::CannotTell
+            SourceSpec::Pipe(members) => {
+                pipe(members, key, |member, key| self.source_entry(member, key, depth))
             }
+            SourceSpec::Lmdb(_)
+            | SourceSpec::Database(_)
+            | SourceSpec::TcpTable(_)
+            | SourceSpec::Socketmap(..) => Entry::CannotTell,
         }
     }
 }
@@ -266,7 +273,7 @@ fn purposes(config: &Config, name: &str, members: &Members) -> BTreeSet<&'static
             continue;
         }
         let map = config.tables.maps.iter().find(|map| *map.name == *name);
-        for source in map.into_iter().flat_map(|map| &map.from) {
+        for source in map.into_iter().flat_map(|map| &map.sources) {
             members(source, &mut |source| match source {
                 SourceSpec::Resolver(purpose) => found.extend(ResolverView::named(purpose).map(word)),
                 SourceSpec::Map(other) => next.push(other.clone()),

@@ -173,14 +173,14 @@ fn class_at(findings: &mut Findings<'_>, service: &Service, class: Class, domain
         }
     }
     let ours_opened = open.is_some() || opened.iter().any(|domain| ours.has_domain(domain));
-    if milter && ours.observe && ours_opened {
+    if milter && ours.dry_run && ours_opened {
         findings.error(
             "open-while-observing",
             at,
-            "observe is on, so that rcptd refuses nobody, and the list of recipients has every name: mail to nobody \
+            "dry_run is on, so that rcptd refuses nobody, and the list of recipients has every name: mail to nobody \
              is accepted and bounces"
                 .to_owned(),
-            format!("close {} until observe = false is in rcptd.conf", class.recipients()),
+            format!("close {} until dry_run = false is in rcptd.conf", class.recipients()),
         );
     }
     if class == Class::Local && open.is_none() {
@@ -323,7 +323,7 @@ fn closed_before_milter(
     let may_have =
         |map: &&Map<'_>| domains.iter().any(|domain| content.covers(map, domain) == Entry::CannotTell);
     let unknown: Vec<&str> = maps.iter().filter(may_have).map(|map| map.text).collect();
-    if findings.ours.observe {
+    if findings.ours.dry_run {
         findings.add(
             "closed-while-observing",
             Severity::Note,
@@ -331,7 +331,7 @@ fn closed_before_milter(
             format!(
                 "aliases at {names} are refused before rcptd sees them; observe only sees other recipients"
             ),
-            format!("when observe is off: {help}"),
+            format!("when dry_run is off: {help}"),
         );
     } else if unknown.is_empty() {
         findings.error(

@@ -9,7 +9,8 @@ use super::restrictions::{Strangers, strangers};
 use crate::resolve::view::ResolverView;
 
 /// The maps of rcptd that return a replacement of an alias.
-const RESOLVES: &[ResolverView] = &[ResolverView::VirtualAlias, ResolverView::Recipients, ResolverView::Account];
+const RESOLVES: &[ResolverView] =
+    &[ResolverView::VirtualAlias, ResolverView::Recipients, ResolverView::Account];
 
 /// The tables by which cleanup(8) replaces recipients, and the parameter with the addresses that are replaced.
 /// smtpd(8) accepts a recipient that one of them has.

@@ -72,7 +72,8 @@ const TABLES: [(&str, By, Fits); 26] = [
     ("sender_dependent_relayhost_maps", By::Delivery, Fits::Every),
 ];
 
-const ADDRESSES: &[ResolverView] = &[ResolverView::VirtualAlias, ResolverView::Recipients, ResolverView::Account];
+const ADDRESSES: &[ResolverView] =
+    &[ResolverView::VirtualAlias, ResolverView::Recipients, ResolverView::Account];
 const SENDERS: &[ResolverView] =
     &[ResolverView::VirtualAlias, ResolverView::Recipients, ResolverView::Account, ResolverView::SenderLogin];
 
@@ -201,7 +202,7 @@ fn served(
                         let want = word(*purpose);
                         (
                             format!("the one for {want}"),
-                            format!("name a [[map]] with from = \"resolver:{want}\""),
+                            format!("name a [[map]] with source = \"resolver:{want}\""),
                         )
                     }
                     None => ("another".to_owned(), format!("take it out of {}", at.1)),

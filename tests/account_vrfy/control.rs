@@ -52,7 +52,7 @@ async fn one_control_of_each_kind_for_each_domain() {
         let source = source(&controlled(&fake)).await;
         for domain in ["one.test", "two.test"] {
             for _ in 0..3 {
-                assert_eq!(verdict(&source, &format!("bar@{domain}")).await, "missing");
+                assert_eq!(verdict(&source, &format!("bar@{domain}")).await, "not found");
                 assert_eq!(verdict(&source, &format!("foo@{domain}")).await, "exists");
             }
         }
@@ -68,7 +68,7 @@ async fn an_account_that_was_found_is_the_witness() {
     let fake = server(|a| if a.starts_with("foo@") { "250 ok" } else { NO }).await;
     let source = source(&controlled(&fake)).await;
     assert_eq!(verdict(&source, "foo@one.test").await, "exists");
-    assert_eq!(verdict(&source, "bar@one.test").await, "missing");
+    assert_eq!(verdict(&source, "bar@one.test").await, "not found");
     // Not that of another domain.
     let got = verdict(&source, "bar@two.test").await;
     assert!(got.contains("does not find the witness <postmaster@two.test> either"), "{got}");
@@ -80,47 +80,51 @@ async fn an_account_that_was_found_is_the_witness() {
 
 /// What is said to the question, what to the witness; the verdict.
 const WITNESSES: &[(&str, &str, &str)] = &[
-    (NO, "250 ok", "missing"),
-    (NO, "252 ok", "missing"),
-    (NO, "251 elsewhere", "missing"),
+    (NO, "250 ok", "not found"),
+    (NO, "252 ok", "not found"),
+    (NO, "251 elsewhere", "not found"),
     (
         NO,
         NO,
-        "unknown: VRFY <foo@example.test>: 550 5.1.1 no, but 127.0.0.1:PORT for example.test does not find",
+        "temporary failure: VRFY <foo@example.test>: 550 5.1.1 no, but 127.0.0.1:PORT for example.test does not find",
     ),
     (
         NO,
         "550",
-        "unknown: VRFY <foo@example.test>: 550 5.1.1 no, but 127.0.0.1:PORT for example.test does not find",
+        "temporary failure: VRFY <foo@example.test>: 550 5.1.1 no, but 127.0.0.1:PORT for example.test does not find",
     ),
     (
         NO,
         "450 4.3.0 later",
-        "unknown: VRFY <foo@example.test>: 550 5.1.1 no, but 127.0.0.1:PORT for example.test gave",
+        "temporary failure: VRFY <foo@example.test>: 550 5.1.1 no, but 127.0.0.1:PORT for example.test gave",
     ),
     (
         NO,
         "550 5.7.1 no",
-        "unknown: VRFY <foo@example.test>: 550 5.1.1 no, but 127.0.0.1:PORT for example.test gave",
+        "temporary failure: VRFY <foo@example.test>: 550 5.1.1 no, but 127.0.0.1:PORT for example.test gave",
     ),
     (
         NO,
         "garbage",
-        "unknown: VRFY <foo@example.test>: 550 5.1.1 no, but 127.0.0.1:PORT for example.test gave no",
+        "temporary failure: VRFY <foo@example.test>: 550 5.1.1 no, but 127.0.0.1:PORT for example.test gave no",
     ),
-    ("550 unknown user", "250 ok", "missing"),
-    ("550", "250 ok", "missing"),
-    ("550", "550", "unknown: VRFY <foo@example.test>: 550, which may be about something else"),
+    ("550 unknown user", "250 ok", "not found"),
+    ("550", "250 ok", "not found"),
+    ("550", "550", "temporary failure: VRFY <foo@example.test>: 550, which may be about something else"),
     // No witness makes these certain.
-    ("550 Database error", "250 ok", "unknown: VRFY <foo@example.test>: 550 Database error"),
-    ("550 Please try again later", "250 ok", "unknown: VRFY <foo@example.test>: 550 Please try again later"),
+    ("550 Database error", "250 ok", "temporary failure: VRFY <foo@example.test>: 550 Database error"),
+    (
+        "550 Please try again later",
+        "250 ok",
+        "temporary failure: VRFY <foo@example.test>: 550 Please try again later",
+    ),
     (
         "550 That is a mailing list, not a user",
         "250 ok",
-        "unknown: VRFY <foo@example.test>: 550 That is a mailing",
+        "temporary failure: VRFY <foo@example.test>: 550 That is a mailing",
     ),
-    ("553 ambiguous", "250 ok", "unknown: VRFY <foo@example.test>: 553 ambiguous"),
-    ("551 User not local", "250 ok", "unknown: VRFY <foo@example.test>: 551 User not local"),
+    ("553 ambiguous", "250 ok", "temporary failure: VRFY <foo@example.test>: 553 ambiguous"),
+    ("551 User not local", "250 ok", "temporary failure: VRFY <foo@example.test>: 551 User not local"),
 ];
 
 #[tokio::test]
@@ -154,10 +158,10 @@ async fn which_account_is_the_witness() {
             .into(),
     };
     for (witness, wants) in [
-        (Witness::Default.into(), ["unknown", "unknown", "unknown"]),
-        (account("info").into(), ["missing", "unknown", "unknown"]),
-        (Witness::Off.into(), ["missing", "missing", "missing"]),
-        (by_domain, ["missing", "missing", "missing"]),
+        (Witness::Default.into(), ["temporary failure", "temporary failure", "temporary failure"]),
+        (account("info").into(), ["not found", "temporary failure", "temporary failure"]),
+        (Witness::Off.into(), ["not found", "not found", "not found"]),
+        (by_domain, ["not found", "not found", "not found"]),
     ] {
         let mut settings = controlled(&fake);
         settings.sources[0].witness = witness;
@@ -185,7 +189,7 @@ async fn canaries_that_are_accepted_or_get_no_answer() {
             for _ in 0..3 {
                 let got = verdict(&source, "foo@example.test").await;
                 let server = format!("127.0.0.1:{} for example.test", fake.port());
-                let want = format!("unknown: VRFY <foo@example.test>: {yes}, but {server} {want}");
+                let want = format!("temporary failure: VRFY <foo@example.test>: {yes}, but {server} {want}");
                 assert!(got.starts_with(&want), "{got}");
             }
             // Not one for every question, whatever became of it.
@@ -209,10 +213,22 @@ async fn codes_are_trusted_by_domain() {
         domains: [(domain.to_string(), trust)].into(),
     };
     for (code_250, code_252, wants) in [
-        (Trust::Canary.into(), Trust::Canary.into(), ["exists", "unknown", "unknown"]),
-        (Trust::Canary.into(), one("catchall.test", Trust::Exists), ["exists", "exists", "unknown"]),
-        (one("sendmail.test", Trust::Exists), Trust::Canary.into(), ["exists", "unknown", "exists"]),
-        (Trust::Canary.into(), one("good.test", Trust::Unknown), ["unknown", "unknown", "unknown"]),
+        (Trust::Canary.into(), Trust::Canary.into(), ["exists", "temporary failure", "temporary failure"]),
+        (
+            Trust::Canary.into(),
+            one("catchall.test", Trust::Exists),
+            ["exists", "exists", "temporary failure"],
+        ),
+        (
+            one("sendmail.test", Trust::Exists),
+            Trust::Canary.into(),
+            ["exists", "temporary failure", "exists"],
+        ),
+        (
+            Trust::Canary.into(),
+            one("good.test", Trust::TempFail),
+            ["temporary failure", "temporary failure", "temporary failure"],
+        ),
     ] {
         let mut settings = controlled(&fake);
         settings.sources[0].vrfy.code_250 = code_250;
@@ -229,8 +245,8 @@ async fn codes_are_trusted_by_domain() {
 #[tokio::test]
 async fn unfamiliar_words_are_compared() {
     for (foo, canary, witness, want) in [
-        ("550 Benutzer unbekannt", "550 Benutzer unbekannt", "250 ok", "missing"),
-        ("550 no", "550 no", "252 ok", "missing"),
+        ("550 Benutzer unbekannt", "550 Benutzer unbekannt", "250 ok", "not found"),
+        ("550 no", "550 no", "252 ok", "not found"),
         // An outage: the server knew others before, or has other words for it.
         ("550 Kontoliste weg", "550 Kontoliste weg", "550 Kontoliste weg", "and for the witness"),
         ("550 Kontoliste weg", "550 Kontoliste weg", "451 4.3.0", "and for the witness"),
@@ -309,7 +325,7 @@ async fn different_words_are_told_apart() {
             .await
         };
         let source = source(&controlled(&fake)).await;
-        assert_eq!(verdict(&source, "bar@example.test").await, "missing");
+        assert_eq!(verdict(&source, "bar@example.test").await, "not found");
         let got = verdict(&source, &format!("{asked}@example.test")).await;
         assert!(got.contains("in other words"), "{}: {got}", mail_address::escape(&foo));
     }
@@ -354,7 +370,9 @@ async fn what_rests_on_a_control_is_remembered_no_longer_than_it() {
         _ => "252 2.0.0 ok",
     })
     .await;
-    for (trusting, foo, bar) in [(false, "unknown: VRFY", "unknown: VRFY"), (true, "exists", "missing")] {
+    for (trusting, foo, bar) in
+        [(false, "temporary failure: VRFY", "temporary failure: VRFY"), (true, "exists", "not found")]
+    {
         broken.store(0, Ordering::SeqCst);
         let mut settings = controlled(&fake);
         settings.cache = CacheSettings::default();
@@ -364,7 +382,7 @@ async fn what_rests_on_a_control_is_remembered_no_longer_than_it() {
             settings.sources[0].witness = Witness::Off.into();
         }
         let source = source(&settings).await;
-        assert_eq!(verdict(&source, "bar@example.test").await, "missing");
+        assert_eq!(verdict(&source, "bar@example.test").await, "not found");
         assert_eq!(verdict(&source, "foo@example.test").await, "exists");
         for account in ["foo@example.test", "bar@example.test"] {
             assert!(ask(&source, account).await.cached, "{account}");
@@ -390,7 +408,9 @@ async fn a_server_that_changes_its_mind() {
     let mut settings = controlled(&fake);
     settings.sources[0].control_interval = Duration::from_millis(80);
     let source = source(&settings).await;
-    for (accepts, want) in [(0, "exists"), (1, "unknown: VRFY <foo@example.test>: 252"), (0, "exists")] {
+    for (accepts, want) in
+        [(0, "exists"), (1, "temporary failure: VRFY <foo@example.test>: 252"), (0, "exists")]
+    {
         trusting.store(accepts, Ordering::SeqCst);
         tokio::time::sleep(Duration::from_millis(100)).await;
         let got = verdict(&source, "foo@example.test").await;
@@ -417,7 +437,7 @@ async fn connections_do_not_get_old() {
     let interval = Duration::from_millis(600);
     settings.sources[0].control_interval = interval;
     let source = source(&settings).await;
-    assert_eq!(verdict(&source, "carol@example.test").await, "missing");
+    assert_eq!(verdict(&source, "carol@example.test").await, "not found");
     // Carol is added; mail flows all the time, so that no connection becomes idle.
     carol.store(fake.connections(), Ordering::SeqCst);
     let begin = std::time::Instant::now();
@@ -438,7 +458,7 @@ async fn control_questions_are_few_under_load() {
     let askers: Vec<_> = (0..200)
         .map(|i| {
             let source = source.clone();
-            let (name, want) = if i % 2 == 0 { ("foo", "exists") } else { ("bar", "missing") };
+            let (name, want) = if i % 2 == 0 { ("foo", "exists") } else { ("bar", "not found") };
             tokio::spawn(async move {
                 assert_eq!(verdict(&source, &format!("{name}{i}@example.test")).await, want);
             })

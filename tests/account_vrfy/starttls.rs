@@ -53,11 +53,11 @@ async fn when_it_is_used() {
     const PLAIN: &[&str] = &["EHLO", "VRFY"];
     const TLS: &[&str] = &["EHLO", "STARTTLS", "EHLO", "VRFY"];
     for (starttls, offers, want, lines) in [
-        (StartTls::Never, true, "missing", PLAIN),
-        (StartTls::Never, false, "missing", PLAIN),
-        (StartTls::Offered, true, "missing", TLS),
-        (StartTls::Offered, false, "missing", PLAIN),
-        (StartTls::Required, true, "missing", TLS),
+        (StartTls::Never, true, "not found", PLAIN),
+        (StartTls::Never, false, "not found", PLAIN),
+        (StartTls::Offered, true, "not found", TLS),
+        (StartTls::Offered, false, "not found", PLAIN),
+        (StartTls::Required, true, "not found", TLS),
         (StartTls::Required, false, "the server does not offer STARTTLS, which is required", &["EHLO"]),
     ] {
         let fake = server(offers, GO, MISSING).await;
@@ -67,9 +67,9 @@ async fn when_it_is_used() {
         let got = fake.lines();
         let got: Vec<_> = got.iter().filter_map(|line| line.split(' ').next()).collect();
         assert_eq!(got, lines, "{starttls:?} {offers}");
-        if want == "missing" {
+        if want == "not found" {
             // The session goes on.
-            assert_eq!(verdict(&source, "bar@example.test").await, "missing");
+            assert_eq!(verdict(&source, "bar@example.test").await, "not found");
             assert_eq!(fake.connections(), 1);
         }
     }
@@ -78,9 +78,9 @@ async fn when_it_is_used() {
 #[tokio::test]
 async fn certificates_are_checked() {
     for (name, ca, want) in [
-        (None, Some("ca.pem"), "missing"),
-        (Some("mail.example.test"), Some("ca.pem"), "missing"),
-        (Some("127.0.0.1"), Some("ca.pem"), "missing"),
+        (None, Some("ca.pem"), "not found"),
+        (Some("mail.example.test"), Some("ca.pem"), "not found"),
+        (Some("127.0.0.1"), Some("ca.pem"), "not found"),
         (
             Some("mail.other.test"),
             Some("ca.pem"),
@@ -93,9 +93,9 @@ async fn certificates_are_checked() {
             let fake = server(true, GO, MISSING).await;
             let got = verdict(&source(&settings(&fake, starttls, name, ca)).await, "foo@example.test").await;
             assert!(got.contains(want), "{name:?} {ca:?} {starttls:?}: {got}");
-            assert_eq!(got.starts_with("unknown: "), want != "missing", "{got}");
+            assert_eq!(got.starts_with("temporary failure: "), want != "not found", "{got}");
             // No silent way back to plaintext.
-            assert_eq!(fake.vrfys().is_empty(), want != "missing");
+            assert_eq!(fake.vrfys().is_empty(), want != "not found");
         }
     }
 }
@@ -113,7 +113,7 @@ async fn a_handshake_that_fails_is_no_reason_for_plaintext() {
         for starttls in [StartTls::Offered, StartTls::Required] {
             let source = source(&settings(&fake, starttls, None, Some("ca.pem"))).await;
             let got = verdict(&source, "foo@example.test").await;
-            assert!(got.starts_with("unknown: 127.0.0.1:"), "{answer}: {got}");
+            assert!(got.starts_with("temporary failure: 127.0.0.1:"), "{answer}: {got}");
         }
         assert!(fake.vrfys().is_empty());
     }
@@ -137,7 +137,10 @@ async fn turns_are_kept_inside_too() {
     let fake = server(true, GO, "252 2.0.0 ok\r\n550 5.1.1 no\r\n").await;
     let source = source(&settings(&fake, StartTls::Required, None, Some("ca.pem"))).await;
     for _ in 0..2 {
-        assert_eq!(verdict(&source, "foo@example.test").await, "unknown: unexpected data from the server");
+        assert_eq!(
+            verdict(&source, "foo@example.test").await,
+            "temporary failure: unexpected data from the server"
+        );
     }
     assert_eq!(fake.connections(), 2);
 }

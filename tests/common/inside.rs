@@ -4,11 +4,11 @@ use super::RULES;
 use alias_rules::{Dialect, Options};
 use diagnostics::Text;
 use rcptd::account::AccountSource;
+use rcptd::resolve::{Resolver, Settings};
 use rcptd::server::endpoint::Endpoint;
 use rcptd::server::listen::{Inherited, SocketFile, bind};
 use rcptd::server::milter::adapter::{Limits, Milter, Service};
 use rcptd::server::milter::session::Policy;
-use rcptd::resolve::{Resolver, Settings};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +33,7 @@ impl Inside {
             max_recipients: 1000,
             header: None,
             case_sensitive: false.into(),
-            observe: false,
+            dry_run: false,
             origin: "example.test".into(),
         };
         let resolver = Arc::new(Resolver::new(settings, Arc::new(loaded.rules), accounts));

@@ -135,7 +135,7 @@ fn fail2ban_finds_who_was_refused_and_nobody_else() {
     assert_eq!(banned(&quoted.concat(), &file), BTreeSet::new());
 
     // Who is only said to be refused is not banned.
-    let observing = Daemon::start(Site::new("observe = true", ""));
+    let observing = Daemon::start(Site::new("dry_run = true", ""));
     play(&observing);
     let lines = observing.log.text();
     assert!(lines.contains("verdict=would-reject"), "{lines}");
@@ -187,7 +187,7 @@ fn an_outage_of_a_source_is_one_line_and_its_end_another() {
 /// Whoever reads that it is ready reads whether it does anything.
 #[test]
 fn observe_mode_is_told() {
-    for (on, top) in [(false, ""), (true, "observe = true")] {
+    for (on, top) in [(false, ""), (true, "dry_run = true")] {
         let site = Site::new(top, "");
         let socket = site.path("control.sock");
         site.configure("[milter]", &format!("[control]\nlisten = \"unix:{}\"\n[milter]", socket.display()));
@@ -195,18 +195,16 @@ fn observe_mode_is_told() {
         daemon.log.wait_for(0, "ready: ");
         let output = rcptd().arg("status").arg("--socket").arg(&socket).output().expect("the program");
         let status = String::from_utf8(output.stdout).expect("UTF-8");
-        assert_eq!(status.contains("observe is on"), on, "{status}");
+        assert_eq!(status.contains("dry_run is on"), on, "{status}");
         daemon.reload();
         daemon.log.wait_for(0, "configuration reloaded (SIGHUP)");
         if on {
             let log = daemon.log.text();
             let from = log.find("configuration reloaded").expect("a line");
-            daemon.log.wait_for(from, "WARN observe is on");
+            daemon.log.wait_for(from, "WARN dry_run is on");
         }
         let log = daemon.log.text();
-        for (what, times) in
-            [("domains, observe mode", 1), ("rules, observe mode", 1), ("WARN observe is on", 2)]
-        {
+        for (what, times) in [("domains, dry run", 1), ("rules, dry run", 1), ("WARN dry_run is on", 2)] {
             assert_eq!(log.matches(what).count(), if on { times } else { 0 }, "{what}: {log}");
         }
     }

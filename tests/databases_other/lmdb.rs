@@ -3,7 +3,7 @@
 use super::Want::{Found, NotFound, Unknown};
 use super::stores::mdb_load;
 use super::{expect, folder};
-use rcptd::map::{lmdb, Lookup, MAX_VALUE, Table};
+use rcptd::map::{Lookup, MAX_VALUE, Table, lmdb};
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

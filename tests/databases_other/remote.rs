@@ -4,7 +4,7 @@ use super::Want::{self, Found, NotFound, Unknown};
 use super::stores::{Act, Fake, free_port};
 use super::{expect, folder, inet};
 use rcptd::map::settings::Host;
-use rcptd::map::{remote, Table};
+use rcptd::map::{Table, remote};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;

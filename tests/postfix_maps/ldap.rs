@@ -3,8 +3,8 @@
 use super::stores::slapd;
 use super::{Postfix, Says};
 use rcptd::map::Source;
-use rcptd::map::database::open;
 use rcptd::map::case_folded::CaseFolded;
+use rcptd::map::database::open;
 use rcptd::map::settings::{DatabaseSettings, Host, Kind, Query, Scope};
 
 const ENTRIES: &str = "\

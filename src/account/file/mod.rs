@@ -19,7 +19,7 @@
 
 mod list;
 
-use super::spec::{SourceType, OpenFuture, SourceConfig, BuildContext};
+use super::spec::{BuildContext, OpenFuture, SourceConfig, SourceType};
 use super::{AccountSource, Lookup, LookupFuture, Reason, Source, Verification};
 use crate::observe::account as observe;
 use crate::watch::{self, Condition, QUIET, Read as AsRead, SETTLE, Stamp, WatchedFile, has_shrunk};

@@ -143,7 +143,7 @@ impl History {
 fn word(verdict: &str) -> Option<bool> {
     match verdict {
         "exists" => Some(true),
-        "missing" => Some(false),
+        "not found" => Some(false),
         _ => None,
     }
 }

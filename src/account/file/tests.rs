@@ -29,7 +29,11 @@ fn site(content: &str) -> BuildContext {
 /// Settings of this list alone, and nothing remembered.
 fn settings(path: &Path) -> Settings {
     let source = SourceSettings::new(format!("file:{}", path.display()).parse().unwrap());
-    let cache = CacheSettings { positive_ttl: Duration::ZERO, negative_ttl: Duration::ZERO, ..CacheSettings::default() };
+    let cache = CacheSettings {
+        positive_ttl: Duration::ZERO,
+        negative_ttl: Duration::ZERO,
+        ..CacheSettings::default()
+    };
     Settings { sources: vec![source], cache }
 }
 
@@ -38,7 +42,7 @@ fn age(path: &Path, age: Duration) {
     File::open(path).unwrap().set_modified(SystemTime::now() - age).unwrap();
 }
 
-const WRITTEN: &str = "unknown: the list is being written";
+const WRITTEN: &str = "temporary failure: the list is being written";
 
 impl BuildContext {
     fn path(&self, name: &str) -> PathBuf {
@@ -70,7 +74,7 @@ async fn survives_what_happens_to_files() {
     let site = site("foo\n");
     let (list, other) = (site.path("accounts"), site.path("new"));
     assert_eq!(site.says("foo").await, "exists");
-    assert_eq!(site.says("bar").await, "missing");
+    assert_eq!(site.says("bar").await, "not found");
 
     fs::write(&other, "foo\nbar\n").unwrap();
     fs::rename(&other, &list).unwrap();
@@ -78,37 +82,37 @@ async fn survives_what_happens_to_files() {
 
     fs::write(&list, "bar\nbaz\n").unwrap();
     site.becomes("baz", "exists").await;
-    site.becomes("foo", "missing").await;
+    site.becomes("foo", "not found").await;
 
     fs::remove_file(&list).unwrap();
-    site.becomes("bar", "unknown: cannot read the list: No such file").await;
-    assert!(site.says("foo").await.starts_with("unknown: "));
+    site.becomes("bar", "temporary failure: cannot read the list: No such file").await;
+    assert!(site.says("foo").await.starts_with("temporary failure: "));
 
     fs::write(&list, "foo\n").unwrap();
     site.becomes("foo", "exists").await;
-    assert_eq!(site.says("bar").await, "missing");
+    assert_eq!(site.says("bar").await, "not found");
 
     fs::write(&list, "").unwrap();
-    site.becomes("foo", "unknown: the list names no account").await;
+    site.becomes("foo", "temporary failure: the list names no account").await;
     fs::write(&list, "# nobody\n").unwrap();
-    site.becomes("foo", "unknown: the list names no account").await;
+    site.becomes("foo", "temporary failure: the list names no account").await;
 
     fs::write(&list, "foo\nbar\n").unwrap();
     site.becomes("bar", "exists").await;
     fs::write(&list, "foo\nbar baz\n").unwrap();
-    site.becomes("baz", "unknown: /").await;
+    site.becomes("baz", "temporary failure: /").await;
     assert!(site.says("baz").await.contains("accounts:2:1: error: the line is more than one account"));
     assert_eq!(site.says("bar").await, "exists");
 
     fs::remove_file(&list).unwrap();
     fs::create_dir(&list).unwrap();
-    site.becomes("bar", "unknown: cannot read the list: not a file").await;
+    site.becomes("bar", "temporary failure: cannot read the list: not a file").await;
 }
 
 #[tokio::test]
 async fn nobody_is_missing_from_half_a_list() {
     let site = site("foo\nbar\n");
-    assert_eq!(site.says("baz").await, "missing");
+    assert_eq!(site.says("baz").await, "not found");
     let mut writer = File::create(site.path("accounts")).unwrap();
     for half in ["", "foo\nb", "az\n"] {
         writer.write_all(half.as_bytes()).unwrap();
@@ -122,14 +126,14 @@ async fn nobody_is_missing_from_half_a_list() {
     }
     drop(writer);
     site.becomes("baz", "exists").await;
-    site.becomes("bar", "missing").await;
+    site.becomes("bar", "not found").await;
 
     // As soon as it is open for writing, no account is missing, whatever the view of the last list.
     let writer = File::create(site.path("accounts")).unwrap();
     site.becomes("bar", WRITTEN).await;
     assert_eq!(site.says("foo").await, "exists");
     drop(writer);
-    site.becomes("foo", "unknown: the list names no account").await;
+    site.becomes("foo", "temporary failure: the list names no account").await;
 }
 
 #[tokio::test]
@@ -139,7 +143,7 @@ async fn a_new_name_is_enough() {
     let begin = Instant::now();
     fs::rename(site.path("new"), site.path("accounts")).unwrap();
     site.becomes("bar", "exists").await;
-    site.becomes("foo", "missing").await;
+    site.becomes("foo", "not found").await;
     assert!(begin.elapsed() < QUIET, "however young the file is");
     // A link is finished when it is created, but only its age shows that.
     fs::write(site.path("old"), "baz\n").unwrap();
@@ -147,7 +151,7 @@ async fn a_new_name_is_enough() {
     fs::remove_file(site.path("accounts")).unwrap();
     fs::hard_link(site.path("old"), site.path("accounts")).unwrap();
     site.becomes("baz", "exists").await;
-    site.becomes("bar", "missing").await;
+    site.becomes("bar", "not found").await;
 }
 
 #[tokio::test]
@@ -163,7 +167,7 @@ async fn a_file_as_young_as_the_source() {
     writer.write_all(b"bar\n").unwrap();
     drop(writer);
     site.becomes("bar", "exists").await;
-    site.becomes("baz", "missing").await;
+    site.becomes("baz", "not found").await;
 
     // A list without further changes.
     let directory = tempfile::tempdir().unwrap();
@@ -173,13 +177,13 @@ async fn a_file_as_young_as_the_source() {
     source.keep_looking();
     let site = BuildContext { directory, source };
     assert_eq!(site.says("bar").await, WRITTEN);
-    site.becomes("bar", "missing").await;
+    site.becomes("bar", "not found").await;
 }
 
 #[tokio::test]
 async fn a_source_opens_when_its_list_is_finished_or_after_a_while() {
     let directory = tempfile::tempdir().unwrap();
-    for (held, want) in [(false, "missing"), (true, WRITTEN)] {
+    for (held, want) in [(false, "not found"), (true, WRITTEN)] {
         let path = directory.path().join(held.to_string());
         fs::write(&path, "foo\n").unwrap();
         let settings = settings(&path);
@@ -228,7 +232,7 @@ async fn a_change_without_an_event_is_seen_at_the_next_look() {
     let site = site("foo\n");
     let list = site.source.list.clone();
     let real = site.path("accounts");
-    assert_eq!((site.says("foo").await, site.says("bar").await), ("exists".into(), "missing".into()));
+    assert_eq!((site.says("foo").await, site.says("bar").await), ("exists".into(), "not found".into()));
     // Undo the state from events.
     let unheard = || {
         let mut view = list.view();
@@ -239,7 +243,7 @@ async fn a_change_without_an_event_is_seen_at_the_next_look() {
     fs::write(&real, "foo\nbar\n").unwrap();
     tokio::time::sleep(SETTLE * 2).await;
     unheard();
-    assert_eq!(site.says("bar").await, "missing", "no event");
+    assert_eq!(site.says("bar").await, "not found", "no event");
     drop(looking);
     // Young, and so perhaps not finished.
     assert_eq!(list.look(), QUIET);
@@ -256,7 +260,7 @@ async fn a_change_without_an_event_is_seen_at_the_next_look() {
     site.becomes("bar", "exists").await;
     // The events of the new times count once.
     list.look();
-    site.becomes("baz", "missing").await;
+    site.becomes("baz", "not found").await;
     let before = Arc::as_ptr(&list.view().list);
     list.look();
     assert_eq!(Arc::as_ptr(&list.view().list), before, "an unchanged file is not read again");
@@ -268,7 +272,7 @@ async fn a_list_that_is_touched_is_not_written_for_ever() {
     let site = site("foo\n");
     age(&site.path("accounts"), QUIET * 2);
     site.becomes("bar", WRITTEN).await;
-    site.becomes("bar", "missing").await;
+    site.becomes("bar", "not found").await;
     assert_eq!(site.says("foo").await, "exists");
 }
 
@@ -296,7 +300,7 @@ async fn half_a_list_behind_a_link() {
     let source = open(&path("accounts"));
     source.keep_looking();
     let site = BuildContext { directory, source };
-    assert_eq!(site.says("baz").await, "missing");
+    assert_eq!(site.says("baz").await, "not found");
     let mut writer = File::create(site.path("data/list")).unwrap();
     writer.write_all(b"foo\n").unwrap();
     site.becomes("baz", WRITTEN).await;
@@ -304,7 +308,7 @@ async fn half_a_list_behind_a_link() {
     tokio::time::sleep(SETTLE * 3).await;
     assert_eq!((site.says("bar").await, site.says("baz").await), ("exists".into(), WRITTEN.into()));
     drop(writer);
-    site.becomes("bar", "missing").await;
+    site.becomes("bar", "not found").await;
 }
 
 /// All configurations that name a list share its state.
@@ -339,7 +343,7 @@ async fn half_a_list_outlives_a_reload() {
         assert!(begin.elapsed() < Duration::from_secs(15));
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert_eq!(says(new, "none").await, "missing");
+    assert_eq!(says(new, "none").await, "not found");
 }
 
 #[tokio::test]
@@ -347,28 +351,28 @@ async fn a_list_that_shrinks_is_accepted_on_request_only() {
     let site = site("a\nb\nc\nd\n");
     // Half of them may go.
     fs::write(site.path("accounts"), "a\nb\n").unwrap();
-    site.becomes("d", "missing").await;
+    site.becomes("d", "not found").await;
     fs::write(site.path("accounts"), "a\nb\nc\nd\ne\n").unwrap();
     site.becomes("e", "exists").await;
     fs::write(site.path("accounts"), "a\nf\n").unwrap();
-    site.becomes("f", "unknown: the list has shrunk from 5 to 2 accounts").await;
+    site.becomes("f", "temporary failure: the list has shrunk from 5 to 2 accounts").await;
     assert_eq!((site.says("a").await, site.says("e").await), ("exists".into(), "exists".into()));
     // Not by the next check, nor by one after a reload for another list.
     site.source.list.look();
     assert_eq!(site.says("e").await, "exists");
     watch::accept();
     site.becomes("f", "exists").await;
-    assert_eq!(site.says("e").await, "missing");
+    assert_eq!(site.says("e").await, "not found");
     // The request was for that one.
     fs::write(site.path("accounts"), "").unwrap();
-    site.becomes("a", "unknown: the list names no account").await;
+    site.becomes("a", "temporary failure: the list names no account").await;
     fs::write(site.path("accounts"), "a\nb\nc\n").unwrap();
     site.becomes("c", "exists").await;
     fs::write(site.path("accounts"), "c\n").unwrap();
-    site.becomes("f", "unknown: the list has shrunk from 3 to 1 accounts").await;
+    site.becomes("f", "temporary failure: the list has shrunk from 3 to 1 accounts").await;
     // Whole again.
     fs::write(site.path("accounts"), "c\nd\n").unwrap();
-    site.becomes("a", "missing").await;
+    site.becomes("a", "not found").await;
 }
 
 #[tokio::test]
@@ -397,7 +401,7 @@ async fn a_folder_that_is_replaced() {
     site.becomes("baz", "exists").await;
     // Gone for a while.
     fs::remove_dir_all(site.path("lists")).unwrap();
-    site.becomes("baz", "unknown: cannot read the list").await;
+    site.becomes("baz", "temporary failure: cannot read the list").await;
     fs::create_dir(site.path("lists")).unwrap();
     fs::write(site.path("lists/accounts"), "baz\nnew\n").unwrap();
     site.becomes("new", "exists").await;
@@ -419,12 +423,12 @@ async fn a_changed_list_leaves_nothing_in_the_cache() {
     };
     for again in [false, true] {
         assert_eq!(says("bar").await, ("exists".into(), again));
-        assert_eq!(says("new").await, ("missing".into(), again));
+        assert_eq!(says("new").await, ("not found".into(), again));
     }
     fs::write(directory.path().join("next"), "foo\nnew\n").unwrap();
     fs::rename(directory.path().join("next"), &path).unwrap();
     let begin = Instant::now();
-    while says("new").await.0 != "exists" || says("bar").await.0 != "missing" {
+    while says("new").await.0 != "exists" || says("bar").await.0 != "not found" {
         assert!(begin.elapsed() < QUIET, "{:?} {:?}", says("new").await, says("bar").await);
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -445,7 +449,7 @@ async fn unusable_at_the_start() {
     // An empty list makes no account missing.
     fs::write(directory.path().join("empty"), "").unwrap();
     let got = open("empty").unwrap().look_up(&account("foo@example.test")).await.result;
-    assert_eq!(got.to_string(), "unknown: the list names no account");
+    assert_eq!(got.to_string(), "temporary failure: the list names no account");
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ mod services;
 mod users;
 
 use super::settings::{Scoped, Witness};
-use super::spec::{SourceType, OpenFuture, SourceConfig, BuildContext};
+use super::spec::{BuildContext, OpenFuture, SourceConfig, SourceType};
 use super::{AccountSource, Follows, Lookup, LookupFuture, Reason, Source, Verification};
 use crate::lookup::control::{Control, Reply, Server};
 use mail_address::{Address, Cases};
@@ -216,9 +216,9 @@ mod tests {
         for (user, want) in [
             ("root@example.test", "exists"),
             ("Root@anywhere.test", "exists"),
-            ("nosuchuser9@example.test", "missing"),
-            ("ro\0ot@example.test", "unknown: getpwnam_r: this local part cannot be asked"),
-            ("@example.test", "unknown: getpwnam_r: this local part cannot be asked"),
+            ("nosuchuser9@example.test", "not found"),
+            ("ro\0ot@example.test", "temporary failure: getpwnam_r: this local part cannot be asked"),
+            ("@example.test", "temporary failure: getpwnam_r: this local part cannot be asked"),
         ] {
             let got = passwd(false, find_user).look_up(&account(user)).await.result.to_string();
             assert_eq!(got, want, "{user}");
@@ -232,9 +232,9 @@ mod tests {
     #[tokio::test]
     async fn errors_are_unknown() {
         let got = passwd(false, |_| Err("Connection refused".into())).look_up(&account("foo")).await.result;
-        assert_eq!(got.to_string(), "unknown: getpwnam_r: Connection refused");
+        assert_eq!(got.to_string(), "temporary failure: getpwnam_r: Connection refused");
         let got = passwd(false, |_| panic!("in the name service")).look_up(&account("foo")).await.result;
-        assert_eq!(got.to_string(), "unknown: getpwnam_r: the lookup was given up");
+        assert_eq!(got.to_string(), "temporary failure: getpwnam_r: the lookup was given up");
     }
 
     #[tokio::test]
@@ -245,7 +245,10 @@ mod tests {
         let cache = CacheSettings::default();
         let reloaded = build(&Settings { sources: vec![source], cache }, false).await.unwrap();
         let root = account("root@example.test");
-        assert_eq!(reloaded.look_up(&root).await.result.to_string(), "unknown: no answer within 50ms");
+        assert_eq!(
+            reloaded.look_up(&root).await.result.to_string(),
+            "temporary failure: no answer within 50ms"
+        );
         drop(hung);
         assert_eq!(PERMITS.available_permits(), LOOKUPS, "who gave up waiting holds none");
     }
@@ -257,20 +260,20 @@ mod tests {
             (
                 (|_| Ok(false)) as Find,
                 Witness::Default,
-                "unknown: getpwnam_r(nosuchuser9): not found, but getpwnam_r does not find the witness root either (not found)",
+                "temporary failure: getpwnam_r(nosuchuser9): not found, but getpwnam_r does not find the witness root either (not found)",
             ),
-            (|_| Ok(false), Witness::Off, "missing"),
-            (|name| Ok(name == "root"), Witness::Default, "missing"),
-            (|name| Ok(name == "alice"), Witness::Account("alice".into()), "missing"),
+            (|_| Ok(false), Witness::Off, "not found"),
+            (|name| Ok(name == "root"), Witness::Default, "not found"),
+            (|name| Ok(name == "alice"), Witness::Account("alice".into()), "not found"),
             (
                 |name| Ok(name == "root"),
                 Witness::Account("alice".into()),
-                "unknown: getpwnam_r(nosuchuser9): not found",
+                "temporary failure: getpwnam_r(nosuchuser9): not found",
             ),
             (
                 |name| if name == "root" { Err("down".into()) } else { Ok(false) },
                 Witness::Default,
-                "unknown: getpwnam_r(nosuchuser9): not found, but getpwnam_r gave no answer for the witness root",
+                "temporary failure: getpwnam_r(nosuchuser9): not found, but getpwnam_r gave no answer for the witness root",
             ),
         ] {
             let mut source = Arc::into_inner(passwd(false, find)).unwrap();
@@ -278,7 +281,7 @@ mod tests {
             let got = source.look_up(&account).await.result;
             assert!(got.to_string().starts_with(want), "{got}");
             let uncontrolled = matches!(&got, Lookup::TempFail(why) if why.is_uncontrolled());
-            assert_eq!(uncontrolled, want != "missing");
+            assert_eq!(uncontrolled, want != "not found");
         }
     }
 

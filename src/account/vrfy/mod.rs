@@ -29,14 +29,14 @@ mod tests;
 mod wire;
 mod words;
 
-use super::spec::{SourceType, OpenFuture, SourceConfig, BuildContext};
+use super::spec::{BuildContext, OpenFuture, SourceConfig, SourceType};
 use super::{AccountSource, Lookup, Reason};
 use crate::lookup::control::Control;
 use crate::observe::outage::Servers;
 use connection::{Connection, Peer};
 use dial::{Dialer, Limits, Tls};
-use lettre::transport::smtp::extension::ClientId;
 use dns::{Dns, SystemDns};
+use lettre::transport::smtp::extension::ClientId;
 use pool::Pool;
 use reply::Meaning;
 use source::VrfySource;
@@ -67,7 +67,11 @@ impl SourceConfig for Server {
 }
 
 /// The source, with the system's lookup of names if none is given.
-fn open(target: &Target, site: BuildContext<'_>, lookup: Option<Arc<dyn Dns>>) -> Result<VrfySource, Vec<String>> {
+fn open(
+    target: &Target,
+    site: BuildContext<'_>,
+    lookup: Option<Arc<dyn Dns>>,
+) -> Result<VrfySource, Vec<String>> {
     let settings = &site.source.vrfy;
     let lookup = match lookup {
         Some(lookup) => Ok(lookup),

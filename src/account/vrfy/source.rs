@@ -108,7 +108,7 @@ impl VrfySource {
         let answer = Verification::new(Lookup::Found(()), &self.name).with_detail(&replied.quoted());
         let answer = match code {
             Trust::Exists => answer,
-            Trust::Unknown => return Err(Reason::new(replied.quoted())),
+            Trust::TempFail => return Err(Reason::new(replied.quoted())),
             Trust::Canary => {
                 let passed =
                     self.control.canary(replied.server(), |name| self.ask_canary(replied, name, held)).await;

@@ -1,8 +1,8 @@
 //! Tests of the choice of servers. The dialogue is tested by `tests/account_vrfy.rs`.
 
+use super::super::Source;
 use super::super::settings::{CacheSettings, Settings, SourceSettings, Witness};
 use super::super::testing::account;
-use super::super::Source;
 use super::testing::Table;
 use super::*;
 use crate::observe::outage::standings;
@@ -76,7 +76,7 @@ async fn hosts_and_addresses_are_tried_in_order() {
     let source =
         SourceSettings { witness: Witness::Off.into(), ..SourceSettings::new(source.parse().unwrap()) };
     let source = vrfy(&source, Arc::new(table));
-    assert_eq!(source.look_up(&account("foo@example.test")).await.result.to_string(), "missing");
+    assert_eq!(source.look_up(&account("foo@example.test")).await.result.to_string(), "not found");
     // Failures are recorded also if another server answered.
     let failing = standings().into_iter().filter(|one| *one.source == *source.name && one.failing.is_some());
     let failing: Vec<_> = failing.map(|one| one.server.into_string()).collect();
@@ -87,7 +87,7 @@ async fn hosts_and_addresses_are_tried_in_order() {
     let table = Table::new()
         .srv("_smtp._tcp.example.test", &[(0, 1, port, "last.test")])
         .host("last.test", &["127.0.0.4"]);
-    assert_eq!(ask("vrfy:srv:_smtp._tcp.example.test", table).await, "missing");
+    assert_eq!(ask("vrfy:srv:_smtp._tcp.example.test", table).await, "not found");
     assert_eq!(last.load(Ordering::SeqCst), 1);
 }
 
@@ -95,14 +95,14 @@ async fn hosts_and_addresses_are_tried_in_order() {
 async fn a_misnamed_server_is_no_missing_account() {
     let (port, connections) = serve("127.0.0.1", 0, "554 no\r\n").await;
     for (spec, want) in [
-        ("vrfy:nowhere.test", "unknown: there is no name nowhere.test"),
-        ("vrfy:mx:nowhere.test", "unknown: there is no name nowhere.test"),
-        ("vrfy:mx:null.test", "unknown: null.test takes no mail (null MX, RFC 7505)"),
-        ("vrfy:empty.test", "unknown: empty.test has no address"),
-        ("vrfy:mx:gone.test", "unknown: there is no name nowhere.test"),
+        ("vrfy:nowhere.test", "temporary failure: there is no name nowhere.test"),
+        ("vrfy:mx:nowhere.test", "temporary failure: there is no name nowhere.test"),
+        ("vrfy:mx:null.test", "temporary failure: null.test takes no mail (null MX, RFC 7505)"),
+        ("vrfy:empty.test", "temporary failure: empty.test has no address"),
+        ("vrfy:mx:gone.test", "temporary failure: there is no name nowhere.test"),
         (
             &format!("vrfy:host.test:{port}"),
-            &format!("unknown: host.test [127.0.0.1]:{port}: the server said 554 no"),
+            &format!("temporary failure: host.test [127.0.0.1]:{port}: the server said 554 no"),
         ),
     ] {
         let table = Table::new()
@@ -119,7 +119,7 @@ async fn a_misnamed_server_is_no_missing_account() {
 async fn addresses_tried_are_bounded() {
     let (port, connections) = serve("127.0.0.1", 0, "554 no\r\n").await;
     let table = Table::new().host("host.test", &["127.0.0.1"; dial::MAX_ADDRESSES + 1]);
-    assert!(ask(&format!("vrfy:host.test:{port}"), table).await.starts_with("unknown: "));
+    assert!(ask(&format!("vrfy:host.test:{port}"), table).await.starts_with("temporary failure: "));
     assert_eq!(connections.load(Ordering::SeqCst), dial::MAX_ADDRESSES);
 }
 
@@ -174,12 +174,12 @@ async fn no_server_vouches_for_another() {
     const GOOD_250: [&str; 3] = ["250 ok", "250 ok", "550 5.1.1 no"];
     for (replies, wants) in [
         // Replies of each for foo, for postmaster and for all others; verdicts about foo and nobody, of each.
-        ([GOOD_252, ["252 ok"; 3]], ["exists", "unknown", "missing", "unknown"]),
-        ([GOOD_250, ["250 ok"; 3]], ["exists", "unknown", "missing", "unknown"]),
-        ([GOOD_250, ["550 5.1.1 no"; 3]], ["exists", "unknown", "missing", "unknown"]),
-        ([["252 ok"; 3], GOOD_252], ["unknown", "exists", "unknown", "missing"]),
-        ([["550 no"; 3], GOOD_250], ["unknown", "exists", "unknown", "missing"]),
-        ([GOOD_252, GOOD_250], ["exists", "exists", "missing", "missing"]),
+        ([GOOD_252, ["252 ok"; 3]], ["exists", "temporary failure", "not found", "temporary failure"]),
+        ([GOOD_250, ["250 ok"; 3]], ["exists", "temporary failure", "not found", "temporary failure"]),
+        ([GOOD_250, ["550 5.1.1 no"; 3]], ["exists", "temporary failure", "not found", "temporary failure"]),
+        ([["252 ok"; 3], GOOD_252], ["temporary failure", "exists", "temporary failure", "not found"]),
+        ([["550 no"; 3], GOOD_250], ["temporary failure", "exists", "temporary failure", "not found"]),
+        ([GOOD_252, GOOD_250], ["exists", "exists", "not found", "not found"]),
     ] {
         let says = |replies: [&'static str; 3]| {
             move |argument: &str| match argument.split('@').next() {

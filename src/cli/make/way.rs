@@ -54,7 +54,7 @@ impl Way {
         // The rules are searched again without the extension only if they do not have the whole name.
         let said = first.iter().rev().find_map(|note| match note {
             Note::Rules(explanation) => Some(explanation),
-            Note::Hook(_) => None,
+            Note::Script(_) => None,
         });
         let same = |name: &str| {
             Address::new(name, domain).is_ok_and(|found| found.same_mailbox(&wanted, self.case_sensitive))

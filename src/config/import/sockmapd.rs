@@ -80,8 +80,8 @@ pub fn import_sockmapd(file: &str, sockmapd: &Sockmapd, password_file: &str) -> 
     }
     for map in &sockmapd.maps {
         let name = databases.iter().find(|(database, _)| *database == map.database).map(|(_, name)| &**name);
-        let from = format!("database:{}", name.unwrap_or_default());
-        let _ = write!(out, "\n[[map]]\nname = {}\nfrom = {}\n", quoted(&map.service), quoted(&from));
+        let source = format!("database:{}", name.unwrap_or_default());
+        let _ = write!(out, "\n[[map]]\nname = {}\nsource = {}\n", quoted(&map.service), quoted(&source));
         let columns = [("table", Some(&map.table)), ("key", Some(&map.key)), ("value", map.value.as_ref())];
         for (key, name) in columns.into_iter().chain([("reason", map.reason.as_ref())]) {
             if let Some(name) = name {

@@ -52,9 +52,10 @@ pub(super) fn value(
             join(&made.collect::<Result<Vec<_>, _>>()?)?
         }
         SearchStrategy::SenderLogin => join(&items(value))?,
-        SearchStrategy::Plain | SearchStrategy::Relocated | SearchStrategy::VirtualMailbox | SearchStrategy::VirtualMailboxDomains => {
-            value.into()
-        }
+        SearchStrategy::Plain
+        | SearchStrategy::Relocated
+        | SearchStrategy::VirtualMailbox
+        | SearchStrategy::VirtualMailboxDomains => value.into(),
     };
     if good.len() > MAX_VALUE { Err(format!("more than {MAX_VALUE} octets")) } else { Ok(good) }
 }

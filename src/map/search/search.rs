@@ -13,7 +13,11 @@ pub const MAX_PARENTS: usize = 127;
 /// three spellings, and in two without its extension, both without a domain, and the one for everything.
 pub const MAX_CANDIDATES: usize = (1 + 2 * MAX_PARENTS) + 3 + 2 + 4 + 1;
 
-pub(super) fn candidates<'k>(profile: SearchStrategy, key: &'k str, context: &Context<'_>) -> Vec<Candidate<'k>> {
+pub(super) fn candidates<'k>(
+    profile: SearchStrategy,
+    key: &'k str,
+    context: &Context<'_>,
+) -> Vec<Candidate<'k>> {
     let mut found = Found(Vec::new());
     found.add(key, None);
     match profile {

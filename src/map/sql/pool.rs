@@ -339,7 +339,11 @@ impl<D: Driver> Server<D> {
 impl<D: Driver> Lease<D> {
     /// Runs a query in a separate task, which returns the connection after a complete answer. If the receiver
     /// is dropped, the query is ended.
-    pub fn put(self, statement: Arc<Statement>, key: String) -> oneshot::Receiver<Result<Lookup<String>, Failure>> {
+    pub fn put(
+        self,
+        statement: Arc<Statement>,
+        key: String,
+    ) -> oneshot::Receiver<Result<Lookup<String>, Failure>> {
         let (reply, answer) = oneshot::channel();
         tokio::spawn(self.carry(statement, key, reply));
         answer

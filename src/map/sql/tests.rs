@@ -354,7 +354,10 @@ async fn a_server_that_is_full_answers_on_what_is_open() {
     assert_eq!(world.counts().0, 1);
     // The only connection is returned before the new one is refused.
     world.is(Mood::FullAndSlow);
-    assert_eq!(tokio::join!(table.look_up("slow"), table.look_up("k")), (Lookup::Found("slow".into()), value()));
+    assert_eq!(
+        tokio::join!(table.look_up("slow"), table.look_up("k")),
+        (Lookup::Found("slow".into()), value())
+    );
     world.is(Mood::Full);
     // Without an open connection there is nothing to wait for.
     table.database.servers[0].distrust();

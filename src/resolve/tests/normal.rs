@@ -199,7 +199,7 @@ async fn what_was_asked_is_shown() {
         let names: Vec<&str> = notes
             .filter_map(|note| match note {
                 Note::Rules(rules) => Some(&*rules.name),
-                Note::Hook(_) => None,
+                Note::Script(_) => None,
             })
             .collect();
         assert_eq!(names, want, "{recipient}");

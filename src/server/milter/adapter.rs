@@ -6,10 +6,10 @@
 use super::reply::Reply;
 use super::session::{Edit, End, Origin, Policy, Rcpt, Say, Session, Step};
 use super::wire::{MtaStream, Shared};
-use crate::server::listen::Listener;
-use crate::server::trace::{Exchange, Tap, shown};
 use crate::observe::{self, Decided};
 use crate::resolve::{Doubt, Outcome, Resolution, Resolver, RuleTrace};
+use crate::server::listen::Listener;
+use crate::server::trace::{Exchange, Tap, shown};
 use arc_swap::ArcSwap;
 use indymilter::{
     ActionError, Actions, Callbacks, Config, Context, ContextActions, EomContext, MacroStage, Macros,
@@ -340,7 +340,7 @@ async fn eom(cx: &mut EomContext<Conn>) -> Status {
             session: number,
             recipients,
             replaced: &replaced,
-            observed: conn.service.policy.observe,
+            observed: conn.service.policy.dry_run,
             deferred: deferred.as_ref().map(|why| why as &dyn fmt::Display),
         });
     }
@@ -410,7 +410,7 @@ fn log(conn: &Conn, macros: &Macros, argument: &[u8], resolution: &Resolution, s
         Outcome::TryLater(_) => (Decided::Defer, None),
     };
     // An unknown recipient cannot be refused in mail by sendmail(1).
-    let observed = conn.service.policy.observe || (*say == Say::Continue && decided == Decided::Reject);
+    let observed = conn.service.policy.dry_run || (*say == Say::Continue && decided == Decided::Reject);
     if conn.milter.tap.is_wanted() {
         let text = new_to.map(Address::to_string).or_else(|| detail.clone()).unwrap_or_default();
         conn.milter.tap.put(Exchange {
@@ -465,7 +465,7 @@ impl fmt::Display for ReasonText<'_> {
         match (self.outcome, self.rule) {
             (Outcome::NotOurs, _) => f.write_str("domain"),
             (Outcome::TryLater(Doubt::Rules(i)), _) => place(f, "rule-budget", *i),
-            (Outcome::TryLater(Doubt::Hook(_)), _) => f.write_str("hook"),
+            (Outcome::TryLater(Doubt::Script(_)), _) => f.write_str("hook"),
             (_, RuleTrace::None) => f.write_str("account"),
             (_, RuleTrace::Matched(i)) => place(f, "rule", i),
             (_, RuleTrace::MatchedTwice(i)) => place(f, "rule-twice", i),

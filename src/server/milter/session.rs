@@ -28,7 +28,7 @@ pub struct Policy {
     /// Whether local parts that differ by case only are different.
     pub case_sensitive: Cases,
     /// Decide and log, but change nothing.
-    pub observe: bool,
+    pub dry_run: bool,
     /// The domain that the mail server adds to a recipient without one.
     pub origin: String,
 }
@@ -94,7 +94,7 @@ pub struct End {
     pub deferred: Option<Doubt>,
     /// The number of its known recipients.
     pub recipients: usize,
-    /// The replaced recipients with their replacements; with `observe`, those that would be.
+    /// The replaced recipients with their replacements; with `dry_run`, those that would be.
     pub replaced: Vec<(Address, Address)>,
 }
 
@@ -175,7 +175,7 @@ impl Session {
     /// Defers a recipient, or the message if a recipient cannot be deferred alone.
     fn defer(&mut self, doubt: Doubt, origin: Origin, reply: Reply) -> Say {
         match origin {
-            _ if self.policy.observe => Say::Continue,
+            _ if self.policy.dry_run => Say::Continue,
             Origin::Local => {
                 self.deferred.get_or_insert(doubt);
                 Say::Continue
@@ -190,7 +190,7 @@ impl Session {
         let Some((question, parameters, origin)) = self.pending.take() else { return Say::Continue };
         let say = match outcome {
             Outcome::TryLater(doubt) => self.defer(doubt.clone(), origin, self.policy.later.clone()),
-            Outcome::NoSuchUser(_) if origin == Origin::Smtp && !self.policy.observe => {
+            Outcome::NoSuchUser(_) if origin == Origin::Smtp && !self.policy.dry_run => {
                 Say::Error(self.policy.unknown.clone())
             }
             Outcome::NoSuchUser(_) | Outcome::NotOurs | Outcome::Keep | Outcome::Rewrite(_) => Say::Continue,
@@ -223,7 +223,7 @@ impl Session {
         self.pending = None;
         self.routed = None;
         let mut edits = Vec::new();
-        if !self.policy.observe {
+        if !self.policy.dry_run {
             if headers > MAX_HEADERS {
                 deferred.get_or_insert(Doubt::Headers);
             }

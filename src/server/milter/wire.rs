@@ -7,8 +7,8 @@
 //!   TCP_NODELAY, so it would wait 40 ms for a delayed acknowledgement in the middle of each message.
 //! - The end of the session is recorded and counted, which the library does not report.
 
-use crate::server::listen::Stream;
 use crate::observe;
+use crate::server::listen::Stream;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;

@@ -11,7 +11,7 @@ fn policy() -> Policy {
         max_recipients: 1000,
         header: Some("X-Alias".into()),
         case_sensitive: false.into(),
-        observe: false,
+        dry_run: false,
         origin: "d.test".into(),
     }
 }
@@ -153,7 +153,7 @@ fn replies() {
         (Outcome::TryLater(Doubt::Deadline), Say::Error(policy().later)),
     ] {
         assert_eq!(rcpt(&mut Session::new(policy().into()), "<a@d.test>", &outcome), want, "{outcome:?}");
-        let mut observing = Session::new(Policy { observe: true, ..policy() }.into());
+        let mut observing = Session::new(Policy { dry_run: true, ..policy() }.into());
         assert_eq!(rcpt(&mut observing, "<a@d.test>", &outcome), Say::Continue);
         assert!(observing.end_of_message().edits.is_empty(), "{outcome:?}");
     }
@@ -239,7 +239,7 @@ fn in_local_submission_a_doubt_defers_the_message() {
         submit(&mut session, &[("bob@d.test", Outcome::Keep)]);
         assert_eq!(session.end_of_message().deferred, None);
 
-        let mut observing = Session::new(Policy { observe: true, ..policy() }.into());
+        let mut observing = Session::new(Policy { dry_run: true, ..policy() }.into());
         submit(&mut observing, &recipients);
         assert_eq!(observing.end_of_message().deferred, None);
     }
@@ -367,7 +367,7 @@ fn headers_that_came_in_are_taken_out() {
         let edits = run(policy());
         let got: Vec<&String> = edits.iter().filter(|edit| edit.starts_with("X-")).collect();
         assert_eq!(got, want, "{recipients:?} {fields:?}");
-        assert_eq!(run(Policy { observe: true, ..policy() }), [""; 0]);
+        assert_eq!(run(Policy { dry_run: true, ..policy() }), [""; 0]);
         assert!(!run(Policy { header: None, ..policy() }).iter().any(|edit| edit.starts_with("X-")));
     }
 }
@@ -386,8 +386,8 @@ fn headers_are_counted_by_message_and_limited() {
 
 #[test]
 fn the_end_tells_what_was_replaced() {
-    for observe in [false, true] {
-        let mut session = Session::new(Policy { observe, ..policy() }.into());
+    for dry_run in [false, true] {
+        let mut session = Session::new(Policy { dry_run, ..policy() }.into());
         for (argument, outcome) in [
             ("<foo-a-1@d.test>", rewrite("<foo@d.test>")),
             ("<x@e.test>", Outcome::NotOurs),
@@ -398,8 +398,8 @@ fn the_end_tells_what_was_replaced() {
         let end = session.end_of_message();
         let replaced: Vec<String> = end.replaced.iter().map(|(from, to)| format!("{from} {to}")).collect();
         assert_eq!(replaced, ["foo-a-1@d.test foo@d.test"]);
-        assert_eq!(end.recipients, if observe { 3 } else { 2 });
-        assert_eq!(end.edits.is_empty(), observe);
+        assert_eq!(end.recipients, if dry_run { 3 } else { 2 });
+        assert_eq!(end.edits.is_empty(), dry_run);
     }
 }
 
@@ -462,8 +462,8 @@ proptest! {
     /// For any order of events: no edit for a refused recipient, no recipient is added twice or while
     /// present, every replaced one is deleted, deletions first.
     #[test]
-    fn any_order_of_inputs(inputs in inputs(), observe in any::<bool>()) {
-        let mut session = Session::new(Policy { observe, ..policy() }.into());
+    fn any_order_of_inputs(inputs in inputs(), dry_run in any::<bool>()) {
+        let mut session = Session::new(Policy { dry_run, ..policy() }.into());
         // The recipients of the current message: (as typed, mailbox, target).
         let mut accepted: Vec<(Vec<u8>, String, Option<String>)> = Vec::new();
         let mut pending: Option<(Question, bool)> = None;
@@ -483,8 +483,8 @@ proptest! {
                     let asked = pending.take();
                     let say = session.resolved(&outcome, None);
                     let is_doubt = matches!(outcome, Outcome::TryLater(_));
-                    deferred |= is_doubt && !observe && asked.as_ref().is_some_and(|(_, local)| *local);
-                    if let (Some((question, _)), Say::Continue, false) = (asked, say, observe) {
+                    deferred |= is_doubt && !dry_run && asked.as_ref().is_some_and(|(_, local)| *local);
+                    if let (Some((question, _)), Say::Continue, false) = (asked, say, dry_run) {
                         let target = match &outcome { Outcome::Rewrite(to) => Some(to.key(false)), _ => None };
                         accepted.push((question.recipient.raw().to_vec(), question.recipient.key(false), target));
                     }

@@ -1,7 +1,7 @@
 //! The script before and behind the rules, and where it sends the mail.
 
 use super::*;
-use crate::script::Hooks;
+use crate::script::Script;
 use mail_address::Normal;
 
 /// What the script of these tests does with a name is written into the name.
@@ -45,14 +45,14 @@ ACCOUNT alice ALIASED pinky MATCHES %alias%-%alpha%-%code% WITH CHARS();
 fn resolver(accounts: Arc<Accounts>, script: &str) -> Resolver {
     let options = Options { fold: true, dialect: Dialect::Any, ..Options::default() };
     let rules = Arc::new(alias_rules::load(&[Text::new("a.rules", RULES)], &options).expect("rules").rules);
-    let hooks = Hooks::load(&Text::new("hooks.rhai", script), &rules, "example.test").expect("a script");
+    let compiled = Script::load(&Text::new("script.rhai", script), &rules, "example.test").expect("a script");
     let settings = Settings {
         domains: vec!["example.test".into(), "other.test".into()],
         origin: "example.test".into(),
         normal: [("other.test".into(), Normal { delimiters: "+".into(), ..Normal::default() })].into(),
         ..Settings::default()
     };
-    Resolver::new(settings, Form { rules, hooks: Some(Arc::new(hooks)) }, accounts)
+    Resolver::new(settings, Form { rules, script: Some(Arc::new(compiled)) }, accounts)
 }
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn recipients() {
             "later: preprocess leads to elsewhere.test, which is not one of domains",
             "",
         ),
-        ("bad@example.test", "later: hooks.rhai:7:32: preprocess: Division by zero: 1 / 0", ""),
+        ("bad@example.test", "later: script.rhai:7:32: preprocess: Division by zero: 1 / 0", ""),
         // Behind the rules.
         ("same-abc-3@example.test", "no: no such account", "same@example.test"),
         ("none-abc-3@example.test", "no: no such account", "none-abc-3@example.test"),
@@ -88,7 +88,7 @@ async fn recipients() {
         ("doubtful-abc-3@example.test", "later: down", "doubtful@example.test"),
         (
             "bad-abc-3@example.test",
-            "later: hooks.rhai: postprocess: it returned i64 instead of a text, [text, domain] or ()",
+            "later: script.rhai: postprocess: it returned i64 instead of a text, [text, domain] or ()",
             "",
         ),
         (
@@ -144,13 +144,14 @@ async fn a_way_has_an_end() {
                  if n >= {last} {{ account }} else {{ let next = `n${{n + 1}}`; `${{next}}.${{next.len()}}` }}
              }}"
         );
-        let hooks = Hooks::load(&Text::new("hooks.rhai", &script), &rules, "example.test").expect("a script");
+        let compiled =
+            Script::load(&Text::new("script.rhai", &script), &rules, "example.test").expect("a script");
         let settings = Settings {
             domains: vec!["example.test".into()],
             origin: "example.test".into(),
             ..Settings::default()
         };
-        let form = Form { rules: rules.clone(), hooks: Some(Arc::new(hooks)) };
+        let form = Form { rules: rules.clone(), script: Some(Arc::new(compiled)) };
         let resolver = Resolver::new(settings, form, Arc::<Accounts>::default());
         let got = ask(&resolver, b"n0.2@example.test", None).await;
         let account = got.account.map(|account| account.local().to_owned());
@@ -189,7 +190,7 @@ async fn what_the_script_did_is_shown() {
         (
             "bad@example.test",
             &[
-                "preprocess(\"bad\", \"example.test\") fails: hooks.rhai:7:32: preprocess: Division by zero: 1 / 0",
+                "preprocess(\"bad\", \"example.test\") fails: script.rhai:7:32: preprocess: Division by zero: 1 / 0",
             ],
         ),
         ("x@elsewhere.test", &[]),
@@ -199,7 +200,7 @@ async fn what_the_script_did_is_shown() {
         let notes = steps.iter().flat_map(|step| &step.notes);
         let calls: Vec<String> = notes
             .filter_map(|note| match note {
-                Note::Hook(called) => Some(called.to_string()),
+                Note::Script(called) => Some(called.to_string()),
                 Note::Rules(_) => None,
             })
             .collect();

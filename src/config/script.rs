@@ -1,9 +1,9 @@
-//! `hooks`: the operator's script.
+//! `script`: the operator's script.
 
 use super::check::{Check, text};
 use super::files;
 use super::raw::Field;
-use crate::script::{Hooks, MAX_SCRIPT};
+use crate::script::{MAX_SCRIPT, Script};
 use alias_rules::Rules;
 use diagnostics::{Problem, Text};
 use mail_address::escape;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 impl Check<'_> {
-    /// The script that `hooks` names, relative to `folder`. The file is added to `watched` either way.
+    /// The script that `script` names, relative to `folder`. The file is added to `watched` either way.
     pub fn script(
         &mut self,
         field: &Field<String>,
@@ -37,9 +37,9 @@ pub(super) fn load(
     rules: &Arc<Rules>,
     domains: &[String],
     problems: &mut Vec<Problem>,
-) -> Option<Arc<Hooks>> {
-    match Hooks::load(script?, rules, domains.first()?) {
-        Ok(hooks) => Some(Arc::new(hooks)),
+) -> Option<Arc<Script>> {
+    match Script::load(script?, rules, domains.first()?) {
+        Ok(script) => Some(Arc::new(script)),
         Err(wrong) => {
             for problem in wrong {
                 // With the other form of the rules it says the same.
