@@ -205,12 +205,12 @@ fn a_file_that_is_being_written_is_not_read() {
 
 /// A site with a file of every kind that is read, all of them several lines long.
 fn site_of_all_files() -> Site {
-    let site = Site::new("secrets = \"secrets\"\nhooks = \"hooks.rhai\"", "");
+    let site = Site::new("secrets = \"secrets\"\nscript = \"hooks.rhai\"", "");
     let list = site.path("list");
     site.configure(
         "[log]",
         &format!(
-            "[[map]]\nname = \"list\"\nfrom = \"texthash:{}\"\n[[tcp_table]]\nlisten = \"inet:127.0.0.1:0\"\n\
+            "[[map]]\nname = \"list\"\nsource = \"texthash:{}\"\n[[tcp_table]]\nlisten = \"inet:127.0.0.1:0\"\n\
              map = \"list\"\n[log]",
             list.display()
         ),
@@ -329,8 +329,8 @@ fn a_list_of_accounts_that_shrinks_defers_until_it_is_asked_for() {
 #[test]
 fn nothing_stale_is_remembered() {
     let site = Site::new("", "");
-    site.configure("exists = \"0s\"", "exists = \"1h\"");
-    site.configure("missing = \"0s\"", "missing = \"1h\"");
+    site.configure("positive_ttl = \"0s\"", "positive_ttl = \"1h\"");
+    site.configure("negative_ttl = \"0s\"", "negative_ttl = \"1h\"");
     let daemon = Daemon::start(site);
     let says = |user: &str| begin(daemon.connect()).rcpt(&[&format!("<{user}@example.test>")]);
     let becomes = |user: &str, want: &str| {

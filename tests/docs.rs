@@ -386,7 +386,7 @@ fn the_manual_has_every_exit_code_and_word() {
         assert!(text("src/observe/mod.rs").contains(&format!("\"{word}\"")), "{word} is not logged");
         assert!(manual.contains(word), "{word} is not in {MANUAL}");
     }
-    let reasons = text("src/front/milter/adapter.rs");
+    let reasons = text("src/server/milter/adapter.rs");
     for word in [
         "domain",
         "account",
@@ -531,7 +531,7 @@ fn the_script_of_the_manual_works() {
     let script = section.split("-offset indent\n").nth(1).unwrap().split(".Ed").next().unwrap();
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("hooks.rhai"), script).unwrap();
-    let config = "domains = \"example.com\"\nhooks = \"hooks.rhai\"\naccount.source = \"static:exists\"\n";
+    let config = "domains = \"example.com\"\nscript = \"hooks.rhai\"\naccount.source = \"static:exists\"\n";
     fs::write(folder.path().join("rcptd.conf"), config).unwrap();
     let config = folder.path().join("rcptd.conf").display().to_string();
     for (address, want) in [

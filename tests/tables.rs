@@ -313,7 +313,7 @@ fn what_trualias_answered() {
             "rcptd.conf",
             &format!(
                 "{domains}rules = [\"old.conf\"]\ncase_sensitive = true\n\
-                 [[map]]\nname = \"old\"\nfrom = \"resolver:{purpose}\"\n\
+                 [[map]]\nname = \"old\"\nsource = \"resolver:{purpose}\"\n\
                  [[tcp_table]]\nlisten = \"inet:127.0.0.1:0\"\nmap = \"old\"\n\
                  [statistics]\nenabled = {statistics}\n[account]\nsource = \"static:exists\"\n"
             ),

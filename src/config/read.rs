@@ -120,7 +120,11 @@ impl Reader<'_> {
             section => &format!("in {section}"),
         };
         let all = raw::keys();
-        let help = if let Some(near) = nearest(name.get_ref(), known.iter().copied()) {
+        let was = (S::PREFIX.trim_end_matches('.'), name.get_ref().as_ref());
+        let renamed = RENAMED.iter().find(|(section, old, _)| (*section, *old) == was);
+        let help = if let Some((_, _, new)) = renamed {
+            format!("it is called {new} now")
+        } else if let Some(near) = nearest(name.get_ref(), known.iter().copied()) {
             format!("did you mean {near}?")
         } else if let Some((section, key)) = all.iter().find(|(_, key)| key == name.get_ref()) {
             match *section {
@@ -150,6 +154,21 @@ impl Reader<'_> {
         self.error(value.span(), format!("{key} must be {want}, not {}", type_name(value)), help)
     }
 }
+
+/// Keys that had another name before the first release: section, old name, new name.
+const RENAMED: [(&str, &str, &str); 11] = [
+    ("", "observe", "dry_run"),
+    ("", "hooks", "script"),
+    ("milter", "unknown_reply", "reject_reply"),
+    ("milter", "later_reply", "defer_reply"),
+    ("account", "unknown", "tempfail_action"),
+    ("account.source", "unknown", "tempfail_action"),
+    ("account.cache", "exists", "positive_ttl"),
+    ("account.cache", "missing", "negative_ttl"),
+    ("map", "from", "source"),
+    ("map", "profile", "search"),
+    ("map", "remember", "cache_ttl"),
+];
 
 fn type_name(value: &Spanned<DeValue<'_>>) -> &'static str {
     match value.get_ref() {

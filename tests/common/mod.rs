@@ -46,7 +46,7 @@ impl Site {
                 "domains = [\"example.test\"]\nrules = [\"aliases.rules\"]\n{top}\n\
                  [milter]\nlisten = \"{listen}\"\n{milter}\n\
                  [account]\nsource = \"file:{}\"\n\
-                 [account.cache]\nexists = \"0s\"\nmissing = \"0s\"\n\
+                 [account.cache]\npositive_ttl = \"0s\"\nnegative_ttl = \"0s\"\n\
                  [log]\nlevel = \"debug\"\n",
                 accounts.display()
             ),
