@@ -10,7 +10,7 @@ use mail_address::Address;
 use rcptd::account::settings::{CacheSettings, SourceSettings};
 use rcptd::account::{AccountSource, Chain, Source, account_cache};
 use rcptd::resolve::{Outcome, Question, Resolver, Settings};
-use rcptd::server::milter::session::{Policy, Rcpt, Session, Step};
+use rcptd::server::milter::session::{Action, Policy, Rcpt, Session};
 use std::hint::black_box;
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ fn resolve(c: &mut Criterion) {
         ("plain", "<alice@example.com>"),
         ("foreign", "<alice@example.org>"),
     ] {
-        let question = Question { recipient: Address::from_rcpt(recipient.as_bytes()), routed: None };
+        let question = Question { recipient: Address::from_rcpt(recipient.as_bytes()), mta_route: None };
         runtime.block_on(resolver.resolve(&question));
         group.bench_function(name, |b| b.iter(|| runtime.block_on(resolver.resolve(black_box(&question)))));
     }
@@ -84,7 +84,7 @@ fn session(c: &mut Criterion) {
                     session.mail();
                     for (address, outcome) in addresses.iter().zip(&targets) {
                         let rcpt = Rcpt { argument: address.as_bytes(), ..Rcpt::default() };
-                        if let Step::Resolve(question) = session.recipient(rcpt, &["NOTIFY=NEVER"]) {
+                        if let Action::Resolve(question) = session.recipient(rcpt, &["NOTIFY=NEVER"]) {
                             let _ = black_box(session.resolved(outcome, Some(question.recipient)));
                         }
                     }

@@ -13,7 +13,7 @@ use rcptd::map::served::{Map, Reading};
 use rcptd::resolve::view::{Resolved, ResolverView};
 use rcptd::resolve::{Outcome, Question, Resolver, Settings};
 use rcptd::server::maps::MapReply;
-use rcptd::server::milter::session::{Edit, Policy, Rcpt, Say, Session, Step};
+use rcptd::server::milter::session::{Action, Edit, Policy, Rcpt, Reply, Session};
 use rcptd::server::socketmap::Socketmap;
 use rcptd::server::{maps::Maps, tcp_table};
 use std::sync::Arc;
@@ -25,12 +25,12 @@ const REFUSAL: &str = "550 5.1.1 User unknown";
 #[derive(Clone, Debug)]
 struct State {
     accounts: Vec<String>,
-    cannot_say: Option<bool>,
+    tempfail: Option<bool>,
 }
 
 impl Source<Address, Verification> for State {
     fn look_up<'a>(&'a self, account: &'a Address) -> LookupFuture<'a, Verification> {
-        let verdict = match self.cannot_say {
+        let verdict = match self.tempfail {
             Some(true) => Lookup::TempFail(Reason::new("down").accepting()),
             Some(false) => Lookup::TempFail(Reason::new("down")),
             None if self.accounts.iter().any(|name| *name == fold(account.local())) => Lookup::Found(()),
@@ -186,13 +186,13 @@ async fn agree(rules: &[&str], normal: Normal, state: State, address: &str) -> R
     let resolver = Arc::new(Resolver::new(settings, Arc::new(loaded.rules), Arc::new(state)));
     let argument = format!("<{address}>");
     let recipient = Address::from_rcpt(argument.as_bytes()).meaning(recipient);
-    let resolution = resolver.resolve(&Question { recipient, routed: None }).await;
+    let resolution = resolver.resolve(&Question { recipient, mta_route: None }).await;
 
     // The milter.
     let mut session = Session::new(Arc::new(policy()));
     // The server says what it reads, as it does to tables.
-    let rcpt = Rcpt { argument: argument.as_bytes(), routed: Some(address.as_bytes()), ..Rcpt::default() };
-    let Step::Resolve(question) = session.recipient(rcpt, &[] as &[&[u8]]) else { return Ok(()) };
+    let rcpt = Rcpt { argument: argument.as_bytes(), mta_route: Some(address.as_bytes()), ..Rcpt::default() };
+    let Action::Resolve(question) = session.recipient(rcpt, &[] as &[&[u8]]) else { return Ok(()) };
     let asked = resolver.resolve(&question).await;
     prop_assert_eq!(&asked.outcome, &resolution.outcome, "{}", address);
     let say = session.resolved(&asked.outcome, asked.mailbox.clone());
@@ -206,8 +206,8 @@ async fn agree(rules: &[&str], normal: Normal, state: State, address: &str) -> R
         })
         .collect();
     let code = match &say {
-        Say::Continue => 250,
-        Say::Error(reply) => reply.code(),
+        Reply::Continue => 250,
+        Reply::Error(reply) => reply.code(),
     };
 
     // The tables, over both protocols, however the key is spelled.
@@ -254,7 +254,7 @@ async fn agree(rules: &[&str], normal: Normal, state: State, address: &str) -> R
         let end = recursion(&map, address).await;
         match &asked.outcome {
             Outcome::Rewrite(to) => prop_assert_eq!(end, Some(to.to_string()), "{} {}", profile, address),
-            Outcome::TryLater(_) => prop_assert_eq!(end, None, "{} {}", profile, address),
+            Outcome::TempFail(_) => prop_assert_eq!(end, None, "{} {}", profile, address),
             Outcome::NotOurs | Outcome::Keep | Outcome::NoSuchUser(_) => {
                 prop_assert_eq!(end.as_deref(), Some(address), "{} {}", profile, address);
             }
@@ -279,7 +279,7 @@ async fn agree(rules: &[&str], normal: Normal, state: State, address: &str) -> R
         Outcome::NoSuchUser(_) => {
             (550, vec![], [Said::Nothing, Said::Nothing, value(REFUSAL), Said::Nothing])
         }
-        Outcome::TryLater(_) => (451, vec![], [Said::Later, Said::Later, Said::Later, Said::Later]),
+        Outcome::TempFail(_) => (451, vec![], [Said::Later, Said::Later, Said::Later, Said::Later]),
     };
     prop_assert_eq!((code, added), (want_code, want_added), "{}: {:?}", address, asked.outcome);
     prop_assert_eq!(&said[..], &want[..], "{}: {:?}", address, asked.outcome);
@@ -296,10 +296,10 @@ proptest! {
             vec!["foo", "bar", "away", "grüsse", "foo macys", "mary-ann", "mary", "owner-list", "zed-shop-4"],
             0..=9,
         ),
-        cannot_say in prop_oneof![4 => Just(None), 1 => any::<bool>().prop_map(Some)],
+        tempfail in prop_oneof![4 => Just(None), 1 => any::<bool>().prop_map(Some)],
         address in address(),
     ) {
-        let state = State { accounts: accounts.into_iter().map(String::from).collect(), cannot_say };
+        let state = State { accounts: accounts.into_iter().map(String::from).collect(), tempfail };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(agree(&rules, normal, state, &address))?;
     }
@@ -310,7 +310,7 @@ proptest! {
 fn every_outcome_is_met() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let accounts = vec!["foo".to_owned()];
-    for (address, cannot_say) in [
+    for (address, tempfail) in [
         ("foo-macys-m5@example.test", None),
         ("foo@example.test", None),
         ("bar-macys-m5@example.test", None),
@@ -323,7 +323,7 @@ fn every_outcome_is_met() {
         ("top=up=shop=4=9@example.test", None),
         ("ringa.x.1@example.test", None),
     ] {
-        let state = State { accounts: accounts.clone(), cannot_say };
+        let state = State { accounts: accounts.clone(), tempfail };
         runtime.block_on(agree(&RULES, Normal::plain(false), state, address)).unwrap();
     }
 }

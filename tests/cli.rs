@@ -183,7 +183,7 @@ fn lookup_hints_at_the_domain() {
 }
 
 #[test]
-fn lookup_defers_what_it_cannot_say() {
+fn lookup_defers_what_it_tempfail() {
     let site = Site::new("", "");
     let name = "a".repeat(5000) + "=1";
     site.write("aliases.rules", "ACCOUNT baz MATCHES %alpha%=%code% WITH CHARS();\n");

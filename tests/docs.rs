@@ -382,7 +382,7 @@ fn the_manual_has_every_exit_code_and_word() {
     for code in codes {
         assert!(manual.contains(&format!("\n.It {code}\n")), "exit code {code} is not in {MANUAL}");
     }
-    for word in ["not-ours", "keep", "rewrite", "reject", "defer", "would-"] {
+    for word in ["not_ours", "keep", "rewrite", "reject", "defer", "would-"] {
         assert!(text("src/observe/mod.rs").contains(&format!("\"{word}\"")), "{word} is not logged");
         assert!(manual.contains(word), "{word} is not in {MANUAL}");
     }

@@ -32,10 +32,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("lettre", &["account/"]),
     ("hickory_resolver", &["account/"]),
     ("moka", &["lookup/"]),
-    (
-        "rustls",
-        &["account/", "lookup/", "map/tls.rs", "map/redis.rs", "map/ldap.rs", "map/sql/postgres/"],
-    ),
+    ("rustls", &["account/", "lookup/", "map/tls.rs", "map/redis.rs", "map/ldap.rs", "map/sql/postgres/"]),
     ("rustls_platform_verifier", &["map/tls.rs"]),
     ("tokio_rustls", &["account/", "map/redis.rs", "map/sql/postgres"]),
     ("postgres_protocol", &["map/sql/postgres"]),
@@ -279,8 +276,7 @@ fn tests_are_left_out_and_nothing_else() {
     ] {
         assert_eq!(code(text), want, "{text}");
     }
-    let uses =
-        "use crate::watch::fold;\nuse crate::{\n    cli, daemon::{a, b::{c, d}},\n    server::*,\n};\ncrate::map::x()";
+    let uses = "use crate::watch::fold;\nuse crate::{\n    cli, daemon::{a, b::{c, d}},\n    server::*,\n};\ncrate::map::x()";
     assert_eq!(imported(uses), ["watch", "cli", "daemon", "server", "map"]);
 }
 

@@ -534,7 +534,7 @@ fn deadlines() {
     assert_eq!(ask(&mut tcp, "get x"), "400 temporary lookup failure, try again later");
     let mut map = connect(addresses[SOCKETMAP]);
     assert_eq!(look_up(&mut map, "broken x"), "TIMEOUT temporary lookup failure, try again later");
-    daemon.log.wait_for(0, "verdict=cannot-say key=\"x\" detail=\"no answer within 300ms\"");
+    daemon.log.wait_for(0, "verdict=tempfail key=\"x\" detail=\"no answer within 300ms\"");
     // Nobody else waits meanwhile.
     map.write_all(netstring("broken y").as_bytes()).unwrap();
     let mut other = connect(addresses[SOCKETMAP]);
@@ -686,7 +686,7 @@ fn statistics_in_the_log() {
     let site = Site::new(&format!("{MAPS}{LISTENERS}[statistics]\nlog_interval = \"1s\"\n"), "");
     let daemon = Daemon::start(site);
     daemon.log.wait_for(0, " map=list success: emin=");
-    daemon.log.wait_for(0, " map=list cannot_say: emin=");
+    daemon.log.wait_for(0, " map=list tempfail: emin=");
     daemon.log.wait_for(0, " connections: emin=");
 }
 
@@ -734,7 +734,7 @@ fn the_daemon_can_be_looked_into() {
     let lines: Vec<&str> = text.lines().collect();
     for (line, want) in lines.iter().zip([
         ["virtual ", "foo-macys-m5@example.test", "found foo@example.test", "inet:127.0.0.1"],
-        ["broken ", "x\\x0ay", "cannot_say fail: by choice", "inet:127.0.0.1"],
+        ["broken ", "x\\x0ay", "tempfail fail: by choice", "inet:127.0.0.1"],
         ["list ", "key", "found value", "inet:127.0.0.1"],
         ["milter ", "<foo-macys-m5@example.test>", "rewrite foo@example.test", "milter"],
     ]) {
@@ -780,7 +780,7 @@ fn metrics_over_http() {
     };
     let list = addresses[LIST];
     let found = format!("rcptd_requests_total{{listener=\"inet:{list}\",op=\"get\",verdict=\"found\"}}");
-    let later = "rcptd_map_requests_total{map=\"broken\",result=\"cannot_say\"}";
+    let later = "rcptd_map_requests_total{map=\"broken\",result=\"tempfail\"}";
     let text = scrape();
     assert!(
         text.starts_with("HTTP/1.1 200 OK\r\n") && text.contains("application/openmetrics-text"),

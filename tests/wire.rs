@@ -353,7 +353,7 @@ fn an_observer_touches_nothing() {
         ],
     );
     assert_eq!(edits, ["c"]);
-    for want in ["verdict=would-rewrite", "verdict=would-reject", "newto=<foo@example.test>"] {
+    for want in ["verdict=would_rewrite", "verdict=would_reject", "newto=<foo@example.test>"] {
         daemon.log.wait_for(0, want);
     }
 }
@@ -391,7 +391,7 @@ fn header_fields_of_our_name_are_taken_out() {
 /// Postfix has no queue id before the second recipient.
 #[test]
 fn the_end_of_a_message_links_queue_id_and_session() {
-    for (site, verdict) in [("", "rewrite"), ("dry_run = true", "would-rewrite")] {
+    for (site, verdict) in [("", "rewrite"), ("dry_run = true", "would_rewrite")] {
         let daemon = Daemon::start(Site::new(site, ""));
         let mut mta = open(&daemon, OFFER);
         assert_eq!(mta.rcpt(&["<alice@example.test>"]), "c");

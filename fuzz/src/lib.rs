@@ -20,10 +20,12 @@ use rcptd::map::list::List;
 use rcptd::map::search::{Context, SearchStrategy};
 use rcptd::map::source::SourceSpec;
 use rcptd::observe::meter::Meter;
-use rcptd::resolve::{Doubt, NoUser, Outcome, Question, Resolver, Settings};
+use rcptd::resolve::{DeferReason, Outcome, Question, RejectReason, Resolver, Settings};
 use rcptd::server::accept::{Parsed, Service};
 use rcptd::server::maps::Maps;
-use rcptd::server::milter::session::{Edit, End, MAX_HEADERS, Origin, Policy, Rcpt, Say, Session, Step};
+use rcptd::server::milter::session::{
+    Action, Edit, End, MAX_HEADERS, Policy, Rcpt, Reply, Session, SubmissionPath,
+};
 use rcptd::server::socketmap::Socketmap;
 use rcptd::server::tcp_table::TcpTable;
 use std::collections::HashSet;
@@ -224,8 +226,8 @@ fn outcome(line: &[u8]) -> Option<Outcome> {
     Some(match letter {
         b'n' => Outcome::NotOurs,
         b'k' => Outcome::Keep,
-        b'x' => Outcome::NoSuchUser(NoUser::Missing),
-        b'u' => Outcome::TryLater(Doubt::Account(Reason::new("down"))),
+        b'x' => Outcome::NoSuchUser(RejectReason::NotFound),
+        b'u' => Outcome::TempFail(DeferReason::Account(Reason::new("down"))),
         b'w' => {
             // A resolver rewrites to what it has made by `new`, never to what somebody typed, and only where mail can
             // go.
@@ -274,16 +276,16 @@ fn run_session(data: &[u8], dry_run: bool) {
                 let argument = words.next().unwrap_or_default();
                 let parameters: Vec<&[u8]> = words.collect();
                 let local = *letter == b'L';
-                let origin = if local { Origin::Local } else { Origin::Smtp };
-                let rcpt = Rcpt { argument, routed: None, origin };
+                let origin = if local { SubmissionPath::Local } else { SubmissionPath::Smtp };
+                let rcpt = Rcpt { argument, mta_route: None, origin };
                 pending = match session.recipient(rcpt, &parameters) {
-                    Step::Resolve(question) => {
+                    Action::Resolve(question) => {
                         assert!(count < MAX_RECIPIENTS);
                         Some((question, local))
                     }
-                    Step::Reply(say, why) => {
-                        assert!(count == MAX_RECIPIENTS || why == Doubt::Argument);
-                        assert_eq!(say == Say::Continue, local || dry_run);
+                    Action::Reply(say, why) => {
+                        assert!(count == MAX_RECIPIENTS || why == DeferReason::Argument);
+                        assert_eq!(say == Reply::Continue, local || dry_run);
                         deferred |= local && !dry_run;
                         None
                     }
@@ -311,14 +313,14 @@ fn run_session(data: &[u8], dry_run: bool) {
                 let asked = pending.take();
                 let say = session.resolved(&outcome, None);
                 let Some((question, local)) = asked else {
-                    assert_eq!(say, Say::Continue);
+                    assert_eq!(say, Reply::Continue);
                     continue;
                 };
-                let refused = matches!(outcome, Outcome::NoSuchUser(_) | Outcome::TryLater(_));
-                assert_eq!(say != Say::Continue, refused && !local && !dry_run);
-                deferred |= matches!(outcome, Outcome::TryLater(_)) && local && !dry_run;
-                count += usize::from(say == Say::Continue);
-                if say == Say::Continue && !dry_run {
+                let refused = matches!(outcome, Outcome::NoSuchUser(_) | Outcome::TempFail(_));
+                assert_eq!(say != Reply::Continue, refused && !local && !dry_run);
+                deferred |= matches!(outcome, Outcome::TempFail(_)) && local && !dry_run;
+                count += usize::from(say == Reply::Continue);
+                if say == Reply::Continue && !dry_run {
                     let target = match &outcome {
                         Outcome::Rewrite(to) => Some(to.key(false)),
                         _ => None,
@@ -428,16 +430,16 @@ fn check_reading(argument: &[u8], server: Option<&[u8]>) {
         Resolver::new(settings, Arc::new(loaded), Arc::new(Nobody))
     });
     let question =
-        Question { recipient: Address::from_rcpt(argument), routed: server.map(Address::from_server) };
-    let (recipient, routed) = (&question.recipient, &question.routed);
+        Question { recipient: Address::from_rcpt(argument), mta_route: server.map(Address::from_server) };
+    let (recipient, mta_route) = (&question.recipient, &question.mta_route);
     let is_postmaster = recipient.domain().is_none() && recipient.local().eq_ignore_ascii_case("postmaster");
     let is_nothing = matches!(argument, b"" | b"<>");
     if resolver.mailbox(&question) != Err(Outcome::NotOurs) || is_postmaster || is_nothing {
         return;
     }
     // It passes: the server takes it elsewhere, or it says nothing and there is nothing to be said.
-    match routed {
-        Some(routed) if routed.domain().is_some() => assert!(!resolver.is_ours(routed)),
+    match mta_route {
+        Some(mta_route) if mta_route.domain().is_some() => assert!(!resolver.is_ours(mta_route)),
         _ => assert!(recipient.is_certain()),
     }
 }

@@ -7,8 +7,8 @@ use super::{args, exit, running, terminal};
 use crate::account::{AccountSource, Lookup, Sources, Verification};
 use crate::config::{self, Config};
 use crate::daemon;
-use crate::resolve::{self, NoUser, Note, Outcome, Resolution, Resolver};
-use crate::server::milter::session::{Edit, Rcpt, Say, Session, Step};
+use crate::resolve::{self, Note, Outcome, RejectReason, Resolution, Resolver};
+use crate::server::milter::session::{Action, Edit, Rcpt, Reply, Session};
 use mail_address::{escape, one_line};
 use serde_json::json;
 use std::fmt::Write;
@@ -57,7 +57,7 @@ async fn explain(args: &args::Explain, config: &Config) -> u8 {
         worst = worst.max(match found.resolution.outcome {
             Outcome::NotOurs | Outcome::Keep | Outcome::Rewrite(_) => exit::OK,
             Outcome::NoSuchUser(_) => exit::NOT_FOUND,
-            Outcome::TryLater(_) => exit::TEMPORARY,
+            Outcome::TempFail(_) => exit::TEMPORARY,
         });
     }
     worst
@@ -96,17 +96,17 @@ impl Explained {
         let none: [&[u8]; 0] = [];
         let mut steps = Vec::new();
         let (resolution, say) = match session.recipient(rcpt, &none) {
-            Step::Resolve(question) => {
+            Action::Resolve(question) => {
                 let (resolution, looked_at) = resolver.explain(&question).await;
                 steps = looked_at;
                 let say = session.resolved(&resolution.outcome, resolution.mailbox.clone());
                 (resolution, say)
             }
-            Step::Reply(say, doubt) => (Resolution::bare(Outcome::TryLater(doubt)), say),
+            Action::Reply(say, doubt) => (Resolution::bare(Outcome::TempFail(doubt)), say),
         };
         let reply = match say {
-            Say::Continue => "250 2.1.5 (no objection)".to_owned(),
-            Say::Error(reply) => reply.to_string(),
+            Reply::Continue => "250 2.1.5 (no objection)".to_owned(),
+            Reply::Error(reply) => reply.to_string(),
         };
         let mut answers = Vec::new();
         if let Some(account) = &resolution.account {
@@ -220,7 +220,7 @@ impl Explained {
         if !hooks.is_empty() {
             object["hooks"] = hooks.into();
         }
-        if let Outcome::NoSuchUser(NoUser::Expired(last)) = &self.resolution.outcome {
+        if let Outcome::NoSuchUser(RejectReason::Expired(last)) = &self.resolution.outcome {
             object["expired"] = last.to_string().into();
         }
         object
@@ -232,11 +232,11 @@ fn verdict(answer: &Verification) -> (&'static str, String) {
     let detail = answer.detail.as_deref().map(|detail| format!(": {}", escape(detail))).unwrap_or_default();
     match &answer.result {
         Lookup::Found(()) => ("exists", format!("exists{detail}")),
-        Lookup::NotFound => ("missing", format!("does not exist{detail}")),
+        Lookup::NotFound => ("not_found", format!("not found{detail}")),
         Lookup::TempFail(why) => {
             let policy =
-                if why.is_accepting() { "; accepted all the same, by account.tempfail_action" } else { "" };
-            ("unknown", format!("cannot say: {}{detail}{policy}", escape(why.as_str())))
+                if why.is_accepting() { "; accepted nevertheless, by account.tempfail_action" } else { "" };
+            ("tempfail", format!("temporary failure: {}{detail}{policy}", escape(why.as_str())))
         }
     }
 }

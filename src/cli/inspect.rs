@@ -217,7 +217,7 @@ fn answered(of: &Value) -> String {
     let words = [
         ("found", "found"),
         ("not found", "not_found"),
-        ("cannot say", "cannot_say"),
+        ("cannot say", "tempfail"),
         ("bad", "bad"),
         ("stats", "stats"),
     ];

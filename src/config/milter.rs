@@ -3,7 +3,7 @@
 use super::check::{Check, text};
 use super::raw::{self, Field, Given, Section};
 use crate::server::endpoint::Endpoint;
-use crate::server::milter::reply::Reply;
+use crate::server::milter::reply::SmtpReply;
 use mail_address::escape;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -26,9 +26,9 @@ pub struct Milter {
     /// Most recipients remembered of one message; further ones are deferred.
     pub max_recipients: usize,
     /// What is said of a recipient whose account does not exist: a refusal for good.
-    pub reject_reply: Reply,
+    pub reject_reply: SmtpReply,
     /// What is said while nobody can tell: a deferral.
-    pub defer_reply: Reply,
+    pub defer_reply: SmtpReply,
     /// The header that records the alias of a message to one recipient.
     pub header: Option<String>,
 }
@@ -77,18 +77,18 @@ const TAKEN: [&str; 24] = [
     "Date",
     "Delivered-To",
     "From",
-    "In-Reply-To",
+    "In-SmtpReply-To",
     "Keywords",
     "Message-ID",
     "Received",
     "References",
-    "Reply-To",
+    "SmtpReply-To",
     "Resent-Bcc",
     "Resent-Cc",
     "Resent-Date",
     "Resent-From",
     "Resent-Message-ID",
-    "Resent-Reply-To",
+    "Resent-SmtpReply-To",
     "Resent-Sender",
     "Resent-To",
     "Return-Path",
@@ -178,9 +178,9 @@ impl Check<'_> {
         }
     }
 
-    fn reply(&mut self, field: &Field<String>, default: &str, permanent: bool) -> Reply {
+    fn reply(&mut self, field: &Field<String>, default: &str, permanent: bool) -> SmtpReply {
         let written = field.given().and_then(|given| {
-            let reply: Reply = self.parsed(given, given.span.clone(), &given.value)?;
+            let reply: SmtpReply = self.parsed(given, given.span.clone(), &given.value)?;
             if reply.is_permanent() == permanent {
                 return Some(reply);
             }

@@ -1,9 +1,9 @@
 //! The decision of the running daemon about a recipient, for `rcptd explain`: the files may be half written,
 //! or refused, so that the daemon uses older ones.
 
-use crate::resolve::{Doubt, Outcome, Resolution};
+use crate::resolve::{DeferReason, Outcome, Resolution};
 use crate::server::milter::adapter::Milter;
-use crate::server::milter::session::{Rcpt, Session, Step};
+use crate::server::milter::session::{Action, Rcpt, Session};
 use mail_address::escape;
 use serde_json::json;
 use tokio::time::timeout;
@@ -15,10 +15,10 @@ pub(super) async fn decide(milter: &Milter, address: &str) -> String {
     let rcpt = Rcpt { argument: address.as_bytes(), ..Rcpt::default() };
     let none: [&[u8]; 0] = [];
     let resolution = match session.recipient(rcpt, &none) {
-        Step::Resolve(question) => timeout(service.deadline, service.resolver.resolve(&question))
+        Action::Resolve(question) => timeout(service.deadline, service.resolver.resolve(&question))
             .await
-            .unwrap_or_else(|_| Resolution::bare(Outcome::TryLater(Doubt::Deadline))),
-        Step::Reply(_, doubt) => Resolution::bare(Outcome::TryLater(doubt)),
+            .unwrap_or_else(|_| Resolution::bare(Outcome::TempFail(DeferReason::Deadline))),
+        Action::Reply(_, doubt) => Resolution::bare(Outcome::TempFail(doubt)),
     };
     json!({ "outcome": outcome_word(&resolution), "text": outcome_text(&resolution) }).to_string()
 }
@@ -30,7 +30,7 @@ pub fn outcome_word(resolution: &Resolution) -> &'static str {
         Outcome::Keep => "keep",
         Outcome::Rewrite(_) => "rewrite",
         Outcome::NoSuchUser(_) => "no_such_user",
-        Outcome::TryLater(_) => "try_later",
+        Outcome::TempFail(_) => "tempfail",
     }
 }
 
@@ -42,6 +42,6 @@ pub fn outcome_text(resolution: &Resolution) -> String {
         Outcome::Keep => "an account by its own name; kept".into(),
         Outcome::Rewrite(to) => format!("replaced by {to}"),
         Outcome::NoSuchUser(_) => format!("refused: {}", escape(&why())),
-        Outcome::TryLater(_) => format!("deferred: {}", escape(&why())),
+        Outcome::TempFail(_) => format!("deferred: {}", escape(&why())),
     }
 }

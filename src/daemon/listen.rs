@@ -12,7 +12,7 @@ use crate::server::maps::Maps;
 use crate::server::milter::adapter::{Limits, Milter};
 use crate::server::socketmap::Socketmap;
 use crate::server::tcp_table::TcpTable;
-use crate::server::trace::Tap;
+use crate::server::trace::TraceBus;
 use crate::server::{accept, metrics};
 use std::collections::BTreeSet;
 use std::io;
@@ -35,7 +35,7 @@ pub(super) fn longest_answer(config: &Config) -> Duration {
 pub(super) struct Fronts {
     pub milter: Arc<Milter>,
     pub maps: Arc<Maps>,
-    pub tap: Arc<Tap>,
+    pub tap: Arc<TraceBus>,
     pub status: Arc<Status>,
     /// The maps named by the open listeners, which may differ from the current configuration.
     pub served: BTreeSet<Arc<str>>,

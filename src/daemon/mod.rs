@@ -23,7 +23,7 @@ use crate::observe;
 use crate::observe::meter;
 use crate::server::maps::Maps;
 use crate::server::milter::adapter::Milter;
-use crate::server::trace::Tap;
+use crate::server::trace::TraceBus;
 use diagnostics::Problem;
 use listen::{Fronts, listen, longest_answer, names_served};
 use sd_notify::NotifyState;
@@ -70,7 +70,7 @@ pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
     let live = build(&config).await.map_err(Failure::Sources)?;
     let mut accounts = live.accounts;
     meter::record(config.statistics.enabled);
-    let tap = Arc::new(Tap::default());
+    let tap = Arc::new(TraceBus::default());
     let maps = Maps::new(live.maps, tap.clone());
     let milter = Milter::new(live.service, tap.clone());
     let status = Status::new(&config, maps.clone());

@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(
             one.to_string(),
             format!(
-                "{begin}=would-rewrite recipients=12 replaced=1 \
+                "{begin}=would_rewrite recipients=12 replaced=1 \
                  names=\"<\\x22a\\x5c\\x22 b0\\x22@d.test> -> <foo@d.test>\""
             )
         );

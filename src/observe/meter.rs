@@ -31,7 +31,7 @@ pub enum Counted {
     /// There is none.
     NotFound,
     /// Nobody could say. trualias' figures have it among the bad.
-    CannotSay,
+    TempFail,
     /// It could not be understood, or asks for what we do not have.
     Bad,
     /// A request for the figures, which are on. The answer must be made before it is counted: it does not
@@ -42,14 +42,14 @@ pub enum Counted {
 impl Counted {
     /// All, in order.
     pub const ALL: [Counted; 5] =
-        [Counted::Found, Counted::NotFound, Counted::CannotSay, Counted::Bad, Counted::Stats];
+        [Counted::Found, Counted::NotFound, Counted::TempFail, Counted::Bad, Counted::Stats];
 
     /// The word for it in the metrics.
     pub fn name(self) -> &'static str {
         match self {
             Counted::Found => "found",
             Counted::NotFound => "not_found",
-            Counted::CannotSay => "cannot_say",
+            Counted::TempFail => "tempfail",
             Counted::Bad => "bad",
             Counted::Stats => "stats",
         }
@@ -227,12 +227,12 @@ impl Meter {
         let category = match counted {
             Counted::Found => Category::Success,
             Counted::NotFound => Category::NotFound,
-            Counted::CannotSay | Counted::Bad => Category::Bad,
+            Counted::TempFail | Counted::Bad => Category::Bad,
             Counted::Stats => Category::Stats,
         };
         figures.ends(category, now, took);
-        if counted == Counted::CannotSay {
-            figures.ends(Category::CannotSay, now, took);
+        if counted == Counted::TempFail {
+            figures.ends(Category::TempFail, now, took);
         }
     }
 
@@ -250,7 +250,7 @@ impl Meter {
     /// statistics are switched off.
     pub fn report_lines(&self) -> Vec<String> {
         let mine = |report: &&Report| {
-            let of_maps = [Category::Success, Category::NotFound, Category::CannotSay];
+            let of_maps = [Category::Success, Category::NotFound, Category::TempFail];
             self.of != Of::Map || of_maps.contains(&report.category)
         };
         self.reports().iter().flatten().filter(mine).map(Report::line).collect()

@@ -280,7 +280,7 @@ mod tests {
         for start in [
             r#"rcptd_requests_total{listener="from the start",op="get",verdict="found"} "#,
             r#"rcptd_requests_total{listener="from the start",op="get",verdict="not_found"} "#,
-            r#"rcptd_requests_total{listener="from the start",op="get",verdict="cannot_say"} "#,
+            r#"rcptd_requests_total{listener="from the start",op="get",verdict="tempfail"} "#,
             r#"rcptd_requests_total{listener="from the start",op="other",verdict="bad"} "#,
             r#"rcptd_requests_total{listener="from the start",op="stats",verdict="found"} "#,
             r#"rcptd_requests_total{listener="from the start, too",op="lookup",verdict="found"} "#,
@@ -293,7 +293,7 @@ mod tests {
             r#"rcptd_writes_total{listener="from the start"} "#,
             r#"rcptd_map_requests_total{map="from the start",result="found"} "#,
             r#"rcptd_map_requests_total{map="from the start",result="not_found"} "#,
-            r#"rcptd_map_requests_total{map="from the start",result="cannot_say"} "#,
+            r#"rcptd_map_requests_total{map="from the start",result="tempfail"} "#,
             r#"rcptd_map_request_duration_seconds_count{map="from the start"} "#,
             r#"rcptd_source_failures_total{source="from the start",server=""} "#,
             r#"rcptd_source_failing{source="from the start",server=""} "#,
@@ -323,7 +323,7 @@ mod tests {
         let meter = Meter::listener("tcp_table", "is told");
         let mut connection = meter.connection();
         let began = connection.read_ends();
-        connection.answered(Counted::CannotSay, began);
+        connection.answered(Counted::TempFail, began);
         connection.answered(Counted::Stats, began);
         connection.write_begins();
         meter.rejected();
@@ -331,7 +331,7 @@ mod tests {
         server.fails(&"down");
         let text = text();
         for (start, want) in [
-            (r#"rcptd_requests_total{listener="is told",op="get",verdict="cannot_say"} "#, "1"),
+            (r#"rcptd_requests_total{listener="is told",op="get",verdict="tempfail"} "#, "1"),
             (r#"rcptd_requests_total{listener="is told",op="other",verdict="bad"} "#, "0"),
             (r#"rcptd_requests_total{listener="is told",op="stats",verdict="found"} "#, "1"),
             (r#"rcptd_request_duration_seconds_count{listener="is told"} "#, "2"),

@@ -24,7 +24,7 @@ mod tables;
 
 pub use message::{MAX_NAMED, Message, cannot_change_headers, message};
 pub use tables::{
-    Quiet, broken_request, cannot_say, connection_begun, connection_ended, looked_up, unknown_map,
+    RateLimit, broken_request, connection_begun, connection_ended, looked_up, tempfail, unknown_map,
 };
 
 use line::{client, mailbox, name, text};
@@ -111,7 +111,7 @@ impl Decided {
     /// The word.
     pub fn name(self) -> &'static str {
         match self {
-            Decided::NotOurs => "not-ours",
+            Decided::NotOurs => "not_ours",
             Decided::Keep => "keep",
             Decided::Rewrite => "rewrite",
             Decided::Reject => "reject",

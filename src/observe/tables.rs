@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Lets one line through at a time, and counts the others.
 #[derive(Debug, Default)]
-pub struct Quiet {
+pub struct RateLimit {
     /// Time of the last line, in milliseconds since the first of all, plus one; 0: never.
     last: AtomicU64,
     suppressed: AtomicU64,
@@ -25,10 +25,10 @@ pub struct Quiet {
     failing: AtomicBool,
 }
 
-impl Quiet {
+impl RateLimit {
     /// A limiter that has let no line through.
     pub const fn new() -> Self {
-        Quiet { last: AtomicU64::new(0), suppressed: AtomicU64::new(0), failing: AtomicBool::new(false) }
+        RateLimit { last: AtomicU64::new(0), suppressed: AtomicU64::new(0), failing: AtomicBool::new(false) }
     }
 
     /// A look-up was answered: the next failure is a warning again.
@@ -68,7 +68,7 @@ pub fn looked_up(listener: &str, connection: u64, map: &str, key: &[u8], value: 
 }
 
 /// The look-up of a key failed temporarily.
-pub fn cannot_say(quiet: &Quiet, listener: &str, map: &str, key: &[u8], why: &dyn Display) {
+pub fn tempfail(quiet: &RateLimit, listener: &str, map: &str, key: &[u8], why: &dyn Display) {
     let Some(suppressed) = quiet.passes() else { return };
     let others = if suppressed == 0 {
         String::new()
@@ -77,15 +77,15 @@ pub fn cannot_say(quiet: &Quiet, listener: &str, map: &str, key: &[u8], why: &dy
     };
     let (listener, map, key, why) = (name(&listener), name(&map), octets(key), text(why));
     if quiet.failing.swap(true, Relaxed) {
-        info!("listener={listener} map={map} verdict=cannot-say key={key} detail={why}{others}");
+        info!("listener={listener} map={map} verdict=tempfail key={key} detail={why}{others}");
     } else {
-        warn!("listener={listener} map={map} verdict=cannot-say key={key} detail={why}{others}");
+        warn!("listener={listener} map={map} verdict=tempfail key={key} detail={why}{others}");
     }
 }
 
 /// A server asks for a map that does not exist.
 pub fn unknown_map(listener: &str, map: &str) {
-    static QUIET: Quiet = Quiet::new();
+    static QUIET: RateLimit = RateLimit::new();
     if QUIET.passes().is_some() {
         warn!(
             "listener={} there is no map {} here: add a section [[map]] or mend the mail server's configuration",
@@ -107,7 +107,7 @@ pub fn connection_ended(listener: &str, connection: u64, why: &str) {
 
 /// A client violated the protocol.
 pub fn broken_request(listener: &str, connection: u64, peer: &str, why: &dyn Display) {
-    static QUIET: Quiet = Quiet::new();
+    static QUIET: RateLimit = RateLimit::new();
     if QUIET.passes().is_none() {
         return;
     }
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn one_line_at_a_time() {
-        let quiet = Quiet::default();
+        let quiet = RateLimit::default();
         assert_eq!(quiet.passes(), Some(0));
         assert_eq!((quiet.passes(), quiet.passes()), (None, None));
         // Pretend that the last one was long ago.

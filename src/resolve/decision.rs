@@ -1,6 +1,6 @@
 //! The next step after a decision of the rules.
 
-use super::{Doubt, NoUser, Outcome, RuleTrace};
+use super::{DeferReason, Outcome, RejectReason, RuleTrace};
 use alias_rules::Decision;
 use mail_address::{Address, escape, is_domain};
 
@@ -26,10 +26,10 @@ pub(super) fn next(decision: Decision<'_>, domain: &str) -> (RuleTrace, Next) {
         }
         // No account is looked up: even if it exists, the address is no longer valid.
         Decision::Expired { statement, last, .. } => {
-            (RuleTrace::Expired(statement), Next::Stop(Outcome::NoSuchUser(NoUser::Expired(last))))
+            (RuleTrace::Expired(statement), Next::Stop(Outcome::NoSuchUser(RejectReason::Expired(last))))
         }
         Decision::TempFail { statement } => {
-            (RuleTrace::None, Next::Stop(Outcome::TryLater(Doubt::Rules(statement))))
+            (RuleTrace::None, Next::Stop(Outcome::TempFail(DeferReason::Rules(statement))))
         }
         Decision::Account { name, target, statement, ambiguous, by_debug } => {
             let trace = match (by_debug, ambiguous) {
@@ -38,23 +38,23 @@ pub(super) fn next(decision: Decision<'_>, domain: &str) -> (RuleTrace, Next) {
                 (false, false) => RuleTrace::Matched(statement),
             };
             let next = match target {
-                None => Address::new(name, domain).map(Next::Account).map_err(Doubt::Target),
+                None => Address::new(name, domain).map(Next::Account).map_err(DeferReason::Target),
                 Some(target) => destination(&target).map(Next::Target),
             };
-            (trace, next.unwrap_or_else(|doubt| Next::Stop(Outcome::TryLater(doubt))))
+            (trace, next.unwrap_or_else(|doubt| Next::Stop(Outcome::TempFail(doubt))))
         }
     }
 }
 
 /// The address that a rule delivers to. Part of it may come from the names in the rule, so it is parsed like
 /// any other address.
-fn destination(text: &str) -> Result<Address, Doubt> {
+fn destination(text: &str) -> Result<Address, DeferReason> {
     let text_inside = text.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).unwrap_or(text);
     let address = Address::from_server(text_inside.as_bytes());
     match unfit(&address) {
         None => Ok(address),
         Some(why) => {
-            Err(Doubt::Destination(format!("the rule delivers to \"{}\": {why}", escape(text)).into()))
+            Err(DeferReason::Destination(format!("the rule delivers to \"{}\": {why}", escape(text)).into()))
         }
     }
 }
@@ -92,24 +92,27 @@ mod tests {
             (Decision::Ambiguous { statements: vec![3, 4] }, (RuleTrace::Ambiguous(3), Next::Own)),
             (
                 Decision::Expired { name: "foo", statement: 7, last: day },
-                (RuleTrace::Expired(7), Next::Stop(Outcome::NoSuchUser(NoUser::Expired(day)))),
+                (RuleTrace::Expired(7), Next::Stop(Outcome::NoSuchUser(RejectReason::Expired(day)))),
             ),
             (
                 Decision::TempFail { statement: 7 },
-                (RuleTrace::None, Next::Stop(Outcome::TryLater(Doubt::Rules(7)))),
+                (RuleTrace::None, Next::Stop(Outcome::TempFail(DeferReason::Rules(7)))),
             ),
             (account("foo", None), (RuleTrace::Matched(7), Next::Account(address("foo")))),
             (
                 account(&too_long, None),
                 (
                     RuleTrace::Matched(7),
-                    Next::Stop(Outcome::TryLater(Doubt::Target(mail_address::Malformed::TooLong))),
+                    Next::Stop(Outcome::TempFail(DeferReason::Target(mail_address::Malformed::TooLong))),
                 ),
             ),
         ] {
             assert_eq!(next(decision, "example.test"), want);
         }
-        assert_eq!(NoUser::Expired(day).to_string(), "the alias has expired, its last day was 2026-11-30");
+        assert_eq!(
+            RejectReason::Expired(day).to_string(),
+            "the alias has expired, its last day was 2026-11-30"
+        );
     }
 
     #[test]
@@ -137,7 +140,7 @@ mod tests {
             assert_eq!(trace, RuleTrace::Matched(7));
             let got = match got {
                 Next::Target(address) => Ok(address.to_string()),
-                Next::Stop(Outcome::TryLater(doubt)) => Err(doubt.to_string()),
+                Next::Stop(Outcome::TempFail(doubt)) => Err(doubt.to_string()),
                 other => panic!("{target}: {other:?}"),
             };
             let want = want

@@ -1,7 +1,7 @@
 //! Looks up one address: the script, the rules, and the script again.
 
 use super::decision::{self, Next};
-use super::{Doubt, Outcome, Resolver, RuleTrace};
+use super::{DeferReason, Outcome, Resolver, RuleTrace};
 use crate::script::{Returned, Script, ScriptError, ScriptFunction};
 use alias_rules::{Day, Decision, Query, Rules};
 use mail_address::{Address, Forms, Normal, canonical_domain, escape};
@@ -59,13 +59,13 @@ impl Resolver {
         let (rule, next) = match before {
             Ok(Some(asked)) => decision::next(self.ask(&asked, today, show), &asked.domain),
             Ok(None) => (RuleTrace::None, Next::Own),
-            Err(doubt) => (RuleTrace::None, Next::Stop(Outcome::TryLater(doubt))),
+            Err(doubt) => (RuleTrace::None, Next::Stop(Outcome::TempFail(doubt))),
         };
         match postprocess(script, &next, show) {
             Ok(None) => Found { rule, next },
             Ok(Some(Next::Own)) => Found { rule: RuleTrace::None, next: Next::Own },
             Ok(Some(next)) => Found { rule, next },
-            Err(doubt) => Found { rule, next: Next::Stop(Outcome::TryLater(doubt)) },
+            Err(doubt) => Found { rule, next: Next::Stop(Outcome::TempFail(doubt)) },
         }
     }
 
@@ -86,7 +86,7 @@ impl Resolver {
         own: Forms<'a>,
         domain: &'a str,
         show: &mut Show<'_>,
-    ) -> Result<Option<Asked<'a>>, Doubt> {
+    ) -> Result<Option<Asked<'a>>, DeferReason> {
         let said =
             script.and_then(|script| call(script, ScriptFunction::Preprocess, own.whole(), domain, show));
         let (local, to) = match said.transpose()? {
@@ -100,7 +100,7 @@ impl Resolver {
         // The rules do not apply to domains of others.
         let Some(normal) = self.domains.get(&*to) else {
             let why = format!("preprocess leads to {}, which is not one of domains", escape(&*to));
-            return Err(Doubt::Script(why.into()));
+            return Err(DeferReason::Script(why.into()));
         };
         Ok(Some(Asked { names: normal.typed(&local).into_owned(), domain: to }))
     }
@@ -140,7 +140,11 @@ impl Resolver {
 }
 
 /// The address that the script returns instead of the one the mail would go to, if it differs.
-fn postprocess(script: Option<&Script>, next: &Next, show: &mut Show<'_>) -> Result<Option<Next>, Doubt> {
+fn postprocess(
+    script: Option<&Script>,
+    next: &Next,
+    show: &mut Show<'_>,
+) -> Result<Option<Next>, DeferReason> {
     let (Next::Account(to) | Next::Target(to)) = next else { return Ok(None) };
     let domain = to.domain().unwrap_or_default();
     let said = script.and_then(|script| call(script, ScriptFunction::Postprocess, to.local(), domain, show));
@@ -151,7 +155,7 @@ fn postprocess(script: Option<&Script>, next: &Next, show: &mut Show<'_>) -> Res
     };
     let wrong = |why: &str| {
         let shown = format!("{local}@{}", other.as_deref().unwrap_or(domain));
-        Doubt::Script(format!("postprocess leads to \"{}\": {why}", escape(&shown)).into())
+        DeferReason::Script(format!("postprocess leads to \"{}\": {why}", escape(&shown)).into())
     };
     let address =
         Address::new(&local, other.as_deref().unwrap_or(domain)).map_err(|why| wrong(&why.to_string()))?;
@@ -170,8 +174,8 @@ fn call(
     local: &str,
     domain: &str,
     show: &mut Show<'_>,
-) -> Option<Result<Returned, Doubt>> {
+) -> Option<Result<Returned, DeferReason>> {
     let said = script.call(function, local, domain)?;
     show(Event::Script(function, local, domain, &said));
-    Some(said.map_err(|fault| Doubt::Script(fault.to_string().into())))
+    Some(said.map_err(|fault| DeferReason::Script(fault.to_string().into())))
 }

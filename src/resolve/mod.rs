@@ -16,7 +16,7 @@ pub mod view;
 mod way;
 
 pub use look_up::Form;
-pub use outcome::{Doubt, NoUser, Outcome, Resolution, RuleTrace};
+pub use outcome::{DeferReason, Outcome, RejectReason, Resolution, RuleTrace};
 pub use way::MAX_HOPS;
 
 use crate::account::{AccountSource, Lookup, Verification};
@@ -37,7 +37,7 @@ pub struct Question {
     /// The recipient as the client sent it.
     pub recipient: Address,
     /// The address as the mail server reads it, if it reports that.
-    pub routed: Option<Address>,
+    pub mta_route: Option<Address>,
 }
 
 /// Which recipients are ours and how they compare.
@@ -176,15 +176,15 @@ impl Resolver {
             return Err(Outcome::NotOurs);
         }
         let Some(meaning) = reading::mailbox(question, &self.settings.origin, self) else {
-            return Err(Outcome::TryLater(Doubt::Spelling));
+            return Err(Outcome::TempFail(DeferReason::Spelling));
         };
         if !self.is_ours(&meaning) {
             return Err(Outcome::NotOurs);
         }
         match meaning.malformed() {
-            Some(why) => Err(Outcome::NoSuchUser(NoUser::Malformed(why))),
+            Some(why) => Err(Outcome::NoSuchUser(RejectReason::Malformed(why))),
             // `<@example.com>`: some servers deliver it to the postmaster, others discard or refuse it.
-            None if meaning.local().is_empty() => Err(Outcome::TryLater(Doubt::Spelling)),
+            None if meaning.local().is_empty() => Err(Outcome::TempFail(DeferReason::Spelling)),
             None => Ok(meaning),
         }
     }
@@ -254,7 +254,7 @@ impl Resolver {
                 return stop(rule, Outcome::Rewrite(next));
             }
             if let Err(doubt) = way.go(next, |a, b| self.is_same(a, b)) {
-                return stop(rule, Outcome::TryLater(doubt));
+                return stop(rule, Outcome::TempFail(doubt));
             }
         };
         let here = way.here();
@@ -270,18 +270,18 @@ impl Resolver {
         };
         let to = match to {
             Ok(to) => to,
-            Err(why) => return stop(rule, Outcome::TryLater(Doubt::Target(why))),
+            Err(why) => return stop(rule, Outcome::TempFail(DeferReason::Target(why))),
         };
         let is_there = self.is_same(&to, &recipient);
         // A name made by the rules or the normalisation may contain a route that the recipient did not have,
         // and a mail server does not check whether it may relay a recipient that a milter adds.
         if let Some(why) = decision::unfit(&to).filter(|_| !is_there) {
             let why = format!("mail would go to \"{}\": {why}", escape(&to.to_string()));
-            return stop(rule, Outcome::TryLater(Doubt::Destination(why.into())));
+            return stop(rule, Outcome::TempFail(DeferReason::Destination(why.into())));
         }
         let asked = match self.verify(at, &forms).await {
             Ok(asked) => asked,
-            Err(why) => return stop(rule, Outcome::TryLater(Doubt::Target(why))),
+            Err(why) => return stop(rule, Outcome::TempFail(DeferReason::Target(why))),
         };
         Resolution {
             outcome: decide(&asked.answer.result, to, is_there),
@@ -345,9 +345,9 @@ impl reading::Domains for Resolver {
 /// that address.
 fn decide(result: &Lookup<()>, to: Address, is_there: bool) -> Outcome {
     match result {
-        Lookup::NotFound => Outcome::NoSuchUser(NoUser::Missing),
+        Lookup::NotFound => Outcome::NoSuchUser(RejectReason::NotFound),
         Lookup::TempFail(reason) if !reason.is_accepting() => {
-            Outcome::TryLater(Doubt::Account(reason.clone()))
+            Outcome::TempFail(DeferReason::Account(reason.clone()))
         }
         Lookup::Found(()) | Lookup::TempFail(_) if is_there => Outcome::Keep,
         Lookup::Found(()) | Lookup::TempFail(_) => Outcome::Rewrite(to),

@@ -15,16 +15,16 @@ pub enum Outcome {
     /// An alias of this account.
     Rewrite(Address),
     /// It certainly does not exist: refuse it permanently.
-    NoSuchUser(NoUser),
+    NoSuchUser(RejectReason),
     /// Temporary failure: defer it.
-    TryLater(Doubt),
+    TempFail(DeferReason),
 }
 
 /// Why there is no such user.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NoUser {
+pub enum RejectReason {
     /// The account source replied "not found".
-    Missing,
+    NotFound,
     /// Such an address cannot name a mailbox.
     Malformed(Malformed),
     /// It was an alias until the end of this day.
@@ -33,7 +33,7 @@ pub enum NoUser {
 
 /// Why a recipient is deferred.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Doubt {
+pub enum DeferReason {
     /// No account source gave a definite answer.
     Account(Reason),
     /// The rule engine ran out of its budget for this statement.
@@ -60,37 +60,37 @@ pub enum Doubt {
     Headers,
 }
 
-impl fmt::Display for NoUser {
+impl fmt::Display for RejectReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            NoUser::Missing => f.write_str("no such account"),
-            NoUser::Malformed(why) => why.fmt(f),
-            NoUser::Expired(last) => write!(f, "the alias has expired, its last day was {last}"),
+            RejectReason::NotFound => f.write_str("no such account"),
+            RejectReason::Malformed(why) => why.fmt(f),
+            RejectReason::Expired(last) => write!(f, "the alias has expired, its last day was {last}"),
         }
     }
 }
 
-impl fmt::Display for Doubt {
+impl fmt::Display for DeferReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Doubt::Account(reason) => reason.fmt(f),
-            Doubt::Rules(_) => f.write_str("the rules need too many steps for this address"),
-            Doubt::Target(why) => write!(f, "the account named by the rule: {why}"),
-            Doubt::Destination(why) | Doubt::Script(why) => f.write_str(why),
-            Doubt::Loop(met) => {
+            DeferReason::Account(reason) => reason.fmt(f),
+            DeferReason::Rules(_) => f.write_str("the rules need too many steps for this address"),
+            DeferReason::Target(why) => write!(f, "the account named by the rule: {why}"),
+            DeferReason::Destination(why) | DeferReason::Script(why) => f.write_str(why),
+            DeferReason::Loop(met) => {
                 f.write_str("redirects in a loop, or too many of them:")?;
                 met.iter().try_for_each(|address| write!(f, " <{address}>"))
             }
-            Doubt::Deadline => f.write_str("no answer within the deadline"),
-            Doubt::TooMany => f.write_str("more recipients than milter.max_recipients"),
-            Doubt::Spelling => {
+            DeferReason::Deadline => f.write_str("no answer within the deadline"),
+            DeferReason::TooMany => f.write_str("more recipients than milter.max_recipients"),
+            DeferReason::Spelling => {
                 f.write_str("ambiguous spelling, and the mail server did not send {rcpt_addr}")
             }
-            Doubt::Argument => f.write_str("the argument of RCPT is too long"),
-            Doubt::Headers => {
+            DeferReason::Argument => f.write_str("the argument of RCPT is too long"),
+            DeferReason::Headers => {
                 f.write_str("the message has too many header fields of the name in milter.header")
             }
-            Doubt::Server => f.write_str("the mail server does not let recipients be replaced"),
+            DeferReason::Server => f.write_str("the mail server does not let recipients be replaced"),
         }
     }
 }
@@ -142,10 +142,14 @@ impl Resolution {
     pub fn why(&self) -> Option<String> {
         let detail = self.answer.as_ref().and_then(|answer| answer.detail.as_deref());
         match (&self.outcome, detail) {
-            (Outcome::NoSuchUser(why @ NoUser::Missing), Some(detail)) => Some(format!("{why}: {detail}")),
+            (Outcome::NoSuchUser(why @ RejectReason::NotFound), Some(detail)) => {
+                Some(format!("{why}: {detail}"))
+            }
             (Outcome::NoSuchUser(why), _) => Some(why.to_string()),
-            (Outcome::TryLater(why @ Doubt::Account(_)), Some(detail)) => Some(format!("{why}: {detail}")),
-            (Outcome::TryLater(why), _) => Some(why.to_string()),
+            (Outcome::TempFail(why @ DeferReason::Account(_)), Some(detail)) => {
+                Some(format!("{why}: {detail}"))
+            }
+            (Outcome::TempFail(why), _) => Some(why.to_string()),
             (Outcome::NotOurs | Outcome::Keep | Outcome::Rewrite(_), _) => None,
         }
     }

@@ -32,10 +32,10 @@ pub(super) trait Domains {
 /// The mailbox, in our domains or not; `None` if only the server knows it and does not report it. `origin` is
 /// the domain of a recipient without one.
 pub(super) fn mailbox(question: &Question, origin: &str, domains: &impl Domains) -> Option<Address> {
-    let Question { recipient, routed } = question;
+    let Question { recipient, mta_route } = question;
     let has_domain = recipient.domain().is_some();
     let written = if has_domain { recipient.clone() } else { recipient.clone().at(origin) };
-    let Some(server) = routed else { return recipient.is_certain().then_some(written) };
+    let Some(server) = mta_route else { return recipient.is_certain().then_some(written) };
     let (ours, server_ours) = (domains.is_ours(&written), domains.is_ours(server));
     let is_plain = recipient.is_certain() && has_domain && !recipient.may_be_rerouted();
     // With an unambiguous spelling, any difference comes from the server's own routing, which it repeats for
@@ -147,7 +147,7 @@ mod tests {
         ] {
             let question = Question {
                 recipient: Address::from_rcpt(argument.as_bytes()),
-                routed: server.map(|text: &str| Address::from_server(text.as_bytes())),
+                mta_route: server.map(|text: &str| Address::from_server(text.as_bytes())),
             };
             let got = mailbox(&question, "d.test", &Ours);
             let got = got.map(|got| format!("{}@{}", got.local(), got.domain().unwrap_or_default()));

@@ -53,23 +53,23 @@ fn resolver(accounts: Arc<Accounts>, case_sensitive: bool, debug: Option<&str>) 
     Resolver::new(settings, Arc::new(loaded.rules.with_debug_account(debug.map(String::from))), accounts)
 }
 
-/// `not-ours`, `keep`, `-> address`, `no: why`, `later: why`
+/// `not_ours`, `keep`, `-> address`, `no: why`, `later: why`
 fn show(outcome: &Outcome) -> String {
     match outcome {
-        Outcome::NotOurs => "not-ours".into(),
+        Outcome::NotOurs => "not_ours".into(),
         Outcome::Keep => "keep".into(),
         Outcome::Rewrite(to) => format!("-> {to}"),
         Outcome::NoSuchUser(why) => format!("no: {why}"),
-        Outcome::TryLater(why) => format!("later: {why}"),
+        Outcome::TempFail(why) => format!("later: {why}"),
     }
 }
 
 const SPELLING: &str = "later: ambiguous spelling, and the mail server did not send {rcpt_addr}";
 
-async fn ask(resolver: &Resolver, recipient: &[u8], routed: Option<&str>) -> Resolution {
+async fn ask(resolver: &Resolver, recipient: &[u8], mta_route: Option<&str>) -> Resolution {
     let question = Question {
         recipient: Address::from_rcpt(recipient),
-        routed: routed.map(|r| Address::from_server(r.as_bytes())),
+        mta_route: mta_route.map(|r| Address::from_server(r.as_bytes())),
     };
     resolver.resolve(&question).await
 }
@@ -84,8 +84,8 @@ async fn recipients() {
         ("<foo-macys-m6@example.test>", None, "no: no such account", "foo-macys-m6@example.test"),
         ("<foo@example.test>", None, "keep", "foo@example.test"),
         ("<nobody@example.test>", None, "no: no such account", "nobody@example.test"),
-        ("<foo-macys-m5@elsewhere.test>", None, "not-ours", ""),
-        ("<foo-macys-m5@sub.example.test>", None, "not-ours", ""),
+        ("<foo-macys-m5@elsewhere.test>", None, "not_ours", ""),
+        ("<foo-macys-m5@sub.example.test>", None, "not_ours", ""),
         // A rule whose account is gone.
         ("<gone.abc.3@example.test>", None, "no: no such account", "gone@example.test"),
         // Doubts.
@@ -108,15 +108,15 @@ async fn recipients() {
         ("<\"a b\"@example.test>", None, "keep", "\"a b\"@example.test"),
         // Without a domain: the server's reading, else the origin.
         ("<foo-macys-m5>", None, "-> foo@example.test", "foo@example.test"),
-        ("<foo-macys-m5>", Some("foo-macys-m5@elsewhere.test"), "not-ours", ""),
-        ("<Postmaster>", Some("postmaster@example.test"), "not-ours", ""),
+        ("<foo-macys-m5>", Some("foo-macys-m5@elsewhere.test"), "not_ours", ""),
+        ("<Postmaster>", Some("postmaster@example.test"), "not_ours", ""),
         ("<postmaster@example.test>", None, "keep", "postmaster@example.test"),
-        ("<>", None, "not-ours", ""),
+        ("<>", None, "not_ours", ""),
         ("<foo-macys-m5>", Some("foo-macys-m5"), "-> foo@example.test", "foo@example.test"),
         // A possible route: the server's reading, else literally.
         ("<a@b@example.test>", None, "keep", "\"a@b\"@example.test"),
         ("<a@b@example.test>", Some("a@b@example.test"), "keep", "\"a@b\"@example.test"),
-        ("<x%elsewhere.test@example.test>", Some("x@elsewhere.test"), "not-ours", ""),
+        ("<x%elsewhere.test@example.test>", Some("x@elsewhere.test"), "not_ours", ""),
         ("<x%elsewhere.test@example.test>", None, "no: no such account", "x%elsewhere.test@example.test"),
         (
             "<foo-macys-m5%example.test@example.test>",
@@ -124,8 +124,8 @@ async fn recipients() {
             "-> foo@example.test",
             "foo@example.test",
         ),
-        ("<elsewhere.test!x@example.test>", Some("x@elsewhere.test"), "not-ours", ""),
-        ("<a\\@elsewhere.test@example.test>", Some("a@elsewhere.test"), "not-ours", ""),
+        ("<elsewhere.test!x@example.test>", Some("x@elsewhere.test"), "not_ours", ""),
+        ("<a\\@elsewhere.test@example.test>", Some("a@elsewhere.test"), "not_ours", ""),
         (
             "<@example.test>",
             Some("mailer-daemon@example.test"),
@@ -143,15 +143,15 @@ async fn recipients() {
         ("<nobody@example.test;>", Some("nobody"), "no: no such account", "nobody@example.test"),
         ("<nobody@example.test;>", None, SPELLING, ""),
         ("<x@elsewhere.test;>", None, SPELLING, ""),
-        ("<x@elsewhere.test;>", Some("x@elsewhere.test"), "not-ours", ""),
+        ("<x@elsewhere.test;>", Some("x@elsewhere.test"), "not_ours", ""),
         ("<alice@\"example.test\">", Some("alice@\"example.test\""), SPELLING, ""),
         ("<alice@example.test\r>", Some("alice@example.test"), "keep", "alice@example.test"),
         // Invalid names of mailboxes.
         ("<fo\x01o@example.test>", None, "no: control character in the address", ""),
-        ("<fo\x01o@elsewhere.test>", None, "not-ours", ""),
+        ("<fo\x01o@elsewhere.test>", None, "not_ours", ""),
     ];
-    for (recipient, routed, want, want_asked) in cases {
-        let got = ask(&resolver, recipient.as_bytes(), *routed).await;
+    for (recipient, mta_route, want, want_asked) in cases {
+        let got = ask(&resolver, recipient.as_bytes(), *mta_route).await;
         let asked = std::mem::take(&mut *accounts.asked.lock().expect("lock")).join(" ");
         assert_eq!((show(&got.outcome).as_str(), asked.as_str()), (*want, *want_asked), "{recipient}");
     }
@@ -231,7 +231,7 @@ async fn why_quotes_what_was_asked_and_replied() {
         let loaded = alias_rules::load(&[Text::new("test.rules", "")], &Options::default()).expect("rules");
         let resolver = Resolver::new(settings, Arc::new(loaded.rules), Arc::new(Quoting(verdict.clone())));
         let recipient = Address::from_rcpt(recipient.as_bytes());
-        let resolution = resolver.resolve(&Question { recipient, routed: None }).await;
+        let resolution = resolver.resolve(&Question { recipient, mta_route: None }).await;
         assert_eq!(resolution.why().as_deref(), want, "{verdict:?}");
     }
 }
@@ -280,9 +280,9 @@ proptest::proptest! {
     fn what_the_server_takes_to_us_never_passes(argument in pieces(), server in proptest::bool::ANY, local in "[a-z@%!.]{0,6}") {
         let resolver = resolver(Arc::default(), false, None);
         let ours = format!("{local}@example.test");
-        let question = |routed: Option<&str>| Question {
+        let question = |mta_route: Option<&str>| Question {
             recipient: Address::from_rcpt(argument.as_bytes()),
-            routed: routed.map(|routed| Address::from_server(routed.as_bytes())),
+            mta_route: mta_route.map(|mta_route| Address::from_server(mta_route.as_bytes())),
         };
         let is_nothing = argument.is_empty() || argument == "<>";
         let is_postmaster = is_nothing || argument.trim_matches(['<', '>', ' ', '\t', '"']).eq_ignore_ascii_case("postmaster");

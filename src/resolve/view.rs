@@ -73,7 +73,7 @@ impl Resolved {
         if recipient.local().is_empty() {
             return Lookup::NotFound;
         }
-        let mut resolution = self.resolver.resolve(&Question { recipient, routed: None }).await;
+        let mut resolution = self.resolver.resolve(&Question { recipient, mta_route: None }).await;
         if let (Outcome::Keep | Outcome::Rewrite(_), P::SenderLogin | P::SenderLoginName, Some(account)) =
             (&resolution.outcome, self.purpose, &resolution.account)
         {
@@ -90,7 +90,7 @@ impl Resolved {
         use ResolverView as P;
         let found = |value: String| Lookup::Found(value);
         match (&resolution.outcome, self.purpose) {
-            (Outcome::TryLater(why), _) => Lookup::TempFail(Reason::new(why.to_string())),
+            (Outcome::TempFail(why), _) => Lookup::TempFail(Reason::new(why.to_string())),
             (Outcome::NoSuchUser(_), P::Access) => found(self.refusal.to_string()),
             (Outcome::Keep | Outcome::Rewrite(_), P::Access) => found("DUNNO".into()),
             // The domains are not asked of the resolver.

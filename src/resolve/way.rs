@@ -1,6 +1,6 @@
 //! The chain of addresses through which the rules redirect the mail.
 
-use super::Doubt;
+use super::DeferReason;
 use mail_address::Address;
 
 pub use alias_rules::MAX_HOPS;
@@ -29,13 +29,17 @@ impl Way {
 
     /// Adds `next`, unless it is in the chain already or the chain is too long. `same` tells whether two
     /// addresses are one mailbox; if it misses one, the length is still bounded.
-    pub fn go(&mut self, next: Address, same: impl Fn(&Address, &Address) -> bool) -> Result<(), Doubt> {
+    pub fn go(
+        &mut self,
+        next: Address,
+        same: impl Fn(&Address, &Address) -> bool,
+    ) -> Result<(), DeferReason> {
         let met = self.behind.iter().chain([&self.here]).any(|address| same(address, &next));
         self.behind.push(std::mem::replace(&mut self.here, next));
         if !met && self.behind.len() <= MAX_HOPS {
             return Ok(());
         }
-        Err(Doubt::Loop(self.behind.iter().chain([&self.here]).cloned().collect()))
+        Err(DeferReason::Loop(self.behind.iter().chain([&self.here]).cloned().collect()))
     }
 }
 

@@ -6,7 +6,7 @@
 //! user who can open the socket sees addresses: by default only its owner can.
 
 use super::listen::{Listener, Stream};
-use super::trace::{Exchange, Tap};
+use super::trace::{TraceBus, TraceEvent};
 use mail_address::plain_json;
 use serde_json::json;
 use std::future::poll_fn;
@@ -29,7 +29,7 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 /// The data behind the control socket.
 pub struct Control {
     /// The source of exchanges for `trace`.
-    pub tap: Arc<Tap>,
+    pub tap: Arc<TraceBus>,
     /// The answer to `status`, a line of JSON.
     pub status: Box<dyn Fn() -> String + Send + Sync>,
     /// The answer to `resolve`, a line of JSON.
@@ -71,7 +71,7 @@ impl Filter {
     }
 
     /// Whether an exchange is selected.
-    pub fn takes(&self, exchange: &Exchange) -> bool {
+    pub fn takes(&self, exchange: &TraceEvent) -> bool {
         let has = |wanted: &Option<String>, text: &str| {
             wanted.as_ref().is_none_or(|wanted| text.contains(&**wanted))
         };

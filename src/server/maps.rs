@@ -1,7 +1,7 @@
 //! The maps in service: look-ups by name, with counters and trace.
 
 use super::accept::{Client, within};
-use super::trace::{Exchange, Tap};
+use super::trace::{TraceBus, TraceEvent};
 use crate::map::Lookup;
 use crate::map::served::Map;
 use crate::observe;
@@ -21,14 +21,14 @@ pub const KEEPALIVE: &[u8] = b"KEEPALIVE";
 #[derive(Debug)]
 pub struct Maps {
     current: ArcSwap<HashMap<Arc<str>, One, RandomState>>,
-    tap: Arc<Tap>,
+    tap: Arc<TraceBus>,
 }
 
 #[derive(Debug)]
 struct One {
     map: Arc<Map>,
     meter: Arc<Meter>,
-    quiet: observe::Quiet,
+    quiet: observe::RateLimit,
 }
 
 /// The result of a look-up.
@@ -44,7 +44,7 @@ pub enum MapReply {
 
 impl Maps {
     /// These maps; requests are shown to `tap`.
-    pub fn new(maps: Vec<Arc<Map>>, tap: Arc<Tap>) -> Arc<Self> {
+    pub fn new(maps: Vec<Arc<Map>>, tap: Arc<TraceBus>) -> Arc<Self> {
         Arc::new(Maps { current: ArcSwap::from_pointee(served(maps)), tap })
     }
 
@@ -82,7 +82,7 @@ impl Maps {
         let counted = match &found {
             MapReply::Answer(Lookup::Found(_)) => Counted::Found,
             MapReply::Answer(Lookup::NotFound) => Counted::NotFound,
-            MapReply::Answer(Lookup::TempFail(_)) | MapReply::Late | MapReply::NoMap => Counted::CannotSay,
+            MapReply::Answer(Lookup::TempFail(_)) | MapReply::Late | MapReply::NoMap => Counted::TempFail,
         };
         one.meter.answered(counted, began);
         if key == KEEPALIVE {
@@ -93,11 +93,11 @@ impl Maps {
         }
         match &found {
             MapReply::Answer(Lookup::TempFail(why)) => {
-                observe::cannot_say(&one.quiet, &client.listener, name, key, why);
+                observe::tempfail(&one.quiet, &client.listener, name, key, why);
             }
             MapReply::Late => {
                 let why = format_args!("no answer within {deadline:?}");
-                observe::cannot_say(&one.quiet, &client.listener, name, key, &why);
+                observe::tempfail(&one.quiet, &client.listener, name, key, &why);
             }
             MapReply::Answer(Lookup::Found(value)) => {
                 observe::looked_up(&client.listener, client.connection, name, key, Some(value));
@@ -105,7 +105,7 @@ impl Maps {
             _ => observe::looked_up(&client.listener, client.connection, name, key, None),
         }
         if self.tap.is_wanted() {
-            self.tap.put(Exchange::of(client, name, key, &found, began.elapsed()));
+            self.tap.put(TraceEvent::of(client, name, key, &found, began.elapsed()));
         }
         found
     }
@@ -114,7 +114,7 @@ impl Maps {
 fn served(maps: Vec<Arc<Map>>) -> HashMap<Arc<str>, One, RandomState> {
     let one = |map: Arc<Map>| {
         let meter = Meter::map(map.name());
-        (map.name().clone(), One { map, meter, quiet: observe::Quiet::default() })
+        (map.name().clone(), One { map, meter, quiet: observe::RateLimit::default() })
     };
     maps.into_iter().map(one).collect()
 }

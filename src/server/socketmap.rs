@@ -90,7 +90,7 @@ impl Socketmap {
         match found {
             MapReply::Answer(Lookup::Found(value)) if value.len() + "OK ".len() > MAX_REPLY => {
                 Reply::Temp(b"the value is too long for this protocol").write(out);
-                Counted::CannotSay
+                Counted::TempFail
             }
             MapReply::Answer(Lookup::Found(value)) => {
                 Reply::Ok(value.as_bytes()).write(out);
@@ -102,11 +102,11 @@ impl Socketmap {
             }
             MapReply::Answer(Lookup::TempFail(_)) => {
                 Reply::Temp(LATER).write(out);
-                Counted::CannotSay
+                Counted::TempFail
             }
             MapReply::Late => {
                 Reply::Timeout(LATER).write(out);
-                Counted::CannotSay
+                Counted::TempFail
             }
             MapReply::NoMap => {
                 self.no_map(out);

@@ -135,14 +135,14 @@ pub fn reply(found: &MapReply, out: &mut Vec<u8>) -> Counted {
         }
         MapReply::Answer(Lookup::TempFail(_)) | MapReply::Late | MapReply::NoMap => {
             Reply::Later(LATER).write(out);
-            Counted::CannotSay
+            Counted::TempFail
         }
     };
     // Postfix takes a longer line for a broken server, and tries ten times.
     if out.len() - begin > MAX_LINE {
         out.truncate(begin);
         Reply::Later("the value is too long for this protocol").write(out);
-        return Counted::CannotSay;
+        return Counted::TempFail;
     }
     counted
 }

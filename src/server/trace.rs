@@ -17,7 +17,7 @@ pub const WAITING: usize = 1024;
 
 /// A request and its answer, escaped.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exchange {
+pub struct TraceEvent {
     /// The listener of the request.
     pub listener: Arc<str>,
     /// The number of the connection in the process.
@@ -28,7 +28,7 @@ pub struct Exchange {
     pub map: Box<str>,
     /// The key.
     pub key: Box<str>,
-    /// The answer in a word: `found`, `not_found`, `cannot_say`; for the milter its verdict.
+    /// The answer in a word: `found`, `not_found`, `tempfail`; for the milter its verdict.
     pub verdict: &'static str,
     /// The value, or why there is none.
     pub text: Box<str>,
@@ -36,17 +36,17 @@ pub struct Exchange {
     pub took: Duration,
 }
 
-impl Exchange {
+impl TraceEvent {
     /// A look-up.
     pub fn of(client: &Client, map: &str, key: &[u8], found: &MapReply, took: Duration) -> Self {
         let (verdict, text) = match found {
             MapReply::Answer(Lookup::Found(value)) => ("found", shown(value.as_bytes())),
             MapReply::Answer(Lookup::NotFound) => ("not_found", "".into()),
-            MapReply::Answer(Lookup::TempFail(why)) => ("cannot_say", shown(why.to_string().as_bytes())),
-            MapReply::Late => ("cannot_say", "no answer within the deadline".into()),
-            MapReply::NoMap => ("cannot_say", "there is no such map".into()),
+            MapReply::Answer(Lookup::TempFail(why)) => ("tempfail", shown(why.to_string().as_bytes())),
+            MapReply::Late => ("tempfail", "no answer within the deadline".into()),
+            MapReply::NoMap => ("tempfail", "there is no such map".into()),
         };
-        Exchange {
+        TraceEvent {
             listener: client.listener.clone(),
             connection: client.connection,
             peer: client.peer.clone(),
@@ -66,32 +66,32 @@ pub fn shown(text: &[u8]) -> Box<str> {
 
 /// The channel of exchanges.
 #[derive(Debug)]
-pub struct Tap {
-    sender: broadcast::Sender<Arc<Exchange>>,
+pub struct TraceBus {
+    sender: broadcast::Sender<Arc<TraceEvent>>,
     looking: AtomicUsize,
 }
 
 /// A subscription, until it is dropped.
 #[derive(Debug)]
 pub struct Look {
-    tap: Arc<Tap>,
-    receiver: broadcast::Receiver<Arc<Exchange>>,
+    tap: Arc<TraceBus>,
+    receiver: broadcast::Receiver<Arc<TraceEvent>>,
 }
 
-impl Default for Tap {
+impl Default for TraceBus {
     fn default() -> Self {
-        Tap { sender: broadcast::Sender::new(WAITING), looking: AtomicUsize::new(0) }
+        TraceBus { sender: broadcast::Sender::new(WAITING), looking: AtomicUsize::new(0) }
     }
 }
 
-impl Tap {
+impl TraceBus {
     /// Whether there is a subscriber.
     pub fn is_wanted(&self) -> bool {
         self.looking.load(Relaxed) > 0
     }
 
     /// Sends an exchange to all subscribers.
-    pub fn put(&self, exchange: Exchange) {
+    pub fn put(&self, exchange: TraceEvent) {
         // It fails if the last subscriber has gone.
         let _ = self.sender.send(Arc::new(exchange));
     }
@@ -105,7 +105,7 @@ impl Tap {
 
 impl Look {
     /// The next exchange, or the number of lost ones; `None` at the end.
-    pub async fn next(&mut self) -> Option<Result<Arc<Exchange>, u64>> {
+    pub async fn next(&mut self) -> Option<Result<Arc<TraceEvent>, u64>> {
         match self.receiver.recv().await {
             Ok(exchange) => Some(Ok(exchange)),
             Err(broadcast::error::RecvError::Lagged(lost)) => Some(Err(lost)),

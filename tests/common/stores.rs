@@ -195,7 +195,7 @@ pub fn mdb_load(file: &Path, pairs: &[(String, String)]) {
 /// What a fake server does about a request.
 pub enum Act {
     /// Answers, and waits for the next one.
-    Say(Vec<u8>),
+    Reply(Vec<u8>),
     /// Answers, and closes the connection.
     SayAndClose(Vec<u8>),
     /// Says nothing at all.
@@ -229,7 +229,7 @@ impl Fake {
                     continue;
                 }
                 let done = match act(&request) {
-                    Act::Say(bytes) => stream.write_all(&bytes),
+                    Act::Reply(bytes) => stream.write_all(&bytes),
                     Act::SayAndClose(bytes) => {
                         let _ = stream.write_all(&bytes);
                         let _ = stream.shutdown(Shutdown::Both);

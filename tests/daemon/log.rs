@@ -138,7 +138,7 @@ fn fail2ban_finds_who_was_refused_and_nobody_else() {
     let observing = Daemon::start(Site::new("dry_run = true", ""));
     play(&observing);
     let lines = observing.log.text();
-    assert!(lines.contains("verdict=would-reject"), "{lines}");
+    assert!(lines.contains("verdict=would_reject"), "{lines}");
     assert_eq!(banned(&lines, &file), BTreeSet::new());
 }
 

@@ -313,7 +313,7 @@ fn fake(entry: Option<&'static [u8]>, code: u8) -> Fake {
                 message(0x64, entry);
             }
             message(answer, &[10, 1, if is_root { 0 } else { code }, 4, 0, 4, 0]);
-            Act::Say(bytes)
+            Act::Reply(bytes)
         },
     )
 }

@@ -268,7 +268,7 @@ async fn refusals() {
             |request| request.ends_with(b"\r\n"),
             move |request| {
                 let commands = request.split(|b| *b == b'\n').filter(|line| line.starts_with(b"*")).count();
-                Act::Say(bytes.repeat(commands))
+                Act::Reply(bytes.repeat(commands))
             },
         );
         expect(&*plain(&settings(Kind::Redis, &[inet(fake.port)])), "foo", want).await;
@@ -280,7 +280,7 @@ async fn refusals() {
         |request| {
             let is_question = request.windows(3).any(|part| part == b"GET");
             let reply: &[u8] = if is_question { b"$2\r\n\xfc\xdf\r\n" } else { b"+OK\r\n+OK\r\n" };
-            Act::Say(reply.to_vec())
+            Act::Reply(reply.to_vec())
         },
     );
     expect(&*plain(&settings(Kind::Redis, &[inet(latin.port)])), "foo", Unknown("not UTF-8")).await;

@@ -102,7 +102,7 @@ async fn answers() {
     ];
     for (protocol, reply, want) in cases {
         let bytes = reply.to_vec();
-        let fake = protocol.fake(move |_| Act::Say(bytes.clone()));
+        let fake = protocol.fake(move |_| Act::Reply(bytes.clone()));
         let table = protocol.table(&inet(fake.port));
         assert_eq!(fake.connections(), 0, "nobody asked yet");
         // Twice, since a bad answer must not stay in a connection.
@@ -134,7 +134,7 @@ async fn questions() {
     let echo = |protocol: Protocol| {
         protocol.fake(move |request| {
             let text = String::from_utf8_lossy(request).trim().replace([' ', '%'], "_");
-            Act::Say(match protocol {
+            Act::Reply(match protocol {
                 TcpTable => format!("200 {text}\n").into_bytes(),
                 Socketmap => netstring(format!("OK {text}").as_bytes()),
             })
@@ -168,7 +168,7 @@ async fn questions() {
 #[tokio::test]
 async fn connections_are_reused() {
     for protocol in [TcpTable, Socketmap] {
-        let fake = protocol.fake(move |_| Act::Say(protocol.good().to_vec()));
+        let fake = protocol.fake(move |_| Act::Reply(protocol.good().to_vec()));
         let table = protocol.table(&inet(fake.port));
         for _ in 0..10 {
             expect(&*table, "key", Found("good")).await;
@@ -192,7 +192,7 @@ async fn connections_are_reused() {
             let count = count.clone();
             move |_| match count.fetch_add(1, Ordering::SeqCst) {
                 1 => Act::SayAndClose(Vec::new()),
-                _ => Act::Say(protocol.good().to_vec()),
+                _ => Act::Reply(protocol.good().to_vec()),
             }
         });
         let table = protocol.table(&inet(odd.port));
@@ -216,7 +216,7 @@ async fn given_up_in_the_middle() {
                 .parse()
                 .unwrap();
             thread::sleep(Duration::from_millis(number % 5));
-            Act::Say(match protocol {
+            Act::Reply(match protocol {
                 TcpTable => format!("200 value{number}\n").into_bytes(),
                 Socketmap => netstring(format!("OK value{number}").as_bytes()),
             })
@@ -247,7 +247,7 @@ async fn given_up_in_the_middle() {
 async fn hanging_servers() {
     let (silent, other) = (Fake::silent(), Fake::silent());
     // Half an answer, and nothing more.
-    let half = TcpTable.fake(|_| Act::Say(b"200 hal".to_vec()));
+    let half = TcpTable.fake(|_| Act::Reply(b"200 hal".to_vec()));
     let (tcp, socketmap) = (TcpTable.table(&inet(silent.port)), Socketmap.table(&inet(other.port)));
     let half = TcpTable.table(&inet(half.port));
     tokio::join!(
@@ -261,7 +261,7 @@ async fn hanging_servers() {
 async fn connections_are_bounded() {
     let fake = TcpTable.fake(|_| {
         thread::sleep(Duration::from_millis(10));
-        Act::Say(b"200 good\n".to_vec())
+        Act::Reply(b"200 good\n".to_vec())
     });
     let table = TcpTable.table(&inet(fake.port));
     let asking: Vec<_> = (0..200)

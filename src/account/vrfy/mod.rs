@@ -136,7 +136,7 @@ where
         Ok(reply) => match reply.meaning(path) {
             Meaning::Exists => return Lookup::Found(()),
             Meaning::NotFound => return Lookup::NotFound,
-            Meaning::Perhaps | Meaning::Refused | Meaning::CannotSay => source::quoted(path, &reply),
+            Meaning::Perhaps | Meaning::Refused | Meaning::TempFail => source::quoted(path, &reply),
         },
     };
     Lookup::TempFail(Reason::new(why))

@@ -45,7 +45,7 @@ pub(super) enum Meaning {
     NotFound,
     /// Not found, if the server replies the same for an account that does not exist.
     Refused,
-    CannotSay,
+    TempFail,
 }
 
 impl Reply {
@@ -60,13 +60,13 @@ impl Reply {
             250 | 251 => return Meaning::Exists,
             252 => return Meaning::Perhaps,
             550 => (),
-            _ => return Meaning::CannotSay,
+            _ => return Meaning::TempFail,
         }
         let text = self.text();
         let mut coded = false;
         for code in enhanced_codes(&text) {
             if code != [5, 1, 1] {
-                return Meaning::CannotSay;
+                return Meaning::TempFail;
             }
             coded = true;
         }
@@ -76,14 +76,14 @@ impl Reply {
         // `error` of "error: unknown user" that this is not certain.
         if coded || has_any(&bare, KNOWN) {
             if has_any(&bare, DOUBTS) {
-                Meaning::CannotSay
+                Meaning::TempFail
             } else if has_any(&without_tables(&bare), ELSEWHERE) {
                 Meaning::Refused
             } else {
                 Meaning::NotFound
             }
         } else if has_any(&left, DOUBTS) || has_any(&left, ELSEWHERE) {
-            Meaning::CannotSay
+            Meaning::TempFail
         } else {
             Meaning::Refused
         }
@@ -139,7 +139,7 @@ pub(super) fn enhanced_code(word: &str) -> Option<[u16; 3]> {
 
 #[cfg(test)]
 mod tests {
-    use super::Meaning::{CannotSay, Exists, NotFound, Perhaps, Refused};
+    use super::Meaning::{Exists, NotFound, Perhaps, Refused, TempFail};
     use super::*;
 
     fn reply(code: u16, text: &str) -> Reply {
@@ -162,22 +162,22 @@ mod tests {
                 "5.1.1 <bogus@a.test>: Recipient address rejected: User unknown in relay recipient table",
                 NotFound,
             ),
-            (550, "5.1.1 <bogus@a.test>: Recipient address rejected: User temporarily unknown", CannotSay),
+            (550, "5.1.1 <bogus@a.test>: Recipient address rejected: User temporarily unknown", TempFail),
             (
                 450,
                 "4.1.1 <bogus>: Recipient address rejected: User unknown in local recipient table",
-                CannotSay,
+                TempFail,
             ),
-            (451, "4.3.0 <alice>: Temporary lookup failure", CannotSay),
-            (454, "4.7.1 <x@remote.test>: Relay access denied", CannotSay),
-            (554, "5.7.1 <alice>: Recipient address rejected: Access denied", CannotSay),
-            (554, "5.7.1 <client>: Client host rejected: Access denied", CannotSay),
-            (501, "5.1.3 Bad recipient address syntax", CannotSay),
-            (502, "5.5.1 VRFY command is disabled", CannotSay),
-            (421, "4.7.0 mx.example.test Error: too many errors", CannotSay),
+            (451, "4.3.0 <alice>: Temporary lookup failure", TempFail),
+            (454, "4.7.1 <x@remote.test>: Relay access denied", TempFail),
+            (554, "5.7.1 <alice>: Recipient address rejected: Access denied", TempFail),
+            (554, "5.7.1 <client>: Client host rejected: Access denied", TempFail),
+            (501, "5.1.3 Bad recipient address syntax", TempFail),
+            (502, "5.5.1 VRFY command is disabled", TempFail),
+            (421, "4.7.0 mx.example.test Error: too many errors", TempFail),
             (550, "<bogus@a.test>: Recipient address rejected: User unknown", NotFound),
-            (550, "<bogus@a.test>: Relay access denied", CannotSay),
-            (550, "<bogus@a.test>: Recipient address rejected: Access denied", CannotSay),
+            (550, "<bogus@a.test>: Relay access denied", TempFail),
+            (550, "<bogus@a.test>: Recipient address rejected: Access denied", TempFail),
             // Sendmail
             (250, "2.1.5 <alice@mx.example.test>", Exists),
             (550, "5.1.1 bogus... User unknown", NotFound),
@@ -185,24 +185,24 @@ mod tests {
             (
                 550,
                 "5.1.2 <x@nowhere.test>... Host unknown (Name server: nowhere.test: host not found)",
-                CannotSay,
+                TempFail,
             ),
             (252, "2.1.5 <x@remote.test>", Perhaps),
             (252, "2.5.2 Cannot VRFY user; try RCPT to attempt delivery (or try finger)", Perhaps),
-            (553, "5.1.3 <a b>... Invalid route address", CannotSay),
-            (553, "5.0.0 unbalanced", CannotSay),
-            (503, "5.0.0 I demand that you introduce yourself first", CannotSay),
+            (553, "5.1.3 <a b>... Invalid route address", TempFail),
+            (553, "5.0.0 unbalanced", TempFail),
+            (503, "5.0.0 I demand that you introduce yourself first", TempFail),
             // Exim
             (250, "<alice@example.test> is deliverable", Exists),
             (550, "<bogus@a.test> Unknown user", NotFound),
             (550, "Unrouteable address", NotFound),
             (252, "Administrative prohibition", Perhaps),
-            (550, "Administrative prohibition", CannotSay),
-            (550, "relay not permitted", CannotSay),
-            (451, "Cannot resolve <alice@example.test> at this time", CannotSay),
-            (554, "Too many nonmail commands", CannotSay),
+            (550, "Administrative prohibition", TempFail),
+            (550, "relay not permitted", TempFail),
+            (451, "Cannot resolve <alice@example.test> at this time", TempFail),
+            (554, "Too many nonmail commands", TempFail),
             // OpenSMTPD
-            (500, "5.5.1 Invalid command: Command unrecognized", CannotSay),
+            (500, "5.5.1 Invalid command: Command unrecognized", TempFail),
             (550, "Invalid recipient: <bogus@a.test>", NotFound),
             // Dovecot
             (252, "2.3.3 Try RCPT instead", Perhaps),
@@ -210,7 +210,7 @@ mod tests {
             // qmail
             (550, "sorry, no mailbox here by that name (#5.1.1)", NotFound),
             (550, "sorry, no mailbox here by that name", NotFound),
-            (553, "sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)", CannotSay),
+            (553, "sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)", TempFail),
             (252, "send some mail, i'll try my best", Perhaps),
             // Google
             (
@@ -221,33 +221,33 @@ mod tests {
             ),
             // RFC 5321, sections 3.4, 3.5 and 4.2.2
             (251, "User not local; will forward to <foo@other.test>", Exists),
-            (551, "User not local; please try <foo@other.test>", CannotSay),
-            (553, "User ambiguous", CannotSay),
+            (551, "User not local; please try <foo@other.test>", TempFail),
+            (553, "User ambiguous", TempFail),
             (
                 553,
                 "Ambiguous; Possibilities are\nJoe Smith <jsmith@a.test>\nHarry Smith <hsmith@a.test>",
-                CannotSay,
+                TempFail,
             ),
-            (550, "That is a mailing list, not a user", CannotSay),
-            (550, "5.1.1 That is a mailing list, not a user", CannotSay),
+            (550, "That is a mailing list, not a user", TempFail),
+            (550, "5.1.1 That is a mailing list, not a user", TempFail),
             (550, "String does not match anything.", Refused),
             (550, "Requested action not taken: mailbox unavailable", Refused),
-            (550, "Access Denied to You", CannotSay),
-            (553, "Requested action not taken: mailbox name not allowed", CannotSay),
+            (550, "Access Denied to You", TempFail),
+            (553, "Requested action not taken: mailbox name not allowed", TempFail),
             // What will not last, and what is broken
-            (550, "Please try again later", CannotSay),
-            (550, "5.1.1 Please try again later", CannotSay),
-            (550, "User unknown, try later", CannotSay),
-            (550, "Database error", CannotSay),
-            (550, "Cannot connect to LDAP server", CannotSay),
-            (550, "internal error: user not found", CannotSay),
-            (550, "Lookup failed", CannotSay),
-            (550, "Greylisted, come back in 5 minutes", CannotSay),
-            (550, "Mailbox temporarily unavailable", CannotSay),
-            (550, "5.1.1 Mailbox temporarily disabled", CannotSay),
-            (550, "Service unavailable", CannotSay),
-            (550, "Too many connections", CannotSay),
-            (550, "mailbox full", CannotSay),
+            (550, "Please try again later", TempFail),
+            (550, "5.1.1 Please try again later", TempFail),
+            (550, "User unknown, try later", TempFail),
+            (550, "Database error", TempFail),
+            (550, "Cannot connect to LDAP server", TempFail),
+            (550, "internal error: user not found", TempFail),
+            (550, "Lookup failed", TempFail),
+            (550, "Greylisted, come back in 5 minutes", TempFail),
+            (550, "Mailbox temporarily unavailable", TempFail),
+            (550, "5.1.1 Mailbox temporarily disabled", TempFail),
+            (550, "Service unavailable", TempFail),
+            (550, "Too many connections", TempFail),
+            (550, "mailbox full", TempFail),
             (550, "Error: no such user", NotFound),
             // Other words, other languages, none
             (550, "Benutzer unbekannt", Refused),
@@ -260,11 +260,11 @@ mod tests {
             (550, "5.1.1", NotFound),
             (550, "bogus", Refused),
             // A phrase that is known beside words that may be about something else
-            (550, "User not found: directory is down", CannotSay),
-            (550, "No such user: can't contact LDAP server", CannotSay),
-            (550, "5.1.1 LDAP server down", CannotSay),
-            (550, "5.1.1 user database is locked", CannotSay),
-            (550, "5.1.1 unverified address: connect to mx[192.0.2.1]: Connection refused", CannotSay),
+            (550, "User not found: directory is down", TempFail),
+            (550, "No such user: can't contact LDAP server", TempFail),
+            (550, "5.1.1 LDAP server down", TempFail),
+            (550, "5.1.1 user database is locked", TempFail),
+            (550, "5.1.1 unverified address: connect to mx[192.0.2.1]: Connection refused", TempFail),
             (
                 550,
                 "5.1.1 <bogus@a.test>: unverified address: host 192.0.2.1[192.0.2.1] said: 550 5.1.1 \
@@ -272,58 +272,58 @@ mod tests {
                 Refused,
             ),
             (550, "5.1.1 Access denied", Refused),
-            (550, "5.1.1 too many connections", CannotSay),
-            (550, "5.1.1 quota exceeded", CannotSay),
-            (550, "5.1.1 Mailbox is full", CannotSay),
-            (550, "5.1.1 Account suspended", CannotSay),
-            (550, "unknown mailbox state: migrating", CannotSay),
-            (550, "Not an unknown user, but over-quota", CannotSay),
+            (550, "5.1.1 too many connections", TempFail),
+            (550, "5.1.1 quota exceeded", TempFail),
+            (550, "5.1.1 Mailbox is full", TempFail),
+            (550, "5.1.1 Account suspended", TempFail),
+            (550, "unknown mailbox state: migrating", TempFail),
+            (550, "Not an unknown user, but over-quota", TempFail),
             (550, "No such user in LDAP", Refused),
             (
                 550,
                 "5.1.1 <bogus@a.test>: Recipient address rejected: User unknown in virtual alias table",
                 NotFound,
             ),
-            (551, "", CannotSay),
-            (553, "", CannotSay),
+            (551, "", TempFail),
+            (553, "", TempFail),
             // Enhanced codes
-            (551, "5.1.1 contradicts itself", CannotSay),
-            (551, "5.7.1 not for you", CannotSay),
-            (550, "5.7.1 Command rejected", CannotSay),
-            (550, "5.0.0 no such user", CannotSay),
-            (550, "5.1.0 address rejected", CannotSay),
-            (550, "5.1.2 no such system", CannotSay),
-            (550, "5.1.3 bad syntax", CannotSay),
-            (550, "5.1.4 ambiguous", CannotSay),
-            (550, "5.1.5 valid", CannotSay),
-            (550, "5.1.6 moved", CannotSay),
-            (550, "5.1.7 bad sender", CannotSay),
-            (550, "5.1.8 sender's domain does not exist", CannotSay),
-            (550, "5.1.9 converted", CannotSay),
-            (550, "5.1.10 null MX", CannotSay),
-            (550, "5.2.1 mailbox disabled", CannotSay),
-            (550, "5.2.4 mailing list expansion problem", CannotSay),
-            (550, "5.4.1 no answer from host", CannotSay),
+            (551, "5.1.1 contradicts itself", TempFail),
+            (551, "5.7.1 not for you", TempFail),
+            (550, "5.7.1 Command rejected", TempFail),
+            (550, "5.0.0 no such user", TempFail),
+            (550, "5.1.0 address rejected", TempFail),
+            (550, "5.1.2 no such system", TempFail),
+            (550, "5.1.3 bad syntax", TempFail),
+            (550, "5.1.4 ambiguous", TempFail),
+            (550, "5.1.5 valid", TempFail),
+            (550, "5.1.6 moved", TempFail),
+            (550, "5.1.7 bad sender", TempFail),
+            (550, "5.1.8 sender's domain does not exist", TempFail),
+            (550, "5.1.9 converted", TempFail),
+            (550, "5.1.10 null MX", TempFail),
+            (550, "5.2.1 mailbox disabled", TempFail),
+            (550, "5.2.4 mailing list expansion problem", TempFail),
+            (550, "5.4.1 no answer from host", TempFail),
             (550, "#5.1.1 no such user", NotFound),
-            (550, "#5.7.1 blocked", CannotSay),
+            (550, "#5.7.1 blocked", TempFail),
             (550, "[5.1.1]: no such user", NotFound),
-            (550, "4.1.1 no such user", CannotSay),
+            (550, "4.1.1 no such user", TempFail),
             (550, "5.1.1.1 is not an enhanced code", Refused),
             (550, "mx 192.0.2.1 says no", Refused),
-            (550, "5.1.1 <bogus@a.test>\n5.7.1 Zugriff verweigert", CannotSay),
-            (550, "5.1.1 unknown user\n4.3.0 nein", CannotSay),
-            (550, "user unknown\n4.7.1 Zugriff verweigert", CannotSay),
+            (550, "5.1.1 <bogus@a.test>\n5.7.1 Zugriff verweigert", TempFail),
+            (550, "5.1.1 unknown user\n4.3.0 nein", TempFail),
+            (550, "user unknown\n4.7.1 Zugriff verweigert", TempFail),
             (550, "5.1.1 unknown user\n5.1.1 unknown user", NotFound),
-            (550, "mx.example.test 5.7.1 nein", CannotSay),
-            (550, "nein (5.7.1)", CannotSay),
-            (550, "nein [5.7.1]", CannotSay),
-            (550, "nein #5.7.1", CannotSay),
+            (550, "mx.example.test 5.7.1 nein", TempFail),
+            (550, "nein (5.7.1)", TempFail),
+            (550, "nein [5.7.1]", TempFail),
+            (550, "nein #5.7.1", TempFail),
             (550, "5.1.1 <5.7.1@a.test> unknown user", NotFound),
-            (552, "5.2.2 mailbox full", CannotSay),
-            (556, "5.1.10 null MX", CannotSay),
-            (200, "ok", CannotSay),
-            (299, "ok", CannotSay),
-            (354, "go ahead", CannotSay),
+            (552, "5.2.2 mailbox full", TempFail),
+            (556, "5.1.10 null MX", TempFail),
+            (200, "ok", TempFail),
+            (299, "ok", TempFail),
+            (354, "go ahead", TempFail),
             (250, "", Exists),
             (250, "J\u{fffd}rg <u@a.test>", Exists),
             (252, "", Perhaps),
@@ -347,13 +347,13 @@ mod tests {
             ("<\"access denied\"@a.test>", "\"Access Denied\"@a.test unknown user", NotFound),
             ("<\"a>access denied\"@a.test>", "<\"a>access denied\"@a.test> unknown user", NotFound),
             // The name in a text about something else does not make it about the account.
-            ("<error@a.test>", "Database error", CannotSay),
-            ("<relay@a.test>", "relay not permitted", CannotSay),
-            ("<access@a.test>", "<access@a.test> access denied", CannotSay),
-            ("<denied@a.test>", "access denied", CannotSay),
-            ("<bogus@a.test>", "relay not permitted to <bogus@a.test>", CannotSay),
-            ("<bogus@a.test>", "<bogus access denied", CannotSay),
-            ("<>", "access denied", CannotSay),
+            ("<error@a.test>", "Database error", TempFail),
+            ("<relay@a.test>", "relay not permitted", TempFail),
+            ("<access@a.test>", "<access@a.test> access denied", TempFail),
+            ("<denied@a.test>", "access denied", TempFail),
+            ("<bogus@a.test>", "relay not permitted to <bogus@a.test>", TempFail),
+            ("<bogus@a.test>", "<bogus access denied", TempFail),
+            ("<>", "access denied", TempFail),
             // Nor may it stand for a phrase that says so.
             ("<user@a.test>", "unknown user", Refused),
             ("<unknown@a.test>", "unknown problem", Refused),

@@ -94,7 +94,7 @@ impl VrfySource {
                 self.compare(replied, held).await?;
                 self.not_found(replied, held).await
             }
-            Meaning::CannotSay => Err(Reason::new(replied.quoted())),
+            Meaning::TempFail => Err(Reason::new(replied.quoted())),
         }
     }
 
@@ -206,7 +206,7 @@ impl VrfySource {
         match canary.meaning(&path) {
             Meaning::Exists | Meaning::Perhaps => control::Reply::Exists(canary.quoted()),
             Meaning::NotFound => control::Reply::NotFound(canary.quoted()),
-            Meaning::CannotSay => control::Reply::TempFail(canary.quoted()),
+            Meaning::TempFail => control::Reply::TempFail(canary.quoted()),
             Meaning::Refused => match self.exchange_with(&replied.peer.server, held, replied.path).await {
                 Ok(again) if again.code == replied.reply.code => control::Reply::NotFound(canary.quoted()),
                 Ok(again) => control::Reply::TempFail(format!(
@@ -237,7 +237,7 @@ impl VrfySource {
             Ok(reply) => match reply.meaning(&path) {
                 Meaning::Exists | Meaning::Perhaps => control::Reply::Exists(reply.quoted()),
                 Meaning::NotFound | Meaning::Refused => control::Reply::NotFound(reply.quoted()),
-                Meaning::CannotSay => control::Reply::TempFail(reply.quoted()),
+                Meaning::TempFail => control::Reply::TempFail(reply.quoted()),
             },
         }
     }

@@ -44,7 +44,7 @@ pub struct Make {
     /// Without regard to upper and lower case, as the daemon does unless `case_sensitive = true`
     #[arg(long, requires = "rules")]
     pub fold: bool,
-    /// Say how each address is made in the head
+    /// Reply how each address is made in the head
     #[arg(long)]
     pub explain: bool,
     /// One JSON object a rule: rule, place, expression, name, address, remarks, steps, reason

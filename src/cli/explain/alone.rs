@@ -41,7 +41,7 @@ fn object(given: &str, explanation: &Explanation) -> serde_json::Value {
         Outcome::Account { name, .. } => ("account", Some(name)),
         Outcome::Expired { name, .. } => ("expired", Some(name)),
         Outcome::Ambiguous => ("ambiguous", None),
-        Outcome::TempFail => ("cannot_say", None),
+        Outcome::TempFail => ("tempfail", None),
     };
     json!({
         "address": given,

@@ -28,7 +28,7 @@ fn statement(trace: &Trace) -> Value {
         Finding::Unlisted { what, text } => ("unlisted", json!({ "what": what, "text": text })),
         Finding::Unfit { fits, part, rest } => ("unfit", json!({ "fits": fits, "part": part, "rest": rest })),
         Finding::Never(never) => ("never", json!({ "text": never.to_string() })),
-        Finding::TempFail => ("cannot_say", json!({})),
+        Finding::TempFail => ("tempfail", json!({})),
     };
     if let (Value::Object(object), Value::Object(more)) = (&mut object, more) {
         object.insert("finding".into(), finding.into());

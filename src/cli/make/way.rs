@@ -40,12 +40,12 @@ impl Way {
         let wanted = Address::new(account, domain).map_err(|why| format!("the account: {why}"))?;
         // In the form in which the mail server passes it.
         let recipient = Address::from_rcpt(format!("<{address}>").as_bytes());
-        let question = Question { recipient, routed: None };
+        let question = Question { recipient, mta_route: None };
         let (resolution, steps) = self.runtime.block_on(self.resolver.explain(&question));
         match &resolution.outcome {
             Outcome::NotOurs => return Err(format!("{address} is not in one of domains")),
             Outcome::NoSuchUser(why) => return Err(format!("{address} would be refused: {why}")),
-            Outcome::TryLater(why) => {
+            Outcome::TempFail(why) => {
                 return Err(format!("{address} would be deferred: {}", escape(&why.to_string())));
             }
             Outcome::Keep | Outcome::Rewrite(_) => (),

@@ -25,7 +25,7 @@ fn a_connection_in_the_books() {
     let began = connection.read_ends();
     connection.answered(Counted::Found, began);
     let began = connection.read_ends();
-    connection.answered(Counted::CannotSay, began);
+    connection.answered(Counted::TempFail, began);
     connection.write_begins();
     connection.write_begins();
     assert_eq!(depths(&meter), [1, 0, 1]);
@@ -116,6 +116,6 @@ fn switched_off() {
     let names = |meter: &Meter| -> Vec<String> {
         meter.report_lines().iter().filter_map(|line| line.split(':').next().map(Into::into)).collect()
     };
-    assert_eq!(names(&meter).last().map(String::as_str), Some("cannot_say"));
-    assert_eq!(names(&Meter::map("switched off")), ["success", "not_found", "cannot_say"]);
+    assert_eq!(names(&meter).last().map(String::as_str), Some("tempfail"));
+    assert_eq!(names(&Meter::map("switched off")), ["success", "not_found", "tempfail"]);
 }

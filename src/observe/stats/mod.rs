@@ -38,7 +38,7 @@ pub enum Category {
     Stats,
     /// Look-ups that cannot say. trualias had none, so they are among the bad in its reports, and by
     /// themselves in ours.
-    CannotSay,
+    TempFail,
 }
 
 impl Category {
@@ -51,7 +51,7 @@ impl Category {
         Category::NotFound,
         Category::Bad,
         Category::Stats,
-        Category::CannotSay,
+        Category::TempFail,
     ];
     /// How many of them trualias had: the first ones.
     pub const OLD: usize = 7;
@@ -66,7 +66,7 @@ impl Category {
             Category::NotFound => "not_found",
             Category::Bad => "bad",
             Category::Stats => "stats",
-            Category::CannotSay => "cannot_say",
+            Category::TempFail => "tempfail",
         }
     }
 

@@ -18,7 +18,7 @@ fn example() -> [Report; 8] {
     figures.begins(Category::Reads, ms(100_752));
     figures.ends(Category::Reads, ms(158_752), ms(58_000));
     figures.ends(Category::Bad, ms(159_002), ms(250));
-    figures.ends(Category::CannotSay, ms(159_002), ms(250));
+    figures.ends(Category::TempFail, ms(159_002), ms(250));
     figures.begins(Category::Writes, ms(159_002));
     figures.ends(Category::Writes, ms(159_003), ms(1));
     figures.begins(Category::Reads, ms(159_003));
@@ -43,7 +43,7 @@ fn the_lines_of_trualias() {
     );
     assert_eq!(
         example()[7].line(),
-        "cannot_say: emin=0.0000 emax=0.2500 e1=0.2500 e10=0.0250 e60=0.0042 nmin=0 nmax=1 n1=1.0000 n10=0.1000 n60=0.0167"
+        "tempfail: emin=0.0000 emax=0.2500 e1=0.2500 e10=0.0250 e60=0.0042 nmin=0 nmax=1 n1=1.0000 n10=0.1000 n60=0.0167"
     );
 }
 

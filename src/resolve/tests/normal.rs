@@ -122,7 +122,7 @@ async fn no_routes_are_made() {
         ["user％victim.example@both.test", "victim.example！user@both.test", "user＠victim.example@both.test"]
     {
         let got = ask(&resolver, recipient.as_bytes(), None).await.outcome;
-        let Outcome::TryLater(Doubt::Destination(why)) = &got else { panic!("{recipient}: {got:?}") };
+        let Outcome::TempFail(DeferReason::Destination(why)) = &got else { panic!("{recipient}: {got:?}") };
         assert!(why.ends_with("its local part may be a route"), "{why}");
         assert!(accounts.asked.lock().expect("lock").is_empty(), "{recipient}");
     }
@@ -192,7 +192,7 @@ async fn what_was_asked_is_shown() {
         ("Foo-Macys-m5+x@exact.test", &["Foo-Macys-m5+x", "Foo-Macys-m5"]),
         ("foo@elsewhere.test", &[]),
     ] {
-        let question = Question { recipient: Address::from_rcpt(recipient.as_bytes()), routed: None };
+        let question = Question { recipient: Address::from_rcpt(recipient.as_bytes()), mta_route: None };
         let (resolution, steps) = resolver.explain(&question).await;
         assert_eq!(resolution.outcome, resolver.resolve(&question).await.outcome);
         let notes = steps.iter().flat_map(|step| &step.notes);

@@ -116,7 +116,7 @@ async fn recipients() {
             "later: postprocess leads to \"bar\\x0d\\x0aRCPT@elsewhere.test\": control character in the address",
             "",
         ),
-        ("foo-abc-3@elsewhere.test", "not-ours", ""),
+        ("foo-abc-3@elsewhere.test", "not_ours", ""),
     ] {
         let got = ask(&resolver, recipient.as_bytes(), None).await;
         let asked = std::mem::take(&mut *accounts.asked.lock().expect("lock")).join(" ");
@@ -157,8 +157,10 @@ async fn a_way_has_an_end() {
         let account = got.account.map(|account| account.local().to_owned());
         assert_eq!(account, ends.then(|| format!("n{last}")), "{last}");
         match got.outcome {
-            Outcome::NoSuchUser(NoUser::Missing) => assert!(ends, "{last}"),
-            Outcome::TryLater(Doubt::Loop(met)) => assert!(!ends && met.len() == MAX_HOPS + 2, "{met:?}"),
+            Outcome::NoSuchUser(RejectReason::NotFound) => assert!(ends, "{last}"),
+            Outcome::TempFail(DeferReason::Loop(met)) => {
+                assert!(!ends && met.len() == MAX_HOPS + 2, "{met:?}")
+            }
             other => panic!("{last}: {other:?}"),
         }
         // The log names the rule of the recipient itself.
@@ -195,7 +197,7 @@ async fn what_the_script_did_is_shown() {
         ),
         ("x@elsewhere.test", &[]),
     ] {
-        let question = Question { recipient: Address::from_rcpt(recipient.as_bytes()), routed: None };
+        let question = Question { recipient: Address::from_rcpt(recipient.as_bytes()), mta_route: None };
         let (_, steps) = resolver.explain(&question).await;
         let notes = steps.iter().flat_map(|step| &step.notes);
         let calls: Vec<String> = notes

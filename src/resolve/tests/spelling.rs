@@ -44,7 +44,7 @@ async fn recursion(resolver: &Resolver, recipient: &str) -> String {
     for _ in 0..=MAX_HOPS {
         match ask(resolver, at.as_bytes(), None).await.outcome {
             Outcome::Rewrite(next) => at = next.to_string(),
-            Outcome::TryLater(why) => return format!("later: {why}"),
+            Outcome::TempFail(why) => return format!("later: {why}"),
             _ => return at,
         }
     }
@@ -95,7 +95,7 @@ async fn recipients() {
         let end = recursion(&resolver, &recipient).await;
         match &got.outcome {
             Outcome::Rewrite(to) => assert_eq!(end, to.to_string(), "{local}"),
-            Outcome::TryLater(_) => assert!(end.starts_with("later: "), "{local}: {end}"),
+            Outcome::TempFail(_) => assert!(end.starts_with("later: "), "{local}: {end}"),
             _ => assert_eq!(end, recipient),
         }
         accounts.asked.lock().expect("lock").clear();

@@ -3,13 +3,13 @@
 //! No decision is made here: a callback unpacks the event, asks the session, awaits the resolver, and
 //! converts the session's reply into the library's.
 
-use super::reply::Reply;
-use super::session::{Edit, End, Origin, Policy, Rcpt, Say, Session, Step};
+use super::reply::SmtpReply;
+use super::session::{Action, Edit, End, Policy, Rcpt, Reply, Session, SubmissionPath};
 use super::wire::{MtaStream, Shared};
 use crate::observe::{self, Decided};
-use crate::resolve::{Doubt, Outcome, Resolution, Resolver, RuleTrace};
+use crate::resolve::{DeferReason, Outcome, Resolution, Resolver, RuleTrace};
 use crate::server::listen::Listener;
-use crate::server::trace::{Exchange, Tap, shown};
+use crate::server::trace::{TraceBus, TraceEvent, shown};
 use arc_swap::ArcSwap;
 use indymilter::{
     ActionError, Actions, Callbacks, Config, Context, ContextActions, EomContext, MacroStage, Macros,
@@ -50,7 +50,7 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct Milter {
     service: ArcSwap<Service>,
-    tap: Arc<Tap>,
+    tap: Arc<TraceBus>,
     sessions: AtomicU64,
     busy: AtomicUsize,
 }
@@ -75,7 +75,7 @@ const MACROS: [(MacroStage, &CStr); 4] = [
 
 impl Milter {
     /// A milter with `service` as its first configuration; decisions are shown to `tap`.
-    pub fn new(service: Service, tap: Arc<Tap>) -> Arc<Self> {
+    pub fn new(service: Service, tap: Arc<TraceBus>) -> Arc<Self> {
         Arc::new(Milter { service: ArcSwap::from_pointee(service), tap, sessions: 0.into(), busy: 0.into() })
     }
 
@@ -288,27 +288,27 @@ async fn rcpt(cx: &mut Context<Conn>, milter: &Arc<Milter>, args: &[CString]) ->
     let Context { data, macros, reply, .. } = cx;
     let conn = data.get_or_insert_with(|| Conn::new(milter));
     let argument = args.first().map_or(&b""[..], |a| a.as_bytes());
-    let routed = get(macros, c"{rcpt_addr}");
+    let mta_route = get(macros, c"{rcpt_addr}");
     // sendmail(1) through Postfix: an address without a RCPT command, and no mailer. A server that sends no
     // macros at all is not that case.
-    let local = routed.is_some() && get(macros, c"{rcpt_mailer}").is_none() && !argument.starts_with(b"<");
-    let origin = if local { Origin::Local } else { Origin::Smtp };
+    let local = mta_route.is_some() && get(macros, c"{rcpt_mailer}").is_none() && !argument.starts_with(b"<");
+    let origin = if local { SubmissionPath::Local } else { SubmissionPath::Smtp };
     let parameters: Vec<&[u8]> = args.iter().skip(1).map(CString::as_bytes).collect();
 
-    let say = match conn.session.recipient(Rcpt { argument, routed, origin }, &parameters) {
-        Step::Reply(say, doubt) => {
-            let resolution = Resolution::bare(Outcome::TryLater(doubt));
+    let say = match conn.session.recipient(Rcpt { argument, mta_route, origin }, &parameters) {
+        Action::Reply(say, doubt) => {
+            let resolution = Resolution::bare(Outcome::TempFail(doubt));
             log(conn, macros, argument, &resolution, &say, Duration::ZERO);
             say
         }
-        Step::Resolve(question) => {
+        Action::Resolve(question) => {
             conn.count_busy();
             let began = Instant::now();
             let resolution = timeout(conn.service.deadline, conn.service.resolver.resolve(&question)).await;
             let mut resolution =
-                resolution.unwrap_or_else(|_| Resolution::bare(Outcome::TryLater(Doubt::Deadline)));
+                resolution.unwrap_or_else(|_| Resolution::bare(Outcome::TempFail(DeferReason::Deadline)));
             if !conn.terms.can_replace && matches!(resolution.outcome, Outcome::Rewrite(_)) {
-                resolution.outcome = Outcome::TryLater(Doubt::Server);
+                resolution.outcome = Outcome::TempFail(DeferReason::Server);
             }
             let say = conn.session.resolved(&resolution.outcome, resolution.mailbox.clone());
             log(conn, macros, argument, &resolution, &say, began.elapsed());
@@ -317,8 +317,8 @@ async fn rcpt(cx: &mut Context<Conn>, milter: &Arc<Milter>, args: &[CString]) ->
     };
     conn.count_busy();
     match &say {
-        Say::Continue => Status::Continue,
-        Say::Error(text) => set_reply(reply, text),
+        Reply::Continue => Status::Continue,
+        Reply::Error(text) => set_reply(reply, text),
     }
 }
 
@@ -351,7 +351,7 @@ async fn eom(cx: &mut EomContext<Conn>) -> Status {
 }
 
 /// Sets the reply to an event, and returns the status that goes with it.
-fn set_reply(to: &mut impl SetErrorReply, reply: &Reply) -> Status {
+fn set_reply(to: &mut impl SetErrorReply, reply: &SmtpReply) -> Status {
     let code = reply.code().to_string();
     // In both servers % is special.
     let text = reply.text().replace('%', "%%");
@@ -398,7 +398,7 @@ fn get<'m>(macros: &'m Macros, name: &CStr) -> Option<&'m [u8]> {
     macros.get(name).map(CStr::to_bytes)
 }
 
-fn log(conn: &Conn, macros: &Macros, argument: &[u8], resolution: &Resolution, say: &Say, took: Duration) {
+fn log(conn: &Conn, macros: &Macros, argument: &[u8], resolution: &Resolution, say: &Reply, took: Duration) {
     let Resolution { outcome, rule, answer, .. } = resolution;
     let reason = ReasonText { resolver: &conn.service.resolver, outcome, rule: *rule };
     let detail = resolution.why();
@@ -407,13 +407,13 @@ fn log(conn: &Conn, macros: &Macros, argument: &[u8], resolution: &Resolution, s
         Outcome::Keep => (Decided::Keep, None),
         Outcome::Rewrite(to) => (Decided::Rewrite, Some(to)),
         Outcome::NoSuchUser(_) => (Decided::Reject, None),
-        Outcome::TryLater(_) => (Decided::Defer, None),
+        Outcome::TempFail(_) => (Decided::Defer, None),
     };
     // An unknown recipient cannot be refused in mail by sendmail(1).
-    let observed = conn.service.policy.dry_run || (*say == Say::Continue && decided == Decided::Reject);
+    let observed = conn.service.policy.dry_run || (*say == Reply::Continue && decided == Decided::Reject);
     if conn.milter.tap.is_wanted() {
         let text = new_to.map(Address::to_string).or_else(|| detail.clone()).unwrap_or_default();
-        conn.milter.tap.put(Exchange {
+        conn.milter.tap.put(TraceEvent {
             listener: "milter".into(),
             connection: conn.number,
             peer: shown(get(macros, c"{client_addr}").unwrap_or_default()),
@@ -431,8 +431,8 @@ fn log(conn: &Conn, macros: &Macros, argument: &[u8], resolution: &Resolution, s
         observed,
         reason: &reason,
         code: match say {
-            Say::Error(reply) => Some((reply.code(), reply.enhanced())),
-            Say::Continue => None,
+            Reply::Error(reply) => Some((reply.code(), reply.enhanced())),
+            Reply::Continue => None,
         },
         from: get(macros, c"{mail_addr}"),
         to: argument,
@@ -464,8 +464,8 @@ impl fmt::Display for ReasonText<'_> {
         };
         match (self.outcome, self.rule) {
             (Outcome::NotOurs, _) => f.write_str("domain"),
-            (Outcome::TryLater(Doubt::Rules(i)), _) => place(f, "rule-budget", *i),
-            (Outcome::TryLater(Doubt::Script(_)), _) => f.write_str("hook"),
+            (Outcome::TempFail(DeferReason::Rules(i)), _) => place(f, "rule-budget", *i),
+            (Outcome::TempFail(DeferReason::Script(_)), _) => f.write_str("hook"),
             (_, RuleTrace::None) => f.write_str("account"),
             (_, RuleTrace::Matched(i)) => place(f, "rule", i),
             (_, RuleTrace::MatchedTwice(i)) => place(f, "rule-twice", i),

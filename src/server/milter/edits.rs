@@ -1,7 +1,7 @@
 //! Edits at the end of a message: recipients, and the header that records an alias.
 
 use super::dsn::Parameters;
-use super::session::{Origin, Policy};
+use super::session::{Policy, SubmissionPath};
 use mail_address::{Address, escape, fold};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -60,7 +60,7 @@ pub(super) struct Accepted {
     /// The DSN parameters of the sender.
     pub parameters: Parameters,
     /// How it was submitted.
-    pub origin: Origin,
+    pub origin: SubmissionPath,
 }
 
 /// The edits of a message to these recipients, with `headers` incoming fields of our header's name: deletions
@@ -84,7 +84,7 @@ fn recipients(policy: &Policy, accepted: &[Accepted]) -> Vec<Edit> {
     let mut staying: HashSet<Cow<'_, str>> = HashSet::new();
     for one in accepted.iter().filter(|one| one.target.is_none()) {
         present.insert(key(&one.recipient), None);
-        if one.origin == Origin::Local {
+        if one.origin == SubmissionPath::Local {
             staying.insert(fold(one.recipient.local()));
         }
     }
@@ -100,7 +100,7 @@ fn recipients(policy: &Policy, accepted: &[Accepted]) -> Vec<Edit> {
             delete(name);
         }
         // Another recipient may have the same name, and must stay.
-        if one.origin == Origin::Local && !staying.contains(&fold(one.recipient.local())) {
+        if one.origin == SubmissionPath::Local && !staying.contains(&fold(one.recipient.local())) {
             for name in submitted_names(&one.recipient, &policy.origin) {
                 delete(name);
             }

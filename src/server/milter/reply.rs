@@ -9,13 +9,13 @@ pub const MAX_TEXT: usize = 400;
 
 /// A refusal (5xx) or deferral (4xx) with its enhanced code (RFC 3463) and one line of text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
+pub struct SmtpReply {
     code: u16,
     enhanced: Box<str>,
     text: Box<str>,
 }
 
-impl Reply {
+impl SmtpReply {
     /// The three-digit code, 400 to 559.
     pub fn code(&self) -> u16 {
         self.code
@@ -33,7 +33,7 @@ impl Reply {
 
     /// What a recipient too many is told (RFC 5321, section 4.5.3.1.10).
     pub fn too_many() -> Self {
-        Reply { code: 452, enhanced: "4.5.3".into(), text: "Too many recipients".into() }
+        SmtpReply { code: 452, enhanced: "4.5.3".into(), text: "Too many recipients".into() }
     }
 
     /// Whether the refusal is for good.
@@ -42,7 +42,7 @@ impl Reply {
     }
 }
 
-impl FromStr for Reply {
+impl FromStr for SmtpReply {
     type Err = String;
 
     /// Reads `550 5.1.1 text`. The error is a sentence with the remedy.
@@ -74,11 +74,11 @@ impl FromStr for Reply {
         if text.trim().is_empty() || text.len() > MAX_TEXT || text.chars().any(char::is_control) {
             return Err(format!("the text must be one line of 1 to {MAX_TEXT} octets"));
         }
-        Ok(Reply { code, enhanced: enhanced.into(), text: text.into() })
+        Ok(SmtpReply { code, enhanced: enhanced.into(), text: text.into() })
     }
 }
 
-impl fmt::Display for Reply {
+impl fmt::Display for SmtpReply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {}", self.code, self.enhanced, self.text)
     }
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn good_and_bad() {
         for good in ["550 5.1.1 User unknown", "451 4.3.0 50% is not enough", "450 4.1.1 später"] {
-            assert_eq!(good.parse::<Reply>().map(|r| r.to_string()).as_deref(), Ok(good));
+            assert_eq!(good.parse::<SmtpReply>().map(|r| r.to_string()).as_deref(), Ok(good));
         }
         let long = format!("550 5.1.1 {}", "x".repeat(MAX_TEXT + 1));
         for bad in [
@@ -108,7 +108,7 @@ mod tests {
             "550 5.1.1 a\r\nb",
             &long,
         ] {
-            assert!(bad.parse::<Reply>().is_err(), "{bad}");
+            assert!(bad.parse::<SmtpReply>().is_err(), "{bad}");
         }
     }
 }

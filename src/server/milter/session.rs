@@ -7,8 +7,8 @@
 
 use super::dsn::Parameters;
 use super::edits::{self, Accepted};
-use super::reply::Reply;
-use crate::resolve::{Doubt, Outcome, Question};
+use super::reply::SmtpReply;
+use crate::resolve::{DeferReason, Outcome, Question};
 use mail_address::{Address, Cases};
 use std::sync::Arc;
 
@@ -17,10 +17,10 @@ pub use super::edits::Edit;
 /// Settings of sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// Reply for a recipient that does not exist.
-    pub unknown: Reply,
-    /// Reply when verification fails temporarily.
-    pub later: Reply,
+    /// SmtpReply for a recipient that does not exist.
+    pub unknown: SmtpReply,
+    /// SmtpReply when verification fails temporarily.
+    pub later: SmtpReply,
     /// Most recipients of one message; further ones are deferred. Bounds the memory of a session.
     pub max_recipients: usize,
     /// Name of the header that records the alias.
@@ -43,7 +43,7 @@ pub const MAX_HEADERS: usize = 100;
 
 /// How the message is being submitted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Origin {
+pub enum SubmissionPath {
     /// By SMTP; recipients may be refused.
     #[default]
     Smtp,
@@ -59,29 +59,29 @@ pub struct Rcpt<'a> {
     /// The recipient as typed.
     pub argument: &'a [u8],
     /// `{rcpt_addr}`: the address as the server reads it.
-    pub routed: Option<&'a [u8]>,
+    pub mta_route: Option<&'a [u8]>,
     /// How it was submitted.
-    pub origin: Origin,
+    pub origin: SubmissionPath,
 }
 
 /// What to do after a RCPT event.
 #[derive(Clone, Debug)]
 #[must_use]
-pub enum Step {
+pub enum Action {
     /// Resolve it, then call [`Session::resolved`].
     Resolve(Question),
-    /// Reply at once; the reason is for the log.
-    Reply(Say, Doubt),
+    /// SmtpReply at once; the reason is for the log.
+    Reply(Reply, DeferReason),
 }
 
 /// The reply to a recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Say {
+pub enum Reply {
     /// No objection.
     Continue,
     /// Refused or deferred with this text.
-    Error(Reply),
+    Error(SmtpReply),
 }
 
 /// The decision about a message.
@@ -91,7 +91,7 @@ pub struct End {
     /// Its edits.
     pub edits: Vec<Edit>,
     /// Why the message is deferred, if so; it is not changed then.
-    pub deferred: Option<Doubt>,
+    pub deferred: Option<DeferReason>,
     /// The number of its known recipients.
     pub recipients: usize,
     /// The replaced recipients with their replacements; with `dry_run`, those that would be.
@@ -102,20 +102,20 @@ pub struct End {
 #[derive(Debug)]
 pub struct Session {
     policy: Arc<Policy>,
-    pending: Option<(Question, Parameters, Origin)>,
+    pending: Option<(Question, Parameters, SubmissionPath)>,
     accepted: Vec<Accepted>,
     /// The first temporary failure of a recipient that could not be deferred alone.
-    deferred: Option<Doubt>,
+    deferred: Option<DeferReason>,
     /// Incoming header fields of our name.
     headers: usize,
     /// The server's reading of the last recipient.
-    routed: Option<Box<[u8]>>,
+    mta_route: Option<Box<[u8]>>,
 }
 
 impl Session {
     /// A session with this policy.
     pub fn new(policy: Arc<Policy>) -> Self {
-        Session { policy, pending: None, accepted: Vec::new(), deferred: None, headers: 0, routed: None }
+        Session { policy, pending: None, accepted: Vec::new(), deferred: None, headers: 0, mta_route: None }
     }
 
     /// MAIL: a new message begins; the one before is dropped.
@@ -134,7 +134,7 @@ impl Session {
         self.accepted = Vec::new();
         self.deferred = None;
         self.headers = 0;
-        self.routed = None;
+        self.mta_route = None;
     }
 
     /// Whether the current message has a recipient.
@@ -143,59 +143,64 @@ impl Session {
     }
 
     /// RCPT, with its ESMTP parameters.
-    pub fn recipient<A: AsRef<[u8]>>(&mut self, rcpt: Rcpt<'_>, parameters: &[A]) -> Step {
+    pub fn recipient<A: AsRef<[u8]>>(&mut self, rcpt: Rcpt<'_>, parameters: &[A]) -> Action {
         self.pending = None;
         if self.accepted.len() >= self.policy.max_recipients {
-            return Step::Reply(self.defer(Doubt::TooMany, rcpt.origin, Reply::too_many()), Doubt::TooMany);
+            return Action::Reply(
+                self.defer(DeferReason::TooMany, rcpt.origin, SmtpReply::too_many()),
+                DeferReason::TooMany,
+            );
         }
         if rcpt.argument.len() > MAX_ARGUMENT {
             let later = self.policy.later.clone();
-            return Step::Reply(self.defer(Doubt::Argument, rcpt.origin, later), Doubt::Argument);
+            return Action::Reply(
+                self.defer(DeferReason::Argument, rcpt.origin, later),
+                DeferReason::Argument,
+            );
         }
         let recipient = Address::from_rcpt(rcpt.argument);
         // Only the server knows where a route leads, and this one does not say.
-        let untold = rcpt.routed.is_none() && recipient.may_be_rerouted();
+        let untold = rcpt.mta_route.is_none() && recipient.may_be_rerouted();
         let recipient = if untold { recipient.doubted() } else { recipient };
         // Macros stay until the server sends others. If they are the same as for the recipient before, they
         // may not be about this one, and count only if they agree with the argument.
-        let is_new = self.routed.as_deref() != rcpt.routed;
-        self.routed = rcpt.routed.map(Into::into);
-        let routed = rcpt.routed.map(Address::from_server);
-        let routed =
-            routed.map(
-                |server| {
-                    if is_new || recipient.may_be_read_as(&server) { server } else { server.doubted() }
-                },
-            );
-        let question = Question { recipient, routed };
+        let is_new = self.mta_route.as_deref() != rcpt.mta_route;
+        self.mta_route = rcpt.mta_route.map(Into::into);
+        let mta_route = rcpt.mta_route.map(Address::from_server);
+        let mta_route = mta_route.map(|server| {
+            if is_new || recipient.may_be_read_as(&server) { server } else { server.doubted() }
+        });
+        let question = Question { recipient, mta_route };
         self.pending = Some((question.clone(), Parameters::parse(parameters), rcpt.origin));
-        Step::Resolve(question)
+        Action::Resolve(question)
     }
 
     /// Defers a recipient, or the message if a recipient cannot be deferred alone.
-    fn defer(&mut self, doubt: Doubt, origin: Origin, reply: Reply) -> Say {
+    fn defer(&mut self, doubt: DeferReason, origin: SubmissionPath, reply: SmtpReply) -> Reply {
         match origin {
-            _ if self.policy.dry_run => Say::Continue,
-            Origin::Local => {
+            _ if self.policy.dry_run => Reply::Continue,
+            SubmissionPath::Local => {
                 self.deferred.get_or_insert(doubt);
-                Say::Continue
+                Reply::Continue
             }
-            Origin::Smtp => Say::Error(reply),
+            SubmissionPath::Smtp => Reply::Error(reply),
         }
     }
 
     /// Takes the outcome of the last recipient; `mailbox` is its mailbox in our domains, if any. Without such
     /// a recipient it has no reply.
-    pub fn resolved(&mut self, outcome: &Outcome, mailbox: Option<Address>) -> Say {
-        let Some((question, parameters, origin)) = self.pending.take() else { return Say::Continue };
+    pub fn resolved(&mut self, outcome: &Outcome, mailbox: Option<Address>) -> Reply {
+        let Some((question, parameters, origin)) = self.pending.take() else { return Reply::Continue };
         let say = match outcome {
-            Outcome::TryLater(doubt) => self.defer(doubt.clone(), origin, self.policy.later.clone()),
-            Outcome::NoSuchUser(_) if origin == Origin::Smtp && !self.policy.dry_run => {
-                Say::Error(self.policy.unknown.clone())
+            Outcome::TempFail(doubt) => self.defer(doubt.clone(), origin, self.policy.later.clone()),
+            Outcome::NoSuchUser(_) if origin == SubmissionPath::Smtp && !self.policy.dry_run => {
+                Reply::Error(self.policy.unknown.clone())
             }
-            Outcome::NoSuchUser(_) | Outcome::NotOurs | Outcome::Keep | Outcome::Rewrite(_) => Say::Continue,
+            Outcome::NoSuchUser(_) | Outcome::NotOurs | Outcome::Keep | Outcome::Rewrite(_) => {
+                Reply::Continue
+            }
         };
-        if say == Say::Continue {
+        if say == Reply::Continue {
             let target = match outcome {
                 Outcome::Rewrite(target) => Some(target.clone()),
                 _ => None,
@@ -221,11 +226,11 @@ impl Session {
         let headers = std::mem::take(&mut self.headers);
         let mut deferred = self.deferred.take();
         self.pending = None;
-        self.routed = None;
+        self.mta_route = None;
         let mut edits = Vec::new();
         if !self.policy.dry_run {
             if headers > MAX_HEADERS {
-                deferred.get_or_insert(Doubt::Headers);
+                deferred.get_or_insert(DeferReason::Headers);
             }
             if deferred.is_none() {
                 edits = edits::plan(&self.policy, &accepted, headers);

@@ -1,6 +1,6 @@
 use super::*;
 use crate::account::Reason;
-use crate::resolve::{Doubt, NoUser};
+use crate::resolve::{DeferReason, RejectReason};
 use proptest::prelude::*;
 use std::collections::HashSet;
 
@@ -25,24 +25,24 @@ fn rewrite(path: &str) -> Outcome {
 }
 
 fn missing() -> Outcome {
-    Outcome::NoSuchUser(NoUser::Missing)
+    Outcome::NoSuchUser(RejectReason::NotFound)
 }
 
 fn unknown() -> Outcome {
-    Outcome::TryLater(Doubt::Account(Reason::new("down")))
+    Outcome::TempFail(DeferReason::Account(Reason::new("down")))
 }
 
 /// One recipient: its RCPT arguments and its outcome.
-fn rcpt(session: &mut Session, arguments: &str, outcome: &Outcome) -> Say {
+fn rcpt(session: &mut Session, arguments: &str, outcome: &Outcome) -> Reply {
     let mut arguments = arguments.split(' ').map(str::as_bytes);
     let argument = arguments.next().unwrap_or_default();
     let parameters: Vec<&[u8]> = arguments.collect();
     match session.recipient(Rcpt { argument, ..Rcpt::default() }, &parameters) {
-        Step::Resolve(question) => {
+        Action::Resolve(question) => {
             let mailbox = (*outcome != Outcome::NotOurs).then(|| question.recipient.clone());
             session.resolved(outcome, mailbox)
         }
-        Step::Reply(say, _) => say,
+        Action::Reply(say, _) => say,
     }
 }
 
@@ -134,8 +134,8 @@ fn edits() {
         session.mail();
         for (arguments, outcome) in *recipients {
             let say = rcpt(&mut session, arguments, outcome);
-            let refused = matches!(outcome, Outcome::NoSuchUser(_) | Outcome::TryLater(_));
-            assert_eq!(say != Say::Continue, refused, "{what}: {arguments}");
+            let refused = matches!(outcome, Outcome::NoSuchUser(_) | Outcome::TempFail(_));
+            assert_eq!(say != Reply::Continue, refused, "{what}: {arguments}");
         }
         assert_eq!(show(&session.end_of_message().edits), *want, "{what}");
         assert!(session.end_of_message().edits.is_empty(), "{what}: edits twice");
@@ -145,16 +145,16 @@ fn edits() {
 #[test]
 fn replies() {
     for (outcome, want) in [
-        (Outcome::NotOurs, Say::Continue),
-        (Outcome::Keep, Say::Continue),
-        (rewrite("<foo@d.test>"), Say::Continue),
-        (missing(), Say::Error(policy().unknown)),
-        (unknown(), Say::Error(policy().later)),
-        (Outcome::TryLater(Doubt::Deadline), Say::Error(policy().later)),
+        (Outcome::NotOurs, Reply::Continue),
+        (Outcome::Keep, Reply::Continue),
+        (rewrite("<foo@d.test>"), Reply::Continue),
+        (missing(), Reply::Error(policy().unknown)),
+        (unknown(), Reply::Error(policy().later)),
+        (Outcome::TempFail(DeferReason::Deadline), Reply::Error(policy().later)),
     ] {
         assert_eq!(rcpt(&mut Session::new(policy().into()), "<a@d.test>", &outcome), want, "{outcome:?}");
         let mut observing = Session::new(Policy { dry_run: true, ..policy() }.into());
-        assert_eq!(rcpt(&mut observing, "<a@d.test>", &outcome), Say::Continue);
+        assert_eq!(rcpt(&mut observing, "<a@d.test>", &outcome), Reply::Continue);
         assert!(observing.end_of_message().edits.is_empty(), "{outcome:?}");
     }
 }
@@ -175,7 +175,9 @@ fn a_message_begins_anew_at_mail_and_abort() {
 #[test]
 fn recipients_are_limited() {
     let mut session = Session::new(Policy { max_recipients: 2, ..policy() }.into());
-    for (i, want) in [Say::Continue, Say::Continue, Say::Error(Reply::too_many())].into_iter().enumerate() {
+    for (i, want) in
+        [Reply::Continue, Reply::Continue, Reply::Error(SmtpReply::too_many())].into_iter().enumerate()
+    {
         assert_eq!(rcpt(&mut session, &format!("<a{i}@d.test>"), &Outcome::Keep), want);
     }
 }
@@ -193,7 +195,7 @@ fn case_counts_by_domain() {
     ] {
         let mut session = Session::new(policy.clone().into());
         for (alias, target) in ["<one@d.test>", "<two@d.test>"].into_iter().zip(targets) {
-            assert_eq!(rcpt(&mut session, alias, &rewrite(target)), Say::Continue);
+            assert_eq!(rcpt(&mut session, alias, &rewrite(target)), Reply::Continue);
         }
         let added =
             session.end_of_message().edits.iter().filter(|edit| matches!(edit, Edit::Add { .. })).count();
@@ -204,13 +206,13 @@ fn case_counts_by_domain() {
 /// Submits recipients of sendmail(1).
 fn submit(session: &mut Session, recipients: &[(&str, Outcome)]) {
     for (argument, outcome) in recipients {
-        let rcpt = Rcpt { argument: argument.as_bytes(), origin: Origin::Local, ..Rcpt::default() };
+        let rcpt = Rcpt { argument: argument.as_bytes(), origin: SubmissionPath::Local, ..Rcpt::default() };
         let say = match session.recipient(rcpt, &[] as &[&[u8]]) {
-            Step::Resolve(question) => session.resolved(outcome, Some(question.recipient)),
-            Step::Reply(say, _) => say,
+            Action::Resolve(question) => session.resolved(outcome, Some(question.recipient)),
+            Action::Reply(say, _) => say,
         };
         // Postfix calls anything else an error of the milter, and keeps the message for ever.
-        assert_eq!(say, Say::Continue, "{argument}");
+        assert_eq!(say, Reply::Continue, "{argument}");
     }
 }
 
@@ -219,15 +221,19 @@ fn in_local_submission_a_doubt_defers_the_message() {
     let alias = ("foo-a-1@d.test", rewrite("<foo@d.test>"));
     let cases = [
         (vec![("x@d.test", missing())], None),
-        (vec![("x@d.test", unknown())], Some(Doubt::Account(Reason::new("down")))),
+        (vec![("x@d.test", unknown())], Some(DeferReason::Account(Reason::new("down")))),
         (vec![alias.clone(), ("x@d.test", missing())], None),
-        (vec![alias.clone(), ("x@d.test", unknown())], Some(Doubt::Account(Reason::new("down")))),
+        (vec![alias.clone(), ("x@d.test", unknown())], Some(DeferReason::Account(Reason::new("down")))),
         (
-            vec![("x@d.test", Outcome::TryLater(Doubt::Spelling)), alias.clone(), ("y@d.test", unknown())],
-            Some(Doubt::Spelling),
+            vec![
+                ("x@d.test", Outcome::TempFail(DeferReason::Spelling)),
+                alias.clone(),
+                ("y@d.test", unknown()),
+            ],
+            Some(DeferReason::Spelling),
         ),
         // Above the limit: unresolved they would be unknown users.
-        (vec![alias.clone(), alias.clone(), alias.clone(), alias.clone()], Some(Doubt::TooMany)),
+        (vec![alias.clone(), alias.clone(), alias.clone(), alias.clone()], Some(DeferReason::TooMany)),
     ];
     for (recipients, want) in cases {
         let mut session = Session::new(Policy { max_recipients: 3, ..policy() }.into());
@@ -246,7 +252,7 @@ fn in_local_submission_a_doubt_defers_the_message() {
     let long = format!("{}@d.test", "x".repeat(MAX_ARGUMENT));
     let mut session = Session::new(policy().into());
     submit(&mut session, &[(&long, Outcome::Keep)]);
-    assert_eq!(session.end_of_message().deferred, Some(Doubt::Argument));
+    assert_eq!(session.end_of_message().deferred, Some(DeferReason::Argument));
 }
 
 /// The original form may be any of these.
@@ -295,7 +301,7 @@ fn a_spelling_of_its_own_is_deleted_as_the_server_reads_it() {
         ("<Foo(x)@d.test>", Outcome::Keep),
     ];
     for (argument, outcome) in recipients {
-        assert_eq!(rcpt(&mut session, argument, &outcome), Say::Continue);
+        assert_eq!(rcpt(&mut session, argument, &outcome), Reply::Continue);
     }
     let want = ["-<<foo-a-1@d.test>>", "-<foo-a-1@d.test>", "-<foo-b-2@d.test;>", "-foo-b-2@d.test;"];
     assert_eq!(show(&session.end_of_message().edits), want);
@@ -305,17 +311,20 @@ fn a_spelling_of_its_own_is_deleted_as_the_server_reads_it() {
 #[test]
 fn what_is_said_of_one_recipient_does_not_count_for_the_next() {
     let mut session = Session::new(policy().into());
-    let mut ask = |argument: &str, routed: Option<&str>| {
-        let rcpt =
-            Rcpt { argument: argument.as_bytes(), routed: routed.map(str::as_bytes), ..Rcpt::default() };
+    let mut ask = |argument: &str, mta_route: Option<&str>| {
+        let rcpt = Rcpt {
+            argument: argument.as_bytes(),
+            mta_route: mta_route.map(str::as_bytes),
+            ..Rcpt::default()
+        };
         match session.recipient(rcpt, &[] as &[&[u8]]) {
-            Step::Resolve(question) => {
-                question.routed.filter(Address::is_certain).map(|server| server.to_string())
+            Action::Resolve(question) => {
+                question.mta_route.filter(Address::is_certain).map(|server| server.to_string())
             }
-            Step::Reply(..) => panic!("not asked"),
+            Action::Reply(..) => panic!("not asked"),
         }
     };
-    for (argument, routed, want) in [
+    for (argument, mta_route, want) in [
         ("<foo(x)@d.test>", Some("foo@d.test"), Some("foo@d.test")),
         ("<FOO@d.test;>", Some("foo@d.test"), Some("foo@d.test")),
         ("<foo%d.test@e.test>", Some("foo@d.test"), Some("foo@d.test")),
@@ -324,12 +333,12 @@ fn what_is_said_of_one_recipient_does_not_count_for_the_next() {
         ("<bar(x)@d.test>", None, None),
         ("<bar(x)@d.test>", Some("foo@d.test"), Some("foo@d.test")),
     ] {
-        assert_eq!(ask(argument, routed).as_deref(), want, "{argument}");
+        assert_eq!(ask(argument, mta_route).as_deref(), want, "{argument}");
     }
     session.mail();
-    let rcpt = Rcpt { argument: b"<bar(x)@d.test>", routed: Some(b"foo@d.test"), ..Rcpt::default() };
-    let Step::Resolve(question) = session.recipient(rcpt, &[] as &[&[u8]]) else { panic!("not asked") };
-    assert!(question.routed.is_some_and(|server| server.is_certain()));
+    let rcpt = Rcpt { argument: b"<bar(x)@d.test>", mta_route: Some(b"foo@d.test"), ..Rcpt::default() };
+    let Action::Resolve(question) = session.recipient(rcpt, &[] as &[&[u8]]) else { panic!("not asked") };
+    assert!(question.mta_route.is_some_and(|server| server.is_certain()));
 }
 
 /// Incoming fields of our name are removed, whoever the recipients are.
@@ -357,7 +366,7 @@ fn headers_that_came_in_are_taken_out() {
             let mut session = Session::new(policy.into());
             session.mail();
             for (argument, outcome) in &recipients {
-                assert_eq!(rcpt(&mut session, argument, outcome), Say::Continue);
+                assert_eq!(rcpt(&mut session, argument, outcome), Reply::Continue);
             }
             for field in &fields {
                 session.header(field.as_bytes());
@@ -375,9 +384,9 @@ fn headers_that_came_in_are_taken_out() {
 #[test]
 fn headers_are_counted_by_message_and_limited() {
     let mut session = Session::new(policy().into());
-    for (fields, want) in [(MAX_HEADERS, None), (MAX_HEADERS + 1, Some(Doubt::Headers)), (0, None)] {
+    for (fields, want) in [(MAX_HEADERS, None), (MAX_HEADERS + 1, Some(DeferReason::Headers)), (0, None)] {
         session.mail();
-        assert_eq!(rcpt(&mut session, "<foo@d.test>", &Outcome::Keep), Say::Continue);
+        assert_eq!(rcpt(&mut session, "<foo@d.test>", &Outcome::Keep), Reply::Continue);
         (0..fields).for_each(|_| session.header(b"X-Alias"));
         let end = session.end_of_message();
         assert_eq!((end.edits.len(), &end.deferred), (if want.is_none() { fields } else { 0 }, &want));
@@ -409,8 +418,8 @@ fn a_bare_name_that_may_be_another_s_is_not_deleted() {
     for (argument, outcome) in
         [("foo-a-1@d.test", rewrite("<foo@d.test>")), ("Foo-A-1@e.test", Outcome::NotOurs)]
     {
-        let rcpt = Rcpt { argument: argument.as_bytes(), origin: Origin::Local, ..Rcpt::default() };
-        let Step::Resolve(question) = session.recipient(rcpt, &[] as &[&[u8]]) else { panic!("not asked") };
+        let rcpt = Rcpt { argument: argument.as_bytes(), origin: SubmissionPath::Local, ..Rcpt::default() };
+        let Action::Resolve(question) = session.recipient(rcpt, &[] as &[&[u8]]) else { panic!("not asked") };
         let _ = session.resolved(&outcome, Some(question.recipient));
     }
     assert_eq!(show(&session.end_of_message().edits)[..1], ["-foo-a-1@d.test"]);
@@ -420,7 +429,7 @@ fn a_bare_name_that_may_be_another_s_is_not_deleted() {
 fn an_argument_longer_than_any_address_is_not_kept() {
     let long = format!("<{}@d.test>", "x".repeat(MAX_ARGUMENT));
     let mut session = Session::new(policy().into());
-    assert_eq!(rcpt(&mut session, &long, &Outcome::Keep), Say::Error(policy().later));
+    assert_eq!(rcpt(&mut session, &long, &Outcome::Keep), Reply::Error(policy().later));
     assert!(!session.is_busy());
 }
 
@@ -473,18 +482,18 @@ proptest! {
                 Input::Mail => { session.mail(); accepted.clear(); pending = None; deferred = false; }
                 Input::Abort => { session.abort(); accepted.clear(); pending = None; deferred = false; }
                 Input::Rcpt(path, parameters, local) => {
-                    let origin = if local { Origin::Local } else { Origin::Smtp };
-                    pending = match session.recipient(Rcpt { argument: path.as_bytes(), routed: None, origin }, &parameters) {
-                        Step::Resolve(question) => Some((question, local)),
-                        Step::Reply(..) => None,
+                    let origin = if local { SubmissionPath::Local } else { SubmissionPath::Smtp };
+                    pending = match session.recipient(Rcpt { argument: path.as_bytes(), mta_route: None, origin }, &parameters) {
+                        Action::Resolve(question) => Some((question, local)),
+                        Action::Reply(..) => None,
                     };
                 }
                 Input::Resolved(outcome) => {
                     let asked = pending.take();
                     let say = session.resolved(&outcome, None);
-                    let is_doubt = matches!(outcome, Outcome::TryLater(_));
+                    let is_doubt = matches!(outcome, Outcome::TempFail(_));
                     deferred |= is_doubt && !dry_run && asked.as_ref().is_some_and(|(_, local)| *local);
-                    if let (Some((question, _)), Say::Continue, false) = (asked, say, dry_run) {
+                    if let (Some((question, _)), Reply::Continue, false) = (asked, say, dry_run) {
                         let target = match &outcome { Outcome::Rewrite(to) => Some(to.key(false)), _ => None };
                         accepted.push((question.recipient.raw().to_vec(), question.recipient.key(false), target));
                     }
@@ -533,7 +542,7 @@ proptest! {
 /// Where a route leads only the server knows; one that does not say leaves it open.
 #[test]
 fn a_route_is_certain_only_if_the_server_says_where_it_leads() {
-    for (argument, routed, want) in [
+    for (argument, mta_route, want) in [
         ("<foo@d.test>", None, true),
         ("<foo%e.test@d.test>", None, false),
         ("<d.test!foo>", None, false),
@@ -543,9 +552,12 @@ fn a_route_is_certain_only_if_the_server_says_where_it_leads() {
         ("<foo!bar@d.test>", Some("foo!bar@d.test"), true),
     ] {
         let mut session = Session::new(policy().into());
-        let rcpt =
-            Rcpt { argument: argument.as_bytes(), routed: routed.map(str::as_bytes), ..Rcpt::default() };
-        let Step::Resolve(question) = session.recipient(rcpt, &[] as &[&[u8]]) else { panic!("not asked") };
-        assert_eq!(question.recipient.is_certain(), want, "{argument} {routed:?}");
+        let rcpt = Rcpt {
+            argument: argument.as_bytes(),
+            mta_route: mta_route.map(str::as_bytes),
+            ..Rcpt::default()
+        };
+        let Action::Resolve(question) = session.recipient(rcpt, &[] as &[&[u8]]) else { panic!("not asked") };
+        assert_eq!(question.recipient.is_certain(), want, "{argument} {mta_route:?}");
     }
 }
