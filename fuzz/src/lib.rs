@@ -1,17 +1,25 @@
-//! What the fuzz targets do with their input; `tests/regressions.rs` does the same with what they found.
+//! The fuzz targets that need the daemon. `tests/regressions.rs` calls them with the seeds and with the inputs that
+//! once failed.
 //!
 //! ```sh
-//! RUSTC_BOOTSTRAP=1 cargo fuzz run session -s address fuzz/corpus/session fuzz/seeds/session
+//! mkdir -p fuzz/corpus/session
+//! RUSTC_BOOTSTRAP=1 cargo fuzz run session fuzz/corpus/session fuzz/seeds/session
 //! fuzz/long 30 session
 //! ```
 //!
-//! The second runs it for 30 minutes and keeps in `fuzz/corpora` the inputs that reach the most code.
+//! The second command runs the target for 30 minutes and keeps the inputs that reach the most code in `corpora/`.
+//! `fuzz/long` finds a target by its name in any fuzz package.
 //!
-//! An input that breaks a target goes to `fuzz/regressions/TARGET/`, where the tests replay it for good.
-//! Inputs are texts or nearly so: a seed can be read and written by hand.
+//! The targets of a library are in its own fuzz package, `crates/*/fuzz`, which builds without the daemon. All fuzz
+//! packages have the same folders: `seeds/TARGET` has inputs written by hand, `regressions/TARGET` inputs that failed
+//! once, `corpora/TARGET.tar.gz` what long runs kept. Write seeds as text where possible.
 
-use alias_rules::{Day, Decision, Dialect, Finding, Options, Query, Rules, Secrets};
-use diagnostics::{Problem, Severity, Text, any_error};
+#[path = "../../crates/alias-rules/fuzz/src/common.rs"]
+mod common;
+
+use alias_rules::Options;
+use common::{RULES, check_problems, secrets};
+use diagnostics::{Text, any_error};
 use mail_address::{Address, is_domain};
 use rcptd::account::{Lookup, LookupFuture, Reason, Source, Verification, ask_over};
 use rcptd::config;
@@ -37,179 +45,19 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 /// A target.
 pub type Target = fn(&[u8]);
 
-/// All of them by name, which is also the name of their folders.
-pub const TARGETS: [(&str, Target); 10] = [
-    ("address", address),
+/// All targets by name, which is also the name of their folders.
+pub const TARGETS: [(&str, Target); 7] = [
     ("config", config),
-    ("cost", cost),
-    ("lookup", lookup),
     ("map", map),
-    ("rules_text", rules_text),
+    ("reading", reading),
     ("session", session),
     ("smtp_reply", smtp_reply),
     ("socketmap", socketmap),
     ("tcp_table", tcp_table),
 ];
 
-/// Most names taken from one input; a look-up may be slow, and what is sought is seldom in the last of many.
+/// Most names taken from one input: further names seldom find more.
 const MAX_NAMES: usize = 8;
-
-/// Any text as rules, and the words of it as names.
-pub fn rules_text(data: &[u8]) {
-    let Ok(content) = std::str::from_utf8(data) else { return };
-    check_tools(&Text::new("fuzz.rules", content));
-    for fold in [false, true] {
-        for dialect in [Dialect::Any, Dialect::TcpTable] {
-            let text = Text::new("fuzz.rules", content);
-            match alias_rules::load(&[text], &Options { fold, dialect, secrets: secrets() }) {
-                Ok(loaded) => {
-                    assert!(!any_error(&loaded.problems));
-                    check_problems(&loaded.problems);
-                    for word in content.split_whitespace().take(MAX_NAMES) {
-                        check_name(&loaded.rules, word);
-                        let name = word.replace("%account%", "foo").replace("%date%", "2611");
-                        check_name(&loaded.rules, &name.replace('%', ""));
-                    }
-                }
-                Err(problems) => {
-                    assert!(any_error(&problems), "refused without an error");
-                    check_problems(&problems);
-                }
-            }
-        }
-    }
-}
-
-/// What `HMAC` computes with, so that a seed can hold a code.
-fn secrets() -> Secrets {
-    Secrets::new([b"0123456789abcdef".to_vec(), b"fedcba9876543210".to_vec()])
-}
-
-/// A text that has no error has a form, which is its own, and can be taken over.
-fn check_tools(text: &Text) {
-    match alias_rules::format(text) {
-        Ok(out) => assert_eq!(alias_rules::format(&Text::new("fuzz.rules", &out)), Ok(out)),
-        Err(problems) => {
-            check_problems(&problems);
-            assert!(problems.iter().all(|problem| !problem.message.starts_with("this cannot be laid out")));
-        }
-    }
-    if let Err(problems) = alias_rules::import(text) {
-        check_problems(&problems);
-        assert!(problems.iter().all(|problem| !problem.message.starts_with("this cannot be taken over")));
-    }
-}
-
-/// A name in the first line, rules in the others: no look-up takes more steps than it may.
-pub fn cost(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else { return };
-    let (name, content) = text.split_once('\n').unwrap_or((text, ""));
-    let text = Text::new("fuzz.rules", content);
-    let Ok(loaded) = alias_rules::load(&[text], &Options { dialect: Dialect::Any, ..Options::default() })
-    else {
-        return;
-    };
-    let cost = loaded.rules.cost(name);
-    // What statements have in common is bounded by itself.
-    let each = name.len().div_ceil(alias_rules::ORDINARY_NAME).max(1) * 2 * loaded.rules.len();
-    assert!(
-        cost.steps <= cost.limit.min(each as u64 * alias_rules::MAX_STATEMENT_STEPS),
-        "{cost:?} {name:?}"
-    );
-}
-
-/// A bit of everything the language has.
-const RULES: &str = "\
-ACCOUNT foo, Bar MATCHES %account%-%alnum%-%code% WITH CHAR(1,-), CHARS();
-ACCOUNT a MATCHES twice+%alpha%+%code% WITH CHARS();
-ACCOUNT b MATCHES twice+%ident%+%code% WITH CHARS();
-ACCOUNT foo MATCHES %alpha%is%alpha%.%code% WITH CHARS(1), CHARS(2);
-ACCOUNT baz MATCHES %alpha%xx%alpha%+%code% WITH VOWELS(1);
-ACCOUNT dotty ALIASED sales, help MATCHES %alias%.%account%.%number%.%code% WITH DIGITS(), ANY(account);
-ACCOUNT foo DOMAINS d.test MATCHES here+%ident%+%code% WITH CHARS() DELIVER TO %account%+x@e.test;
-ACCOUNT bar DOMAINS e.test, f.test MATCHES here+%ident%+%code% WITH CHARS();
-ACCOUNT dated MATCHES %alnum%_%date%_%alnum%+%code% WITH DIGITS(2);
-ACCOUNT sealed MATCHES %account%+%date%+%code% WITH CHARS(account), HMAC(6);
-";
-
-/// Any name against [`RULES`].
-pub fn lookup(data: &[u8]) {
-    static LOADED: OnceLock<[Rules; 3]> = OnceLock::new();
-    let loaded = LOADED.get_or_init(|| {
-        let load = |fold| {
-            let text = Text::new("fixed.rules", RULES);
-            match alias_rules::load(&[text], &Options { fold, dialect: Dialect::Any, secrets: secrets() }) {
-                Ok(loaded) => loaded.rules,
-                Err(problems) => panic!("{problems:#?}"),
-            }
-        };
-        [load(false), load(true), load(true).with_debug_account(Some("debug".into()))]
-    });
-    let Ok(name) = std::str::from_utf8(data) else { return };
-    for rules in loaded {
-        check_name(rules, name);
-    }
-}
-
-/// Finding and explaining agree with each other and with what the statements say one by one.
-fn check_name(rules: &Rules, name: &str) {
-    check_query(rules, name.into());
-    check_query(rules, Query { name, domain: Some("d.test"), today: Day::new(2026, 11, 20) });
-}
-
-fn check_query(rules: &Rules, name: Query<'_>) {
-    let decision = rules.find(name);
-    let explanation = rules.explain(name);
-    assert!(!explanation.to_string().is_empty());
-    if matches!(decision, Decision::TempFail { .. }) {
-        return;
-    }
-    assert_eq!(explanation.outcome, rules.find(name).into(), "{name:?}");
-    let (mut matched, mut expired) = (Vec::new(), Vec::new());
-    for (i, trace) in explanation.statements.iter().enumerate() {
-        match &trace.finding {
-            Finding::Matched { split, .. } => {
-                matched.push(i);
-                if let Some(split) = split {
-                    assert_eq!(split.code, split.computed, "{name:?}");
-                    assert!(split.values.iter().all(|value| value.right), "{name:?}");
-                }
-            }
-            Finding::Expired { split, last, .. } => {
-                expired.push(i);
-                if let Some(split) = split {
-                    assert_eq!((&split.code, split.last), (&split.computed, Some(*last)), "{name:?}");
-                }
-            }
-            Finding::WrongCode(split) => {
-                let wrong = split.code != split.computed || split.values.iter().any(|value| !value.right);
-                assert!(wrong, "{name:?}");
-            }
-            // Explaining takes more steps than finding.
-            Finding::TempFail => return,
-            _ => (),
-        }
-    }
-    match decision {
-        Decision::NoMatch => assert!(matched.is_empty() && expired.is_empty(), "{name:?}"),
-        Decision::Account { statement, .. } => assert_eq!(matched.first(), Some(&statement), "{name:?}"),
-        Decision::Ambiguous { statements } => assert_eq!(matched, statements, "{name:?}"),
-        Decision::Expired { statement, .. } => {
-            assert!(matched.is_empty() && expired.first() == Some(&statement), "{name:?}");
-        }
-        Decision::TempFail { .. } => (),
-    }
-}
-
-fn check_problems(problems: &[Problem]) {
-    for problem in problems {
-        let (line, column) = problem.place();
-        assert!(line >= 1 && column >= 1);
-        assert!(problem.render(false).contains(problem.severity.name()));
-        assert!(!problem.to_string().contains('\n'), "{problem}");
-        assert!(problem.severity != Severity::Error || !problem.message.is_empty());
-    }
-}
 
 /// One input of a session: a line, its first letter tells which.
 ///
@@ -378,34 +226,7 @@ fn check_edits(edits: &[Edit], accepted: &[(Vec<u8>, String, Option<String>)], h
     }
 }
 
-/// Any argument of RCPT, in a second line the server's reading of it: it is read, keeps its bytes, and what can name
-/// a mailbox can be printed and read again. What the server takes to one of our domains does not pass.
-pub fn address(data: &[u8]) {
-    let mut lines = data.splitn(2, |b| *b == b'\n');
-    check_reading(lines.next().unwrap_or_default(), lines.next());
-    let address = Address::from_rcpt(data);
-    assert_eq!(address.raw(), data);
-    assert!(address.same_mailbox(&address, true) && address.same_mailbox(&address, false));
-    if address.malformed().is_some() {
-        return;
-    }
-    assert!(!address.local().chars().any(char::is_control));
-    let Ok(made) = Address::new(address.local(), address.domain().unwrap_or_default()) else { return };
-    assert_eq!((made.local(), made.domain()), (address.local(), address.domain()));
-    assert_eq!(made.key(true), address.key(true));
-    // What is no domain is nobody's, and what is printed of it is read by nobody.
-    if made.domain().is_some_and(|domain| !is_domain(domain)) {
-        return;
-    }
-    let again = Address::from_rcpt(made.path().as_bytes());
-    assert!(again.is_certain(), "{}", made.path());
-    assert_eq!(again.local(), made.local(), "{}", made.path());
-    assert_eq!(again.domain(), made.domain(), "{}", made.path());
-    assert_eq!(again.malformed(), None, "{}", made.path());
-    assert_eq!(again.key(false), made.key(false));
-}
-
-/// Knows nobody.
+/// Contains no account.
 #[derive(Debug)]
 struct Nobody;
 
@@ -415,8 +236,12 @@ impl Source<Address, Verification> for Nobody {
     }
 }
 
-fn check_reading(argument: &[u8], server: Option<&[u8]>) {
+/// Any argument of RCPT in the first line, and in the second, if there is one, how the mail server reads it. An
+/// address that the server reads as one of our domains is never classified as not ours.
+pub fn reading(data: &[u8]) {
     static RESOLVER: OnceLock<Resolver> = OnceLock::new();
+    let mut lines = data.splitn(2, |b| *b == b'\n');
+    let (argument, server) = (lines.next().unwrap_or_default(), lines.next());
     let resolver = RESOLVER.get_or_init(|| {
         let loaded = match alias_rules::load(
             &[Text::new("fixed.rules", RULES)],
@@ -511,7 +336,7 @@ pub fn config(data: &[u8]) {
     });
 }
 
-/// What comes over a connection of tcp_table, in pieces, and as an answer of another server.
+/// Requests over a connection of tcp_table, in pieces.
 pub fn tcp_table(data: &[u8]) {
     static SERVICE: OnceLock<TcpTable> = OnceLock::new();
     let service = SERVICE.get_or_init(|| TcpTable {
@@ -521,14 +346,9 @@ pub fn tcp_table(data: &[u8]) {
         meter: Meter::map("fuzz"),
     });
     in_pieces(service, data, lookup_protocols::tcp_table::MAX_LINE);
-    if let Ok(lookup_protocols::tcp_table::Response::Found(value)) =
-        lookup_protocols::tcp_table::response(data)
-    {
-        assert!(value.len() <= data.len());
-    }
 }
 
-/// What comes over a connection of socketmap, in pieces, and as an answer of another server.
+/// Requests over a connection of socketmap, in pieces.
 pub fn socketmap(data: &[u8]) {
     static SERVICE: OnceLock<Socketmap> = OnceLock::new();
     let service = SERVICE.get_or_init(|| Socketmap {
@@ -539,7 +359,6 @@ pub fn socketmap(data: &[u8]) {
     });
     // The length and what stands round it.
     in_pieces(service, data, lookup_protocols::socketmap::MAX_REQUEST + "10000:,".len());
-    let _ = lookup_protocols::socketmap::Reply::read(data);
 }
 
 /// However the bytes come, the requests are the same, and no more than `most` of them are kept.
