@@ -4,7 +4,7 @@
 #![allow(clippy::format_collect, reason = "speed is no matter here")]
 
 use diagnostics::{Problem, any_error};
-use mail_address::{Cases, Normal};
+use mail_address::{CaseSensitivity, LocalPartPolicy};
 use proptest::prelude::*;
 use rcptd::account::settings::Settings;
 use rcptd::account::spec::Spec;
@@ -99,7 +99,7 @@ fn broken_configurations() {
 /// All that a configuration says, without where it is from. Whoever adds a field is told to add it here.
 type Meaning = (
     (Vec<String>, String, String),
-    (bool, Cases, BTreeMap<String, Normal>, Option<f64>, bool, bool, usize),
+    (bool, CaseSensitivity, BTreeMap<String, LocalPartPolicy>, Option<f64>, bool, bool, usize),
     (Milter, Settings, Log),
     (Vec<MapSettings>, Vec<DatabaseSettings>, Vec<TcpTable>, Vec<Socketmap>),
     (Statistics, Vec<Endpoint>, Control),

@@ -2,7 +2,7 @@
 
 use super::settings::{Settings, SourceSettings};
 use super::{AcceptUnknown, AccountSource, Answer, AnswerFuture, Cache, Chain, Deadline, Limit, Watched};
-use mail_address::{Address, Cases};
+use mail_address::{Address, CaseSensitivity};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 /// connections, questions under way) ends when its last `Arc` is dropped.
 pub async fn build(
     settings: &Settings,
-    cases: impl Into<Cases>,
+    cases: impl Into<CaseSensitivity>,
 ) -> Result<Arc<dyn AccountSource>, Vec<String>> {
     Sources::build(settings, cases).await.map(|sources| sources.composed)
 }
@@ -27,19 +27,19 @@ pub struct Sources {
     /// The members of the chain in their order, each with its deadline and limit, without the cache.
     pub members: Vec<Arc<dyn AccountSource>>,
     cache: Arc<Cache>,
-    made_of: (Settings, Cases),
+    made_of: (Settings, CaseSensitivity),
 }
 
 impl Sources {
     /// As [`build`].
-    pub async fn build(settings: &Settings, cases: impl Into<Cases>) -> Result<Self, Vec<String>> {
+    pub async fn build(settings: &Settings, cases: impl Into<CaseSensitivity>) -> Result<Self, Vec<String>> {
         Sources::rebuild(settings, cases, None).await
     }
 
     /// The same, with the cache from `before` if its sources are the same.
     pub async fn rebuild(
         settings: &Settings,
-        cases: impl Into<Cases>,
+        cases: impl Into<CaseSensitivity>,
         before: Option<&Sources>,
     ) -> Result<Self, Vec<String>> {
         let cases = cases.into();
@@ -89,7 +89,7 @@ impl AccountSource for Sources {
 async fn member(
     source: &SourceSettings,
     settings: &Settings,
-    cases: &Cases,
+    cases: &CaseSensitivity,
 ) -> Result<Arc<dyn AccountSource>, Vec<String>> {
     let name = source.spec.name();
     let told = |error: String| format!("account source \"{name}\": {error}");

@@ -6,13 +6,13 @@ use crate::MAX_HOPS;
 use crate::load::Options;
 use crate::matcher::rules::{Decision, Query, Rules};
 use diagnostics::{Problem, Text};
-use mail_address::{Address, Normal, escape};
+use mail_address::{Address, LocalPartPolicy, escape};
 
 /// Most addresses to follow: some tenths of a second.
 const MAX_FOLLOWED: usize = 100_000;
 
 /// The normalisation of a domain; `None` for a domain that is not ours, where no rule applies.
-pub type Reads<'r> = dyn Fn(&str) -> Option<Normal> + 'r;
+pub type Reads<'r> = dyn Fn(&str) -> Option<LocalPartPolicy> + 'r;
 
 /// Finds the statements whose `DELIVER TO` leads into a loop, or to more aliases than [`MAX_HOPS`]: mail to them
 /// is deferred until it bounces. `rules` are `texts`, read with `options`.
@@ -107,7 +107,7 @@ mod tests {
         let options = Options { fold: true, ..Options::default() };
         let rules = load(&texts, &options).unwrap_or_else(|problems| panic!("{config} {problems:?}")).rules;
         let reads = |domain: &str| {
-            let plus = Normal { delimiters: "+".into(), ..Normal::plain(false) };
+            let plus = LocalPartPolicy { delimiters: "+".into(), ..LocalPartPolicy::plain(false) };
             ["a.test", "b.test"].contains(&domain).then_some(plus)
         };
         let sources = crate::analysis::sources(&texts, &options);

@@ -3,7 +3,7 @@
 
 use crate::ir::{Piece, Program};
 use crate::matcher::rules::Rules;
-use mail_address::Normal;
+use mail_address::LocalPartPolicy;
 use std::ops::Range;
 
 /// Most names of a statement to check: the largest expected number of accounts. Usually the first one
@@ -25,9 +25,9 @@ pub struct Unprotected {
 /// normalisation `normal`; without domains, in any domain. For each statement the first such account is
 /// named.
 ///
-/// For a mail server in which the characters of `delimiters` begin an extension, `normal` is `Normal {
-/// delimiters, ..Normal::plain(case_sensitive) }`.
-pub fn unprotected(rules: &Rules, normal: &Normal, domains: Option<&[String]>) -> Vec<Unprotected> {
+/// For a mail server in which the characters of `delimiters` begin an extension, `normal` is `LocalPartPolicy {
+/// delimiters, ..LocalPartPolicy::plain(case_sensitive) }`.
+pub fn unprotected(rules: &Rules, normal: &LocalPartPolicy, domains: Option<&[String]>) -> Vec<Unprotected> {
     if normal.delimiters.is_empty() {
         return Vec::new();
     }
@@ -45,7 +45,7 @@ pub fn unprotected(rules: &Rules, normal: &Normal, domains: Option<&[String]>) -
 }
 
 /// A beginning of names that the mail server reads as an account and an extension, and the account.
-fn reached(rules: &Rules, program: &Program<'_>, normal: &Normal) -> Option<(String, String)> {
+fn reached(rules: &Rules, program: &Program<'_>, normal: &LocalPartPolicy) -> Option<(String, String)> {
     let fixed = |piece: &&Piece| matches!(piece, Piece::Literal(_) | Piece::Account | Piece::Alias);
     let fixed: Vec<Piece> = program.pieces.iter().take_while(fixed).copied().collect();
     let store = program.store();
@@ -83,7 +83,7 @@ mod tests {
     use crate::load::Options;
     use crate::load::load;
     use diagnostics::Text;
-    use mail_address::Normal;
+    use mail_address::LocalPartPolicy;
 
     /// The reached account and the beginning, for rules, delimiters and a domain.
     #[test]
@@ -130,7 +130,7 @@ mod tests {
         ] {
             let loaded = load(&[Text::new("t", &rules)], &Options { fold: true, ..Options::default() });
             let loaded = loaded.unwrap_or_else(|problems| panic!("{rules} {problems:?}")).rules;
-            let normal = Normal { delimiters: delimiters.into(), ..Normal::plain(false) };
+            let normal = LocalPartPolicy { delimiters: delimiters.into(), ..LocalPartPolicy::plain(false) };
             let domains = domain.map(|domain: &str| ["c.test".to_owned(), domain.to_owned()]);
             let found = super::unprotected(&loaded, &normal, domains.as_ref().map(|domains| &domains[..]));
             let got = found.first().map(|found| (&*found.prefix, &*found.account));
@@ -144,8 +144,11 @@ mod tests {
         let text = Text::new("t", "ACCOUNT Foo MATCHES F.oo-%ident%.%code% WITH CHARS();");
         let rules = load(&[text], &Options::default()).expect("rules").rules;
         for (case_sensitive, remove, want) in [(true, ".", 1), (true, "", 0), (false, ".", 0)] {
-            let normal =
-                Normal { delimiters: "-".into(), remove: remove.into(), ..Normal::plain(case_sensitive) };
+            let normal = LocalPartPolicy {
+                delimiters: "-".into(),
+                remove: remove.into(),
+                ..LocalPartPolicy::plain(case_sensitive)
+            };
             assert_eq!(super::unprotected(&rules, &normal, None).len(), want, "{case_sensitive} {remove}");
         }
     }

@@ -3,7 +3,7 @@
 use crate::ir::{DeliverTo, Part};
 use crate::syntax::{Fault, Name, Statement};
 use diagnostics::nearest;
-use mail_address::{MAX_LOCAL_PART, Malformed, checked_domain};
+use mail_address::{MAX_LOCAL_PART, Malformed, parse_domain};
 
 const SUCH_AS: &str = "write local@domain, such as %account%@example.com";
 
@@ -20,7 +20,7 @@ pub(crate) fn check(statement: &Statement<'_>, faults: &mut Vec<Fault>) -> Optio
         return None;
     };
     let at_domain = target.span().end - domain.len()..target.span().end;
-    let canonical = checked_domain(domain).map_err(|help| {
+    let canonical = parse_domain(domain).map_err(|help| {
         let help = if domain.contains('%') { "names stand in the local part only" } else { help };
         faults.push(Fault::new(at_domain, format!("\"{domain}\" is not a domain")).help(help));
     });

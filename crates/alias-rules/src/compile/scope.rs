@@ -6,7 +6,7 @@ use crate::secrets::Secrets;
 use crate::syntax::{Fault, Name, Statement};
 use crate::vocabulary::Function;
 use foldhash::{HashSet, HashSetExt};
-use mail_address::{canonical_domain, checked_domain};
+use mail_address::{canonical_domain, parse_domain};
 use std::borrow::Cow;
 
 /// Most domains of one statement: whether an alias has several owners is looked at in each of them.
@@ -40,7 +40,7 @@ fn check_domains(list: &[Name<'_>], faults: &mut Vec<Fault>) {
     }
     let mut seen = HashSet::new();
     for name in list.iter().take(MAX_DOMAINS) {
-        match checked_domain(name.value) {
+        match parse_domain(name.value) {
             Ok(domain) => {
                 if !seen.insert(domain) {
                     let message = format!("domain \"{}\" stands in the list twice", name.value);

@@ -132,7 +132,7 @@ fn errors_of_domains() {
         Severity::Warning,
     );
     check_remedies(&[
-        (&with("x@a.test"), "write what stands behind the @ only"),
+        (&with("x@a.test"), "write only the part after the @"),
         (&with("*.test"), "domains are compared as a whole: write each one"),
         (&with("a.test USING alpha"), "USING stands in front of DOMAINS"),
         (&with("a.test b.test"), "names of a list are separated by commas"),
