@@ -5,14 +5,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Whether local parts that differ by case only are different mailboxes, for each domain.
-///
-/// ```
-/// use mail_address::{Address, CaseSensitivity};
-///
-/// let case = CaseSensitivity::new([("exact.example", true)], false);
-/// assert!(case.of(&Address::from_rcpt(b"<Foo@exact.example>")));
-/// assert!(!case.of(&Address::from_rcpt(b"<Foo@other.example>")));
-/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaseSensitivity {
     domains: Arc<HashMap<Box<str>, bool>>,

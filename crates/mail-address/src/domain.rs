@@ -24,7 +24,8 @@ pub fn parse_domain(domain: &str) -> Result<Cow<'_, str>, &'static str> {
 }
 
 /// Whether a text in A-labels can be the domain of an address: labels separated by dots, or an address in
-/// brackets (RFC 5321, section 4.1.3). Underscores are allowed: host names have none, but some mail domains do.
+/// brackets (RFC 5321, section 4.1.3). Underscores are allowed: host names have none, but some mail domains
+/// do.
 pub fn is_domain(domain: &str) -> bool {
     let label = |label: &str| {
         !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))

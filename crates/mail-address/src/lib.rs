@@ -1,12 +1,12 @@
 //! Mail addresses: parsing the argument of `RCPT TO`, comparing, folding, printing, escaping.
 //!
-//! An [`Address`] keeps the exact bytes that the mail server sent, because a milter must repeat them to delete
-//! a recipient, and the mailbox they name: the local part without its quoting (RFC 5321, section 4.1.2) and
-//! the domain in canonical spelling.
+//! An [`Address`] keeps the exact bytes that the mail server sent, because a milter must repeat them to
+//! delete a recipient, and the mailbox they name: the local part without its quoting (RFC 5321, section
+//! 4.1.2) and the domain in canonical spelling.
 //!
 //! Parsing never fails, because no recipient may be lost: everything that a mail server accepts becomes an
-//! `Address`. [`Address::malformed`] returns why it cannot name a mailbox, [`Address::is_certain`] whether all
-//! servers read it alike, [`Address::may_be_rerouted`] whether a server may route by its local part. The
+//! `Address`. [`Address::malformed`] returns why it cannot name a mailbox, [`Address::is_certain`] whether
+//! all servers read it alike, [`Address::may_be_rerouted`] whether a server may route by its local part. The
 //! caller decides how to treat such an address.
 //!
 //! ```
@@ -251,8 +251,8 @@ impl Address {
     }
 
     /// Whether a mail server may route by the local part: `user%host@relay`, `host!user@relay`,
-    /// `user@host@relay`, `user\@host@relay`, or an empty local part. Only the server knows the destination of
-    /// such an address.
+    /// `user@host@relay`, `user\@host@relay`, or an empty local part. Only the server knows the destination
+    /// of such an address.
     pub fn may_be_rerouted(&self) -> bool {
         self.local.is_empty() || self.local.contains(['%', '!', '@', '\\'])
     }
@@ -336,8 +336,8 @@ pub fn fold(text: &str) -> Cow<'_, str> {
     if text.is_ascii() { ascii_lower(text) } else { CaseMapper::new().fold_string(text) }
 }
 
-/// Converts a text to lower case and changes nothing else: `ß` and the final sigma stay, and `İ` keeps its dot,
-/// because a plain `i` would be another name.
+/// Converts a text to lower case and changes nothing else: `ß` and the final sigma stay, and `İ` keeps its
+/// dot, because a plain `i` would be another name.
 pub fn lower(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return ascii_lower(text);

@@ -1,12 +1,12 @@
 //! Normalises the local parts of a domain.
 //!
-//! `Foo+shop`, `foo` and, if the operator configures it, `f.oo` may be one mailbox. [`LocalPartPolicy`] is this policy of
-//! a domain; rules and accounts are looked up in the normalised form. The steps are, in this order: Unicode
-//! normalisation, removing characters, lower case, splitting off the extension.
+//! `Foo+shop`, `foo` and, if the operator configures it, `f.oo` may be one mailbox. [`LocalPartPolicy`] is
+//! this policy of a domain; rules and accounts are looked up in the normalised form. The steps are, in this
+//! order: Unicode normalisation, removing characters, lower case, splitting off the extension.
 //!
 //! A name that is looked up is only converted to lower case. Full case folding turns `grüße` into `grüsse`,
-//! which may be another account: it is used to compare two names (see [`fold`](super::fold)), never to look one
-//! up.
+//! which may be another account: it is used to compare two names (see [`fold`](super::fold)), never to look
+//! one up.
 //!
 //! No name becomes empty or is refused: if removal would leave nothing, the name is kept, and an extension
 //! begins after the first character. Whether `...` exists is for the accounts to decide. Normalisation is
@@ -16,8 +16,8 @@ use super::{Forms, lower};
 use icu_normalizer::ComposingNormalizerBorrowed;
 use std::borrow::Cow;
 
-/// Maximum number of rounds of normalisation and lower case. They are repeated until neither changes the text,
-/// since one may undo the other; no existing character needs more than three rounds.
+/// Maximum number of rounds of normalisation and lower case. They are repeated until neither changes the
+/// text, since one may undo the other; no existing character needs more than three rounds.
 const MAX_ROUNDS: usize = 8;
 
 /// How the local parts of a domain are normalised.
@@ -240,8 +240,7 @@ mod tests {
         Ok(())
     }
 
-    /// Normalisation is idempotent for every character in the planes in use, and the name looked up compares
-    /// equal to the one written.
+    /// Tests all characters in the planes in use, and that the name looked up folds to the same text.
     #[test]
     fn normalisation_of_every_character_is_idempotent() {
         let hows =
