@@ -624,8 +624,8 @@ fn secrets(content: &[u8], mode: u32) -> String {
 
 #[test]
 fn secrets_are_kept() {
-    const NONE: &str = "(write one on a line of its own, such as that of \"openssl rand -hex 16\")\n";
-    const SHORT: &str = "is shorter than 16 bytes (make one with \"openssl rand -hex 16\")\n";
+    const NONE: &str = "(write one on a line, for example the output of \"openssl rand -hex 16\")\n";
+    const SHORT: &str = "is shorter than 16 bytes (generate one with \"openssl rand -hex 16\")\n";
     const GOOD: &[u8] = b"correct horse battery staple\n";
     for mode in [0o400, 0o440, 0o600, 0o640, 0o660] {
         assert_eq!(secrets(GOOD, mode), "loads\n", "{mode:o}");
@@ -640,7 +640,7 @@ fn secrets_are_kept() {
         );
     }
     for (content, want) in [
-        ("", format!("secrets:1:1: error: there is no secret here {NONE}")),
+        ("", format!("secrets:1:1: error: the file contains no secret {NONE}")),
         (
             "correct horse battery staple\n\nhunter2\npassw0rd",
             format!("secrets:3:1: error: the secret {SHORT}secrets:4:1: error: the secret {SHORT}"),

@@ -35,7 +35,7 @@ impl Checked {
                 is_ours.then(|| config.normal.get(domain).unwrap_or(&plain).clone())
             }
         };
-        self.problems.extend(alias_rules::rings(&self.rules, texts, options, &reads));
+        self.problems.extend(alias_rules::delivery_loops(&self.rules, texts, options, &reads));
         let domains: Vec<(Option<&str>, &LocalPartPolicy)> = match &self.config {
             None => vec![(None, &plain)],
             Some(config) => config

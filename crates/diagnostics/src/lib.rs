@@ -196,8 +196,8 @@ fn snippet(text: &Text) -> Snippet<'_, Annotation<'_>> {
     Snippet::source(&*text.content).path(shown(&text.file))
 }
 
-/// Extends a span to character boundaries. In a text that was not UTF-8, a span may be inside of a replacement
-/// character.
+/// Extends a span to character boundaries. In a text that was not UTF-8, a span may be inside of a
+/// replacement character.
 fn characters(text: &Text, span: &Range<usize>) -> Range<usize> {
     text.content.floor_char_boundary(span.start)..text.content.ceil_char_boundary(span.end)
 }

@@ -7,8 +7,8 @@ const MIN_PREFIX: usize = 4;
 
 /// Returns the one of `known` that is most similar to `word`.
 ///
-/// Words are similar if at most a third of the letters (and at most three) differ, or if one is a prefix of the
-/// other. Case is ignored, and `-` equals `_`. The result is `None` if two words are equally similar.
+/// Words are similar if at most a third of the letters (and at most three) differ, or if one is a prefix of
+/// the other. Case is ignored, and `-` equals `_`. The result is `None` if two words are equally similar.
 pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     if word.len() > MAX_WORD {
         return None;

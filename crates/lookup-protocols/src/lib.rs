@@ -1,5 +1,5 @@
-//! Encodes and decodes the requests and replies of the lookup protocols of Postfix and Sendmail, for servers and
-//! for clients.
+//! Encodes and decodes the requests and replies of the lookup protocols of Postfix and Sendmail, for servers
+//! and for clients.
 //!
 //! The functions do no I/O and never panic: invalid input is a [`ProtocolError`].
 //!

@@ -1,7 +1,7 @@
 //! tcp_table(5): the request is a line `get KEY`, the reply a line that begins with a code of three digits.
 //!
-//! In addition, `stats` and `jstats` of trualias' table servers are requests. Lines end in LF. Extra blanks are
-//! ignored, and verbs are compared ignoring case.
+//! In addition, `stats` and `jstats` of trualias' table servers are requests. Lines end in LF. Extra blanks
+//! are ignored, and verbs are compared ignoring case.
 //!
 //! ```
 //! use lookup_protocols::tcp_table::{Reply, Request, request};
@@ -19,8 +19,8 @@ use std::borrow::Cow;
 /// Longest line, in octets including LF (tcp_table(5): "a request or reply ... is limited to 4096").
 pub const MAX_LINE: usize = 4096;
 
-/// Characters that are encoded as `%XX`: "the `%` character, each non-printable character, and each whitespace
-/// character" (tcp_table(5)). Octets beyond ASCII are always encoded.
+/// Characters that are encoded as `%XX`: "the `%` character, each non-printable character, and each
+/// whitespace character" (tcp_table(5)). Octets beyond ASCII are always encoded.
 const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
 
 /// A request.
