@@ -16,10 +16,10 @@
 //! ```
 //!
 //! A lookup reads no files and no clock and takes at most [`MAX_LOOKUP_STEPS`] steps. If it needs more, the
-//! result is [`Decision::TempFail`], never "not found". [`load`] parses several texts, with [`Options`], and
-//! also returns warnings. [`analyse`] proves that no name belongs to two accounts, or finds one that does;
-//! [`generate`] generates addresses; [`format`](format()) formats a text; [`import`](import()) converts a
-//! text of the predecessor, trualias.
+//! result is [`Decision::TempFail`], never "not found". [`load`](load()) parses several texts, with
+//! [`Options`], and also returns warnings. [`analyse`] proves that no name belongs to two accounts, or finds
+//! one that does; [`generate`](generate()) generates addresses; [`format`](format()) formats a text;
+//! [`import`](import()) converts a text of the predecessor, trualias.
 //!
 //! Third parties keep such aliases permanently, so the language is that of the predecessor, except where the
 //! predecessor crashed, circumvented its own checks, or was nondeterministic. `tests/data` has its recorded

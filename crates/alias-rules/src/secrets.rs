@@ -177,17 +177,17 @@ impl Secrets {
 
     /// Computes `len` characters with the first secret. `None` if the list is empty or `len` is not in
     /// [`HMAC_LENGTHS`].
-    pub fn code(&self, len: usize, bound: &HmacInput<'_>) -> Option<String> {
+    pub fn code(&self, len: usize, input: &HmacInput<'_>) -> Option<String> {
         let secret = self.0.first().filter(|_| HMAC_LENGTHS.contains(&len))?;
-        Some(characters(&secret.key, bound).take(len).map(char::from).collect())
+        Some(characters(&secret.key, input).take(len).map(char::from).collect())
     }
 
     /// Whether one of the secrets computes `code`. The comparison takes constant time.
-    pub fn verify(&self, code: &[u8], bound: &HmacInput<'_>) -> bool {
+    pub fn verify(&self, code: &[u8], input: &HmacInput<'_>) -> bool {
         HMAC_LENGTHS.contains(&code.len())
-            && self.0.iter().fold(false, |right, secret| {
-                let right_characters = characters(&secret.key, bound).zip(code);
-                right | (right_characters.fold(0, |differs, (a, b)| differs | (a ^ b)) == 0)
+            && self.0.iter().fold(false, |valid, secret| {
+                let pairs = characters(&secret.key, input).zip(code);
+                valid | (pairs.fold(0, |differs, (a, b)| differs | (a ^ b)) == 0)
             })
     }
 
@@ -205,10 +205,10 @@ impl fmt::Debug for Secrets {
 }
 
 /// Encodes the HMAC as characters, five bits each.
-fn characters(key: &hmac::Key, bound: &HmacInput<'_>) -> impl Iterator<Item = u8> + use<> {
+fn characters(key: &hmac::Key, input: &HmacInput<'_>) -> impl Iterator<Item = u8> + use<> {
     let mut context = hmac::Context::with_key(key);
     context.update(TAG);
-    for text in [bound.account, bound.alias, bound.before, bound.after] {
+    for text in [input.account, input.alias, input.before, input.after] {
         context.update(&(text.len() as u64).to_be_bytes());
         context.update(text.as_bytes());
     }

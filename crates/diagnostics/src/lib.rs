@@ -175,14 +175,15 @@ impl Problem {
             snippet(&self.text).annotation(AnnotationKind::Primary.span(characters(&self.text, &self.span)));
         for label in self.related.iter().filter(|label| label.text == self.text) {
             let span = characters(&label.text, &label.span);
-            place = place.annotation(AnnotationKind::Context.span(span).label(shown(&label.message)));
+            place =
+                place.annotation(AnnotationKind::Context.span(span).label(escape_controls(&label.message)));
         }
-        let message = shown(&self.message);
-        let help = self.help.as_deref().map(shown);
+        let message = escape_controls(&self.message);
+        let help = self.help.as_deref().map(escape_controls);
         let mut group = Group::with_title(level.primary_title(message)).element(place);
         for label in self.related.iter().filter(|label| label.text != self.text) {
             let span = characters(&label.text, &label.span);
-            let annotation = AnnotationKind::Context.span(span).label(shown(&label.message));
+            let annotation = AnnotationKind::Context.span(span).label(escape_controls(&label.message));
             group = group.element(snippet(&label.text).annotation(annotation));
         }
         if let Some(help) = help {
@@ -193,7 +194,7 @@ impl Problem {
 }
 
 fn snippet(text: &Text) -> Snippet<'_, Annotation<'_>> {
-    Snippet::source(&*text.content).path(shown(&text.file))
+    Snippet::source(&*text.content).path(escape_controls(&text.file))
 }
 
 /// Extends a span to character boundaries. In a text that was not UTF-8, a span may be inside of a
@@ -206,14 +207,14 @@ fn characters(text: &Text, span: &Range<usize>) -> Range<usize> {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (line, column) = self.place();
-        let (file, message) = (shown(&self.text.file), shown(&self.message));
+        let (file, message) = (escape_controls(&self.text.file), escape_controls(&self.message));
         write!(f, "{file}:{line}:{column}: {}: {message}", self.severity)?;
-        self.help.as_ref().map_or(Ok(()), |help| write!(f, " ({})", shown(help)))
+        self.help.as_ref().map_or(Ok(()), |help| write!(f, " ({})", escape_controls(help)))
     }
 }
 
 /// Escapes control characters: messages quote untrusted text, which must not control the terminal.
-fn shown(text: &str) -> Cow<'_, str> {
+fn escape_controls(text: &str) -> Cow<'_, str> {
     if !text.contains(char::is_control) {
         return Cow::Borrowed(text);
     }

@@ -259,12 +259,12 @@ impl<'s> Subject<'s> {
     pub fn destination(&self) -> Cow<'s, str> {
         match &self.source.checked.statement.deliver {
             None => Cow::Borrowed(self.account_key()),
-            Some(_) => format!("{} {}", self.account_key(), self.shown()).into(),
+            Some(_) => format!("{} {}", self.account_key(), self.display()).into(),
         }
     }
 
     /// The destination in a message.
-    pub fn shown(&self) -> String {
+    pub fn display(&self) -> String {
         let account = self.account.map_or("", |entry| entry.name.value);
         match &self.source.checked.statement.deliver {
             None => account.into(),

@@ -71,13 +71,13 @@ pub struct Limits {
     /// Warn about statements for which a random name is an alias at a higher rate. `None` disables the
     /// warning.
     pub guessable: Option<f64>,
-    /// See [`MAX_PAIRS`].
+    /// Maximum number of pairs of rules and accounts that are compared.
     pub pairs: usize,
-    /// See [`MAX_STATES`].
+    /// Maximum number of pairs of states and of steps for two statements.
     pub states: usize,
-    /// See [`MAX_WORK`].
+    /// Maximum number of pairs of states and steps for all statements.
     pub work: usize,
-    /// See [`MAX_SINGLE`].
+    /// Maximum number of names that are compared one by one if they are not at the beginning.
     pub listed: usize,
 }
 

@@ -71,7 +71,7 @@ pub(crate) struct Compared {
     pub unfinished: u64,
     /// The length up to which unfinished comparisons have checked all names.
     pub shorter: usize,
-    /// The number of statements that were not searched for names that can be split in two split_search.
+    /// The number of statements that were not searched for names that can be split in two ways.
     pub unsearched: usize,
 }
 
@@ -326,7 +326,7 @@ impl<'p> Comparison<'p> {
             witness: name,
             domain: domain.map(Into::into),
             statements: [one.0, two.0],
-            destinations: [a.shown(), b.shown()],
+            destinations: [a.display(), b.display()],
         };
         if !self.is_real(&clash, same) {
             self.add_unfinished(length);
@@ -408,7 +408,7 @@ impl<'p> Comparison<'p> {
         }
     }
 
-    /// Whether a name of the form can be split in two split_search, regardless of its code.
+    /// Whether a name of the form can be split in two ways, regardless of its code.
     pub fn can_split_twice(&mut self, form: usize) -> bool {
         let listed = self.listed.clone();
         let subject = self.sources[self.forms[form][0]].general(&listed[form]);

@@ -92,7 +92,7 @@ impl<'r> Report<'r> {
     /// Reports a name with two destinations.
     fn clash(&mut self, clash: &Clash, instances: [usize; 2]) {
         let (one, two) = (self.subject(clash, 0, instances[0]), self.subject(clash, 1, instances[1]));
-        let name = shown(clash);
+        let name = address_of(clash);
         let [first, second] = &clash.destinations;
         let within = clash.statements[0] == clash.statements[1];
         // Within one statement, the places are those of the accounts.
@@ -144,7 +144,7 @@ impl<'r> Report<'r> {
         let source = &self.sources[clash.statements[0]];
         let message = format!(
             "\"{}\" is an alias of {} {why}: it is delivered, and logged as ambiguous",
-            shown(clash),
+            address_of(clash),
             escape(&clash.destinations[0])
         );
         let span = source.checked.statement.expression.span.clone();
@@ -208,7 +208,7 @@ impl<'r> Report<'r> {
                     witness: name,
                     domain: source.domain(source).ok().flatten().map(Into::into),
                     statements: [form[0], form[0]],
-                    destinations: [subject.shown(), subject.shown()],
+                    destinations: [subject.display(), subject.display()],
                 };
                 let both = comparison.witness([subject; 2], Differ::Split, [true, true], Effort::All);
                 if let Ok(Some((name, parts))) = &both {
@@ -241,7 +241,7 @@ impl<'r> Report<'r> {
 const APART: &str = "separate identifiers with a character that they cannot contain";
 
 /// The name, with its domain if the clash depends on it.
-fn shown(clash: &Clash) -> String {
+fn address_of(clash: &Clash) -> String {
     let name = escape(&clash.witness);
     clash.domain.as_ref().map_or_else(|| name.to_string(), |domain| format!("{name}@{}", escape(domain)))
 }

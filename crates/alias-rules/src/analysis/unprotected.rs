@@ -24,10 +24,10 @@ pub struct Unprotected {
 /// Finds the statements whose check codes have no effect in one of `domains`, which are in canonical
 /// spelling; `None` is for all domains. For each statement the first such account is returned.
 ///
-/// `normal` is the policy of the mail server. If the characters of `delimiters` begin an extension, it is
+/// `policy` is the policy of the mail server. If the characters of `delimiters` begin an extension, it is
 /// `LocalPartPolicy { delimiters, ..LocalPartPolicy::plain(case_sensitive) }`.
-pub fn unprotected(rules: &Rules, normal: &LocalPartPolicy, domains: Option<&[String]>) -> Vec<Unprotected> {
-    if normal.delimiters.is_empty() {
+pub fn unprotected(rules: &Rules, policy: &LocalPartPolicy, domains: Option<&[String]>) -> Vec<Unprotected> {
+    if policy.delimiters.is_empty() {
         return Vec::new();
     }
     let applies = |program: &Program<'_>| {
@@ -37,14 +37,14 @@ pub fn unprotected(rules: &Rules, normal: &LocalPartPolicy, domains: Option<&[St
     let programs = (0..rules.len()).map(|i| (i, rules.program(i))).filter(|(_, program)| applies(program));
     programs
         .filter_map(|(statement, program)| {
-            let (prefix, account) = reached(rules, &program, normal)?;
+            let (prefix, account) = reached(rules, &program, policy)?;
             Some(Unprotected { statement, prefix, account })
         })
         .collect()
 }
 
 /// Finds a beginning of names that the mail server splits into an account and an extension, and the account.
-fn reached(rules: &Rules, program: &Program<'_>, normal: &LocalPartPolicy) -> Option<(String, String)> {
+fn reached(rules: &Rules, program: &Program<'_>, policy: &LocalPartPolicy) -> Option<(String, String)> {
     let fixed = |piece: &&Piece| matches!(piece, Piece::Literal(_) | Piece::Account | Piece::Alias);
     let fixed: Vec<Piece> = program.pieces.iter().take_while(fixed).copied().collect();
     let store = program.store();
@@ -57,7 +57,7 @@ fn reached(rules: &Rules, program: &Program<'_>, normal: &LocalPartPolicy) -> Op
     let each = accounts.iter().flat_map(|account| aliases.iter().map(move |alias| (*account, *alias)));
     let name = |entry: Option<u32>| entry.map_or("", |entry| store.name(entry));
     // Most names contain no delimiter, so the literals decide for all of them. NFKC may create delimiters.
-    let delimits = |text: &str| normal.nfkc || text.contains(|c| normal.delimiters.contains(c));
+    let delimits = |text: &str| policy.nfkc || text.contains(|c| policy.delimiters.contains(c));
     let always = fixed.iter().any(|piece| program.literal_of(Some(piece)).is_some_and(delimits));
     let may = |(account, alias): &(Option<u32>, Option<u32>)| {
         always || delimits(name(*account)) || delimits(name(*alias))
@@ -70,7 +70,7 @@ fn reached(rules: &Rules, program: &Program<'_>, normal: &LocalPartPolicy) -> Op
         };
         let prefix: String = fixed.iter().map(text).collect();
         // The text that follows is part of the extension, if there is one.
-        let read = normal.typed(&prefix);
+        let read = policy.typed(&prefix);
         let bare = read.bare()?;
         (bare == name(account) || rules.is_account(bare)).then(|| (prefix.clone(), bare.to_owned()))
     })

@@ -252,7 +252,7 @@ pub(crate) fn split(binding: Binding<'_>, name: &str, ends: &[usize]) -> Split {
             Piece::Date => split.last = last_day(text.as_bytes()),
             Piece::Account | Piece::Alias | Piece::Shape => {}
         }
-        split.parts.push((shown(program, piece), text.into()));
+        split.parts.push((format_piece(program, piece), text.into()));
     }
     let mut rest = &*split.code;
     let end = ends.get(program.code).copied().unwrap_or_default();
@@ -386,7 +386,7 @@ fn show_split(f: &mut fmt::Formatter<'_>, split: Option<&Split>) -> fmt::Result 
 pub(crate) const DATE: &str = "%date%";
 
 /// Formats a piece as in an expression.
-pub(crate) fn shown(program: Program<'_>, piece: &Piece) -> String {
+pub(crate) fn format_piece(program: Program<'_>, piece: &Piece) -> String {
     match piece {
         Piece::Literal(number) => program.literal(*number).into(),
         Piece::Account => "%account%".into(),

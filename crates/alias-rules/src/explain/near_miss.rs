@@ -3,7 +3,7 @@
 //! Unlike a match this is heuristic. Splits are tried one after the other, up to a limit, with any text in
 //! the position of an account or alias, and the best one is returned. (See `matcher` on indexing.)
 
-use super::{Finding, Split, shown, split};
+use super::{Finding, Split, format_piece, split};
 use crate::date;
 use crate::ir::{Piece, Program, Use};
 use crate::matcher::{Binding, code_shape};
@@ -38,7 +38,7 @@ pub(crate) fn find(program: Program<'_>, name: &str, spare: &mut u64) -> Finding
     let (piece, at) = far;
     Finding::Unfit {
         fits: name.get(..at).unwrap_or_default().into(),
-        part: program.pieces.get(piece).map(|piece| shown(program, piece)),
+        part: program.pieces.get(piece).map(|piece| format_piece(program, piece)),
         rest: name.get(at..).unwrap_or_default().into(),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A statement on one line stays on one line if it fits, so a table of rules remains a table. Any other
 //! statement gets a line for each part, and lists are wrapped. A comment is moved to its own line before the
-//! word that followed it. The result is parsed again and compared with the original before it is returned.
+//! word that followed it. The result is parsed reparsed and compared with the original before it is returned.
 
 mod layout;
 mod tokens;
@@ -43,13 +43,13 @@ pub(crate) fn rules_alone(entries: &[Entry<'_>]) -> String {
 /// Whether `out` has the same meaning, comments and settings as `tree` and `entries`.
 fn is_same(tree: &Tree<'_>, entries: &[Entry<'_>], out: &str) -> bool {
     let text = Text::new("", out);
-    let again = trees::tree(&text, &mut Vec::new());
-    let Some(entries_again) = read(&text, &again) else { return false };
-    again.gaps == tree.gaps
-        && again.statements.len() == tree.statements.len()
-        && again.statements.iter().zip(&tree.statements).all(|(a, b)| has_same_meaning(a, b))
-        && tokens::comments(&entries_again).eq(tokens::comments(entries))
-        && tokens::settings(&entries_again).eq(tokens::settings(entries))
+    let reparsed = trees::tree(&text, &mut Vec::new());
+    let Some(reparsed_entries) = read(&text, &reparsed) else { return false };
+    reparsed.gaps == tree.gaps
+        && reparsed.statements.len() == tree.statements.len()
+        && reparsed.statements.iter().zip(&tree.statements).all(|(a, b)| has_same_meaning(a, b))
+        && tokens::comments(&reparsed_entries).eq(tokens::comments(entries))
+        && tokens::settings(&reparsed_entries).eq(tokens::settings(entries))
 }
 
 /// Whether two statements are equal except for their positions.

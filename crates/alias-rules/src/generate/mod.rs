@@ -41,7 +41,7 @@ pub struct GenerateRequest<'o> {
     pub account: &'o str,
     /// One of its aliases.
     pub alias: Option<&'o str>,
-    /// The texts of the identifiers, in request.
+    /// The texts of the identifiers, in order.
     pub words: &'o [String],
     /// The number of a statement, from 1; `None` for all statements of the account.
     pub rule: Option<usize>,
@@ -84,7 +84,7 @@ pub struct GeneratedAddress {
 /// [`NoStatement`] if no statement has the account, the alias and the number.
 ///
 /// ```
-/// use alias_rules::{Options, GenerateRequest, generate, load};
+/// use alias_rules::{GenerateRequest, Options, generate, load};
 /// use diagnostics::Text;
 ///
 /// let text = "ACCOUNT foo MATCHES %account%-%ident%-%code% WITH CHAR(1,-), CHARS();";

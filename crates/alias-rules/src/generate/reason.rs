@@ -262,20 +262,20 @@ pub(crate) fn misfit(class: Class, word: &str) -> Option<String> {
         return Some(format!(
             "character {} is \"{}\", but allowed are {}",
             i + 1,
-            shown(c),
+            escaped(c),
             class.describe()
         ));
     }
     let last = word.chars().next_back().unwrap_or(first);
     for (c, verb) in [(first, "begins"), (last, "ends")] {
         if !is(c, Class::edge) {
-            return Some(format!("it {verb} with \"{}\", which is allowed inside only", shown(c)));
+            return Some(format!("it {verb} with \"{}\", which is allowed inside only", escaped(c)));
         }
     }
     (class == Class::Fqdn && !word.contains('.')).then(|| "it has no dot".into())
 }
 
-fn shown(c: char) -> String {
+fn escaped(c: char) -> String {
     escape(c.encode_utf8(&mut [0; 4])).to_string()
 }
 

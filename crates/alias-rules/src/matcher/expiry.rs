@@ -79,16 +79,16 @@ fn last_match(matcher: &mut Matcher<'_>, program: Program<'_>) -> StepResult<Opt
     let Some(mut found) = matcher.statement(program)? else { return Ok(None) };
     let days = matcher.within(days)?;
     // Binary search: the statement matches on the first day, and if not on some day, then on no later one.
-    let (mut yes, mut no) = (0, days.len());
-    while no - yes > 1 {
-        let middle = usize::midpoint(yes, no);
+    let (mut matching, mut expired) = (0, days.len());
+    while expired - matching > 1 {
+        let middle = usize::midpoint(matching, expired);
         matcher.today = days.get(middle).copied();
         match matcher.statement(program)? {
-            Some(later) => (yes, found) = (middle, later),
-            None => no = middle,
+            Some(later) => (matching, found) = (middle, later),
+            None => expired = middle,
         }
     }
-    Ok(days.get(yes).map(|last| (found, *last)))
+    Ok(days.get(matching).map(|last| (found, *last)))
 }
 
 /// All days that occur in the name, in order.

@@ -165,8 +165,8 @@ impl IdentifierBounds<'_> {
                 Bound::None(b, seen) => high = high.min(next(self.name, *b, p, seen).unwrap_or(usize::MAX)),
                 Bound::Char { at, wanted, or_none } => {
                     let at = p.saturating_add(*at - 1);
-                    let right = self.name.get(at).copied() == *wanted && wanted.is_some();
-                    (low, high) = restrict(low, high, at, right, *or_none);
+                    let matches = self.name.get(at).copied() == *wanted && wanted.is_some();
+                    (low, high) = restrict(low, high, at, matches, *or_none);
                 }
                 Bound::LabelChar { label, at, wanted, or_none } => {
                     let (label, at) = (*label - 1, *at - 1);
@@ -178,8 +178,8 @@ impl IdentifierBounds<'_> {
                     // If the label does not exist or is too short, no text has that character.
                     let at = begin.and_then(|begin| begin.checked_add(at)).filter(|at| *at < end);
                     let at = at.unwrap_or(usize::MAX);
-                    let right = self.name.get(at).copied() == *wanted && wanted.is_some();
-                    (low, high) = restrict(low, high, at, right, *or_none);
+                    let matches = self.name.get(at).copied() == *wanted && wanted.is_some();
+                    (low, high) = restrict(low, high, at, matches, *or_none);
                 }
                 Bound::Fewer(n) => high = high.min(p.saturating_add(*n - 1)),
             }
@@ -216,10 +216,11 @@ impl IdentifierBounds<'_> {
     }
 }
 
-/// Restricts an interval of ends by a condition on the character `at`. Texts that end after `at` contain it
-/// and need it to be `right`; texts that end before lack it, which is allowed with `or_none`.
-fn restrict(low: usize, high: usize, at: usize, right: bool, or_none: bool) -> (usize, usize) {
-    match (right, or_none) {
+/// Restricts an interval of ends by a condition on the character at `at`. Texts that end after `at` contain
+/// the character and are possible only if it `matches`; texts that end before lack it and are possible only
+/// with `or_none`.
+fn restrict(low: usize, high: usize, at: usize, matches: bool, or_none: bool) -> (usize, usize) {
+    match (matches, or_none) {
         (true, true) => (low, high),
         (true, false) => (low.max(at.saturating_add(1)), high),
         (false, true) => (low, high.min(at)),

@@ -1,10 +1,10 @@
-//! The memo of the memo for the current tokens. (See `matcher` on indexing.)
+//! The rows of the memo for the current tokens. (See `matcher` on indexing.)
 
 use super::memo::RowId;
 use super::{Binding, Matcher, StepResult, Token};
 use crate::ir::{Op, Program, Side, Use};
 
-/// The memo for the settled pieces before and after the code, see
+/// The rows for the settled pieces before and after the code, see
 /// [`evaluation_order`](crate::ir::EvaluationOrder).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct MemoState {
@@ -16,14 +16,14 @@ pub(crate) struct MemoState {
 const KEEPING: usize = 8;
 
 impl Matcher<'_> {
-    /// Computes the memo of the pieces that do not depend on tokens. Returns `false` if the name cannot
+    /// Computes the rows of the pieces that do not depend on tokens. Returns `false` if the name cannot
     /// match.
     pub(crate) fn init_state(&mut self, binding: Binding<'_>) -> StepResult<bool> {
         let program = binding.program;
         let placed = |usage| matches!(usage, Use::Placed(_));
         let initial_state = match self.initial_state {
             // If the expression has neither account nor alias, all bindings of the statement have the same
-            // memo.
+            // rows.
             Some(initial_state) if !placed(program.account_use) && !placed(program.alias_use) => {
                 initial_state
             }
@@ -51,15 +51,16 @@ impl Matcher<'_> {
         }
     }
 
-    /// Updates the memo after a token was added to a code that begins at `start`. Returns `false` if the name
+    /// Updates the rows after a token was added to a code that begins at `start`. Returns `false` if the name
     /// cannot match.
     pub(crate) fn update_state(&mut self, binding: Binding<'_>, start: usize) -> StepResult<bool> {
         let program = binding.program;
-        let taken = self.tokens.len();
-        let (was, is) = (program.evaluation_order.stage(taken - 1), program.evaluation_order.stage(taken));
-        let Some(side) = is.side else { return Ok(true) };
-        let last = self.tokens[taken - 1];
-        let value = self.value(program, taken - 1);
+        let count = self.tokens.len();
+        let (previous, stage) =
+            (program.evaluation_order.stage(count - 1), program.evaluation_order.stage(count));
+        let Some(side) = stage.side else { return Ok(true) };
+        let last = self.tokens[count - 1];
+        let value = self.value(program, count - 1);
         let before = match side {
             Side::Before => self.memo_state.before,
             Side::After => self.memo_state.after,
@@ -68,12 +69,12 @@ impl Matcher<'_> {
         let id = if let Some(id) = self.memo.find(before, value) {
             id
         } else {
-            let id = if (was.before, was.after) == (is.before, is.after) {
+            let id = if (previous.before, previous.after) == (stage.before, stage.after) {
                 self.memo.copy(before)
             } else {
                 let pieces = match side {
-                    Side::Before => was.before..is.before,
-                    Side::After => is.after..was.after,
+                    Side::Before => previous.before..stage.before,
+                    Side::After => stage.after..previous.after,
                 };
                 self.row(binding, side, pieces, Some(before))?
             };

@@ -1,6 +1,6 @@
 //! Compares a million lookups with the naive implementation: files with many statements, whose templates
-//! share literals and whose accounts are in several statements, and names that are random_value character
-//! away from an alias.
+//! share literals and whose accounts are in several statements, and names that are one character away from an
+//! alias.
 
 use crate::tests::naive::{NaiveStatement, Want, decide};
 use crate::tests::random::{day, name_for, statement};
@@ -47,7 +47,7 @@ fn file(runner: &mut TestRunner) -> (Vec<NaiveStatement>, Rules) {
     (all, rules)
 }
 
-/// The name with random_value character changed, added or removed, or unchanged.
+/// The name with one character changed, added or removed, or unchanged.
 fn changed(name: &str, runner: &mut TestRunner) -> String {
     const CHARACTERS: [char; 9] = ['a', 'b', '1', '2', '0', '-', '.', '_', 'é'];
     let mut chars: Vec<char> = name.chars().collect();
@@ -62,7 +62,7 @@ fn changed(name: &str, runner: &mut TestRunner) -> String {
     chars.into_iter().collect()
 }
 
-/// Looks up names in random_value file and returns the number of aliases.
+/// Looks up names in one file and returns the number of aliases.
 fn compare(runner: &mut TestRunner) -> usize {
     let (statements, rules) = file(runner);
     let mut hits = 0;
