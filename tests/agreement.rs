@@ -5,7 +5,7 @@
 
 use alias_rules::{Dialect, Options};
 use diagnostics::Text;
-use mail_address::{Address, Malformed, Normal, fold};
+use mail_address::{Address, LocalPartPolicy, Malformed, fold};
 use proptest::prelude::*;
 use rcptd::account::{Lookup, LookupFuture, Reason, Source, Verification, Verification as Told};
 use rcptd::map::search::SearchStrategy;
@@ -153,25 +153,30 @@ async fn recursion(map: &Map, recipient: &str) -> Option<String> {
 }
 
 /// How the domain reads local parts, in these tests.
-fn readings() -> [Normal; 4] {
-    let normal = |delimiters: &str, remove: &str, nfkc| Normal {
+fn readings() -> [LocalPartPolicy; 4] {
+    let normal = |delimiters: &str, remove: &str, nfkc| LocalPartPolicy {
         case_sensitive: false,
         delimiters: delimiters.into(),
         remove: remove.into(),
         nfkc,
     };
-    [Normal::plain(false), normal("+", "", false), normal("-", "", false), normal("+-", ".", true)]
+    [LocalPartPolicy::plain(false), normal("+", "", false), normal("-", "", false), normal("+-", ".", true)]
 }
 
 /// Whether tables and milter are asked the same. A quote that does not end takes the domain with it: to a table that
 /// is none, and no server asks for it. Without a name it asks a table for a catch-all, and a milter sees what the
 /// server makes of it.
 fn is_asked(recipient: &Address) -> bool {
-    let open_quote = recipient.malformed() == Some(Malformed::Quote);
+    let open_quote = recipient.malformed() == Some(Malformed::UnclosedQuote);
     !open_quote && recipient.domain().is_some() && !recipient.local().is_empty()
 }
 
-async fn agree(rules: &[&str], normal: Normal, state: State, address: &str) -> Result<(), TestCaseError> {
+async fn agree(
+    rules: &[&str],
+    normal: LocalPartPolicy,
+    state: State,
+    address: &str,
+) -> Result<(), TestCaseError> {
     let recipient = Address::from_server(address.as_bytes());
     if !is_asked(&recipient) {
         return Ok(());
@@ -185,7 +190,7 @@ async fn agree(rules: &[&str], normal: Normal, state: State, address: &str) -> R
     let settings = Settings { domains, origin, normal, ..Settings::default() };
     let resolver = Arc::new(Resolver::new(settings, Arc::new(loaded.rules), Arc::new(state)));
     let argument = format!("<{address}>");
-    let recipient = Address::from_rcpt(argument.as_bytes()).meaning(recipient);
+    let recipient = Address::from_rcpt(argument.as_bytes()).with_mailbox_of(recipient);
     let resolution = resolver.resolve(&Question { recipient, mta_route: None }).await;
 
     // The milter.
@@ -324,6 +329,6 @@ fn every_outcome_is_met() {
         ("ringa.x.1@example.test", None),
     ] {
         let state = State { accounts: accounts.clone(), tempfail };
-        runtime.block_on(agree(&RULES, Normal::plain(false), state, address)).unwrap();
+        runtime.block_on(agree(&RULES, LocalPartPolicy::plain(false), state, address)).unwrap();
     }
 }

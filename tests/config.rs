@@ -4,7 +4,7 @@
 #![allow(clippy::format_collect, reason = "speed is no matter here")]
 
 use diagnostics::{Problem, any_error};
-use mail_address::{Cases, Normal};
+use mail_address::{CaseSensitivity, LocalPartPolicy};
 use proptest::prelude::*;
 use rcptd::account::settings::Settings;
 use rcptd::account::spec::Spec;
@@ -99,7 +99,7 @@ fn broken_configurations() {
 /// All that a configuration says, without where it is from. Whoever adds a field is told to add it here.
 type Meaning = (
     (Vec<String>, String, String),
-    (bool, Cases, BTreeMap<String, Normal>, Option<f64>, bool, bool, usize),
+    (bool, CaseSensitivity, BTreeMap<String, LocalPartPolicy>, Option<f64>, bool, bool, usize),
     (Milter, Settings, Log),
     (Vec<MapSettings>, Vec<DatabaseSettings>, Vec<TcpTable>, Vec<Socketmap>),
     (Statistics, Vec<Endpoint>, Control),
@@ -624,8 +624,8 @@ fn secrets(content: &[u8], mode: u32) -> String {
 
 #[test]
 fn secrets_are_kept() {
-    const NONE: &str = "(write one on a line of its own, such as that of \"openssl rand -hex 16\")\n";
-    const SHORT: &str = "is shorter than 16 bytes (make one with \"openssl rand -hex 16\")\n";
+    const NONE: &str = "(write one on a line, for example the output of \"openssl rand -hex 16\")\n";
+    const SHORT: &str = "is shorter than 16 bytes (generate one with \"openssl rand -hex 16\")\n";
     const GOOD: &[u8] = b"correct horse battery staple\n";
     for mode in [0o400, 0o440, 0o600, 0o640, 0o660] {
         assert_eq!(secrets(GOOD, mode), "loads\n", "{mode:o}");
@@ -640,7 +640,7 @@ fn secrets_are_kept() {
         );
     }
     for (content, want) in [
-        ("", format!("secrets:1:1: error: there is no secret here {NONE}")),
+        ("", format!("secrets:1:1: error: the file contains no secret {NONE}")),
         (
             "correct horse battery staple\n\nhunter2\npassw0rd",
             format!("secrets:3:1: error: the secret {SHORT}secrets:4:1: error: the secret {SHORT}"),

@@ -107,19 +107,19 @@ fn sources() -> Vec<String> {
 /// Texts that no file of the folder can bring about, and why.
 const ELSEWHERE: &[&str] = &[
     // That takes thousands of kinds of rules.
-    "{} rules were not searched for names that can be read in two ways",
-    "such a name is delivered if it is of one account, and logged as ambiguous",
+    "{} rules were not searched for names that can be split in two ways",
+    "such a name is delivered if it belongs to one account, and logged as ambiguous",
     // No message, but a word to the compiler.
-    "what is kept is an optional setting",
+    "all settings are optional",
     // A list goes on behind a comma, so it holds a name or the file ends.
-    "the list holds no {}",
-    "name one at least",
-    // That takes a hundred thousand names; see the tests of rings.
+    "the list contains no {}",
+    "write at least one",
+    // That takes a hundred thousand names; see the tests of loops.
     "only the first {} addresses of DELIVER TO were followed",
-    "mail that the rules send on in a loop is deferred, and logged",
+    "mail that the rules redirect in a loop is deferred and logged",
     // Texts of a gigabyte; see the tests of the rules.
     "there are more than {} bytes of rules",
-    "so many names are better kept in a database",
+    "keep that many names in a database",
 ];
 
 /// The texts of more than one word in a source, each as the pieces between what is filled in.

@@ -244,7 +244,7 @@ fn every_map_over_tcp_table() {
             let got = match tcp_table::response(line.as_bytes()) {
                 Ok(tcp_table::Response::Found(value)) => format!("={}", String::from_utf8(value).unwrap()),
                 Ok(tcp_table::Response::NotFound) => "-".into(),
-                Ok(tcp_table::Response::Later(_)) => "?".into(),
+                Ok(tcp_table::Response::TempFail(_)) => "?".into(),
                 Err(e) => format!("{e}: {line}"),
             };
             assert_eq!(got, *want, "{map} {key}");

@@ -125,7 +125,7 @@ fn make_answers() {
     let cases: &[Case<'_>] = &[
         (&alone, &["foo", "macys"], 0, "foo-macys-m5\n", ""),
         (&alone, &["--domain", "B.test", "foo", "macys"], 0, "foo-macys-m5@b.test\n", ""),
-        (&alone, &["--fold", "FOO", "Macys"], 0, "foo-macys-m5\n", "\"Macys\" counts as"),
+        (&alone, &["--fold", "FOO", "Macys"], 0, "foo-macys-m5\n", "\"Macys\" is treated as"),
         (&alone, &["--secrets", &secrets, "foo", "macys"], 0, "foo-macys-m5\n", ""),
         (
             &alone,
@@ -136,7 +136,7 @@ fn make_answers() {
         ),
         (&alone, &["fooo", "macys"], 1, "", "did you mean \"foo\"?"),
         (&alone, &["foo", "a-b"], 1, "", "you could write \"ab\""),
-        (&alone, &["foo"], 1, "", "wants 1 word: %alnum%"),
+        (&alone, &["foo"], 1, "", "needs 1 word: %alnum%"),
         (&both, &["foo", "macys"], 0, "foo-macys-m5\n", "rule 2 ("),
         (&both, &["foo", "macys", "7"], 0, "macys=7=5\n", "rule 1 ("),
         (
@@ -153,7 +153,7 @@ fn make_answers() {
             &["--domain", "Example.TEST.", "foo", "Macys"],
             0,
             "foo-macys-m5@example.test\n",
-            "counts as",
+            "is treated as",
         ),
         (
             &["make", "-c", &conf],
@@ -198,7 +198,7 @@ fn make_answers() {
             json!({
                 "rule": 2, "place": format!("{more}:1"), "expression": "%alpha%=%number%=%code%",
                 "name": null, "address": null, "remarks": [], "steps": [],
-                "reason": "the rule wants 2 words: %alpha%, %number%; given 1",
+                "reason": "the rule needs 2 words: %alpha%, %number%; given 1",
             }),
         ]
     );
@@ -236,7 +236,7 @@ foo-macys-m6
       computed  \"5?\"
                  ^^
       CHARS(2)  of \"macys\" = \"5\", the code has \"m\"
-      ANY(1)    of \"oo\"    fits no character here, the code has \"6\"
+      ANY(1)    of \"oo\"    matches no character here, the code has \"6\"
   no alias
 ";
     assert_eq!(out, want);
@@ -342,7 +342,7 @@ fn make_looks_at_the_day() {
         let (code, out, err) = make("2001-01-31");
         assert_eq!((code, &*out), (1, ""));
         assert!(
-            err.contains("\"macys-0101-5\" was good until 2001-01-31 only: it has expired already"),
+            err.contains("\"macys-0101-5\" is valid until 2001-01-31 only: it has expired already"),
             "{err}"
         );
     }

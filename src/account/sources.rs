@@ -4,7 +4,7 @@ use super::settings::{CacheSettings, Settings, SourceSettings};
 use super::{AcceptTempFail, AccountSource, Chain, Lookup, LookupFuture, Source, Verification};
 use crate::lookup::cache::MAX_QUESTIONS;
 use crate::lookup::{Cache, CacheLimits, Limit, OutageLog, Timeout};
-use mail_address::{Address, Cases};
+use mail_address::{Address, CaseSensitivity};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -30,7 +30,10 @@ pub fn account_cache(settings: &CacheSettings, inner: Arc<AccountSource>) -> Cac
 /// `cases` tell whether local parts that differ by case only are two accounts. All errors are returned at
 /// once, each a sentence that names the source. Whatever the tree runs in the background (watchers, idle
 /// connections, questions under way) ends when its last `Arc` is dropped.
-pub async fn build(settings: &Settings, cases: impl Into<Cases>) -> Result<Arc<AccountSource>, Vec<String>> {
+pub async fn build(
+    settings: &Settings,
+    cases: impl Into<CaseSensitivity>,
+) -> Result<Arc<AccountSource>, Vec<String>> {
     Sources::build(settings, cases).await.map(|sources| sources.composed)
 }
 
@@ -42,19 +45,19 @@ pub struct Sources {
     /// The members of the chain in their order, each with its deadline and limit, without the cache.
     pub members: Vec<Arc<AccountSource>>,
     cache: Arc<Cache<Address, Verification>>,
-    made_of: (Settings, Cases),
+    made_of: (Settings, CaseSensitivity),
 }
 
 impl Sources {
     /// As [`build`].
-    pub async fn build(settings: &Settings, cases: impl Into<Cases>) -> Result<Self, Vec<String>> {
+    pub async fn build(settings: &Settings, cases: impl Into<CaseSensitivity>) -> Result<Self, Vec<String>> {
         Sources::rebuild(settings, cases, None).await
     }
 
     /// The same, with the cache from `before` if its sources are the same.
     pub async fn rebuild(
         settings: &Settings,
-        cases: impl Into<Cases>,
+        cases: impl Into<CaseSensitivity>,
         before: Option<&Sources>,
     ) -> Result<Self, Vec<String>> {
         let cases = cases.into();
@@ -94,7 +97,7 @@ impl Source<Address, Verification> for Sources {
 async fn member(
     source: &SourceSettings,
     settings: &Settings,
-    cases: &Cases,
+    cases: &CaseSensitivity,
 ) -> Result<Arc<AccountSource>, Vec<String>> {
     let name = source.spec.name();
     let told = |error: String| format!("account source \"{name}\": {error}");

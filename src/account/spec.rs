@@ -5,7 +5,7 @@
 use super::settings::{Settings, SourceSettings};
 use super::{AccountSource, file, fixed, passwd, vrfy};
 use diagnostics::nearest;
-use mail_address::Cases;
+use mail_address::CaseSensitivity;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -44,7 +44,7 @@ pub struct BuildContext<'a> {
     /// The settings of all sources.
     pub settings: &'a Settings,
     /// Whether local parts that differ by case only are two accounts.
-    pub cases: &'a Cases,
+    pub cases: &'a CaseSensitivity,
 }
 
 /// A source as the operator named it.
@@ -70,7 +70,7 @@ impl Spec {
         &'a self,
         source: &'a SourceSettings,
         settings: &'a Settings,
-        cases: &'a Cases,
+        cases: &'a CaseSensitivity,
     ) -> OpenFuture<'a> {
         self.plan.open(BuildContext { name: &self.name, source, settings, cases })
     }

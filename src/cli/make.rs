@@ -5,7 +5,9 @@ mod way;
 use super::{args, exit, input, terminal};
 use crate::config::{self, Config};
 use crate::daemon;
-use alias_rules::{Day, Decision, Dialect, Good, Made, Options, Order, Query, Reason, Rules};
+use alias_rules::{
+    Day, Decision, Dialect, GenerateRequest, Generated, GeneratedAddress, Options, Query, Reason, Rules,
+};
 use diagnostics::{Text, nearest};
 use mail_address::{Address, canonical_domain, escape};
 use serde_json::json;
@@ -32,7 +34,7 @@ struct Source {
 
 impl Source {
     /// Checks that an address has not expired, and that the daemon resolves it to `account`.
-    fn holds(&self, good: &Good, account: &str, today: Option<Day>) -> Result<(), String> {
+    fn holds(&self, good: &GeneratedAddress, account: &str, today: Option<Day>) -> Result<(), String> {
         let query = Query { name: &good.name, domain: good.domain.as_deref(), today };
         if let Decision::Expired { last, .. } = self.rules.find(query) {
             let expired = Reason::Expired { name: good.name.clone(), last };
@@ -47,7 +49,7 @@ impl Source {
 
 fn made(args: &args::Make) -> Result<u8, u8> {
     let source = if args.rules.is_empty() { configured(args)? } else { alone(args)? };
-    let order = Order {
+    let order = GenerateRequest {
         account: &args.account,
         alias: args.alias.as_deref(),
         words: &args.words,
@@ -132,7 +134,7 @@ fn address(name: &str, domain: Option<&str>) -> String {
 }
 
 /// The text for standard output; remarks and reasons go to standard error.
-fn told(made: &Made, result: Result<&Good, String>, explain: bool) -> String {
+fn told(made: &Generated, result: Result<&GeneratedAddress, String>, explain: bool) -> String {
     let rule = format!("rule {} ({} {})", made.rule, escape(&made.place), escape(&made.expression));
     let good = match result {
         Ok(good) => good,
@@ -154,7 +156,7 @@ fn told(made: &Made, result: Result<&Good, String>, explain: bool) -> String {
     out
 }
 
-fn object(made: &Made, result: Result<&Good, String>) -> serde_json::Value {
+fn object(made: &Generated, result: Result<&GeneratedAddress, String>) -> serde_json::Value {
     let (good, reason) = match result {
         Ok(good) => (Some(good), None),
         Err(reason) => (None, Some(reason)),

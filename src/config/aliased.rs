@@ -6,7 +6,7 @@
 use crate::resolve::MAX_HOPS;
 use alias_rules::{Decision, Query, Rules};
 use diagnostics::{Problem, Text};
-use mail_address::{Normal, escape, fold};
+use mail_address::{LocalPartPolicy, escape, fold};
 use std::collections::HashSet;
 
 /// Most look-ups, for the time it takes: about a second.
@@ -28,7 +28,7 @@ enum Way {
 pub(super) fn aliased_accounts(
     rules: &Rules,
     texts: &[Text],
-    domains: &[(Option<&str>, &Normal)],
+    domains: &[(Option<&str>, &LocalPartPolicy)],
 ) -> Vec<Problem> {
     let (mut warnings, mut errors) = (Vec::new(), Vec::new());
     let (mut seen, mut look_ups) = (HashSet::new(), 0);
@@ -75,7 +75,7 @@ pub(super) fn aliased_accounts(
 }
 
 /// Where the mail of an account goes, if not to the account itself.
-fn way(rules: &Rules, normal: &Normal, domain: Option<&str>, account: &str) -> Option<Way> {
+fn way(rules: &Rules, normal: &LocalPartPolicy, domain: Option<&str>, account: &str) -> Option<Way> {
     let same = |a: &str, b: &str| if normal.case_sensitive { a == b } else { fold(a) == fold(b) };
     let mut met = vec![account.to_owned()];
     loop {
@@ -120,8 +120,8 @@ mod tests {
 
     #[test]
     fn accounts_that_are_aliases() {
-        let plain = Normal::plain(false);
-        let plus = Normal { delimiters: "+".into(), ..Normal::plain(false) };
+        let plain = LocalPartPolicy::plain(false);
+        let plus = LocalPartPolicy { delimiters: "+".into(), ..LocalPartPolicy::plain(false) };
         let foo = "ACCOUNT foo MATCHES %alpha%.%code% WITH CHARS();";
         // the other rule, how local parts are read, what is said
         for (rule, normal, want) in [

@@ -3,7 +3,7 @@
 use super::raw::{Field, Given};
 use super::time;
 use diagnostics::{Problem, Text, nearest};
-use mail_address::{checked_domain, escape};
+use mail_address::{escape, parse_domain};
 use std::fmt::Display;
 use std::ops::{Range, RangeInclusive};
 use std::str::FromStr;
@@ -128,7 +128,7 @@ impl Check<'_> {
 
     /// A domain in canonical spelling.
     pub fn domain<T>(&mut self, at: &Given<T>, span: Range<usize>, domain: &str) -> Option<String> {
-        match checked_domain(domain) {
+        match parse_domain(domain) {
             Ok(canonical) => Some(canonical.into_owned()),
             Err(help) => {
                 let message = format!("{}: \"{}\" is not a domain", at.key, escape(domain));

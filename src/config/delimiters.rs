@@ -4,7 +4,7 @@ use super::check::Check;
 use super::raw::{Field, List, NormaliseTable};
 use alias_rules::Rules;
 use diagnostics::Problem;
-use mail_address::{Normal, canonical_domain, escape};
+use mail_address::{LocalPartPolicy, canonical_domain, escape};
 use std::collections::HashSet;
 
 impl Check<'_> {
@@ -30,7 +30,7 @@ impl Check<'_> {
             let Some(delimiters) = table.delimiters.given().filter(|given| !given.value.is_empty()) else {
                 continue;
             };
-            let normal = Normal {
+            let normal = LocalPartPolicy {
                 delimiters: (&*delimiters.value).into(),
                 remove: table.remove.given().map_or("", |remove| &*remove.value).into(),
                 nfkc: table.nfkc.given().is_some_and(|nfkc| nfkc.value),

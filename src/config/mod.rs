@@ -48,7 +48,7 @@ use crate::server::endpoint::Endpoint;
 use alias_rules::{Dialect, Rules, Secrets};
 use check::Check;
 use diagnostics::{Problem, Text, any_error};
-use mail_address::{Cases, Normal};
+use mail_address::{CaseSensitivity, LocalPartPolicy};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -72,11 +72,11 @@ pub struct Config {
     /// Whether local parts that differ by case only are different.
     pub case_sensitive: bool,
     /// The same domain by domain.
-    pub cases: Cases,
+    pub cases: CaseSensitivity,
     /// How the local parts of single domains are read.
-    pub normal: BTreeMap<String, Normal>,
+    pub normal: BTreeMap<String, LocalPartPolicy>,
     /// How those of all others are read, for maps that know more domains.
-    pub normal_elsewhere: Option<Normal>,
+    pub normal_elsewhere: Option<LocalPartPolicy>,
     /// How often, in percent, a random address may pass a rule before that is warned of; `None` for never.
     pub guessable: Option<f64>,
     /// What the rules compute codes with.
@@ -168,8 +168,9 @@ fn read(path: &Path) -> Result<(Config, Vec<Text>), Vec<Problem>> {
     check.removed_from_rules(&raw.normalise, &rules);
     check.unprotected_rules(&raw.normalise, &domains, case_sensitive, &rules);
     let case_of = |domain: &String| normal.get(domain).map_or(case_sensitive, |one| one.case_sensitive);
-    let cases = Cases::new(domains.iter().map(|domain| (&**domain, case_of(domain))), case_sensitive);
-    let other_case = cases.include(!case_sensitive).then(|| {
+    let cases =
+        CaseSensitivity::new(domains.iter().map(|domain| (&**domain, case_of(domain))), case_sensitive);
+    let other_case = cases.includes(!case_sensitive).then(|| {
         let options = alias_rules::Options { fold: case_sensitive, ..options };
         let rules = other_form(&texts, &options, &mut problems);
         Arc::new(if debug_account.is_some() { rules.with_debug_account(debug_account) } else { rules })

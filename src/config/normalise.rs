@@ -4,7 +4,7 @@ use super::check::Check;
 use super::raw::{Field, Given, List, NormaliseTable};
 use alias_rules::Rules;
 use diagnostics::{Problem, nearest};
-use mail_address::{Normal, canonical_domain, escape, is_mark};
+use mail_address::{LocalPartPolicy, canonical_domain, escape, is_mark};
 use std::collections::{BTreeMap, HashSet};
 
 impl Check<'_> {
@@ -15,7 +15,7 @@ impl Check<'_> {
         field: &Field<List<NormaliseTable>>,
         domains: &[String],
         case_sensitive: bool,
-    ) -> (BTreeMap<String, Normal>, Option<Normal>) {
+    ) -> (BTreeMap<String, LocalPartPolicy>, Option<LocalPartPolicy>) {
         let mut normal = BTreeMap::new();
         let mut others = None;
         let Some(given) = field.given() else { return (normal, others) };
@@ -58,7 +58,7 @@ impl Check<'_> {
         (normal, others)
     }
 
-    fn entry(&mut self, table: &NormaliseTable, case_sensitive: bool) -> Normal {
+    fn entry(&mut self, table: &NormaliseTable, case_sensitive: bool) -> LocalPartPolicy {
         let yes = |field: &Field<bool>, default| field.given().map_or(default, |given| given.value);
         let (delimiters, remove) = (self.marks(&table.delimiters), self.marks(&table.remove));
         if let (Some(both), Some(given)) =
@@ -67,7 +67,7 @@ impl Check<'_> {
             let message = format!("{}: \"{both}\" is one of the delimiters", given.key);
             self.error(given, message, "it begins an extension or it does not count, not both");
         }
-        Normal {
+        LocalPartPolicy {
             case_sensitive: yes(&table.case_sensitive, case_sensitive),
             delimiters: delimiters.into(),
             remove: remove.into(),
@@ -141,7 +141,7 @@ impl Check<'_> {
     fn unread_names(&mut self, table: &NormaliseTable, rules: &Rules) {
         let nfkc = table.nfkc.given().filter(|nfkc| nfkc.value);
         let remove = table.remove.given().filter(|remove| !remove.value.is_empty());
-        let normal = Normal {
+        let normal = LocalPartPolicy {
             case_sensitive: true,
             delimiters: String::new().into(),
             remove: remove.map_or("", |remove| &*remove.value).into(),

@@ -5,7 +5,7 @@ use super::aliased::aliased_accounts;
 use super::{Config, MAX_RULES, files, options, read, read_secrets, sort};
 use alias_rules::{Dialect, GuessRate, Limits, Options, Rules};
 use diagnostics::{Problem, Text};
-use mail_address::{Normal, canonical_domain, escape};
+use mail_address::{LocalPartPolicy, canonical_domain, escape};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ impl Checked {
         let proof = alias_rules::analyse(&self.rules, texts, options, limits);
         self.problems.extend(proof.problems);
         // Without a configuration any domain may be ours.
-        let plain = Normal::plain(!options.fold);
+        let plain = LocalPartPolicy::plain(!options.fold);
         let reads = |domain: &str| match &self.config {
             None => Some(plain.clone()),
             Some(config) => {
@@ -35,8 +35,8 @@ impl Checked {
                 is_ours.then(|| config.normal.get(domain).unwrap_or(&plain).clone())
             }
         };
-        self.problems.extend(alias_rules::rings(&self.rules, texts, options, &reads));
-        let domains: Vec<(Option<&str>, &Normal)> = match &self.config {
+        self.problems.extend(alias_rules::delivery_loops(&self.rules, texts, options, &reads));
+        let domains: Vec<(Option<&str>, &LocalPartPolicy)> = match &self.config {
             None => vec![(None, &plain)],
             Some(config) => config
                 .domains
@@ -55,7 +55,7 @@ impl Checked {
 impl Checked {
     /// Notes rules whose check codes protect nothing where the mail server, not the configuration, takes "+" for the
     /// beginning of an extension: Sendmail always does, Postfix as Debian sets it up.
-    fn plus(&mut self, texts: &[Text], plain: &Normal) {
+    fn plus(&mut self, texts: &[Text], plain: &LocalPartPolicy) {
         let is_silent = |config: &Config, domain: &String| {
             config.normal.get(domain).is_none_or(|normal| !normal.delimiters.contains('+'))
         };
@@ -63,7 +63,7 @@ impl Checked {
             let silent = config.domains.iter().filter(|domain| is_silent(config, domain));
             silent.cloned().collect::<Vec<_>>()
         });
-        let plus = Normal { delimiters: "+".into(), ..plain.clone() };
+        let plus = LocalPartPolicy { delimiters: "+".into(), ..plain.clone() };
         let found = alias_rules::unprotected(&self.rules, &plus, domains.as_deref());
         let Some(first) = found.first() else { return };
         let statement = self.rules.statement(first.statement);

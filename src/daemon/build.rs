@@ -77,7 +77,7 @@ pub fn policy(config: &Config) -> Policy {
         max_recipients: config.milter.max_recipients,
         header: config.milter.header.clone(),
         // The case policy of other domains is unknown; taking two mailboxes for one would lose a copy.
-        case_sensitive: config.cases.clone().and_elsewhere(true),
+        case_sensitive: config.cases.clone().with_default(true),
         dry_run: config.dry_run,
         origin: config.origin.clone(),
     }

@@ -8,7 +8,7 @@ use super::dial::{Age, Stream, connect};
 use super::settings::Host;
 use super::value::{found, quoted};
 use super::{Lookup, LookupFuture, Source, Table};
-use lookup_protocols::{Broken, netstring, socketmap, tcp_table};
+use lookup_protocols::{ProtocolError, netstring, socketmap, tcp_table};
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
@@ -203,16 +203,20 @@ impl Protocol {
     }
 
     /// The answer at the beginning of `bytes` and how many it takes; `None` while it is not complete.
-    fn read(&self, bytes: &[u8]) -> Result<Option<(Lookup<String>, usize)>, Broken> {
+    fn read(&self, bytes: &[u8]) -> Result<Option<(Lookup<String>, usize)>, ProtocolError> {
         match self {
             Protocol::TcpTable => {
                 let Some(end) = bytes.iter().take(tcp_table::MAX_LINE).position(|b| *b == b'\n') else {
-                    return if bytes.len() >= tcp_table::MAX_LINE { Err(Broken::TooLong) } else { Ok(None) };
+                    return if bytes.len() >= tcp_table::MAX_LINE {
+                        Err(ProtocolError::TooLong)
+                    } else {
+                        Ok(None)
+                    };
                 };
                 let answer = match tcp_table::response(&bytes[..end])? {
                     tcp_table::Response::Found(value) => found(value),
                     tcp_table::Response::NotFound => Lookup::NotFound,
-                    tcp_table::Response::Later(why) => said("", &why),
+                    tcp_table::Response::TempFail(why) => said("", &why),
                 };
                 Ok(Some((answer, end + 1)))
             }

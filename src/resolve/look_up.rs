@@ -4,7 +4,7 @@ use super::decision::{self, Next};
 use super::{DeferReason, Outcome, Resolver, RuleTrace};
 use crate::script::{Returned, Script, ScriptError, ScriptFunction};
 use alias_rules::{Day, Decision, Query, Rules};
-use mail_address::{Address, Forms, Normal, canonical_domain, escape};
+use mail_address::{Address, Forms, LocalPartPolicy, canonical_domain, escape};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -128,12 +128,12 @@ impl Resolver {
     }
 
     /// How the local parts of a domain are normalised.
-    pub(super) fn normal(&self, domain: &str) -> &Normal {
+    pub(super) fn normal(&self, domain: &str) -> &LocalPartPolicy {
         self.domains.get(domain).unwrap_or(&self.plain)
     }
 
     /// The rules for a domain with this normalisation.
-    fn form(&self, normal: &Normal) -> &Form {
+    fn form(&self, normal: &LocalPartPolicy) -> &Form {
         let usual = normal.case_sensitive == self.settings.case_sensitive;
         self.other_case.as_ref().filter(|_| !usual).unwrap_or(&self.form)
     }

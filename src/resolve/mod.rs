@@ -25,7 +25,7 @@ use alias_rules::{Day, Explanation, Rules};
 use decision::Next;
 use foldhash::quality::RandomState;
 use look_up::{Event, Show};
-use mail_address::{Address, Forms, Malformed, Normal, canonical_domain, escape};
+use mail_address::{Address, Forms, LocalPartPolicy, Malformed, canonical_domain, escape};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ pub struct Settings {
     pub case_sensitive: bool,
     /// How local parts are normalised, by domain in canonical spelling. In all other domains only their case
     /// is.
-    pub normal: BTreeMap<String, Normal>,
+    pub normal: BTreeMap<String, LocalPartPolicy>,
     /// What day it is, for aliases that expire. The clock is the caller's.
     pub today: fn() -> Option<Day>,
 }
@@ -114,9 +114,9 @@ impl fmt::Display for Called {
 /// The rules, the accounts, and our domains.
 #[derive(Debug)]
 pub struct Resolver {
-    domains: HashMap<Box<str>, Arc<Normal>, RandomState>,
+    domains: HashMap<Box<str>, Arc<LocalPartPolicy>, RandomState>,
     /// How local parts are normalised by default.
-    plain: Arc<Normal>,
+    plain: Arc<LocalPartPolicy>,
     settings: Settings,
     form: Form,
     /// For domains whose case sensitivity differs from the default.
@@ -128,7 +128,7 @@ impl Resolver {
     /// An immutable resolver; a reload makes a new one. `rules` must have been loaded with case folding if,
     /// and only if, `settings` are not case-sensitive.
     pub fn new(settings: Settings, rules: impl Into<Form>, accounts: Arc<AccountSource>) -> Self {
-        let plain = Arc::new(Normal::plain(settings.case_sensitive));
+        let plain = Arc::new(LocalPartPolicy::plain(settings.case_sensitive));
         let normal = |domain: &str| settings.normal.get(domain).cloned().map_or(plain.clone(), Arc::new);
         let domains = settings.domains.iter().map(|domain| {
             let domain = canonical_domain(domain);
@@ -319,7 +319,7 @@ impl Resolver {
 }
 
 /// Where mail for `at` goes, whose local part was normalised to `forms`.
-fn delivered(normal: &Normal, at: &Address, forms: &Forms<'_>) -> Result<Address, Malformed> {
+fn delivered(normal: &LocalPartPolicy, at: &Address, forms: &Forms<'_>) -> Result<Address, Malformed> {
     let local = normal.delivered(at.local(), forms);
     if local == at.local() { Ok(at.clone()) } else { Address::new(&local, at.domain().unwrap_or_default()) }
 }

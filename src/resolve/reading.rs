@@ -34,7 +34,7 @@ pub(super) trait Domains {
 pub(super) fn mailbox(question: &Question, origin: &str, domains: &impl Domains) -> Option<Address> {
     let Question { recipient, mta_route } = question;
     let has_domain = recipient.domain().is_some();
-    let written = if has_domain { recipient.clone() } else { recipient.clone().at(origin) };
+    let written = if has_domain { recipient.clone() } else { recipient.clone().with_domain(origin) };
     let Some(server) = mta_route else { return recipient.is_certain().then_some(written) };
     let (ours, server_ours) = (domains.is_ours(&written), domains.is_ours(server));
     let is_plain = recipient.is_certain() && has_domain && !recipient.may_be_rerouted();
@@ -52,13 +52,13 @@ pub(super) fn mailbox(question: &Question, origin: &str, domains: &impl Domains)
     let letters = || letters().filter(|_| server.domain().is_some());
     let written_as = written.hops().find(same_name).or_else(letters);
     let meaning = match (server.domain(), written_as) {
-        (Some(domain), Some(address)) => address.at(domain),
+        (Some(domain), Some(address)) => address.with_domain(domain),
         // The case of letters is lost, and folding may have changed some of them.
         (Some(_), None) if recipient.may_lose_case(domains.is_case_sensitive(server)) => return None,
         (Some(_), None) => server.clone(),
         // A local user of Sendmail. All local domains have the same users, so use the domain as written.
         (None, Some(address)) if recipient.is_certain() || domains.is_ours(&address) => address,
-        (None, None) if ours => server.clone().at(written.domain().unwrap_or_default()),
+        (None, None) if ours => server.clone().with_domain(written.domain().unwrap_or_default()),
         (None, None) if recipient.is_certain() => written.clone(),
         (None, _) => return None,
     };
@@ -68,7 +68,7 @@ pub(super) fn mailbox(question: &Question, origin: &str, domains: &impl Domains)
     if !recipient.is_certain() && names_us && !domains.is_ours(&meaning) {
         return None;
     }
-    Some(recipient.clone().meaning(meaning))
+    Some(recipient.clone().with_mailbox_of(meaning))
 }
 
 #[cfg(test)]

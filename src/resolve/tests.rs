@@ -298,7 +298,7 @@ proptest::proptest! {
             let recipient = Address::from_rcpt(argument.as_bytes());
             proptest::prop_assert!(recipient.is_certain(), "{:?}", argument);
             let plain = !recipient.may_be_rerouted();
-            let written = if recipient.domain().is_none() { recipient.at("example.test") } else { recipient };
+            let written = if recipient.domain().is_none() { recipient.with_domain("example.test") } else { recipient };
             proptest::prop_assert!(!plain || !resolver.is_ours(&written), "{:?}", argument);
         }
     }

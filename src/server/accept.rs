@@ -7,7 +7,7 @@
 use super::listen::{Listener, Stream};
 use crate::observe;
 use crate::observe::meter::{Connection, Counted, Meter};
-use lookup_protocols::Broken;
+use lookup_protocols::ProtocolError;
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -46,7 +46,7 @@ pub enum Parsed<R> {
     /// A request, and its length in bytes.
     Request(R, usize),
     /// Protocol error: the connection ends.
-    Broken(Broken),
+    Broken(ProtocolError),
 }
 
 /// A protocol at a listener.
@@ -67,7 +67,7 @@ pub trait Service: Send + Sync + 'static {
     ) -> impl Future<Output = Option<Counted>> + Send;
 
     /// Appends the answer to a protocol error, if any.
-    fn broken(&self, why: Broken, out: &mut Vec<u8>);
+    fn broken(&self, why: ProtocolError, out: &mut Vec<u8>);
 }
 
 /// The client of a connection.

@@ -17,7 +17,7 @@ use crate::map::Lookup;
 use crate::observe;
 use crate::observe::meter::Counted;
 use lookup_protocols::socketmap::{MAX_REPLY, MAX_REQUEST, Reply, request};
-use lookup_protocols::{Broken, netstring};
+use lookup_protocols::{ProtocolError, netstring};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -77,7 +77,7 @@ impl Service for Socketmap {
         Some(self.reply(&found, out))
     }
 
-    fn broken(&self, _: Broken, _: &mut Vec<u8>) {}
+    fn broken(&self, _: ProtocolError, _: &mut Vec<u8>) {}
 }
 
 impl Socketmap {

@@ -13,7 +13,7 @@ use super::accept::{Client, Parsed, Service};
 use super::maps::{MapReply, Maps};
 use crate::map::Lookup;
 use crate::observe::meter::{Counted, Meter};
-use lookup_protocols::Broken;
+use lookup_protocols::ProtocolError;
 use lookup_protocols::tcp_table::{MAX_LINE, Reply, Request, request};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -55,7 +55,7 @@ impl Service for TcpTable {
     fn parse(&self, input: &[u8], at_end: bool) -> Parsed<Asked> {
         let (line, length) = match input.iter().take(MAX_LINE).position(|b| *b == b'\n') {
             Some(end) => (&input[..end], end + 1),
-            None if input.len() >= MAX_LINE => return Parsed::Broken(Broken::TooLong),
+            None if input.len() >= MAX_LINE => return Parsed::Broken(ProtocolError::TooLong),
             // What a client closed its side behind is a line, too.
             None if at_end && !input.is_empty() => (input, input.len()),
             None => return Parsed::Incomplete,
@@ -66,7 +66,7 @@ impl Service for TcpTable {
             Request::JsonStats => Asked::JsonStats,
             Request::Blank => Asked::Blank,
             Request::Unrecognized => Asked::Bad("400 unrecognized command\n"),
-            Request::Improper => Asked::Bad("400 improperly formed request\n"),
+            Request::Malformed => Asked::Bad("400 improperly formed request\n"),
         };
         Parsed::Request(asked, length)
     }
@@ -92,7 +92,7 @@ impl Service for TcpTable {
         }
     }
 
-    fn broken(&self, _: Broken, out: &mut Vec<u8>) {
+    fn broken(&self, _: ProtocolError, out: &mut Vec<u8>) {
         out.extend_from_slice(b"400 request too long\n");
     }
 }
@@ -134,14 +134,14 @@ pub fn reply(found: &MapReply, out: &mut Vec<u8>) -> Counted {
             Counted::NotFound
         }
         MapReply::Answer(Lookup::TempFail(_)) | MapReply::Late | MapReply::NoMap => {
-            Reply::Later(LATER).write(out);
+            Reply::TempFail(LATER).write(out);
             Counted::TempFail
         }
     };
     // Postfix takes a longer line for a broken server, and tries ten times.
     if out.len() - begin > MAX_LINE {
         out.truncate(begin);
-        Reply::Later("the value is too long for this protocol").write(out);
+        Reply::TempFail("the value is too long for this protocol").write(out);
         return Counted::TempFail;
     }
     counted

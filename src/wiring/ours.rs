@@ -13,7 +13,7 @@ use crate::map::source::{MAX_DEPTH, SourceSpec};
 use crate::resolve::view::ResolverView;
 use crate::server::endpoint::Endpoint;
 use alias_rules::Rules;
-use mail_address::{Normal, escape};
+use mail_address::{LocalPartPolicy, escape};
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -125,7 +125,8 @@ impl Ours {
     /// The first rule whose check codes protect nothing if these characters begin an extension in the mail
     /// server: the rule, the beginning of its names, the account they reach, and the number of further rules.
     pub fn unprotected(&self, delimiters: &str) -> Option<(String, String, String, usize)> {
-        let normal = Normal { delimiters: delimiters.into(), ..Normal::plain(self.case_sensitive) };
+        let normal =
+            LocalPartPolicy { delimiters: delimiters.into(), ..LocalPartPolicy::plain(self.case_sensitive) };
         let domains: Vec<String> = self.domains.iter().map(|(domain, _)| domain.clone()).collect();
         let found = alias_rules::unprotected(&self.rules, &normal, Some(&domains));
         let first = found.first()?;

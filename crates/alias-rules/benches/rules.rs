@@ -1,7 +1,7 @@
-//! How long a look-up takes: names that match, that do not, that nearly do; rules few and many; names made
-//! to be slow.
+//! The time of a lookup: hits, misses and near misses, few and many rules, and names that are slow to look
+//! up.
 
-#![allow(clippy::expect_used, missing_docs)] // a bench that cannot begin has nothing to measure
+#![allow(clippy::expect_used, missing_docs)] // benchmarks may panic
 
 use alias_rules::{ORDINARY_NAME, Options, Rules, load};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
@@ -18,7 +18,7 @@ fn vectors(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("a vector")).collect()
 }
 
-/// The rules an operator begins with.
+/// The sample rules of the documentation.
 fn sample(c: &mut Criterion) {
     let examples = vectors(include_str!("../tests/data/b-examples.jsonl"));
     let sample = examples.iter().find(|v| v["id"] == "b-readme-sample-table").expect("the sample");
@@ -40,7 +40,7 @@ fn sample(c: &mut Criterion) {
     group.finish();
 }
 
-/// Statements with an account each.
+/// Many statements with one account each.
 fn statements(c: &mut Criterion) {
     let mut group = c.benchmark_group("statements");
     for n in [10, 100, 1000] {
@@ -62,7 +62,7 @@ fn statements(c: &mut Criterion) {
     group.finish();
 }
 
-/// Accounts of one statement.
+/// One statement with many accounts.
 fn accounts(c: &mut Criterion) {
     let mut group = c.benchmark_group("accounts");
     for n in [10, 1000, 100_000] {
@@ -79,7 +79,7 @@ fn accounts(c: &mut Criterion) {
     group.finish();
 }
 
-/// Names that kept the predecessor busy for seconds to centuries.
+/// Names that took the predecessor seconds or longer.
 fn slow(c: &mut Criterion) {
     let mut group = c.benchmark_group("slow");
     group.sample_size(20);
@@ -92,7 +92,7 @@ fn slow(c: &mut Criterion) {
     group.finish();
 }
 
-/// The names that cost most here.
+/// The most expensive names known.
 fn worst(c: &mut Criterion) {
     let mut group = c.benchmark_group("worst");
     group.sample_size(20);
@@ -102,13 +102,14 @@ fn worst(c: &mut Criterion) {
         let id = BenchmarkId::new(text(&vector["decision"]), i);
         group.bench_function(id, |b| b.iter(|| black_box(rules.find(black_box(&name)))));
     }
-    // A thousand statements, each of them as dear as any.
-    let dear = |vector: &&Value| {
+    // A thousand statements, each as expensive as possible.
+    let is_ordinary = |vector: &&Value| {
         let len = vector["name"].as_str().map_or(usize::MAX, str::len);
         vector["decision"] == "no" && len + 2 <= ORDINARY_NAME
     };
     let all = vectors(include_str!("../tests/data/worst.jsonl"));
-    let vector = all.iter().filter(dear).max_by_key(|vector| vector["steps"].as_u64()).expect("a vector");
+    let vector =
+        all.iter().filter(is_ordinary).max_by_key(|vector| vector["steps"].as_u64()).expect("a vector");
     let config = vector["config"].as_str().expect("a configuration");
     let (_, expression) = config.split_once("MATCHES ").expect("an expression");
     let rules = rules(&format!("ACCOUNT z MATCHES %account%={expression}\n").repeat(1000));

@@ -1,9 +1,9 @@
-//! What a million names cost: time to load, memory, look-ups, and look-ups while rules are replaced.
+//! The cost of a million names: time to load, memory, lookups, and lookups while rules are replaced.
 //!
-//! `cargo bench -p alias-rules --bench scale` prints a table; each line is measured in a process of its own, so that memory
-//! is that of its rules alone.
+//! `cargo bench -p alias-rules --bench scale` prints a table. Each line is measured in a separate process, so
+//! that its memory is that of its rules.
 
-#![allow(clippy::expect_used, missing_docs)] // a bench that cannot begin has nothing to measure
+#![allow(clippy::expect_used, missing_docs)] // benchmarks may panic
 
 use alias_rules::{Decision, Options, Rules, load};
 use arc_swap::ArcSwap;
@@ -15,10 +15,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// What there is many of.
+/// The kinds of names and their number.
 const KINDS: [(&str, usize); 4] =
     [("accounts", 1_000_000), ("aliases", 1_000_000), ("rules", 100_000), ("literals", 100_000)];
-/// What that is compared with.
+/// The number of names in the rules for comparison.
 const SMALL: usize = 1000;
 
 /// Rules with `n` names of a kind.
@@ -52,17 +52,17 @@ fn rules(text: &Text) -> Rules {
     load(std::slice::from_ref(text), &Options::default()).expect("it loads").rules
 }
 
-/// A field of /proc/self/status in bytes.
+/// The value of a field of /proc/self/status, in bytes.
 fn memory(field: &str) -> usize {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
     let line = status.lines().find(|line| line.starts_with(field)).expect("the field");
     1024 * line.split_whitespace().nth(1).and_then(|n| n.parse::<usize>().ok()).expect("a number")
 }
 
-/// How often each thing is measured: the best counts, as a busy machine makes all others slower.
+/// Number of measurements. The minimum counts, since other load makes the others longer.
 const ROUNDS: usize = 9;
 
-/// Nanoseconds a look-up takes, over `names`.
+/// The mean time of a lookup of `names`, in nanoseconds.
 fn time(rules: &Rules, names: &[String], hits: bool) -> f64 {
     let rounds = 100_000_usize.div_ceil(names.len());
     let begun = Instant::now();
@@ -102,7 +102,7 @@ impl Times {
 }
 
 fn times(rules: &Rules, n: usize) -> Times {
-    // A step that visits all of them in no order a cache could guess.
+    // This step visits all names in an order that defeats the cache.
     let some =
         |rest: &str| -> Vec<String> { (0..100_000).map(|i| format!("user{}{rest}", i * 7919 % n)).collect() };
     Times {
@@ -113,7 +113,7 @@ fn times(rules: &Rules, n: usize) -> Times {
     }
 }
 
-/// One line of the table.
+/// Measures and prints one line of the table.
 fn line(kind: &str, n: usize) {
     let small = rules(&Text::new("small", &config(kind, SMALL)));
     let content = config(kind, n);
@@ -127,7 +127,7 @@ fn line(kind: &str, n: usize) {
     let peak = memory("VmHWM").saturating_sub(base);
     let resident = memory("VmRSS").saturating_sub(base);
     let names: usize = (0..n).map(|i| format!("user{i}").len()).sum();
-    // In turn, so that what the machine does meanwhile hits both alike.
+    // Alternately, so that other load affects both.
     let (mut before, mut after) = (Times::WORST, Times::WORST);
     for _ in 0..ROUNDS {
         before = before.min(times(&small, SMALL));
@@ -152,7 +152,7 @@ fn line(kind: &str, n: usize) {
     );
 }
 
-/// The index beside the naive walk: a thousand rules together, and one by one.
+/// Compares the index with a linear walk: a thousand rules together, and one by one.
 fn walk() {
     let each = |i: usize| config("rules", SMALL).lines().nth(i).map(ToOwned::to_owned).expect("a rule");
     let one_by_one: Vec<Rules> = (0..SMALL).map(|i| rules(&Text::new("one", &each(i)))).collect();
@@ -174,7 +174,7 @@ fn walk() {
     }
 }
 
-/// How long single look-ups take while rules are read and replaced, and while not.
+/// The times of single lookups while rules are loaded and replaced, and while they are not.
 fn reload() {
     let n = 1_000_000;
     let text = Text::new("large", &config("accounts", n));
@@ -209,7 +209,7 @@ fn reload() {
         taken.sort_unstable();
         let at = |permille: usize| taken[(taken.len() - 1) * permille / 1000];
         println!(
-            "{what:9} {reloads} reloads of {n} accounts in {:.1} s: {} look-ups, p50 {:?}, p99 {:?}, p99.9 {:?}, \
+            "{what:9} {reloads} reloads of {n} accounts in {:.1} s: {} lookups, p50 {:?}, p99 {:?}, p99.9 {:?}, \
              longest {:?}",
             elapsed.as_secs_f64(),
             taken.len(),

@@ -1,18 +1,18 @@
-//! Looks one name up so many times, for `tests/run instructions`, which counts the instructions:
+//! Looks up a name a number of times, for `tests/run instructions`, which counts the instructions:
 //!
 //! ```sh
 //! instructions          # lists the cases
 //! instructions CASE 100
 //! ```
 
-#![allow(clippy::expect_used, missing_docs)] // a tool for developers
+#![allow(clippy::expect_used, missing_docs)] // a developer tool
 
 use alias_rules::{Options, load};
 use diagnostics::Text;
 use serde_json::Value;
 use std::hint::black_box;
 
-/// The rules an operator begins with are this one of the examples.
+/// The vector with the sample rules of the documentation.
 const SAMPLE: &str = "b-readme-sample-table";
 
 fn text(value: &Value) -> String {

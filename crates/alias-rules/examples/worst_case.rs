@@ -1,29 +1,34 @@
-//! Makes up rules and names that cost as much as it can find, by changing what has cost most so far:
+//! Searches rules and names whose lookup is as expensive as possible, by random changes of the most expensive
+//! ones:
 //!
 //! ```sh
-//! cargo run --release -p alias-rules --example worst_case -- 60 steps 1
+//! cargo run --release -p alias-rules --example worst_case -- SECONDS GOAL SEED
 //! ```
 //!
-//! for a minute, from this seed on. With `decided` in the place of `steps` it looks for names that are
-//! decided, with `time` for the longest time, with `rate` for the dearest step; steps are the same in every
-//! run, times are not.
-//! Prints the worst of each round as a line of `tests/data/worst.jsonl`, with the time it took, and
-//! in the end the longest time and the dearest step of all.
+//! The goal is one of
+//!
+//! - `steps`: the most steps,
+//! - `decided`: the most steps of a lookup within the limit,
+//! - `time`: the longest time,
+//! - `rate`: the longest time for a step.
+//!
+//! Steps are the same in every run, times are not. The worst case of each round is printed as a line of
+//! `tests/data/worst.jsonl`, with its time, and at the end the longest time and the slowest step.
 
-#![allow(clippy::expect_used, clippy::cast_precision_loss, missing_docs)] // a tool for developers
+#![allow(clippy::expect_used, clippy::cast_precision_loss, missing_docs)] // a developer tool
 
 use alias_rules::{Decision, Options, Rules, load};
 use diagnostics::Text;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-/// Most items of an expression, and most functions.
+/// Maximum number of items of an expression, and of functions.
 const MAX_ITEMS: usize = 20;
-/// Longest name.
+/// Maximum length of a name.
 const MAX_NAME: usize = 320;
-/// A round begins anew after so many changes that made nothing worse.
+/// Number of changes without progress after which a new round begins.
 const PATIENCE: usize = 3000;
-/// Below so many steps a look-up says nothing about what a step takes.
+/// Minimum number of steps of a lookup for measuring the time of a step.
 const MIN_STEPS: u64 = 2000;
 
 const CLASSES: [&str; 5] = ["alnum", "alpha", "number", "ident", "fqdn"];
@@ -31,19 +36,20 @@ const LITERALS: [&str; 10] = ["0", "1", "a", "x", ".", "-", "00", "aa", "01", "_
 const DEFAULTS: [&str; 6] = ["0", "1", "a", "-", "00", "x"];
 const LETTERS: &[u8] = b"0123456789abcxyzeio.-_A";
 
+/// Rules and a name.
 #[derive(Clone)]
-struct Made {
+struct Case {
     accounts: usize,
-    /// Literals, and names in percent signs, in turn.
+    /// Literals and names in percent signs, alternating.
     items: Vec<String>,
     calls: Vec<String>,
     name: Vec<u8>,
 }
 
-/// Numbers that look random: a linear congruence, its upper half.
-struct Dice(u64);
+/// A pseudorandom number generator: the upper half of a linear congruential generator.
+struct Random(u64);
 
-impl Dice {
+impl Random {
     fn below(&mut self, n: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).unwrap_or(0) % n.max(1)
@@ -55,7 +61,7 @@ impl Dice {
 
     fn call(&mut self, classes: &[&str]) -> String {
         let i = self.below(classes.len());
-        let number = |dice: &mut Self| [0, 1, 2, 3, 9, 100, -1, -2, -3, -40][dice.below(10)];
+        let number = |random: &mut Self| [0, 1, 2, 3, 9, 100, -1, -2, -3, -40][random.below(10)];
         let (target, fqdn) = (i + 1, classes.get(i) == Some(&"fqdn"));
         match self.below(9) {
             0 => format!("CHARS({target})"),
@@ -77,103 +83,103 @@ impl Dice {
         }
     }
 
-    fn start(&mut self) -> Made {
-        let mut made = Made { accounts: 1, items: Vec::new(), calls: Vec::new(), name: Vec::new() };
+    fn start(&mut self) -> Case {
+        let mut case = Case { accounts: 1, items: Vec::new(), calls: Vec::new(), name: Vec::new() };
         let pairs = 2 + self.below(5);
         let code = self.below(pairs + 1);
         for i in 0..=pairs {
             let item = if i == code { "code" } else { self.of(&CLASSES) };
-            made.items.push(format!("%{item}%"));
+            case.items.push(format!("%{item}%"));
             if i < pairs {
-                made.items.push(self.of(&LITERALS).into());
+                case.items.push(self.of(&LITERALS).into());
             }
         }
-        let classes = made.classes();
-        made.calls = (0..=self.below(4)).map(|_| self.call(&classes)).collect();
-        self.name(&mut made.name);
-        made
+        let classes = case.classes();
+        case.calls = (0..=self.below(4)).map(|_| self.call(&classes)).collect();
+        self.name(&mut case.name);
+        case
     }
 
-    /// A name that repeats itself.
+    /// Generates a name that repeats a short text.
     fn name(&mut self, name: &mut Vec<u8>) {
         let unit: Vec<u8> = (0..=self.below(5)).map(|_| LETTERS[self.below(LETTERS.len())]).collect();
         *name = unit.into_iter().cycle().take(MAX_NAME).collect();
     }
 
-    /// Makes one change, mostly.
-    fn change(&mut self, made: &mut Made) {
-        let at = self.below(made.name.len());
+    /// Makes one change, sometimes more.
+    fn change(&mut self, case: &mut Case) {
+        let at = self.below(case.name.len());
         let byte = LETTERS[self.below(LETTERS.len())];
         match self.below(16) {
-            0 => self.name(&mut made.name),
-            1 | 2 => made.name[at] = byte,
-            3 => made.name.insert(at, byte),
+            0 => self.name(&mut case.name),
+            1 | 2 => case.name[at] = byte,
+            3 => case.name.insert(at, byte),
             4 => {
-                made.name.remove(at);
+                case.name.remove(at);
             }
             5 | 6 => {
-                let len = self.below(made.name.len() - at) + 1;
-                made.name[at..at + len].fill(byte);
+                let len = self.below(case.name.len() - at) + 1;
+                case.name[at..at + len].fill(byte);
             }
             7 => {
-                let (unit, len) = (1 + self.below(6), self.below(made.name.len() - at));
+                let (unit, len) = (1 + self.below(6), self.below(case.name.len() - at));
                 for i in at + unit..at + len {
-                    made.name[i] = made.name[i - unit];
+                    case.name[i] = case.name[i - unit];
                 }
             }
-            8 if made.items.len() + 2 <= MAX_ITEMS => {
-                let i = self.below(made.items.len() / 2 + 1) * 2;
+            8 if case.items.len() + 2 <= MAX_ITEMS => {
+                let i = self.below(case.items.len() / 2 + 1) * 2;
                 let class = format!("%{}%", self.of(&CLASSES));
-                made.items.insert(i.min(made.items.len()), self.of(&LITERALS).into());
-                made.items.insert(i.min(made.items.len()), class);
+                case.items.insert(i.min(case.items.len()), self.of(&LITERALS).into());
+                case.items.insert(i.min(case.items.len()), class);
             }
             9 => {
-                let i = self.below(made.items.len());
-                if !made.items[i].starts_with('%') {
-                    made.items[i] = self.of(&LITERALS).into();
-                } else if made.items[i] != "%code%" {
+                let i = self.below(case.items.len());
+                if !case.items[i].starts_with('%') {
+                    case.items[i] = self.of(&LITERALS).into();
+                } else if case.items[i] != "%code%" {
                     let what = if self.below(12) == 0 { "account" } else { self.of(&CLASSES) };
-                    made.items[i] = format!("%{what}%");
+                    case.items[i] = format!("%{what}%");
                 }
             }
-            10 if made.items.len() > 3 => {
-                let i = self.below(made.items.len() - 1);
-                made.items.drain(i..i + 2);
+            10 if case.items.len() > 3 => {
+                let i = self.below(case.items.len() - 1);
+                case.items.drain(i..i + 2);
             }
             11 => {
-                let (i, j) = (self.below(made.items.len() / 2 + 1) * 2, self.below(made.items.len() / 2) * 2);
-                if i.max(j) < made.items.len() {
-                    made.items.swap(i, j);
+                let (i, j) = (self.below(case.items.len() / 2 + 1) * 2, self.below(case.items.len() / 2) * 2);
+                if i.max(j) < case.items.len() {
+                    case.items.swap(i, j);
                 }
             }
             12 | 13 => {
-                let call = self.call(&made.classes());
-                let i = self.below(made.calls.len() + 1);
-                if i == made.calls.len() || self.below(2) == 0 && made.calls.len() < MAX_ITEMS {
-                    made.calls.insert(i, call);
+                let call = self.call(&case.classes());
+                let i = self.below(case.calls.len() + 1);
+                if i == case.calls.len() || self.below(2) == 0 && case.calls.len() < MAX_ITEMS {
+                    case.calls.insert(i, call);
                 } else {
-                    made.calls[i] = call;
+                    case.calls[i] = call;
                 }
             }
-            14 if made.calls.len() > 1 => {
-                let i = self.below(made.calls.len());
-                made.calls.remove(i);
+            14 if case.calls.len() > 1 => {
+                let i = self.below(case.calls.len());
+                case.calls.remove(i);
             }
-            15 => made.accounts = [1, 1, 2, 10][self.below(4)],
-            _ => self.change(made),
+            15 => case.accounts = [1, 1, 2, 10][self.below(4)],
+            _ => self.change(case),
         }
-        made.name.truncate(MAX_NAME);
-        made.calls.truncate(MAX_ITEMS);
-        if made.name.is_empty() {
-            made.name.push(b'0');
+        case.name.truncate(MAX_NAME);
+        case.calls.truncate(MAX_ITEMS);
+        if case.name.is_empty() {
+            case.name.push(b'0');
         }
         if self.below(3) == 0 {
-            self.change(made);
+            self.change(case);
         }
     }
 }
 
-impl Made {
+impl Case {
     fn classes(&self) -> Vec<&'static str> {
         let class = |item: &String| CLASSES.into_iter().find(|class| item.trim_matches('%') == *class);
         self.items.iter().filter(|item| item.starts_with('%')).filter_map(class).collect()
@@ -189,7 +195,7 @@ impl Made {
         std::str::from_utf8(&self.name).expect("ASCII")
     }
 
-    /// The rules, the steps of a look-up and the time it takes, unless that is not asked for.
+    /// Returns the rules, and the steps and time of a lookup; the time is 0 unless `timed`.
     fn cost(&self, timed: bool) -> Option<(Rules, u64, Duration)> {
         let text = Text::new("worst.rules", &self.config());
         let rules = load(&[text], &Options::default()).ok()?.rules;
@@ -198,7 +204,7 @@ impl Made {
         Some((rules, steps, time))
     }
 
-    /// The shortest of a few times: what it takes when nothing else is going on.
+    /// The minimum of a few measurements, to exclude other load.
     fn time(&self, rules: &Rules) -> Duration {
         let once = || {
             let begin = Instant::now();
@@ -214,41 +220,41 @@ fn main() {
     let seconds = arguments.next().map_or(10, |text| text.parse().expect("seconds"));
     let goal = arguments.next().unwrap_or_else(|| "steps".into());
     let timed = matches!(&*goal, "time" | "rate");
-    let mut dice = Dice(arguments.next().map_or(1, |text| text.parse().expect("a seed")));
+    let mut random = Random(arguments.next().map_or(1, |text| text.parse().expect("a seed")));
     let end = Instant::now() + Duration::from_secs(seconds);
-    let (mut longest, mut dearest, mut tried) = (Duration::ZERO, 0.0_f64, 0_u64);
+    let (mut longest, mut slowest, mut tried) = (Duration::ZERO, 0.0_f64, 0_u64);
     while Instant::now() < end {
-        let (mut worst, mut most, mut idle) = (dice.start(), 0.0, 0);
+        let (mut worst, mut most, mut idle) = (random.start(), 0.0, 0);
         while idle < PATIENCE && Instant::now() < end {
-            let mut made = worst.clone();
-            dice.change(&mut made);
+            let mut case = worst.clone();
+            random.change(&mut case);
             idle += 1;
-            let Some((rules, steps, mut time)) = made.cost(timed) else { continue };
+            let Some((rules, steps, mut time)) = case.cost(timed) else { continue };
             tried += 1;
-            let given_up = goal == "decided" && matches!(rules.find(made.name()), Decision::TempFail { .. });
+            let failed = goal == "decided" && matches!(rules.find(case.name()), Decision::TempFail { .. });
             let fitness = |time: Duration| match &*goal {
-                _ if given_up => 0.0,
+                _ if failed => 0.0,
                 "decided" | "steps" => steps as f64,
                 "time" => time.as_secs_f64(),
                 _ if steps < MIN_STEPS => 0.0,
                 _ => time.as_secs_f64() / steps as f64,
             };
             if fitness(time) > most && timed {
-                // Once more: it may have been something else that took the time.
-                time = time.min((0..5).map(|_| made.time(&rules)).min().unwrap_or(time));
+                // Measure again, since other load may have taken the time.
+                time = time.min((0..5).map(|_| case.time(&rules)).min().unwrap_or(time));
             }
             let fitness = fitness(time);
             if fitness > most {
                 idle = 0;
             }
             if fitness >= most {
-                (worst, most) = (made, fitness);
+                (worst, most) = (case, fitness);
             }
         }
         let Some((rules, steps, _)) = worst.cost(false) else { continue };
         let time = (0..5).map(|_| worst.time(&rules)).min().unwrap_or_default();
         let decision = match rules.find(worst.name()) {
-            Decision::TempFail { .. } => "cannot say",
+            Decision::TempFail { .. } => "temp_fail",
             Decision::NoMatch => "no",
             _ => "yes",
         };
@@ -259,8 +265,8 @@ fn main() {
         println!("{line}");
         longest = longest.max(time);
         if steps >= MIN_STEPS {
-            dearest = dearest.max(time.as_secs_f64() * 1e9 / steps as f64);
+            slowest = slowest.max(time.as_secs_f64() * 1e9 / steps as f64);
         }
     }
-    eprintln!("{tried} tried; the longest took {longest:?}, a step {dearest:.1} ns at most");
+    eprintln!("{tried} cases; longest lookup {longest:?}, slowest step {slowest:.1} ns");
 }

@@ -1,23 +1,22 @@
-//! Days, as far as the rules know them: how a last day is written in a name. The clock is the caller's.
+//! The last day of an alias and its notation in a name. The caller supplies the current day.
 
 use jiff::civil;
 use jiff::civil::{ISOWeekDate, Weekday};
 use std::fmt;
 
-/// A day of the calendar.
+/// A calendar day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Day(civil::Date);
 
 impl Day {
-    /// `None` if there is no such day.
+    /// Creates a day; `None` if the date does not exist.
     pub fn new(year: i16, month: i8, day: i8) -> Option<Self> {
         civil::Date::new(year, month, day).ok().map(Day)
     }
 }
 
 impl Day {
-    /// The shortest text in the place of a `%date%` that means this very day; `None` for a day of another
-    /// century.
+    /// The shortest `%date%` for exactly this day; `None` for a day of another century.
     pub(crate) fn notation(self) -> Option<String> {
         let Day(date) = self;
         let two = |year: i16| {
@@ -35,21 +34,21 @@ impl Day {
     }
 }
 
-/// As in ISO 8601, `2026-11-30`.
+/// Formats the day as in ISO 8601: `2026-11-30`.
 impl fmt::Display for Day {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-/// How long a date can be, in bytes.
+/// The possible lengths of a date, in bytes.
 pub(crate) const LENGTHS: [usize; 3] = [4, 5, 6];
 
-/// Years are written with two digits; that many years hence nobody has an alias of today.
+/// The century of all dates. A year has two digits, since an alias of today is not used in a hundred years.
 const CENTURY: i16 = 2000;
 
-/// The last day that a text means: `yymm` the end of the month, `yymmdd` the day itself, `yywww` (with the
-/// letter w behind the year) the Sunday of that week of ISO 8601.
+/// Parses a `%date%` to a last day: `yymm` is the last day of the month, `yymmdd` the day itself, `yywww`
+/// (with the letter w after the year) the Sunday of that ISO 8601 week.
 pub(crate) fn last_day(text: &[u8]) -> Option<Day> {
     let two = |at: usize| {
         let digits = text.get(at..at + 2).filter(|digits| digits.iter().all(u8::is_ascii_digit))?;
@@ -72,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn last_days() {
+    fn dates_are_months_weeks_or_days() {
         let cases = [
             ("2611", Some("2026-11-30")),
             ("2602", Some("2026-02-28")),

@@ -1,4 +1,4 @@
-//! Reads texts to rules.
+//! Loads rules.
 
 use crate::compile::ambiguity::Brief;
 use crate::compile::{Compiler, ambiguity, refusals};
@@ -9,18 +9,18 @@ use crate::syntax::settings::{Dialect, Settings};
 use diagnostics::{Problem, Text, any_error};
 use std::fmt;
 
-/// Most bytes of rules read at once: positions are counted by 32 bits, and folding may make a text longer.
+/// Maximum size of all rules, in bytes: positions have 32 bits, and case folding may make a text longer.
 pub const MAX_TEXT: usize = 1 << 30;
 
-/// Options for reading texts.
+/// Options of [`load`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Compare without regard to case. Codes are then computed from the folded text, so for a name with
-    /// capitals, a code that counts lower case letters only is different.
+    /// Whether names are compared ignoring case. Codes are then computed from the folded text, so the code of
+    /// a name with capitals changes if it counts lower case letters only.
     pub fold: bool,
-    /// Which configuration statements are known.
+    /// The configuration statements that are known.
     pub dialect: Dialect,
-    /// What `HMAC` computes with.
+    /// The secrets of `HMAC`.
     pub secrets: Secrets,
 }
 
@@ -29,15 +29,25 @@ pub struct Options {
 pub struct Loaded {
     /// The rules.
     pub rules: Rules,
-    /// The settings in the same texts.
+    /// The settings of the texts.
     pub settings: Settings,
     /// Warnings and notes.
     pub problems: Vec<Problem>,
 }
 
-/// Reads `texts` as one: their statements are joined, and the last of repeated settings counts.
+/// Loads `texts` as one set of rules. The last of repeated settings counts.
 ///
-/// The error has all errors and warnings of all texts, in order.
+/// # Errors
+/// All errors and warnings of all texts, in order.
+///
+/// ```
+/// use alias_rules::{Options, load};
+/// use diagnostics::Text;
+///
+/// let text = Text::new("example.rules", "ACCOUNT foo MATCHES %account%-%word%-%code% WITH CHARS();");
+/// let problems = load(&[text], &Options::default()).unwrap_err();
+/// assert!(problems[0].to_string().starts_with("example.rules:1:32: error: unknown name \"word\""));
+/// ```
 pub fn load(texts: &[Text], options: &Options) -> Result<Loaded, Vec<Problem>> {
     if let Some(fault) = too_long(texts, MAX_TEXT) {
         return Err(vec![fault]);
@@ -54,7 +64,7 @@ pub fn load(texts: &[Text], options: &Options) -> Result<Loaded, Vec<Problem>> {
             compiler.add(text, checked, faults);
         });
     }
-    // If a statement is missing, others may look ambiguous without being so.
+    // Without a statement that has errors, others may seem ambiguous although they are not.
     if complete {
         for (text, fault) in ambiguity::check(&briefs, compiler.interner()) {
             faults[text].push(fault);
@@ -75,7 +85,7 @@ pub fn load(texts: &[Text], options: &Options) -> Result<Loaded, Vec<Problem>> {
     Ok(Loaded { rules, settings, problems })
 }
 
-/// An error if the texts are longer than `limit`, all of them together.
+/// An error if the total size of the texts exceeds `limit`.
 pub(crate) fn too_long(texts: &[Text], limit: usize) -> Option<Problem> {
     let mut sum = 0_usize;
     let text = texts.iter().find(|text| {
@@ -83,10 +93,10 @@ pub(crate) fn too_long(texts: &[Text], limit: usize) -> Option<Problem> {
         sum > limit
     })?;
     let message = format!("there are more than {limit} bytes of rules");
-    Some(Problem::error(text, 0..0, message).help("so many names are better kept in a database"))
+    Some(Problem::error(text, 0..0, message).help("keep that many names in a database"))
 }
 
-/// All problems of texts that cannot be loaded.
+/// All problems of rules that cannot be loaded.
 #[derive(Clone, Debug)]
 pub struct LoadError(pub Vec<Problem>);
 
@@ -96,7 +106,7 @@ impl From<Vec<Problem>> for LoadError {
     }
 }
 
-/// A line for each.
+/// Formats each problem in one line.
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, problem) in self.0.iter().enumerate() {

@@ -1,8 +1,7 @@
-//! Secrets, and the characters that `HMAC` computes with them.
+//! Secrets and the characters that `HMAC` computes with them.
 //!
-//! What is computed is HMAC-SHA-256 over all that an alias is made of, so that nobody without a secret can
-//! change any of it, a last day included. Each text goes in with its length in front: no two aliases make the
-//! same input.
+//! The characters encode HMAC-SHA-256 of all parts of an alias, including a last day, so that changing any
+//! part requires a secret. The length of each part precedes it, so different aliases have different input.
 
 use ring::hmac;
 use std::fmt;
@@ -10,28 +9,38 @@ use std::hash::{Hash, Hasher};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-/// How many characters `HMAC` makes. Each is worth five bits: with four, one guess in a million is right,
-/// which is little, but mail servers count guesses; with 32 nobody will ever guess.
+/// The allowed numbers of `HMAC` characters, five bits each. With four characters, one guess in a million is
+/// right; mail servers limit the number of guesses. 32 characters cannot be guessed.
 pub const HMAC_LENGTHS: RangeInclusive<usize> = 4..=32;
 
-/// The characters: digits and small letters, which survive every mail server, without 0, 1, l and o, which
-/// people take for each other.
+/// The characters of `HMAC`: digits and lower case letters, which every mail server preserves, without 0, 1,
+/// l and o, which people confuse.
 pub const HMAC_ALPHABET: &[u8; 32] = b"23456789abcdefghijkmnpqrstuvwxyz";
 
-/// Most secrets of a file: one that makes codes and those it took the place of. Each costs a computation for
-/// every name that looks like an alias.
+/// Maximum number of secrets: one to compute codes, and earlier ones. Each adds a computation for every name
+/// that looks like an alias.
 pub const MAX_SECRETS: usize = 8;
 
-/// Shortest secret, in bytes. An alias is in the hands of strangers, who can try secrets on it at leisure.
+/// Minimum length of a secret, in bytes. Third parties know aliases and can try secrets offline.
 pub const MIN_SECRET: usize = 16;
 
-/// What the input begins with; another way to make it would need another tag.
+/// Start of the HMAC input. A change of the format needs another tag.
 const TAG: &[u8] = b"rcptd-hmac-1";
 
-/// Steps of one computation, less than 2 µs for an ordinary name. It takes one more for each byte.
+/// Steps of one computation, in addition to one for each byte; less than 2 µs for an ordinary name.
 const STEPS: usize = 200;
 
-/// Secrets in order: the first one makes codes, all of them verify.
+/// An ordered list of secrets: the first one computes codes, all of them verify.
+///
+/// ```
+/// use alias_rules::{HmacInput, Secrets};
+///
+/// let secrets = Secrets::parse("# current\n0123456789abcdef\n").unwrap();
+/// let input = HmacInput { account: "foo", alias: "foo", before: "foo-shop-", after: "" };
+/// let code = secrets.code(8, &input).unwrap();
+/// assert!(secrets.verify(code.as_bytes(), &input));
+/// assert!(!secrets.verify(code.as_bytes(), &HmacInput { before: "foo-bank-", ..input }));
+/// ```
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Secrets(Arc<[Secret]>);
 
@@ -55,59 +64,58 @@ impl Hash for Secret {
     }
 }
 
-/// What the characters of `HMAC` are computed from, all of it as it is compared: folded, where upper and
-/// lower case are the same.
+/// The input of `HMAC`. All texts are as compared: case-folded unless case matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bound<'a> {
+pub struct HmacInput<'a> {
     /// The account.
     pub account: &'a str,
-    /// The alias; the account, where the statement has none.
+    /// The alias, or the account if the statement has no aliases.
     pub alias: &'a str,
-    /// The name in front of the code.
+    /// The part of the name before the code.
     pub before: &'a str,
-    /// The name behind the code.
+    /// The part of the name after the code.
     pub after: &'a str,
 }
 
-/// Why a line of a file of secrets cannot be used. The secret itself is in no message.
+/// A problem in a file of secrets. Messages do not contain the secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadSecret {
     /// The line, from 1.
     pub line: usize,
-    why: Why,
+    kind: Kind,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Why {
-    None,
-    Odd,
-    Short,
-    Twice { first: usize },
+enum Kind {
+    Missing,
+    Character,
+    TooShort,
+    Duplicate { first: usize },
     TooMany,
 }
 
 impl BadSecret {
-    /// What to do about it.
+    /// An instruction how to fix it.
     pub fn help(&self) -> String {
-        match self.why {
-            Why::None => "write one on a line of its own, such as that of \"openssl rand -hex 16\"".into(),
-            Why::Odd => "save the file as plain text, without a byte order mark".into(),
-            Why::Short => "make one with \"openssl rand -hex 16\"".into(),
-            Why::Twice { .. } => "remove one of them".into(),
-            Why::TooMany => "remove the oldest".into(),
+        match self.kind {
+            Kind::Missing => "write one on a line, for example the output of \"openssl rand -hex 16\"".into(),
+            Kind::Character => "save the file as plain text, without a byte order mark".into(),
+            Kind::TooShort => "generate one with \"openssl rand -hex 16\"".into(),
+            Kind::Duplicate { .. } => "remove one of them".into(),
+            Kind::TooMany => "remove the oldest".into(),
         }
     }
 }
 
-/// What is wrong, in a sentence without a full stop.
+/// Describes the problem in a sentence without a full stop.
 impl fmt::Display for BadSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.why {
-            Why::None => f.write_str("there is no secret here"),
-            Why::Odd => f.write_str("the secret holds a byte order mark or a control character"),
-            Why::Short => write!(f, "the secret is shorter than {MIN_SECRET} bytes"),
-            Why::Twice { first } => write!(f, "the secret stands in line {first} as well"),
-            Why::TooMany => write!(f, "there are more than {MAX_SECRETS} secrets"),
+        match self.kind {
+            Kind::Missing => f.write_str("the file contains no secret"),
+            Kind::Character => f.write_str("the secret contains a byte order mark or a control character"),
+            Kind::TooShort => write!(f, "the secret is shorter than {MIN_SECRET} bytes"),
+            Kind::Duplicate { first } => write!(f, "the secret is also in line {first}"),
+            Kind::TooMany => write!(f, "there are more than {MAX_SECRETS} secrets"),
         }
     }
 }
@@ -115,38 +123,41 @@ impl fmt::Display for BadSecret {
 impl std::error::Error for BadSecret {}
 
 impl Secrets {
-    /// From the secrets themselves.
+    /// Creates the list. The lengths are not checked.
     pub fn new(secrets: impl IntoIterator<Item = Vec<u8>>) -> Self {
         let secret =
             |bytes: Vec<u8>| Secret { key: hmac::Key::new(hmac::HMAC_SHA256, &bytes), bytes: bytes.into() };
         Secrets(secrets.into_iter().map(secret).collect())
     }
 
-    /// From a file: one on each line, without the blanks around it. Blank lines and those that begin with `#`
-    /// are none. The error holds all that is wrong.
+    /// Parses the content of a file with a secret on each line. Blanks around a secret, blank lines and lines
+    /// that begin with `#` are ignored.
+    ///
+    /// # Errors
+    /// All problems of the file.
     pub fn parse(text: &str) -> Result<Self, Vec<BadSecret>> {
         let mut bad = Vec::new();
         let mut found: Vec<(usize, &str)> = Vec::new();
         for (i, secret) in text.lines().map(str::trim).enumerate() {
-            let mut fault = |why| bad.push(BadSecret { line: i + 1, why });
+            let mut fault = |kind| bad.push(BadSecret { line: i + 1, kind });
             if secret.is_empty() || secret.starts_with('#') {
                 continue;
             }
             if found.len() == MAX_SECRETS {
-                fault(Why::TooMany);
+                fault(Kind::TooMany);
                 break;
             }
             if secret.contains(|c: char| c.is_control() || c == '\u{feff}') {
-                fault(Why::Odd);
+                fault(Kind::Character);
             } else if secret.len() < MIN_SECRET {
-                fault(Why::Short);
+                fault(Kind::TooShort);
             } else if let Some((first, _)) = found.iter().find(|(_, other)| *other == secret) {
-                fault(Why::Twice { first: *first });
+                fault(Kind::Duplicate { first: *first });
             }
             found.push((i + 1, secret));
         }
         if found.is_empty() {
-            bad.push(BadSecret { line: 1, why: Why::None });
+            bad.push(BadSecret { line: 1, kind: Kind::Missing });
         }
         if !bad.is_empty() {
             return Err(bad);
@@ -154,50 +165,50 @@ impl Secrets {
         Ok(Secrets::new(found.into_iter().map(|(_, secret)| secret.as_bytes().to_vec())))
     }
 
-    /// How many there are.
+    /// The number of secrets.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// Whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The `len` characters that `HMAC` makes with the first secret; `None` without one, or if `len` is not of
+    /// Computes `len` characters with the first secret. `None` if the list is empty or `len` is not in
     /// [`HMAC_LENGTHS`].
-    pub fn code(&self, len: usize, bound: &Bound<'_>) -> Option<String> {
+    pub fn code(&self, len: usize, input: &HmacInput<'_>) -> Option<String> {
         let secret = self.0.first().filter(|_| HMAC_LENGTHS.contains(&len))?;
-        Some(characters(&secret.key, bound).take(len).map(char::from).collect())
+        Some(characters(&secret.key, input).take(len).map(char::from).collect())
     }
 
-    /// Whether one of the secrets makes `code`. The time it takes does not tell how much of it is right.
-    pub fn verify(&self, code: &[u8], bound: &Bound<'_>) -> bool {
+    /// Whether one of the secrets computes `code`. The comparison takes constant time.
+    pub fn verify(&self, code: &[u8], input: &HmacInput<'_>) -> bool {
         HMAC_LENGTHS.contains(&code.len())
-            && self.0.iter().fold(false, |right, secret| {
-                let right_characters = characters(&secret.key, bound).zip(code);
-                right | (right_characters.fold(0, |differs, (a, b)| differs | (a ^ b)) == 0)
+            && self.0.iter().fold(false, |valid, secret| {
+                let pairs = characters(&secret.key, input).zip(code);
+                valid | (pairs.fold(0, |differs, (a, b)| differs | (a ^ b)) == 0)
             })
     }
 
-    /// The steps it takes to verify one code over so many bytes.
+    /// The steps of verifying one code whose input has `bytes` bytes.
     pub(crate) fn steps(&self, bytes: usize) -> usize {
         self.len() * (STEPS + bytes)
     }
 }
 
-/// Says how many, and nothing else.
+/// Shows the number of secrets only.
 impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} secrets", self.len())
     }
 }
 
-/// The characters, five bits each, the first ones first.
-fn characters(key: &hmac::Key, bound: &Bound<'_>) -> impl Iterator<Item = u8> + use<> {
+/// Encodes the HMAC as characters, five bits each.
+fn characters(key: &hmac::Key, input: &HmacInput<'_>) -> impl Iterator<Item = u8> + use<> {
     let mut context = hmac::Context::with_key(key);
     context.update(TAG);
-    for text in [bound.account, bound.alias, bound.before, bound.after] {
+    for text in [input.account, input.alias, input.before, input.after] {
         context.update(&(text.len() as u64).to_be_bytes());
         context.update(text.as_bytes());
     }
@@ -209,7 +220,7 @@ fn characters(key: &hmac::Key, bound: &Bound<'_>) -> impl Iterator<Item = u8> + 
     })
 }
 
-/// Whether `text` begins with `len` characters that `HMAC` may have made.
+/// Whether `text` begins with `len` characters of [`HMAC_ALPHABET`].
 pub(crate) fn begins(text: &str, len: usize) -> bool {
     text.as_bytes().get(..len).is_some_and(|bytes| bytes.iter().all(|b| HMAC_ALPHABET.contains(b)))
 }

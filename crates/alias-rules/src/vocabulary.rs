@@ -1,6 +1,6 @@
 //! The vocabulary: identifier classes, functions, and the words of a statement.
 
-/// What a byte can be; a class is two sets of these.
+/// Categories of bytes; a class is two sets of categories.
 const DIGIT: u8 = 1;
 const UPPER: u8 = 2;
 const LOWER: u8 = 4;
@@ -34,22 +34,22 @@ fn is(b: u8, kinds: u8) -> bool {
     KINDS[usize::from(b)] & kinds != 0
 }
 
-/// One of 0-9.
 pub(crate) fn is_digit(b: u8) -> bool {
     is(b, DIGIT)
 }
 
-/// A lower case letter: addresses are in the hands of third parties whose codes were computed so.
+/// Whether `b` is a lower case letter. `ALPHAS` does not count capitals: existing addresses depend on it.
 pub(crate) fn is_alpha(b: u8) -> bool {
     is(b, LOWER)
 }
 
-/// A lower case vowel, see [`is_alpha`].
+/// Whether `b` is a lower case vowel, see [`is_alpha`].
 pub(crate) fn is_vowel(b: u8) -> bool {
     is(b, VOWEL)
 }
 
-/// A class of identifiers: at least one character, all of ASCII, the first and the last of a smaller set.
+/// A class of identifiers: the ASCII characters allowed inside, and a smaller set allowed at both ends. An
+/// identifier has at least one character.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
     /// Letters and digits.
@@ -58,16 +58,16 @@ pub enum Class {
     Alpha,
     /// Digits.
     Number,
-    /// Letters, digits, and `_` inside.
+    /// Letters and digits; `_` inside.
     Ident,
-    /// Letters, digits, and `.` and `-` inside, with one dot at least. Labels are not checked.
+    /// Letters and digits; `.` and `-` inside, with at least one dot. Labels are not checked.
     Fqdn,
 }
 
 impl Class {
     pub(crate) const ALL: [Class; 5] = [Class::Alnum, Class::Alpha, Class::Number, Class::Ident, Class::Fqdn];
 
-    /// The word in an expression.
+    /// The name in an expression.
     pub fn name(self) -> &'static str {
         match self {
             Class::Alnum => "alnum",
@@ -94,7 +94,7 @@ impl Class {
         )
     }
 
-    /// Whether `b` may stand anywhere.
+    /// Whether `b` may be inside.
     pub(crate) fn inner(self, b: u8) -> bool {
         is(
             b,
@@ -108,12 +108,12 @@ impl Class {
         )
     }
 
-    /// The shortest text of the class.
+    /// The length of the shortest text of the class.
     pub(crate) fn min_len(self) -> usize {
         if self == Class::Fqdn { 3 } else { 1 }
     }
 
-    /// Whether the characters of `text` are those of the class; a dot is not asked for.
+    /// Whether all characters of `text` are allowed. The dot of an fqdn is not checked.
     pub(crate) fn spells(self, text: &str) -> bool {
         let bytes = text.as_bytes();
         bytes.first().is_some_and(|b| self.edge(*b))
@@ -121,7 +121,7 @@ impl Class {
             && bytes.iter().all(|b| self.inner(*b))
     }
 
-    /// What the class is made of, in words.
+    /// The allowed characters in words, for messages.
     pub(crate) fn describe(self) -> &'static str {
         match self {
             Class::Alnum => "letters and digits",
@@ -146,13 +146,13 @@ pub enum Function {
     Vowels,
     /// Number of labels of an fqdn.
     Labels,
-    /// Any character of the text.
+    /// Any character that the text contains.
     Any,
-    /// Any character that is not of the text.
+    /// Any character that the text does not contain.
     None,
     /// The character at an index.
     Char,
-    /// Characters computed with a secret.
+    /// Characters of a message authentication code.
     Hmac,
 }
 
@@ -169,7 +169,7 @@ impl Function {
         Function::Hmac,
     ];
 
-    /// The word in a calc expression.
+    /// The name in a calc expression.
     pub fn name(self) -> &'static str {
         match self {
             Function::Chars => "CHARS",
@@ -188,19 +188,19 @@ impl Function {
         Function::ALL.into_iter().find(|function| function.name() == name)
     }
 
-    /// Whether its value is a number.
+    /// Whether the value is a number.
     pub(crate) fn counts(self) -> bool {
         !matches!(self, Function::Any | Function::None | Function::Char | Function::Hmac)
     }
 }
 
-/// What separates words: white space of Unicode, and the four separators of ASCII.
+/// Whether `c` separates words: Unicode white space and the four ASCII separators.
 pub(crate) fn is_blank(c: char) -> bool {
     c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
 }
 
-/// An integer as the predecessor read it: with a sign, leading zeros and single underscores between
-/// digits. What does not fit is as good as the farthest that does.
+/// Parses an integer as the predecessor did: with a sign, leading zeros, and single underscores between
+/// digits. Values out of range saturate.
 pub(crate) fn integer(text: &str) -> Option<i64> {
     let (negative, digits) = match text.strip_prefix(['+', '-']) {
         Some(digits) => (text.starts_with('-'), digits),
@@ -223,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn integers() {
+    fn integers_may_have_sign_zeros_and_underscores() {
         let cases = [
             ("1", Some(1)),
             ("+1", Some(1)),
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn classes() {
+    fn classes_restrict_inner_and_edge_characters() {
         let cases = [
             (Class::Ident, "a_b", true),
             (Class::Ident, "_a", false),

@@ -1,11 +1,13 @@
-//! The parts of the library and the direction between them: a file imports only from the parts named for its own.
+//! Checks the dependencies between the parts of the library: a file imports only from the parts listed for
+//! its part.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)] // a test that panics has done its work
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)] // tests may panic
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each part with those that it may import from; files of one part may import each other.
+/// Each part with the parts that it may import from. Files of one part may import each other. A part is
+/// listed after its dependencies, so there are no cycles.
 const PARTS: &[(&str, &[&str])] = &[
     ("vocabulary", &[]),
     ("date", &[]),
@@ -34,7 +36,7 @@ fn sources(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// The parts that a file names by `crate::`, outside of its tests.
+/// The parts that a file imports by `crate::`, outside of its tests.
 fn imported<'t>(text: &'t str) -> impl Iterator<Item = &'t str> {
     let code = text.split("#[cfg(test)]").next().unwrap_or_default();
     let lines = code.lines().map(|line| line.split("//").next().unwrap_or_default());
@@ -48,7 +50,7 @@ fn imported<'t>(text: &'t str) -> impl Iterator<Item = &'t str> {
 }
 
 #[test]
-fn imports_follow_the_direction() {
+fn files_import_allowed_parts_only() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
     sources(&root, &mut files);
@@ -68,9 +70,8 @@ fn imports_follow_the_direction() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// No part may import, by way of others, itself.
 #[test]
-fn the_direction_has_no_circle() {
+fn dependencies_have_no_cycle() {
     for (at, (part, allowed)) in PARTS.iter().enumerate() {
         for other in *allowed {
             let before = PARTS[..at].iter().any(|(name, _)| name == other);

@@ -1,6 +1,6 @@
-//! The rule engine against what its predecessor was observed to do (`data/README.md`).
+//! Compares the library with the recorded behaviour of the predecessor, see `data/README.md`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)] // a test that panics has done its work
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)] // tests may panic
 
 use alias_rules::{
     Decision, Dialect, Finding, Loaded, MAX_LOOKUP_STEPS, MAX_STATEMENT_STEPS, Options, Outcome, Rules,
@@ -12,8 +12,8 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-/// The files, with the configurations and the names in each that are to be loaded and looked up, and the
-/// configurations to be refused: a test that reads nothing must fail.
+/// The files, each with the numbers of configurations that are loaded, names that are looked up, and
+/// configurations that are refused. The numbers ensure that all vectors are read.
 const FILES: [(&str, &str, [usize; 3]); 6] = [
     ("a-unittests", include_str!("data/a-unittests.jsonl"), [53, 58, 19]),
     ("b-examples", include_str!("data/b-examples.jsonl"), [44, 318, 15]),
@@ -31,7 +31,7 @@ fn str_of<'v>(vector: &'v Value, key: &str) -> &'v str {
     vector[key].as_str().unwrap_or_else(|| panic!("{key} in {vector}"))
 }
 
-/// Whether a configuration is to be refused.
+/// Whether a configuration must be refused.
 fn is_refused(vector: &Value) -> bool {
     let has = |key| vector.get(key).is_some();
     has("fixed_error") || has("error") && !has("fixed_queries")
@@ -41,15 +41,15 @@ fn read(config: &str) -> Result<Loaded, Vec<diagnostics::Problem>> {
     load(&[Text::new("aliases.rules", config)], &Options { dialect: Dialect::TcpTable, ..Options::default() })
 }
 
-/// The queries with what is wanted of each: account, ambiguity, statements if known.
+/// The queries: name, object with the expected result, and the whole object.
 fn queries(vector: &Value) -> Vec<(&str, &Value, &Value)> {
     let queries = vector.get("fixed_queries").or_else(|| vector.get("queries"));
     let queries = queries.and_then(Value::as_array).expect("queries");
     queries.iter().map(|query| (str_of(query, "q"), query.get("fixed").unwrap_or(query), query)).collect()
 }
 
-/// A decision in the terms of the vectors: no account is `""`, or null if that is for ambiguity.
-fn told(rules: &Rules, name: &str) -> (Value, bool) {
+/// A decision as in the vectors: the account is `""` if there is no match, and null if the name is ambiguous.
+fn result_of(rules: &Rules, name: &str) -> (Value, bool) {
     match rules.find(name) {
         Decision::NoMatch => (json!(""), false),
         Decision::Account { name, ambiguous, .. } => (json!(name), ambiguous),
@@ -60,7 +60,7 @@ fn told(rules: &Rules, name: &str) -> (Value, bool) {
 }
 
 #[test]
-fn names_are_found() {
+fn decisions_equal_the_recorded_ones() {
     for (file, text, [want_configurations, want_names, _]) in FILES {
         let (mut configurations, mut names) = (0, 0);
         for vector in vectors(text).filter(|vector| !is_refused(vector)) {
@@ -73,9 +73,9 @@ fn names_are_found() {
             }
             for (name, want, query) in queries(&vector) {
                 names += 1;
-                let (account, ambiguous) = told(&loaded.rules, name);
+                let (account, ambiguous) = result_of(&loaded.rules, name);
                 let mut want_account = want["expect"].clone();
-                // An empty debug account was handed out; it is none.
+                // The predecessor returned an empty debug account; here it means no debug account.
                 if want["ambiguous"] == json!(true) && want_account == json!("") {
                     want_account = Value::Null;
                 }
@@ -87,15 +87,15 @@ fn names_are_found() {
                 if let Some(documented) = query.get("documented") {
                     assert_eq!(&account, documented, "{id} {name}");
                 }
-                explained(&loaded.rules, id, name, query);
+                check_explanation(&loaded.rules, id, name, query);
             }
         }
         assert_eq!([configurations, names], [want_configurations, want_names], "{file}");
     }
 }
 
-/// Whether the explanation agrees with the decision, and both with the statements seen to match.
-fn explained(rules: &Rules, id: &str, name: &str, query: &Value) {
+/// Checks that the explanation agrees with the decision and with the recorded statements.
+fn check_explanation(rules: &Rules, id: &str, name: &str, query: &Value) {
     let explanation = rules.explain(name);
     assert_eq!(explanation.outcome, Outcome::from(rules.find(name)), "{id} {name}");
     let matched = explanation.statements.iter().enumerate();
@@ -130,8 +130,9 @@ fn explained(rules: &Rules, id: &str, name: &str, query: &Value) {
     assert!(explanation.to_string().lines().count() >= 2);
 }
 
-/// Where an error stands on another line than it was reported on: at the function itself, or where the text
-/// ends, and not where the reader had arrived. Text lines that end in a lone carriage return are one.
+/// Vectors whose error is reported on another line than by the predecessor: at the function itself or at the
+/// end of the text instead of the position of the parser. Lines that end in a single carriage return are one
+/// line.
 const OTHER_LINES: [(&str, usize); 16] = [
     ("b-readme-1", 3),
     ("b-readme-2", 4),
@@ -152,7 +153,7 @@ const OTHER_LINES: [(&str, usize); 16] = [
 ];
 
 #[test]
-fn errors_are_refused_at_their_place() {
+fn invalid_configurations_are_refused_at_the_recorded_line() {
     for (file, text, [_, _, want]) in FILES {
         let mut refused = 0;
         for vector in vectors(text).filter(is_refused) {
@@ -173,14 +174,13 @@ fn errors_are_refused_at_their_place() {
     }
 }
 
-/// What costs most of all that was found by `examples/worst_case.rs`: it costs no more than it did, and what
-/// is given up is not said to be no alias. With `RCPTD_BLESS=1` the steps are written anew, and then
-/// checked.
+/// The worst cases found by `examples/worst_case.rs` take no more steps than recorded, and lookups beyond the
+/// limit fail temporarily. With `RCPTD_BLESS=1` the steps are recorded again.
 #[test]
-fn the_worst_gets_no_worse() {
+fn worst_cases_take_no_more_steps() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/worst.jsonl");
     let decision = |rules: &Rules, name: &str| match rules.find(name) {
-        Decision::TempFail { .. } => "cannot say",
+        Decision::TempFail { .. } => "temp_fail",
         Decision::NoMatch => "no",
         _ => "yes",
     };
@@ -201,17 +201,17 @@ fn the_worst_gets_no_worse() {
         let rules = read(config).expect("it loads").rules;
         let cost = rules.cost(name);
         assert!(cost.steps <= vector["steps"].as_u64().expect("steps"), "{cost:?} {vector}");
-        // What the statements of a template have in common is counted by itself.
+        // The common part of the statements of a template has its own limit.
         assert!(cost.steps <= 2 * MAX_STATEMENT_STEPS && cost.limit == MAX_LOOKUP_STEPS, "{cost:?}");
         let decision = decision(&rules, name);
         assert_eq!(decision, str_of(&vector, "decision"), "{vector}");
-        decided[usize::from(decision == "cannot say")] += 1;
+        decided[usize::from(decision == "temp_fail")] += 1;
     }
     assert!(decided.iter().all(|n| *n > 0), "{decided:?}");
 }
 
 #[test]
-fn settings_are_read() {
+fn settings_equal_the_recorded_ones() {
     let mut seen = 0;
     for vector in FILES.iter().flat_map(|(_, text, _)| vectors(text)).filter(|vector| !is_refused(vector)) {
         let Some(want) = vector.get("settings") else { continue };

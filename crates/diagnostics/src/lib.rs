@@ -1,7 +1,17 @@
-//! What is wrong with a text the operator wrote: where, what, and what to do about it.
+//! Problems in text that an operator wrote: place, message, remedy.
 //!
-//! Every reader of such a text (rules, configuration, account lists) collects [`Problem`]s and goes on, so
-//! that one run names them all.
+//! A parser of such text (rules, configuration, account lists) collects [`Problem`]s and continues, so that
+//! one run reports all of them.
+//!
+//! ```
+//! use diagnostics::{Problem, Text, any_error, nearest};
+//!
+//! let text = Text::new("example.rules", "ACCOUNT foo\nMATSCHES x\n");
+//! let meant = nearest("MATSCHES", ["ACCOUNT", "MATCHES"]).expect("a keyword");
+//! let problem = Problem::error(&text, 12..20, "unknown keyword").help(format!("write {meant}"));
+//! assert_eq!(problem.to_string(), "example.rules:2:1: error: unknown keyword (write MATCHES)");
+//! assert!(any_error(&[problem]));
+//! ```
 
 mod suggest;
 
@@ -13,19 +23,19 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// How bad it is.
+/// The severity of a problem; the most severe is the least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// It cannot be used.
+    /// The text cannot be used.
     Error,
-    /// It can be used, but hardly as it was meant.
+    /// The text can be used, but probably not as intended.
     Warning,
-    /// Something to know.
+    /// Information.
     Note,
 }
 
 impl Severity {
-    /// `error`, `warning` or `note`.
+    /// The word for it in messages: `error`, `warning` or `note`.
     pub fn name(self) -> &'static str {
         match self {
             Severity::Error => "error",
@@ -41,15 +51,15 @@ impl fmt::Display for Severity {
     }
 }
 
-/// A text the operator wrote and the name of the file it came from.
+/// The content of a file and the file's name. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct Text {
-    /// The file's name as the operator knows it.
+    /// The file name, spelled as the operator wrote it.
     pub file: Arc<str>,
-    /// Its content.
+    /// The file's content.
     pub content: Arc<str>,
-    /// Where its lines begin, so that a place costs a search and not a walk: a broken file may be large and
-    /// have many problems.
+    /// Byte offsets of the line starts. A binary search here instead of a scan of the content matters for
+    /// large files with many problems.
     lines: Arc<[usize]>,
 }
 
@@ -62,18 +72,18 @@ impl PartialEq for Text {
 impl Eq for Text {}
 
 impl Text {
-    /// `content` as read from `file`.
+    /// Creates a text from the `content` of `file`.
     pub fn new(file: &str, content: &str) -> Self {
         let starts = content.match_indices('\n').map(|(i, _)| i + 1);
         Text { file: file.into(), content: content.into(), lines: std::iter::once(0).chain(starts).collect() }
     }
 
-    /// The line, from 1, of a byte offset.
+    /// The line number, from 1, of a byte offset.
     pub fn line(&self, offset: usize) -> usize {
         self.lines.partition_point(|start| *start <= offset).max(1)
     }
 
-    /// Line and column, both from 1, of a byte offset; columns count characters.
+    /// The line and column, both from 1, of a byte offset. Columns count characters.
     pub fn place(&self, offset: usize) -> (usize, usize) {
         let before = &self.content[..self.content.floor_char_boundary(offset)];
         let line = self.lines.partition_point(|start| *start <= before.len());
@@ -82,36 +92,36 @@ impl Text {
     }
 }
 
-/// Another place that a problem is about.
+/// Another place that is involved in a problem.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Label {
-    /// The text it lies in.
+    /// The text that contains it.
     pub text: Text,
-    /// The bytes concerned.
+    /// Its byte range.
     pub span: Range<usize>,
-    /// What it has to do with the problem.
+    /// How it is involved.
     pub message: String,
 }
 
-/// One thing wrong with a text.
+/// A problem in a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
-    /// The text; without content where there is none to show, such as a file that cannot be read.
+    /// The text. Its content is empty if there is nothing to show, for example if the file cannot be read.
     pub text: Text,
-    /// The bytes concerned.
+    /// The byte range of the problem.
     pub span: Range<usize>,
-    /// What is wrong, in a sentence without a full stop.
+    /// A description of the problem: a sentence without a full stop.
     pub message: String,
-    /// What to do about it.
+    /// An instruction how to fix it.
     pub help: Option<String>,
-    /// Other places it is about.
+    /// Other places that are involved.
     pub related: Vec<Label>,
 }
 
 impl Problem {
-    /// An error at `span` of `text`.
+    /// Creates an error at `span` of `text`.
     pub fn error(text: &Text, span: Range<usize>, message: impl Into<String>) -> Self {
         Problem {
             severity: Severity::Error,
@@ -123,36 +133,37 @@ impl Problem {
         }
     }
 
-    /// A warning at `span` of `text`.
+    /// Creates a warning at `span` of `text`.
     pub fn warning(text: &Text, span: Range<usize>, message: impl Into<String>) -> Self {
         Problem { severity: Severity::Warning, ..Problem::error(text, span, message) }
     }
 
-    /// Something to know about `span` of `text`.
+    /// Creates a note on `span` of `text`.
     pub fn note(text: &Text, span: Range<usize>, message: impl Into<String>) -> Self {
         Problem { severity: Severity::Note, ..Problem::error(text, span, message) }
     }
 
-    /// The same problem with a remedy.
+    /// Sets the instruction how to fix it.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    /// The same problem with another place it is about.
+    /// Adds another place that is involved.
     #[must_use]
     pub fn related(mut self, text: &Text, span: Range<usize>, message: impl Into<String>) -> Self {
         self.related.push(Label { text: text.clone(), span, message: message.into() });
         self
     }
 
-    /// Line and column of its beginning, both from 1.
+    /// The line and column of its start, both from 1.
     pub fn place(&self) -> (usize, usize) {
         self.text.place(self.span.start)
     }
 
-    /// The problem with its line of text, a mark under the place and the remedy, as for a terminal.
+    /// Formats the problem for a terminal: message, the source line with the place underlined, remedy.
+    /// Control characters in quoted text are escaped.
     pub fn render(&self, colour: bool) -> String {
         let level = match self.severity {
             Severity::Error => Level::ERROR,
@@ -164,14 +175,15 @@ impl Problem {
             snippet(&self.text).annotation(AnnotationKind::Primary.span(characters(&self.text, &self.span)));
         for label in self.related.iter().filter(|label| label.text == self.text) {
             let span = characters(&label.text, &label.span);
-            place = place.annotation(AnnotationKind::Context.span(span).label(shown(&label.message)));
+            place =
+                place.annotation(AnnotationKind::Context.span(span).label(escape_controls(&label.message)));
         }
-        let message = shown(&self.message);
-        let help = self.help.as_deref().map(shown);
+        let message = escape_controls(&self.message);
+        let help = self.help.as_deref().map(escape_controls);
         let mut group = Group::with_title(level.primary_title(message)).element(place);
         for label in self.related.iter().filter(|label| label.text != self.text) {
             let span = characters(&label.text, &label.span);
-            let annotation = AnnotationKind::Context.span(span).label(shown(&label.message));
+            let annotation = AnnotationKind::Context.span(span).label(escape_controls(&label.message));
             group = group.element(snippet(&label.text).annotation(annotation));
         }
         if let Some(help) = help {
@@ -182,26 +194,27 @@ impl Problem {
 }
 
 fn snippet(text: &Text) -> Snippet<'_, Annotation<'_>> {
-    Snippet::source(&*text.content).path(shown(&text.file))
+    Snippet::source(&*text.content).path(escape_controls(&text.file))
 }
 
-/// The span between characters: of a text that was not UTF-8 it may lie within what replaced the wrong bytes.
+/// Extends a span to character boundaries. In a text that was not UTF-8, a span may be inside of a
+/// replacement character.
 fn characters(text: &Text, span: &Range<usize>) -> Range<usize> {
     text.content.floor_char_boundary(span.start)..text.content.ceil_char_boundary(span.end)
 }
 
-/// One line, `file:line:column: severity: message (help)`, as editors and logs want it.
+/// Formats the problem in one line for editors and logs: `file:line:column: severity: message (help)`.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (line, column) = self.place();
-        let (file, message) = (shown(&self.text.file), shown(&self.message));
+        let (file, message) = (escape_controls(&self.text.file), escape_controls(&self.message));
         write!(f, "{file}:{line}:{column}: {}: {message}", self.severity)?;
-        self.help.as_ref().map_or(Ok(()), |help| write!(f, " ({})", shown(help)))
+        self.help.as_ref().map_or(Ok(()), |help| write!(f, " ({})", escape_controls(help)))
     }
 }
 
-/// What is quoted in a message may come from anywhere; control characters in it are for no terminal.
-fn shown(text: &str) -> Cow<'_, str> {
+/// Escapes control characters: messages quote untrusted text, which must not control the terminal.
+fn escape_controls(text: &str) -> Cow<'_, str> {
     if !text.contains(char::is_control) {
         return Cow::Borrowed(text);
     }
@@ -216,7 +229,7 @@ fn shown(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Whether any of them is an error.
+/// Whether one of the problems is an error.
 pub fn any_error(problems: &[Problem]) -> bool {
     problems.iter().any(|p| p.severity == Severity::Error)
 }
@@ -226,7 +239,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_count_characters_and_lines() {
+    fn place_counts_lines_and_characters() {
         let text = Text::new("a.rules", "grüße\nx\n");
         for (offset, want) in [(0, (1, 1)), (6, (1, 5)), (4, (1, 4)), (8, (2, 1)), (10, (3, 1)), (99, (3, 1))]
         {
@@ -235,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn other_places_are_shown() {
+    fn render_shows_related_places() {
         let (text, other) = (Text::new("a.rules", "first\nsecond\n"), Text::new("b.rules", "third\n"));
         let long = Problem::error(&text, 6..12, "clash")
             .related(&text, 0..5, "with this")
@@ -249,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_are_shown() {
+    fn control_characters_are_escaped() {
         let text = Text::new("a\u{1b}[2J.rules", "x");
         let problem = Problem::error(&text, 0..1, "found \"\u{1b}[31mX\"").help("\u{7}");
         assert_eq!(problem.to_string(), "a\\u{1b}[2J.rules:1:1: error: found \"\\u{1b}[31mX\" (\\u{7})");
@@ -257,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn one_line_and_the_long_form() {
+    fn formats_one_line_and_the_long_form() {
         let text = Text::new("a.rules", "ACCOUNT foo\nMATSCHES x\n");
         let problem = Problem::error(&text, 12..20, "unknown keyword \"MATSCHES\"").help("write MATCHES");
         assert_eq!(problem.to_string(), "a.rules:2:1: error: unknown keyword \"MATSCHES\" (write MATCHES)");
@@ -266,7 +279,7 @@ mod tests {
             long.contains("^^^^^^^^") && long.contains("a.rules:2:1") && long.contains("help: write MATCHES"),
             "{long}"
         );
-        // A span past the end, as of a file that ends too soon, must not panic, nor one within a character.
+        // Spans past the end (of a truncated file) and spans inside of a character must not panic.
         assert!(Problem::error(&text, 90..99, "file ends").render(false).contains("file ends"));
         let replaced = Text::new("a.rules", "a\u{fffd}b");
         assert!(Problem::error(&replaced, 1..2, "no UTF-8").render(false).contains("a.rules:1:2"));

@@ -1,12 +1,14 @@
-//! "Did you mean …?"
+//! Finds the known word that a misspelled word was probably meant to be.
 
-/// Longest word that is looked at, in bytes; nothing that we know by name is nearly as long.
+/// Longest word that is compared, in bytes; known words are much shorter.
 const MAX_WORD: usize = 64;
-/// Fewer letters in common at the beginning are chance.
-const MIN_BEGINNING: usize = 4;
+/// Shortest common prefix that counts as similar, in bytes.
+const MIN_PREFIX: usize = 4;
 
-/// The one of `known` that `word` was probably meant to be: a third of its letters wrong at the most, or one
-/// of the two the beginning of the other; and no other one as near. Case does not count, nor does `-` for `_`.
+/// Returns the one of `known` that is most similar to `word`.
+///
+/// Words are similar if at most a third of the letters (and at most three) differ, or if one is a prefix of
+/// the other. Case is ignored, and `-` equals `_`. The result is `None` if two words are equally similar.
 pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     if word.len() > MAX_WORD {
         return None;
@@ -19,7 +21,7 @@ pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Opti
             let other = plain(known);
             let distance = strsim::osa_distance(&word, &other);
             let begins = (word.starts_with(&other) || other.starts_with(&*word))
-                && word.len().min(other.len()) >= MIN_BEGINNING;
+                && word.len().min(other.len()) >= MIN_PREFIX;
             (begins || distance <= (other.len() / 3).clamp(1, 3)).then_some((distance, known))
         })
         .filter(|_| !word.is_empty())
@@ -37,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn misspellings() {
+    fn finds_the_nearest_word() {
         let known = ["listen", "deadline", "idle_timeout", "exists", "entries", "CHARS", "ANY", "vrfy"];
         for (word, want) in [
             ("lisen", Some("listen")),
@@ -54,7 +56,7 @@ mod tests {
         ] {
             assert_eq!(nearest(word, known), want, "{word}");
         }
-        assert_eq!(nearest("acb", ["abc", "acd"]), None, "two as near");
+        assert_eq!(nearest("acb", ["abc", "acd"]), None, "two are equally similar");
         assert_eq!(nearest(&"x".repeat(100_000), known), None);
     }
 }

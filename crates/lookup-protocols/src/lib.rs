@@ -1,32 +1,42 @@
-//! The bytes of the look-up protocols, in both directions: what a server reads and writes, and what a client of
-//! another server does.
+//! Encodes and decodes the requests and replies of the lookup protocols of Postfix and Sendmail, for servers
+//! and for clients.
 //!
-//! Pure: no I/O. Every input has a reading or is [`Broken`].
+//! The functions do no I/O and never panic: invalid input is a [`ProtocolError`].
+//!
+//! ```
+//! use lookup_protocols::{netstring, socketmap};
+//!
+//! let mut bytes = Vec::new();
+//! socketmap::write_request(&mut bytes, "aliases", "alice@example.com");
+//! assert_eq!(bytes, b"25:aliases alice@example.com,");
+//! let (payload, _) = netstring::read(&bytes, socketmap::MAX_REQUEST).unwrap().expect("a complete netstring");
+//! assert_eq!(socketmap::request(payload), Some((&b"aliases"[..], &b"alice@example.com"[..])));
+//! ```
 
 pub mod netstring;
 pub mod socketmap;
 pub mod tcp_table;
 
-/// Bytes that follow no protocol. What comes behind them cannot be understood either, so the connection ends.
+/// Bytes that violate the protocol. The start of the next message is unknown, so close the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Broken {
-    /// A netstring whose length is none.
+pub enum ProtocolError {
+    /// The length of a netstring is not a number, or has too many digits or leading zeros.
     Length,
-    /// A netstring or line longer than may be.
+    /// A netstring or line is longer than allowed.
     TooLong,
-    /// A netstring that does not end in a comma.
+    /// A netstring does not end in a comma.
     Comma,
-    /// An answer that is none of the protocol's.
-    Answer,
+    /// The reply is invalid.
+    Reply,
 }
 
-impl std::fmt::Display for Broken {
+impl std::fmt::Display for ProtocolError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Broken::Length => "a netstring does not begin with its length",
-            Broken::TooLong => "it is longer than allowed",
-            Broken::Comma => "a netstring does not end in a comma",
-            Broken::Answer => "the answer is none of the protocol",
+            ProtocolError::Length => "netstring has no valid length",
+            ProtocolError::TooLong => "longer than allowed",
+            ProtocolError::Comma => "netstring does not end in a comma",
+            ProtocolError::Reply => "invalid reply",
         })
     }
 }

@@ -1,36 +1,37 @@
 //! Netstrings: `24:rcptd alice@example.test,` (D. J. Bernstein, <https://cr.yp.to/proto/netstrings.txt>).
 
-use super::Broken;
+use super::ProtocolError;
 
-/// Most digits of a length that can be right: more would be more than [`usize`] holds, or leading zeros.
+/// Most digits of a length; a longer one has leading zeros or exceeds every limit.
 const MAX_DIGITS: usize = 10;
 
-/// The first netstring in `bytes`: its payload and how many bytes it takes in all; `None` while it is not
-/// complete. A payload of more than `limit` octets is refused as soon as its length is known.
-pub fn read(bytes: &[u8], limit: usize) -> Result<Option<(&[u8], usize)>, Broken> {
+/// Decodes the first netstring in `bytes` and returns its payload and its total size, or `None` if it is
+/// incomplete. A payload of more than `limit` octets is an error as soon as its length is known.
+pub fn read(bytes: &[u8], limit: usize) -> Result<Option<(&[u8], usize)>, ProtocolError> {
     let digits = bytes.iter().take(MAX_DIGITS + 1).take_while(|b| b.is_ascii_digit()).count();
     if digits > MAX_DIGITS {
-        return Err(Broken::Length);
+        return Err(ProtocolError::Length);
     }
     let Some(colon) = bytes.get(digits) else { return Ok(None) };
-    // No digits, too many, or a zero in front of others.
+    // No digits, too many digits, or a leading zero.
     if *colon != b':' || digits == 0 || (digits > 1 && bytes[0] == b'0') {
-        return Err(Broken::Length);
+        return Err(ProtocolError::Length);
     }
     let length = bytes[..digits].iter().fold(0_u64, |sum, b| sum * 10 + u64::from(b - b'0'));
-    let length = usize::try_from(length).ok().filter(|length| *length <= limit).ok_or(Broken::TooLong)?;
+    let length =
+        usize::try_from(length).ok().filter(|length| *length <= limit).ok_or(ProtocolError::TooLong)?;
     let begin = digits + 1;
     match bytes.get(begin + length) {
         None => Ok(None),
         Some(b',') => Ok(Some((&bytes[begin..begin + length], begin + length + 1))),
-        Some(_) => Err(Broken::Comma),
+        Some(_) => Err(ProtocolError::Comma),
     }
 }
 
-/// Appends the netstring of `parts`, one behind the other.
+/// Appends one netstring whose payload is the concatenation of `parts`.
 pub fn write(out: &mut Vec<u8>, parts: &[&[u8]]) {
     let length: usize = parts.iter().map(|part| part.len()).sum();
-    // The digits from the last to the first; no usize has more than 20.
+    // Digits from the last to the first; a usize has at most 20.
     let (mut digits, mut rest, mut at) = ([b'0'; 20], length, 20);
     while at > 0 && (rest > 0 || at == 20) {
         at -= 1;
@@ -51,7 +52,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn readings() {
+    fn reads_complete_netstrings_and_refuses_invalid_ones() {
         for (bytes, want) in [
             (&b""[..], Ok(None)),
             (b"1", Ok(None)),
@@ -61,18 +62,18 @@ mod tests {
             (b"3:abc,4:", Ok(Some((b"abc", 6)))),
             (b"0:,", Ok(Some((b"", 3)))),
             (b"5:a,b c,", Ok(Some((b"a,b c", 8)))),
-            (b"3:abcd", Err(Broken::Comma)),
-            (b"03:abc,", Err(Broken::Length)),
-            (b":abc,", Err(Broken::Length)),
-            (b"-1:a,", Err(Broken::Length)),
-            (b"x", Err(Broken::Length)),
-            (b"3 :abc,", Err(Broken::Length)),
-            (b"11:", Err(Broken::TooLong)),
-            (b"9999999999:", Err(Broken::TooLong)),
-            (b"99999999999", Err(Broken::Length)),
-            (b"99999999999:", Err(Broken::Length)),
+            (b"3:abcd", Err(ProtocolError::Comma)),
+            (b"03:abc,", Err(ProtocolError::Length)),
+            (b":abc,", Err(ProtocolError::Length)),
+            (b"-1:a,", Err(ProtocolError::Length)),
+            (b"x", Err(ProtocolError::Length)),
+            (b"3 :abc,", Err(ProtocolError::Length)),
+            (b"11:", Err(ProtocolError::TooLong)),
+            (b"9999999999:", Err(ProtocolError::TooLong)),
+            (b"99999999999", Err(ProtocolError::Length)),
+            (b"99999999999:", Err(ProtocolError::Length)),
         ] {
-            // 11 is one more than is allowed, 12 in the third case waits for nothing.
+            // The third case is within its limit but incomplete; 11 exceeds the limit by one.
             let limit = if bytes == b"12:" { 12 } else { 10 };
             assert_eq!(read(bytes, limit), want, "{}", String::from_utf8_lossy(bytes));
         }
@@ -80,7 +81,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(a in any::<Vec<u8>>(), b in any::<Vec<u8>>(), rest in any::<Vec<u8>>()) {
+        fn reads_its_own_output(a in any::<Vec<u8>>(), b in any::<Vec<u8>>(), rest in any::<Vec<u8>>()) {
             let mut bytes = Vec::new();
             write(&mut bytes, &[&a, &b]);
             let length = bytes.len();

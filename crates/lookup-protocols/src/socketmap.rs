@@ -1,14 +1,13 @@
-//! socketmap_table(5): `NAME KEY` in a netstring, and the answer in another.
+//! socketmap_table(5): the request is a netstring `NAME KEY`, the reply another netstring.
 
-use super::{Broken, netstring};
+use super::{ProtocolError, netstring};
 
-/// Longest request, in octets. Postfix refuses to ask for more than 10,000 octets (from 3.12 on); no address is
-/// as long.
+/// Longest request, in octets. Postfix (3.12 and later) does not send longer ones; addresses are shorter.
 pub const MAX_REQUEST: usize = 10_000;
-/// Longest answer, in octets (socketmap_table(5): "Postfix will not accept" more).
+/// Longest reply, in octets (socketmap_table(5): "Postfix will not accept" more).
 pub const MAX_REPLY: usize = 100_000;
 
-/// A request: the map and the key, which may hold blanks. `None` where there is no blank between them.
+/// Splits a request into map and key; the key may contain blanks. `None` if there is no blank.
 pub fn request(payload: &[u8]) -> Option<(&[u8], &[u8])> {
     let at = payload.iter().position(|b| *b == b' ')?;
     Some((&payload[..at], &payload[at + 1..]))
@@ -19,47 +18,47 @@ pub fn write_request(out: &mut Vec<u8>, map: &str, key: &str) {
     netstring::write(out, &[map.as_bytes(), b" ", key.as_bytes()]);
 }
 
-/// An answer.
+/// A reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reply<'a> {
     /// `OK value`
     Ok(&'a [u8]),
     /// `NOTFOUND `
     NotFound,
-    /// `TEMP reason`: nobody can say now.
+    /// `TEMP reason`: the lookup failed temporarily.
     Temp(&'a [u8]),
-    /// `TIMEOUT reason`: nobody could say in time.
+    /// `TIMEOUT reason`: the lookup timed out.
     Timeout(&'a [u8]),
-    /// `PERM reason`: the question itself is wrong. Sendmail takes it for "not found".
+    /// `PERM reason`: the request is invalid. Sendmail treats it as "not found".
     Perm(&'a [u8]),
 }
 
 impl<'a> Reply<'a> {
-    /// Appends its netstring.
+    /// Appends the reply as a netstring.
     pub fn write(self, out: &mut Vec<u8>) {
         let (word, text): (&[u8], &[u8]) = match self {
             Reply::Ok(value) => (b"OK ", value),
-            // The blank has to be there even where nothing follows.
+            // The blank is required although no text follows.
             Reply::NotFound => (b"NOTFOUND ", b""),
-            Reply::Temp(why) => (b"TEMP ", why),
-            Reply::Timeout(why) => (b"TIMEOUT ", why),
-            Reply::Perm(why) => (b"PERM ", why),
+            Reply::Temp(reason) => (b"TEMP ", reason),
+            Reply::Timeout(reason) => (b"TIMEOUT ", reason),
+            Reply::Perm(reason) => (b"PERM ", reason),
         };
         netstring::write(out, &[word, text]);
     }
 
-    /// Reads the payload of its netstring.
-    pub fn read(payload: &'a [u8]) -> Result<Self, Broken> {
-        // Some servers leave out the blank behind NOTFOUND.
+    /// Decodes the payload of a reply's netstring.
+    pub fn read(payload: &'a [u8]) -> Result<Self, ProtocolError> {
+        // Some servers omit the blank after NOTFOUND.
         let (word, text) = request(payload).unwrap_or((payload, b""));
         match word {
             b"OK" => Ok(Reply::Ok(text)),
-            // A text behind it (socketmap_table(5): there is none) may be an error that has found the wrong word.
+            // NOTFOUND has no text (socketmap_table(5)). With one, the server may mean an error.
             b"NOTFOUND" if text.trim_ascii().is_empty() => Ok(Reply::NotFound),
             b"TEMP" => Ok(Reply::Temp(text)),
             b"TIMEOUT" => Ok(Reply::Timeout(text)),
             b"PERM" => Ok(Reply::Perm(text)),
-            _ => Err(Broken::Answer),
+            _ => Err(ProtocolError::Reply),
         }
     }
 }
@@ -69,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests() {
+    fn splits_requests_at_the_first_blank() {
         for (payload, want) in [
             (&b"map key"[..], Some((&b"map"[..], &b"key"[..]))),
             (b"map a b,c", Some((b"map", b"a b,c"))),
@@ -83,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn replies() {
+    fn writes_and_reads_replies() {
         for (reply, want) in [
             (Reply::Ok(b"foo@example.test"), "19:OK foo@example.test,"),
             (Reply::NotFound, "9:NOTFOUND ,"),
@@ -99,7 +98,7 @@ mod tests {
         }
         assert_eq!(Reply::read(b"NOTFOUND"), Ok(Reply::NotFound));
         for bad in [&b""[..], b"ok x", b"MAYBE", b" OK", b"NOTFOUND database down", b"NOTFOUNDX"] {
-            assert_eq!(Reply::read(bad), Err(Broken::Answer));
+            assert_eq!(Reply::read(bad), Err(ProtocolError::Reply));
         }
     }
 }

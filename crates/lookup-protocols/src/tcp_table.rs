@@ -1,64 +1,73 @@
-//! tcp_table(5): `get KEY`, and a line with a code of three digits for an answer.
+//! tcp_table(5): the request is a line `get KEY`, the reply a line that begins with a code of three digits.
 //!
-//! Besides `get` it has the words of trualias' table servers, `stats` and `jstats`. A request is a line that ends
-//! in LF; blanks round its words do not matter, upper and lower case of its verb neither.
+//! In addition, `stats` and `jstats` of trualias' table servers are requests. Lines end in LF. Extra blanks
+//! are ignored, and verbs are compared ignoring case.
+//!
+//! ```
+//! use lookup_protocols::tcp_table::{Reply, Request, request};
+//!
+//! assert_eq!(request(b"get alice%40example.com"), Request::Get(b"alice@example.com".as_slice().into()));
+//! let mut line = Vec::new();
+//! Reply::Found("a b").write(&mut line);
+//! assert_eq!(line, b"200 a%20b\n");
+//! ```
 
-use super::Broken;
+use super::ProtocolError;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode, percent_encode};
 use std::borrow::Cow;
 
-/// Longest line, in octets, its end included (tcp_table(5): "a request or reply ... is limited to 4096").
+/// Longest line, in octets including LF (tcp_table(5): "a request or reply ... is limited to 4096").
 pub const MAX_LINE: usize = 4096;
 
-/// What is written as `%XX`: "the `%` character, each non-printable character, and each whitespace character"
-/// (tcp_table(5)). What is not ASCII always is.
+/// Characters that are encoded as `%XX`: "the `%` character, each non-printable character, and each
+/// whitespace character" (tcp_table(5)). Octets beyond ASCII are always encoded.
 const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
 
 /// A request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request<'a> {
-    /// `get KEY`, the key decoded.
+    /// `get KEY`; the key is decoded.
     Get(Cow<'a, [u8]>),
     /// `stats`
     Stats,
     /// `jstats`
     JsonStats,
-    /// A blank line: trualias answers nothing to it.
+    /// A blank line. trualias does not reply to it.
     Blank,
-    /// Another verb.
+    /// An unknown verb.
     Unrecognized,
-    /// A verb with too few words behind it, or too many, or a key that is not encoded as it should be.
-    Improper,
+    /// A known verb with the wrong number of words, or a key with an invalid encoding.
+    Malformed,
 }
 
-/// Reads a request, a line without its end.
+/// Decodes a request, given as a line without its end.
 pub fn request(line: &[u8]) -> Request<'_> {
     let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     let Some(verb) = words.next() else { return Request::Blank };
     let (first, more) = (words.next(), words.next().is_some());
     let is = |name: &str| verb.eq_ignore_ascii_case(name.as_bytes());
     match first {
-        Some(key) if is("get") && !more => decode(key).map_or(Request::Improper, Request::Get),
+        Some(key) if is("get") && !more => decode(key).map_or(Request::Malformed, Request::Get),
         None if is("stats") => Request::Stats,
         None if is("jstats") => Request::JsonStats,
-        _ if is("get") || is("stats") || is("jstats") => Request::Improper,
+        _ if is("get") || is("stats") || is("jstats") => Request::Malformed,
         _ => Request::Unrecognized,
     }
 }
 
-/// An answer.
+/// A reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reply<'a> {
     /// `200 VALUE`
     Found(&'a str),
     /// `500 not found`
     NotFound,
-    /// `400 WHY`: nobody can say now. Postfix closes the connection and defers.
-    Later(&'a str),
+    /// `400 REASON`: the lookup failed temporarily. Postfix closes the connection and defers.
+    TempFail(&'a str),
 }
 
 impl Reply<'_> {
-    /// Appends its line.
+    /// Appends the reply as a line.
     pub fn write(self, out: &mut Vec<u8>) {
         match self {
             Reply::Found(value) => {
@@ -66,65 +75,65 @@ impl Reply<'_> {
                 encode(value, out);
             }
             Reply::NotFound => out.extend_from_slice(b"500 not found"),
-            // A blank within is no trouble to anybody, and people read this.
-            Reply::Later(why) => {
+            // Not encoded: clients accept blanks here, and the text is for people.
+            Reply::TempFail(reason) => {
                 out.extend_from_slice(b"400 ");
-                out.extend_from_slice(why.as_bytes());
+                out.extend_from_slice(reason.as_bytes());
             }
         }
         out.push(b'\n');
     }
 }
 
-/// Appends the line that asks for `key`.
+/// Appends the request for `key`.
 pub fn write_request(out: &mut Vec<u8>, key: &str) {
     out.extend_from_slice(b"get ");
     encode(key, out);
     out.push(b'\n');
 }
 
-/// Appends a text, encoded.
 fn encode(text: &str, out: &mut Vec<u8>) {
     for piece in percent_encode(text.as_bytes(), ENCODED) {
         out.extend_from_slice(piece.as_bytes());
     }
 }
 
-/// What another server answered.
+/// A reply of another server, decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Response {
-    /// The value, decoded.
+    /// The value.
     Found(Vec<u8>),
-    /// There is none.
+    /// The key has no value.
     NotFound,
-    /// It cannot say: its whole answer, decoded.
-    Later(Vec<u8>),
+    /// The lookup failed temporarily; with the whole reply.
+    TempFail(Vec<u8>),
 }
 
-/// Reads the answer of another server, a line without its end. Of a value only the first digit counts, as Postfix has
-/// it; but that there is none is said by 500 alone (tcp_table(5)): another 5xx is an error of the server, such as
-/// `503 bad sequence` or `554 overloaded`, and says nothing of the key.
-pub fn response(line: &[u8]) -> Result<Response, Broken> {
+/// Decodes the reply of another server, given as a line without its end.
+///
+/// Every 2xx code is a value, as in Postfix. Only 500 means "not found" (tcp_table(5)): any other 5xx is an
+/// error of the server that does not depend on the key, such as `503 bad sequence` or `554 overloaded`.
+pub fn response(line: &[u8]) -> Result<Response, ProtocolError> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let (code, rest) = line.split_at_checked(3).ok_or(Broken::Answer)?;
+    let (code, rest) = line.split_at_checked(3).ok_or(ProtocolError::Reply)?;
     let text = match rest {
         [] => &[],
         [b' ', text @ ..] => text,
-        _ => return Err(Broken::Answer),
+        _ => return Err(ProtocolError::Reply),
     };
     if !code.iter().all(u8::is_ascii_digit) {
-        return Err(Broken::Answer);
+        return Err(ProtocolError::Reply);
     }
-    let text = decode(text).ok_or(Broken::Answer)?.into_owned();
+    let text = decode(text).ok_or(ProtocolError::Reply)?.into_owned();
     match code[0] {
         b'2' => Ok(Response::Found(text)),
         b'5' if code == b"500" => Ok(Response::NotFound),
-        b'4' | b'5' => Ok(Response::Later([code, b" ", &text].concat())),
-        _ => Err(Broken::Answer),
+        b'4' | b'5' => Ok(Response::TempFail([code, b" ", &text].concat())),
+        _ => Err(ProtocolError::Reply),
     }
 }
 
-/// What stands for these octets; `None` where a `%` is not followed by two hexadecimal digits.
+/// Decodes `%XX`; `None` if a `%` is not followed by two hexadecimal digits.
 fn decode(text: &[u8]) -> Option<Cow<'_, [u8]>> {
     let mut rest = text;
     while let Some(at) = rest.iter().position(|b| *b == b'%') {
@@ -146,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn requests() {
+    fn decodes_requests() {
         for (line, want) in [
             ("get foo", get("foo")),
             ("GET foo\r", get("foo")),
@@ -156,16 +165,16 @@ mod tests {
             ("get %22a%20b%22@example.test", get("\"a b\"@example.test")),
             ("get gr%C3%BCsse@example.test", get("grüsse@example.test")),
             ("get é", get("é")),
-            // A blank of another alphabet is no blank of the protocol.
+            // Only ASCII blanks separate words.
             ("get foo\u{a0}x", get("foo\u{a0}x")),
             ("get 100%25", get("100%")),
-            ("get 100%", Request::Improper),
-            ("get 100%2", Request::Improper),
-            ("get %zz", Request::Improper),
-            ("get", Request::Improper),
-            ("get a b", Request::Improper),
-            ("stats now", Request::Improper),
-            ("jstats x", Request::Improper),
+            ("get 100%", Request::Malformed),
+            ("get 100%2", Request::Malformed),
+            ("get %zz", Request::Malformed),
+            ("get", Request::Malformed),
+            ("get a b", Request::Malformed),
+            ("stats now", Request::Malformed),
+            ("jstats x", Request::Malformed),
             ("stats", Request::Stats),
             ("JStats", Request::JsonStats),
             ("", Request::Blank),
@@ -180,13 +189,13 @@ mod tests {
     }
 
     #[test]
-    fn replies() {
+    fn encodes_replies() {
         for (reply, want) in [
             (Reply::Found("foo@example.test"), "200 foo@example.test\n"),
             (Reply::Found("REJECT no, thanks: 100%\n"), "200 REJECT%20no,%20thanks:%20100%25%0A\n"),
             (Reply::Found("grüsse"), "200 gr%C3%BCsse\n"),
             (Reply::NotFound, "500 not found\n"),
-            (Reply::Later("later please"), "400 later please\n"),
+            (Reply::TempFail("later please"), "400 later please\n"),
         ] {
             let mut bytes = Vec::new();
             reply.write(&mut bytes);
@@ -195,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn responses() {
+    fn decodes_responses() {
         let found = |text: &str| Ok(Response::Found(text.into()));
         for (line, want) in [
             ("200 foo", found("foo")),
@@ -204,19 +213,19 @@ mod tests {
             ("200", found("")),
             ("500 not found", Ok(Response::NotFound)),
             ("500", Ok(Response::NotFound)),
-            ("400 down", Ok(Response::Later("400 down".into()))),
-            ("450%20x y", Err(Broken::Answer)),
-            ("501 syntax", Ok(Response::Later("501 syntax".into()))),
-            ("503", Ok(Response::Later("503 ".into()))),
-            ("550 no such user", Ok(Response::Later("550 no such user".into()))),
-            ("554 overloaded\r", Ok(Response::Later("554 overloaded".into()))),
-            ("599 x", Ok(Response::Later("599 x".into()))),
-            ("200 foo%zz", Err(Broken::Answer)),
-            ("200foo", Err(Broken::Answer)),
-            ("300 x", Err(Broken::Answer)),
-            ("20x foo", Err(Broken::Answer)),
-            ("20", Err(Broken::Answer)),
-            ("", Err(Broken::Answer)),
+            ("400 down", Ok(Response::TempFail("400 down".into()))),
+            ("450%20x y", Err(ProtocolError::Reply)),
+            ("501 syntax", Ok(Response::TempFail("501 syntax".into()))),
+            ("503", Ok(Response::TempFail("503 ".into()))),
+            ("550 no such user", Ok(Response::TempFail("550 no such user".into()))),
+            ("554 overloaded\r", Ok(Response::TempFail("554 overloaded".into()))),
+            ("599 x", Ok(Response::TempFail("599 x".into()))),
+            ("200 foo%zz", Err(ProtocolError::Reply)),
+            ("200foo", Err(ProtocolError::Reply)),
+            ("300 x", Err(ProtocolError::Reply)),
+            ("20x foo", Err(ProtocolError::Reply)),
+            ("20", Err(ProtocolError::Reply)),
+            ("", Err(ProtocolError::Reply)),
         ] {
             assert_eq!(response(line.as_bytes()), want, "{line}");
         }
@@ -224,7 +233,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(text in "\\PC{1,20}|[ -~\\x00-\\x1f]{1,20}") {
+        fn reads_its_own_output(text in "\\PC{1,20}|[ -~\\x00-\\x1f]{1,20}") {
             let mut bytes = Vec::new();
             write_request(&mut bytes, &text);
             prop_assert_eq!(bytes.pop(), Some(b'\n'));
@@ -237,7 +246,7 @@ mod tests {
         }
 
         #[test]
-        fn every_line_has_a_reading(line in any::<Vec<u8>>()) {
+        fn any_bytes_are_decoded_without_panic(line in any::<Vec<u8>>()) {
             let _ = (request(&line), response(&line));
         }
     }

@@ -1,44 +1,45 @@
-//! Which domains tell upper from lower case.
+//! Case sensitivity of local parts, by domain.
 
 use super::Address;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Whether local parts that differ by case only are different mailboxes, domain by domain.
+/// Whether local parts that differ by case only are different mailboxes, for each domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cases {
+pub struct CaseSensitivity {
     domains: Arc<HashMap<Box<str>, bool>>,
-    elsewhere: bool,
+    default: bool,
 }
 
-impl Cases {
-    /// As `domains` say, in canonical spelling, and `elsewhere` for all others.
-    pub fn new<D: Into<Box<str>>>(domains: impl IntoIterator<Item = (D, bool)>, elsewhere: bool) -> Self {
+impl CaseSensitivity {
+    /// Creates the policy from domains in canonical spelling, each with `true` if case matters there;
+    /// `default` is for all other domains.
+    pub fn new<D: Into<Box<str>>>(domains: impl IntoIterator<Item = (D, bool)>, default: bool) -> Self {
         let domains = domains.into_iter().map(|(domain, sensitive)| (domain.into(), sensitive)).collect();
-        Cases { domains: Arc::new(domains), elsewhere }
+        CaseSensitivity { domains: Arc::new(domains), default }
     }
 
-    /// The same with another answer for the domains that were not named.
+    /// Replaces the default for domains that are not listed.
     #[must_use]
-    pub fn and_elsewhere(self, sensitive: bool) -> Self {
-        Cases { elsewhere: sensitive, ..self }
+    pub fn with_default(self, sensitive: bool) -> Self {
+        CaseSensitivity { default: sensitive, ..self }
     }
 
     /// Whether case matters in the domain of this address.
     pub fn of(&self, address: &Address) -> bool {
-        address.domain().and_then(|domain| self.domains.get(domain)).copied().unwrap_or(self.elsewhere)
+        address.domain().and_then(|domain| self.domains.get(domain)).copied().unwrap_or(self.default)
     }
 
-    /// Whether there are domains in which it does, or in which it does not.
-    pub fn include(&self, sensitive: bool) -> bool {
-        self.elsewhere == sensitive || self.domains.values().any(|one| *one == sensitive)
+    /// Whether at least one domain is case-sensitive (`true`) or case-insensitive (`false`).
+    pub fn includes(&self, sensitive: bool) -> bool {
+        self.default == sensitive || self.domains.values().any(|one| *one == sensitive)
     }
 }
 
-/// The same everywhere.
-impl From<bool> for Cases {
+/// Case sensitivity that is the same in all domains.
+impl From<bool> for CaseSensitivity {
     fn from(sensitive: bool) -> Self {
-        Cases { domains: Arc::default(), elsewhere: sensitive }
+        CaseSensitivity { domains: Arc::default(), default: sensitive }
     }
 }
 
@@ -47,18 +48,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_domain_has_its_own() {
-        let cases = Cases::new([("a.example", true), ("b.example", false)], false);
+    fn listed_domains_override_the_default() {
+        let cases = CaseSensitivity::new([("a.example", true), ("b.example", false)], false);
         for (address, want) in
             [("x@A.example.", true), ("x@b.example", false), ("x@c.example", false), ("x", false)]
         {
             assert_eq!(cases.of(&Address::from_rcpt(address.as_bytes())), want, "{address}");
         }
-        assert!(cases.include(true) && cases.include(false));
-        assert!(cases.and_elsewhere(true).of(&Address::from_rcpt(b"x@c.example")));
+        assert!(cases.includes(true) && cases.includes(false));
+        assert!(cases.with_default(true).of(&Address::from_rcpt(b"x@c.example")));
         for sensitive in [true, false] {
-            let all = Cases::from(sensitive);
-            assert!(all.include(sensitive) && !all.include(!sensitive));
+            let all = CaseSensitivity::from(sensitive);
+            assert!(all.includes(sensitive) && !all.includes(!sensitive));
         }
     }
 }

@@ -1,16 +1,19 @@
-//! What can be a domain, where an operator writes one.
+//! Checks domains that an operator wrote.
 
 use super::{MAX_DOMAIN, canonical_domain};
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// A domain as an operator wrote it, in canonical spelling; the error is the remedy.
-pub fn checked_domain(domain: &str) -> Result<Cow<'_, str>, &'static str> {
+/// Converts a domain that an operator wrote to canonical spelling.
+///
+/// # Errors
+/// An instruction for the operator if the text is not a domain.
+pub fn parse_domain(domain: &str) -> Result<Cow<'_, str>, &'static str> {
     let canonical = canonical_domain(domain);
     if domain.trim().is_empty() {
         Err("write a domain such as example.com")
     } else if domain.contains('@') {
-        Err("write what stands behind the @ only")
+        Err("write only the part after the @")
     } else if domain.contains(['*', '?']) {
         Err("domains are compared as a whole: write each one")
     } else if !is_domain(&canonical) {
@@ -20,8 +23,9 @@ pub fn checked_domain(domain: &str) -> Result<Cow<'_, str>, &'static str> {
     }
 }
 
-/// Whether a text in A-labels can be the domain of an address: labels between dots, or an address in
-/// brackets (RFC 5321, section 4.1.3). A label with an underscore is no host name, but a domain some have.
+/// Whether a text in A-labels can be the domain of an address: labels separated by dots, or an address in
+/// brackets (RFC 5321, section 4.1.3). Underscores are allowed: host names have none, but some mail domains
+/// do.
 pub fn is_domain(domain: &str) -> bool {
     let label = |label: &str| {
         !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
@@ -43,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn domains() {
+    fn accepts_names_and_address_literals() {
         for (domain, want) in [
             ("example.com", true),
             ("localhost", true),

@@ -2,28 +2,28 @@
 //!
 //! | function | for | a space | `"` | also escaped |
 //! | --- | --- | --- | --- | --- |
-//! | [`escape`] | a message for people | stays | `\"` | |
+//! | [`escape`] | a message to a person | stays | `\"` | |
 //! | [`word`] | `name=value` in a log line | `\x20` | `\x22` | `<` `>` `[` `]` |
 //! | [`quoted`] | `name="text"` in a log line | stays | `\x22` | `=` |
-//! | [`one_line`] | a line as a whole | stays | stays | not `\` |
+//! | [`one_line`] | a whole line | stays | stays | not `\` |
 //!
-//! All of them escape what could forge or garble a line: controls, octets that are not UTF-8, every separator
-//! of Unicode but the space, characters that turn, hide or fill text on a terminal, and noncharacters. So a
-//! value by [`word`] or [`quoted`] cannot contain ` name=`: a program that splits a log line there gets the
-//! written fields, in their order.
+//! All of them escape characters that could forge or garble a line: controls, octets that are not UTF-8, all
+//! Unicode separators except the space, characters that reorder, hide or fill text on a terminal, and
+//! noncharacters. A value escaped by [`word`] or [`quoted`] cannot contain ` name=`, so a program that splits
+//! a log line there gets exactly the fields that were written.
 
 use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup};
 use icu_properties::{CodePointMapData, CodePointSetData};
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 
-/// Longest text shown, in characters; longer ones are cut off and end in `…`.
+/// Longest text shown, in characters; a longer text is truncated and ends in `…`.
 pub const MAX_SHOWN: usize = 300;
-/// Longest text shown, in octets after escaping. An escaped character takes up to ten: without this limit, a
-/// few fields of such characters would fill a log line, and later fields would be cut off.
+/// Longest text shown, in octets after escaping. An escaped character takes up to ten octets: without this
+/// limit, a few fields of such characters would fill a log line, and later fields would be truncated.
 pub const MAX_OCTETS: usize = 600;
 
-/// The characters that are escaped in addition.
+/// Selects the characters that are escaped in addition to the hidden ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Style {
     Text,
@@ -31,26 +31,26 @@ enum Style {
     Quoted,
 }
 
-/// Untrusted bytes, displayed escaped.
+/// Untrusted bytes whose `Display` is escaped.
 #[derive(Clone, Copy, Debug)]
 pub struct Escaped<'a> {
     bytes: &'a [u8],
     style: Style,
 }
 
-/// Shows `text` in a message for people.
+/// Escapes `text` for a message to a person.
 pub fn escape<T: AsRef<[u8]> + ?Sized>(text: &T) -> Escaped<'_> {
     Escaped { bytes: text.as_ref(), style: Style::Text }
 }
 
-/// Shows `text` as the value of `name=value`: without a space, a quote or a bracket, so that it ends at the
-/// next of these.
+/// Escapes `text` as the value of `name=value`: without a space, a quote or a bracket, so that the value ends
+/// at the next of these.
 pub fn word<T: AsRef<[u8]> + ?Sized>(text: &T) -> Escaped<'_> {
     Escaped { bytes: text.as_ref(), style: Style::Word }
 }
 
-/// Shows `text` between the quotes of `name="text"`: without a quote and without a `=`, so that it contains
-/// no field.
+/// Escapes `text` for the quotes of `name="text"`: without a quote and without `=`, so that it cannot contain
+/// another field.
 pub fn quoted<T: AsRef<[u8]> + ?Sized>(text: &T) -> Escaped<'_> {
     Escaped { bytes: text.as_ref(), style: Style::Quoted }
 }
@@ -67,7 +67,7 @@ impl fmt::Display for Escaped<'_> {
             for c in chunk.valid().chars() {
                 unit.clear();
                 match c {
-                    // A mark would join the character before it, which is not part of this text.
+                    // A leading mark would combine with the character before this text.
                     c if room.is_untouched() && is_mark(c) => write!(unit, "\\u{{{:x}}}", u32::from(c))?,
                     c if is_hidden(c) => hidden(&mut unit, c)?,
                     '"' | '\\' if self.style == Style::Text => unit.extend(['\\', c]),
@@ -90,7 +90,7 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// Writes whole characters, escaped ones included, as long as there is room.
+/// Writes whole characters, escaped or not, until the limits are reached.
 struct Room<'a, 'f> {
     out: &'a mut fmt::Formatter<'f>,
     characters: usize,
@@ -102,7 +102,7 @@ impl Room<'_, '_> {
         self.characters == MAX_SHOWN
     }
 
-    /// Returns whether it was written; a text that is cut off ends in `…`.
+    /// Writes one character and returns whether there was room for it; writes `…` if not.
     fn put(&mut self, unit: &str) -> Result<bool, fmt::Error> {
         if self.characters == 0 || self.octets < unit.len() {
             self.out.write_char('…')?;
@@ -127,8 +127,7 @@ impl Style {
     }
 }
 
-/// A text of several parts as one line: characters that could end it, or garble it on a terminal, are
-/// escaped, all others are unchanged.
+/// Escapes the characters that could end a line or garble it on a terminal; all others are unchanged.
 pub fn one_line(text: &str) -> Cow<'_, str> {
     replaced(text, |out, c| {
         // Writing to a String cannot fail.
@@ -136,8 +135,8 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// JSON in one line with all text visible: characters that hide or turn text in its strings become `\uXXXX`.
-/// JSON has them in strings only.
+/// Escapes characters that hide or reorder text as `\uXXXX`. Outside of strings JSON has none of them, so the
+/// result is equivalent JSON.
 pub fn plain_json(json: &str) -> Cow<'_, str> {
     replaced(json, |out, c| {
         for unit in c.encode_utf16(&mut [0; 2]) {
@@ -172,7 +171,7 @@ fn is_hidden(c: char) -> bool {
     const OTHER: GeneralCategoryGroup = GeneralCategoryGroup::Other.union(GeneralCategoryGroup::Separator);
     match c {
         ' '..='~' => false,
-        // The empty pattern of Braille is a symbol in Unicode.
+        // Unicode classifies the blank Braille pattern as a symbol.
         '\0'..='\x7f' | '\u{2800}' => true,
         c => {
             OTHER.contains(CodePointMapData::<GeneralCategory>::new().get(c))
@@ -189,8 +188,8 @@ fn is_mark(c: char) -> bool {
 mod tests {
     use super::*;
 
-    /// Characters that some readers of logs take for the end of a line or for a space, or that a terminal
-    /// shows as other characters.
+    /// Characters that some log readers take for a line end or a space, or that a terminal shows as other
+    /// characters.
     const HIDDEN: &[char] = &[
         '\0',
         '\t',
@@ -274,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn styles() {
+    fn each_style_escapes_its_own_characters() {
         for (text, as_text, as_word, as_quoted) in [
             ("foo@example.com", "foo@example.com", "foo@example.com", "foo@example.com"),
             ("grüße", "grüße", "grüße", "grüße"),
@@ -298,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_is_bounded_and_whole() {
+    fn long_text_is_truncated_between_characters() {
         for (text, want) in [
             ("a".repeat(MAX_SHOWN), "a".repeat(MAX_SHOWN)),
             ("a".repeat(MAX_SHOWN + 1), format!("{}…", "a".repeat(MAX_SHOWN))),

@@ -1,13 +1,23 @@
-//! Finds the extension of a local part, and the names to look up for it.
+//! Splits off the extension of a local part and lists the names to look up.
 
 use std::borrow::Cow;
 
-/// Names that Postfix never splits, whatever the delimiters are.
+/// Names that Postfix never splits, regardless of the delimiters.
 const UNSPLIT: [&str; 3] = ["postmaster", "mailer-daemon", "double-bounce"];
 
-/// The names to look up for a local part, in the order of Postfix: the whole name first, then the part before
-/// its extension. `mary-ann` may be a name of its own, or `mary` with the extension `-ann`; if the whole name
-/// exists, it gets the mail.
+/// The names to look up for a local part, in the order of Postfix: the whole name, then the part before its
+/// extension.
+///
+/// `mary-ann` may be an account, or `mary` with the extension `-ann`; if an account of the whole name exists,
+/// it gets the mail.
+///
+/// ```
+/// use mail_address::Forms;
+///
+/// let forms = Forms::of("mary-ann", "+-");
+/// assert_eq!((forms.whole(), forms.bare(), forms.extension()), ("mary-ann", Some("mary"), Some("-ann")));
+/// assert_eq!(Forms::of("owner-list", "+-").bare(), None);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forms<'n> {
     whole: Cow<'n, str>,
@@ -15,44 +25,45 @@ pub struct Forms<'n> {
 }
 
 impl<'n> Forms<'n> {
-    /// The forms of `local`, in which each of `delimiters` begins an extension.
+    /// Splits `local` at the first of `delimiters`.
     pub fn of(local: impl Into<Cow<'n, str>>, delimiters: &str) -> Self {
         let whole = local.into();
         let split = split(&whole, delimiters);
         Forms { whole, split }
     }
 
-    /// All of the local part.
+    /// The whole local part.
     pub fn whole(&self) -> &str {
         &self.whole
     }
 
-    /// It without its extension, if it has one.
+    /// The part before the extension, if there is an extension.
     pub fn bare(&self) -> Option<&str> {
         self.split.map(|at| &self.whole[..at])
     }
 
-    /// Its extension with its delimiter, if it has one.
+    /// The extension with its delimiter, if there is one.
     pub fn extension(&self) -> Option<&str> {
         self.split.map(|at| &self.whole[at..])
     }
 
-    /// Each name, with the extension that was removed.
+    /// Each name to look up, with the extension that was removed from it.
     pub fn each(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
         let bare = self.split.map(|at| self.whole.split_at(at));
         std::iter::once((&*self.whole, None)).chain(bare.map(|(name, extension)| (name, Some(extension))))
     }
 
-    /// The same, independent of the text it was made of.
+    /// Copies borrowed text.
     pub fn into_owned(self) -> Forms<'static> {
         Forms { whole: self.whole.into_owned().into(), split: self.split }
     }
 }
 
-/// The start of the extension, as in `split_addr` of Postfix: the first delimiter of any kind. A local part
-/// that begins with a delimiter has no extension, nor have the system names. If `-` is a delimiter, names
-/// that manage a list (`owner-list`, `list-request`) have none either: that is `owner_request_special`, on by
-/// default.
+/// Finds the start of the extension as Postfix does (`split_addr`): the first delimiter of any kind.
+///
+/// A local part that begins with a delimiter and the system names have no extension. If `-` is a delimiter,
+/// the administrative names of a list (`owner-list`, `list-request`) have none either: Postfix's
+/// `owner_request_special`, which is on by default.
 fn split(local: &str, delimiters: &str) -> Option<usize> {
     let at = local.find(|c| delimiters.contains(c)).filter(|at| *at > 0)?;
     if UNSPLIT.iter().any(|name| local.eq_ignore_ascii_case(name)) {
@@ -71,9 +82,9 @@ fn split(local: &str, delimiters: &str) -> Option<usize> {
 mod tests {
     use super::*;
 
-    /// Each row was compared with Postfix 3.7.11: a VRFY of the local part, with only the name before the
-    /// extension in `local_recipient_maps`. That does not test the system names, which smtpd always accepts,
-    /// and names that begin with `-`, which it refuses.
+    /// Each row was compared with Postfix 3.7.11: VRFY of the local part, with only the name before the
+    /// extension in `local_recipient_maps`. Not compared: the system names, which smtpd always accepts, and
+    /// names that begin with `-`, which it refuses.
     #[test]
     fn splits_as_postfix_does() {
         // delimiters, local part, the part before the extension

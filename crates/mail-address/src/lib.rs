@@ -1,27 +1,38 @@
 //! Mail addresses: parsing the argument of `RCPT TO`, comparing, folding, printing, escaping.
 //!
-//! An [`Address`] is parsed once at the edge. It keeps the exact bytes the mail server sent, because the
-//! milter's "delete recipient" must repeat them, and the mailbox they name: the local part without its
-//! quoting (RFC 5321, section 4.1.2) and the domain in its canonical spelling.
+//! An [`Address`] keeps the exact bytes that the mail server sent, because a milter must repeat them to
+//! delete a recipient, and the mailbox they name: the local part without its quoting (RFC 5321, section
+//! 4.1.2) and the domain in canonical spelling.
 //!
-//! Parsing never fails: everything that a mail server accepts becomes an `Address`, since no recipient may be
-//! lost. [`Address::malformed`] tells that it cannot name a mailbox, [`Address::is_certain`] whether all
-//! servers read it alike, [`Address::may_be_rerouted`] whether a server may route by its local part; the
-//! resolver decides what to do.
+//! Parsing never fails, because no recipient may be lost: everything that a mail server accepts becomes an
+//! `Address`. [`Address::malformed`] returns why it cannot name a mailbox, [`Address::is_certain`] whether
+//! all servers read it alike, [`Address::may_be_rerouted`] whether a server may route by its local part. The
+//! caller decides how to treat such an address.
+//!
+//! ```
+//! use mail_address::Address;
+//!
+//! let address = Address::from_rcpt(b"<\"Alice\"@Example.COM.>");
+//! assert_eq!((address.local(), address.domain()), ("Alice", Some("example.com")));
+//! assert_eq!(address.raw(), b"<\"Alice\"@Example.COM.>");
+//! assert!(address.same_mailbox(&Address::from_rcpt(b"<alice@example.com>"), false));
+//! // Postfix drops the comment, other servers may not.
+//! assert!(!Address::from_rcpt(b"<alice(work)@example.com>").is_certain());
+//! ```
 
 mod case;
 mod domain;
 mod escape;
 mod extension;
-mod normal;
 mod parse;
+mod policy;
 mod spelling;
 
-pub use case::Cases;
-pub use domain::{checked_domain, is_domain};
+pub use case::CaseSensitivity;
+pub use domain::{is_domain, parse_domain};
 pub use escape::{Escaped, escape, one_line, plain_json, quoted, word};
 pub use extension::Forms;
-pub use normal::{Normal, is_mark};
+pub use policy::{LocalPartPolicy, is_mark};
 
 use icu_casemap::CaseMapper;
 use std::borrow::Cow;
@@ -30,11 +41,11 @@ use std::sync::Arc;
 
 /// Longest local part that can name a mailbox, in octets.
 ///
-/// RFC 5321, section 4.5.3.1.1 requires 64; Postfix and Sendmail pass on far longer ones. 255 is the longest
-/// file name or login name, so no longer account exists.
+/// RFC 5321, section 4.5.3.1.1 requires 64; Postfix and Sendmail pass on far longer ones. 255 octets is the
+/// limit of file names and login names, so no account has a longer name.
 pub const MAX_LOCAL_PART: usize = 255;
 
-/// Most routes followed in a local part, each of which makes it shorter: more than any server follows.
+/// Maximum number of routes followed in a local part; each makes it shorter. No server follows as many.
 const MAX_HOPS: usize = 10;
 
 /// Longest domain, in octets of its ASCII form (RFC 5321, section 4.5.3.1.2).
@@ -49,8 +60,8 @@ pub enum Malformed {
     NotUtf8,
     /// Longer than [`MAX_LOCAL_PART`], or a domain longer than [`MAX_DOMAIN`].
     TooLong,
-    /// A quoted string that does not end.
-    Quote,
+    /// A quoted string without its closing quote.
+    UnclosedQuote,
 }
 
 impl fmt::Display for Malformed {
@@ -59,12 +70,12 @@ impl fmt::Display for Malformed {
             Malformed::Control => "control character in the address",
             Malformed::NotUtf8 => "address is not UTF-8",
             Malformed::TooLong => "address is too long",
-            Malformed::Quote => "quoted string does not end",
+            Malformed::UnclosedQuote => "quoted string does not end",
         })
     }
 }
 
-/// A mail address, with the bytes it was read from.
+/// A mail address, with the bytes it was parsed from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     // Shared, since addresses are cloned often while a recipient is resolved.
@@ -76,15 +87,17 @@ pub struct Address {
 }
 
 impl Address {
-    /// Reads the first argument of `RCPT TO`: with or without angle brackets, quoted or not, after a source
-    /// route (RFC 5321, appendix C: to be ignored), with a dot after the domain or without a domain; also the
-    /// spellings of RFC 822 that servers accept, which are not certain.
+    /// Parses the first argument of `RCPT TO`.
+    ///
+    /// Angle brackets, quotes, the domain and the dot after it are optional. A source route is ignored, as
+    /// RFC 5321, appendix C, recommends. Other spellings of RFC 822 that servers accept are parsed, too, but
+    /// are not [certain](Address::is_certain).
     pub fn from_rcpt(argument: &[u8]) -> Self {
         Address::from_parts(argument, parse::path(argument))
     }
 
-    /// Reads an address as a mail server names it once it has read it itself: `{rcpt_addr}` of a milter, the key
-    /// of a look-up. Brackets, comments and blanks in it are part of the name.
+    /// Parses an address that the mail server has parsed before: `{rcpt_addr}` of a milter, or the key of a
+    /// table lookup. Brackets, comments and blanks in it are part of the name.
     pub fn from_server(text: &[u8]) -> Self {
         Address::from_parts(text, parse::address(text))
     }
@@ -99,7 +112,10 @@ impl Address {
         }
     }
 
-    /// The mailbox `local` (unquoted) at `domain`.
+    /// Creates the address of the mailbox `local` (unquoted) at `domain`.
+    ///
+    /// # Errors
+    /// [`Malformed::TooLong`] and [`Malformed::Control`], in the local part or in the domain.
     pub fn new(local: &str, domain: &str) -> Result<Self, Malformed> {
         if local.len() > MAX_LOCAL_PART || domain.len() > MAX_DOMAIN {
             return Err(Malformed::TooLong);
@@ -118,35 +134,36 @@ impl Address {
         Ok(address)
     }
 
-    /// The same recipient bytes, but with the mailbox of `meaning`.
+    /// Keeps the raw bytes and replaces everything else by `mailbox`: the server reported how it parses them.
     #[must_use]
-    pub fn meaning(self, meaning: Address) -> Self {
-        Address { raw: self.raw, ..meaning }
+    pub fn with_mailbox_of(self, mailbox: Address) -> Self {
+        Address { raw: self.raw, ..mailbox }
     }
 
-    /// The same recipient at `domain`, for an address without one.
+    /// Keeps the raw bytes and sets the domain, for an address without one.
     #[must_use]
-    pub fn at(self, domain: &str) -> Self {
+    pub fn with_domain(self, domain: &str) -> Self {
         Address { domain: canonical_domain(domain).into(), ..self }
     }
 
-    /// The bytes it was read from.
+    /// The bytes it was parsed from.
     pub fn raw(&self) -> &[u8] {
         &self.raw
     }
 
-    /// The same bytes, to be kept.
+    /// The bytes it was parsed from, shared.
     pub fn shared_raw(&self) -> Arc<[u8]> {
         self.raw.clone()
     }
 
-    /// The bytes without one pair of brackets around them.
+    /// The raw bytes without the enclosing pair of angle brackets, if there is one.
     pub fn unbracketed(&self) -> &[u8] {
         self.raw.strip_prefix(b"<").and_then(|rest| rest.strip_suffix(b">")).unwrap_or(&self.raw)
     }
 
-    /// Other bytes by which a mail server may know it: Postfix removes one pair of brackets and the source
-    /// route from the argument of RCPT, but not from a recipient that a milter names.
+    /// Other spellings under which the mail server may have stored the recipient: Postfix removes one pair of
+    /// brackets and the source route from the argument of RCPT, but not from the recipient in a milter's
+    /// request.
     pub fn other_names(&self) -> Vec<Arc<[u8]>> {
         let inner = self.unbracketed();
         let path = match inner.iter().position(|b| *b == b':') {
@@ -168,7 +185,7 @@ impl Address {
                 });
             }
         } else if *path != *self.raw && !path.starts_with(b">") {
-            // Brackets that do not match are an error to Sendmail, which then refuses the message.
+            // Sendmail refuses the message if brackets do not match.
             names.push(path.into());
         }
         names
@@ -179,36 +196,36 @@ impl Address {
         &self.local
     }
 
-    /// The domain in canonical spelling, `None` if there is none.
+    /// The domain in canonical spelling, or `None` for an address without a domain.
     pub fn domain(&self) -> Option<&str> {
         (!self.domain.is_empty()).then_some(&*self.domain)
     }
 
-    /// Why this cannot name a mailbox, if it cannot.
+    /// The reason if the address cannot name a mailbox.
     pub fn malformed(&self) -> Option<Malformed> {
         self.malformed
     }
 
-    /// The same, marked as not certain.
+    /// Marks the address as uncertain, see [`Address::is_certain`].
     #[must_use]
-    pub fn doubted(self) -> Self {
+    pub fn uncertain(self) -> Self {
         Address { certain: false, ..self }
     }
 
-    /// Whether every mail server reads the bytes alike. If not, only the server knows the address; the parts
-    /// are a guess.
+    /// Whether every mail server parses the bytes alike. If not, only the server knows the mailbox, and the
+    /// local part and domain returned here are a guess.
     pub fn is_certain(&self) -> bool {
         self.certain
     }
 
-    /// Whether its case-folded form is ambiguous: if case matters, with capitals; else, if folding changes
-    /// more than the case.
+    /// Whether the case-folded spelling may name another mailbox: one with capitals if case matters, and one
+    /// with non-ASCII octets always, because folding changes more than their case.
     pub fn may_lose_case(&self, case_sensitive: bool) -> bool {
         !self.raw.is_ascii() || (case_sensitive && self.raw.iter().any(u8::is_ascii_uppercase))
     }
 
-    /// The next address if a server reads a route in the local part: `user@host`, `host!user`, `user%host`,
-    /// in this order.
+    /// The next address if a server routes by the local part: `user@host`, `host!user`, `user%host`, tried in
+    /// this order.
     pub fn next_hop(&self) -> Option<Address> {
         let local = &self.local;
         let (user, host) = local
@@ -218,13 +235,13 @@ impl Address {
         Address::new(user, host).ok()
     }
 
-    /// The address itself, then the addresses of the routes in its local part, one after the other.
+    /// The address itself, followed by the addresses of the routes in its local part.
     pub fn hops(&self) -> impl Iterator<Item = Address> {
         std::iter::successors(Some(self.clone()), Address::next_hop).take(MAX_HOPS)
     }
 
-    /// Whether `server` may be a server's reading of this: the address, or a route in it, without regard to
-    /// case; the server may leave out the domain.
+    /// Whether a server may parse this address as `server`: it equals the address or a route in it, ignoring
+    /// case; the server may have left out the domain.
     pub fn may_be_read_as(&self, server: &Address) -> bool {
         self.hops().any(|hop| {
             let same_domain =
@@ -233,16 +250,17 @@ impl Address {
         })
     }
 
-    /// Whether a mail server may read a route out of the local part: `user%host@relay`, `host!user@relay`,
-    /// `user@host@relay`, `user\@host@relay`, or no local part at all. Only the server knows the destination
+    /// Whether a mail server may route by the local part: `user%host@relay`, `host!user@relay`,
+    /// `user@host@relay`, `user\@host@relay`, or an empty local part. Only the server knows the destination
     /// of such an address.
     pub fn may_be_rerouted(&self) -> bool {
         self.local.is_empty() || self.local.contains(['%', '!', '@', '\\'])
     }
 
-    /// Whether both certainly name one mailbox. Domains are compared without regard to case, local parts if
-    /// so chosen, in lower case: names that only full case folding makes equal (`grüße`, `grüsse`) may be two
-    /// mailboxes.
+    /// Whether both certainly name the same mailbox.
+    ///
+    /// Domains are compared ignoring case. Local parts are compared in lower case unless `case_sensitive`.
+    /// Full case folding is not used: `grüße` and `grüsse`, which it makes equal, may be two mailboxes.
     pub fn same_mailbox(&self, other: &Address, case_sensitive: bool) -> bool {
         self.domain == other.domain
             && if case_sensitive {
@@ -252,13 +270,13 @@ impl Address {
             }
     }
 
-    /// A key that is equal for equal mailboxes (see [`Address::same_mailbox`]).
+    /// A key for hash maps, equal for equal mailboxes (see [`Address::same_mailbox`]).
     pub fn key(&self, case_sensitive: bool) -> String {
         self.keyed(&if case_sensitive { Cow::Borrowed(&*self.local) } else { lower(&self.local) })
     }
 
-    /// A key that is equal for all spellings of a local part that compare equal (see [`fold`]): to find an
-    /// address in a list that is in memory.
+    /// A key for hash maps, equal for all local parts that full case folding makes equal (see [`fold`]): to
+    /// search a list in memory.
     pub fn folded_key(&self, case_sensitive: bool) -> String {
         self.keyed(&if case_sensitive { Cow::Borrowed(&*self.local) } else { fold(&self.local) })
     }
@@ -270,7 +288,7 @@ impl Address {
 
     /// The address in angle brackets, as in SMTP and the milter protocol.
     pub fn path(&self) -> String {
-        // Brackets, an @, and the quotes that some need.
+        // Brackets, @ and quotes.
         let mut path = String::with_capacity(self.local.len() + self.domain.len() + 5);
         // Writing to a String cannot fail.
         let _ = write!(path, "<{self}>");
@@ -278,7 +296,7 @@ impl Address {
     }
 }
 
-/// The address without brackets, its local part quoted if necessary.
+/// Prints the address without brackets, its local part quoted if necessary.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if is_dot_string(&self.local) {
@@ -304,15 +322,22 @@ fn is_dot_string(local: &str) -> bool {
     !local.is_empty() && local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(atext))
 }
 
-/// Unicode's full case folding, as in Postfix (`ß` becomes `ss`): spellings that differ by case only become
-/// equal. Use it to compare two texts, never for a name that a server or database is asked for: that is
-/// [`lower`].
+/// Applies Unicode's full case folding, as Postfix does: spellings that differ by case only become equal, and
+/// `ß` becomes `ss`.
+///
+/// Use it to compare two texts. To look up a name on a server or in a database, use [`lower`]: a folded name
+/// may be another account.
+///
+/// ```
+/// assert_eq!(mail_address::fold("GRÜẞE"), mail_address::fold("grüsse"));
+/// assert_eq!(mail_address::lower("GRÜẞE"), "grüße");
+/// ```
 pub fn fold(text: &str) -> Cow<'_, str> {
     if text.is_ascii() { ascii_lower(text) } else { CaseMapper::new().fold_string(text) }
 }
 
-/// A text in lower case. Only case changes: `ß` and the final sigma stay, and `İ`, whose plain lower case `i`
-/// would be another name, keeps its dot.
+/// Converts a text to lower case and changes nothing else: `ß` and the final sigma stay, and `İ` keeps its
+/// dot, because a plain `i` would be another name.
 pub fn lower(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return ascii_lower(text);
@@ -329,21 +354,21 @@ fn ascii_lower(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A domain in canonical form: lower case, in A-labels (RFC 5890) if it is international, without the dot at
-/// the end.
+/// Converts a domain to canonical form: lower case, international labels as A-labels (RFC 5890), without the
+/// final dot. A domain that IDNA refuses only changes its case.
 pub fn canonical_domain(domain: &str) -> Cow<'_, str> {
     if domain.is_ascii() {
         return fold(unrooted(domain));
     }
     match idna::domain_to_ascii(domain) {
-        // The dot may be one of another script.
+        // The final dot may be one of another script.
         Ok(ascii) => Cow::Owned(unrooted(&ascii).into()),
-        // IDNA refuses it, so no such domain exists; it only has to stay the same.
+        // No such domain exists, so only comparison with itself has to work.
         Err(_) => fold(unrooted(domain)),
     }
 }
 
-/// Without the dot at its end. With two dots it is not a domain, and must not become one if this is called
+/// Removes the final dot. With two dots the text is not a domain, and must not become one if this is called
 /// twice.
 fn unrooted(domain: &str) -> &str {
     domain.strip_suffix('.').filter(|rest| !rest.ends_with('.')).unwrap_or(domain)

@@ -1,4 +1,4 @@
-//! Parses a path into its parts. Never fails: every input has a result.
+//! Splits a path into local part and domain. Never fails: every input has a result.
 
 use super::{MAX_DOMAIN, MAX_LOCAL_PART, Malformed, spelling};
 use std::borrow::Cow;
@@ -9,11 +9,11 @@ pub(super) struct Parts {
     pub local: String,
     pub domain: String,
     pub malformed: Option<Malformed>,
-    /// Whether all servers read it alike.
+    /// Whether all servers parse it alike.
     pub certain: bool,
 }
 
-/// Reads a path, `<[@route:]local[@domain]>`, with or without its brackets.
+/// Parses a path, `<[@route:]local[@domain]>`, with or without its brackets.
 pub(super) fn path(bytes: &[u8]) -> Parts {
     let (whole, utf8) = decoded(bytes);
     let path = whole.trim_matches(WHITE);
@@ -24,7 +24,7 @@ pub(super) fn path(bytes: &[u8]) -> Parts {
     let (local, domain) = at.map_or((text, None), |at| (&text[..at], Some(&text[at + 1..])));
     let route = inner.strip_suffix(text).unwrap_or_default();
     if text.contains('\n') {
-        // No command line contains one, so servers do not differ about it.
+        // A command line cannot contain a line feed, so servers cannot differ on it.
         let domain = domain.unwrap_or_default();
         return checked(unquote(local), domain.into(), utf8, spelling::is_certain_domain(domain));
     }
@@ -33,11 +33,11 @@ pub(super) fn path(bytes: &[u8]) -> Parts {
     }
     let (local, domain) = spelling::parts(inner);
     let parts = checked(local, domain.unwrap_or_default(), utf8, false);
-    Parts { malformed: open_quote.then_some(Malformed::Quote).or(parts.malformed), ..parts }
+    Parts { malformed: open_quote.then_some(Malformed::UnclosedQuote).or(parts.malformed), ..parts }
 }
 
-/// Parses an address as a mail server reports it: no brackets, no route, no comments. Characters that are
-/// special elsewhere are part of the name here.
+/// Parses an address that a mail server has parsed before. It has no brackets, route or comments; special
+/// characters are part of the name.
 pub(super) fn address(bytes: &[u8]) -> Parts {
     let (text, utf8) = decoded(bytes);
     let Split { at, open_quote } = split(&text);
@@ -46,11 +46,10 @@ pub(super) fn address(bytes: &[u8]) -> Parts {
             let (local, domain) = (&text[..at], &text[at + 1..]);
             checked(unquote(local), domain.into(), utf8, spelling::is_certain_domain(domain))
         }
-        // Sendmail keeps quotes and backslashes in the name of a local user, although they are not part of
-        // it.
+        // Sendmail reports the name of a local user with its quotes and backslashes.
         None => checked(unquote(&without_backslashes(&text)), String::new(), utf8, true),
     };
-    Parts { malformed: open_quote.then_some(Malformed::Quote).or(parts.malformed), ..parts }
+    Parts { malformed: open_quote.then_some(Malformed::UnclosedQuote).or(parts.malformed), ..parts }
 }
 
 fn decoded(bytes: &[u8]) -> (Cow<'_, str>, bool) {
@@ -75,13 +74,13 @@ fn checked(local: String, domain: String, utf8: bool, certain: bool) -> Parts {
 
 pub(super) const WHITE: [char; 2] = [' ', '\t'];
 
-/// Whether a source route, with its colon, consists of host names and address literals only.
+/// Whether a source route, including its colon, consists of host names and address literals only.
 fn is_plain_route(route: &str) -> bool {
     let plain = |hop: &str| hop.strip_prefix('@').is_some_and(spelling::is_certain_domain);
     route.is_empty() || route.strip_suffix(':').is_some_and(|hops| hops.split(',').all(plain))
 }
 
-/// Drops a source route, `@a,@b:`; RFC 5321, appendix C, asks receivers to ignore it.
+/// Removes a source route, `@a,@b:`; RFC 5321, appendix C, recommends to ignore it.
 pub(super) fn strip_route(text: &str) -> &str {
     if !text.starts_with('@') {
         return text;
@@ -101,7 +100,7 @@ pub(super) fn strip_route(text: &str) -> &str {
 }
 
 struct Split {
-    /// The `@` before the domain: the last one outside of quotes.
+    /// The last `@` outside of quotes, which precedes the domain.
     at: Option<usize>,
     open_quote: bool,
 }
@@ -111,7 +110,7 @@ fn split(text: &str) -> Split {
     for (i, c) in text.char_indices() {
         match c {
             _ if escaped => escaped = false,
-            // In RFC 5321 a backslash outside of quotes is no escape; Postfix splits at the last @.
+            // Outside of quotes, RFC 5321 has no escapes, and Postfix splits at the last @.
             '\\' if quoted => escaped = true,
             '"' => quoted = !quoted,
             '@' if !quoted => at = Some(i),
@@ -121,7 +120,7 @@ fn split(text: &str) -> Split {
     Split { at, open_quote: quoted }
 }
 
-/// Resolves backslashes outside of quotes.
+/// Removes the backslashes from an unquoted text, keeping the characters they escape.
 fn without_backslashes(text: &str) -> Cow<'_, str> {
     if text.contains('"') || !text.contains('\\') {
         return text.into();
@@ -134,7 +133,7 @@ fn without_backslashes(text: &str) -> Cow<'_, str> {
     out.into()
 }
 
-/// Removes the quotes from a local part, also from one of several words (`a."b c"`).
+/// Removes the quotes from a local part, which may have several words (`a."b c"`).
 fn unquote(local: &str) -> String {
     if !local.contains('"') {
         return local.into();

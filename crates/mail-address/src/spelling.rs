@@ -2,20 +2,20 @@
 //!
 //! Postfix reads the argument of RCPT with an RFC 822 parser, Sendmail with its rulesets:
 //! `<alice(x)@example.com>`, `Alice <alice@example.com>`, `<list:alice@example.com;>` and
-//! `<alice@"example.com">` are all accepted. Servers differ in the details, so a spelling of this kind is
-//! never certain: [`is_certain`] finds those that all servers read alike, and [`parts`] is the best guess for
-//! others, to be confirmed by the server's own reading.
+//! `<alice@"example.com">` are all accepted. Servers differ in the details, so such a spelling is never
+//! certain: [`is_certain`] finds the spellings that all servers parse alike, and [`parts`] returns the best
+//! guess for all others, which the server has to confirm.
 
 use super::domain::is_domain;
 use super::{canonical_domain, fold};
 
-/// Whether all servers read an address alike: its parts are as written.
+/// Whether all servers parse an address alike, into the parts as written.
 pub(super) fn is_certain(local: &str, domain: Option<&str>) -> bool {
     is_certain_local(local) && domain.is_none_or(is_certain_domain)
 }
 
-/// A name without specials (RFC 5322, section 3.2.3), or one quoted string. The meaning of `%`, `!`, `@` and
-/// of a missing dot is not decided here.
+/// Whether a local part is a name without specials (RFC 5322, section 3.2.3) or one quoted string. Routes
+/// (`%`, `!`, `@`) and misplaced dots are not checked here.
 fn is_certain_local(local: &str) -> bool {
     let special = |c: char| "()<>,;:[]\\\"".contains(c) || c.is_ascii_whitespace() || c == '\u{b}';
     let Some(quoted) = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
@@ -33,8 +33,8 @@ fn is_certain_local(local: &str) -> bool {
     !escaped
 }
 
-/// An unambiguous domain: a host name or an address literal. An international one must be in its usual form,
-/// since servers do not map other forms to it as IDNA does.
+/// Whether a domain is a host name or an address literal. An international name must be in its canonical
+/// form, since servers do not map other forms to it as IDNA does.
 pub(super) fn is_certain_domain(domain: &str) -> bool {
     let canonical = canonical_domain(domain);
     if !is_domain(&canonical) {
@@ -47,14 +47,14 @@ pub(super) fn is_certain_domain(domain: &str) -> bool {
     valid.is_ok() && fold(domain.strip_suffix('.').unwrap_or(domain)) == fold(&unicode)
 }
 
-/// A word of an address, or a special between words.
+/// A word of an address, or a special character between words.
 #[derive(Debug, PartialEq, Eq)]
 enum Token {
     Word(String),
     Special(char),
 }
 
-/// The local part and the domain, if there is one, of the most likely address in a text.
+/// Finds the most likely address in a text and returns its local part and domain.
 pub(super) fn parts(text: &str) -> (String, Option<String>) {
     let tokens = tokens(text);
     let mut address = between_brackets(&tokens);
@@ -63,7 +63,7 @@ pub(super) fn parts(text: &str) -> (String, Option<String>) {
     {
         address = &address[end + 1..];
     }
-    // The first member of a group, and the first non-empty one of a list.
+    // The first member of a group, and the first non-empty member of a list.
     if let Some(end) = address.iter().rposition(|token| *token == Token::Special(':')) {
         address = &address[end + 1..];
     }
@@ -78,7 +78,7 @@ pub(super) fn parts(text: &str) -> (String, Option<String>) {
     }
 }
 
-/// The content of the innermost brackets, if there are any and they are not empty.
+/// The content of the innermost brackets that are not empty, or everything.
 fn between_brackets(tokens: &[Token]) -> &[Token] {
     let mut begin = 0;
     for (i, token) in tokens.iter().enumerate() {
@@ -91,7 +91,7 @@ fn between_brackets(tokens: &[Token]) -> &[Token] {
     &tokens[begin..]
 }
 
-/// The words and specials of a text: comments and blanks left out, quotes and backslashes resolved.
+/// Splits a text into words and specials: drops comments and blanks, resolves quotes and backslashes.
 fn tokens(text: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut word: Option<String> = None;
@@ -113,7 +113,7 @@ fn tokens(text: &str) -> Vec<Token> {
                 match c {
                     '(' => skip_comment(&mut chars),
                     '<' | '>' | '@' | ',' | ';' | ':' | '.' => tokens.push(Token::Special(c)),
-                    // A blank, or the end of a comment that did not begin.
+                    // A blank, or an unmatched end of a comment.
                     _ => (),
                 }
             }
@@ -123,7 +123,7 @@ fn tokens(text: &str) -> Vec<Token> {
     tokens
 }
 
-/// Skips the rest of a comment, which may contain others.
+/// Skips the rest of a comment, which may be nested.
 fn skip_comment(chars: &mut std::str::Chars<'_>) {
     let mut depth = 1;
     while depth > 0 {
@@ -137,7 +137,7 @@ fn skip_comment(chars: &mut std::str::Chars<'_>) {
     }
 }
 
-/// The text of an address: adjacent words are separated by a blank, as in Postfix.
+/// Joins tokens to a text; adjacent words are separated by a blank, as in Postfix.
 fn joined(tokens: &[Token]) -> String {
     let mut out = String::new();
     let mut after_word = false;
@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_found_in_any_spelling() {
+    fn finds_the_address_in_every_spelling() {
         for (text, local, domain) in [
             ("alice@d.test", "alice", Some("d.test")),
             ("alice(x)@d.test(a(b)\\)c)", "alice", Some("d.test")),
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn certain_domains() {
+    fn domains_that_all_servers_parse_alike_are_certain() {
         for (domain, want) in [
             ("d.test", true),
             ("D.TEST.", true),
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn certain_local_parts() {
+    fn local_parts_that_all_servers_parse_alike_are_certain() {
         for (local, want) in [
             ("alice", true),
             ("a..b.", true),

@@ -33,7 +33,7 @@ const SPELLINGS: &[(&str, &str, &str, &str)] = &[
 ];
 
 #[test]
-fn spellings() {
+fn parses_and_prints_all_spellings() {
     for (argument, local, domain, printed) in SPELLINGS {
         let got = Address::from_rcpt(argument.as_bytes());
         assert_eq!((got.local(), got.domain().unwrap_or("")), (*local, *domain), "{argument}");
@@ -44,28 +44,28 @@ fn spellings() {
 }
 
 #[test]
-fn malformed_ones_keep_their_domain() {
+fn malformed_addresses_keep_their_domain() {
     let long = format!("<{}@example.test>", "x".repeat(MAX_LOCAL_PART + 1));
     let longest = format!("<{}@example.test>", "x".repeat(MAX_LOCAL_PART));
     let cases: [(&[u8], Option<Malformed>); 6] = [
         (b"<fo\x01o@example.test>", Some(Malformed::Control)),
         (b"<fo\r\nNOOP@example.test>", Some(Malformed::Control)),
         (b"<fo\xfco@example.test>", Some(Malformed::NotUtf8)),
-        (b"<\"foo@example.test>", Some(Malformed::Quote)),
+        (b"<\"foo@example.test>", Some(Malformed::UnclosedQuote)),
         (long.as_bytes(), Some(Malformed::TooLong)),
         (longest.as_bytes(), None),
     ];
     for (argument, want) in cases {
         let got = Address::from_rcpt(argument);
         assert_eq!(got.malformed(), want, "{}", escape(argument));
-        if want != Some(Malformed::Quote) {
+        if want != Some(Malformed::UnclosedQuote) {
             assert_eq!(got.domain(), Some("example.test"));
         }
     }
 }
 
 #[test]
-fn a_domain_holds_no_control_either() {
+fn control_characters_in_the_domain_are_malformed() {
     for argument in ["<foo@example.test\r\nNOOP>", "<foo@example.test\x01NOOP>"] {
         let address = Address::from_rcpt(argument.as_bytes());
         assert_eq!((address.malformed(), address.is_certain()), (Some(Malformed::Control), false));
@@ -73,7 +73,7 @@ fn a_domain_holds_no_control_either() {
 }
 
 #[test]
-fn what_servers_read_differently_is_not_certain() {
+fn spellings_that_servers_parse_differently_are_not_certain() {
     for (argument, want) in [
         ("<foo@example.test>", true),
         ("<\"a (b)\"@example.test.>", true),
@@ -100,7 +100,7 @@ fn what_servers_read_differently_is_not_certain() {
 
 /// text, local part, domain, certain
 #[test]
-fn what_the_server_read_is_taken_as_it_is() {
+fn from_server_keeps_special_characters() {
     for (text, local, domain, certain) in [
         ("foo@d.test", "foo", Some("d.test"), true),
         ("\"a b\"@d.test", "a b", Some("d.test"), true),
@@ -118,7 +118,7 @@ fn what_the_server_read_is_taken_as_it_is() {
 }
 
 #[test]
-fn the_names_a_server_may_know_it_by() {
+fn other_names_lack_route_or_brackets() {
     for (raw, want) in [
         ("<@a.test,@b.test:\"x y\"@d.test>", Some("<\"x y\"@d.test>")),
         ("@a.test:x@d.test", Some("x@d.test")),
@@ -138,7 +138,7 @@ fn the_names_a_server_may_know_it_by() {
 }
 
 #[test]
-fn routes_are_noticed() {
+fn routed_local_parts_may_be_rerouted() {
     for routed in ["a%b@d", "b!a@d", "a@b@d", "a\\@b@d", "@d", "\"a@b\"@d"] {
         assert!(Address::from_rcpt(routed.as_bytes()).may_be_rerouted(), "{routed}");
     }
@@ -146,19 +146,19 @@ fn routes_are_noticed() {
 }
 
 #[test]
-fn mailboxes_compare() {
+fn same_mailbox_compares_in_lower_case_only() {
     let a = |s: &str| Address::from_rcpt(s.as_bytes());
     assert!(a("<Foo@D.test>").same_mailbox(&a("<\"foo\"@d.TEST.>"), false));
     assert!(!a("<Foo@d.test>").same_mailbox(&a("<foo@d.test>"), true));
     assert!(a("<grüße@d.test>").same_mailbox(&a("<GRÜẞE@d.test>"), false));
-    // They compare equal when folded, but may be two mailboxes.
+    // Equal when folded, but possibly two mailboxes.
     assert!(!a("<grüße@d.test>").same_mailbox(&a("<grüsse@d.test>"), false));
     assert_eq!(a("<grüße@d.test>").folded_key(false), a("<GRÜSSE@d.test>").folded_key(false));
     assert!(!a("<foo@d.test>").same_mailbox(&a("<foo@e.test>"), false));
 }
 
 #[test]
-fn nothing_dangerous_becomes_an_address_of_ours() {
+fn new_refuses_controls_and_excessive_length() {
     assert_eq!(Address::new("x\r\nNOOP", "d.test"), Err(Malformed::Control));
     assert_eq!(Address::new("x", "d.test\n"), Err(Malformed::Control));
     assert_eq!(Address::new(&"x".repeat(256), "d.test"), Err(Malformed::TooLong));
@@ -166,7 +166,7 @@ fn nothing_dangerous_becomes_an_address_of_ours() {
 }
 
 #[test]
-fn escaping() {
+fn escape_shows_controls_and_truncates() {
     let show = |b: &[u8]| escape(b).to_string();
     assert_eq!(show(b"<foo@example.test>"), "<foo@example.test>");
     assert_eq!(show(b"a\r\nb\"c\\d\x1b[31m\xff"), "a\\x0d\\x0ab\\\"c\\\\d\\x1b[31m\\xff");
@@ -175,9 +175,8 @@ fn escaping() {
 }
 
 proptest! {
-    /// A printed address is parsed back to the same mailbox.
     #[test]
-    fn printing_round_trips(local in "\\PC{1,40}", domain in "[a-z0-9]{1,10}(\\.[a-z]{1,5}){0,2}") {
+    fn a_printed_address_parses_to_the_same_mailbox(local in "\\PC{1,40}", domain in "[a-z0-9]{1,10}(\\.[a-z]{1,5}){0,2}") {
         prop_assume!(local.trim_matches([' ', '\t']) == local || !super::is_dot_string(&local));
         let Ok(address) = Address::new(&local, &domain) else { return Ok(()) };
         let again = Address::from_rcpt(address.path().as_bytes());
@@ -185,16 +184,15 @@ proptest! {
         prop_assert_eq!(again.domain(), Some(&*domain));
     }
 
-    /// Any bytes can be parsed, and their escaped form has no controls.
     #[test]
-    fn any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+    fn any_bytes_parse_and_escape_without_controls(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
         let address = Address::from_rcpt(&bytes);
         prop_assert_eq!(address.raw(), &*bytes);
         prop_assert!(!escape(&bytes).to_string().chars().any(char::is_control));
     }
 
     #[test]
-    fn folding_is_stable(text in "\\PC{0,40}") {
+    fn folding_is_idempotent(text in "\\PC{0,40}") {
         let once = fold(&text).into_owned();
         prop_assert_eq!(&*fold(&once), &*once);
     }

@@ -3,7 +3,7 @@
 use super::MAX_FILE;
 use diagnostics::{Problem, Text};
 use foldhash::fast::RandomState;
-use mail_address::{Address, Cases, fold};
+use mail_address::{Address, CaseSensitivity, fold};
 use std::collections::HashSet;
 
 /// Most problems reported for one list; with more it is probably the wrong file.
@@ -18,7 +18,7 @@ pub(super) struct List {
 
 impl List {
     /// Whether the account is listed, at its domain or at any.
-    pub fn has(&self, account: &Address, cases: &Cases) -> bool {
+    pub fn has(&self, account: &Address, cases: &CaseSensitivity) -> bool {
         let sensitive = cases.of(account);
         self.keys.contains(&*anywhere(account, sensitive))
             || self.keys.contains(&*account.folded_key(sensitive))
@@ -28,13 +28,13 @@ impl List {
         self.len
     }
 
-    fn add(&mut self, account: &Address, cases: &Cases) {
+    fn add(&mut self, account: &Address, cases: &CaseSensitivity) {
         let mut is_new = false;
         if account.domain().is_some() {
             is_new = self.keys.insert(account.folded_key(cases.of(account)).into());
         } else {
             // Add it for domains in which case matters and for those in which it does not.
-            for sensitive in [true, false].into_iter().filter(|sensitive| cases.include(*sensitive)) {
+            for sensitive in [true, false].into_iter().filter(|sensitive| cases.includes(*sensitive)) {
                 is_new |= self.keys.insert(anywhere(account, sensitive).into());
             }
         }
@@ -51,7 +51,7 @@ fn anywhere(account: &Address, sensitive: bool) -> String {
 }
 
 /// Reads a list; the error has a line for each problem.
-pub(super) fn parse(file: &str, bytes: Vec<u8>, cases: &Cases) -> Result<List, Vec<String>> {
+pub(super) fn parse(file: &str, bytes: Vec<u8>, cases: &CaseSensitivity) -> Result<List, Vec<String>> {
     if bytes.len() as u64 > MAX_FILE {
         return Err(vec![format!("{file}: the list is larger than {MAX_FILE} bytes: use a database")]);
     }
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn case_counts_by_choice() {
-        let cases = Cases::from(true);
+        let cases = CaseSensitivity::from(true);
         let list = parse("x", b"Foo\nbar@Example.TEST".to_vec(), &cases).unwrap();
         for (text, want) in [
             ("Foo@d.test", true),
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn case_counts_by_domain() {
-        let cases = Cases::new([("s.test", true), ("i.test", false)], true);
+        let cases = CaseSensitivity::new([("s.test", true), ("i.test", false)], true);
         let list = parse("x", b"Foo\nfoo\nBar@s.test\nBar@i.test\nBaz".to_vec(), &cases).unwrap();
         assert_eq!(list.len(), 5);
         for (text, want) in [

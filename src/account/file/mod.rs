@@ -24,7 +24,7 @@ use super::{AccountSource, Lookup, LookupFuture, Reason, Source, Verification};
 use crate::observe::account as observe;
 use crate::watch::{self, Condition, QUIET, Read as AsRead, SETTLE, Stamp, WatchedFile, has_shrunk};
 use list::List;
-use mail_address::{Address, Cases};
+use mail_address::{Address, CaseSensitivity};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -96,7 +96,7 @@ impl Drop for FileSource {
 
 impl FileSource {
     /// The source of this list, which another configuration may have opened already; and whether it is new.
-    fn shared(name: Arc<str>, path: &Path, cases: Cases) -> Result<(Arc<Self>, bool), Vec<String>> {
+    fn shared(name: Arc<str>, path: &Path, cases: CaseSensitivity) -> Result<(Arc<Self>, bool), Vec<String>> {
         let known = |source: &Weak<FileSource>| {
             let source = source.upgrade()?;
             (source.list.file.path() == path && source.list.cases == cases).then_some(source)
@@ -122,7 +122,7 @@ impl FileSource {
     }
 
     /// Reads the list, which must be readable and without errors, and watches it.
-    fn open(name: Arc<str>, path: &Path, cases: Cases) -> Result<Self, Vec<String>> {
+    fn open(name: Arc<str>, path: &Path, cases: CaseSensitivity) -> Result<Self, Vec<String>> {
         let list = Arc::new(Watched::new(name, path, cases));
         let looking = lock(&list.looking);
         // Watch first, then read, so that no change is missed.
@@ -248,7 +248,7 @@ enum Unusable {
 #[derive(Debug)]
 struct Watched {
     name: Arc<str>,
-    cases: Cases,
+    cases: CaseSensitivity,
     file: Arc<WatchedFile>,
     view: Mutex<View>,
     /// Held from reading the file until its view is published, so that no older view replaces a newer one.
@@ -262,7 +262,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Watched {
-    fn new(name: Arc<str>, path: &Path, cases: Cases) -> Self {
+    fn new(name: Arc<str>, path: &Path, cases: CaseSensitivity) -> Self {
         let (view, looking, wake) = Default::default();
         Watched { name, cases, file: WatchedFile::of(path), view, looking, wake }
     }

@@ -19,7 +19,7 @@ use super::settings::{Scoped, Witness};
 use super::spec::{BuildContext, OpenFuture, SourceConfig, SourceType};
 use super::{AccountSource, Follows, Lookup, LookupFuture, Reason, Source, Verification};
 use crate::lookup::control::{Control, Reply, Server};
-use mail_address::{Address, Cases};
+use mail_address::{Address, CaseSensitivity};
 use nix::unistd::User;
 use services::{NSSWITCH, Services};
 use std::borrow::Cow;
@@ -102,7 +102,7 @@ fn services() -> Result<Services, String> {
 #[derive(Debug)]
 struct Passwd {
     name: Arc<str>,
-    cases: Cases,
+    cases: CaseSensitivity,
     lookups: &'static Semaphore,
     find: Find,
     witness: Scoped<Witness>,

@@ -1,7 +1,7 @@
 //! Tests of domains with their own normalisation.
 
 use super::*;
-use mail_address::Normal;
+use mail_address::LocalPartPolicy;
 
 const RULES: &str = "\
 ACCOUNT foo, Bar MATCHES %account%-%alnum%-%code% WITH CHAR(1,-), CHARS();
@@ -11,8 +11,8 @@ ACCOUNT a MATCHES twice-%alpha%-%code% WITH CHARS();
 ACCOUNT b MATCHES twice-%ident%-%code% WITH CHARS();
 ";
 
-fn normal(case_sensitive: bool, delimiters: &str, remove: &str, nfkc: bool) -> Normal {
-    Normal { case_sensitive, delimiters: delimiters.into(), remove: remove.into(), nfkc }
+fn normal(case_sensitive: bool, delimiters: &str, remove: &str, nfkc: bool) -> LocalPartPolicy {
+    LocalPartPolicy { case_sensitive, delimiters: delimiters.into(), remove: remove.into(), nfkc }
 }
 
 fn resolver(accounts: Arc<Accounts>) -> Resolver {

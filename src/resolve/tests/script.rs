@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::script::Script;
-use mail_address::Normal;
+use mail_address::LocalPartPolicy;
 
 /// What the script of these tests does with a name is written into the name.
 const SCRIPT: &str = r#"
@@ -49,7 +49,11 @@ fn resolver(accounts: Arc<Accounts>, script: &str) -> Resolver {
     let settings = Settings {
         domains: vec!["example.test".into(), "other.test".into()],
         origin: "example.test".into(),
-        normal: [("other.test".into(), Normal { delimiters: "+".into(), ..Normal::default() })].into(),
+        normal: [(
+            "other.test".into(),
+            LocalPartPolicy { delimiters: "+".into(), ..LocalPartPolicy::default() },
+        )]
+        .into(),
         ..Settings::default()
     };
     Resolver::new(settings, Form { rules, script: Some(Arc::new(compiled)) }, accounts)

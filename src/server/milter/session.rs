@@ -9,7 +9,7 @@ use super::dsn::Parameters;
 use super::edits::{self, Accepted};
 use super::reply::SmtpReply;
 use crate::resolve::{DeferReason, Outcome, Question};
-use mail_address::{Address, Cases};
+use mail_address::{Address, CaseSensitivity};
 use std::sync::Arc;
 
 pub use super::edits::Edit;
@@ -26,7 +26,7 @@ pub struct Policy {
     /// Name of the header that records the alias.
     pub header: Option<String>,
     /// Whether local parts that differ by case only are different.
-    pub case_sensitive: Cases,
+    pub case_sensitive: CaseSensitivity,
     /// Decide and log, but change nothing.
     pub dry_run: bool,
     /// The domain that the mail server adds to a recipient without one.
@@ -161,14 +161,14 @@ impl Session {
         let recipient = Address::from_rcpt(rcpt.argument);
         // Only the server knows where a route leads, and this one does not say.
         let untold = rcpt.mta_route.is_none() && recipient.may_be_rerouted();
-        let recipient = if untold { recipient.doubted() } else { recipient };
+        let recipient = if untold { recipient.uncertain() } else { recipient };
         // Macros stay until the server sends others. If they are the same as for the recipient before, they
         // may not be about this one, and count only if they agree with the argument.
         let is_new = self.mta_route.as_deref() != rcpt.mta_route;
         self.mta_route = rcpt.mta_route.map(Into::into);
         let mta_route = rcpt.mta_route.map(Address::from_server);
         let mta_route = mta_route.map(|server| {
-            if is_new || recipient.may_be_read_as(&server) { server } else { server.doubted() }
+            if is_new || recipient.may_be_read_as(&server) { server } else { server.uncertain() }
         });
         let question = Question { recipient, mta_route };
         self.pending = Some((question.clone(), Parameters::parse(parameters), rcpt.origin));

@@ -1,34 +1,34 @@
-//! The characters a search tries: all that rules can tell apart are told apart, and of those that they cannot
-//! there are a few of each kind, so that names can hold equal and different ones.
+//! The characters that a search tries: all characters that rules distinguish, and a few of each kind that
+//! they do not distinguish, so that names can contain equal and different characters.
 
 use super::instances::Subject;
 use crate::ir::{Op, Target};
 use crate::vocabulary::Function;
 
-/// A character by its number in an [`Alphabet`].
+/// The index of a character in an [`Alphabet`].
 pub(crate) type Symbol = u8;
 
-/// Most characters of an alphabet. Rules that hold more tell apart more than a search gets through.
+/// Maximum size of an alphabet. Rules that distinguish more characters cannot be searched in reasonable time.
 pub(crate) const MAX_SYMBOLS: usize = 120;
 
-/// Most characters of a kind that are alike: one for each function that looks at characters and one more, up
-/// to this number. Two rules would need more such functions than that, all taking different characters.
+/// Maximum number of equivalent characters of a kind: one for each function that looks at characters, and one
+/// more. More would matter only for rules with more such functions that all select different characters.
 const MAX_ALIKE: usize = 4;
 
-/// What stands for characters of a kind, the most readable first.
+// The representatives of each kind, the most readable first.
 const CONSONANTS: &[char] = &['b', 'c', 'd', 'f', 'g', 'h', 'j', 'k', 'l', 'm', 'n', 'p'];
 const VOWELS: &[char] = &['a', 'e', 'i', 'o', 'u'];
 const CAPITALS: &[char] = &['B', 'C', 'D', 'F', 'G', 'H', 'J', 'K', 'L', 'M', 'N', 'P'];
 const DIGITS: &[char] = &['1', '2', '3', '4', '5', '6', '7', '8', '9', '0'];
-/// Characters of no class, which a code can hold.
+/// Characters of no class, which a code can contain.
 const OTHERS: &[char] = &['+', '=', '!', '~'];
 
-/// The characters of a search.
+/// The characters that a search tries.
 #[derive(Debug)]
 pub(crate) struct Alphabet(Vec<char>);
 
 impl Alphabet {
-    /// What `subjects` tell apart; `None` if that is too much. With `fold` there are no capitals.
+    /// The alphabet for `subjects`; `None` if it is too large. With `fold` it has no capitals.
     pub fn of(subjects: &[&Subject<'_>], fold: bool) -> Option<Self> {
         let calls = || subjects.iter().flat_map(|subject| subject.calls());
         let counts = |function| calls().any(|call| call.op == Op::Count(function));
@@ -40,7 +40,7 @@ impl Alphabet {
         let vowels = counts(Function::Vowels);
         let case = !fold && (vowels || counts(Function::Alphas));
         let texts: Vec<char> = subjects.iter().flat_map(|subject| subject.characters()).collect();
-        // Letters of the kinds that stand in no text, so that they are different from all that do.
+        // Letters that occur in no text of the rules, so that they differ from all that do.
         for (kind, number) in [
             (CONSONANTS, alike),
             (VOWELS, if vowels { alike } else { 0 }),
@@ -72,22 +72,21 @@ impl Alphabet {
         self.0.get(usize::from(symbol)).copied().unwrap_or('?')
     }
 
-    /// The number of `c`.
     pub fn symbol(&self, c: char) -> Option<Symbol> {
         self.0.iter().position(|known| *known == c).and_then(|at| Symbol::try_from(at).ok())
     }
 
-    /// The numbers of the characters of `text`; `None` if one is missing.
+    /// The symbols of `text`; `None` if the alphabet lacks a character.
     pub fn symbols(&self, text: &str) -> Option<Vec<Symbol>> {
         text.chars().map(|c| self.symbol(c)).collect()
     }
 
-    /// The symbol as the byte that a class asks about; 0, which is in no class, outside of ASCII.
+    /// The symbol as a byte for class checks; beyond ASCII it is 0, which is in no class.
     pub fn byte(&self, symbol: Symbol) -> u8 {
         u8::try_from(self.character(symbol)).ok().filter(u8::is_ascii).unwrap_or(0)
     }
 
-    /// The symbols that a character may be taken for in a text of which only the characters are known.
+    /// The symbols that represent a character in a text of which only the set of characters is known.
     pub fn like(&self, c: char) -> impl Iterator<Item = Symbol> + '_ {
         let kind = move |c: char| {
             (c.is_ascii_digit(), c.is_ascii_alphabetic(), if c.is_ascii_alphanumeric() { ' ' } else { c })

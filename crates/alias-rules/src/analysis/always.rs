@@ -1,4 +1,5 @@
-//! What shows in a statement without any name: functions that have no value, or always the same one.
+//! Findings that need no name: functions that have no value or a constant one, and statements that never
+//! match.
 
 use super::instances::Source;
 use crate::ir::{CompiledCall, Op, Target};
@@ -7,12 +8,12 @@ use crate::vocabulary::{Class, Function};
 use diagnostics::Problem;
 use mail_address::MAX_LOCAL_PART;
 
-/// What is wrong with a statement that could be loaded.
+/// Finds problems in a valid statement.
 pub(crate) fn problems(source: &Source<'_>) -> Vec<Problem> {
     let statement = &source.checked.statement;
     let mut problems = Vec::new();
     if source.checked.never.is_some() {
-        // Said when it was loaded; of its calls some are missing.
+        // This was reported when the statement was loaded, and some of its calls are missing.
         return problems;
     }
     let classes: Vec<Class> = statement.expression.identifiers().collect();
@@ -31,36 +32,36 @@ pub(crate) fn problems(source: &Source<'_>) -> Vec<Problem> {
             let message = format!("{} is always 0 here: {why}", call.function.name());
             problems.push(
                 Problem::note(text, call.span.clone(), message)
-                    .help("leave it away, or let it look at another text; it makes no code harder to guess"),
+                    .help("remove it, or use it with another text; it does not make codes harder to guess"),
             );
         }
     }
     let length = min_len(source, &classes);
-    if !never && source.members() > 0 && length > MAX_LOCAL_PART {
+    if !never && source.instance_count() > 0 && length > MAX_LOCAL_PART {
         let message = format!(
-            "the statement never matches: its names have {length} characters at least, and a local part \
-             {MAX_LOCAL_PART} at most"
+            "the statement never matches: its names have at least {length} characters, but a local part has at \
+             most {MAX_LOCAL_PART}"
         );
         let span = statement.expression.span.clone();
-        problems.push(Problem::warning(source.text, span, message).help("shorten it"));
+        problems.push(Problem::warning(source.text, span, message).help("shorten the expression"));
     }
     if source.accounts.is_empty() {
-        problems.push(nobody(source, "account"));
+        problems.push(no_name_of_class(source, "account"));
     } else if statement.aliases.is_some() && source.aliases.is_empty() {
-        problems.push(nobody(source, "alias"));
+        problems.push(no_name_of_class(source, "alias"));
     }
     problems
 }
 
-fn nobody(source: &Source<'_>, what: &str) -> Problem {
+fn no_name_of_class(source: &Source<'_>, what: &str) -> Problem {
     let statement = &source.checked.statement;
     let class = statement.using.map_or("ident", Class::name);
-    let message = format!("the statement never matches: no {what} of it is {class}");
+    let message = format!("the statement never matches: it has no {what} of class {class}");
     Problem::warning(source.text, statement.expression.span.clone(), message)
-        .help("name another class behind USING, or leave USING away")
+        .help("write another class after USING, or remove USING")
 }
 
-/// Why a function can have no value.
+/// The reason if a function never has a value.
 fn no_value(call: &CompiledCall, source: &Source<'_>, classes: &[Class]) -> Option<String> {
     let (Op::Char { default, .. } | Op::LabelChar { default, .. }) = &call.op else {
         return None;
@@ -74,7 +75,7 @@ fn no_value(call: &CompiledCall, source: &Source<'_>, classes: &[Class]) -> Opti
         Target::Identifier(_) | Target::Name => {
             let length = needed(call, classes);
             return (length > MAX_LOCAL_PART)
-                .then(|| format!("no local part has the {length} characters that it takes"));
+                .then(|| format!("no local part has the {length} characters that it needs"));
         }
     };
     let Op::Char { at, .. } = call.op else { return None };
@@ -82,18 +83,18 @@ fn no_value(call: &CompiledCall, source: &Source<'_>, classes: &[Class]) -> Opti
     let long = |key: &str| key.chars().count() as u64 >= needed;
     let what = if call.target == Target::Alias { "alias" } else { "account" };
     (!list.iter().any(|entry| long(&entry.key)))
-        .then(|| format!("no {what} has the {needed} characters that it takes"))
+        .then(|| format!("no {what} has the {needed} characters that it needs"))
 }
 
-/// The fewest characters of an identifier for which a function has a value.
+/// The minimum number of characters of an identifier for which a function has a value.
 fn needed(call: &CompiledCall, classes: &[Class]) -> usize {
     let Target::Identifier(i) = call.target else { return 0 };
     let class = classes.get(i).copied().unwrap_or(Class::Alnum);
     let size = |n: i64| usize::try_from(n.unsigned_abs()).unwrap_or(usize::MAX).max(1);
     let needed = match &call.op {
         Op::Char { at, default } if default.is_empty() => size(*at),
-        // An outer label has its characters and a dot with a character behind; the others have one label
-        // outside of each dot, of which all but the outermost may be empty.
+        // The first and the last label need a dot and another character. Other labels also need the labels
+        // between them and the edge, of which all but the outermost may be empty.
         Op::LabelChar { label, at, default } if default.is_empty() => match size(*label) {
             1 => size(*at).saturating_add(2),
             label => size(*at).saturating_add(label),
@@ -103,7 +104,7 @@ fn needed(call: &CompiledCall, classes: &[Class]) -> usize {
     needed.max(class.min_len())
 }
 
-/// The fewest characters of a name that matches.
+/// The minimum number of characters of a name that matches.
 fn min_len(source: &Source<'_>, classes: &[Class]) -> usize {
     let shortest = |list: &[crate::analysis::instances::Entry<'_>]| {
         list.iter().map(|entry| entry.key.chars().count()).min()
@@ -124,13 +125,13 @@ fn min_len(source: &Source<'_>, classes: &[Class]) -> usize {
     lengths.fold(0, usize::saturating_add)
 }
 
-/// Why a function always counts nothing.
+/// The reason if a count is always 0.
 fn constant(call: &CompiledCall, classes: &[Class]) -> Option<&'static str> {
     let Target::Identifier(i) = call.target else { return None };
     match (&call.op, classes.get(i)?) {
-        (Op::Count(Function::Digits), Class::Alpha) => Some("an %alpha% holds no digits"),
+        (Op::Count(Function::Digits), Class::Alpha) => Some("an %alpha% contains no digits"),
         (Op::Count(Function::Alphas | Function::Vowels), Class::Number) => {
-            Some("a %number% holds no letters")
+            Some("a %number% contains no letters")
         }
         _ => None,
     }

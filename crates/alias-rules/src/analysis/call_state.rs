@@ -5,7 +5,7 @@ use crate::ir::Op;
 use crate::vocabulary::{Function, is_alpha, is_digit, is_vowel};
 use std::collections::VecDeque;
 
-/// A value of a function, or the part of a code that has to be one.
+/// A value of a function, or the value that a part of the code requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Value {
     Number(u16),
@@ -14,7 +14,7 @@ pub(crate) enum Value {
     Default,
 }
 
-/// Whether `function` counts a character.
+/// Whether `function` counts a byte.
 pub(crate) fn counts(function: Function, byte: u8) -> bool {
     match function {
         Function::Digits => is_digit(byte),
@@ -25,21 +25,22 @@ pub(crate) fn counts(function: Function, byte: u8) -> bool {
     }
 }
 
-/// A function while its identifier is read. The required value is known if the code comes first.
+/// The state of a function while its identifier is read. `wanted` is the required value, which is known if
+/// the code precedes the identifier.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum CallState {
     Count {
         count: u16,
         wanted: Option<u16>,
     },
-    /// If the code comes later, there is a state for each possible character.
-    Sought {
+    /// `ANY` or `NONE`. If the code follows the identifier, there is a state for each possible character.
+    Contains {
         symbol: Symbol,
         seen: bool,
         wanted: bool,
     },
     Char {
-        taken: Taken,
+        at: CharAt,
         wanted: Option<Value>,
     },
     LabelChar {
@@ -48,31 +49,31 @@ pub(crate) enum CallState {
     },
 }
 
-/// A character at an index.
+/// The search for the character at an index.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Taken {
-    /// From the left: the number of characters to come, and then the character.
-    Coming(u64),
+pub(crate) enum CharAt {
+    /// From the left: the number of characters up to the wanted one.
+    Remaining(u64),
     Found(Symbol),
-    /// From the right: this many last characters.
+    /// From the right: the last characters, and their maximum number.
     Last(VecDeque<Symbol>, u64),
 }
 
-impl Taken {
+impl CharAt {
     fn new(at: i64) -> Self {
         if at < 0 {
-            Taken::Last(VecDeque::new(), at.unsigned_abs())
+            CharAt::Last(VecDeque::new(), at.unsigned_abs())
         } else {
-            Taken::Coming(at.unsigned_abs().max(1))
+            CharAt::Remaining(at.unsigned_abs().max(1))
         }
     }
 
     fn push(&mut self, symbol: Symbol) {
         match self {
-            Taken::Coming(1) => *self = Taken::Found(symbol),
-            Taken::Coming(more) => *more -= 1,
-            Taken::Found(_) => {}
-            Taken::Last(symbols, len) => {
+            CharAt::Remaining(1) => *self = CharAt::Found(symbol),
+            CharAt::Remaining(more) => *more -= 1,
+            CharAt::Found(_) => {}
+            CharAt::Last(symbols, len) => {
                 symbols.push_back(symbol);
                 if symbols.len() as u64 > *len {
                     symbols.pop_front();
@@ -83,28 +84,30 @@ impl Taken {
 
     fn value(&self) -> Option<Symbol> {
         match self {
-            Taken::Coming(_) => None,
-            Taken::Found(symbol) => Some(*symbol),
-            Taken::Last(symbols, len) => symbols.front().copied().filter(|_| symbols.len() as u64 == *len),
+            CharAt::Remaining(_) => None,
+            CharAt::Found(symbol) => Some(*symbol),
+            CharAt::Last(symbols, len) => symbols.front().copied().filter(|_| symbols.len() as u64 == *len),
         }
     }
 }
 
-/// A character of a label.
+/// The search for a character of a label.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Labels {
     label: i64,
     at: i64,
-    /// From the left: dots still to come; from the right: the values of the labels that may be the one.
+    /// From the left: the number of dots before the label.
     before: u64,
+    /// The characters of completed labels that may be the wanted one.
     past: VecDeque<Option<Symbol>>,
-    now: Taken,
+    /// The character of the current label.
+    now: CharAt,
 }
 
 impl Labels {
     fn new(label: i64, at: i64) -> Self {
         let before = if label < 0 { 0 } else { label.unsigned_abs().max(1) - 1 };
-        Labels { label, at, before, past: VecDeque::new(), now: Taken::new(at) }
+        Labels { label, at, before, past: VecDeque::new(), now: CharAt::new(at) }
     }
 
     fn push(&mut self, symbol: Symbol, dot: bool) {
@@ -114,17 +117,17 @@ impl Labels {
                 if self.past.len() as u64 >= self.label.unsigned_abs() {
                     self.past.pop_front();
                 }
-                self.now = Taken::new(self.at);
+                self.now = CharAt::new(self.at);
             } else {
                 self.now.push(symbol);
             }
         } else if self.before > 0 {
             self.before -= u64::from(dot);
         } else if !self.past.is_empty() {
-            // After its label.
+            // The label has been read.
         } else if dot {
             self.past.push_back(self.now.value());
-            self.now = Taken::new(self.at);
+            self.now = CharAt::new(self.at);
         } else {
             self.now.push(symbol);
         }
@@ -143,7 +146,7 @@ impl Labels {
 }
 
 impl CallState {
-    /// At the beginning of an identifier; a monitor for each character that may be looked for.
+    /// The states at the beginning of an identifier: one for each character that the function may search.
     pub fn begin(op: &Op, wanted: Option<Value>, alphabet: &Alphabet) -> Vec<Self> {
         match op {
             Op::Count(_) => {
@@ -152,12 +155,12 @@ impl CallState {
             }
             Op::Any | Op::None => {
                 if let Some(Value::Symbol(symbol)) = wanted {
-                    return vec![CallState::Sought { symbol, seen: false, wanted: true }];
+                    return vec![CallState::Contains { symbol, seen: false, wanted: true }];
                 }
                 let each = (0..alphabet.len()).filter_map(|at| Symbol::try_from(at).ok());
-                each.map(|symbol| CallState::Sought { symbol, seen: false, wanted: false }).collect()
+                each.map(|symbol| CallState::Contains { symbol, seen: false, wanted: false }).collect()
             }
-            Op::Char { at, .. } => vec![CallState::Char { taken: Taken::new(*at), wanted }],
+            Op::Char { at, .. } => vec![CallState::Char { at: CharAt::new(*at), wanted }],
             Op::LabelChar { label, at, .. } => {
                 vec![CallState::LabelChar { labels: Labels::new(*label, *at), wanted }]
             }
@@ -165,7 +168,7 @@ impl CallState {
         }
     }
 
-    /// Reads a character; `false` if the value can no longer be the required one.
+    /// Reads a character. Returns `false` if the required value is no longer possible.
     pub fn push(&mut self, op: &Op, symbol: Symbol, byte: u8) -> bool {
         match self {
             CallState::Count { count, wanted } => {
@@ -173,12 +176,12 @@ impl CallState {
                 *count += u16::from(counts(*function, byte));
                 wanted.is_none_or(|wanted| *count <= wanted)
             }
-            CallState::Sought { symbol: sought, seen, .. } => {
-                *seen |= *sought == symbol;
+            CallState::Contains { symbol: wanted, seen, .. } => {
+                *seen |= *wanted == symbol;
                 !(*seen && *op == Op::None)
             }
-            CallState::Char { taken, .. } => {
-                taken.push(symbol);
+            CallState::Char { at, .. } => {
+                at.push(symbol);
                 true
             }
             CallState::LabelChar { labels, .. } => {
@@ -188,32 +191,32 @@ impl CallState {
         }
     }
 
-    /// At the end of the identifier: the value if it was not known. The error is that it is wrong, or that
-    /// there is none.
+    /// The result at the end of the identifier: the value, or `None` if it is the required one. The error
+    /// means that there is no value or a wrong one.
     pub fn end(&self, op: &Op, default: &[Symbol]) -> Result<Option<Value>, ()> {
-        let right = |value: Value, wanted: Option<Value>| match wanted {
+        let check = |value: Value, wanted: Option<Value>| match wanted {
             None => Ok(Some(value)),
             Some(wanted) if wanted == value => Ok(None),
             // A default of one character equals that character.
             Some(Value::Symbol(wanted)) if value == Value::Default && default == [wanted] => Ok(None),
             Some(_) => Err(()),
         };
-        let taken = |symbol: Option<Symbol>, wanted| match symbol {
-            Some(symbol) => right(Value::Symbol(symbol), wanted),
+        let check_char = |symbol: Option<Symbol>, wanted| match symbol {
+            Some(symbol) => check(Value::Symbol(symbol), wanted),
             None if default.is_empty() => Err(()),
-            None => right(Value::Default, wanted),
+            None => check(Value::Default, wanted),
         };
         match self {
             CallState::Count { count, wanted } => {
                 let count = count + u16::from(*op == Op::Count(Function::Labels));
-                right(Value::Number(count), wanted.map(Value::Number))
+                check(Value::Number(count), wanted.map(Value::Number))
             }
-            CallState::Sought { symbol, seen, wanted } => {
+            CallState::Contains { symbol, seen, wanted } => {
                 let fits = *seen == (*op == Op::Any);
                 fits.then(|| (!wanted).then_some(Value::Symbol(*symbol))).ok_or(())
             }
-            CallState::Char { taken: at, wanted } => taken(at.value(), *wanted),
-            CallState::LabelChar { labels, wanted } => taken(labels.value(), *wanted),
+            CallState::Char { at, wanted } => check_char(at.value(), *wanted),
+            CallState::LabelChar { labels, wanted } => check_char(labels.value(), *wanted),
         }
     }
 }

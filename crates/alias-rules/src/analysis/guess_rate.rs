@@ -1,14 +1,15 @@
-//! How often a name made up at random is an alias.
+//! Computes the chance that a random name is an alias.
 //!
-//! Whoever guesses knows the account, the alias, the literals and where the parts stand, but not the functions.
-//! Each identifier is a text of its class, all of one length equally likely, the length drawn from
-//! [`LENGTHS`] or [`FQDN_LENGTHS`]. Each character of the code is drawn by its kind: a digit for a count, one
-//! of 36 letters and digits for a character, one of 32 for a secret. So a code is guessed with the product of
-//! these chances, as many digits as the number has; and the share is the mean of that over the identifiers.
+//! In this model, the sender of a random name knows the account, the alias, the literals and the order of the
+//! parts, but not the functions. The length of each identifier is drawn from [`LENGTHS`] or [`FQDN_LENGTHS`],
+//! and all texts of the class with this length are equally likely. Each character of the code is drawn by its
+//! kind: one of 10 digits for each digit of a count, one of 36 letters and digits for a character, one of 32
+//! characters for `HMAC`. The chance of a code is the product of these chances, and the rate is its mean over
+//! all identifiers.
 //!
-//! Functions of different identifiers are independent. What a single identifier makes of its functions is
-//! computed from the counts where these are all that matters, else estimated from [`SAMPLES`] texts, the same
-//! ones in each run.
+//! Functions of different identifiers are independent. The chance for one identifier is computed exactly if
+//! it depends on length and counts only. Otherwise it is estimated from [`SAMPLES`] texts, which are the same
+//! in every run.
 
 use super::instances::Source;
 use crate::ir::{CompiledCall, Op, Target};
@@ -21,33 +22,33 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
 
-/// How long identifiers are: names of shops and lists, hardly ever longer.
+/// The lengths of identifiers: names of shops and lists are hardly ever longer.
 pub const LENGTHS: RangeInclusive<usize> = 1..=12;
-/// How long domains are.
+/// The lengths of domains.
 pub const FQDN_LENGTHS: RangeInclusive<usize> = 4..=16;
-/// How many texts an estimate is made from: a chance of one in twenty is off by a tenth of it at most.
+/// Number of texts of an estimate. For a rate of one in twenty the error is at most a tenth of the rate.
 pub const SAMPLES: usize = 4096;
-/// Most accounts and aliases looked at; what the others make of a function is hardly different.
+/// Maximum number of accounts and aliases considered; more would hardly change the mean.
 const MAX_NAMES: usize = 100_000;
 
-/// Characters that one is guessed from.
+/// The characters from which a guessed character is drawn.
 const CHARACTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 const CAPITALS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ";
-/// Characters that one of a secret is guessed from.
+/// The number of characters from which a guessed character of `HMAC` is drawn.
 const SECRET: f64 = 32.0;
 
-/// How often a random name of the shape of a statement is an alias.
+/// The chance that a random name with the form of a statement is an alias.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GuessRate {
-    /// The statement, by number.
+    /// The index of the statement.
     pub statement: usize,
-    /// Between 0, for one that never matches, and 1.
+    /// The chance, between 0 (for a statement that never matches) and 1.
     pub share: f64,
-    /// Whether it was computed; else it is estimated.
+    /// Whether the chance is exact; otherwise it is estimated.
     pub exact: bool,
 }
 
-/// `1 in 360 (exact)`, `about 1 in 290 (estimated from 4096 samples)`
+/// Formats the rate: `1 in 360 (exact)` or `about 1 in 290 (estimated from 4096 samples)`.
 impl fmt::Display for GuessRate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.share <= 0.0 {
@@ -63,23 +64,24 @@ impl fmt::Display for GuessRate {
     }
 }
 
-/// The statements of texts that could be loaded, each with how often it is guessed.
+/// Computes the rate of each statement of valid texts.
 pub fn guess_rates(texts: &[Text], options: &Options) -> Vec<GuessRate> {
-    let mut known = Known::default();
+    let mut cache = Cache::default();
     let sources = crate::analysis::sources(texts, options);
-    sources.iter().enumerate().map(|(i, source)| known.guess(i, source)).collect()
+    sources.iter().enumerate().map(|(i, source)| cache.guess_rate(i, source)).collect()
 }
 
-/// What was computed for statements seen before: a hundred thousand of them have few shapes.
+/// The chances of identifiers that were computed before: a hundred thousand statements have few distinct
+/// ones.
 #[derive(Default)]
-pub(crate) struct Known {
+pub(crate) struct Cache {
     identifiers: HashMap<(u8, String), (f64, bool)>,
     fold: bool,
 }
 
-impl Known {
-    pub fn guess(&mut self, statement: usize, source: &Source<'_>) -> GuessRate {
-        if source.checked.never.is_some() || source.members() == 0 {
+impl Cache {
+    pub fn guess_rate(&mut self, statement: usize, source: &Source<'_>) -> GuessRate {
+        if source.checked.never.is_some() || source.instance_count() == 0 {
             return GuessRate { statement, share: 0.0, exact: true };
         }
         self.fold = source.folds();
@@ -101,8 +103,8 @@ impl Known {
             if calls.is_empty() {
                 continue;
             }
-            let formulas: Vec<&Op> = calls.iter().map(|call| &call.op).collect();
-            let key = (u8::from(self.fold), format!("{class:?} {formulas:?}"));
+            let ops: Vec<&Op> = calls.iter().map(|call| &call.op).collect();
+            let key = (u8::from(self.fold), format!("{class:?} {ops:?}"));
             let fold = self.fold;
             let (chance, is_exact) = *self.identifiers.entry(key).or_insert_with(|| {
                 by_counts(class, &calls, fold)
@@ -129,27 +131,27 @@ fn mean(shares: impl Iterator<Item = f64>) -> f64 {
     if number == 0 { 0.0 } else { sum / f64::from(number) }
 }
 
-/// One chance in `of`, `times` times.
+/// The chance of `times` independent events with one chance in `of` each.
 fn power(of: f64, times: usize) -> f64 {
     of.powi(-i32::try_from(times).unwrap_or(i32::MAX))
 }
 
-/// The chance of a number of one digit or more.
+/// The chance of guessing the digits of a number.
 fn digits(count: usize) -> f64 {
     power(10.0, count.checked_ilog10().map_or(1, |log| log as usize + 1))
 }
 
-/// The chance of a right guess where the functions look at `text`.
+/// The chance of guessing the values of all functions of `text`.
 fn chance(calls: &[&CompiledCall], text: &str) -> f64 {
-    calls.iter().map(|call| one(&call.op, text)).product()
+    calls.iter().map(|call| chance_of(&call.op, text)).product()
 }
 
-fn one(op: &Op, text: &str) -> f64 {
+fn chance_of(op: &Op, text: &str) -> f64 {
     let characters = real(CHARACTERS.len());
-    let held = || real(CHARACTERS.iter().filter(|c| text.as_bytes().contains(c)).count());
+    let contained = || real(CHARACTERS.iter().filter(|c| text.as_bytes().contains(c)).count());
     match op {
-        Op::Any => held() / characters,
-        Op::None => 1.0 - held() / characters,
+        Op::Any => contained() / characters,
+        Op::None => 1.0 - contained() / characters,
         Op::Hmac(length) => power(SECRET, *length),
         op => match (operations::value(op, text, ""), op) {
             (None, _) => 0.0,
@@ -159,7 +161,7 @@ fn one(op: &Op, text: &str) -> f64 {
     }
 }
 
-/// The characters that may stand at an edge of an identifier, and inside.
+/// The characters that are allowed at the edges of an identifier, and inside.
 fn alphabets(class: Class, fold: bool) -> [Vec<u8>; 2] {
     let all: Vec<u8> =
         CHARACTERS.iter().chain(if fold { &[][..] } else { CAPITALS }).chain(b"_.-").copied().collect();
@@ -171,15 +173,15 @@ fn lengths(class: Class) -> RangeInclusive<usize> {
     if class == Class::Fqdn { FQDN_LENGTHS } else { LENGTHS }
 }
 
-/// What functions count in a text: digits, letters, vowels, dots.
+/// The numbers of digits, letters, vowels and dots.
 type CharacterCounts = [u8; 4];
 
 fn counts_of(b: u8) -> CharacterCounts {
     [is_digit(b), is_alpha(b), is_vowel(b), b == b'.'].map(u8::from)
 }
 
-/// The chance for an identifier whose functions count and take characters of a plain text, of which only the
-/// length and the counts matter. `None` where more does.
+/// The exact chance for an identifier whose functions depend on its length and counts only; `None` for other
+/// functions.
 fn by_counts(class: Class, calls: &[&CompiledCall], fold: bool) -> Option<f64> {
     let used = |function| calls.iter().any(|call| call.op == Op::Count(function));
     let plain = |op: &Op| matches!(op, Op::Count(_) | Op::Char { .. });
@@ -187,7 +189,7 @@ fn by_counts(class: Class, calls: &[&CompiledCall], fold: bool) -> Option<f64> {
     let counted = [Function::Digits, Function::Alphas, Function::Vowels, Function::Labels].map(used);
     match sought[..] {
         [] => {}
-        // Whether a character is in a text goes with nothing but its length.
+        // The chance that a text contains a character depends on its length only.
         [call] if matches!(call.op, Op::Any | Op::None) => {
             if class == Class::Fqdn || counted.contains(&true) {
                 return None;
@@ -196,7 +198,7 @@ fn by_counts(class: Class, calls: &[&CompiledCall], fold: bool) -> Option<f64> {
         _ => return None,
     }
     let [edge, inner] = alphabets(class, fold);
-    // A dot is needed, whether it is counted or not.
+    // A fqdn needs a dot even if dots are not counted.
     let tracked = [counted[0], counted[1], counted[2], counted[3] || class == Class::Fqdn];
     let step = |ways: &BTreeMap<CharacterCounts, f64>, of: &[u8]| {
         let mut kinds: BTreeMap<CharacterCounts, f64> = BTreeMap::new();
@@ -220,13 +222,13 @@ fn by_counts(class: Class, calls: &[&CompiledCall], fold: bool) -> Option<f64> {
     let mut before = BTreeMap::from([([0; 4], 1.0)]);
     let mut shares = Vec::new();
     for length in 1..=*lengths(class).end() {
-        // `before` is one character shorter; this one is the last.
+        // `before` has one character less; the last one is an edge.
         let ways = step(&before, &edge);
         before = step(&before, if length == 1 { &edge } else { &inner });
         if !lengths(class).contains(&length) {
             continue;
         }
-        let (mut all, mut right) = (0.0, 0.0);
+        let (mut all, mut guessed) = (0.0, 0.0);
         for (counts, chance) in &ways {
             let fits = class != Class::Fqdn || counts[3] > 0;
             let weight = |call: &&CompiledCall| match &call.op {
@@ -237,23 +239,23 @@ fn by_counts(class: Class, calls: &[&CompiledCall], fold: bool) -> Option<f64> {
                     Function::Labels => usize::from(counts[3]) + 1,
                     _ => length,
                 }),
-                Op::Any => held(&edge, &inner, length),
-                Op::None => 1.0 - held(&edge, &inner, length),
-                // Any text of the length will do.
-                op => one(op, &"a".repeat(length)),
+                Op::Any => chance_contained(&edge, &inner, length),
+                Op::None => 1.0 - chance_contained(&edge, &inner, length),
+                // The chance is the same for all texts of the length.
+                op => chance_of(op, &"a".repeat(length)),
             };
             if fits {
                 all += chance;
-                right += chance * calls.iter().map(weight).product::<f64>();
+                guessed += chance * calls.iter().map(weight).product::<f64>();
             }
         }
-        shares.push(if all > 0.0 { right / all } else { 0.0 });
+        shares.push(if all > 0.0 { guessed / all } else { 0.0 });
     }
     Some(mean(shares.into_iter()))
 }
 
-/// The chance that a character to be guessed is in a text.
-fn held(edge: &[u8], inner: &[u8], length: usize) -> f64 {
+/// The chance that a random text of this length contains a random character.
+fn chance_contained(edge: &[u8], inner: &[u8], length: usize) -> f64 {
     let missing = |c: &u8| {
         let not = |of: &[u8]| 1.0 - if of.contains(c) { 1.0 / real(of.len()) } else { 0.0 };
         let edges = length.min(2);
@@ -262,13 +264,13 @@ fn held(edge: &[u8], inner: &[u8], length: usize) -> f64 {
     1.0 - CHARACTERS.iter().map(missing).sum::<f64>() / real(CHARACTERS.len())
 }
 
-/// The mean over some texts of the class.
+/// Estimates the chance as the mean over random texts of the class.
 fn estimate(class: Class, calls: &[&CompiledCall], fold: bool) -> f64 {
     let [edge, inner] = alphabets(class, fold);
     let mut random = Random(0);
     let shares = (0..SAMPLES).map(|i| {
         let lengths = lengths(class);
-        // Each length as often as each other.
+        // All lengths are equally frequent.
         let length = lengths.start() + i % (lengths.end() - lengths.start() + 1);
         loop {
             let text: String = (0..length)
@@ -277,7 +279,7 @@ fn estimate(class: Class, calls: &[&CompiledCall], fold: bool) -> f64 {
                     char::from(of[random.below(of.len())])
                 })
                 .collect();
-            // With a length of four one text in twenty has a dot.
+            // Of texts with four characters, one in twenty has a dot.
             if class != Class::Fqdn || text.contains('.') {
                 return chance(calls, &text);
             }
@@ -286,7 +288,7 @@ fn estimate(class: Class, calls: &[&CompiledCall], fold: bool) -> f64 {
     mean(shares)
 }
 
-/// The share of the first statement's identifier, computed if that can be, and estimated.
+/// The exact chance, if it can be computed, and the estimate for the first statement's identifier.
 #[cfg(test)]
 pub(crate) fn both(texts: &[Text], options: &Options) -> (Option<f64>, f64) {
     let sources = crate::analysis::sources(texts, options);
@@ -296,7 +298,7 @@ pub(crate) fn both(texts: &[Text], options: &Options) -> (Option<f64>, f64) {
     (exact, estimate(class, &calls, options.fold))
 }
 
-/// Numbers that look random, the same ones in each run (`SplitMix64`).
+/// A pseudorandom number generator with a fixed seed (`SplitMix64`).
 struct Random(u64);
 
 impl Random {

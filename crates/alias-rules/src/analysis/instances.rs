@@ -1,5 +1,4 @@
-//! Statements in the form for comparison: each for one account and one alias, with the common beginning and
-//! end of its names.
+//! Statements prepared for comparison, and their instances: a statement with one account and one alias.
 
 use crate::compile::refusals::Checked;
 use crate::ir::{CompiledCall, Op, Target};
@@ -10,23 +9,23 @@ use foldhash::{HashSet, HashSetExt};
 use mail_address::{Address, canonical_domain, fold};
 use std::borrow::Cow;
 
-/// A name of a list, as it is compared.
+/// A name of a list; `key` is case-folded if names are compared ignoring case.
 #[derive(Debug)]
 pub(crate) struct Entry<'t> {
     pub name: Name<'t>,
     pub key: Cow<'t, str>,
 }
 
-/// The characters of the accounts and of the aliases of all statements of a form.
+/// The characters of the accounts and aliases of all statements of a form.
 #[derive(Debug, Default)]
-pub(crate) struct Listed {
+pub(crate) struct ListCharacters {
     pub accounts: HashSet<char>,
     pub aliases: HashSet<char>,
 }
 
-impl Listed {
+impl ListCharacters {
     pub fn of<'s>(sources: impl Iterator<Item = &'s Source<'s>>) -> Self {
-        let mut listed = Listed::default();
+        let mut listed = ListCharacters::default();
         for source in sources {
             listed.accounts.extend(source.accounts.iter().flat_map(|entry| entry.key.chars()));
             listed.aliases.extend(source.aliases.iter().flat_map(|entry| entry.key.chars()));
@@ -35,24 +34,24 @@ impl Listed {
     }
 }
 
-/// A statement with all compared texts folded.
+/// A statement whose texts are case-folded if names are compared ignoring case.
 #[derive(Debug)]
 pub(crate) struct Source<'t> {
     pub text: &'t Text,
     pub checked: Checked<'t>,
     pub items: Vec<Item>,
     pub calls: Vec<CompiledCall>,
-    /// The distinct accounts that matter; at most two if the names do not contain them.
+    /// The distinct accounts; at most two if neither names nor functions use them.
     pub accounts: Vec<Entry<'t>>,
     /// The same for the aliases; empty without `ALIASED`.
     pub aliases: Vec<Entry<'t>>,
-    /// In canonical spelling, if not all.
+    /// In canonical spelling; `None` for all domains.
     domains: Option<Vec<String>>,
     fold: bool,
 }
 
-/// Most accounts if the names do not contain them: two show a clash.
-const ALIKE: usize = 2;
+/// Number of accounts or aliases to keep if they are not used: two are enough for a clash.
+const UNUSED: usize = 2;
 
 fn key(text: &str, case: bool) -> Cow<'_, str> {
     if case { Cow::Borrowed(text) } else { fold(text) }
@@ -88,7 +87,7 @@ impl<'t> Source<'t> {
             let mut seen = HashSet::new();
             let entries = names.iter().map(|name| Entry { name: *name, key: key(name.value, !fold) });
             let entries = entries.filter(|entry| fits(&entry.key) && seen.insert(entry.key.clone()));
-            entries.take(if used { usize::MAX } else { ALIKE }).collect::<Vec<_>>()
+            entries.take(if used { usize::MAX } else { UNUSED }).collect::<Vec<_>>()
         };
         let accounts = list(&statement.accounts, &Item::Account, Target::Account);
         let names = statement.aliases.as_deref().unwrap_or_default();
@@ -99,13 +98,13 @@ impl<'t> Source<'t> {
         Source { text, checked, items, calls, accounts, aliases, domains, fold }
     }
 
-    /// The number of pairs of an account and an alias.
-    pub fn members(&self) -> usize {
+    /// The number of instances.
+    pub fn instance_count(&self) -> usize {
         let aliases = if self.checked.statement.aliases.is_some() { self.aliases.len() } else { 1 };
         self.accounts.len().saturating_mul(aliases)
     }
 
-    /// The pair of this number.
+    /// The instance of this number.
     pub fn subject(&self, number: usize) -> Subject<'_> {
         let aliases = self.aliases.len().max(1);
         Subject {
@@ -116,25 +115,25 @@ impl<'t> Source<'t> {
         }
     }
 
-    /// Any account and any alias of it, and of all statements of its form, made of these characters.
-    pub fn any<'s>(&'s self, listed: &'s Listed) -> Subject<'s> {
+    /// An instance that represents all accounts and aliases of all statements of its form.
+    pub fn general<'s>(&'s self, listed: &'s ListCharacters) -> Subject<'s> {
         Subject { source: self, account: None, alias: None, listed: Some(listed) }
     }
 
-    /// Whether the code can be computed without a secret.
-    pub fn is_open(&self) -> bool {
-        !self.calls.iter().any(|call| matches!(call.op, Op::Hmac(_)))
+    /// Whether the code depends on a secret.
+    pub fn needs_secret(&self) -> bool {
+        self.calls.iter().any(|call| matches!(call.op, Op::Hmac(_)))
     }
 
-    /// Whether a list matters, but its name is not at the beginning of the whole name.
-    pub fn is_unanchored(&self) -> bool {
+    /// Whether accounts or aliases matter but are not in the fixed beginning of names.
+    pub fn has_floating_names(&self) -> bool {
         let prefix = self.items.get(..self.fixed_items()).unwrap_or_default();
         [(&self.accounts, Item::Account, Target::Account), (&self.aliases, Item::Alias, Target::Alias)]
             .into_iter()
             .any(|(list, item, target)| {
                 let used = self.items.contains(&item) || self.calls.iter().any(|call| call.target == target);
                 list.len() > 1 && used && !prefix.contains(&item)
-                    // For several statements that differ in their accounts only.
+                    // Several statements may differ in their names only.
                     || self.items.contains(&item) && !prefix.contains(&item)
             })
     }
@@ -153,14 +152,15 @@ impl<'t> Source<'t> {
     }
 
     /// A key that is equal for statements whose names are split alike after the fixed items. `None` if
-    /// accounts or aliases occur there, too.
-    pub fn cut_form(&self) -> Option<String> {
+    /// accounts or aliases occur there.
+    pub fn split_form(&self) -> Option<String> {
         let rest = self.items.get(self.fixed_items()..).unwrap_or_default();
         let names = rest.iter().any(|item| matches!(item, Item::Account | Item::Alias));
         (!names).then(|| format!("{rest:?} {:?}", self.calls))
     }
 
-    /// A domain for which both apply, `None` for any domain. The error: there is none.
+    /// A domain in which both statements apply; `None` for any domain. The error means that there is no such
+    /// domain.
     pub fn domain<'s>(&'s self, other: &'s Source<'_>) -> Result<Option<&'s str>, ()> {
         let found = match (&self.domains, &other.domains) {
             (None, None) => return Ok(None),
@@ -170,30 +170,29 @@ impl<'t> Source<'t> {
         found.map(|domain| Some(&**domain)).ok_or(())
     }
 
-    /// Whether it applies in every domain that the other does.
+    /// Whether the statement applies in every domain in which the other one does.
     pub fn applies_with(&self, other: &Source<'_>) -> bool {
         self.domains.is_none() || self.domains == other.domains
     }
 
-    /// Whether upper and lower case are the same.
+    /// Whether names are compared ignoring case.
     pub fn folds(&self) -> bool {
         self.fold
     }
 
-    /// Its line.
     pub fn line(&self) -> usize {
         self.text.place(self.checked.statement.keyword.start).0
     }
 }
 
-/// A statement for one account and one alias.
+/// An instance: a statement with one account and one alias.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subject<'s> {
     pub source: &'s Source<'s>,
     pub account: Option<&'s Entry<'s>>,
     pub alias: Option<&'s Entry<'s>>,
-    /// The characters, if it represents all names of the lists.
-    pub listed: Option<&'s Listed>,
+    /// The characters of the names, if it represents all names of the lists.
+    pub listed: Option<&'s ListCharacters>,
 }
 
 impl<'s> Subject<'s> {
@@ -209,7 +208,7 @@ impl<'s> Subject<'s> {
         self.alias.or(self.account).map_or("", |entry| &*entry.key)
     }
 
-    /// The text of an item that is the same in all names.
+    /// The text of an item, if it is the same in all names.
     pub fn fixed(&self, item: &'s Item) -> Option<&'s str> {
         match item {
             Item::Literal(text) => Some(text),
@@ -219,7 +218,7 @@ impl<'s> Subject<'s> {
         }
     }
 
-    /// The text a function looks at, if it is not a part of the name.
+    /// The text that a function looks at, if it is an account or alias.
     pub fn looked_at(&self, target: Target) -> Option<&'s str> {
         match target {
             Target::Account => Some(self.account_key()),
@@ -228,7 +227,7 @@ impl<'s> Subject<'s> {
         }
     }
 
-    /// The characters of its texts.
+    /// The characters of all its texts.
     pub fn characters(&self) -> Vec<char> {
         let fixed = self.source.items.iter().filter_map(|item| self.fixed(item));
         let looked = self
@@ -242,12 +241,12 @@ impl<'s> Subject<'s> {
         fixed.chain(looked).chain(defaults).flat_map(str::chars).collect()
     }
 
-    /// What all its names begin with.
+    /// The common beginning of all its names.
     pub fn prefix(&self) -> String {
         self.source.items.iter().map_while(|item| self.fixed(item)).collect()
     }
 
-    /// What all its names end with.
+    /// The common end of all its names.
     pub fn suffix(&self) -> String {
         let mut parts: Vec<&str> =
             self.source.items.iter().rev().map_while(|item| self.fixed(item)).collect();
@@ -255,17 +254,17 @@ impl<'s> Subject<'s> {
         parts.concat()
     }
 
-    /// Account and target of its names, in a form that is equal if a look-up sees one destination: two
-    /// accounts with the same target are still two destinations.
+    /// A key of account and target, which is equal if a lookup treats them as one destination. Two accounts
+    /// with the same target are two destinations.
     pub fn destination(&self) -> Cow<'s, str> {
         match &self.source.checked.statement.deliver {
             None => Cow::Borrowed(self.account_key()),
-            Some(_) => format!("{} {}", self.account_key(), self.shown()).into(),
+            Some(_) => format!("{} {}", self.account_key(), self.display()).into(),
         }
     }
 
-    /// The same for people.
-    pub fn shown(&self) -> String {
+    /// The destination in a message.
+    pub fn display(&self) -> String {
         let account = self.account.map_or("", |entry| entry.name.value);
         match &self.source.checked.statement.deliver {
             None => account.into(),
@@ -279,12 +278,12 @@ impl<'s> Subject<'s> {
         target.replace("%alias%", name(self.alias.or(self.account)))
     }
 
-    /// Where its mail goes.
+    /// The address of `DELIVER TO`.
     pub fn target(&self, deliver: &Deliver<'_>) -> Address {
         Address::from_rcpt(self.target_text(deliver).as_bytes())
     }
 
-    /// The fewest characters of a name.
+    /// The minimum number of characters of a name.
     pub fn min_len(&self) -> usize {
         let len = |item| match item {
             Item::Identifier(class) => class.min_len(),

@@ -1,9 +1,8 @@
-//! A statement as a state machine that reads a name character by character. Its state is the current part and
-//! what the functions have seen: a function looks at one identifier only, so a number or a character is
-//! enough.
+//! A statement as a state machine that reads a name character by character. The state consists of the current
+//! part and the states of the functions. A function looks at one identifier only, so its state is small.
 //!
-//! Without its functions (`exact` is false) the machine accepts every name of the shape, and has few states:
-//! if two shapes have no common name, the statements do not clash at any length.
+//! Without functions (`exact` is false) the machine accepts every name of the expression's shape and has few
+//! states. If two shapes have no common name, the statements do not clash.
 
 use super::alphabet::{Alphabet, Symbol};
 use super::call_state::{CallState, Value};
@@ -18,20 +17,20 @@ use foldhash::HashSet;
 #[derive(Debug)]
 enum Part {
     Fixed(Vec<Symbol>),
-    /// A name of a list that is too long to check one by one: any text of these characters.
+    /// Any name of a list that is too long to check one by one: any text of these characters.
     Listed(Set),
     Class(Class, usize),
     Date,
-    /// A `%code%` that is followed by another one.
+    /// A `%code%` that is not verified because another one follows.
     Shape,
     Code,
 }
 
-/// The value of a function, if it is known from the start.
+/// The value of a function, if it is known before the name is read.
 #[derive(Debug)]
-enum Known {
+enum KnownValue {
     /// It depends on the name.
-    No,
+    Unknown,
     Text(Vec<Symbol>),
     OneOf(Set),
 }
@@ -39,35 +38,34 @@ enum Known {
 #[derive(Debug)]
 pub(crate) struct Call {
     pub op: Op,
-    known: Known,
+    value: KnownValue,
     pub default: Vec<Symbol>,
-    /// The identifier it looks at.
+    /// The identifier that it looks at.
     pub of: Option<usize>,
     counts: bool,
 }
 
-/// The part that a character belongs to, for the functions.
+/// The part of a name that a character belongs to, as far as functions are concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// Nothing of the kind.
     Other,
-    /// The identifier of this number.
+    /// An identifier.
     Identifier(usize),
-    /// The value of the function of this number.
+    /// The token of a function in the code.
     Call(usize),
 }
 
 /// The state of a function.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Slot {
-    /// Its identifier and the code are both unread, or both read.
+    /// Neither its identifier nor its token has been read, or both.
     Idle,
     /// Its identifier is being read.
-    Reads(CallState),
-    /// Its identifier has been read, the code has not.
-    Is(Value),
-    /// The code has been read, its identifier has not.
-    Wants(Value),
+    Reading(CallState),
+    /// Its identifier has been read, its token has not.
+    Computed(Value),
+    /// Its token has been read, its identifier has not.
+    Required(Value),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,17 +74,17 @@ enum At {
     Start,
     /// At this offset in a text.
     Inside(u16),
-    /// In an identifier, and whether a dot has been seen.
+    /// In an identifier; whether it has a dot so far.
     Class(bool),
     /// In the token of a call.
     Token(u16, Token),
-    /// In a code that is not verified: calls found, digits at the end.
+    /// In a code that is not verified; the number of calls found, and of digits at the end.
     Shape(u16, u16),
-    /// At this offset in a date, after this character.
+    /// At this offset in a date; with the previous character.
     Date(u8, u8),
 }
 
-/// A part of the code.
+/// A position in the token of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Token {
     Start,
@@ -94,24 +92,24 @@ enum Token {
     Text(u16),
     /// At this offset in the default of `CHAR`.
     Default(u16),
-    /// A number whose end is not known.
+    /// In a number; the value so far.
     Number(u16),
 }
 
-/// Between two characters of a name.
+/// The state between two characters of a name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct State {
-    /// The part of the next character; at the end, the number of parts.
+    /// The index of the part of the next character; at the end, the number of parts.
     pub part: u16,
     at: At,
     slots: Vec<Slot>,
 }
 
-/// See the module.
+/// A state machine for a statement, see the module.
 #[derive(Debug)]
 pub(crate) struct Machine<'a> {
     parts: Vec<Part>,
-    /// For each part that is a name, its kind.
+    /// For each part, whether it is an account or an alias.
     names: Vec<Option<Target>>,
     calls: Vec<Call>,
     trailing: usize,
@@ -120,8 +118,8 @@ pub(crate) struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
-    /// The machine for the items of `subject` from `skip` on. `None` if the alphabet lacks a character, or
-    /// the code needs a secret.
+    /// The machine for the items of `subject` from `skip` on. `None` if the alphabet lacks a character or the
+    /// code needs a secret.
     pub fn new(subject: &Subject<'_>, skip: usize, alphabet: &'a Alphabet, exact: bool) -> Option<Self> {
         let source = subject.source;
         let last_code = source.items.iter().rposition(|item| *item == Item::Code);
@@ -154,22 +152,22 @@ impl<'a> Machine<'a> {
                 Op::Char { default, .. } | Op::LabelChar { default, .. } => alphabet.symbols(default)?,
                 _ => Vec::new(),
             };
-            let known = match (subject.looked_at(call.target), &call.op) {
+            let value = match (subject.looked_at(call.target), &call.op) {
                 (_, Op::Hmac(_)) => return None,
-                (None, _) => Known::No,
-                (Some(_), _) if subject.listed.is_some() => Known::No,
-                (Some(text), Op::Any) => Known::OneOf(exactly(&alphabet.symbols(text)?)),
-                (Some(text), Op::None) => {
-                    Known::OneOf(!exactly(&alphabet.symbols(text)?) & (((1 as Set) << alphabet.len()) - 1))
-                }
-                // Without a value it accepts no character, and the statement never matches.
-                (Some(text), op) => Known::Text(match operations::value(op, text, "") {
+                (None, _) => KnownValue::Unknown,
+                (Some(_), _) if subject.listed.is_some() => KnownValue::Unknown,
+                (Some(text), Op::Any) => KnownValue::OneOf(exactly(&alphabet.symbols(text)?)),
+                (Some(text), Op::None) => KnownValue::OneOf(
+                    !exactly(&alphabet.symbols(text)?) & (((1 as Set) << alphabet.len()) - 1),
+                ),
+                // An empty text accepts no character: without a value the statement never matches.
+                (Some(text), op) => KnownValue::Text(match operations::value(op, text, "") {
                     Some(value) => alphabet.symbols(&value)?,
                     None => Vec::new(),
                 }),
             };
             let of = if let Target::Identifier(i) = call.target { Some(i) } else { None };
-            Some(Call { op: call.op.clone(), known, default, of, counts: call.function.counts() })
+            Some(Call { op: call.op.clone(), value, default, of, counts: call.function.counts() })
         });
         let calls: Vec<Call> = calls.collect::<Option<_>>()?;
         parts.drain(..skip);
@@ -181,7 +179,7 @@ impl<'a> Machine<'a> {
         State { part: 0, at: At::Start, slots: vec![Slot::Idle; self.calls.len()] }
     }
 
-    /// Whether this part is an account or an alias, and which.
+    /// The kind of name that a part is, if it is an account or alias.
     pub fn name(&self, part: u16) -> Option<Target> {
         self.names.get(usize::from(part)).copied().flatten()
     }
@@ -201,14 +199,14 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// The state of the machine without functions for a state of the exact one.
+    /// Converts a state of an exact machine to the state of the machine without functions.
     pub fn shape_of(&self, state: &State) -> State {
         let at = match state.at {
             At::Token(i, Token::Text(at)) => match state.slots.get(usize::from(i)) {
-                Some(Slot::Is(Value::Number(_))) => {
+                Some(Slot::Computed(Value::Number(_))) => {
                     At::Token(i, Token::Number(POWERS[usize::from(at).min(3) - 1]))
                 }
-                Some(Slot::Is(Value::Default)) => At::Token(i, Token::Default(at)),
+                Some(Slot::Computed(Value::Default)) => At::Token(i, Token::Default(at)),
                 _ => state.at,
             },
             At::Token(i, Token::Number(n)) => At::Token(i, Token::Number(size(n))),
@@ -272,15 +270,15 @@ impl<'a> Machine<'a> {
         for (i, call) in own.clone() {
             let mut with = Vec::new();
             for state in states {
-                let monitors = match &state.slots[i] {
-                    Slot::Reads(monitor) => vec![monitor.clone()],
-                    Slot::Wants(value) => CallState::begin(&call.op, Some(*value), self.alphabet),
-                    Slot::Idle | Slot::Is(_) => CallState::begin(&call.op, None, self.alphabet),
+                let call_states = match &state.slots[i] {
+                    Slot::Reading(call_state) => vec![call_state.clone()],
+                    Slot::Required(value) => CallState::begin(&call.op, Some(*value), self.alphabet),
+                    Slot::Idle | Slot::Computed(_) => CallState::begin(&call.op, None, self.alphabet),
                 };
-                for mut monitor in monitors {
-                    if monitor.push(&call.op, symbol, byte) {
+                for mut call_state in call_states {
+                    if call_state.push(&call.op, symbol, byte) {
                         let mut state = state.clone();
-                        state.slots[i] = Slot::Reads(monitor);
+                        state.slots[i] = Slot::Reading(call_state);
                         with.push(state);
                     }
                 }
@@ -291,9 +289,9 @@ impl<'a> Machine<'a> {
             if class.edge(byte) && (dot || class != Class::Fqdn) {
                 let mut end = next(&state);
                 let fits = own.clone().all(|(i, call)| {
-                    let Slot::Reads(monitor) = &end.slots[i] else { return true };
-                    let value = monitor.end(&call.op, &call.default);
-                    end.slots[i] = value.ok().flatten().map_or(Slot::Idle, Slot::Is);
+                    let Slot::Reading(call_state) = &end.slots[i] else { return true };
+                    let value = call_state.end(&call.op, &call.default);
+                    end.slots[i] = value.ok().flatten().map_or(Slot::Idle, Slot::Computed);
                     value.is_ok()
                 });
                 if fits {
@@ -304,7 +302,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// A character of the code.
+    /// Reading a character of the code.
     fn token(
         &self,
         state: &State,
@@ -324,18 +322,18 @@ impl<'a> Machine<'a> {
             end.slots[usize::from(number)] = if self.exact { slot } else { Slot::Idle };
             end
         };
-        let text = match (&call.known, &state.slots[usize::from(number)]) {
-            (Known::OneOf(set), _) => {
+        let text = match (&call.value, &state.slots[usize::from(number)]) {
+            (KnownValue::OneOf(set), _) => {
                 if set >> symbol & 1 == 1 {
                     to(end(Slot::Idle));
                 }
                 return;
             }
-            (Known::Text(text), _) => Some(text.clone()),
-            (Known::No, Slot::Is(Value::Symbol(symbol))) => Some(vec![*symbol]),
-            (Known::No, Slot::Is(Value::Default)) => Some(call.default.clone()),
-            (Known::No, Slot::Is(Value::Number(n))) => self.alphabet.symbols(&n.to_string()),
-            (Known::No, Slot::Idle | Slot::Reads(_) | Slot::Wants(_)) => None,
+            (KnownValue::Text(text), _) => Some(text.clone()),
+            (KnownValue::Unknown, Slot::Computed(Value::Symbol(symbol))) => Some(vec![*symbol]),
+            (KnownValue::Unknown, Slot::Computed(Value::Default)) => Some(call.default.clone()),
+            (KnownValue::Unknown, Slot::Computed(Value::Number(n))) => self.alphabet.symbols(&n.to_string()),
+            (KnownValue::Unknown, Slot::Idle | Slot::Reading(_) | Slot::Required(_)) => None,
         };
         if let Some(text) = text {
             let at = if let Token::Text(at) = token { at } else { 0 };
@@ -354,27 +352,27 @@ impl<'a> Machine<'a> {
                 // Numbers have no leading zeros, and are below a thousand.
                 if is_digit(byte) && token != Token::Number(0) && so_far < 100 {
                     let n = so_far * 10 + u16::from(byte - b'0');
-                    to(end(Slot::Wants(Value::Number(n))));
+                    to(end(Slot::Required(Value::Number(n))));
                     to(stay(Token::Number(if self.exact { n } else { size(n) })));
                 }
             }
             (Token::Start, Op::Char { .. } | Op::LabelChar { .. }) => {
-                to(end(Slot::Wants(Value::Symbol(symbol))));
+                to(end(Slot::Required(Value::Symbol(symbol))));
                 if call.default.len() > 1 && call.default.first() == Some(&symbol) {
                     to(stay(Token::Default(1)));
                 }
             }
-            (Token::Start, _) => to(end(Slot::Wants(Value::Symbol(symbol)))),
+            (Token::Start, _) => to(end(Slot::Required(Value::Symbol(symbol)))),
             (Token::Default(at) | Token::Text(at), _) => {
                 if call.default.get(usize::from(at)) == Some(&symbol) {
                     let ends = usize::from(at) + 1 == call.default.len();
-                    to(if ends { end(Slot::Wants(Value::Default)) } else { stay(Token::Default(at + 1)) });
+                    to(if ends { end(Slot::Required(Value::Default)) } else { stay(Token::Default(at + 1)) });
                 }
             }
         }
     }
 
-    /// See [`crate::matcher::code_shape`].
+    /// Reading a character of a code that is not verified, see [`crate::matcher::code_shape`].
     fn shape(&self, state: &State, byte: u8, to: &mut dyn FnMut(State)) {
         let (found, digits) = if let At::Shape(found, digits) = state.at { (found, digits) } else { (0, 0) };
         let digit = is_digit(byte);
@@ -403,22 +401,22 @@ impl<'a> Machine<'a> {
     }
 }
 
-/// Each represents all numbers of that many digits.
+/// Each power represents all numbers with the same number of digits.
 const POWERS: [u16; 3] = [1, 10, 100];
 
 fn size(n: u16) -> u16 {
     POWERS.into_iter().rev().find(|power| *power <= n).unwrap_or(0)
 }
 
-/// The beginning of the next part.
+/// The state at the beginning of the next part.
 fn next(state: &State) -> State {
     State { part: state.part + 1, at: At::Start, slots: state.slots.clone() }
 }
 
-/// Where in a date the number of the week begins.
+/// The offset of the week number, which follows the offsets of the other notations.
 const WEEK: u8 = 6;
 
-/// Dates in one of the forms `yymm`, `yymmdd`, `yywww`; only days that every month has.
+/// Reading a character of a date: `yymm`, `yymmdd` or `yywww`. Only days that every month has are accepted.
 fn date(state: &State, byte: u8, to: &mut dyn FnMut(State)) {
     let (at, before) = if let At::Date(at, before) = state.at { (at, before) } else { (0, 0) };
     let fits = match (at, before) {
@@ -442,12 +440,12 @@ fn date(state: &State, byte: u8, to: &mut dyn FnMut(State)) {
     }
 }
 
-/// The symbols of a text.
+/// The set of symbols in a text.
 fn exactly(text: &[Symbol]) -> Set {
     text.iter().fold(0, |set, symbol| set | 1 << symbol)
 }
 
-/// The symbols that stand for these characters.
+/// The set of symbols that represent these characters.
 fn set(alphabet: &Alphabet, characters: &HashSet<char>) -> Set {
     characters.iter().flat_map(|c| alphabet.like(*c)).fold(0, |set, symbol| set | 1 << symbol)
 }

@@ -1,11 +1,12 @@
-//! Finds the statements, accounts and aliases to compare: those whose names can begin and end alike. Among a
-//! hundred thousand rules that begin with an account each, these are few.
+//! Selects and compares the instances (a statement with one account and one alias) that can clash: those
+//! whose names can begin and end alike. Among a hundred thousand rules that each begin with an account, these
+//! are few.
 
 use super::alphabet::{Alphabet, Symbol};
-use super::instances::{Listed, Source, Subject};
+use super::instances::{ListCharacters, Source, Subject};
 use super::machine::Machine;
-use super::search::{Bounds, Differ, Found, Pair, Parts};
-use super::ways::{Looked, Ways};
+use super::search::{Bounds, Differ, Pair, Parts, SearchResult};
+use super::split_search::{SplitResult, SplitSearch};
 use super::{Clash, Limits};
 use crate::matcher::rules::{Decision, Query, Rules};
 use crate::syntax::expression::Item;
@@ -13,65 +14,65 @@ use foldhash::{HashMap, HashMapExt};
 use mail_address::MAX_LOCAL_PART;
 use std::rc::Rc;
 
-/// How much longer than the shortest name of either statement a witness may be. A code of the identifiers
-/// that a function counts in the first few characters meets another one there or hardly ever.
+/// Maximum number of characters by which a witness is longer than the shortest name of either statement.
+/// Codes that do not clash within the first few characters hardly ever clash.
 const SLACK: usize = 16;
 
-/// Most pairs of accounts and aliases of the same two statements that are searched for a shorter witness.
+/// Maximum number of pairs of instances of the same two statements that are searched for a shorter witness.
 const SHORTER: usize = 64;
 
-/// Most names of a list that are compared one by one, with each other or with another list: the first ones.
-/// All their pairs are about [`MAX_PAIRS`](crate::analysis::MAX_PAIRS).
+/// Maximum number of names of a list that are compared one by one, with each other or with another list. All
+/// their pairs are about [`MAX_PAIRS`](crate::analysis::MAX_PAIRS).
 const FIRST: usize = 200;
 
-/// Most pairs to consider. Many need no comparison: they belong to one account, or end in different texts.
-/// Each takes less than a microsecond.
-const MAX_LOOKS: u64 = 5_000_000;
+/// Maximum number of pairs to consider, each of which takes less than a microsecond. Many need no comparison,
+/// because they belong to one account or end in different texts.
+const MAX_CONSIDERED: u64 = 5_000_000;
 
-/// Most steps for two statements before all others have had as many. Names of eight characters take some
-/// hundred, so the short names of all statements are checked before the long ones of any.
+/// Maximum number of steps for two statements in the first pass. Names of eight characters take some hundred,
+/// so the short names of all statements are checked before long names of any.
 const FIRST_STEPS: usize = 2_000;
 
-/// How far a comparison goes.
+/// The effort of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effort {
-    /// [`FIRST_STEPS`].
+    /// At most [`FIRST_STEPS`].
     First,
-    /// As far as the limits allow.
+    /// Up to the limits.
     All,
 }
 
-/// A comparison that did not come to an end: no name is shorter than this.
+/// The error of a comparison that was not finished: there is no clash with a shorter name than this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Open(pub usize);
+pub(crate) struct Unfinished(pub usize);
 
-/// A pair of an account and an alias, by the number of its statement and its own.
-type Member = (usize, usize);
+/// The index of a statement and the number of its instance.
+type InstanceId = (usize, usize);
 
 /// A unit of comparison.
 #[derive(Clone, Copy, Debug)]
 enum Unit {
-    /// This pair of an account and an alias of this statement.
+    /// An instance of a statement.
     One(usize, usize),
-    /// All statements of this form.
+    /// All instances of all statements of a form.
     All(usize),
 }
 
 /// The result of all comparisons.
 #[derive(Debug, Default)]
 pub(crate) struct Compared {
-    /// At most one for two statements.
+    /// Names with two destinations; at most one for each pair of statements.
     pub clashes: Vec<(Clash, [usize; 2])>,
-    /// Names read in several ways, or for several aliases, all for one account.
-    pub ways: Vec<(Clash, [usize; 2])>,
-    /// How many pairs there were, and how many were compared.
+    /// Names with several matches for one account.
+    pub same_account: Vec<(Clash, [usize; 2])>,
+    /// The number of pairs, and of pairs that were compared.
     pub pairs: (u64, u64),
-    /// How many of these were not finished.
-    pub given_up: u64,
-    /// All shorter names were checked in each of those.
+    /// The number of comparisons that were not finished.
+    pub unfinished: u64,
+    /// The length up to which unfinished comparisons have checked all names.
     pub shorter: usize,
-    /// How many statements were not checked for names that can be split in two ways.
-    pub unsplit: usize,
+    /// The number of statements that were not searched for names that can be split in two ways.
+    pub unsearched: usize,
 }
 
 pub(crate) struct Comparison<'p> {
@@ -81,14 +82,14 @@ pub(crate) struct Comparison<'p> {
     pub fold: bool,
     pub done: Compared,
     pub work: usize,
-    looks: u64,
-    /// By statements: how many of their pairs were compared, and the clash found, by its number.
-    known: HashMap<(usize, usize), (usize, Option<usize>)>,
+    considered: u64,
+    /// By pair of statements, the number of compared instances, and the index of the clash found.
+    compared: HashMap<(usize, usize), (usize, Option<usize>)>,
     forms: Vec<Vec<usize>>,
     /// The characters of the names of each form.
-    listed: Rc<[Listed]>,
-    /// The comparisons that the first effort did not finish, each with the length reached.
-    open: Vec<(usize, Member, Member)>,
+    listed: Rc<[ListCharacters]>,
+    /// The comparisons that the first pass did not finish, each with the length reached.
+    unfinished: Vec<(usize, InstanceId, InstanceId)>,
 }
 
 impl<'p> Comparison<'p> {
@@ -96,7 +97,7 @@ impl<'p> Comparison<'p> {
         let mut forms: Vec<Vec<usize>> = Vec::new();
         let mut numbers: HashMap<String, usize> = HashMap::new();
         for (i, source) in sources.iter().enumerate() {
-            if source.checked.never.is_none() && source.is_open() && source.members() > 0 {
+            if source.checked.never.is_none() && !source.needs_secret() && source.instance_count() > 0 {
                 let number = *numbers.entry(source.form()).or_insert(forms.len());
                 if number == forms.len() {
                     forms.push(Vec::new());
@@ -104,33 +105,46 @@ impl<'p> Comparison<'p> {
                 forms[number].push(i);
             }
         }
-        let listed = forms.iter().map(|form| Listed::of(form.iter().map(|source| &sources[*source])));
-        let (done, known, listed) = (Compared::default(), HashMap::new(), listed.collect());
-        let open = Vec::new();
-        Comparison { sources, rules, limits, fold, done, work: 0, looks: 0, known, forms, listed, open }
+        let listed = forms.iter().map(|form| ListCharacters::of(form.iter().map(|source| &sources[*source])));
+        let (done, compared, listed) = (Compared::default(), HashMap::new(), listed.collect());
+        let (work, considered, unfinished) = (0, 0, Vec::new());
+        Comparison {
+            sources,
+            rules,
+            limits,
+            fold,
+            done,
+            work,
+            considered,
+            compared,
+            forms,
+            listed,
+            unfinished,
+        }
     }
 
-    /// The statements of each form.
+    /// The indices of the statements of each form.
     pub fn forms(&self) -> &[Vec<usize>] {
         &self.forms
     }
 
-    /// Compares all possible clashes, each with the first effort.
+    /// Compares all instances that can clash in the first pass.
     pub fn run(&mut self) {
         let mut units: Vec<(String, Unit)> = Vec::new();
         for (number, form) in self.forms.iter().enumerate() {
-            let members = || form.iter().map(|source| self.sources[*source].members()).sum::<usize>();
-            if self.sources[form[0]].is_unanchored() && members() > self.limits.listed {
-                units.push((self.sources[form[0]].any(&self.listed[number]).prefix(), Unit::All(number)));
+            let instance_count =
+                || form.iter().map(|source| self.sources[*source].instance_count()).sum::<usize>();
+            if self.sources[form[0]].has_floating_names() && instance_count() > self.limits.listed {
+                units.push((self.sources[form[0]].general(&self.listed[number]).prefix(), Unit::All(number)));
                 continue;
             }
             for source in form {
                 let source_of = &self.sources[*source];
-                let each = 0..source_of.members();
+                let each = 0..source_of.instance_count();
                 units.extend(each.map(|i| (source_of.subject(i).prefix(), Unit::One(*source, i))));
             }
         }
-        // Equal texts stay in the order of the rules.
+        // A stable sort keeps equal texts in the order of the rules.
         units.sort_by(|a, b| a.0.cmp(&b.0));
         let mut open: Vec<usize> = Vec::new();
         for (i, (prefix, unit)) in units.iter().enumerate() {
@@ -155,24 +169,24 @@ impl<'p> Comparison<'p> {
     pub fn is_over(&self) -> bool {
         self.done.pairs.1 >= self.limits.pairs as u64
             || self.work >= self.limits.work
-            || self.looks >= MAX_LOOKS
+            || self.considered >= MAX_CONSIDERED
     }
 
     fn pair(&mut self, one: Unit, two: Unit) {
         match (one, two) {
-            (Unit::One(s, i), Unit::One(t, j)) if (s, i) <= (t, j) => self.members((s, i), (t, j)),
-            (Unit::One(s, i), Unit::One(t, j)) => self.members((t, j), (s, i)),
+            (Unit::One(s, i), Unit::One(t, j)) if (s, i) <= (t, j) => self.instances((s, i), (t, j)),
+            (Unit::One(s, i), Unit::One(t, j)) => self.instances((t, j), (s, i)),
             _ => self.lists(one, two),
         }
     }
 
-    /// The first statement of a unit and the numbers of its members.
-    fn members_of(&self, unit: Unit) -> Vec<(usize, usize)> {
+    /// The instances of a unit that are compared one by one.
+    fn instances_of(&self, unit: Unit) -> Vec<InstanceId> {
         match unit {
             Unit::One(source, i) => vec![(source, i)],
             Unit::All(form) => {
                 let sources = self.forms[form].iter();
-                let each = sources.flat_map(|s| (0..self.sources[*s].members()).map(|i| (*s, i)));
+                let each = sources.flat_map(|s| (0..self.sources[*s].instance_count()).map(|i| (*s, i)));
                 each.take(FIRST).collect()
             }
         }
@@ -181,7 +195,9 @@ impl<'p> Comparison<'p> {
     fn count_of(&self, unit: Unit) -> u64 {
         match unit {
             Unit::One(..) => 1,
-            Unit::All(form) => self.forms[form].iter().map(|s| self.sources[*s].members() as u64).sum(),
+            Unit::All(form) => {
+                self.forms[form].iter().map(|s| self.sources[*s].instance_count() as u64).sum()
+            }
         }
     }
 
@@ -190,10 +206,10 @@ impl<'p> Comparison<'p> {
         let listed = self.listed.clone();
         let whole = |unit| match unit {
             Unit::One(source, i) => self.sources[source].subject(i),
-            Unit::All(form) => self.sources[self.forms[form][0]].any(&listed[form]),
+            Unit::All(form) => self.sources[self.forms[form][0]].general(&listed[form]),
         };
         let subjects = [whole(one), whole(two)];
-        let told = subjects.iter().all(|subject| {
+        let names_identify_accounts = subjects.iter().all(|subject| {
             subject.source.items.contains(&Item::Account)
                 && subject.source.checked.statement.deliver.is_none()
         });
@@ -203,19 +219,18 @@ impl<'p> Comparison<'p> {
         }
         self.done.pairs.0 += 1;
         self.done.pairs.1 += 1;
-        // One reading for a single name becomes two readings for two names.
-        if !same && !self.meet(subjects, Differ::No) {
+        if !same && !self.have_common_name(subjects, Differ::No) {
             return;
         }
-        if told && !self.meet(subjects, Differ::Names) {
-            // They have the same names at the same positions, and so belong to the same accounts.
+        if names_identify_accounts && !self.have_common_name(subjects, Differ::Names) {
+            // All matches have the same names at the same positions, so they are for the same account.
             return;
         }
         let count = match (self.count_of(one), self.count_of(two)) {
             (n, _) if same => n.saturating_mul(n.saturating_sub(1)) / 2,
             (n, m) => n.saturating_mul(m),
         };
-        let (ones, twos) = (self.members_of(one), self.members_of(two));
+        let (ones, twos) = (self.instances_of(one), self.instances_of(two));
         let mut compared = 0;
         'all: for (i, a) in ones.iter().enumerate() {
             for b in twos.iter().skip(if same { i + 1 } else { 0 }) {
@@ -223,14 +238,14 @@ impl<'p> Comparison<'p> {
                     break 'all;
                 }
                 compared += 1;
-                self.members((*a).min(*b), (*a).max(*b));
+                self.instances((*a).min(*b), (*a).max(*b));
             }
         }
         self.done.pairs.0 += count.saturating_sub(compared);
     }
 
-    /// Whether the shapes of two lists have a common name.
-    fn meet(&mut self, subjects: [Subject<'_>; 2], differ: Differ) -> bool {
+    /// Whether the shapes have a common name, as far as is known within the limits.
+    fn have_common_name(&mut self, subjects: [Subject<'_>; 2], differ: Differ) -> bool {
         let Some(alphabet) = Alphabet::of(&[&subjects[0], &subjects[1]], self.fold) else { return true };
         let machine = |subject| Machine::new(subject, 0, &alphabet, false);
         let (Some(one), Some(two)) = (machine(&subjects[0]), machine(&subjects[1])) else { return true };
@@ -239,10 +254,10 @@ impl<'p> Comparison<'p> {
         meeting.is_none_or(|meeting| !meeting.is_empty())
     }
 
-    /// Two pairs of an account and an alias, each of a statement.
-    fn members(&mut self, one: Member, two: Member) {
+    /// Compares two instances in the first pass, if they can clash.
+    fn instances(&mut self, one: InstanceId, two: InstanceId) {
         let statements = (one.0, two.0);
-        self.looks += 1;
+        self.considered += 1;
         let (a, b) = (self.sources[one.0].subject(one.1), self.sources[two.0].subject(two.1));
         if a.destination() == b.destination() && one.0 != two.0 || a.source.domain(b.source).is_err() {
             return;
@@ -253,86 +268,88 @@ impl<'p> Comparison<'p> {
         }
         self.done.pairs.0 += 1;
         self.done.pairs.1 += 1;
-        let (compared, found) = self.known.get(&statements).copied().unwrap_or_default();
+        let (compared, found) = self.compared.get(&statements).copied().unwrap_or_default();
         if found.is_some() && compared >= SHORTER {
             return;
         }
-        self.known.insert(statements, (compared + 1, found));
-        if let Err(Open(length)) = self.compare(one, two, Effort::First) {
-            self.open.push((length, one, two));
+        self.compared.insert(statements, (compared + 1, found));
+        if let Err(Unfinished(length)) = self.compare(one, two, Effort::First) {
+            self.unfinished.push((length, one, two));
         }
     }
 
-    /// Finishes the open comparisons, beginning with those that may have the shortest names.
+    /// Finishes the comparisons of the first pass, beginning with those that may have the shortest names.
     pub fn finish(&mut self) {
-        let mut open = std::mem::take(&mut self.open);
-        open.sort_unstable();
-        for (length, one, two) in open {
-            let ended = if self.work >= self.limits.work {
-                Err(Open(length))
+        let mut unfinished = std::mem::take(&mut self.unfinished);
+        unfinished.sort_unstable();
+        for (length, one, two) in unfinished {
+            let result = if self.work >= self.limits.work {
+                Err(Unfinished(length))
             } else {
                 self.compare(one, two, Effort::All)
             };
-            if let Err(Open(length)) = ended {
-                self.give_up(length);
+            if let Err(Unfinished(length)) = result {
+                self.add_unfinished(length);
             }
         }
     }
 
     /// Records a comparison that was not finished.
-    fn give_up(&mut self, length: usize) {
-        self.done.shorter = if self.done.given_up == 0 { length } else { self.done.shorter.min(length) };
-        self.done.given_up += 1;
+    fn add_unfinished(&mut self, length: usize) {
+        self.done.shorter = if self.done.unfinished == 0 { length } else { self.done.shorter.min(length) };
+        self.done.unfinished += 1;
     }
 
-    /// The clash found between two statements, by its number, with the length of its name.
+    /// The index of the clash found between two statements, with the length of its name.
     fn found(&self, statements: (usize, usize)) -> Option<(usize, usize)> {
-        let (_, found) = self.known.get(&statements)?;
+        let (_, found) = self.compared.get(&statements)?;
         found.and_then(|at| Some((at, self.done.clashes.get(at)?.0.witness.chars().count())))
     }
 
-    fn compare(&mut self, one: Member, two: Member, effort: Effort) -> Result<(), Open> {
+    fn compare(&mut self, one: InstanceId, two: InstanceId, effort: Effort) -> Result<(), Unfinished> {
         let (a, b) = (self.sources[one.0].subject(one.1), self.sources[two.0].subject(two.1));
         let same = a.destination() == b.destination();
         let domain = a.source.domain(b.source).ok().flatten();
         let witness = self.witness([a, b], Differ::No, [true, true], effort);
-        let known = self.found((one.0, two.0));
+        let previous = self.found((one.0, two.0));
         let name = match witness {
             Ok(Some((name, _))) => name,
             Ok(None) => return Ok(()),
-            // A name that is not longer is already known.
-            Err(Open(shorter)) if known.is_some_and(|(_, length)| length <= shorter) => return Ok(()),
-            Err(open) => return Err(open),
+            // The rest of the search could not find a shorter name than the previous one.
+            Err(Unfinished(shorter)) if previous.is_some_and(|(_, length)| length <= shorter) => {
+                return Ok(());
+            }
+            Err(unfinished) => return Err(unfinished),
         };
         let length = name.chars().count();
         let clash = Clash {
             witness: name,
             domain: domain.map(Into::into),
             statements: [one.0, two.0],
-            destinations: [a.shown(), b.shown()],
+            destinations: [a.display(), b.display()],
         };
         if !self.is_real(&clash, same) {
-            self.give_up(length);
+            self.add_unfinished(length);
             return Ok(());
         }
-        let members = [one.1, two.1];
+        let instances = [one.1, two.1];
         if same {
-            self.done.ways.push((clash, members));
+            self.done.same_account.push((clash, instances));
             return Ok(());
         }
-        match known {
-            Some((_, known)) if known <= length => {}
-            Some((at, _)) => self.done.clashes[at] = (clash, members),
+        match previous {
+            Some((_, shorter)) if shorter <= length => {}
+            Some((at, _)) => self.done.clashes[at] = (clash, instances),
             None => {
                 let number = self.done.clashes.len();
-                self.known.entry((one.0, two.0)).or_default().1 = Some(number);
-                self.done.clashes.push((clash, members));
+                self.compared.entry((one.0, two.0)).or_default().1 = Some(number);
+                self.done.clashes.push((clash, instances));
             }
         }
         Ok(())
     }
 
-    /// Whether a look-up confirms a clash.
+    /// Whether a lookup confirms a clash.
     pub fn is_real(&self, clash: &Clash, same: bool) -> bool {
         let query = Query { name: &clash.witness, domain: clash.domain.as_deref(), today: None };
         match self.rules.find(query) {
@@ -342,59 +359,59 @@ impl<'p> Comparison<'p> {
         }
     }
 
-    /// The shortest name that both match, and how each splits it.
+    /// Finds the shortest name that both instances match, with both splits.
     pub fn witness(
         &mut self,
         subjects: [Subject<'_>; 2],
         differ: Differ,
         exact: [bool; 2],
         effort: Effort,
-    ) -> Result<Option<(String, Parts)>, Open> {
+    ) -> Result<Option<(String, Parts)>, Unfinished> {
         let least = subjects.iter().map(Subject::min_len).max().unwrap_or_default();
-        let open = || Open(least);
-        let alphabet = Alphabet::of(&[&subjects[0], &subjects[1]], self.fold).ok_or_else(open)?;
+        let unfinished = || Unfinished(least);
+        let alphabet = Alphabet::of(&[&subjects[0], &subjects[1]], self.fold).ok_or_else(unfinished)?;
         let machine =
-            |i: usize, exact: bool| Machine::new(&subjects[i], 0, &alphabet, exact).ok_or_else(open);
+            |i: usize, exact: bool| Machine::new(&subjects[i], 0, &alphabet, exact).ok_or_else(unfinished);
         let (one, two) = (machine(0, false)?, machine(1, false)?);
         let pair = Pair { alphabet: &alphabet, differ, shapes: [&one, &two] };
         let states = self.limits.states;
-        let mut meeting = pair.meet(states, &mut self.work).ok_or_else(open)?;
+        let mut meeting = pair.meet(states, &mut self.work).ok_or_else(unfinished)?;
         let longest = (least + SLACK).min(MAX_LOCAL_PART);
         let Some(shortest) = meeting.left(pair.start()) else { return Ok(None) };
-        let ended = |name: Vec<Symbol>, parts| {
+        let witness = |name: Vec<Symbol>, parts| {
             let name: String = name.iter().map(|symbol| alphabet.character(*symbol)).collect();
             Ok((name.len() <= MAX_LOCAL_PART).then_some((name, parts)))
         };
         let steps = FIRST_STEPS.min(states);
-        let mut ways = Ways::new(&pair, &mut meeting, exact);
-        let open = match ways.look(shortest..=longest, steps, &mut self.work) {
-            Looked::Nothing => return Ok(None),
-            Looked::Name(name, parts) => return ended(name, parts),
-            Looked::UsedUp(length) => length,
+        let mut search = SplitSearch::new(&pair, &mut meeting, exact);
+        let reached = match search.search(shortest..=longest, steps, &mut self.work) {
+            SplitResult::Nothing => return Ok(None),
+            SplitResult::Name(name, parts) => return witness(name, parts),
+            SplitResult::LimitReached(length) => length,
         };
         if effort == Effort::First {
-            return Err(Open(open));
+            return Err(Unfinished(reached));
         }
-        // With many splits but few states, the search by states is faster.
+        // If there are many splits but few states, the search by states is faster.
         let (one, two) = (machine(0, exact[0])?, machine(1, exact[1])?);
         let bounds = Bounds { longest, states };
         let seen = match pair.search([&one, &two], &meeting, bounds, &mut self.work) {
-            Found::Nothing | Found::NothingSoShort => return Ok(None),
-            Found::Name(name, parts) => return ended(name, parts),
-            Found::UsedUp(length) => length,
+            SearchResult::Nothing | SearchResult::NotWithinLength => return Ok(None),
+            SearchResult::Name(name, parts) => return witness(name, parts),
+            SearchResult::LimitReached(length) => length,
         };
-        let mut ways = Ways::new(&pair, &mut meeting, exact);
-        match ways.look(open.max(seen + 1)..=longest, states, &mut self.work) {
-            Looked::Nothing => Ok(None),
-            Looked::Name(name, parts) => ended(name, parts),
-            Looked::UsedUp(length) => Err(Open(length)),
+        let mut search = SplitSearch::new(&pair, &mut meeting, exact);
+        match search.search(reached.max(seen + 1)..=longest, states, &mut self.work) {
+            SplitResult::Nothing => Ok(None),
+            SplitResult::Name(name, parts) => witness(name, parts),
+            SplitResult::LimitReached(length) => Err(Unfinished(length)),
         }
     }
 
-    /// Whether a name of the form can be read in two ways, whatever its code.
-    pub fn can_be_cut_twice(&mut self, form: usize) -> bool {
+    /// Whether a name of the form can be split in two ways, regardless of its code.
+    pub fn can_split_twice(&mut self, form: usize) -> bool {
         let listed = self.listed.clone();
-        let subject = self.sources[self.forms[form][0]].any(&listed[form]);
+        let subject = self.sources[self.forms[form][0]].general(&listed[form]);
         let skip = subject.source.fixed_items();
         let Some(alphabet) = Alphabet::of(&[&subject], self.fold) else { return true };
         let Some(machine) = Machine::new(&subject, skip, &alphabet, false) else { return true };

@@ -1,4 +1,4 @@
-//! Reports the findings.
+//! Formats the findings as problems.
 
 use super::instances::{Source, Subject};
 use super::pairs::{Compared, Comparison, Effort};
@@ -12,13 +12,14 @@ use foldhash::{HashSet, HashSetExt};
 use mail_address::escape;
 use std::ops::Range;
 
-/// Most clashes reported one by one; fixing these usually fixes others.
-pub(crate) const MAX_TOLD: usize = 20;
+/// Maximum number of findings of a kind that are reported. Fixing these usually fixes the others.
+pub(crate) const MAX_REPORTED: usize = 20;
 
-/// Most accounts and aliases of a form that are tried for a name that can be read in two ways.
+/// Maximum number of instances of a form that are searched for names that can be split in two ways.
 const TRIED: usize = 4;
 
-/// Most kinds of rules that are searched for such names. Real ones are a handful; these take a few seconds.
+/// Maximum number of forms that are searched for such names, which takes a few seconds. Real rules have a few
+/// forms.
 const MAX_FORMS: usize = 5_000;
 
 pub(crate) struct Report<'r> {
@@ -32,7 +33,7 @@ impl<'r> Report<'r> {
         Report { sources, rules, problems: Vec::new() }
     }
 
-    /// The problems, in the order of the texts.
+    /// All problems, in the order of the texts.
     pub fn sorted(mut self, texts: &[Text]) -> Vec<Problem> {
         self.problems.sort_by_cached_key(|problem| {
             let file = texts.iter().position(|text| text.file == problem.text.file);
@@ -41,60 +42,60 @@ impl<'r> Report<'r> {
         self.problems
     }
 
-    /// The clashes, and what was not compared.
+    /// Reports the clashes, and the comparisons that were not finished.
     pub fn compared(&mut self, done: &Compared) {
-        for (clash, members) in done.clashes.iter().take(MAX_TOLD) {
-            self.clash(clash, *members);
+        for (clash, instances) in done.clashes.iter().take(MAX_REPORTED) {
+            self.clash(clash, *instances);
         }
-        for (clash, _) in done.ways.iter().take(MAX_TOLD) {
+        for (clash, _) in done.same_account.iter().take(MAX_REPORTED) {
             self.ways(clash, "for several of its aliases");
         }
         let Some(first) = self.sources.first() else { return };
-        let mut say = |make: fn(&Text, Range<usize>, String) -> Problem, message: String, help: &str| {
+        let mut add = |problem: fn(&Text, Range<usize>, String) -> Problem, message: String, help: &str| {
             let span = first.checked.statement.keyword.clone();
-            self.problems.push(make(first.text, span, message).help(help));
+            self.problems.push(problem(first.text, span, message).help(help));
         };
-        let more = done.clashes.len().saturating_sub(MAX_TOLD);
+        let more = done.clashes.len().saturating_sub(MAX_REPORTED);
         if more > 0 {
-            say(
+            add(
                 Problem::note,
                 format!("{more} more pairs of rules clash"),
-                "mend these first, and check again",
+                "fix the others first, then check again",
             );
         }
         let (pairs, compared) = done.pairs;
-        let help = "a name can still be an alias of two accounts; it is refused then, and logged";
+        let help = "a name may still be an alias of two accounts; such a name is refused and logged";
         if compared < pairs {
             let message = format!("{compared} of {pairs} pairs of rules and accounts were compared");
-            say(Problem::warning, message, help);
+            add(Problem::warning, message, help);
         }
-        if done.given_up > 0 {
-            let (n, shorter) = (done.given_up, done.shorter);
+        if done.unfinished > 0 {
+            let (n, shorter) = (done.unfinished, done.shorter);
             let message = format!(
-                "{n} of {compared} comparisons were given up at names of {shorter} characters, with too many to \
-                 try"
+                "{n} of {compared} comparisons were stopped at names of {shorter} characters, since there are too \
+                 many"
             );
-            say(Problem::warning, message, help);
+            add(Problem::warning, message, help);
         }
-        if done.unsplit > 0 {
-            let n = done.unsplit;
-            let message = format!("{n} rules were not searched for names that can be read in two ways");
-            let help = "such a name is delivered if it is of one account, and logged as ambiguous";
-            say(Problem::warning, message, help);
+        if done.unsearched > 0 {
+            let n = done.unsearched;
+            let message = format!("{n} rules were not searched for names that can be split in two ways");
+            let help = "such a name is delivered if it belongs to one account, and logged as ambiguous";
+            add(Problem::warning, message, help);
         }
     }
 
-    fn subject(&self, clash: &Clash, which: usize, member: usize) -> Subject<'_> {
-        self.sources[clash.statements[which]].subject(member)
+    fn subject(&self, clash: &Clash, which: usize, number: usize) -> Subject<'_> {
+        self.sources[clash.statements[which]].subject(number)
     }
 
-    /// A name of two destinations.
-    fn clash(&mut self, clash: &Clash, members: [usize; 2]) {
-        let (one, two) = (self.subject(clash, 0, members[0]), self.subject(clash, 1, members[1]));
-        let name = shown(clash);
+    /// Reports a name with two destinations.
+    fn clash(&mut self, clash: &Clash, instances: [usize; 2]) {
+        let (one, two) = (self.subject(clash, 0, instances[0]), self.subject(clash, 1, instances[1]));
+        let name = address_of(clash);
         let [first, second] = &clash.destinations;
         let within = clash.statements[0] == clash.statements[1];
-        // Within a statement the accounts tell the places apart.
+        // Within one statement, the places are those of the accounts.
         let place = |subject: &Subject<'_>| -> Range<usize> {
             let statement = &subject.source.checked.statement;
             match subject.account {
@@ -125,59 +126,58 @@ impl<'r> Report<'r> {
         let help = if within
             && one.source.items.iter().any(|item| matches!(item, Item::Account | Item::Alias))
         {
-            "put a separator behind the name that none of the names holds, or give one of them a statement of its \
-             own"
+            "put a separator after the name that no name contains, or write a separate statement for one of them"
         } else if within {
             "put %account% into the expression"
         } else {
             "give each a literal or a separator that the other cannot match"
         };
-        let make = if self.rules.debug_account().is_some() { Problem::warning } else { Problem::error };
-        let problem = make(two.source.text, place(&two), message)
+        let problem = if self.rules.debug_account().is_some() { Problem::warning } else { Problem::error };
+        let problem = problem(two.source.text, place(&two), message)
             .related(one.source.text, place(&one), format!("of {} here", escape(first)))
             .help(help);
         self.problems.push(problem);
     }
 
-    /// A name that is an alias of one account in two ways.
+    /// Reports a name that is an alias of one account in two ways.
     fn ways(&mut self, clash: &Clash, why: &str) {
         let source = &self.sources[clash.statements[0]];
         let message = format!(
             "\"{}\" is an alias of {} {why}: it is delivered, and logged as ambiguous",
-            shown(clash),
+            address_of(clash),
             escape(&clash.destinations[0])
         );
         let span = source.checked.statement.expression.span.clone();
         self.problems.push(Problem::note(source.text, span, message).help(APART));
     }
 
-    /// Findings without a name.
+    /// Reports the findings that need no name.
     pub fn shapes(&mut self) {
         self.problems.extend(self.sources.iter().flat_map(always::problems));
     }
 
-    /// Statements for which a random name is an alias too often.
+    /// Reports statements for which a random name is an alias too often.
     pub fn guesses(&mut self, limits: &Limits) {
         let Some(limit) = limits.guessable else { return };
-        let mut known = guess_rate::Known::default();
-        let (mut told, mut more) = (0, 0);
+        let mut cache = guess_rate::Cache::default();
+        let (mut reported, mut more) = (0, 0);
         for (i, source) in self.sources.iter().enumerate() {
-            let guess = known.guess(i, source);
+            let rate = cache.guess_rate(i, source);
             let calls = &source.checked.statement.calls;
             let (Some(first), Some(last)) = (calls.first(), calls.last()) else { continue };
-            if guess.share <= limit {
+            if rate.share <= limit {
                 continue;
             }
-            if told == MAX_TOLD {
+            if reported == MAX_REPORTED {
                 more += 1;
                 continue;
             }
-            told += 1;
-            let message = format!("aliases are easy to guess: of random names of this shape {guess} is one");
+            reported += 1;
+            let message =
+                format!("aliases are easy to guess: of random names of this form, {rate} is an alias");
             let problem = Problem::warning(source.text, first.span.start..last.span.end, message);
-            self.problems.push(
-                problem.help("let a function follow, such as CHAR(1,-): a longer code is harder to guess"),
-            );
+            self.problems
+                .push(problem.help("add a function such as CHAR(1,-): a longer code is harder to guess"));
         }
         if let Some(first) = self.sources.first().filter(|_| more > 0) {
             let span = first.checked.statement.keyword.clone();
@@ -186,29 +186,29 @@ impl<'r> Report<'r> {
         }
     }
 
-    /// Names of one statement that can be read in two ways.
+    /// Reports names that one statement can split in two ways.
     pub fn splits(&mut self, comparison: &mut Comparison<'_>) {
-        let mut known = HashSet::new();
+        let mut seen = HashSet::new();
         for (number, form) in comparison.forms().to_vec().into_iter().enumerate() {
             let source = &self.sources[form[0]];
-            // The common beginning is read in one way only, so the rest is the same for many statements.
-            if !source.cut_form().is_none_or(|form| known.insert(form)) {
+            // The fixed beginning can be split in one way only, so statements with the same rest are alike.
+            if !source.split_form().is_none_or(|form| seen.insert(form)) {
                 continue;
             }
-            if known.len() > MAX_FORMS || comparison.is_over() {
-                comparison.done.unsplit += form.len();
+            if seen.len() > MAX_FORMS || comparison.is_over() {
+                comparison.done.unsearched += form.len();
                 continue;
             }
-            if !comparison.can_be_cut_twice(number) {
+            if !comparison.can_split_twice(number) {
                 continue;
             }
-            for member in 0..source.members().min(TRIED) {
-                let subject = source.subject(member);
+            for number in 0..source.instance_count().min(TRIED) {
+                let subject = source.subject(number);
                 let clash = |name: String| Clash {
                     witness: name,
                     domain: source.domain(source).ok().flatten().map(Into::into),
                     statements: [form[0], form[0]],
-                    destinations: [subject.shown(), subject.shown()],
+                    destinations: [subject.display(), subject.display()],
                 };
                 let both = comparison.witness([subject; 2], Differ::Split, [true, true], Effort::All);
                 if let Ok(Some((name, parts))) = &both {
@@ -221,7 +221,7 @@ impl<'r> Report<'r> {
                 let one = comparison.witness([subject; 2], Differ::Split, [true, false], Effort::All);
                 if let Ok(Some((name, parts))) = one {
                     let message = format!(
-                        "\"{}\" can be read in two ways, {}: only the code tells which is meant",
+                        "\"{}\" can be split in two ways, {}: only the code determines which",
                         escape(&name),
                         splits(&name, &parts)
                     );
@@ -230,7 +230,7 @@ impl<'r> Report<'r> {
                     break;
                 }
                 if both.is_err() || one.is_err() {
-                    comparison.done.unsplit += form.len();
+                    comparison.done.unsearched += form.len();
                     break;
                 }
             }
@@ -238,15 +238,15 @@ impl<'r> Report<'r> {
     }
 }
 
-const APART: &str = "separate identifiers with a character that they cannot hold themselves";
+const APART: &str = "separate identifiers with a character that they cannot contain";
 
-/// The name, with the domain if that matters.
-fn shown(clash: &Clash) -> String {
+/// The name, with its domain if the clash depends on it.
+fn address_of(clash: &Clash) -> String {
     let name = escape(&clash.witness);
     clash.domain.as_ref().map_or_else(|| name.to_string(), |domain| format!("{name}@{}", escape(domain)))
 }
 
-/// `a|b_c and a_b|c`: the name with a bar between its parts, in both readings.
+/// Formats both splits of a name with bars between the parts: `a|b_c and a_b|c`.
 fn splits(name: &str, parts: &Parts) -> String {
     let split = |parts: &[u16]| {
         let mut out = String::new();
@@ -261,7 +261,7 @@ fn splits(name: &str, parts: &Parts) -> String {
     format!("{} and {}", escape(&split(&parts[0])), escape(&split(&parts[1])))
 }
 
-/// Whether `whole` matches every name that `part` matches; `true` is certain.
+/// Whether `whole` certainly matches every name that `part` matches.
 fn covers(whole: &Subject<'_>, part: &Subject<'_>) -> bool {
     let looks = |subject: &Subject<'_>| -> Vec<(String, String)> {
         let calls = subject.calls().iter();
@@ -289,13 +289,13 @@ fn covers(whole: &Subject<'_>, part: &Subject<'_>) -> bool {
         && looks(whole) == looks(part)
         && outer.len() == inner.len()
         && outer.iter().zip(&inner).all(|pair| match pair {
-            (Err(Item::Identifier(outer)), Err(Item::Identifier(inner))) => holds(*outer, *inner),
+            (Err(Item::Identifier(outer)), Err(Item::Identifier(inner))) => includes(*outer, *inner),
             (outer, inner) => outer == inner,
         })
 }
 
-/// Whether every text of `inner` is one of `outer`.
-fn holds(outer: Class, inner: Class) -> bool {
+/// Whether every text of `inner` is also of the class `outer`.
+fn includes(outer: Class, inner: Class) -> bool {
     let rank = |class| match class {
         Class::Alpha | Class::Number => 0,
         Class::Alnum => 1,

@@ -1,5 +1,5 @@
-//! Finds the shortest name that two machines accept, by their states: of all names that lead to one state,
-//! only the first is kept.
+//! Finds the shortest name that two machines accept by breadth-first search over pairs of states. Of all
+//! names that lead to the same states, only the first is kept.
 
 use super::alphabet::{Alphabet, Symbol};
 use super::machine::{Machine, Place, State};
@@ -7,34 +7,34 @@ use foldhash::{HashMap, HashMapExt, HashSet};
 use std::collections::hash_map::Entry;
 use std::rc::Rc;
 
-/// The required difference between two readings of a name.
+/// The required difference between the two splits of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Differ {
-    /// None: the statements differ.
+    /// No difference, since the statements differ.
     No,
-    /// In the parts that characters belong to; both machines are of one statement.
+    /// A character belongs to different parts. Both machines are of the same statement.
     Split,
-    /// In the characters that belong to an account, or to an alias.
+    /// A character belongs to an account or alias in one split only, or to an account and an alias.
     Names,
 }
 
-/// For each character of a name, the part that it belongs to in either reading.
+/// For each character of a name, the index of its part in both splits.
 pub(crate) type Parts = [Vec<u16>; 2];
 
 /// The result of a search.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
-    /// There is no such name.
+pub(crate) enum SearchResult {
+    /// No such name exists.
     Nothing,
-    /// There is none up to the longest length searched.
-    NothingSoShort,
-    /// A shortest one.
+    /// No such name exists up to the maximum length.
+    NotWithinLength,
+    /// A shortest name.
     Name(Vec<Symbol>, Parts),
-    /// The limit of states is reached; no name is this short.
-    UsedUp(usize),
+    /// The limit of states was reached; all names of this length or shorter were checked.
+    LimitReached(usize),
 }
 
-/// The states of a machine by number, with cached transitions.
+/// The states of a machine by index, with cached transitions.
 pub(crate) struct Reader<'m> {
     machine: &'m Machine<'m>,
     states: Vec<State>,
@@ -63,7 +63,6 @@ impl<'m> Reader<'m> {
             });
             found.push(number);
         });
-        // Two paths reach one state only if they are alike before and after it.
         let next: Rc<[u32]> = found.into();
         self.next.insert((from, symbol), next.clone());
         next
@@ -84,16 +83,16 @@ impl<'m> Reader<'m> {
     }
 }
 
-/// How far a search goes.
+/// The limits of a search.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
-    /// The longest name, in characters.
+    /// The maximum length of a name, in characters.
     pub longest: usize,
-    /// The most pairs of states.
+    /// The maximum number of pairs of states.
     pub states: usize,
 }
 
-/// The two statements of a search: their machines, without functions and with them.
+/// The two statements of a search: their machines without functions.
 pub(crate) struct Pair<'m> {
     pub alphabet: &'m Alphabet,
     pub differ: Differ,
@@ -101,14 +100,14 @@ pub(crate) struct Pair<'m> {
 }
 
 impl<'m> Pair<'m> {
-    /// The pairs of states from which a name of both shapes can be completed, with the fewest characters for
-    /// that; empty if there is no common name. `None` if there are too many. Adds the number of visited pairs
-    /// to `work`.
+    /// Finds the pairs of states from which a name of both shapes can be completed, with the minimum number
+    /// of characters for that; empty if there is no common name. `None` if there are too many pairs. Adds the
+    /// number of visited pairs to `work`.
     pub fn meet(&self, states: usize, work: &mut usize) -> Option<Meeting<'m>> {
         let mut readers = self.shapes.map(Reader::new);
         let mut seen: HashMap<Key, usize> = HashMap::from_iter([(self.start(), 0)]);
         let mut nodes = vec![self.start()];
-        // From where each was reached.
+        // The predecessors of each pair.
         let mut from: Vec<Vec<usize>> = vec![Vec::new()];
         let mut ends = Vec::new();
         let mut at = 0;
@@ -154,7 +153,7 @@ impl<'m> Pair<'m> {
         (0, 0, self.differ == Differ::No)
     }
 
-    /// Calls `to` with every next pair of states, its character, and whether a wanted name may end there.
+    /// Calls `to` with every next pair of states, its character, and whether a name may end there.
     pub fn each(&self, readers: &mut [Reader<'_>; 2], key: Key, to: &mut dyn FnMut(Symbol, Key, bool)) {
         let [one, two] = readers;
         let (a, b, differs) = key;
@@ -179,21 +178,21 @@ impl<'m> Pair<'m> {
         }
     }
 
-    /// Searches for the shortest name that both `machines` accept; `meeting` is that of their shapes.
+    /// Finds the shortest name that both `machines` accept. `meeting` is the result of [`Pair::meet`].
     pub fn search(
         &self,
         machines: [&Machine<'_>; 2],
         meeting: &Meeting<'_>,
         bounds: Bounds,
         work: &mut usize,
-    ) -> Found {
+    ) -> SearchResult {
         let mut readers = machines.map(Reader::new);
         let mut shapes = [Vec::new(), Vec::new()];
         let mut seen: HashSet<Key> = HashSet::from_iter([self.start()]);
-        // Each with its predecessor and its character.
+        // Each pair with its predecessor and its character.
         let mut nodes: Vec<Node> = vec![(self.start(), 0, 0)];
         let (mut length, mut level_end, mut at) = (0, 1, 0);
-        let (mut split, mut last) = (false, None);
+        let (mut too_long, mut last) = (false, None);
         while let Some(&(key, ..)) = nodes.get(at) {
             if at == level_end {
                 (length, level_end) = (length + 1, nodes.len());
@@ -213,7 +212,7 @@ impl<'m> Pair<'m> {
                 };
                 let Some(left) = meeting.left.get(&(a, b, next.2)) else { continue };
                 if length + 1 + left > bounds.longest {
-                    split = true;
+                    too_long = true;
                     continue;
                 }
                 *work += 1;
@@ -226,18 +225,18 @@ impl<'m> Pair<'m> {
                 return name(&nodes, last, &readers);
             }
             if nodes.len() > bounds.states {
-                return Found::UsedUp(length);
+                return SearchResult::LimitReached(length);
             }
             at += 1;
         }
-        if split { Found::NothingSoShort } else { Found::Nothing }
+        if too_long { SearchResult::NotWithinLength } else { SearchResult::Nothing }
     }
 }
 
-/// Two states by their numbers, and whether the readings differ so far.
+/// The indices of two states, and whether the splits differ so far.
 pub(crate) type Key = (u32, u32, bool);
 
-/// Where two shapes meet.
+/// The pairs of states from which a name of both shapes can be completed.
 pub(crate) struct Meeting<'m> {
     pub readers: [Reader<'m>; 2],
     left: HashMap<Key, usize>,
@@ -249,12 +248,12 @@ impl Meeting<'_> {
         self.left.is_empty()
     }
 
-    /// The fewest characters that complete a name from there; `None` if impossible.
+    /// The minimum number of characters that complete a name; `None` if that is impossible.
     pub fn left(&self, key: Key) -> Option<usize> {
         self.left.get(&key).copied()
     }
 
-    /// The number of the state of the shape; `known` are those found before.
+    /// Converts the state of an exact machine to the index of the shape's state. `known` caches the results.
     fn shape(
         &self,
         which: usize,
@@ -272,8 +271,8 @@ impl Meeting<'_> {
 
 type Node = (Key, usize, Symbol);
 
-/// The name that leads to this node.
-fn name(nodes: &[Node], mut at: usize, readers: &[Reader<'_>; 2]) -> Found {
+/// Reconstructs the name that leads to a node.
+fn name(nodes: &[Node], mut at: usize, readers: &[Reader<'_>; 2]) -> SearchResult {
     let (mut symbols, mut parts) = (Vec::new(), [Vec::new(), Vec::new()]);
     while at > 0 {
         let (_, from, symbol) = nodes[at];
@@ -287,5 +286,5 @@ fn name(nodes: &[Node], mut at: usize, readers: &[Reader<'_>; 2]) -> Found {
     for parts in &mut parts {
         parts.reverse();
     }
-    Found::Name(symbols, parts)
+    SearchResult::Name(symbols, parts)
 }

@@ -1,6 +1,6 @@
-//! Finds characters for a name when the part of each character is known, in the readings of both statements.
-//! Each position has a set of possible characters; every function removes impossible ones, and the rest is
-//! decided by backtracking.
+//! Finds characters for a name when the part of each character is known in the splits of both statements.
+//! This is a constraint solver: each position has a set of possible characters, every function removes
+//! impossible ones, and the rest is decided by backtracking.
 
 use super::alphabet::{Alphabet, Symbol};
 use super::call_state::counts;
@@ -17,17 +17,17 @@ pub(crate) fn only(symbol: Symbol) -> Set {
     1 << symbol
 }
 
-/// The one symbol of a set; `None` if there are several or none.
+/// The only symbol of a set; `None` if the set is empty or has several.
 fn single(set: Set) -> Option<Symbol> {
     set.is_power_of_two().then(|| lowest(set))
 }
 
 fn lowest(set: Set) -> Symbol {
-    // proof: a set has 128 symbols at most.
+    // A set has at most 128 symbols.
     Symbol::try_from(set.trailing_zeros()).unwrap_or_default()
 }
 
-/// A function, with the positions of the identifier it looks at and of its characters in the code.
+/// A function with the positions of its identifier and of its token in the code.
 #[derive(Clone, Debug)]
 pub(crate) struct Condition<'c> {
     pub op: &'c Op,
@@ -38,7 +38,7 @@ pub(crate) struct Condition<'c> {
 }
 
 impl Condition<'_> {
-    /// The symbols that decide the value of the function, if it does not depend on single ones.
+    /// The set of symbols whose number or position determines the value; `None` if single symbols do.
     fn kind(&self, kinds: &Kinds) -> Option<Set> {
         match self.op {
             Op::Count(function) => Some(kinds.counted(*function)),
@@ -121,8 +121,8 @@ impl Domains<'_> {
         let Condition { identifier, code, .. } = condition;
         let set = kinds.counted(function);
         let extra = usize::from(function == Function::Labels);
-        let surely = identifier.clone().filter(|at| self.sets[*at] & !set == 0).count() + extra;
-        let perhaps = identifier.clone().filter(|at| self.sets[*at] & set != 0).count() + extra;
+        let least_count = identifier.clone().filter(|at| self.sets[*at] & !set == 0).count() + extra;
+        let most_count = identifier.clone().filter(|at| self.sets[*at] & set != 0).count() + extra;
         let mut digits = vec![0; code.len()];
         let fits = |n: &usize, sets: &[Set]| {
             let number = kinds.number(*n);
@@ -130,8 +130,9 @@ impl Domains<'_> {
                 && code.clone().zip(&number).all(|(at, symbol)| sets[at] & only(*symbol) != 0);
             fits.then_some(number)
         };
-        let numbers: Vec<(usize, Vec<Symbol>)> =
-            (surely..=perhaps).filter_map(|n| fits(&n, self.sets).map(|number| (n, number))).collect();
+        let numbers: Vec<(usize, Vec<Symbol>)> = (least_count..=most_count)
+            .filter_map(|n| fits(&n, self.sets).map(|number| (n, number)))
+            .collect();
         let (least, most) = (numbers.first()?.0, numbers.last()?.0);
         for (_, number) in &numbers {
             for (digits, symbol) in digits.iter_mut().zip(number) {
@@ -141,16 +142,16 @@ impl Domains<'_> {
         code.clone().zip(digits).try_for_each(|(at, digits)| self.keep(at, digits))?;
         for at in identifier.clone() {
             let set_at = self.sets[at];
-            if most == surely && set_at & !set != 0 {
+            if most == least_count && set_at & !set != 0 {
                 self.keep(at, !set)?;
-            } else if least == perhaps && set_at & set != 0 {
+            } else if least == most_count && set_at & set != 0 {
                 self.keep(at, set)?;
             }
         }
         Some(())
     }
 
-    /// The label numbered `label` of an identifier whose dots are known.
+    /// The positions of a label in an identifier whose dots are known.
     fn label(&self, identifier: &Range<usize>, label: i64, dot: Set) -> Option<Range<usize>> {
         let dots: Vec<usize> = identifier.clone().filter(|at| self.sets[*at] & !dot == 0).collect();
         let begins = std::iter::once(identifier.start).chain(dots.iter().map(|dot| dot + 1));
@@ -159,7 +160,7 @@ impl Domains<'_> {
         place(label, dots.len() + 1).and_then(|n| labels.nth(n))
     }
 
-    /// Whether `NONE` requires that a character of a code differs from that at this position.
+    /// Whether `NONE` requires that the code's character differs from the character at this position.
     fn differ(&self, code: usize, at: usize) -> bool {
         let demands = |condition: &Condition<'_>| {
             *condition.op == Op::None && condition.code.start == code && condition.identifier.contains(&at)
@@ -167,7 +168,7 @@ impl Domains<'_> {
         self.conditions.iter().any(demands)
     }
 
-    /// `CHAR` of the text at these positions.
+    /// Applies `CHAR` to the text at these positions.
     fn char(&mut self, text: Option<Range<usize>>, at: i64, condition: &Condition<'_>) -> Option<()> {
         let found = text.and_then(|text| place(at, text.len()).map(|n| text.start + n));
         let Some(at) = found else { return self.text(&condition.code, condition.default) };
@@ -182,7 +183,7 @@ impl Domains<'_> {
         self.keep(at, self.sets[code])
     }
 
-    /// Removes characters that `condition` does not allow; `None` if it cannot be met.
+    /// Removes characters that `condition` does not allow; `None` if it cannot be satisfied.
     fn apply(&mut self, condition: &Condition<'_>, kinds: &Kinds) -> Option<()> {
         let Condition { identifier, code, .. } = condition;
         match condition.op {
@@ -215,13 +216,13 @@ impl Domains<'_> {
                 }
                 identifier.clone().try_for_each(|at| self.keep(at, !self.sets[code.start]))
             }
-            // There are no machines for codes with a secret.
+            // Machines do not support codes with a secret.
             Op::Hmac(_) => None,
         }
     }
 }
 
-/// Removes characters that the conditions do not allow; returns whether a solution is possible.
+/// Removes characters that the conditions do not allow. Returns `false` if there is no solution.
 pub(crate) fn narrow(conditions: &[Condition<'_>], kinds: &Kinds, sets: &mut [Set]) -> bool {
     let mut domains = Domains { sets, conditions, changed: true };
     while std::mem::take(&mut domains.changed) {
@@ -232,29 +233,29 @@ pub(crate) fn narrow(conditions: &[Condition<'_>], kinds: &Kinds, sets: &mut [Se
     true
 }
 
-/// The limit of steps is reached.
+/// The error of a search that reached its limit of steps.
 #[derive(Debug)]
-pub(crate) struct UsedUp;
+pub(crate) struct LimitReached;
 
-/// Finds characters for all positions; `None` if there are none. Each attempt takes one of `steps`.
+/// Finds characters for all positions; `None` if there is no solution. Each attempt takes one of `steps`.
 pub(crate) fn solve(
     conditions: &[Condition<'_>],
     kinds: &Kinds,
     mut sets: Vec<Set>,
     steps: &mut usize,
-) -> Result<Option<Vec<Symbol>>, UsedUp> {
-    *steps = steps.checked_sub(1).ok_or(UsedUp)?;
+) -> Result<Option<Vec<Symbol>>, LimitReached> {
+    *steps = steps.checked_sub(1).ok_or(LimitReached)?;
     if !narrow(conditions, kinds, &mut sets) {
         return Ok(None);
     }
-    let Some((at, part)) = doubt(conditions, kinds, &sets) else {
-        // Of equivalent characters the first is the most readable.
+    let Some((at, part)) = undecided(conditions, kinds, &sets) else {
+        // The first of equivalent characters is the most readable.
         return Ok(Some(sets.into_iter().map(lowest).collect()));
     };
     let first = sets[at] & part;
     let mut others = sets[at] & !part;
     if let Some(symbol) = single(first) {
-        others &= !alike(symbol, conditions, kinds, &sets);
+        others &= !equivalent(symbol, conditions, kinds, &sets);
     }
     for part in [first, others] {
         let mut sets = sets.clone();
@@ -267,20 +268,22 @@ pub(crate) fn solve(
     Ok(None)
 }
 
-/// The symbols equivalent to this one: if it leads to no name, neither do they.
-fn alike(symbol: Symbol, conditions: &[Condition<'_>], kinds: &Kinds, sets: &[Set]) -> Set {
-    let with = |alike: Set, set: Set| if set & only(symbol) == 0 { alike & !set } else { alike & set };
-    let mut alike = sets.iter().copied().fold(Set::MAX, with);
+/// The symbols that are equivalent to `symbol`: if it does not lead to a solution, they do not, either.
+fn equivalent(symbol: Symbol, conditions: &[Condition<'_>], kinds: &Kinds, sets: &[Set]) -> Set {
+    let with = |equivalent: Set, set: Set| {
+        if set & only(symbol) == 0 { equivalent & !set } else { equivalent & set }
+    };
+    let mut equivalent = sets.iter().copied().fold(Set::MAX, with);
     for condition in conditions {
-        alike = condition.kind(kinds).map_or(alike, |kind| with(alike, kind));
+        equivalent = condition.kind(kinds).map_or(equivalent, |kind| with(equivalent, kind));
         let named = if matches!(condition.op, Op::Count(_)) { &kinds.numbers } else { condition.default };
-        alike = named.iter().fold(alike, |alike, named| with(alike, only(*named)));
+        equivalent = named.iter().fold(equivalent, |equivalent, named| with(equivalent, only(*named)));
     }
-    alike
+    equivalent
 }
 
-/// The next position to decide, and a part of its characters; `None` if all conditions are decided.
-fn doubt(conditions: &[Condition<'_>], kinds: &Kinds, sets: &[Set]) -> Option<(usize, Set)> {
+/// The next position to decide and a subset of its characters; `None` if all conditions are decided.
+fn undecided(conditions: &[Condition<'_>], kinds: &Kinds, sets: &[Set]) -> Option<(usize, Set)> {
     let kind = |condition: &Condition<'_>| {
         let kind = condition.kind(kinds)?;
         let mixed = |at: &usize| sets[*at] & kind != 0 && sets[*at] & !kind != 0;
@@ -298,7 +301,7 @@ fn doubt(conditions: &[Condition<'_>], kinds: &Kinds, sets: &[Set]) -> Option<(u
         }
         condition.identifier.clone().find(|at| sets[*at] & symbol != 0).map(|at| (at, symbol))
     };
-    // The kinds first, since they decide most at once; then the codes, which every function restricts.
+    // First the kinds, which decide most at once, then the codes, which every function restricts.
     let mut found = conditions.iter().find_map(kind);
     found = found.or_else(|| conditions.iter().find_map(code));
     found.or_else(|| conditions.iter().find_map(any))

@@ -1,55 +1,54 @@
-//! Finds check codes that protect nothing. If everything after the account is an extension for the mail
-//! server, a name with any code reaches the account.
+//! Finds check codes without effect: if everything after the account is an extension for the mail server, a
+//! name with any code reaches the account.
 
 use crate::ir::{Piece, Program};
 use crate::matcher::rules::Rules;
-use mail_address::Normal;
+use mail_address::LocalPartPolicy;
 use std::ops::Range;
 
-/// Most names of a statement to check: the largest expected number of accounts. Usually the first one
-/// decides.
+/// Maximum number of names of a statement to check: the largest expected number of accounts. Usually the
+/// first name is enough.
 const MAX_TRIED: usize = 1_000_000;
 
-/// A statement whose check codes protect nothing.
+/// A statement whose check codes have no effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unprotected {
-    /// The statement, by number.
+    /// The index of the statement.
     pub statement: usize,
     /// The beginning of its names, up to the first part that varies.
     pub prefix: String,
-    /// The account that each name with this beginning reaches.
+    /// The account that all names with this beginning reach.
     pub account: String,
 }
 
-/// The statements whose check codes protect nothing in one of `domains`, in canonical spelling, with the
-/// normalisation `normal`; without domains, in any domain. For each statement the first such account is
-/// named.
+/// Finds the statements whose check codes have no effect in one of `domains`, which are in canonical
+/// spelling; `None` is for all domains. For each statement the first such account is returned.
 ///
-/// For a mail server in which the characters of `delimiters` begin an extension, `normal` is `Normal {
-/// delimiters, ..Normal::plain(case_sensitive) }`.
-pub fn unprotected(rules: &Rules, normal: &Normal, domains: Option<&[String]>) -> Vec<Unprotected> {
-    if normal.delimiters.is_empty() {
+/// `policy` is the policy of the mail server. If the characters of `delimiters` begin an extension, it is
+/// `LocalPartPolicy { delimiters, ..LocalPartPolicy::plain(case_sensitive) }`.
+pub fn unprotected(rules: &Rules, policy: &LocalPartPolicy, domains: Option<&[String]>) -> Vec<Unprotected> {
+    if policy.delimiters.is_empty() {
         return Vec::new();
     }
-    let counts = |program: &Program<'_>| {
-        let holds = |domain: &String| program.scope().includes(Some(domain));
-        program.never.is_none() && domains.is_none_or(|domains| domains.iter().any(holds))
+    let applies = |program: &Program<'_>| {
+        let includes = |domain: &String| program.scope().includes(Some(domain));
+        program.never.is_none() && domains.is_none_or(|domains| domains.iter().any(includes))
     };
-    let programs = (0..rules.len()).map(|i| (i, rules.program(i))).filter(|(_, program)| counts(program));
+    let programs = (0..rules.len()).map(|i| (i, rules.program(i))).filter(|(_, program)| applies(program));
     programs
         .filter_map(|(statement, program)| {
-            let (prefix, account) = reached(rules, &program, normal)?;
+            let (prefix, account) = reached(rules, &program, policy)?;
             Some(Unprotected { statement, prefix, account })
         })
         .collect()
 }
 
-/// A beginning of names that the mail server reads as an account and an extension, and the account.
-fn reached(rules: &Rules, program: &Program<'_>, normal: &Normal) -> Option<(String, String)> {
+/// Finds a beginning of names that the mail server splits into an account and an extension, and the account.
+fn reached(rules: &Rules, program: &Program<'_>, policy: &LocalPartPolicy) -> Option<(String, String)> {
     let fixed = |piece: &&Piece| matches!(piece, Piece::Literal(_) | Piece::Account | Piece::Alias);
     let fixed: Vec<Piece> = program.pieces.iter().take_while(fixed).copied().collect();
     let store = program.store();
-    // A list that does not occur there makes no difference: try once without a name.
+    // A list that does not occur in the beginning makes no difference: try once without a name.
     let names = |piece: Piece, list: Range<u32>| -> Vec<Option<u32>> {
         if fixed.contains(&piece) { list.map(Some).collect() } else { vec![None] }
     };
@@ -57,9 +56,8 @@ fn reached(rules: &Rules, program: &Program<'_>, normal: &Normal) -> Option<(Str
     let accounts = names(Piece::Account, program.accounts());
     let each = accounts.iter().flat_map(|account| aliases.iter().map(move |alias| (*account, *alias)));
     let name = |entry: Option<u32>| entry.map_or("", |entry| store.name(entry));
-    // Most names contain no delimiter, and then the literals decide for all of them; but normalisation
-    // may create delimiters.
-    let delimits = |text: &str| normal.nfkc || text.contains(|c| normal.delimiters.contains(c));
+    // Most names contain no delimiter, so the literals decide for all of them. NFKC may create delimiters.
+    let delimits = |text: &str| policy.nfkc || text.contains(|c| policy.delimiters.contains(c));
     let always = fixed.iter().any(|piece| program.literal_of(Some(piece)).is_some_and(delimits));
     let may = |(account, alias): &(Option<u32>, Option<u32>)| {
         always || delimits(name(*account)) || delimits(name(*alias))
@@ -71,8 +69,8 @@ fn reached(rules: &Rules, program: &Program<'_>, normal: &Normal) -> Option<(Str
             _ => program.literal_of(Some(piece)).unwrap_or_default(),
         };
         let prefix: String = fixed.iter().map(text).collect();
-        // Further text follows, which is part of the extension, if any.
-        let read = normal.typed(&prefix);
+        // The text that follows is part of the extension, if there is one.
+        let read = policy.typed(&prefix);
         let bare = read.bare()?;
         (bare == name(account) || rules.is_account(bare)).then(|| (prefix.clone(), bare.to_owned()))
     })
@@ -83,11 +81,10 @@ mod tests {
     use crate::load::Options;
     use crate::load::load;
     use diagnostics::Text;
-    use mail_address::Normal;
+    use mail_address::LocalPartPolicy;
 
-    /// The reached account and the beginning, for rules, delimiters and a domain.
     #[test]
-    fn what_any_code_reaches() {
+    fn finds_accounts_that_any_code_reaches() {
         let foo = |expression: &str| format!("ACCOUNT foo, bar MATCHES {expression} WITH CHARS(1);");
         for (rules, delimiters, domain, want) in [
             (foo("%account%-%ident%-%code%"), "-", None, Some(("foo-", "foo"))),
@@ -100,11 +97,11 @@ mod tests {
             (foo("%account%.%ident%.%code%"), "+", None, None),
             (foo("%account%.%code%+%ident%"), "+", None, None),
             (foo("%account%x+%ident%.%code%"), "+", None, None),
-            // The code may come first, and the parts may have any other order.
+            // Other orders of the parts.
             (foo("%account%-%code%-%ident%"), "-", None, Some(("foo-", "foo"))),
             (foo("%ident%-%account%-%code%"), "-", None, None),
             (foo("%code%-%account%.%ident%"), "-", None, None),
-            // No account begins with a delimiter.
+            // An extension does not begin at the first character.
             (foo("-%account%.%ident%.%code%"), "-", None, None),
             (foo("-%account%-%ident%.%code%"), "-", None, None),
             ("ACCOUNT -foo MATCHES %account%-%ident%.%code% WITH CHARS();".into(), "-", None, None),
@@ -112,7 +109,8 @@ mod tests {
             ("ACCOUNT foo MATCHES foo-%ident%-%code% WITH CHARS();".into(), "-", None, Some(("foo-", "foo"))),
             ("ACCOUNT foo MATCHES shop-%ident%-%code% WITH CHARS();".into(), "-", None, None),
             ("ACCOUNT foo MATCHES bar-%ident%.%code% WITH CHARS();\nACCOUNT bar MATCHES %account%.%ident%.%code% WITH CHARS();".into(), "-", None, Some(("bar-", "bar"))),
-            // Without ALIASED the alias is the account; an alias is no account, unless it is one too.
+            // Without ALIASED the alias is the account; with it, an alias counts only if it is also an
+            // account.
             (foo("%alias%-%ident%-%code%"), "-", None, Some(("foo-", "foo"))),
             ("ACCOUNT foo ALIASED shop MATCHES %alias%-%ident%-%code% WITH CHARS();".into(), "-", None, None),
             ("ACCOUNT foo ALIASED shop, foo MATCHES %alias%-%ident%-%code% WITH CHARS();".into(), "-", None, Some(("foo-", "foo"))),
@@ -120,7 +118,7 @@ mod tests {
             ("ACCOUNT mary-ann, joe MATCHES %account%-%ident%-%code% WITH CHARS();".into(), "-", None, Some(("joe-", "joe"))),
             ("ACCOUNT mary-ann MATCHES %account%-%ident%-%code% WITH CHARS();".into(), "-", None, None),
             ("ACCOUNT mary-ann, mary MATCHES %account%.%ident%.%code% WITH CHARS();".into(), "-", None, Some(("mary-ann.", "mary"))),
-            // No finding for a statement that never matches, nor for a rule for other domains.
+            // Statements that never match, and statements for other domains, are not reported.
             ("ACCOUNT foo MATCHES %account%-%ident% WITH CHARS();".into(), "-", None, None),
             ("ACCOUNT foo DOMAINS a.test MATCHES %account%-%ident%-%code% WITH CHARS();".into(), "-", Some("a.test"), Some(("foo-", "foo"))),
             ("ACCOUNT foo DOMAINS a.test MATCHES %account%-%ident%-%code% WITH CHARS();".into(), "-", Some("b.test"), None),
@@ -130,7 +128,7 @@ mod tests {
         ] {
             let loaded = load(&[Text::new("t", &rules)], &Options { fold: true, ..Options::default() });
             let loaded = loaded.unwrap_or_else(|problems| panic!("{rules} {problems:?}")).rules;
-            let normal = Normal { delimiters: delimiters.into(), ..Normal::plain(false) };
+            let normal = LocalPartPolicy { delimiters: delimiters.into(), ..LocalPartPolicy::plain(false) };
             let domains = domain.map(|domain: &str| ["c.test".to_owned(), domain.to_owned()]);
             let found = super::unprotected(&loaded, &normal, domains.as_ref().map(|domains| &domains[..]));
             let got = found.first().map(|found| (&*found.prefix, &*found.account));
@@ -138,14 +136,16 @@ mod tests {
         }
     }
 
-    /// With ignored characters, and with case sensitivity.
     #[test]
-    fn what_is_read_decides() {
+    fn the_policy_applies_to_the_prefix() {
         let text = Text::new("t", "ACCOUNT Foo MATCHES F.oo-%ident%.%code% WITH CHARS();");
         let rules = load(&[text], &Options::default()).expect("rules").rules;
         for (case_sensitive, remove, want) in [(true, ".", 1), (true, "", 0), (false, ".", 0)] {
-            let normal =
-                Normal { delimiters: "-".into(), remove: remove.into(), ..Normal::plain(case_sensitive) };
+            let normal = LocalPartPolicy {
+                delimiters: "-".into(),
+                remove: remove.into(),
+                ..LocalPartPolicy::plain(case_sensitive)
+            };
             assert_eq!(super::unprotected(&rules, &normal, None).len(), want, "{case_sensitive} {remove}");
         }
     }

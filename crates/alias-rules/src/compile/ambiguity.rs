@@ -1,10 +1,9 @@
-//! Whether all statements together leave no doubt whose an address is. Statements go by their number, which
-//! is also their place in every list here.
+//! Finds statements whose expression does not identify one account, considering all statements together.
+//! Statements are referred to by their index.
 //!
-//! Statements without a domain in common cannot be in each other's way: they are never asked about the same
-//! address. So both the statements with the same expression and the owners of an alias are looked for among
-//! those that share a domain; one without `DOMAINS` shares every domain. Each list of domains is gone
-//! through, never a pair of statements.
+//! Statements without a common domain never apply to the same address. So statements with the same expression
+//! and other owners of an alias are searched among the statements that share a domain; one without `DOMAINS`
+//! shares every domain. The cost is proportional to the lists of domains, not to the pairs of statements.
 
 use super::interner::{Interner, Listed};
 use super::scope;
@@ -15,12 +14,12 @@ use foldhash::{HashMap, HashSet, HashSetExt};
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// What there is to know of a statement but for the names of its lists.
+/// A summary of a statement, without its names.
 pub(crate) struct Brief<'t> {
-    /// The number of the text it stands in, and the text.
+    /// The index of its text, and the text.
     file: usize,
     text: &'t Text,
-    /// Where its expression stands.
+    /// The span of its expression.
     span: Range<usize>,
     has_account: bool,
     has_alias: bool,
@@ -29,7 +28,7 @@ pub(crate) struct Brief<'t> {
 }
 
 impl<'t> Brief<'t> {
-    /// Of a statement that stands in text number `file`.
+    /// Summarises a statement of `text`, which has the index `file`.
     pub fn of(file: usize, text: &'t Text, statement: &Statement<'t>) -> Self {
         let Statement { expression, aliases, domains, .. } = statement;
         Brief {
@@ -43,31 +42,34 @@ impl<'t> Brief<'t> {
         }
     }
 
-    /// The expression, letter by letter.
+    /// The expression as written.
     fn expression(&self) -> &'t str {
         self.text.content.get(self.span.clone()).unwrap_or_default()
     }
 }
 
-/// Nobody has the alias, or more than one account.
-const NOBODY: u32 = u32::MAX;
+/// The owner of an alias that no account has.
+const NO_OWNER: u32 = u32::MAX;
+/// The owner of an alias that several accounts have.
 const SEVERAL: u32 = u32::MAX - 1;
 
-/// Who has which alias in which statement. Names go by their numbers.
+/// The statements of each account and the owners of each alias. Names are referred to by their number.
 struct Facts<'s> {
     interner: &'s Interner,
-    /// The statements that name an account: those of account `n` are `of[starts[n]..starts[n + 1]]`.
+    /// The statements by account: those of account `n` are `of[starts[n]..starts[n + 1]]`.
     of: Vec<u32>,
     starts: Vec<u32>,
-    /// The one account that has an alias.
+    /// For each alias the account that has it, [`SEVERAL`] or [`NO_OWNER`].
     owner: Vec<u32>,
-    /// The same in a domain, and of statements that are for all domains, if there are several.
+    /// For aliases with several owners: the owner in each domain, and in the statements for all domains
+    /// (`None`).
     owner_in: HashMap<(usize, Option<usize>), u32>,
-    /// The domains of each statement, by number; none if it is for all.
+    /// The domains of each statement, by number; empty if it is for all domains.
     domains_of: Vec<Vec<usize>>,
-    /// The first and the last statement that have the expression, letter by letter.
+    /// The first and the last statement with the same expression.
     texts: HashMap<&'s str, FirstLast>,
-    /// The same of those in a domain, and of those that are for all, if any is not.
+    /// The same for each domain, and for the statements for all domains (`None`). Empty if all statements are
+    /// for all domains.
     texts_in: HashMap<(&'s str, Option<usize>), FirstLast>,
 }
 
@@ -86,9 +88,9 @@ impl<'s> Facts<'s> {
             end += *start;
             *start = end;
         }
-        // From here on each is the end of its list, and moves to the beginning as the list is filled.
+        // Each start is the end of its list for now, and moves to the beginning as the list is filled.
         let mut of = vec![0; end as usize];
-        let mut owner = vec![NOBODY; interner.len()];
+        let mut owner = vec![NO_OWNER; interner.len()];
         let mut texts: HashMap<&str, FirstLast> = HashMap::default();
         for (x, statement) in statements.iter().enumerate().rev() {
             texts.entry(statement.expression()).or_insert((x, x)).0 = x;
@@ -108,7 +110,7 @@ impl<'s> Facts<'s> {
         facts
     }
 
-    /// What differs from domain to domain.
+    /// Fills the maps that depend on domains.
     fn add_domains(&mut self, statements: &[Brief<'s>]) {
         if statements.iter().all(|statement| statement.domains.is_none()) {
             return;
@@ -124,9 +126,9 @@ impl<'s> Facts<'s> {
             let lists = self.interner.lists(x);
             for place in places(&domains) {
                 self.texts_in.entry((text, place)).or_insert((x, x)).1 = x;
-                // Most aliases are of one account.
+                // Most aliases have one owner in all domains.
                 for alias in lists.aliases.iter().filter(|alias| self.owner[alias.number()] == SEVERAL) {
-                    let owner = self.owner_in.entry((alias.number(), place)).or_insert(NOBODY);
+                    let owner = self.owner_in.entry((alias.number(), place)).or_insert(NO_OWNER);
                     add_owner(owner, lists.accounts);
                 }
             }
@@ -134,7 +136,7 @@ impl<'s> Facts<'s> {
         }
     }
 
-    /// The domains of a statement; none if it is for all.
+    /// The domains of a statement; empty if it is for all domains.
     fn domains_of(&self, x: usize) -> &[usize] {
         self.domains_of.get(x).map_or(&[], Vec::as_slice)
     }
@@ -145,7 +147,7 @@ impl<'s> Facts<'s> {
         (0..self.interner.len()).filter_map(move |n| Some((n, of(n)?))).filter(|(_, of)| !of.is_empty())
     }
 
-    /// Another statement with the expression of statement `x` and a domain in common.
+    /// Another statement with the same expression as statement `x` and a common domain.
     fn same(&self, x: usize, text: &str) -> Option<usize> {
         let other = |found: Option<&FirstLast>| {
             let (first, last) = *found?;
@@ -159,7 +161,7 @@ impl<'s> Facts<'s> {
         shared.map(|place| self.texts_in.get(&(text, place))).find_map(other)
     }
 
-    /// Whether one account alone has the alias of statement `x` wherever that statement counts.
+    /// Whether the alias of statement `x` has a single owner in all domains of the statement.
     fn has_one_owner(&self, x: usize, alias: Listed) -> bool {
         let owner = self.owner[alias.number()];
         let own = self.domains_of(x);
@@ -172,40 +174,40 @@ impl<'s> Facts<'s> {
     }
 }
 
-/// Where a statement counts: in its domains, or everywhere.
+/// The domains of a statement as keys: each domain, or `None` for all.
 fn places(domains: &[usize]) -> impl Iterator<Item = Option<usize>> {
     domains.iter().copied().map(Some).chain(domains.is_empty().then_some(None))
 }
 
-/// Adds those who have an alias in one more statement.
+/// Adds the accounts of another statement to the owners of an alias.
 fn add_owner(owner: &mut u32, accounts: &[Listed]) {
     let only = if let [account] = accounts { number(account.number()) } else { SEVERAL };
-    *owner = if *owner == NOBODY || *owner == only { only } else { SEVERAL };
+    *owner = if *owner == NO_OWNER || *owner == only { only } else { SEVERAL };
 }
 
-/// Names are fewer than the bytes they stand in, which are counted by 32 bits.
+/// A number of 32 bits, which suffices for all names because the size of the texts is limited.
 fn number(n: usize) -> u32 {
-    u32::try_from(n).unwrap_or(NOBODY)
+    u32::try_from(n).unwrap_or(NO_OWNER)
 }
 
-/// What the aliases of an account are like.
+/// The aliases of an account, classified by their owners.
 #[derive(Clone, Copy)]
 enum Aliases {
     None,
-    /// A single one, which no other account has.
+    /// One alias, which no other account has.
     Own(Listed),
-    /// Several, this one among them, which no other account has.
+    /// Several aliases; no other account has this one.
     SomeOwn(Listed),
-    /// Others have each of them as well.
+    /// Other accounts have all of them, too.
     Shared,
 }
 
-/// What is wrong with the statements that leave doubt, each with the number of its text.
+/// Reports the ambiguous statements, each with the index of its text.
 pub(crate) fn check(statements: &[Brief<'_>], interner: &Interner) -> Vec<(usize, Fault)> {
     let mut faults = Vec::new();
     let facts = Facts::new(statements, interner);
     let lists = |x: usize| interner.lists(x).aliases.iter().copied();
-    // Of each statement one alias that only its account has.
+    // For each statement, an alias that has a single owner.
     let own: Vec<Option<Listed>> =
         (0..statements.len()).map(|x| lists(x).find(|alias| facts.has_one_owner(x, *alias))).collect();
     let mut refused = HashSet::new();
@@ -218,10 +220,7 @@ pub(crate) fn check(statements: &[Brief<'_>], interner: &Interner) -> Vec<(usize
     let same = |other: usize| {
         let Brief { text, span, .. } = &statements[other];
         let line = text.line(span.start);
-        format!(
-            "the same expression stands at {}:{line} too, and it does not tell the accounts apart",
-            text.file
-        )
+        format!("the same expression is at {}:{line}, and it does not distinguish the accounts", text.file)
     };
     for (account, of) in facts.accounts() {
         let aliases = aliases_of(of, interner, &own);
@@ -231,7 +230,7 @@ pub(crate) fn check(statements: &[Brief<'_>], interner: &Interner) -> Vec<(usize
             let other = facts.same(x, statement.expression());
             match (aliases, other) {
                 (Aliases::None, Some(other)) if !statement.has_account => {
-                    refuse(x, same(other), "put %account% into it, or a literal of its own into each".into());
+                    refuse(x, same(other), "put %account% into it, or a different literal into each".into());
                 }
                 (Aliases::Own(alias), Some(other)) if !statement.has_account && !statement.has_alias => {
                     let alias = interner.text(alias.number());
@@ -241,7 +240,9 @@ pub(crate) fn check(statements: &[Brief<'_>], interner: &Interner) -> Vec<(usize
                     let (account, alias) = (interner.text(account), interner.text(alias.number()));
                     refuse(
                         x,
-                        format!("account \"{account}\" has several aliases, but the expression names none"),
+                        format!(
+                            "account \"{account}\" has several aliases, but the expression has no %alias%"
+                        ),
                         format!("put %alias% into it; \"{alias}\" is one of them"),
                     );
                 }
@@ -258,7 +259,7 @@ pub(crate) fn check(statements: &[Brief<'_>], interner: &Interner) -> Vec<(usize
             refuse(
                 x,
                 format!(
-                    "alias \"{alias}\" belongs to several accounts, and the expression does not say to which"
+                    "alias \"{alias}\" belongs to several accounts, and the expression does not distinguish them"
                 ),
                 "put both %account% and %alias% into it".into(),
             );
@@ -267,7 +268,7 @@ pub(crate) fn check(statements: &[Brief<'_>], interner: &Interner) -> Vec<(usize
     faults
 }
 
-/// What the aliases are that the statements `of` an account give it.
+/// Classifies the aliases that the statements `of` an account give it.
 fn aliases_of(of: &[u32], interner: &Interner, own: &[Option<Listed>]) -> Aliases {
     let mut all = of.iter().flat_map(|x| interner.lists(*x as usize).aliases);
     let Some(first) = all.next() else { return Aliases::None };

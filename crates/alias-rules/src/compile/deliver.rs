@@ -3,14 +3,14 @@
 use crate::ir::{DeliverTo, Part};
 use crate::syntax::{Fault, Name, Statement};
 use diagnostics::nearest;
-use mail_address::{MAX_LOCAL_PART, Malformed, checked_domain};
+use mail_address::{MAX_LOCAL_PART, Malformed, parse_domain};
 
 const SUCH_AS: &str = "write local@domain, such as %account%@example.com";
 
 /// Characters that an unquoted local part cannot contain.
 const ODD: [char; 12] = ['"', '\\', '<', '>', '(', ')', '[', ']', ',', ':', '@', '!'];
 
-/// Parses the address of a statement.
+/// Parses and checks the address of a statement.
 pub(crate) fn check(statement: &Statement<'_>, faults: &mut Vec<Fault>) -> Option<DeliverTo> {
     let target = statement.deliver.as_ref()?.target;
     let known = faults.len();
@@ -20,13 +20,14 @@ pub(crate) fn check(statement: &Statement<'_>, faults: &mut Vec<Fault>) -> Optio
         return None;
     };
     let at_domain = target.span().end - domain.len()..target.span().end;
-    let canonical = checked_domain(domain).map_err(|help| {
-        let help = if domain.contains('%') { "names stand in the local part only" } else { help };
+    let canonical = parse_domain(domain).map_err(|help| {
+        let help = if domain.contains('%') { "names are allowed in the local part only" } else { help };
         faults.push(Fault::new(at_domain, format!("\"{domain}\" is not a domain")).help(help));
     });
     if let Some((at, c)) = local.char_indices().find(|(_, c)| ODD.contains(c) || c.is_control()) {
         let at = target.start + at;
-        let fault = Fault::new(at..at + c.len_utf8(), format!("no local part holds \"{c}\" as it is"));
+        let fault =
+            Fault::new(at..at + c.len_utf8(), format!("\"{c}\" is not allowed in an unquoted local part"));
         faults.push(fault.help("write local@domain, without quotes and brackets"));
     }
     let parts = parts(local, target.start, statement.aliases.is_some(), faults);
@@ -36,7 +37,7 @@ pub(crate) fn check(statement: &Statement<'_>, faults: &mut Vec<Fault>) -> Optio
     Some(address)
 }
 
-/// The parts of `local`, which begins at `start`.
+/// Parses the local part, which begins at `start`.
 fn parts(local: &str, start: usize, aliased: bool, faults: &mut Vec<Fault>) -> Vec<Part> {
     let mut parts = Vec::new();
     let mut literal = String::new();
@@ -44,17 +45,17 @@ fn parts(local: &str, start: usize, aliased: bool, faults: &mut Vec<Fault>) -> V
     while let Some((before, after)) = rest.split_once('%') {
         literal.push_str(before);
         let at = start + (local.len() - after.len());
-        let Some((name, behind)) = after.split_once('%') else {
-            let fault = Fault::new(at - 1..at, "a name begins here and does not end");
+        let Some((name, tail)) = after.split_once('%') else {
+            let fault = Fault::new(at - 1..at, "the name has no closing \"%\"");
             faults.push(fault.help("write %account% or %alias%"));
             return parts;
         };
-        rest = behind;
+        rest = tail;
         let span = at..at + name.len();
         let part = match name {
             "" => {
                 let fault = Fault::new(at - 1..at + 1, "a percent sign in an address may be read as a route");
-                faults.push(fault.help("no address with one can be delivered to"));
+                faults.push(fault.help("use an address without a percent sign"));
                 continue;
             }
             "account" => Part::Account,
@@ -85,7 +86,7 @@ fn parts(local: &str, start: usize, aliased: bool, faults: &mut Vec<Fault>) -> V
     parts
 }
 
-/// Checks that all names of the lists give a valid address.
+/// Checks that the address is valid for all names of the lists.
 fn check_names(address: &DeliverTo, statement: &Statement<'_>, target: Name<'_>, faults: &mut Vec<Fault>) {
     let mut longest = [""; 2];
     let lists = [(Part::Account, Some(&statement.accounts)), (Part::Alias, statement.aliases.as_ref())];
@@ -93,8 +94,8 @@ fn check_names(address: &DeliverTo, statement: &Statement<'_>, target: Name<'_>,
         let Some(list) = list.filter(|_| address.names(&part)) else { continue };
         *longest = list.iter().map(|name| name.value).max_by_key(|name| name.len()).unwrap_or_default();
         if let Some(name) = list.iter().find(|name| name.value.contains(char::is_control)) {
-            let message = format!("\"{}\" holds a control character, which no address does", name.value);
-            faults.push(Fault::new(name.span(), message).help("write the local part as it is in mail"));
+            let message = format!("\"{}\" contains a control character", name.value);
+            faults.push(Fault::new(name.span(), message).help("an address has no control characters"));
         }
         if let Some(name) = list.iter().find(|name| name.value.contains(['%', '!', '@', '\\'])) {
             let message = format!("\"{}\" may be read as a route in an address", name.value);

@@ -1,4 +1,4 @@
-//! The names of all statements while rules are read: each text once, and by its number in every list.
+//! Interns the names of all statements: each distinct text is stored once, and lists refer to its number.
 
 use crate::ir::{HASHER, MAX_ENTRY, Span};
 use crate::syntax::{Fault, Name, Statement};
@@ -7,19 +7,19 @@ use mail_address::fold;
 use std::borrow::Cow;
 use std::hash::BuildHasher;
 
-/// A name stands in the list more than once.
+/// Marks a name that is in its list more than once.
 const REPEATED: u32 = 1 << 31;
 
 /// The names of the lists of one statement.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lists<'s> {
-    /// Where the lists stand among those of all statements.
+    /// The positions of both lists in [`Interner::lists`].
     pub starts: [u32; 2],
     pub accounts: &'s [Listed],
     pub aliases: &'s [Listed],
 }
 
-/// A name in a list: its number, and whether it stands there more than once.
+/// A name in a list: the number of its text, combined with [`REPEATED`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Listed(u32);
 
@@ -36,16 +36,16 @@ impl Listed {
 #[derive(Debug, Default)]
 pub(crate) struct Interner {
     fold: bool,
-    /// All texts, one behind the other.
+    /// All texts, concatenated.
     pub texts: String,
     spans: Vec<Span>,
     table: HashTable<u32>,
-    /// Where each text stands last in a list.
+    /// The last position of each text in `lists`.
     last: Vec<u32>,
     lists: Vec<Listed>,
-    /// Where the accounts and the aliases of each statement begin.
+    /// The positions of the first account and the first alias of each statement in `lists`.
     starts: Vec<(u32, u32)>,
-    /// How names are spelled, by their place in the lists, where that is not how they are compared.
+    /// The original spelling of names that were case-folded, by position in `lists`.
     spellings: Vec<(u32, Span)>,
 }
 
@@ -54,35 +54,35 @@ impl Interner {
         Interner { fold, ..Interner::default() }
     }
 
-    /// As texts are compared.
+    /// Folds the case of `text`, if names are compared ignoring case.
     pub fn key<'t>(&self, text: &'t str) -> Cow<'t, str> {
         if self.fold { fold(text) } else { Cow::Borrowed(text) }
     }
 
-    /// Adds the lists of a statement, which come to have the next number.
+    /// Adds the lists of the next statement.
     pub fn add(&mut self, statement: &Statement<'_>, faults: &mut Vec<Fault>) {
         let begin = len(&self.lists);
-        let twice = self.list(&statement.accounts);
-        if let Some(twice) = twice {
+        let repeated = self.list(&statement.accounts);
+        if let Some(name) = repeated {
             let message =
-                format!("account \"{}\" stands in the list twice, every match is ambiguous", twice.value);
-            faults.push(Fault::warning(twice.span(), message).help("leave it once"));
+                format!("account \"{}\" is in the list twice, so every match is ambiguous", name.value);
+            faults.push(Fault::warning(name.span(), message).help("remove one of them"));
         }
         self.starts.push((begin, len(&self.lists)));
-        // An alias that is there twice was never worth a word.
+        // The predecessor did not warn about repeated aliases.
         self.list(statement.aliases.as_deref().unwrap_or_default());
     }
 
-    /// Adds a list; the first name that is in it twice.
+    /// Adds a list and returns the first repeated name.
     fn list<'n>(&mut self, names: &'n [Name<'n>]) -> Option<&'n Name<'n>> {
         let begin = self.lists.len();
-        let mut twice = None;
+        let mut repeated = None;
         for name in names.iter().filter(|name| name.value.len() <= MAX_ENTRY) {
             let number = self.number(name.value);
             let last = self.last[number] as usize;
             if last >= begin && self.lists.get(last).is_some_and(|listed| listed.number() == number) {
                 self.lists[last].0 |= REPEATED;
-                twice = twice.or(Some(name));
+                repeated = repeated.or(Some(name));
                 continue;
             }
             self.last[number] = len(&self.lists);
@@ -92,10 +92,10 @@ impl Interner {
             }
             self.lists.push(Listed(u32::try_from(number).unwrap_or(0)));
         }
-        twice
+        repeated
     }
 
-    /// The number of a text.
+    /// Finds or adds a text and returns its number.
     fn number(&mut self, text: &str) -> usize {
         let key = if self.fold { fold(text) } else { Cow::Borrowed(text) };
         let hash = HASHER.hash_one(&*key);
@@ -115,19 +115,18 @@ impl Interner {
         number as usize
     }
 
-    /// Adds a text to the texts.
+    /// Appends a text to [`Interner::texts`].
     pub fn push(&mut self, text: &str) -> Span {
         let start = len(self.texts.as_bytes());
         self.texts.push_str(text);
         Span { start, len: len(text.as_bytes()) }
     }
 
-    /// How many texts there are.
+    /// The number of distinct texts.
     pub fn len(&self) -> usize {
         self.spans.len()
     }
 
-    /// The text of this number.
     pub fn text(&self, number: usize) -> &str {
         self.slice(self.spans[number])
     }
@@ -140,13 +139,13 @@ impl Interner {
         self.spans[listed.number()]
     }
 
-    /// How the name at this place of the lists is spelled, if not as it is compared.
+    /// The original spelling of the name at this position of the lists, if it was case-folded.
     pub fn spelling(&self, at: u32) -> Option<Span> {
         let found = self.spellings.binary_search_by_key(&at, |(at, _)| *at).ok()?;
         Some(self.spellings[found].1)
     }
 
-    /// The lists of the statement of this number.
+    /// The lists of a statement.
     pub fn lists(&self, statement: usize) -> Lists<'_> {
         let (accounts, aliases) = self.starts[statement];
         let end = self.starts.get(statement + 1).map_or(self.lists.len(), |(next, _)| *next as usize);
@@ -158,7 +157,7 @@ impl Interner {
     }
 }
 
-/// How many there are; [`MAX_TEXT`](crate::MAX_TEXT) sees to it that they can be counted.
+/// The length of a list. [`MAX_TEXT`](crate::MAX_TEXT) ensures that it fits into 32 bits.
 fn len<T>(list: &[T]) -> u32 {
     u32::try_from(list.len()).unwrap_or(u32::MAX)
 }

@@ -1,11 +1,11 @@
-//! Compiles statements: tree to `ir`.
+//! Compiles statements to `ir`.
 //!
-//! | file | owns |
+//! | file | contents |
 //! | --- | --- |
 //! | `refusals` | errors in a single statement |
 //! | `scope`, `deliver` | the domains of a statement, and the address after `DELIVER TO` |
 //! | `interner` | the distinct names of all statements |
-//! | `ambiguity` | errors in all statements together: those that leave in doubt whose an alias is |
+//! | `ambiguity` | errors in all statements together: expressions that do not identify one account |
 //! | `trees` | the statements of loaded texts as trees, for the tools |
 
 pub(crate) mod ambiguity;
@@ -30,13 +30,13 @@ use refusals::Checked;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-/// What statements of one form have in common.
+/// The distinguishing properties of a [`Form`].
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct FormKey {
     pieces: Box<[Piece]>,
     calls: Box<[CompiledCall]>,
     aliased: bool,
-    /// Whether another alias is another destination.
+    /// See [`Scope::distinguishes_aliases`].
     distinguishes_aliases: bool,
     never: Option<Never>,
 }
@@ -47,7 +47,7 @@ pub(crate) struct Compiler {
     interner: Interner,
     store: Store,
     forms: HashMap<Arc<FormKey>, u32>,
-    scope: HashMap<Scope, u32>,
+    scopes: HashMap<Scope, u32>,
     /// Templates by form, scope and expression.
     templates: HashTable<u32>,
     /// The last statement of each template.
@@ -85,16 +85,16 @@ impl Compiler {
             }
         };
         let form = &self.store.forms[form as usize];
-        // A name that does not fit the class can stand in no address.
+        // A name that is not of the class cannot be in an address.
         let fits = |key: &str, used| {
             !matches!(used, Use::Placed(_)) || statement.using.is_none_or(|class| class.spells(key))
         };
         let lists = self.interner.lists(number as usize);
         let entries = &mut self.store.entries;
-        let starts = [(lists.accounts, false, form.account_use), (lists.aliases, true, form.alias_use)];
+        let uses = [(lists.accounts, false, form.account_use), (lists.aliases, true, form.alias_use)];
         let mut begins = [0; 2];
         let template_lengths = &mut self.store.templates[template as usize];
-        for (begin, (list, is_alias, usage)) in begins.iter_mut().zip(starts) {
+        for (begin, (list, is_alias, usage)) in begins.iter_mut().zip(uses) {
             *begin = len(entries);
             let lengths =
                 if is_alias { &mut template_lengths.aliases } else { &mut template_lengths.accounts };
@@ -115,10 +115,10 @@ impl Compiler {
                 entries.push(entry);
             }
         }
-        let [accounts, rest] = begins;
+        let [accounts, aliases] = begins;
         let line = u32::try_from(text.line(statement.keyword.start)).unwrap_or(u32::MAX);
         let file = u32::try_from(file).unwrap_or(0);
-        self.store.statements.push(Record { template, next: NONE, file, line, accounts, aliases: rest });
+        self.store.statements.push(Record { template, next: NONE, file, line, accounts, aliases });
     }
 
     fn form(&mut self, key: FormKey) -> u32 {
@@ -140,7 +140,7 @@ impl Compiler {
         }
         let code = pieces.iter().position(|piece| *piece == Piece::Code).unwrap_or(0);
         self.store.forms.push(Form {
-            plan: EvaluationOrder::of(&pieces, &calls, code),
+            evaluation_order: EvaluationOrder::of(&pieces, &calls, code),
             code,
             account_use: used(Piece::Account, Target::Account),
             alias_use: used(Piece::Alias, Target::Alias),
@@ -155,14 +155,14 @@ impl Compiler {
     }
 
     fn scope(&mut self, scope: Scope) -> u32 {
-        let next = len(&self.store.scope);
-        *self.scope.entry(scope).or_insert_with_key(|scope| {
-            self.store.scope.push(scope.clone());
+        let next = len(&self.store.scopes);
+        *self.scopes.entry(scope).or_insert_with_key(|scope| {
+            self.store.scopes.push(scope.clone());
             next
         })
     }
 
-    /// The template of these, to which statement `number` is added.
+    /// Finds or creates a template and adds statement `number` to it.
     fn template(
         &mut self,
         (form, scope): (u32, u32),
@@ -172,11 +172,11 @@ impl Compiler {
     ) -> u32 {
         let Compiler { templates, store, interner, .. } = self;
         let hash = HASHER.hash_one((form, scope, expression));
-        let of = |template: u32| {
+        let key_of = |template: u32| {
             let Template { form, scope, expression, .. } = store.templates[template as usize];
             (form, scope, interner.slice(expression))
         };
-        if let Some(template) = templates.find(hash, |other| of(*other) == (form, scope, expression)) {
+        if let Some(template) = templates.find(hash, |other| key_of(*other) == (form, scope, expression)) {
             let last = std::mem::replace(&mut self.last[*template as usize], number);
             store.statements[last as usize].next = number;
             return *template;
@@ -185,7 +185,7 @@ impl Compiler {
         let text = self.interner.push(expression);
         let first = len(&self.store.literals);
         for literal in literals {
-            // Mostly it stands in the expression as it is.
+            // Usually the expression contains the literal unchanged.
             let span = match expression.find(&**literal).and_then(|at| u32::try_from(at).ok()) {
                 Some(at) => Span { start: text.start + at, len: len(literal.as_bytes()) },
                 None => self.interner.push(literal),
@@ -221,7 +221,7 @@ impl Compiler {
                 literals.push(self.interner.key(text).into_owned());
                 Piece::Literal(literals.len() - 1)
             }
-            // Without aliases of its own an account is its own alias.
+            // Without `ALIASED` the account is the alias.
             Item::Account => Piece::Account,
             Item::Alias if !aliased => Piece::Account,
             Item::Alias => Piece::Alias,
@@ -246,7 +246,7 @@ impl Compiler {
         }
     }
 
-    /// All of it, ready for look-ups.
+    /// Returns the compiled rules.
     pub fn finish(self) -> Store {
         let Compiler { interner, mut store, .. } = self;
         let Interner { texts, .. } = interner;
@@ -260,7 +260,7 @@ impl Compiler {
                 Piece::Literal(number) => {
                     store.literals.get(template.literals as usize + number).map_or(0, |span| span.len)
                 }
-                // Where there are no names nothing matches.
+                // Without names this is `u32::MAX`, so no name matches.
                 Piece::Account => template.accounts.shortest,
                 Piece::Alias => template.aliases.shortest,
                 Piece::Identifier(class, _) => u32::try_from(Class::min_len(*class)).unwrap_or(1),
@@ -278,7 +278,7 @@ impl Compiler {
     }
 }
 
-/// How many there are; [`MAX_TEXT`](crate::MAX_TEXT) sees to it that they can be counted.
+/// The length of a list. [`MAX_TEXT`](crate::MAX_TEXT) ensures that it fits into 32 bits.
 fn len<T>(list: &[T]) -> u32 {
     u32::try_from(list.len()).unwrap_or(u32::MAX)
 }

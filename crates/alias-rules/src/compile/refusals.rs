@@ -1,16 +1,16 @@
-//! Finds errors in statements that can be parsed, such as calls without a text to look at, and gives warnings
-//! about probable mistakes.
+//! Finds errors in parsed statements, such as calls without a text to look at, and warns about probable
+//! mistakes.
 
 use super::scope;
 use crate::ir::{CompiledCall, Never, Op, Scope, Target};
 use crate::secrets::{HMAC_LENGTHS, Secrets};
 use crate::syntax::expression::Item;
-use crate::syntax::functions::IT_IS_HMAC;
+use crate::syntax::functions::HMAC_USAGE;
 use crate::syntax::{Call, Fault, Name, Statement, Subject};
 use crate::vocabulary::{Class, Function};
 use mail_address::MAX_LOCAL_PART;
 
-/// A statement whose calls are resolved.
+/// A statement whose calls are compiled.
 #[derive(Debug)]
 pub(crate) struct Checked<'t> {
     pub statement: Statement<'t>,
@@ -32,10 +32,9 @@ pub(crate) fn statement<'t>(
         match compile_call(call, &classes, statement.aliases.is_some()) {
             Ok(Ok(compiled_call)) => {
                 if compiled_call.function == Function::Hmac && secrets.is_empty() {
-                    let fault =
-                        Fault::new(call.span.clone(), "HMAC computes with a secret, and there is none");
+                    let fault = Fault::new(call.span.clone(), "HMAC needs a secret, but there is none");
                     faults.push(fault.help(
-                        "name a file of secrets: the key \"secrets\" of rcptd.conf, or --secrets FILE",
+                        "set the file of secrets: the key \"secrets\" of rcptd.conf, or --secrets FILE",
                     ));
                 }
                 compiled.push(compiled_call);
@@ -49,7 +48,7 @@ pub(crate) fn statement<'t>(
                         "write {}(account), or put an identifier such as %ident% into the expression",
                         f.name()
                     )),
-                    _ => fault.help("remove LABELS, or let it look at a %fqdn%"),
+                    _ => fault.help("remove LABELS, or use it with a %fqdn%"),
                 });
             }
             Err((message, help)) => faults.push(Fault::new(call.span.clone(), message).help(help)),
@@ -58,14 +57,14 @@ pub(crate) fn statement<'t>(
     let codes = statement.expression.items.iter().filter(|item| **item == Item::Code).count();
     let span = || statement.expression.span.clone();
     if statement.expression.faulty {
-        // The missing part may be the faulty one.
+        // The %code% may be the part with the error.
     } else if codes == 0 {
         never = Some(Never::NoCode);
         let fault = Fault::warning(span(), format!("the statement never matches: {}", Never::NoCode));
-        faults.push(fault.help("put %code% where the code stands in the address"));
+        faults.push(fault.help("put %code% where the code is in the address"));
     } else if codes > 1 {
         let fault = Fault::warning(span(), "of several %code% only the last one is verified");
-        faults.push(fault.help("leave one %code%"));
+        faults.push(fault.help("keep one %code%"));
     }
     let shortest: usize = compiled.iter().map(CompiledCall::shortest).sum();
     if statement.calls.len().max(shortest).max(statement.expression.items.len()) > MAX_LOCAL_PART {
@@ -77,9 +76,10 @@ pub(crate) fn statement<'t>(
     Checked { statement, calls: compiled, never, scope }
 }
 
+/// The compiled call, the reason that the statement never matches, or an error with its remedy.
 type Resolved = Result<Result<CompiledCall, Never>, (String, String)>;
 
-/// Resolves the text that `call` looks at.
+/// Compiles a call: resolves the text that it looks at.
 fn compile_call(call: &Call, classes: &[Class], aliased: bool) -> Resolved {
     let name = call.function.name();
     if !aliased && call.arguments.contains(&Subject::Alias) {
@@ -93,13 +93,13 @@ fn compile_call(call: &Call, classes: &[Class], aliased: bool) -> Resolved {
         return char(call, classes);
     }
     let function = call.function;
-    let target = match (call.arguments.first().copied().unwrap_or(Subject::Unsaid), classes.len()) {
+    let target = match (call.arguments.first().copied().unwrap_or(Subject::Unspecified), classes.len()) {
         (Subject::Account, _) => Target::Account,
         (Subject::Alias, _) => Target::Alias,
-        (Subject::Unsaid, 0) => return Ok(Err(Never::NoIdentifier(function))),
-        (Subject::Unsaid, 1) => Target::Identifier(0),
-        (Subject::Unsaid, n) => {
-            return Err((format!("{name} does not say which identifier it looks at"), numbers(name, n)));
+        (Subject::Unspecified, 0) => return Ok(Err(Never::NoIdentifier(function))),
+        (Subject::Unspecified, 1) => Target::Identifier(0),
+        (Subject::Unspecified, n) => {
+            return Err((format!("{name} does not specify an identifier"), numbers(name, n)));
         }
         (Subject::Index(i), n) => Target::Identifier(index(name, i, n)?),
     };
@@ -113,73 +113,73 @@ fn compile_call(call: &Call, classes: &[Class], aliased: bool) -> Resolved {
     Ok(Ok(CompiledCall { function, op, target }))
 }
 
-/// `HMAC`, which looks at the whole name.
+/// Compiles `HMAC`, which looks at the whole name.
 fn hmac(call: &Call) -> Resolved {
     let [Subject::Index(given)] = call.arguments[..] else {
-        return Err(("HMAC does not say how many characters it makes".into(), IT_IS_HMAC.into()));
+        return Err(("HMAC does not specify the number of characters".into(), HMAC_USAGE.into()));
     };
     let Some(len) = usize::try_from(given).ok().filter(|len| HMAC_LENGTHS.contains(len)) else {
         let (least, most) = HMAC_LENGTHS.into_inner();
-        return Err((format!("HMAC makes {least} to {most} characters, not {given}"), IT_IS_HMAC.into()));
+        return Err((format!("HMAC has {least} to {most} characters, not {given}"), HMAC_USAGE.into()));
     };
     Ok(Ok(CompiledCall { function: Function::Hmac, op: Op::Hmac(len), target: Target::Name }))
 }
 
 fn numbers(name: &str, n: usize) -> String {
     match n {
-        0 => format!("the expression holds no identifier; write {name}(account)"),
+        0 => format!("the expression has no identifier; write {name}(account)"),
         1 => "the only identifier is number 1".into(),
         n => format!("identifiers are numbered from 1 to {n}, from the left"),
     }
 }
 
-/// The identifier numbered `i` of `n`, from 0.
+/// The index from 0 of identifier `i`, which is numbered from 1 to `n`.
 fn index(name: &str, i: i64, n: usize) -> Result<usize, (String, String)> {
     usize::try_from(i)
         .ok()
         .filter(|i| (1..=n).contains(i))
         .map(|i| i - 1)
-        .ok_or_else(|| (format!("{name} looks at identifier {i}, which there is not"), numbers(name, n)))
+        .ok_or_else(|| (format!("{name} looks at identifier {i}, which does not exist"), numbers(name, n)))
 }
 
-/// `CHAR`, whose form depends on the identifiers of the expression.
+/// Compiles `CHAR`, whose arguments depend on the identifiers of the expression.
 fn char(call: &Call, classes: &[Class]) -> Resolved {
-    use Subject::{Account, Alias, Index, Unsaid};
+    use Subject::{Account, Alias, Index, Unspecified};
     let default = call.default.clone();
-    let made = |target, op| Ok(Ok(CompiledCall { function: Function::Char, op, target }));
-    let plain = |target, at| made(target, Op::Char { at, default: default.clone() });
+    let compiled = |target, op| Ok(Ok(CompiledCall { function: Function::Char, op, target }));
+    let plain = |target, at| compiled(target, Op::Char { at, default: default.clone() });
     let label =
-        |i, label, at| made(Target::Identifier(i), Op::LabelChar { label, at, default: default.clone() });
+        |i, label, at| compiled(Target::Identifier(i), Op::LabelChar { label, at, default: default.clone() });
     let error = |message: &str, help: &str| Err((message.into(), help.into()));
     let args = &call.arguments[..];
     let numbers_in = |args: &[Subject]| args.iter().all(|arg| matches!(arg, Index(_)));
     match (args, classes) {
         ([_, _, _, _, ..], _) => error(
             "CHAR has too many arguments",
-            "it is CHAR(identifier, index, default); for a %fqdn%, CHAR(identifier, label, index, default)",
+            "write CHAR(identifier, index, default); for a %fqdn%, CHAR(identifier, label, index, default)",
         ),
         ([Account, Index(at)], [] | [_, _, ..]) => plain(Target::Account, *at),
         ([Alias, Index(at)], [] | [_, _, ..]) => plain(Target::Alias, *at),
         ([Index(_)], []) => Ok(Err(Never::NoIdentifier(Function::Char))),
         (_, []) => error(
-            "CHAR looks at an identifier, and the expression holds none",
+            "CHAR looks at an identifier, but the expression has none",
             "write CHAR(account, index, default)",
         ),
         ([Index(l), Index(at)], [Class::Fqdn]) => label(0, *l, *at),
         ([Index(i), Index(l), Index(at)], [Class::Fqdn]) => label(index("CHAR", *i, 1)?, *l, *at),
         (_, [Class::Fqdn]) => error(
-            "CHAR does not say which character of which label it takes",
-            "where the only identifier is a %fqdn%, it is CHAR(label, index, default)",
+            "CHAR does not specify a label and a character",
+            "if the only identifier is a %fqdn%, write CHAR(label, index, default)",
         ),
         ([Index(at)], [_]) => plain(Target::Identifier(0), *at),
         ([Account, Index(at)], [_]) => plain(Target::Account, *at),
         ([Alias, Index(at)], [_]) => plain(Target::Alias, *at),
         ([Index(i), Index(at)], [_]) => plain(Target::Identifier(index("CHAR", *i, 1)?), *at),
         ([_, _, _], [_]) => {
-            error("CHAR names a label, but there is no %fqdn%", "it is CHAR(index, default) here")
+            error("CHAR specifies a label, but there is no %fqdn%", "write CHAR(index, default) here")
         }
-        ([_] | [Unsaid, ..], [_, _, ..]) => {
-            Err(("CHAR does not say which identifier it looks at".into(), numbers("CHAR", classes.len())))
+        ([_] | [Unspecified, ..], [_, _, ..]) => {
+            Err(("CHAR does not specify an identifier".into(), numbers("CHAR", classes.len())))
         }
         ([Index(i), rest @ ..], [_, _, ..]) if numbers_in(rest) => {
             let i = index("CHAR", *i, classes.len())?;
@@ -188,19 +188,19 @@ fn char(call: &Call, classes: &[Class]) -> Resolved {
                 (true, [Index(l), Index(at)]) => label(i, *l, *at),
                 (true, _) => error(
                     "CHAR looks at a %fqdn% and needs a label",
-                    "it is CHAR(identifier, label, index, default) here",
+                    "write CHAR(identifier, label, index, default) here",
                 ),
                 (false, _) => error(
-                    "CHAR names a label, but the identifier is not a %fqdn%",
-                    "it is CHAR(identifier, index, default) here",
+                    "CHAR specifies a label, but the identifier is not a %fqdn%",
+                    "write CHAR(identifier, index, default) here",
                 ),
             }
         }
-        _ => error("CHAR has an index that is not a number", "it is CHAR(identifier, index, default)"),
+        _ => error("CHAR has an index that is not a number", "write CHAR(identifier, index, default)"),
     }
 }
 
-/// Warnings about names.
+/// Warns about names in the lists.
 fn names(statement: &Statement<'_>, compiled: &[CompiledCall], faults: &mut Vec<Fault>) {
     let Statement { accounts, aliases, expression, using, .. } = statement;
     // Without `ALIASED` the account is the alias.
@@ -225,11 +225,10 @@ fn names(statement: &Statement<'_>, compiled: &[CompiledCall], faults: &mut Vec<
         if what == "account"
             && let Some(name) = list.iter().find(|name| name.value == "*")
         {
-            let fault =
-                Fault::new(name.span(), "\"*\" is not an account, and does not stand for all accounts");
+            let fault = Fault::new(name.span(), "\"*\" is not an account, and does not mean all accounts");
             faults.push(fault.help(
-                "name each account, such as ACCOUNT ann, bob; a program can write the list of all into a file of \
-                 rules",
+                "list each account, as in ACCOUNT ann, bob; a program can write the list of all accounts into a \
+                 file of rules",
             ));
             continue;
         }
@@ -244,27 +243,28 @@ fn names(statement: &Statement<'_>, compiled: &[CompiledCall], faults: &mut Vec<
                 ))
             }),
             None if placed => some(faults, &|name| Class::Ident.spells(name.value), &|name, more| {
-                let message =
-                    format!("{what} \"{}\"{more} holds more than letters, digits and \"_\"", name.value);
-                Fault::note(name.span(), message)
-                    .help("it is taken literally; codes are cut off it as if it were a literal")
+                let message = format!(
+                    "{what} \"{}\"{more} has other characters than letters, digits and \"_\"",
+                    name.value
+                );
+                Fault::note(name.span(), message).help("it is matched like a literal")
             }),
             _ => {}
         }
-        let odd = |name: &Name<'_>| !name.value.contains(['@', '"', '\'', '%', ';', '*', '?']);
-        some(faults, &odd, &|name, more| {
-            let message = format!("{what} \"{}\"{more} is hardly the name of a mailbox", name.value);
+        let plausible = |name: &Name<'_>| !name.value.contains(['@', '"', '\'', '%', ';', '*', '?']);
+        some(faults, &plausible, &|name, more| {
+            let message = format!("{what} \"{}\"{more} is probably not the name of a mailbox", name.value);
             Fault::warning(name.span(), message).help("write the local part alone, without quotes")
         });
     }
-    let told = placed
+    let distinguished = placed
         || compiled
             .iter()
             .any(|compiled_call| matches!(compiled_call.target, Target::Account | Target::Name));
-    if !told && accounts.iter().any(|name| name.value != accounts[0].value) {
+    if !distinguished && accounts.iter().any(|name| name.value != accounts[0].value) {
         let fault = Fault::warning(
             expression.span.clone(),
-            "every match is ambiguous: the statement has several accounts, and nothing tells them apart",
+            "every match is ambiguous: the statement has several accounts and does not distinguish them",
         );
         faults.push(fault.help("put %account% into the expression"));
     }

@@ -1,4 +1,4 @@
-//! Checks where a statement applies.
+//! Checks the domains of a statement.
 
 use super::deliver;
 use crate::ir::{CompiledCall, Scope};
@@ -6,13 +6,13 @@ use crate::secrets::Secrets;
 use crate::syntax::{Fault, Name, Statement};
 use crate::vocabulary::Function;
 use foldhash::{HashSet, HashSetExt};
-use mail_address::{canonical_domain, checked_domain};
+use mail_address::{canonical_domain, parse_domain};
 use std::borrow::Cow;
 
-/// Most domains of one statement: whether an alias has several owners is looked at in each of them.
+/// Maximum number of domains of a statement: ambiguity of aliases is checked in each of them.
 pub const MAX_DOMAINS: usize = 1000;
 
-/// Checks the domains and the address of a statement.
+/// Checks the domains and the target of a statement.
 pub(crate) fn check(
     statement: &Statement<'_>,
     calls: &[CompiledCall],
@@ -27,24 +27,23 @@ pub(crate) fn check(
     Scope::new(domains, deliver::check(statement, faults), secrets)
 }
 
-/// The domains of a statement, as they are compared.
+/// The domains of a statement in canonical spelling.
 pub(crate) fn domains<'t>(list: Option<&[Name<'t>]>) -> impl Iterator<Item = Cow<'t, str>> {
     list.unwrap_or_default().iter().take(MAX_DOMAINS).map(|name| canonical_domain(name.value))
 }
 
-/// Checks the list of domains.
 fn check_domains(list: &[Name<'_>], faults: &mut Vec<Fault>) {
     if let Some(name) = list.get(MAX_DOMAINS) {
         let message = format!("the statement has more than {MAX_DOMAINS} domains");
-        faults.push(Fault::new(name.span(), message).help("write the statement once more for the others"));
+        faults.push(Fault::new(name.span(), message).help("repeat the statement for the others"));
     }
     let mut seen = HashSet::new();
     for name in list.iter().take(MAX_DOMAINS) {
-        match checked_domain(name.value) {
+        match parse_domain(name.value) {
             Ok(domain) => {
                 if !seen.insert(domain) {
-                    let message = format!("domain \"{}\" stands in the list twice", name.value);
-                    faults.push(Fault::warning(name.span(), message).help("leave it once"));
+                    let message = format!("domain \"{}\" is in the list twice", name.value);
+                    faults.push(Fault::warning(name.span(), message).help("remove one of them"));
                 }
             }
             Err(help) => {

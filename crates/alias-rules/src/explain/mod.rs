@@ -1,4 +1,4 @@
-//! Why a name matches or does not: what `explain` shows.
+//! Explains why a name matches or does not match.
 
 pub(crate) mod near_miss;
 pub(crate) mod render;
@@ -12,135 +12,136 @@ use crate::matcher::{Binding, Matcher, StatementMatch, operations};
 use mail_address::escape;
 use std::fmt;
 
-/// What every statement says of a name.
+/// The result of every statement for a name, and the decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
-    /// The name as it was compared.
+    /// The name as compared: case-folded if configured.
     pub name: String,
-    /// One for each statement, in order.
+    /// One trace for each statement, in order.
     pub statements: Vec<Trace>,
-    /// What follows from them.
+    /// The decision of all statements.
     pub outcome: Outcome,
 }
 
-/// What one statement says.
+/// The result of one statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trace {
     /// Its file and line, `aliases.rules:3`.
     pub place: String,
     /// Its expression.
     pub expression: String,
-    /// What it says.
+    /// Whether and why it matches.
     pub finding: Finding,
 }
 
-/// What a statement says of a name.
+/// Whether and why a statement matches a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
     /// It matches.
     Matched {
-        /// For this account.
+        /// The account.
         account: String,
-        /// Whether for others as well.
+        /// Whether it matches for other accounts, too.
         several: bool,
-        /// Whether in more than one way.
+        /// Whether there is more than one match.
         ambiguous: bool,
-        /// One of the ways, unless looking for it took too long.
+        /// One split of the name that matches; `None` if finding one took too long.
         split: Option<Split>,
     },
     /// It matches, but its last day has passed.
     Expired {
-        /// For this account.
+        /// The account.
         account: String,
         /// Its last day.
         last: Day,
-        /// The way that matched last, unless looking for it took too long.
+        /// The split of the name that matched last; `None` if finding it took too long.
         split: Option<Split>,
     },
-    /// It would, if the code were another one.
+    /// It would match with another code.
     WrongCode(Split),
-    /// It might, if the text in the place of the account or the alias were one of its accounts or aliases.
+    /// It might match if the text were in its list of accounts or aliases.
     Unlisted {
         /// `account` or `alias`.
         what: &'static str,
-        /// What stands in that place.
+        /// The text in the position of the account or alias.
         text: String,
     },
-    /// The expression does not fit the name.
+    /// The name does not match the expression.
     Unfit {
-        /// What fits, from the beginning.
+        /// The beginning of the name that matches.
         fits: String,
-        /// The part of the expression that does not fit behind it; `None` if there is text left over.
+        /// The next part of the expression, which does not match; `None` if the name is longer than the
+        /// expression.
         part: Option<String>,
         /// The rest of the name.
         rest: String,
     },
-    /// It is only for certain domains, and this one is not of them.
+    /// It does not apply in this domain.
     OtherDomain,
-    /// It matches nothing at all.
+    /// It never matches any name.
     Never(Never),
-    /// Nobody knows: finding out would take too long.
+    /// Matching would exceed the step limit.
     TempFail,
 }
 
 /// A name split into the parts of an expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
-    /// The account tried.
+    /// The account.
     pub account: String,
     /// The names of the expression, such as `%ident%`, each with its text.
     pub parts: Vec<(String, String)>,
-    /// The day that its `%date%` means.
+    /// The last day according to its `%date%`.
     pub last: Option<Day>,
     /// The code in the name.
     pub code: String,
-    /// The code computed; `?` stands for a character that may be any of several.
+    /// The correct code; `?` represents a character that is secret or has several correct values.
     pub computed: String,
-    /// The functions that make it up.
+    /// The value of each function.
     pub values: Vec<Value>,
 }
 
-/// A function of a calc expression at work.
+/// The value of a function for a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Value {
     /// The function and its arguments.
     pub call: String,
-    /// The text it looked at.
+    /// The text that it looks at.
     pub text: String,
-    /// What it gave; `None` where nothing in the code can be it.
+    /// Its value; `None` if no character of the code is a correct value.
     pub value: Option<String>,
-    /// What the code has at its place.
+    /// The part of the code in its position.
     pub given: String,
-    /// Whether the code has it at this place.
+    /// Whether that part is correct.
     pub right: bool,
 }
 
-/// What follows for a name: a [`Decision`] to keep.
+/// An owned [`Decision`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is not an alias.
+    /// The name is not an alias.
     NoMatch,
-    /// It goes to this account.
+    /// The name is an alias of one account, or ambiguous and for the debug account.
     Account {
         /// The account.
         name: String,
-        /// Where its mail goes, if not to the account in the domain of the alias.
+        /// The address of `DELIVER TO`; `None` for the account in the domain of the alias.
         target: Option<String>,
-        /// Whether a statement matched in more than one way, or several accounts were meant.
+        /// Whether there is more than one match.
         ambiguous: bool,
         /// Whether it is the debug account.
         by_debug: bool,
     },
-    /// It was an alias of this account.
+    /// The name was an alias of this account.
     Expired {
         /// The account.
         name: String,
         /// Its last day.
         last: Day,
     },
-    /// It is an alias of more than one account, and there is no debug account.
+    /// The name is an alias of several accounts or targets, and there is no debug account.
     Ambiguous,
-    /// It would take too long to find out.
+    /// The lookup would exceed its step limit.
     TempFail,
 }
 
@@ -158,7 +159,7 @@ impl From<Decision<'_>> for Outcome {
     }
 }
 
-/// Explains the decision about a name: what each statement says of it.
+/// Matches a name against each statement and explains the results.
 pub(crate) fn explain(rules: &Rules, query: Query<'_>) -> Explanation {
     let outcome = rules.find(query).into();
     let name = rules.key(query.name);
@@ -176,7 +177,7 @@ pub(crate) fn explain(rules: &Rules, query: Query<'_>) -> Explanation {
     Explanation { statements, name: name.to_string(), outcome }
 }
 
-/// What a statement says of `name`. The steps to show it come out of `spare`.
+/// Matches `name` against one statement. Finding a split uses steps of `spare`.
 fn finding(
     program: Program<'_>,
     domain: Option<&str>,
@@ -198,7 +199,8 @@ fn finding(
         Err(_) => return Finding::TempFail,
         Ok(Some(found)) => {
             let account = store.spelling(found.account).to_owned();
-            let split = show(program, found, Matcher::with_steps(name, *spare).on(matcher.since), spare);
+            let split =
+                find_split(program, found, Matcher::with_steps(name, *spare).on(matcher.today), spare);
             return Finding::Matched { account, several: found.several, ambiguous: found.ambiguous, split };
         }
         Ok(None) => expired_match(matcher, program),
@@ -208,26 +210,26 @@ fn finding(
         Ok(None) => near_miss::find(program, name, spare),
         Ok(Some((found, last))) => {
             let account = store.spelling(found.account).to_owned();
-            let split = show(program, found, Matcher::with_steps(name, *spare).on(Some(last)), spare);
+            let split = find_split(program, found, Matcher::with_steps(name, *spare).on(Some(last)), spare);
             Finding::Expired { account, last, split }
         }
     }
 }
 
-/// One way in which `program` matches for `found`. Steps come out of `spare`.
-fn show(
+/// Finds a split of the name for a match. Uses steps of `spare`.
+fn find_split(
     program: Program<'_>,
     found: StatementMatch,
-    mut showing: Matcher<'_>,
+    mut matcher: Matcher<'_>,
     spare: &mut u64,
 ) -> Option<Split> {
     let binding = Binding::of(program, Some(found.account), found.alias);
-    let ends = showing.witness(binding).ok().flatten();
-    *spare = showing.steps();
-    ends.map(|ends| split(binding, showing.name, &ends))
+    let ends = matcher.witness(binding).ok().flatten();
+    *spare = matcher.steps();
+    ends.map(|ends| split(binding, matcher.name, &ends))
 }
 
-/// The split of `name` whose pieces end at `ends`.
+/// Creates the split of `name` whose pieces end at `ends`.
 pub(crate) fn split(binding: Binding<'_>, name: &str, ends: &[usize]) -> Split {
     let program = binding.program;
     let mut split = Split {
@@ -250,25 +252,23 @@ pub(crate) fn split(binding: Binding<'_>, name: &str, ends: &[usize]) -> Split {
             Piece::Date => split.last = last_day(text.as_bytes()),
             Piece::Account | Piece::Alias | Piece::Shape => {}
         }
-        split.parts.push((shown(program, piece), text.into()));
+        split.parts.push((format_piece(program, piece), text.into()));
     }
     let mut rest = &*split.code;
-    // The code stands where the pieces in front of it end.
     let end = ends.get(program.code).copied().unwrap_or_default();
-    let bound = binding.bound(name, end - split.code.len(), end);
+    let input = binding.hmac_input(name, end - split.code.len(), end);
     for call in &program.calls {
         if let Op::Hmac(len) = call.op {
             let code =
-                rest.get(..len).filter(|code| program.scope().secrets().verify(code.as_bytes(), &bound));
-            // Nobody is told the right one.
+                rest.get(..len).filter(|code| program.scope().secrets().verify(code.as_bytes(), &input));
+            // A correct code is never shown.
             let value = code.map_or_else(|| "?".repeat(len), Into::into);
             split.computed.push_str(&value);
-            let (given, behind) =
-                rest.split_at(rest.char_indices().nth(len).map_or(rest.len(), |(at, _)| at));
-            rest = behind;
+            let (given, tail) = rest.split_at(rest.char_indices().nth(len).map_or(rest.len(), |(at, _)| at));
+            rest = tail;
             split.values.push(Value {
                 call: call.to_string(),
-                text: [bound.before, bound.after].concat(),
+                text: [input.before, input.after].concat(),
                 value: Some(value),
                 given: given.into(),
                 right: code.is_some(),
@@ -284,7 +284,7 @@ pub(crate) fn split(binding: Binding<'_>, name: &str, ends: &[usize]) -> Split {
         let value = operations::value(&call.op, text, rest);
         let after = value.as_deref().and_then(|value| rest.strip_prefix(value));
         split.computed.push_str(value.as_deref().unwrap_or("?"));
-        // Behind a wrong value the code goes on where a right one would have ended.
+        // After a wrong value, the next function is compared where a correct value would have ended.
         let len = value.as_deref().unwrap_or("?").chars().count();
         let given = rest.char_indices().nth(len).map_or(rest, |(at, _)| &rest[..at]);
         rest = after.unwrap_or(&rest[given.len()..]);
@@ -307,7 +307,7 @@ impl fmt::Display for Outcome {
                 write!(f, "ambiguous: goes to the debug account \"{}\"", escape(name))
             }
             Outcome::Account { name, target, ambiguous, .. } => {
-                let how = if *ambiguous { "ambiguous, but all the same " } else { "" };
+                let how = if *ambiguous { "ambiguous, but " } else { "" };
                 write!(f, "{how}an alias of \"{}\"", escape(name))?;
                 target.as_ref().map_or(Ok(()), |target| write!(f, ", delivered to {}", escape(target)))
             }
@@ -317,7 +317,7 @@ impl fmt::Display for Outcome {
             Outcome::Ambiguous => f.write_str(
                 "ambiguous: an alias of several accounts or for several targets, no debug account",
             ),
-            Outcome::TempFail => f.write_str("cannot say: finding out would take too long"),
+            Outcome::TempFail => f.write_str("temporary failure: the lookup takes too long"),
         }
     }
 }
@@ -350,26 +350,28 @@ impl fmt::Display for Trace {
             Finding::Unfit { fits, part, rest } => {
                 f.write_str("    no match: ")?;
                 match (part, &**fits, &**rest) {
-                    (Some(part), "", "") => write!(f, "\"{}\" does not fit nothing", escape(part))?,
+                    (Some(part), "", "") => {
+                        write!(f, "\"{}\" does not match an empty name", escape(part))?;
+                    }
                     (Some(part), fits, "") => {
-                        write!(f, "behind \"{}\" the name ends, wanted \"{}\"", escape(fits), escape(part))?;
+                        write!(f, "the name ends after \"{}\", expected \"{}\"", escape(fits), escape(part))?;
                     }
                     (Some(part), "", rest) => {
-                        write!(f, "\"{}\" does not fit \"{}\"", escape(part), escape(rest))?;
+                        write!(f, "\"{}\" does not match \"{}\"", escape(part), escape(rest))?;
                     }
                     (Some(part), fits, rest) => {
                         let (fits, part, rest) = (escape(fits), escape(part), escape(rest));
-                        write!(f, "behind \"{fits}\", \"{part}\" does not fit \"{rest}\"")?;
+                        write!(f, "after \"{fits}\", \"{part}\" does not match \"{rest}\"")?;
                     }
                     (None, fits, rest) => {
-                        write!(f, "\"{}\" fits, \"{}\" is left over", escape(fits), escape(rest))?;
+                        write!(f, "\"{}\" matches, \"{}\" is left over", escape(fits), escape(rest))?;
                     }
                 }
                 writeln!(f)
             }
             Finding::OtherDomain => writeln!(f, "    is for other domains"),
             Finding::Never(never) => writeln!(f, "    never matches: {never}"),
-            Finding::TempFail => writeln!(f, "    finding out would take too long"),
+            Finding::TempFail => writeln!(f, "    temporary failure: the lookup takes too long"),
         }
     }
 }
@@ -377,14 +379,14 @@ impl fmt::Display for Trace {
 fn show_split(f: &mut fmt::Formatter<'_>, split: Option<&Split>) -> fmt::Result {
     match split {
         Some(split) => write!(f, "{split}"),
-        None => writeln!(f, "    there are too many ways to show one"),
+        None => writeln!(f, "    there are too many splits to find_split one"),
     }
 }
 
 pub(crate) const DATE: &str = "%date%";
 
-/// A piece as in an expression.
-pub(crate) fn shown(program: Program<'_>, piece: &Piece) -> String {
+/// Formats a piece as in an expression.
+pub(crate) fn format_piece(program: Program<'_>, piece: &Piece) -> String {
     match piece {
         Piece::Literal(number) => program.literal(*number).into(),
         Piece::Account => "%account%".into(),

@@ -1,19 +1,18 @@
-//! How near a name that does not match comes to matching.
+//! Finds the near miss of a name that does not match: the split that is closest to a match.
 //!
-//! Other than a match this is a matter of taste, so splits are simply tried one after the other, up to a
-//! limit, with any text in the place of an account or an alias, and the best one is shown. (Of indexing see
-//! `eval`.)
+//! Unlike a match this is heuristic. Splits are tried one after the other, up to a limit, with any text in
+//! the position of an account or alias, and the best one is returned. (See `matcher` on indexing.)
 
-use super::{Finding, Split, shown, split};
+use super::{Finding, Split, format_piece, split};
 use crate::date;
 use crate::ir::{Piece, Program, Use};
 use crate::matcher::{Binding, code_shape};
 use crate::vocabulary::Class;
 
-/// Most steps spent on one statement: enough for every split of a name of ordinary length.
+/// Maximum number of steps for one statement: enough for all splits of a name of ordinary length.
 const MAX_STATEMENT_STEPS: u64 = 20_000;
 
-/// How `program` comes nearest to matching `name`, which it does not match. Steps come out of `spare`.
+/// Finds the near miss of `name`, which `program` does not match. Uses steps of `spare`.
 pub(crate) fn find(program: Program<'_>, name: &str, spare: &mut u64) -> Finding {
     let mut search = |listed| {
         let steps = MAX_STATEMENT_STEPS.min(*spare);
@@ -23,7 +22,7 @@ pub(crate) fn find(program: Program<'_>, name: &str, spare: &mut u64) -> Finding
         *spare -= steps - search.steps;
         (search.far, search.best)
     };
-    // First with the accounts and aliases of the lists, then with any.
+    // First with the accounts and aliases of the lists, then with any text.
     let (mut far, mut best) = search(true);
     if best.is_none() {
         let (any_far, any_best) = search(false);
@@ -39,7 +38,7 @@ pub(crate) fn find(program: Program<'_>, name: &str, spare: &mut u64) -> Finding
     let (piece, at) = far;
     Finding::Unfit {
         fits: name.get(..at).unwrap_or_default().into(),
-        part: program.pieces.get(piece).map(|piece| shown(program, piece)),
+        part: program.pieces.get(piece).map(|piece| format_piece(program, piece)),
         rest: name.get(at..).unwrap_or_default().into(),
     }
 }
@@ -47,25 +46,25 @@ pub(crate) fn find(program: Program<'_>, name: &str, spare: &mut u64) -> Finding
 struct Search<'s> {
     program: Program<'s>,
     name: &'s str,
-    /// Whether accounts and aliases have to be in the lists.
+    /// Whether accounts and aliases must be in the lists.
     listed: bool,
     steps: u64,
-    /// Where the pieces split so far end.
+    /// The ends of the pieces that have been split off.
     ends: Vec<usize>,
-    /// The farthest piece that did not fit, and where.
+    /// The last piece that did not match, and its position.
     far: (usize, usize),
-    /// The best split, with how many accounts and aliases are in the lists, and how many functions are right.
+    /// The best split, rated by the number of listed names and the number of correct functions.
     best: Option<((usize, usize), Finding)>,
 }
 
 impl<'s> Search<'s> {
-    /// Splits the rest of the name behind `at`. Recursion is as deep as the expression has pieces, which the
-    /// length of the name limits, as no piece is empty.
+    /// Splits the rest of the name after `at`. The depth of the recursion is limited by the length of the
+    /// name, since no piece is empty.
     fn go(&mut self, at: usize) {
         let number = self.ends.len();
         let Some(piece) = self.program.form().pieces.get(number) else {
             if at == self.name.len() {
-                self.judge();
+                self.rate();
             } else {
                 self.far = self.far.max((number, at));
             }
@@ -83,18 +82,18 @@ impl<'s> Search<'s> {
         let next = self.program.literal_of(self.program.pieces.get(number + 1));
         let last = number + 1 == self.program.pieces.len();
         for (i, c) in rest.char_indices() {
-            if class.is_some_and(|class| !may_hold(class, c, i == 0)) {
+            if class.is_some_and(|class| !may_contain(class, c, i == 0)) {
                 break;
             }
             let end = i + c.len_utf8();
             if *piece == Piece::Date && date::last_day(&rest.as_bytes()[..end]).is_none() {
                 continue;
             }
-            let behind = &rest[end..];
+            let tail = &rest[end..];
             if class.is_some_and(|class| !fits(class, &rest[..end])) {
                 continue;
             }
-            if last && !behind.is_empty() && class.is_none() {
+            if last && !tail.is_empty() && class.is_none() {
                 continue;
             }
             if *piece == Piece::Shape && !code_shape::fits(&self.program.calls, &rest[..end]) {
@@ -103,7 +102,7 @@ impl<'s> Search<'s> {
             if self.listed && !self.is_listed(piece, &rest[..end]) {
                 continue;
             }
-            if next.is_some_and(|text| !behind.starts_with(text)) {
+            if next.is_some_and(|text| !tail.starts_with(text)) {
                 self.far = self.far.max((number + 1, at + end));
                 continue;
             }
@@ -114,7 +113,7 @@ impl<'s> Search<'s> {
         }
     }
 
-    /// The text of a literal, and of an account or alias that stands further to the left as well.
+    /// The text of a literal, or of an account or alias that also occurs further to the left.
     fn fixed(&self, piece: &Piece) -> Option<&'s str> {
         match piece {
             Piece::Literal(number) => Some(self.program.literal(*number)),
@@ -126,7 +125,7 @@ impl<'s> Search<'s> {
         }
     }
 
-    /// The text of the piece of this number, which has been split.
+    /// The text of a piece that has been split off.
     fn text(&self, number: usize) -> &'s str {
         let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.name[start..self.ends[number]]
@@ -141,9 +140,9 @@ impl<'s> Search<'s> {
         }
     }
 
-    /// Looks at a whole split.
-    fn judge(&mut self) {
-        // Each function takes a step as well.
+    /// Rates a complete split.
+    fn rate(&mut self) {
+        // Each function takes a step.
         let program = self.program;
         let steps = program.calls.len() + program.scope().secrets().steps(self.name.len());
         self.steps = self.steps.saturating_sub(steps as u64);
@@ -173,7 +172,8 @@ impl<'s> Search<'s> {
         }
     }
 
-    /// The entry that stands in the split; the first one of a list that does not stand in the expression.
+    /// The entry in the split, or the first entry of a list that does not occur in the expression. The error
+    /// is the text that is not in the list.
     fn listed(&self, is_alias: bool, usage: Use) -> Result<u32, String> {
         let all = if is_alias { self.program.aliases() } else { self.program.accounts() };
         let Use::Placed(at) = usage else { return Ok(all.start) };
@@ -182,12 +182,12 @@ impl<'s> Search<'s> {
     }
 }
 
-/// Whether a text of the class may hold `c`, at its beginning or later.
-fn may_hold(class: Class, c: char, first: bool) -> bool {
+/// Whether a text of the class may contain `c`, at its beginning or later.
+fn may_contain(class: Class, c: char, first: bool) -> bool {
     u8::try_from(c).is_ok_and(|b| if first { class.edge(b) } else { class.inner(b) })
 }
 
-/// Whether `text`, whose characters may be there, is of the class.
+/// Whether `text`, whose characters are allowed, is of the class.
 fn fits(class: Class, text: &str) -> bool {
     text.bytes().next_back().is_some_and(|b| class.edge(b)) && (class != Class::Fqdn || text.contains('.'))
 }

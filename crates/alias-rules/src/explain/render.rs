@@ -1,24 +1,23 @@
-//! An explanation as a text: which statements are worth showing, and a split as a table in which the eye finds
-//! what is wrong.
+//! Formats an explanation: selects the statements to show and prints a split as a table.
 
 use super::{DATE, Explanation, Finding, Split, Trace, Value};
 use mail_address::escape;
 use std::fmt;
 use std::fmt::Write;
 
-/// How many statements that do not match are shown: the one that was meant, and two that it may have been
-/// taken for. Where more come as near, the name says little.
+/// Maximum number of near misses shown: probably the intended statement and two others. If more statements
+/// are equally near, the name is not specific enough to be useful.
 pub const MAX_NEAR: usize = 3;
 
-/// Widest column that others are aligned behind; the longest function with two numbers is as wide.
+/// Maximum width of an aligned column, which is that of the longest function with two numbers.
 const MAX_COLUMN: usize = 24;
 
-/// The statement matches.
+/// The rank of a statement that matches.
 const MATCHED: u8 = 6;
-/// Its expression fits at least.
+/// The rank of a statement whose expression matches without regard to its lists.
 const FITS: u8 = 2;
 
-/// How near a statement came to matching: what kind of thing kept it from that, and how much was right.
+/// Ranks a finding: the kind of mismatch, then the amount of text or functions that matched.
 fn nearness(trace: &Trace) -> (u8, usize) {
     match &trace.finding {
         Finding::Matched { .. } => (MATCHED, 0),
@@ -32,12 +31,14 @@ fn nearness(trace: &Trace) -> (u8, usize) {
 }
 
 impl Explanation {
-    /// The statements that came near to matching, if none matched: the nearest one first, at most
-    /// [`MAX_NEAR`]. Where some expressions fit the name, those that do not are not near, nor are those for which
-    /// the name is only too short, as every account's own name is; one statement is always the nearest.
+    /// The near misses if no statement matched: at most [`MAX_NEAR`] statements, the nearest first.
+    ///
+    /// The nearest statement is always included. If some expressions match the name, statements whose
+    /// expression does not match are left out. So are those for which the name is too short, as every plain
+    /// account name is.
     pub fn near(&self) -> Vec<&Trace> {
         let mut near: Vec<_> = self.statements.iter().map(|trace| (nearness(trace), trace)).collect();
-        // The first of equals stays the first.
+        // A stable sort keeps the order of equally near statements.
         near.sort_by_key(|(nearness, _)| std::cmp::Reverse(*nearness));
         let best = near.first().map_or(0, |(nearness, _)| nearness.0);
         if best == MATCHED {
@@ -53,19 +54,19 @@ impl Explanation {
         near.take(MAX_NEAR).map(|(_, trace)| *trace).collect()
     }
 
-    /// The statement that came nearest to matching, if none matched.
+    /// The nearest statement if no statement matched.
     pub fn nearest(&self) -> Option<&Trace> {
         self.near().into_iter().next()
     }
 
-    /// The statements to be shown: those that match, or those that came near.
+    /// The statements to show: those that matched, or the near misses.
     pub fn shown(&self) -> Vec<&Trace> {
         let matched = |trace: &&Trace| matches!(trace.finding, Finding::Matched { .. });
         self.statements.iter().filter(matched).chain(self.near()).collect()
     }
 }
 
-/// What matched, or what came near, and the outcome.
+/// Formats the statements that matched, or the near misses, and the outcome.
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", escape(&self.name))?;
@@ -83,8 +84,8 @@ impl fmt::Display for Explanation {
     }
 }
 
-/// A line for each part and each function; the code computed stands below the code given, with marks below
-/// what differs.
+/// Formats a line for each part and each function. The computed code is below the given code, and differences
+/// are marked.
 impl fmt::Display for Split {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const COMPUTED: &str = "computed";
@@ -111,7 +112,7 @@ impl fmt::Display for Split {
             let Value { value, given, right, .. } = value;
             match value {
                 Some(value) => write!(f, "= {}", quoted(value))?,
-                None => f.write_str("fits no character here")?,
+                None => f.write_str("matches no character here")?,
             }
             match &**given {
                 _ if *right => {}
@@ -128,12 +129,12 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", escape(text))
 }
 
-/// The width of the widest, as far as it makes sense.
+/// The width of the widest text that is not wider than [`MAX_COLUMN`].
 fn column<'t>(texts: impl Iterator<Item = &'t str>) -> usize {
     texts.map(|text| text.chars().count()).filter(|width| *width <= MAX_COLUMN).max().unwrap_or(0)
 }
 
-/// A line with marks below the characters in which two lines differ; `None` if they are the same.
+/// A line with `^` below the characters in which two texts differ; `None` if they are equal.
 fn marks(a: &str, b: &str) -> Option<String> {
     if a == b {
         return None;

@@ -1,12 +1,12 @@
-//! From words and comments to lines.
+//! Arranges words and comments in lines.
 
 use super::WIDTH;
 use super::tokens::{Entry, Kind, Sort, Token};
 
-/// What stands in front of a line that goes on.
+/// The indentation of continued lines.
 const INDENT: &str = "    ";
 
-/// All entries, each on lines of its own. Of several blank lines between them one is left.
+/// Formats all entries, each on its own lines. Several blank lines between entries become one.
 pub(crate) fn text(entries: &[Entry<'_>]) -> String {
     let mut out = String::new();
     for entry in entries {
@@ -35,7 +35,7 @@ fn line(out: &mut String, text: &str) {
     out.push('\n');
 }
 
-/// What stands between two words on a line.
+/// The separator of two words on a line.
 fn between(before: Sort, sort: Sort) -> &'static str {
     match (before, sort) {
         (_, Sort::End) => "",
@@ -44,7 +44,7 @@ fn between(before: Sort, sort: Sort) -> &'static str {
     }
 }
 
-/// A statement on one line, if it fits.
+/// Formats a statement on one line, if it fits and has no comments.
 fn on_one_line(tokens: &[Token<'_>]) -> Option<String> {
     let mut line = String::new();
     let mut before = None;
@@ -59,16 +59,16 @@ fn on_one_line(tokens: &[Token<'_>]) -> Option<String> {
     (width(&line) <= WIDTH).then_some(line)
 }
 
-/// A statement with a line for each of its parts.
+/// Formats a statement with a line for each part. Long lists are wrapped.
 fn on_lines(out: &mut String, tokens: &[Token<'_>]) {
     let mut open = String::new();
     let mut before = None;
     for token in tokens {
         let gap = before.map_or("", |before| between(before, token.sort));
         let is_part = token.sort == Sort::Keyword && before != Some(Sort::Keyword);
-        // Behind it stands a comma or a semicolon.
+        // One column is for the comma or semicolon that follows.
         let is_wide = width(&open) + width(gap) + width(&token.text) + 1 > WIDTH;
-        // A line that begins so would be a comment.
+        // A line that begins with # would be a comment.
         let wraps = gap == ", " && is_wide && !token.text.starts_with('#');
         if before.is_some() && (is_part || wraps || !token.comments.is_empty()) {
             open.push_str(gap.trim_end());

@@ -1,9 +1,8 @@
-//! A text of rules laid out: the same words and comments in the same order, with blanks and line ends where
-//! a reader looks for them.
+//! Formats a text of rules: the words and comments keep their order, only blanks and line ends change.
 //!
-//! A statement that stands on one line and fits stays on one line, so that a table of rules remains one. Any
-//! other has a line for each part; lists are wrapped. A comment has a line of its own in front of the word it
-//! stood in front of. What comes out is read again and compared before it is handed out.
+//! A statement on one line stays on one line if it fits, so a table of rules remains a table. Any other
+//! statement gets a line for each part, and lists are wrapped. A comment is moved to its own line before the
+//! word that followed it. The result is parsed reparsed and compared with the original before it is returned.
 
 mod layout;
 mod tokens;
@@ -15,10 +14,13 @@ use crate::compile::trees::Tree;
 use crate::syntax::{Name, Statement};
 use diagnostics::{Problem, Text, any_error};
 
-/// Widest line, where a word does not make it wider: what fits beside another text on a screen.
+/// Maximum width of a line, unless a single word is longer.
 pub const WIDTH: usize = 80;
 
-/// Lays `text` out. The error holds what is wrong with it; a text with an error in it has no other form.
+/// Formats `text`.
+///
+/// # Errors
+/// All errors and warnings of the text, if it has an error.
 pub fn format(text: &Text) -> Result<String, Vec<Problem>> {
     let mut faults = Vec::new();
     let tree = trees::tree(text, &mut faults);
@@ -26,32 +28,32 @@ pub fn format(text: &Text) -> Result<String, Vec<Problem>> {
     if any_error(&problems) {
         return Err(problems);
     }
-    let defect = || vec![Problem::error(text, 0..0, "this cannot be laid out; it stays as it is")];
+    let defect = || vec![Problem::error(text, 0..0, "this text cannot be formatted and is left unchanged")];
     let entries = read(text, &tree).ok_or_else(defect)?;
     let out = layout::text(&entries);
     if is_same(&tree, &entries, &out) { Ok(out) } else { Err(defect()) }
 }
 
-/// Lays out what is left of a text without its configuration statements.
+/// Formats a text without its configuration statements.
 pub(crate) fn rules_alone(entries: &[Entry<'_>]) -> String {
     let rules = entries.iter().filter(|entry| !matches!(entry.kind, Kind::Setting { .. })).cloned();
     layout::text(&rules.collect::<Vec<_>>())
 }
 
-/// Whether `out` says what `tree` and `entries` say.
+/// Whether `out` has the same meaning, comments and settings as `tree` and `entries`.
 fn is_same(tree: &Tree<'_>, entries: &[Entry<'_>], out: &str) -> bool {
     let text = Text::new("", out);
-    let again = trees::tree(&text, &mut Vec::new());
-    let Some(entries_again) = read(&text, &again) else { return false };
-    again.gaps == tree.gaps
-        && again.statements.len() == tree.statements.len()
-        && again.statements.iter().zip(&tree.statements).all(|(a, b)| means(a, b))
-        && tokens::comments(&entries_again).eq(tokens::comments(entries))
-        && tokens::settings(&entries_again).eq(tokens::settings(entries))
+    let reparsed = trees::tree(&text, &mut Vec::new());
+    let Some(reparsed_entries) = read(&text, &reparsed) else { return false };
+    reparsed.gaps == tree.gaps
+        && reparsed.statements.len() == tree.statements.len()
+        && reparsed.statements.iter().zip(&tree.statements).all(|(a, b)| has_same_meaning(a, b))
+        && tokens::comments(&reparsed_entries).eq(tokens::comments(entries))
+        && tokens::settings(&reparsed_entries).eq(tokens::settings(entries))
 }
 
-/// Whether two statements are the same but for their places.
-fn means(a: &Statement<'_>, b: &Statement<'_>) -> bool {
+/// Whether two statements are equal except for their positions.
+fn has_same_meaning(a: &Statement<'_>, b: &Statement<'_>) -> bool {
     let names =
         |a: &[Name<'_>], b: &[Name<'_>]| a.iter().map(|name| name.value).eq(b.iter().map(|name| name.value));
     let lists = |a: &Option<Vec<Name<'_>>>, b: &Option<Vec<Name<'_>>>| match (a, b) {

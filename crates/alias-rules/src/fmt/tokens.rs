@@ -1,4 +1,4 @@
-//! From a text and its tree to the words and comments in it, in order.
+//! Splits a parsed text into its words and comments, in order.
 
 use crate::compile::trees::Tree;
 use crate::syntax::cursor::Cursor;
@@ -11,26 +11,25 @@ use std::ops::Range;
 /// A comment, a configuration statement, or an alias statement.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry<'t> {
-    /// Whether a blank line stands in front of it.
+    /// Whether a blank line precedes it.
     pub blank: bool,
     pub kind: Kind<'t>,
 }
 
-/// What an entry is.
 #[derive(Clone, Debug)]
 pub(crate) enum Kind<'t> {
     Comment(&'t str),
-    /// Comments between its words, the words, the value.
     Setting {
+        /// Comments between its words.
         comments: Vec<&'t str>,
         words: String,
         value: &'t str,
     },
     Statement {
         tokens: Vec<Token<'t>>,
-        /// Whether it stands on one line.
+        /// Whether it is on one line.
         on_line: bool,
-        /// The keywords whose lists have a comma too many.
+        /// The keywords whose lists have an extra comma.
         commas: Vec<String>,
     },
 }
@@ -38,17 +37,17 @@ pub(crate) enum Kind<'t> {
 /// A word of an alias statement.
 #[derive(Clone, Debug)]
 pub(crate) struct Token<'t> {
-    /// The comments in front of it.
+    /// The comments before it.
     pub comments: Vec<&'t str>,
     pub sort: Sort,
     pub text: Cow<'t, str>,
 }
 
-/// What a word is.
+/// The kind of a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sort {
     Keyword,
-    /// A name of a list, a class, an address.
+    /// A name of a list, a class, or an address.
     Name,
     Expression,
     Call,
@@ -56,10 +55,11 @@ pub(crate) enum Sort {
     End,
 }
 
-/// The words that begin a part of a statement, where no name of a list can stand.
+/// The words that begin a part of a statement, unless they are names of a list.
 const KEYWORDS: [&str; 8] = ["ACCOUNT", "USING", "ALIASED", "DOMAINS", "MATCHES", "WITH", "DELIVER", "TO"];
 
-/// The entries of `text`, which was read to `tree` without an error. `None` if they do not fit together.
+/// Returns the entries of `text`, which was parsed to `tree` without errors. `None` if text and tree do not
+/// agree.
 pub(crate) fn read<'t>(text: &'t Text, tree: &Tree<'t>) -> Option<Vec<Entry<'t>>> {
     let mut reader = Reader { cursor: Cursor::new(&text.content), comments: Vec::new() };
     let mut statements = tree.statements.iter().peekable();
@@ -93,7 +93,7 @@ pub(crate) fn comments<'e>(entries: &'e [Entry<'_>]) -> impl Iterator<Item = &'e
     })
 }
 
-/// All configuration statements, in order: words and value.
+/// The words and value of all configuration statements, in order.
 pub(crate) fn settings<'e>(entries: &'e [Entry<'_>]) -> impl Iterator<Item = (&'e str, &'e str)> {
     entries.iter().filter_map(|entry| match &entry.kind {
         Kind::Setting { words, value, .. } => Some((&**words, *value)),
@@ -101,31 +101,31 @@ pub(crate) fn settings<'e>(entries: &'e [Entry<'_>]) -> impl Iterator<Item = (&'
     })
 }
 
-/// How many lines end in `text`.
+/// The number of line ends in `text`.
 fn line_ends(text: &str) -> usize {
     text.replace("\r\n", "\n").matches(['\n', '\r']).count()
 }
 
 struct Reader<'t> {
     cursor: Cursor<'t>,
-    /// Those read and not yet in front of a word.
+    /// Comments that have been read but not yet assigned to a word.
     comments: Vec<&'t str>,
 }
 
 impl<'t> Reader<'t> {
-    /// Goes past white space; whether a comment is next.
+    /// Skips white space and returns whether a comment is next.
     fn blanks(&mut self) -> bool {
         self.cursor.run(|c| !is_blank(c));
         self.cursor.peek() == Some('#') && self.cursor.begins_line()
     }
 
-    /// Goes past the comment that is next.
+    /// Consumes the comment that is next.
     fn comment(&mut self) -> &'t str {
         let span = self.cursor.rest_of_line();
         self.cursor.slice(&span)
     }
 
-    /// Goes past white space and comments, and keeps the comments.
+    /// Skips white space and stores comments.
     fn comments(&mut self) {
         while self.blanks() {
             let comment = self.comment();
@@ -151,7 +151,7 @@ impl<'t> Reader<'t> {
         let start = self.cursor.pos();
         let mut marks = marks(statement).into_iter().peekable();
         let mut tokens: Vec<Token<'t>> = Vec::new();
-        // The last keyword, those with a comma too many behind them, and how many commas stand in a row.
+        // The last keyword, keywords whose lists have an extra comma, and the number of consecutive commas.
         let (mut keyword, mut commas, mut in_a_row) = (String::new(), Vec::new(), 0);
         loop {
             self.comments();
@@ -192,8 +192,8 @@ impl<'t> Reader<'t> {
         marks.next().is_none().then_some(Kind::Statement { tokens, on_line, commas })
     }
 
-    /// Adds a word with the comments in front of it. One that begins with `#` cannot begin a line, as it would
-    /// behind a comment; what stands in front of it goes to the next one.
+    /// Adds a word with the comments before it. A word that begins with `#` must not begin a line, as it
+    /// would after a comment, so its comments go to the next word.
     fn push(&mut self, tokens: &mut Vec<Token<'t>>, sort: Sort, text: Cow<'t, str>) {
         let comments = if text.starts_with('#') { Vec::new() } else { std::mem::take(&mut self.comments) };
         tokens.push(Token { comments, sort, text });
@@ -204,7 +204,7 @@ impl<'t> Reader<'t> {
         self.cursor.slice(span).into()
     }
 
-    /// A call without the blanks in it; comments in it are kept.
+    /// Reads a call and drops its blanks; its comments are stored.
     fn call(&mut self, span: &Range<usize>) -> Option<Cow<'t, str>> {
         let mut text = String::new();
         loop {
@@ -222,7 +222,7 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// The words of a statement whose places are known.
+/// The words of a statement whose spans are known from the tree.
 fn marks(statement: &Statement<'_>) -> Vec<(Sort, Range<usize>)> {
     let lists = [Some(&statement.accounts), statement.aliases.as_ref(), statement.domains.as_ref()];
     let names = lists.into_iter().flatten().flatten().chain(statement.deliver.iter().map(|d| &d.target));

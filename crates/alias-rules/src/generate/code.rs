@@ -1,35 +1,34 @@
-//! The code of an address, and the places where something is still to be computed.
+//! Computes the code of a generated address.
 
 use super::{Parts, Reason};
 use crate::compile::refusals::Checked;
 use crate::date::Day;
 use crate::ir::{Op, Target};
 use crate::matcher::operations;
-use crate::secrets::Bound;
+use crate::secrets::HmacInput;
 use crate::secrets::Secrets;
 use crate::vocabulary::Class;
 
-/// What the functions give, in order.
+/// The values of all functions, in order.
 pub(crate) struct Code {
     values: Vec<Value>,
 }
 
-/// What one function gives.
+/// The value of a function.
 pub(crate) enum Value {
-    /// This.
     Fixed(String),
-    /// One of these characters, of which the first will do unless it leaves doubt.
+    /// One of these characters. The first one is preferred unless the name is ambiguous with it.
     OneOf(Vec<char>),
-    /// That many characters, which only the secret tells.
+    /// This number of `HMAC` characters, which depend on the whole name.
     Hmac(usize),
 }
 
-/// Letters and digits, in the order in which `NONE` takes them.
+/// The characters that `NONE` tries, in this order; digits come first for numbers.
 const LETTERS: &str = "abcdefghijklmnopqrstuvwxyz";
 const DIGITS: &str = "0123456789";
 
 impl Code {
-    /// What the functions of a statement give for these texts.
+    /// Computes the functions of a statement for these texts.
     pub fn of(checked: &Checked<'_>, parts: &Parts<'_>) -> Result<Self, Reason> {
         let classes: Vec<Class> = checked.statement.expression.identifiers().collect();
         let values = checked.calls.iter().map(|call| {
@@ -69,8 +68,8 @@ impl Code {
         &self.values
     }
 
-    /// Every way to choose where there is a choice: for each function the number of what is taken. The last
-    /// one changes first.
+    /// All combinations of values: for each function the index of a [`Value::OneOf`]. The last function
+    /// varies fastest.
     pub fn choices(&self) -> impl Iterator<Item = Vec<usize>> + use<'_> {
         let first = vec![0; self.values.len()];
         std::iter::successors(Some(first), |choice| {
@@ -86,25 +85,24 @@ impl Code {
         })
     }
 
-    /// The code with these choices. The part that only the secret tells is `hmac`, if it is known.
+    /// The code with these choices. `hmac` is the result of [`Code::hmac`], or `None` for a placeholder.
     pub fn text(&self, choice: &[usize], hmac: Option<&str>) -> String {
         let values = self.values.iter().zip(choice);
         values.map(|(value, at)| value.text(*at, hmac)).collect()
     }
 
-    /// The part of the code that only the secret tells, if there is one, for the name whose code stands
-    /// is `bound`. Where several functions ask for some, the longest is the beginning of all.
-    pub fn hmac(&self, secrets: &Secrets, bound: &Bound<'_>) -> Result<Option<String>, Reason> {
+    /// The characters of the longest `HMAC`, of which shorter ones are a prefix; `None` without `HMAC`.
+    pub fn hmac(&self, secrets: &Secrets, input: &HmacInput<'_>) -> Result<Option<String>, Reason> {
         let lens = self.values.iter().filter_map(|value| match value {
             Value::Hmac(len) => Some(*len),
             Value::Fixed(_) | Value::OneOf(_) => None,
         });
-        lens.max().map(|len| secrets.code(len, bound).ok_or(Reason::NoSecrets)).transpose()
+        lens.max().map(|len| secrets.code(len, input).ok_or(Reason::NoSecrets)).transpose()
     }
 }
 
 impl Value {
-    /// As it stands in the code, with the choice `at`.
+    /// The text in the code, with the choice `at`.
     pub fn text(&self, at: usize, hmac: Option<&str>) -> String {
         match self {
             Value::Fixed(text) => text.clone(),

@@ -1,13 +1,12 @@
-//! From an account and some words to an address: the way back from `eval`.
+//! Generates addresses from an account and words, the inverse of `matcher`.
 //!
-//! An address is good only if [`Rules::find`] resolves it to exactly the account it was made for. Whatever is
-//! computed here is a proposal until that has been asked.
+//! An address is returned only if [`Rules::find`] resolves it to exactly the requested account.
 
 mod code;
 mod reason;
 mod steps;
 
-pub use reason::{Reason, Unknown};
+pub use reason::{NoStatement, Reason};
 
 use crate::compile::refusals::Checked;
 use crate::compile::trees;
@@ -16,7 +15,7 @@ use crate::explain::Finding;
 use crate::ir::Target;
 use crate::load::Options;
 use crate::matcher::rules::{Decision, Query, Rules};
-use crate::secrets::Bound;
+use crate::secrets::HmacInput;
 use crate::syntax::expression::Item;
 use crate::vocabulary::Class;
 use code::Code;
@@ -24,27 +23,27 @@ use diagnostics::{Text, nearest};
 use mail_address::{Address, MAX_LOCAL_PART, escape, fold};
 use std::borrow::Cow;
 
-/// Longest local part that every mail system takes (RFC 5321, section 4.5.3.1.1); a longer one is made with
-/// a remark.
+/// Maximum length of a local part that all mail systems accept (RFC 5321, section 4.5.3.1.1). A longer one is
+/// generated with a remark.
 pub const USUAL_LOCAL_PART: usize = 64;
 
-/// How many codes are tried where a function leaves a choice: `ANY` of a long word and `NONE` leave some
-/// thirty characters each, and a code that is ambiguous with ten of them is ambiguous by itself.
+/// Maximum number of codes that are tried if functions have several correct values. `ANY` of a long word and
+/// `NONE` have some thirty values each; if ten of them are ambiguous, probably all are.
 pub const MAX_TRIES: usize = 64;
 
-/// How many rules, aliases or domains a reason names; a reader wants an example, and a list may be long.
+/// Maximum number of rules, aliases or domains listed in a reason, since lists may be long.
 pub const MAX_NAMED: usize = 5;
 
-/// What is wanted.
+/// A request for addresses.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Order<'o> {
-    /// The account that is to get the mail.
+pub struct GenerateRequest<'o> {
+    /// The account.
     pub account: &'o str,
     /// One of its aliases.
     pub alias: Option<&'o str>,
     /// The texts of the identifiers, in order.
     pub words: &'o [String],
-    /// The number of a statement, from 1; without one, all that name the account.
+    /// The number of a statement, from 1; `None` for all statements of the account.
     pub rule: Option<usize>,
     /// The domain of the address.
     pub domain: Option<&'o str>,
@@ -52,74 +51,89 @@ pub struct Order<'o> {
     pub until: Option<Day>,
 }
 
-/// What one statement makes of an order.
+/// The result of one statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Made {
+pub struct Generated {
     /// The number of the statement, from 1.
     pub rule: usize,
     /// Its file and line, `aliases.rules:3`.
     pub place: String,
     /// Its expression.
     pub expression: String,
-    /// The address, or why there is none.
-    pub result: Result<Good, Reason>,
+    /// The address, or the reason that there is none.
+    pub result: Result<GeneratedAddress, Reason>,
 }
 
-/// An address that the rules resolve to the account.
+/// A generated address, which the rules resolve to the account.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Good {
+pub struct GeneratedAddress {
     /// Its local part, without quotes.
     pub name: String,
-    /// Its domain, where the order or the statement says one.
+    /// Its domain, if the request or the statement specifies one.
     pub domain: Option<String>,
-    /// What to know about it, in sentences without a full stop.
+    /// Remarks, in sentences without a full stop.
     pub remarks: Vec<String>,
-    /// How to make it in the head, one step each.
+    /// Instructions for composing the address without a computer.
     pub steps: Vec<String>,
 }
 
-/// Makes what `order` says with every statement of `texts` that names the account; `rules` are what the
-/// texts were loaded to, with `options`.
+/// Generates an address with every statement of `texts` that has the account. `rules` must be `texts` loaded
+/// with `options`.
+///
+/// # Errors
+/// [`NoStatement`] if no statement has the account, the alias and the number.
+///
+/// ```
+/// use alias_rules::{GenerateRequest, Options, generate, load};
+/// use diagnostics::Text;
+///
+/// let text = "ACCOUNT foo MATCHES %account%-%ident%-%code% WITH CHAR(1,-), CHARS();";
+/// let (texts, options) = ([Text::new("example.rules", text)], Options::default());
+/// let rules = load(&texts, &options).unwrap().rules;
+/// let words = ["macys".to_owned()];
+/// let request = GenerateRequest { account: "foo", words: &words, ..GenerateRequest::default() };
+/// let generated = generate(&texts, &rules, &options, &request).unwrap();
+/// assert_eq!(generated[0].result.as_ref().unwrap().name, "foo-macys-m5");
+/// ```
 pub fn generate(
     texts: &[Text],
     rules: &Rules,
     options: &Options,
-    order: &Order<'_>,
-) -> Result<Vec<Made>, Unknown> {
-    let statements = trees::of(texts, options);
-    let maker = Maker { rules, options, order };
-    let chosen = maker.choose(&statements)?;
-    let made = chosen.into_iter().map(|(i, checked)| {
+    request: &GenerateRequest<'_>,
+) -> Result<Vec<Generated>, NoStatement> {
+    let statements = trees::of(texts, options.dialect, &options.secrets);
+    let generator = Generator { rules, options, request };
+    let selected = generator.select(&statements)?;
+    let generated = selected.into_iter().map(|(i, checked)| {
         let statement = rules.statement(i);
-        Made {
+        Generated {
             rule: i + 1,
             place: statement.to_string(),
             expression: checked.statement.expression.text.clone(),
-            result: maker.statement(i, checked),
+            result: generator.statement(i, checked),
         }
     });
-    Ok(made.collect())
+    Ok(generated.collect())
 }
 
-/// What the statement numbered `i` makes of `order`, whoever it is for; `checked` is that statement, and
-/// `rules` are what it was loaded to with all others.
-pub(crate) fn one(
+/// Generates an address with the statement `checked`, which has the index `i` in `rules`.
+pub(crate) fn with_statement(
     rules: &Rules,
     options: &Options,
-    order: &Order<'_>,
+    request: &GenerateRequest<'_>,
     i: usize,
     checked: &Checked<'_>,
-) -> Result<Good, Reason> {
-    Maker { rules, options, order }.statement(i, checked)
+) -> Result<GeneratedAddress, Reason> {
+    Generator { rules, options, request }.statement(i, checked)
 }
 
-struct Maker<'m> {
+struct Generator<'m> {
     rules: &'m Rules,
     options: &'m Options,
-    order: &'m Order<'m>,
+    request: &'m GenerateRequest<'m>,
 }
 
-/// What stands for the names of an expression.
+/// The texts for the names of an expression.
 struct Parts<'p> {
     account: Cow<'p, str>,
     alias: Cow<'p, str>,
@@ -128,7 +142,7 @@ struct Parts<'p> {
 }
 
 impl Parts<'_> {
-    /// The text of an item but for the code.
+    /// The text of an item; empty for the code.
     fn text<'a>(&'a self, item: &'a Item, words: &mut impl Iterator<Item = &'a str>) -> &'a str {
         match item {
             Item::Literal(text) => text,
@@ -140,7 +154,7 @@ impl Parts<'_> {
         }
     }
 
-    /// What a function looks at; the whole name is not known here.
+    /// The text that a function looks at; empty for the whole name, which is not known yet.
     fn target(&self, target: Target) -> &str {
         match target {
             Target::Identifier(i) => self.words.get(i).map_or("", |word| word),
@@ -151,18 +165,18 @@ impl Parts<'_> {
     }
 }
 
-impl<'m> Maker<'m> {
+impl<'m> Generator<'m> {
     fn key<'t>(&self, text: &'t str) -> Cow<'t, str> {
         if self.options.fold { fold(text) } else { Cow::Borrowed(text) }
     }
 
-    /// The statements to try, with their numbers from 0.
-    fn choose<'s, 't>(
+    /// Selects the statements to try, with their indices.
+    fn select<'s, 't>(
         &self,
         statements: &'s [Checked<'t>],
-    ) -> Result<Vec<(usize, &'s Checked<'t>)>, Unknown> {
-        let account = self.key(self.order.account);
-        let alias = self.order.alias.map(|alias| self.key(alias));
+    ) -> Result<Vec<(usize, &'s Checked<'t>)>, NoStatement> {
+        let account = self.key(self.request.account);
+        let alias = self.request.alias.map(|alias| self.key(alias));
         let of_account: Vec<_> = statements
             .iter()
             .enumerate()
@@ -172,34 +186,37 @@ impl<'m> Maker<'m> {
             .collect();
         if of_account.is_empty() {
             let known = statements.iter().flat_map(|checked| &checked.statement.accounts);
-            let near = nearest(self.order.account, distinct(known.map(|name| name.value)));
-            return Err(Unknown::Account { account: self.order.account.into(), near: near.map(Into::into) });
+            let near = nearest(self.request.account, distinct(known.map(|name| name.value)));
+            return Err(NoStatement::Account {
+                account: self.request.account.into(),
+                near: near.map(Into::into),
+            });
         }
-        let mut chosen = of_account.clone();
-        if let (Some(alias), Some(given)) = (&alias, self.order.alias) {
+        let mut selected = of_account.clone();
+        if let (Some(alias), Some(given)) = (&alias, self.request.alias) {
             let has = |checked: &Checked<'_>| {
                 checked.statement.aliases.iter().flatten().any(|name| self.key(name.value) == *alias)
             };
-            chosen.retain(|(_, checked)| has(checked));
-            if chosen.is_empty() {
+            selected.retain(|(_, checked)| has(checked));
+            if selected.is_empty() {
                 let known = of_account.iter().filter_map(|(_, checked)| checked.statement.aliases.as_ref());
                 let near = nearest(given, distinct(known.flatten().map(|name| name.value)));
-                let (account, alias) = (self.order.account.into(), given.into());
-                return Err(Unknown::Alias { account, alias, near: near.map(Into::into) });
+                let (account, alias) = (self.request.account.into(), given.into());
+                return Err(NoStatement::Alias { account, alias, near: near.map(Into::into) });
             }
         }
-        if let Some(rule) = self.order.rule {
-            chosen.retain(|(i, _)| i + 1 == rule);
-            if chosen.is_empty() {
+        if let Some(rule) = self.request.rule {
+            selected.retain(|(i, _)| i + 1 == rule);
+            if selected.is_empty() {
                 let of_account = of_account.iter().map(|(i, _)| i + 1).take(MAX_NAMED).collect();
-                return Err(Unknown::Rule { rule, rules: statements.len(), of_account });
+                return Err(NoStatement::Rule { rule, rules: statements.len(), of_account });
             }
         }
-        Ok(chosen)
+        Ok(selected)
     }
 
-    /// What the statement numbered `i` makes of the order.
-    fn statement(&self, i: usize, checked: &Checked<'_>) -> Result<Good, Reason> {
+    /// Generates an address with one statement.
+    fn statement(&self, i: usize, checked: &Checked<'_>) -> Result<GeneratedAddress, Reason> {
         if let Some(never) = checked.never {
             return Err(Reason::Never(never));
         }
@@ -210,32 +227,36 @@ impl<'m> Maker<'m> {
         for choice in code.choices().take(MAX_TRIES) {
             let name = self.name(checked, &parts, &code, &choice)?;
             let query = Query { name: &name, domain: domain.as_deref(), today: None };
-            let in_doubt = match self.rules.find(query) {
+            let is_ambiguous = match self.rules.find(query) {
                 Decision::Account { name: account, ambiguous: false, by_debug: false, target, .. }
                     if self.key(account) == parts.account =>
                 {
                     let target = target.map(Cow::into_owned);
                     let steps = steps::of(checked, &parts, &code, &choice, &name);
-                    return Ok(self.good(name, domain, &parts, target, steps));
+                    return Ok(self.address(name, domain, &parts, target, steps));
                 }
                 Decision::TempFail { .. } => return Err(Reason::TempFail { name }),
                 Decision::Expired { last, .. } => return Err(Reason::Expired { name, last }),
                 Decision::NoMatch => false,
                 Decision::Account { .. } | Decision::Ambiguous { .. } => true,
             };
-            // Of several the first is the one a reader expects.
-            refused.get_or_insert((name, in_doubt));
+            // The reason is about the first code, which is the most obvious one.
+            refused.get_or_insert((name, is_ambiguous));
         }
-        let Some((name, in_doubt)) = refused else { return Err(Reason::NoChoice) };
-        if in_doubt { Err(self.doubt(i, &name, domain.as_deref())) } else { Err(Reason::NoMatch { name }) }
+        let Some((name, is_ambiguous)) = refused else { return Err(Reason::NoChoice) };
+        if is_ambiguous {
+            Err(self.ambiguous(i, &name, domain.as_deref()))
+        } else {
+            Err(Reason::NoMatch { name })
+        }
     }
 
-    /// The texts for the names of the expression, if they fit.
+    /// The texts for the names of the expression, after checking them.
     fn parts(&self, checked: &Checked<'m>) -> Result<Parts<'m>, Reason> {
         let statement = &checked.statement;
         let expression = &statement.expression;
-        let account = self.key(self.order.account);
-        let alias = match (&statement.aliases, self.order.alias) {
+        let account = self.key(self.request.account);
+        let alias = match (&statement.aliases, self.request.alias) {
             (None, _) => account.clone(),
             (Some(_), Some(alias)) => self.key(alias),
             (Some(aliases), None) => {
@@ -257,14 +278,14 @@ impl<'m> Maker<'m> {
                 }
             }
         }
-        let date = match (expression.has(&Item::Date), self.order.until) {
+        let date = match (expression.has(&Item::Date), self.request.until) {
             (false, None) => None,
             (true, Some(day)) => Some(code::date(day)?),
             (true, None) => return Err(Reason::NoDay),
             (false, Some(_)) => return Err(Reason::NoDate),
         };
         let classes: Vec<Class> = expression.identifiers().collect();
-        let words: Vec<Cow<'_, str>> = self.order.words.iter().map(|word| self.key(word)).collect();
+        let words: Vec<Cow<'_, str>> = self.request.words.iter().map(|word| self.key(word)).collect();
         if words.len() != classes.len() {
             return Err(Reason::Words { wanted: classes, got: words.len() });
         }
@@ -282,10 +303,10 @@ impl<'m> Maker<'m> {
         }
     }
 
-    /// The domain of the address, if one is known.
+    /// The domain of the address, if the request or the statement specifies one.
     fn domain(&self, checked: &Checked<'_>) -> Result<Option<String>, Reason> {
         let canonical = |domain: &str| mail_address::canonical_domain(domain).into_owned();
-        let wanted = self.order.domain.map(canonical);
+        let wanted = self.request.domain.map(canonical);
         let Some(domains) = &checked.statement.domains else { return Ok(wanted) };
         match wanted {
             Some(wanted) if domains.iter().any(|domain| canonical(domain.value) == wanted) => {
@@ -299,7 +320,7 @@ impl<'m> Maker<'m> {
         }
     }
 
-    /// All of it put together with one of the codes.
+    /// Composes the name with one of the codes.
     fn name(
         &self,
         checked: &Checked<'_>,
@@ -314,16 +335,16 @@ impl<'m> Maker<'m> {
         for (i, item) in items.iter().enumerate() {
             let side = if Some(i) <= last { &mut before } else { &mut after };
             match item {
-                // It only has to look like a code, and what does so more than this one?
+                // It only needs the shape of a code.
                 Item::Code if Some(i) != last => side.push_str(&code.text(choice, None)),
-                // A literal is compared in the form in which names are.
+                // Literals are compared case-folded, as names are.
                 Item::Literal(text) => side.push_str(&self.key(text)),
                 item => side.push_str(parts.text(item, &mut words)),
             }
         }
         let hmac = {
             let Parts { account, alias, .. } = parts;
-            code.hmac(&self.options.secrets, &Bound { account, alias, before: &before, after: &after })?
+            code.hmac(&self.options.secrets, &HmacInput { account, alias, before: &before, after: &after })?
         };
         let name = [&*before, &self.key(&code.text(choice, hmac.as_deref())), &after].concat();
         if name.len() > MAX_LOCAL_PART {
@@ -332,37 +353,37 @@ impl<'m> Maker<'m> {
         Ok(name)
     }
 
-    fn good(
+    fn address(
         &self,
         name: String,
         domain: Option<String>,
         parts: &Parts<'_>,
         target: Option<String>,
         steps: Vec<String>,
-    ) -> Good {
+    ) -> GeneratedAddress {
         let mut remarks = Vec::new();
-        let changed = self.order.words.iter().zip(&parts.words).find(|(given, taken)| *given != *taken);
-        if let Some((given, taken)) = changed {
-            let (given, taken) = (escape(given), escape(&**taken));
-            remarks.push(format!("\"{given}\" counts as \"{taken}\": case does not matter"));
+        let changed = self.request.words.iter().zip(&parts.words).find(|(given, folded)| *given != *folded);
+        if let Some((given, folded)) = changed {
+            let (given, folded) = (escape(given), escape(&**folded));
+            remarks.push(format!("\"{given}\" is treated as \"{folded}\": case does not matter"));
         }
         if name.len() > USUAL_LOCAL_PART {
             let len = name.len();
             remarks.push(format!(
-                "its {len} octets in front of the @ are more than the {USUAL_LOCAL_PART} that every mail system takes"
+                "its local part has {len} octets; some mail systems accept only {USUAL_LOCAL_PART}"
             ));
         }
         if Address::new(&name, "").is_ok_and(|address| address.to_string() != name) {
-            remarks.push("it has to be quoted in an address, which many forms on the web refuse".into());
+            remarks.push("it must be quoted in an address, which many web forms refuse".into());
         }
         if let Some(target) = target {
-            remarks.push(format!("its mail goes to {}", escape(&target)));
+            remarks.push(format!("its mail is delivered to {}", escape(&target)));
         }
-        Good { name, domain, remarks, steps }
+        GeneratedAddress { name, domain, remarks, steps }
     }
 
-    /// Why the name is not, or not only, an alias of the account by the statement numbered `i`.
-    fn doubt(&self, i: usize, name: &str, domain: Option<&str>) -> Reason {
+    /// The reason that the name is not an alias of the account only. It was generated with statement `i`.
+    fn ambiguous(&self, i: usize, name: &str, domain: Option<&str>) -> Reason {
         let explanation = self.rules.explain(Query { name, domain, today: None });
         let (mut others, mut own) = (Vec::new(), None);
         for (at, trace) in explanation.statements.into_iter().enumerate() {
@@ -380,7 +401,7 @@ impl<'m> Maker<'m> {
     }
 }
 
-/// Each name once: the nearest of two that are the same is none.
+/// Removes repeated names, since [`nearest`] returns nothing for two equal names.
 fn distinct<'n>(names: impl Iterator<Item = &'n str>) -> impl Iterator<Item = &'n str> {
     let mut seen = foldhash::HashSet::default();
     names.filter(move |name| seen.insert(*name))

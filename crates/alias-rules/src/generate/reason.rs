@@ -1,4 +1,4 @@
-//! Why there is no address, in words.
+//! The reasons that no address is generated.
 
 use super::MAX_NAMED;
 use crate::date::Day;
@@ -7,14 +7,14 @@ use crate::vocabulary::Class;
 use mail_address::{MAX_LOCAL_PART, escape};
 use std::fmt;
 
-/// Why no statement can be tried.
+/// The reason that no statement can be tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unknown {
-    /// No statement names the account.
+pub enum NoStatement {
+    /// No statement has the account.
     Account {
         /// The account.
         account: String,
-        /// What may have been meant.
+        /// The account that was probably meant.
         near: Option<String>,
     },
     /// No statement of the account has the alias.
@@ -23,114 +23,114 @@ pub enum Unknown {
         account: String,
         /// The alias.
         alias: String,
-        /// What may have been meant.
+        /// The alias that was probably meant.
         near: Option<String>,
     },
-    /// The statement of this number is not there, or not for the account and the alias.
+    /// The statement of this number does not exist, or does not have the account and the alias.
     Rule {
-        /// Its number.
+        /// Its number, from 1.
         rule: usize,
-        /// How many statements there are.
+        /// The number of statements.
         rules: usize,
-        /// The numbers of some that are for the account.
+        /// The numbers of some statements of the account.
         of_account: Vec<usize>,
     },
 }
 
-/// Why a statement makes no address.
+/// The reason that a statement generates no address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// It matches nothing at all.
+    /// It never matches any name.
     Never(Never),
-    /// It has several aliases, and none was named.
+    /// It has several aliases, and the request specifies none.
     WhichAlias {
         /// Some of them.
         aliases: Vec<String>,
-        /// How many others there are.
+        /// The number of others.
         more: usize,
     },
-    /// The account or the alias is not what `USING` demands.
+    /// The account or the alias is not of the class that `USING` requires.
     Using {
         /// The account or the alias.
         name: String,
         /// The class.
         class: Class,
     },
-    /// The statement wants another number of words.
+    /// The expression has another number of identifiers.
     Words {
-        /// Of these classes.
+        /// The classes of the identifiers.
         wanted: Vec<Class>,
-        /// How many there are.
+        /// The number of words.
         got: usize,
     },
-    /// A word does not fit its identifier.
+    /// A word is not of the class of its identifier.
     Misfit {
         /// Its number, from 1.
         number: usize,
         /// The word.
         word: String,
-        /// What it should be.
+        /// The class.
         class: Class,
-        /// What is wrong with it.
+        /// A description of the problem.
         why: String,
-        /// What would fit.
+        /// A similar word of the class.
         could: Option<String>,
     },
-    /// The statement is for other domains.
+    /// The statement does not apply in the domain.
     Domain {
-        /// The domain wanted.
+        /// The domain of the request.
         wanted: String,
-        /// Some of those it is for.
+        /// Some domains of the statement.
         domains: Vec<String>,
     },
-    /// The address has a last day, and none was named.
+    /// The expression has a `%date%`, but the request specifies no last day.
     NoDay,
-    /// A last day was named, and the address has none.
+    /// The request specifies a last day, but the expression has no `%date%`.
     NoDate,
-    /// There is no secret to compute the code with.
+    /// The code needs a secret.
     NoSecrets,
-    /// A function gives nothing.
+    /// A function has no value.
     NoValue {
         /// The function with its arguments.
         call: String,
-        /// What it looks at.
+        /// The text that it looks at.
         text: String,
     },
-    /// No code is left to be tried.
+    /// No code is possible.
     NoChoice,
     /// The name is longer than a local part can be.
     TooLong {
         /// The name.
         name: String,
     },
-    /// The name is an alias in other ways too.
+    /// The name has other matches, too.
     Ambiguous {
         /// The name.
         name: String,
         /// Place, expression and account of some other statements that match it.
         others: Vec<(String, String, String)>,
-        /// Whether the statement itself matches in several ways: for several accounts or not, and the texts of
-        /// one way to split the name.
+        /// If the statement itself has several matches: whether for several accounts, and the parts of one
+        /// split.
         own: Option<(bool, Vec<(String, String)>)>,
     },
-    /// The name is not an alias after all.
+    /// The rules do not match the name.
     NoMatch {
         /// The name.
         name: String,
     },
-    /// The last day is over.
+    /// The last day has passed.
     Expired {
         /// The name.
         name: String,
         /// The day.
         last: Day,
     },
-    /// It would take too long to find out.
+    /// The lookup would exceed its step limit.
     TempFail {
         /// The name.
         name: String,
     },
-    /// This cannot be computed here.
+    /// `%date%` cannot express this day.
     NoNotation(Day),
 }
 
@@ -138,21 +138,21 @@ fn did_you_mean(f: &mut fmt::Formatter<'_>, near: Option<&String>) -> fmt::Resul
     near.map_or(Ok(()), |near| write!(f, "; did you mean \"{}\"?", escape(near)))
 }
 
-impl fmt::Display for Unknown {
+impl fmt::Display for NoStatement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Unknown::Account { account, near } => {
+            NoStatement::Account { account, near } => {
                 write!(f, "no rule names account \"{}\"", escape(account))?;
                 did_you_mean(f, near.as_ref())
             }
-            Unknown::Alias { account, alias, near } => {
+            NoStatement::Alias { account, alias, near } => {
                 write!(f, "no rule of \"{}\" has alias \"{}\"", escape(account), escape(alias))?;
                 did_you_mean(f, near.as_ref())
             }
-            Unknown::Rule { rule, rules, .. } if !(1..=*rules).contains(rule) => {
+            NoStatement::Rule { rule, rules, .. } if !(1..=*rules).contains(rule) => {
                 write!(f, "there is no rule {rule}: they are numbered from 1 to {rules}")
             }
-            Unknown::Rule { rule, of_account, .. } => {
+            NoStatement::Rule { rule, of_account, .. } => {
                 let numbers: Vec<String> = of_account.iter().map(ToString::to_string).collect();
                 write!(f, "rule {rule} is not for this account and alias; ")?;
                 let more = if of_account.len() == MAX_NAMED { ", …" } else { "" };
@@ -167,12 +167,12 @@ impl fmt::Display for Reason {
         match self {
             Reason::Never(never) => write!(f, "the rule never matches: {never}"),
             Reason::WhichAlias { aliases, more } => {
-                write!(f, "the rule has several aliases; say which, with --alias: {}", list(aliases))?;
+                write!(f, "the rule has several aliases; choose one with --alias: {}", list(aliases))?;
                 if *more > 0 { write!(f, " and {more} more") } else { Ok(()) }
             }
             Reason::Using { name, class } => write!(
                 f,
-                "\"{}\" is not {}, as USING demands: {} alone",
+                "\"{}\" is not {}, as USING requires: {} only",
                 escape(name),
                 class.name(),
                 class.describe()
@@ -180,9 +180,9 @@ impl fmt::Display for Reason {
             Reason::Words { wanted, got } => {
                 let classes: Vec<String> = wanted.iter().map(|class| format!("%{}%", class.name())).collect();
                 match wanted.len() {
-                    0 => write!(f, "the rule wants no words")?,
-                    1 => write!(f, "the rule wants 1 word: {}", classes.join(", "))?,
-                    n => write!(f, "the rule wants {n} words: {}", classes.join(", "))?,
+                    0 => write!(f, "the rule needs no words")?,
+                    1 => write!(f, "the rule needs 1 word: {}", classes.join(", "))?,
+                    n => write!(f, "the rule needs {n} words: {}", classes.join(", "))?,
                 }
                 write!(f, "; given {}", if *got == 0 { "none".into() } else { got.to_string() })
             }
@@ -193,33 +193,33 @@ impl fmt::Display for Reason {
             Reason::Domain { wanted, domains } => {
                 write!(f, "the rule is not for {}, but for {}", escape(wanted), list(domains))
             }
-            Reason::NoDay => f.write_str("the address has a last day; say which, with --until YYYY-MM-DD"),
+            Reason::NoDay => f.write_str("the address has a last day; set it with --until YYYY-MM-DD"),
             Reason::NoDate => f.write_str("addresses of this rule do not expire: it has no %date%"),
             Reason::NoSecrets => {
-                f.write_str("the code is computed with a secret; name its file with --secrets")
+                f.write_str("the code is computed with a secret; set its file with --secrets")
             }
             Reason::NoValue { call, text } => {
-                write!(f, "{} gives nothing for \"{}\"", escape(call), escape(text))
+                write!(f, "{} has no value for \"{}\"", escape(call), escape(text))
             }
-            Reason::NoChoice => f.write_str("there is no code for it"),
+            Reason::NoChoice => f.write_str("no code is possible"),
             Reason::TooLong { name } => write!(
                 f,
-                "\"{}\" would have {} octets, and a local part has {MAX_LOCAL_PART} at most",
+                "\"{}\" would have {} octets, but a local part has at most {MAX_LOCAL_PART}",
                 escape(name),
                 name.len()
             ),
             Reason::Ambiguous { name, others, own } => ambiguous(f, name, others, own.as_ref()),
             Reason::NoMatch { name } => {
-                write!(f, "\"{}\" does not match: rcptd explain tells how it is split", escape(name))
+                write!(f, "\"{}\" does not match; see rcptd explain", escape(name))
             }
             Reason::Expired { name, last } => {
-                write!(f, "\"{}\" was good until {last} only", escape(name))
+                write!(f, "\"{}\" is valid until {last} only", escape(name))
             }
             Reason::TempFail { name } => {
                 write!(f, "\"{}\" takes too long to look up; it would be deferred", escape(name))
             }
             Reason::NoNotation(day) => {
-                write!(f, "%date% has no way to write {day}; years go from 2000 to 2099")
+                write!(f, "%date% cannot express {day}: years are 2000 to 2099")
             }
         }
     }
@@ -233,7 +233,7 @@ fn ambiguous(
 ) -> fmt::Result {
     write!(f, "\"{}\" is ambiguous", escape(name))?;
     match own {
-        Some((true, _)) => f.write_str("; the rule gives it to several accounts")?,
+        Some((true, _)) => f.write_str("; the rule matches it for several accounts")?,
         Some((false, parts)) => {
             f.write_str("; the rule matches it in more than one way")?;
             for (i, (part, text)) in parts.iter().enumerate() {
@@ -254,32 +254,32 @@ fn list(names: &[String]) -> String {
     names.iter().map(|name| format!("\"{}\"", escape(name))).collect::<Vec<_>>().join(", ")
 }
 
-/// What keeps `word` from being of the class.
+/// The reason that `word` is not of the class.
 pub(crate) fn misfit(class: Class, word: &str) -> Option<String> {
     let is = |c: char, fits: fn(Class, u8) -> bool| u8::try_from(c).is_ok_and(|b| fits(class, b));
     let Some(first) = word.chars().next() else { return Some("it is empty".into()) };
     if let Some((i, c)) = word.chars().enumerate().find(|(_, c)| !is(*c, Class::inner)) {
         return Some(format!(
-            "character {} is \"{}\", and it is made of {}",
+            "character {} is \"{}\", but allowed are {}",
             i + 1,
-            shown(c),
+            escaped(c),
             class.describe()
         ));
     }
     let last = word.chars().next_back().unwrap_or(first);
     for (c, verb) in [(first, "begins"), (last, "ends")] {
         if !is(c, Class::edge) {
-            return Some(format!("it {verb} with \"{}\", which may stand inside only", shown(c)));
+            return Some(format!("it {verb} with \"{}\", which is allowed inside only", escaped(c)));
         }
     }
-    (class == Class::Fqdn && !word.contains('.')).then(|| "it holds no dot".into())
+    (class == Class::Fqdn && !word.contains('.')).then(|| "it has no dot".into())
 }
 
-fn shown(c: char) -> String {
+fn escaped(c: char) -> String {
     escape(c.encode_utf8(&mut [0; 4])).to_string()
 }
 
-/// The word made to fit: without what may not stand in it, with what is missing.
+/// A similar word of the class: without characters that are not allowed, and with a dot if it is missing.
 pub(crate) fn could_write(class: Class, word: &str) -> Option<String> {
     let kept: String = word.chars().filter(|c| u8::try_from(*c).is_ok_and(|b| class.inner(b))).collect();
     let is_edge = |c: char| u8::try_from(c).is_ok_and(|b| class.edge(b));

@@ -1,5 +1,4 @@
-//! How an address is made in the head, step by step: what a user learns once and then does without a
-//! machine.
+//! Instructions for composing an address step by step without a computer.
 
 use super::Parts;
 use super::code::{Code, Value};
@@ -10,7 +9,7 @@ use crate::syntax::expression::Item;
 use crate::vocabulary::Function;
 use mail_address::escape;
 
-/// The steps that lead to `name`.
+/// The steps for composing `name`.
 pub(crate) fn of(
     checked: &Checked<'_>,
     parts: &Parts<'_>,
@@ -38,7 +37,7 @@ pub(crate) fn of(
     steps
 }
 
-/// What to do for one function, which looks at `text`.
+/// The instruction for one function, which looks at `text`.
 fn step(call: &CompiledCall, text: &str) -> String {
     let shown = escape(text);
     match &call.op {
@@ -85,7 +84,7 @@ fn counted(function: Function) -> &'static str {
     }
 }
 
-/// Where all are letters, the first letter is the first character.
+/// The word for a character of `text`: a letter if all characters are letters.
 fn kind(text: &str) -> &'static str {
     if !text.is_empty() && text.chars().all(char::is_alphabetic) { "letter" } else { "character" }
 }
@@ -94,7 +93,7 @@ fn is_there(text: &str, at: i64) -> bool {
     operations::char_at(text, at).is_some()
 }
 
-/// `first letter`, `4th letter`, `last letter`, `4th last letter`.
+/// Formats an index: `first letter`, `4th letter`, `last letter`, `4th last letter`.
 fn nth(at: i64, what: &str) -> String {
     let n = at.unsigned_abs().max(1);
     let ordinal = match n {
@@ -118,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ordinals() {
+    fn ordinals_count_from_both_ends() {
         for (at, want) in [
             (0, "first letter"),
             (1, "first letter"),

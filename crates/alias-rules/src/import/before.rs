@@ -1,20 +1,20 @@
-//! What the predecessor did, as far as it has to be known.
+//! The behaviour of the predecessor, as far as it matters for differences.
 
 use crate::compile::refusals::Checked;
 use crate::matcher::code_shape;
 use crate::syntax::expression::Item;
 use crate::vocabulary::Class;
 
-/// Whether a name passed its first test: split into the literals and, for each name of the expression, a text
-/// that looks like one, where accounts and aliases had to look like identifiers of the class `ident`. What
-/// did not was no alias, whatever its code.
-pub(crate) fn looks_right(checked: &Checked<'_>, name: &str) -> bool {
+/// Whether a name passed the predecessor's first test, regardless of its code: it could be split into the
+/// literals and a text of the right form for each name of the expression. Accounts and aliases had to be of
+/// the class `ident`.
+pub(crate) fn has_shape(checked: &Checked<'_>, name: &str) -> bool {
     let fits = |item: &Item, text: &str| match item {
         Item::Literal(literal) => text == literal,
         Item::Account | Item::Alias => is_of(Class::Ident, text),
         Item::Identifier(class) => is_of(*class, text),
         Item::Code => !text.is_empty() && code_shape::fits(&checked.calls, text),
-        // It had none.
+        // The predecessor had no %date%.
         Item::Date => false,
     };
     let mut here = vec![0];
@@ -36,18 +36,19 @@ fn is_of(class: Class, text: &str) -> bool {
     class.spells(text) && (class != Class::Fqdn || text.contains('.'))
 }
 
-/// Whether two names side by side at the beginning or the end, three in a row, or a lone name were read with a
-/// percent sign that nobody wrote; and whether there was one, at the very beginning.
-pub(crate) fn phantom(expression: &str) -> Option<bool> {
+/// Detects a quirk of the predecessor: for two adjacent names at the beginning or the end, three names in a
+/// row, or a single name, it required a percent sign that the expression does not have. The value is `true`
+/// if the only such percent sign was at the beginning.
+pub(crate) fn phantom_percent(expression: &str) -> Option<bool> {
     let literals: Vec<&str> = expression.split('%').step_by(2).collect();
-    let is_empty = |binding: &[&str]| binding.iter().all(|literal| literal.is_empty());
-    let mut found = literals.windows(2).enumerate().filter(|(_, binding)| is_empty(binding));
+    let is_empty = |pair: &[&str]| pair.iter().all(|literal| literal.is_empty());
+    let mut found = literals.windows(2).enumerate().filter(|(_, pair)| is_empty(pair));
     let (at, _) = found.next()?;
     Some(at == 0 && found.next().is_none())
 }
 
-/// For an identifier with the text `word` in front of `literal`: a longer text after which the literal stands
-/// where it overlaps an earlier one, and was not looked for.
+/// For an identifier with the text `word` before `literal`, finds a longer text after which the literal
+/// overlaps an earlier occurrence. The predecessor missed such occurrences.
 pub(crate) fn overlapped(class: Class, word: &str, literal: &str) -> Option<String> {
     let starts = literal.char_indices().skip(1).map(|(at, _)| at);
     starts.filter(|at| literal.starts_with(&literal[*at..])).find_map(|at| {
@@ -62,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn literals_that_overlap_themselves() {
+    fn finds_words_before_overlapping_literals() {
         for (class, word, literal, want) in [
             (Class::Alpha, "a", "xx", Some("ax")),
             (Class::Alpha, "a", "xy", None),
@@ -78,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn phantoms() {
+    fn detects_phantom_percent_signs() {
         for (expression, want) in [
             ("%alpha%%number%-%code%", Some(true)),
             ("x-%code%-%alpha%%number%", Some(false)),
@@ -88,7 +89,7 @@ mod tests {
             ("%code%", Some(true)),
             ("%alpha%%number%%alpha%-%code%", Some(false)),
         ] {
-            assert_eq!(phantom(expression), want, "{expression}");
+            assert_eq!(phantom_percent(expression), want, "{expression}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! In what a statement differs, with addresses that show it.
+//! Finds the differences in the meaning of a statement, with examples.
 
 use super::{Importer, MAX_ACCOUNTS, before, samples};
 use crate::compile::refusals::Checked;
@@ -13,31 +13,31 @@ use diagnostics::Text;
 use mail_address::escape;
 use std::fmt;
 
-/// Something that is not what it was.
+/// A difference between the predecessor and rcptd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// The line of the old text.
+    /// The line in the old text.
     pub line: Option<usize>,
     /// The expression or the setting.
     pub about: String,
-    /// What was, and what is.
+    /// A description of the old and the new behaviour.
     pub text: String,
-    /// Names that show it.
+    /// Names with different results.
     pub examples: Vec<Example>,
 }
 
-/// A name of which something else is said now.
+/// A name with different results.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Example {
     /// The local part.
     pub name: String,
-    /// What the predecessor said.
+    /// The result of the predecessor.
     pub before: String,
-    /// What the rules say now.
+    /// The result of the new rules.
     pub now: String,
 }
 
-/// A line for the difference and one for each example.
+/// Formats one line for the difference and one for each example.
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = self.line.map_or_else(String::new, |line| format!("line {line}, "));
@@ -50,9 +50,9 @@ impl fmt::Display for Difference {
 }
 
 const NOT_FOUND: &str = "not found";
-const BROKE_DOWN: &str = "no answer";
+const CRASHED: &str = "no answer";
 
-/// What differs in the statement numbered `i`.
+/// Finds the differences of statement `i`.
 pub(crate) fn of(
     importer: &Importer<'_>,
     i: usize,
@@ -60,15 +60,26 @@ pub(crate) fn of(
     entry: &Entry<'_>,
 ) -> Vec<(String, Vec<Example>)> {
     let Kind::Statement { tokens, commas, .. } = &entry.kind else { return Vec::new() };
-    let seen = Seen { importer, i, checked, tokens, commas };
-    let all =
-        [seen.using(), seen.percent(), seen.star(), seen.alias(), seen.breakdown(), seen.label(), seen.end()];
-    all.into_iter().chain([seen.overlap(), seen.commas(), seen.names()]).flatten().collect()
+    let quirks = Quirks { importer, i, checked, tokens, commas };
+    let all = [
+        quirks.using(),
+        quirks.percent(),
+        quirks.star(),
+        quirks.alias(),
+        quirks.crash(),
+        quirks.label(),
+        quirks.end(),
+        quirks.overlap(),
+        quirks.commas(),
+        quirks.names(),
+    ];
+    all.into_iter().flatten().collect()
 }
 
 type Found = Option<(String, Vec<Example>)>;
 
-struct Seen<'s> {
+/// Detects the quirks of the predecessor that affect a statement.
+struct Quirks<'s> {
     importer: &'s Importer<'s>,
     i: usize,
     checked: &'s Checked<'s>,
@@ -76,10 +87,10 @@ struct Seen<'s> {
     commas: &'s [String],
 }
 
-impl Seen<'_> {
-    /// An address made by the statement, with what the predecessor said of it.
-    fn made(&self, before: &str) -> Vec<Example> {
-        self.examples(self.importer.made(self.i, self.checked, None), before)
+impl Quirks<'_> {
+    /// An address generated with the statement as an example. `before` is the result of the predecessor.
+    fn generated(&self, before: &str) -> Vec<Example> {
+        self.examples(self.importer.generate(self.i, self.checked, None), before)
     }
 
     fn examples(&self, names: impl IntoIterator<Item = String>, before: &str) -> Vec<Example> {
@@ -90,10 +101,10 @@ impl Seen<'_> {
         names.into_iter().map(one).filter(|example| example.before != example.now).collect()
     }
 
-    /// An address made by the statement at which it broke down.
-    fn broken(&self, words: Option<&[String]>) -> Vec<Example> {
-        let made = self.importer.made(self.i, self.checked, words);
-        self.examples(made.filter(|name| before::looks_right(self.checked, name)), BROKE_DOWN)
+    /// An address generated with the statement, at which the predecessor crashed.
+    fn crashed(&self, words: Option<&[String]>) -> Vec<Example> {
+        let generated = self.importer.generate(self.i, self.checked, words);
+        self.examples(generated.filter(|name| before::has_shape(self.checked, name)), CRASHED)
     }
 
     fn items(&self) -> &[Item] {
@@ -104,69 +115,67 @@ impl Seen<'_> {
         self.checked.statement.expression.has(item)
     }
 
-    /// `USING`, at which it broke down.
+    /// `USING`, at which the predecessor crashed.
     fn using(&self) -> Found {
         let class = self.checked.statement.using?;
         let text = format!(
-            "trualias broke down at USING and read no file with it; rcptd demands that what stands for \
-             %account% and %alias% is {}: {}",
+            "trualias crashed at USING and could not load the file; rcptd requires that the text of %account% and \
+             %alias% is {}: {}",
             class.name(),
             class.describe()
         );
-        Some((text, self.made("no server")))
+        Some((text, self.generated("no server")))
     }
 
-    /// Percent signs, meant and not meant.
+    /// Literal percent signs, and percent signs that the expression does not have.
     fn percent(&self) -> Found {
         let literal = |item: &Item| matches!(item, Item::Literal(text) if text.contains('%'));
         if self.items().iter().any(literal) {
-            let text = "%% is one percent sign; trualias lost it and took literals behind it for names, so that \
+            let text = "%% is one percent sign; trualias dropped it and took literals after it for names, so that \
                         it refused the file or matched other addresses";
             return Some((text.into(), Vec::new()));
         }
-        let first = before::phantom(&self.checked.statement.expression.text)?;
-        let text = "where names stand side by side or alone, trualias wanted a percent sign that is not in the \
+        let first = before::phantom_percent(&self.checked.statement.expression.text)?;
+        let text = "for adjacent names or a single name, trualias required a percent sign that is not in the \
                     expression";
-        let made = self.importer.made(self.i, self.checked, None);
-        let old = made.iter().filter(|_| first).map(|name| format!("%{name}"));
+        let generated = self.importer.generate(self.i, self.checked, None);
+        let old = generated.iter().filter(|_| first).map(|name| format!("%{name}"));
         let account = self.checked.statement.accounts.first().filter(|_| !self.has(&Item::Account));
         let account = account.map_or("the account", |name| name.value);
         let mut examples = self.examples(old.collect::<Vec<_>>(), account);
-        examples.splice(0..0, self.examples(made, NOT_FOUND));
+        examples.splice(0..0, self.examples(generated, NOT_FOUND));
         Some((text.into(), examples))
     }
 
     /// `ALIASED *`, the alias called `*`.
     fn star(&self) -> Found {
         let mut pairs = self.tokens.windows(2);
-        pairs.find(|binding| {
-            binding[0].text == "ALIASED" && binding[1].text == "*" && binding[1].sort == Sort::Name
-        })?;
+        pairs.find(|pair| pair[0].text == "ALIASED" && pair[1].text == "*" && pair[1].sort == Sort::Name)?;
         let text = "ALIASED * means the account; trualias took it for an alias called *";
-        let mut examples = if self.has(&Item::Alias) { self.made(NOT_FOUND) } else { Vec::new() };
+        let mut examples = if self.has(&Item::Alias) { self.generated(NOT_FOUND) } else { Vec::new() };
         examples.retain(|example| !example.name.contains('*'));
         Some((text.into(), examples))
     }
 
-    /// `%alias%` where there is no alias, which was an empty text.
+    /// `%alias%` without `ALIASED`, which was an empty text.
     fn alias(&self) -> Found {
         let star = self.tokens.iter().any(|token| token.text == "ALIASED");
         if self.checked.statement.aliases.is_some() || star || !self.has(&Item::Alias) {
             return None;
         }
-        let text = "without ALIASED, %alias% is the account; trualias took it for an empty text, which matched by \
-                    accident only";
-        // What matches without it as well may be such an accident.
+        let text = "without ALIASED, %alias% is the account; trualias took it for an empty text, which matched only by \
+                    accident";
+        // A name that also matches without %alias% may have matched by accident.
         let without = |text: &str| text.replace("%alias%", "").replace("%alias", "");
         let accident = |name: &String| match self.variant(without) {
             Some(rules) => !matches!(rules.find(name.as_str()), Decision::NoMatch),
             None => true,
         };
-        let made = self.importer.made(self.i, self.checked, None).filter(|name| !accident(name));
-        Some((text.into(), self.examples(made, NOT_FOUND)))
+        let generated = self.importer.generate(self.i, self.checked, None).filter(|name| !accident(name));
+        Some((text.into(), self.examples(generated, NOT_FOUND)))
     }
 
-    /// The statement alone, with another expression.
+    /// Loads the statement alone, with another expression.
     fn variant(&self, expression: impl Fn(&str) -> String) -> Option<crate::matcher::rules::Rules> {
         let words = self.tokens.iter().enumerate().map(|(i, token)| {
             let list = |sort| matches!(sort, Sort::Name | Sort::Call);
@@ -179,19 +188,19 @@ impl Seen<'_> {
         load(&[text], &Options::default()).ok().map(|loaded| loaded.rules)
     }
 
-    /// A function that looks at an identifier where there is none.
-    fn breakdown(&self) -> Found {
+    /// A function that looks at an identifier, although the expression has none.
+    fn crash(&self) -> Found {
         let Some(Never::NoIdentifier(function)) = self.checked.never else { return None };
         let text = format!(
-            "trualias broke down at each address that looks right, since {} looks at an identifier and there is \
-             none; here the statement matches nothing",
+            "trualias crashed at each address of the right form, since {} looks at an identifier, but the expression \
+             has none; in rcptd the statement matches nothing",
             function.name()
         );
-        // It did so when it came to that function, so it has to be the first.
+        // The crash is certain only if the function is the first one.
         let call = self.checked.statement.calls.first()?;
         let faulty = match (call.function, &call.arguments[..]) {
             (Function::Char, arguments) => matches!(arguments, [Subject::Index(_)]),
-            (_, arguments) => matches!(arguments, [] | [Subject::Unsaid]),
+            (_, arguments) => matches!(arguments, [] | [Subject::Unspecified]),
         };
         let code: String = self
             .checked
@@ -213,8 +222,8 @@ impl Seen<'_> {
                 Item::Date | Item::Identifier(_) => "",
             })
             .collect();
-        let certain = faulty && before::looks_right(self.checked, &name);
-        Some((text, self.examples(Some(name).filter(|_| certain), BROKE_DOWN)))
+        let certain = faulty && before::has_shape(self.checked, &name);
+        Some((text, self.examples(Some(name).filter(|_| certain), CRASHED)))
     }
 
     /// The first character of a label that is empty.
@@ -227,23 +236,22 @@ impl Seen<'_> {
         let dots = usize::try_from(label.unsigned_abs()).ok().filter(|dots| (2..=10).contains(dots))?;
         let mut words = samples(self.checked).into_iter().next()?;
         *words.get_mut(target)? = format!("a{}b", ".".repeat(dots));
-        let text = "an index 0 of CHAR means 1 and takes the default where the label is empty; trualias broke down \
-                    there";
-        Some((text.into(), self.broken(Some(&words))))
+        let text = "an index 0 of CHAR means 1 and takes the default if the label is empty; trualias crashed in that \
+                    case";
+        Some((text.into(), self.crashed(Some(&words))))
     }
 
-    /// A last name without its second percent sign.
+    /// A name at the end of the expression without its second percent sign.
     fn end(&self) -> Found {
         let text = &self.checked.statement.expression.text;
         let open = !text.ends_with('%') && matches!(self.items().last(), Some(Item::Account | Item::Alias));
         let text =
-            "the percent sign behind the last name may be missing; trualias broke down at each address that \
-                    looks right"
+            "the percent sign after the last name may be missing; trualias crashed at each address of the right form"
                 .to_owned();
-        open.then(|| (text, self.broken(None)))
+        open.then(|| (text, self.crashed(None)))
     }
 
-    /// A literal that overlaps itself. An account is a part of the literals beside it.
+    /// A literal that overlaps itself. Accounts and aliases are part of adjacent literals.
     fn overlap(&self) -> Found {
         let statement = &self.checked.statement;
         let mut words = samples(self.checked).into_iter().next()?;
@@ -253,10 +261,10 @@ impl Seen<'_> {
         for (at, item) in self.items().iter().enumerate() {
             let Item::Identifier(class) = item else { continue };
             identifiers += 1;
-            let behind = &self.items()[at + 1..];
+            let rest = &self.items()[at + 1..];
             for account in statement.accounts.iter().take(MAX_ACCOUNTS) {
                 let alias = statement.aliases.as_ref().and_then(|names| names.first()).unwrap_or(account);
-                let literal: String = behind
+                let literal: String = rest
                     .iter()
                     .map_while(|item| match item {
                         Item::Literal(text) => Some(text.as_str()),
@@ -270,52 +278,52 @@ impl Seen<'_> {
                 let Some(longer) = before::overlapped(*class, word, &literal) else { continue };
                 found = true;
                 let old = std::mem::replace(words.get_mut(identifiers - 1)?, longer);
-                let made = self.importer.made_for(self.i, self.checked, account.value, Some(&words));
-                names.extend(made.into_iter().next());
+                let generated = self.importer.generate_for(self.i, self.checked, account.value, Some(&words));
+                names.extend(generated.into_iter().next());
                 *words.get_mut(identifiers - 1)? = old;
             }
         }
         names.truncate(1);
-        let text = "a literal is found at each of its places; trualias went on behind one and missed those that \
+        let text = "all occurrences of a literal are found; trualias continued after each one and missed those that \
                     overlap it";
         found.then(|| (text.into(), self.examples(names, NOT_FOUND)))
     }
 
-    /// Commas too many, which were empty names.
+    /// Extra commas, which were empty names.
     fn commas(&self) -> Found {
         let keyword = self.commas.first()?;
         let text = format!(
-            "a comma too many behind {keyword} is ignored; trualias took it for an empty name, so that matches were \
+            "an extra comma after {keyword} is ignored; trualias took it for an empty name, so that matches were \
              ambiguous or failed"
         );
         let computed = self.checked.calls.iter().any(|call| call.target == Target::Account);
         let own = self.checked.statement.aliases.is_none() && self.has(&Item::Alias);
-        let alike = !self.has(&Item::Account) && !own && !computed;
+        let unused = !self.has(&Item::Account) && !own && !computed;
         let several = self.checked.statement.accounts.len() > 1;
         let debug = self.importer.rules.debug_account();
         let before = debug.map_or_else(|| NOT_FOUND.into(), |debug| format!("{debug}, the debug account"));
-        let certain = keyword == "ACCOUNT" && alike && !several;
-        Some((text, if certain { self.made(&before) } else { Vec::new() }))
+        let certain = keyword == "ACCOUNT" && unused && !several;
+        Some((text, if certain { self.generated(&before) } else { Vec::new() }))
     }
 
-    /// Names of more than letters, digits and `_`.
+    /// Names with other characters than letters, digits and `_`.
     fn names(&self) -> Found {
         let statement = &self.checked.statement;
         let placed = self.has(&Item::Account) || statement.aliases.is_none() && self.has(&Item::Alias);
         if statement.using.is_some() || !placed {
             return None;
         }
-        let mut odd = statement.accounts.iter().filter(|name| !Class::Ident.spells(name.value)).peekable();
-        let first = odd.peek()?.value;
+        let mut others = statement.accounts.iter().filter(|name| !Class::Ident.spells(name.value)).peekable();
+        let first = others.peek()?.value;
         let text = format!(
-            "accounts such as \"{}\" hold more than letters, digits and \"_\"; trualias matched them by accident \
-             only",
+            "accounts such as \"{}\" have other characters than letters, digits and \"_\"; trualias matched them only \
+             by accident",
             escape(first)
         );
-        let made = odd.take(MAX_ACCOUNTS).find_map(|name| {
-            let made = self.importer.made_for(self.i, self.checked, name.value, None);
-            made.into_iter().find(|made| !before::looks_right(self.checked, made))
+        let generated = others.take(MAX_ACCOUNTS).find_map(|name| {
+            let generated = self.importer.generate_for(self.i, self.checked, name.value, None);
+            generated.into_iter().find(|name| !before::has_shape(self.checked, name))
         });
-        Some((text, self.examples(made, NOT_FOUND)))
+        Some((text, self.examples(generated, NOT_FOUND)))
     }
 }

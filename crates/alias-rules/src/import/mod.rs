@@ -1,8 +1,7 @@
-//! A text of the predecessor taken over: its rules without its settings, and every difference in what they
-//! make of a name.
+//! Imports rules of the predecessor: separates the settings and reports differences in behaviour.
 //!
-//! What the predecessor did is known from `tests/data`; what is done here is asked of the new rules
-//! before an example is shown. An example of which it is not certain what the predecessor said is left out.
+//! The behaviour of the predecessor is known from `tests/data`. The new result of every example is looked up
+//! before it is shown. An example is left out if the result of the predecessor is not certain.
 
 mod before;
 mod difference;
@@ -13,7 +12,7 @@ use crate::compile::refusals::Checked;
 use crate::compile::trees;
 use crate::explain::Finding;
 use crate::fmt::{Entry, Kind};
-use crate::generate::Order;
+use crate::generate::GenerateRequest;
 use crate::ir::Never;
 use crate::load::{Options, load};
 use crate::matcher::rules::{Decision, Rules};
@@ -22,41 +21,43 @@ use crate::vocabulary::Class;
 use crate::{fmt, generate};
 use diagnostics::{Problem, Text};
 
-/// Most examples of a text. A reader looks at a few, and each is looked up in all rules.
+/// Maximum number of examples for a text, since each is looked up in all rules.
 pub const MAX_EXAMPLES: usize = 50;
 
-/// How many accounts of a statement are tried for an example.
+/// Maximum number of accounts of a statement that are tried for an example.
 const MAX_ACCOUNTS: usize = 3;
 
-/// Texts for the identifiers of an example, one after the other.
+/// Texts for the identifiers of examples.
 const WORDS: [&str; 3] = ["macys", "amazon", "x"];
 const NUMBERS: [&str; 3] = ["42", "7", "123"];
 const DOMAINS: [&str; 3] = ["macys.com", "shop.example.org", "a.b"];
 
-/// What a text becomes.
+/// The result of an import.
 #[derive(Clone, Debug)]
 pub struct Imported {
-    /// The alias statements and the comments, laid out.
+    /// The alias statements and the comments, formatted.
     pub rules: String,
-    /// How many alias statements there are.
+    /// The number of alias statements.
     pub statements: usize,
-    /// The settings, which have their place elsewhere.
+    /// The settings, which are not part of the rules.
     pub settings: Settings,
-    /// What differs.
+    /// All differences in behaviour.
     pub differences: Vec<Difference>,
 }
 
-/// Takes a text of the predecessor over. The rules are to be compared exactly, as it did. The error holds what
-/// is wrong with the text.
+/// Imports a text of the predecessor. The new rules must be loaded case-sensitively, as the predecessor did.
+///
+/// # Errors
+/// All errors and warnings of the text, if it has an error.
 pub fn import(text: &Text) -> Result<Imported, Vec<Problem>> {
     let options = Options { fold: false, dialect: Dialect::Any, ..Options::default() };
     let loaded = load(std::slice::from_ref(text), &options)?;
-    let defect = || vec![Problem::error(text, 0..0, "this cannot be taken over")];
+    let defect = || vec![Problem::error(text, 0..0, "this text cannot be imported")];
     let tree = trees::tree(text, &mut Vec::new());
     let entries = fmt::read(text, &tree).ok_or_else(defect)?;
     let rules = fmt::rules_alone(&entries);
     let new = [Text::new("aliases.rules", &rules)];
-    let statements = trees::of(std::slice::from_ref(text), &options);
+    let statements = trees::of(std::slice::from_ref(text), options.dialect, &options.secrets);
     let options = Options { dialect: Dialect::TcpTable, ..options };
     let debug = loaded.settings.debug_account.as_ref().map(|setting| setting.value.clone());
     let found = load(&new, &options).map_err(|_| defect())?.rules.with_debug_account(debug);
@@ -68,7 +69,7 @@ pub fn import(text: &Text) -> Result<Imported, Vec<Problem>> {
         statements: &statements,
         differences: Vec::new(),
     };
-    // It has its example in any case, and stands last.
+    // Called first, so that there is room for its example; moved to the end below.
     importer.case();
     let of_statements = entries.iter().filter(|entry| matches!(entry.kind, Kind::Statement { .. }));
     for (i, (checked, entry)) in statements.iter().zip(of_statements).enumerate() {
@@ -100,12 +101,12 @@ impl Importer<'_> {
         }
     }
 
-    /// That case counts, which is not what the daemon does unless told to.
+    /// Reports that case matters, which is not the default of rcptd.
     fn case(&mut self) {
         let folding = Options { fold: true, ..self.options.clone() };
         let example = load(self.new, &folding).ok().and_then(|folding| {
             self.statements.iter().enumerate().find_map(|(i, checked)| {
-                let name = self.made(i, checked, None)?;
+                let name = self.generate(i, checked, None)?;
                 let other = name.to_ascii_uppercase();
                 let is = |rules: &Rules, name: &str| match rules.find(name) {
                     Decision::Account { name, ambiguous: false, .. } => Some(name.to_owned()),
@@ -121,24 +122,23 @@ impl Importer<'_> {
         self.differences.push(Difference {
             line: None,
             about: "case_sensitive".into(),
-            text: "trualias told upper and lower case apart, also in codes; rcptd does so only with \
+            text: "trualias distinguished upper and lower case, also in codes; rcptd does so only with \
                    case_sensitive = true, which is set"
                 .into(),
             examples: example.into_iter().collect(),
         });
     }
 
-    /// An address by the statement numbered `i`, for one of its accounts and with words of ours, or with
-    /// `words`.
-    fn made(&self, i: usize, checked: &Checked<'_>, words: Option<&[String]>) -> Option<String> {
+    /// Generates an address with statement `i` for one of its accounts. `words` replaces the sample words.
+    fn generate(&self, i: usize, checked: &Checked<'_>, words: Option<&[String]>) -> Option<String> {
         let accounts = checked.statement.accounts.iter().take(MAX_ACCOUNTS);
         accounts
             .into_iter()
-            .find_map(|account| self.made_for(i, checked, account.value, words).into_iter().next())
+            .find_map(|account| self.generate_for(i, checked, account.value, words).into_iter().next())
     }
 
-    /// Addresses by the statement numbered `i` for this account.
-    fn made_for(
+    /// Generates addresses with statement `i` for this account.
+    fn generate_for(
         &self,
         i: usize,
         checked: &Checked<'_>,
@@ -148,36 +148,36 @@ impl Importer<'_> {
         let alias = checked.statement.aliases.as_ref().and_then(|names| names.first()).map(|name| name.value);
         let sets = words.map_or_else(|| samples(checked), |words| vec![words.to_vec()]);
         let one = |words: &Vec<String>| {
-            let order = Order { account, alias, words, ..Order::default() };
-            let name = generate::one(self.rules, self.options, &order, i, checked).ok()?.name;
-            // What another statement gives to the account as well shows nothing.
+            let request = GenerateRequest { account, alias, words, ..GenerateRequest::default() };
+            let name = generate::with_statement(self.rules, self.options, &request, i, checked).ok()?.name;
+            // If another statement matches, too, the example shows no difference.
             let statements = self.rules.explain(&name).statements;
             let matched = statements.iter().filter(|trace| matches!(trace.finding, Finding::Matched { .. }));
-            (matched.count() == 1 && !self.breaks_down(i, &name)).then_some(name)
+            (matched.count() == 1 && !self.crashes(i, &name)).then_some(name)
         };
         let spare = MAX_EXAMPLES.saturating_sub(self.examples());
         sets.iter().filter_map(one).take(spare).collect()
     }
 
-    /// Whether the predecessor broke down at the name, at another statement than the one numbered `i`.
-    fn breaks_down(&self, i: usize, name: &str) -> bool {
+    /// Whether the predecessor crashed at the name because of another statement than `i`.
+    fn crashes(&self, i: usize, name: &str) -> bool {
         let faulty = |checked: &Checked<'_>| matches!(checked.never, Some(Never::NoIdentifier(_)));
         let mut others = self.statements.iter().enumerate().filter(|(at, _)| *at != i);
-        others.any(|(_, checked)| faulty(checked) && before::looks_right(checked, name))
+        others.any(|(_, checked)| faulty(checked) && before::has_shape(checked, name))
     }
 
-    /// How many examples there are so far.
+    /// The number of examples so far.
     fn examples(&self) -> usize {
         self.differences.iter().map(|difference| difference.examples.len()).sum()
     }
 
-    /// What the new rules say of a name, in a word.
+    /// The result of the new rules for a name.
     fn now(&self, name: &str) -> String {
         match self.rules.find(name) {
             Decision::NoMatch => "not found".into(),
             Decision::Account { name, ambiguous: false, .. } => name.into(),
             Decision::Account { name, by_debug: true, .. } => format!("{name}, the debug account"),
-            Decision::Account { name, .. } => format!("{name}, in several ways"),
+            Decision::Account { name, .. } => format!("{name}, ambiguous"),
             Decision::Expired { last, .. } => format!("expired on {last}"),
             Decision::Ambiguous { .. } => "ambiguous".into(),
             Decision::TempFail { .. } => "deferred".into(),
@@ -185,7 +185,7 @@ impl Importer<'_> {
     }
 }
 
-/// Words for the identifiers of a statement, in sets.
+/// Sets of words for the identifiers of a statement.
 fn samples(checked: &Checked<'_>) -> Vec<Vec<String>> {
     let classes: Vec<Class> = checked.statement.expression.identifiers().collect();
     let set = |from: usize| {

@@ -1,9 +1,9 @@
-//! A function of a statement, with what it looks at.
+//! A compiled call of a function.
 
 use crate::vocabulary::Function;
 use std::fmt;
 
-/// Which text a function looks at.
+/// The text that a function looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Target {
     /// An identifier of the expression, from 0.
@@ -14,10 +14,10 @@ pub(crate) enum Target {
     Name,
 }
 
-/// What a function computes from that text.
+/// The operation of a function on its text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Op {
-    /// The number of what the function counts.
+    /// Counts the characters or labels that the function selects.
     Count(Function),
     Any,
     None,
@@ -30,11 +30,11 @@ pub(crate) enum Op {
         at: i64,
         default: String,
     },
-    /// That many characters, computed with a secret.
+    /// Computes this number of characters with a secret.
     Hmac(usize),
 }
 
-/// A call that can be computed.
+/// A call with its operation and its text resolved.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct CompiledCall {
     pub function: Function,
@@ -42,25 +42,25 @@ pub(crate) struct CompiledCall {
     pub target: Target,
 }
 
-/// Why a statement can be loaded, but never matches.
+/// The reason that a valid statement never matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Never {
-    /// The expression holds no `%code%`.
+    /// The expression has no `%code%`.
     NoCode,
-    /// The function names no identifier, and there is none.
+    /// The function looks at an identifier, but the expression has none.
     NoIdentifier(Function),
-    /// `LABELS` for a text that is not a `%fqdn%`.
+    /// `LABELS` looks at a text that is not a `%fqdn%`.
     NoLabels,
-    /// More functions or names than a local part has octets; each takes one at least.
+    /// The functions or names need more octets than a local part has; each needs at least one.
     TooLong,
 }
 
 impl std::fmt::Display for Never {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Never::NoCode => f.write_str("the expression holds no %code%"),
+            Never::NoCode => f.write_str("the expression has no %code%"),
             Never::NoIdentifier(function) => {
-                write!(f, "{} looks at an identifier, and the expression holds none", function.name())
+                write!(f, "{} looks at an identifier, but the expression has none", function.name())
             }
             Never::NoLabels => f.write_str("LABELS looks at a text that is not a %fqdn%"),
             Never::TooLong => f.write_str("no local part is long enough"),
@@ -68,16 +68,17 @@ impl std::fmt::Display for Never {
     }
 }
 
-/// Most digits of a count: names have less than 10,000 characters (see [`crate::matcher::rules::MAX_NAME`]).
+/// Maximum number of digits of a count: names have fewer than 10,000 characters (see
+/// [`crate::matcher::rules::MAX_NAME`]).
 pub(crate) const MAX_DIGITS: usize = 4;
 
 impl CompiledCall {
-    /// The least bytes of code its value can have.
+    /// The minimum length of its value, in bytes.
     pub fn shortest(&self) -> usize {
         if let Op::Hmac(len) = self.op { len } else { 1 }
     }
 
-    /// The most bytes of code its value can have.
+    /// The maximum length of its value, in bytes.
     pub fn longest(&self) -> usize {
         match &self.op {
             Op::Count(_) => MAX_DIGITS,
@@ -90,7 +91,7 @@ impl CompiledCall {
     }
 }
 
-/// As in a calc expression, with every argument.
+/// Formats the call as in a calc expression, with all arguments.
 impl fmt::Display for CompiledCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}(", self.function.name())?;

@@ -1,13 +1,13 @@
-//! The address after `DELIVER TO`, and what it is for the names that matched.
+//! The address after `DELIVER TO` and its expansion.
 
 use mail_address::{Address, Malformed};
 use std::borrow::Cow;
 
-/// How often mail for a recipient may be redirected. More rules in a chain are not intended, and each is
-/// another look-up.
+/// Maximum number of redirections of a recipient. Each is another lookup, and longer chains are probably
+/// mistakes.
 pub const MAX_HOPS: usize = 10;
 
-/// A part of the local part.
+/// A component of the local part.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Part {
     Literal(String),
@@ -15,12 +15,12 @@ pub(crate) enum Part {
     Alias,
 }
 
-/// The address after `DELIVER TO`, with places for the names.
+/// The address after `DELIVER TO`, with placeholders for account and alias.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct DeliverTo {
     parts: Vec<Part>,
     domain: String,
-    /// The whole address if it is the same for all names.
+    /// The whole address if it has no placeholders.
     fixed: Option<Box<str>>,
 }
 
@@ -37,7 +37,7 @@ impl DeliverTo {
         self.parts.contains(part)
     }
 
-    /// The address for this account and this alias.
+    /// Replaces the placeholders.
     pub fn expand(&self, account: &str, alias: &str) -> Result<Cow<'_, str>, Malformed> {
         match &self.fixed {
             Some(fixed) => Ok(Cow::Borrowed(fixed)),

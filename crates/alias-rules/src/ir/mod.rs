@@ -1,10 +1,10 @@
-//! The compiled form of rules: flat, immutable, and known to every part that looks names up.
+//! The compiled form of rules: flat and immutable data that the matcher and the tools read.
 //!
-//! | file | owns |
+//! | file | contents |
 //! | --- | --- |
 //! | `store` | statements, their templates and names, in few allocations |
-//! | `call` | a function, with what it looks at |
-//! | `evaluation_order` | the parts of an expression that are known before its code is read |
+//! | `call` | compiled calls of functions |
+//! | `evaluation_order` | the pieces of an expression that can be matched before the whole code is read |
 //! | `scope`, `deliver_to` | the domains of a statement, and the address after `DELIVER TO` |
 
 mod call;
@@ -24,13 +24,13 @@ pub(crate) use store::{
     Entry, Form, Lengths, MAX_ENTRY, NONE, Piece, Program, Record, Span, Store, Template, Use,
 };
 
-/// How tables of texts hash.
+/// The hash function of tables of texts.
 ///
-/// The seed is the same in every run, so that a look-up takes the same steps. A sender cannot fill a table with
-/// colliding texts: tables hold the names of the operator, and a look-up adds nothing to them.
+/// The seed is fixed, so a lookup takes the same steps in every run. A sender cannot cause collisions: tables
+/// contain names of the operator only, and lookups do not add any.
 pub(crate) const HASHER: FixedState = FixedState::with_seed(0);
 
-/// The ASCII characters of `text`, as a set.
+/// The set of ASCII characters in `text`, as bits.
 pub(crate) fn characters(text: &str) -> u128 {
     text.bytes().filter(u8::is_ascii).fold(0, |set, b| set | 1 << b)
 }

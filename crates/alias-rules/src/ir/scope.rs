@@ -1,20 +1,20 @@
-//! Where a statement applies.
+//! The domains, target and secrets of a statement.
 
 use super::{DeliverTo, Part};
 use crate::secrets::Secrets;
 
-/// For which domains a statement counts, where its mail goes, and who can make its codes.
+/// The domains in which a statement applies, the target of its mail, and its secrets.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Scope {
-    /// In canonical spelling and in order; `None` for all that are ours.
+    /// In canonical spelling and sorted; `None` for all local domains.
     domains: Option<Box<[Box<str>]>>,
     target: Option<DeliverTo>,
-    /// Those of `HMAC`; none for a statement without it.
+    /// Empty for a statement without `HMAC`.
     secrets: Secrets,
 }
 
 impl Scope {
-    /// In `domains`, in canonical spelling; `None`: in all that are ours.
+    /// `domains` are in canonical spelling; `None` is for all local domains.
     pub fn new(domains: Option<Vec<Box<str>>>, target: Option<DeliverTo>, secrets: Secrets) -> Self {
         let domains = domains.map(|mut domains| {
             domains.sort_unstable();
@@ -24,22 +24,23 @@ impl Scope {
         Scope { domains, target, secrets }
     }
 
-    /// Whether the statement counts for names of `domain`.
+    /// Whether the statement applies to names of `domain`.
     pub fn includes(&self, domain: Option<&str>) -> bool {
         let Some(domains) = &self.domains else { return true };
         domain.is_some_and(|domain| domains.binary_search_by(|own| (**own).cmp(domain)).is_ok())
     }
-    /// What `HMAC` computes with; none where the statement has no `HMAC`.
+
+    /// The secrets of `HMAC`; empty for a statement without `HMAC`.
     pub fn secrets(&self) -> &Secrets {
         &self.secrets
     }
 
-    /// Where the mail goes, if not to the account.
+    /// The target of the mail; `None` for the account itself.
     pub fn target(&self) -> Option<&DeliverTo> {
         self.target.as_ref()
     }
 
-    /// Whether another alias is another destination.
+    /// Whether the target depends on the alias.
     pub fn distinguishes_aliases(&self) -> bool {
         self.target.as_ref().is_some_and(|target| target.names(&Part::Alias))
     }

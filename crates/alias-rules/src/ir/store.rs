@@ -1,11 +1,12 @@
-//! The rules as they are looked up: flat, immutable, a few allocations however many names there are.
+//! The rules as data for lookups: flat, immutable, and with few allocations regardless of the number of
+//! names.
 //!
-//! Statements that differ in their names only share a *template*: the expression and the functions. All
-//! names stand one behind the other in one text. A name in a list is an *entry* of sixteen bytes, and a table
-//! leads from a template and a text to the entries: a look-up asks the table for the texts that stand in the
-//! place of the account, instead of the lists for what they hold.
+//! Statements that differ in their names only share a *template*: the expression and the functions. All names
+//! are concatenated in one text. A name in a list is an *entry* of sixteen bytes. A hash table maps a
+//! template and a text to entries: a lookup searches the table for the parts of the name that may be an
+//! account, and never scans the lists.
 //!
-//! Numbers of statements, templates, forms and entries come from the lists they lead into.
+//! Statements, templates, forms and entries are referred to by their index in their list.
 
 use super::{CompiledCall, EvaluationOrder, HASHER, Never, Scope};
 use crate::vocabulary::Class;
@@ -14,60 +15,59 @@ use std::hash::{BuildHasher, Hasher};
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
-/// A part of the expression as it is matched.
+/// A part of a compiled expression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Piece {
-    /// These very characters; literals are numbered from 0.
+    /// The literal of this number, from 0.
     Literal(usize),
     Account,
     Alias,
     /// The last day of the alias, see `date`.
     Date,
-    /// A text of the class; identifiers are numbered from 0.
+    /// A text of the class; with the number of the identifier, from 0.
     Identifier(Class, usize),
-    /// A `%code%` that another one follows: it only has to look like a code.
+    /// A `%code%` before another one. It is not verified but must look like a code, see `code_shape`.
     Shape,
-    /// The code.
+    /// The last `%code%`, which is verified.
     Code,
 }
 
-/// Where a list of names matters to a statement.
+/// How a statement uses a list of names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Use {
-    /// Nowhere: all names are alike.
+    /// Not at all: all names are equivalent.
     Nowhere,
-    /// Only in functions.
+    /// In functions only.
     Computed,
-    /// In the expression, first as the piece of this number.
+    /// In the expression, first at this piece.
     Placed(usize),
 }
 
-/// An expression and its functions but for the text of the literals.
+/// An expression and its functions, without the text of the literals.
 #[derive(Clone, Debug)]
 pub(crate) struct Form {
     pub pieces: Box<[Piece]>,
     pub calls: Box<[CompiledCall]>,
-    /// The number of the piece that is the code.
+    /// The index of the piece [`Piece::Code`].
     pub code: usize,
-    /// From call i on, the most bytes of code the calls can take.
+    /// At index i, the maximum length of the code from call i on, in bytes.
     pub longest: Box<[usize]>,
     pub account_use: Use,
     pub alias_use: Use,
-    /// Whether the statements have aliases of their own.
+    /// Whether the statements have `ALIASED`.
     pub aliased: bool,
-    /// What can be swept with how many tokens.
-    pub plan: EvaluationOrder,
+    pub evaluation_order: EvaluationOrder,
     pub never: Option<Never>,
 }
 
-/// A text within the text of all names.
+/// A range of [`Store::texts`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Span {
     pub start: u32,
     pub len: u32,
 }
 
-/// The shortest and the longest of some texts, in bytes.
+/// The lengths of the shortest and the longest text of a list, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lengths {
     pub shortest: u32,
@@ -82,20 +82,20 @@ impl Lengths {
     }
 }
 
-/// What statements share that differ in their names only.
+/// The common part of statements that differ in their names only.
 #[derive(Clone, Debug)]
 pub(crate) struct Template {
     pub form: u32,
     /// The expression as written.
     pub expression: Span,
     pub scope: u32,
-    /// Its first literal in the list of all.
+    /// The index of its first literal in [`Store::literals`].
     pub literals: u32,
     /// The first statement.
     pub first: u32,
-    /// The ASCII characters a name must hold, as a set.
+    /// The ASCII characters that a name must contain, as a set of bits.
     pub needs: u128,
-    /// The shortest name that can match.
+    /// The minimum length of a name that can match.
     pub min_len: u32,
     pub accounts: Lengths,
     pub aliases: Lengths,
@@ -105,35 +105,35 @@ pub(crate) struct Template {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Record {
     pub template: u32,
-    /// The next statement of the template; none has the number [`NONE`].
+    /// The next statement of the template, or [`NONE`].
     pub next: u32,
     pub file: u32,
     pub line: u32,
-    /// Its first account; the accounts go on up to the first alias.
+    /// Its first account; the first alias follows the last account.
     pub accounts: u32,
-    /// Its first alias; the aliases go on up to the first account of the next statement.
+    /// Its first alias; the first account of the next statement follows the last alias.
     pub aliases: u32,
 }
 
-/// No number of anything.
+/// A number that is not an index of any list.
 pub(crate) const NONE: u32 = u32::MAX;
 
-/// A name in a list, each once.
+/// A name in a list. A repeated name has one entry.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
     start: u32,
-    /// The length, and [`ALIAS`] and [`REPEATED`].
+    /// The length, combined with [`ALIAS`] and [`REPEATED`].
     len: u32,
     pub statement: u32,
-    /// The next entry with this text in a statement of the template.
+    /// The next entry with the same text and template.
     next: u32,
 }
 
-/// An entry is an alias, not an account.
+/// Marks an alias; other entries are accounts.
 const ALIAS: u32 = 1 << 31;
-/// It stands in its list more than once.
+/// Marks a name that is in its list more than once.
 const REPEATED: u32 = 1 << 30;
-/// The longest text of an entry, far longer than a name that is looked up.
+/// Maximum length of an entry's text, much longer than a name that is looked up.
 pub(crate) const MAX_ENTRY: usize = (REPEATED - 1) as usize;
 
 impl Entry {
@@ -159,19 +159,19 @@ impl Entry {
     }
 }
 
-/// All of it.
+/// All compiled rules.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Store {
-    /// All names, literals and expressions.
+    /// All names, literals and expressions, concatenated.
     pub texts: Box<str>,
     pub forms: Vec<Form>,
-    pub scope: Vec<Scope>,
+    pub scopes: Vec<Scope>,
     pub templates: Vec<Template>,
     pub literals: Vec<Span>,
     pub statements: Vec<Record>,
     pub entries: Vec<Entry>,
     pub files: Vec<Arc<str>>,
-    /// How names are spelled, by entry, where that is not how they are compared.
+    /// The original spelling of entries whose text was case-folded, sorted by entry.
     pub spellings: Vec<(u32, Span)>,
     table: HashTable<u32>,
 }
@@ -182,33 +182,33 @@ impl Store {
         self.texts.get(start..start + span.len as usize).unwrap_or_default()
     }
 
-    /// The text of the entry of this number.
+    /// The text of an entry, as compared.
     pub fn name(&self, entry: u32) -> &str {
         self.text(self.entries[entry as usize].span())
     }
 
-    /// The name of the entry of this number as the operator spelled it there.
+    /// The text of an entry, as the operator spelled it.
     pub fn spelling(&self, entry: u32) -> &str {
         let at = self.spellings.binary_search_by_key(&entry, |(entry, _)| *entry);
         at.map_or_else(|_| self.name(entry), |at| self.text(self.spellings[at].1))
     }
 
-    /// The statement of this number as it is matched.
+    /// A statement with its template.
     pub fn program(&self, statement: u32) -> Program<'_> {
         let template = &self.templates[self.statements[statement as usize].template as usize];
         Program { store: self, form: &self.forms[template.form as usize], template, statement }
     }
 
-    /// The first statement of a template; what it shares with the others holds for them.
+    /// The first statement of a template, for the properties that all its statements share.
     pub fn template(&self, number: u32) -> Program<'_> {
         self.program(self.templates[number as usize].first)
     }
 
-    /// Puts the entries that stand in expressions into the table.
+    /// Adds the entries that are in expressions to the hash table.
     pub fn index(&mut self) {
         let many = self.entries.iter().filter(|entry| self.is_placed(entry)).count();
         let mut table = HashTable::with_capacity(many);
-        // From the last to the first, so that those with the same text follow each other in order.
+        // In reverse, so that entries of the same text are linked in order.
         for i in (0..self.entries.len()).rev() {
             let entry = self.entries[i];
             if !self.is_placed(&entry) {
@@ -227,7 +227,7 @@ impl Store {
         self.table = table;
     }
 
-    /// Whether an entry stands in an expression.
+    /// Whether the expression contains the entry's account or alias.
     pub fn is_placed(&self, entry: &Entry) -> bool {
         let program = self.program(entry.statement);
         let usage = if entry.is_alias() { program.alias_use } else { program.account_use };
@@ -255,7 +255,7 @@ fn hash(template: u32, is_alias: bool, text: &str) -> u64 {
     hasher.finish()
 }
 
-/// A statement as it is matched: what it shares with the others of its template, and its own lists.
+/// A statement with its template and form.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Program<'s> {
     store: &'s Store,
@@ -286,7 +286,7 @@ impl<'s> Program<'s> {
         self.store.text(self.template.expression)
     }
 
-    /// The text of the literal of this number.
+    /// The text of a literal.
     pub fn literal(&self, number: usize) -> &'s str {
         self.store.text(self.literal_span(number))
     }
@@ -296,17 +296,16 @@ impl<'s> Program<'s> {
         self.store.literals.get(at).copied().unwrap_or_default()
     }
 
-    /// The text of a piece that is a literal.
+    /// The text of a piece, if it is a literal.
     pub fn literal_of(&self, piece: Option<&Piece>) -> Option<&'s str> {
         if let Some(Piece::Literal(number)) = piece { Some(self.literal(*number)) } else { None }
     }
 
-    /// On what scope it counts.
     pub fn scope(&self) -> &'s Scope {
-        &self.store.scope[self.template.scope as usize]
+        &self.store.scopes[self.template.scope as usize]
     }
 
-    /// Whether a name may match by its length, the characters it holds, and its ends.
+    /// Whether a name may match, judging by its length, its characters, and both ends.
     pub fn may_match(&self, name: &str, characters: u128) -> bool {
         self.template.needs & !characters == 0
             && name.len() >= self.template.min_len as usize
@@ -314,7 +313,7 @@ impl<'s> Program<'s> {
             && self.literal_of(self.pieces.last()).is_none_or(|text| name.ends_with(text))
     }
 
-    /// The same for another statement of the template.
+    /// Another statement of the same template.
     pub fn of(self, statement: u32) -> Self {
         Program { statement, ..self }
     }
@@ -337,19 +336,19 @@ impl<'s> Program<'s> {
         record.accounts..record.aliases
     }
 
-    /// The entries that are its aliases; none if the accounts are their own aliases.
+    /// The entries that are its aliases; empty without `ALIASED`.
     pub fn aliases(&self) -> Range<u32> {
         let next = self.store.statements.get(self.statement as usize + 1);
         let end = next.map_or(self.store.entries.len(), |next| next.accounts as usize);
         self.record().aliases..u32::try_from(end).unwrap_or(NONE)
     }
 
-    /// How long the names of the lists are, in all statements of the template.
+    /// The lengths of accounts or aliases in all statements of the template.
     pub fn lengths(&self, is_alias: bool) -> Lengths {
         if is_alias { self.template.aliases } else { self.template.accounts }
     }
 
-    /// The entries called `text`, in order, of all statements of the template.
+    /// The entries with this text in all statements of the template, in order.
     pub fn entries(&self, is_alias: bool, text: &str) -> impl Iterator<Item = u32> + use<'s> {
         let store = self.store;
         let template = self.record().template;
@@ -363,13 +362,13 @@ impl<'s> Program<'s> {
         })
     }
 
-    /// The entry of this statement called `text`.
+    /// The entry with this text in this statement.
     pub fn entry(&self, is_alias: bool, text: &str) -> Option<u32> {
         let own = self.statement;
         self.entries(is_alias, text).find(|entry| self.store.entries[*entry as usize].statement == own)
     }
 
-    /// The statements of the template.
+    /// All statements of the template.
     pub fn siblings(&self) -> impl Iterator<Item = u32> + use<'s> {
         let store = self.store;
         let mut at = self.template.first;

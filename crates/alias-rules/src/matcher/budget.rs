@@ -1,36 +1,36 @@
-//! What a look-up may cost and what it does cost, in steps.
+//! The cost of a lookup and its limits, in steps.
 //!
-//! A step is a handful of instructions. How long the dearest of them take is measured, not reckoned:
+//! A step is a few instructions. The duration of the slowest steps is measured: the command
 //!
 //! ```sh
 //! cargo run --release --example worst_case -- 60 rate
 //! ```
 //!
-//! makes up rules and names with which a step takes as long as it can find. On the machine the limits were
-//! made on, with other work going on beside it, that was 9 ns.
+//! searches rules and names whose steps take longest. On the machine on which the limits were set, under
+//! load, the worst case was 9 ns for a step.
 
-/// Most steps for one statement with a name of up to [`ORDINARY_NAME`] bytes: at 9 ns each no statement takes
-/// longer than 1 ms.
+/// Maximum number of steps for one statement and a name of up to [`ORDINARY_NAME`] bytes. At 9 ns for a step,
+/// no statement takes longer than 1 ms.
 pub const MAX_STATEMENT_STEPS: u64 = 100_000;
 
-/// Most steps for all statements together with such a name: no look-up takes longer than 50 ms, again with
-/// some to spare.
+/// Maximum number of steps for all statements and a name of up to [`ORDINARY_NAME`] bytes. At 9 ns for a
+/// step, no lookup takes longer than 50 ms.
 pub const MAX_LOOKUP_STEPS: u64 = 50 * MAX_STATEMENT_STEPS;
 
-/// A local part has 255 bytes at most, and a name so long is decided as fast as that; what is longer comes by
-/// a table protocol, and may take longer, in proportion.
+/// Length up to which names have the same limits, in bytes. A local part has at most 255 bytes. Longer names
+/// arrive by table protocols only; their limits grow in proportion to the length.
 pub const ORDINARY_NAME: usize = 320;
 
-/// What a look-up cost.
+/// The cost of a lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cost {
-    /// The steps it took, or had taken when it was given up.
+    /// The steps taken, until the result or until the limit.
     pub steps: u64,
-    /// The steps it may take.
+    /// The maximum number of steps.
     pub limit: u64,
 }
 
-/// The steps that a look-up may take.
+/// The step limits of a lookup.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Budget {
     pub statement: u64,
@@ -38,7 +38,7 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// For a name of this length.
+    /// The limits for a name of this length.
     pub fn of(len: usize) -> Self {
         let times = len.div_ceil(ORDINARY_NAME).max(1) as u64;
         Budget { statement: MAX_STATEMENT_STEPS * times, lookup: MAX_LOOKUP_STEPS * times }

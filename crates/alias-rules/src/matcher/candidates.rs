@@ -1,20 +1,20 @@
-//! Which accounts and aliases have to be tried with a name.
+//! Finds the accounts and aliases that may match a name.
 
 use super::positions::Positions;
 use super::{Matcher, StepResult};
 use crate::ir::{Program, Store, Use};
 use std::ops::Range;
 
-/// The names of a template's lists that stand in a name.
+/// The accounts and aliases of a template that occur in a name.
 #[derive(Default)]
 pub(crate) struct Candidates {
-    /// `None` where the expression does not place the account.
+    /// `None` if the expression has no `%account%`.
     accounts: Option<Found>,
     aliases: Option<Found>,
 }
 
-/// The names of the lists that stand in the name where the expression places them; `None` if it places
-/// one and none stands there.
+/// Finds the accounts and aliases of a template in the name; `None` if the expression needs one and there is
+/// none.
 pub(super) fn candidates(matcher: &mut Matcher<'_>, program: Program<'_>) -> StepResult<Option<Candidates>> {
     let mut candidates = Candidates::default();
     for (is_alias, usage) in [(false, program.account_use), (true, program.alias_use)] {
@@ -28,7 +28,7 @@ pub(super) fn candidates(matcher: &mut Matcher<'_>, program: Program<'_>) -> Ste
     Ok(Some(candidates))
 }
 
-/// The names of a list that stand in the name where the piece numbered `at` can stand.
+/// Finds the names of a list in all places where piece `at` can be.
 fn placed(matcher: &mut Matcher<'_>, program: Program<'_>, is_alias: bool, at: usize) -> StepResult<Found> {
     let name = matcher.name;
     let lengths = program.lengths(is_alias);
@@ -39,7 +39,7 @@ fn placed(matcher: &mut Matcher<'_>, program: Program<'_>, is_alias: bool, at: u
     let starts = match (before, program.literal_of(before)) {
         (None, _) => Positions::one(0),
         (_, Some(text)) if at == 1 => Positions::prefix(name, text),
-        (_, text) => Positions::behind(name, text.unwrap_or_default()),
+        (_, text) => Positions::after(name, text.unwrap_or_default()),
     };
     for start in starts {
         matcher.spend(1)?;
@@ -49,7 +49,7 @@ fn placed(matcher: &mut Matcher<'_>, program: Program<'_>, is_alias: bool, at: u
             (None, _) => Positions::one(rest.len()),
             (_, Some(text)) if last => Positions::suffix(rest, text),
             (_, Some(text)) => Positions::before(rest, text),
-            (_, None) => Positions::behind(rest, ""),
+            (_, None) => Positions::after(rest, ""),
         };
         for len in ends {
             if len > longest {
@@ -69,7 +69,7 @@ fn placed(matcher: &mut Matcher<'_>, program: Program<'_>, is_alias: bool, at: u
 }
 
 impl Candidates {
-    /// The statements of the template that may match, in order.
+    /// The statements that may match, in order.
     pub fn statements<'a>(&'a self, program: Program<'a>) -> impl Iterator<Item = u32> + 'a {
         let found = self.accounts.as_ref().or(self.aliases.as_ref());
         let entries = found.map_or(&[][..], Found::entries);
@@ -82,19 +82,19 @@ impl Candidates {
         candidates.chain(all.into_iter().flatten())
     }
 
-    /// The accounts of a statement to be tried.
+    /// The accounts of a statement that may match.
     pub fn accounts(&self, program: Program<'_>) -> CandidateNames<'_> {
-        choices(program, program.account_use, self.accounts.as_ref(), program.accounts())
+        candidate_names(program, program.account_use, self.accounts.as_ref(), program.accounts())
     }
 
-    /// The aliases of a statement to be tried; `None` if it has no aliases.
+    /// The aliases of a statement that may match; `None` without `ALIASED`.
     pub fn aliases(&self, program: Program<'_>) -> Option<CandidateNames<'_>> {
-        let choices = || choices(program, program.alias_use, self.aliases.as_ref(), program.aliases());
-        program.aliased.then(choices)
+        let names = || candidate_names(program, program.alias_use, self.aliases.as_ref(), program.aliases());
+        program.aliased.then(names)
     }
 }
 
-fn choices<'f>(
+fn candidate_names<'f>(
     program: Program<'_>,
     usage: Use,
     found: Option<&'f Found>,
@@ -102,7 +102,7 @@ fn choices<'f>(
 ) -> CandidateNames<'f> {
     match (usage, found) {
         (Use::Placed(_), Some(found)) => CandidateNames::Found(found.of(program.store(), program.statement)),
-        (Use::Nowhere, _) => CandidateNames::Alike {
+        (Use::Nowhere, _) => CandidateNames::Equivalent {
             entry: all.clone().next(),
             ways: usize::try_from(all.end - all.start).unwrap_or(2),
         },
@@ -110,34 +110,34 @@ fn choices<'f>(
     }
 }
 
-/// Which names of a list have to be tried.
+/// The names of a list that may match.
 pub(crate) enum CandidateNames<'f> {
-    /// Any one of them stands for all.
-    Alike { entry: Option<u32>, ways: usize },
-    /// Each.
+    /// All names are equivalent: `entry` represents `ways` of them.
+    Equivalent { entry: Option<u32>, ways: usize },
+    /// All names.
     All(Range<u32>),
-    /// These.
+    /// The names that occur in the looked-up name.
     Found(&'f [u32]),
 }
 
 impl CandidateNames<'_> {
-    /// The entries to be tried.
+    /// The entries to try.
     pub fn each(&self) -> impl Iterator<Item = u32> {
         let (all, found) = match self {
-            CandidateNames::Alike { entry, .. } => (0..0, entry.as_slice()),
+            CandidateNames::Equivalent { entry, .. } => (0..0, entry.as_slice()),
             CandidateNames::All(all) => (all.clone(), &[][..]),
             CandidateNames::Found(found) => (0..0, *found),
         };
         all.chain(found.iter().copied())
     }
 
-    /// How many names one entry stands for.
+    /// The number of names that each entry represents.
     pub fn ways(&self) -> usize {
-        if let CandidateNames::Alike { ways, .. } = self { *ways } else { 1 }
+        if let CandidateNames::Equivalent { ways, .. } = self { *ways } else { 1 }
     }
 }
 
-/// Entries found, each once. Nearly always there is one at most.
+/// A set of entries. Nearly always it has at most one, which needs no allocation.
 #[derive(Default)]
 struct Found {
     first: Option<u32>,
@@ -167,7 +167,7 @@ impl Found {
         if self.all.is_empty() { self.first.as_slice() } else { &self.all }
     }
 
-    /// Those of one statement.
+    /// The entries of one statement.
     fn of(&self, store: &Store, statement: u32) -> &[u32] {
         let entries = self.entries();
         let statement_of = |entry: &u32| store.entries[*entry as usize].statement;

@@ -1,8 +1,8 @@
-//! Counting, from left to right or from right to left, in how many ways a part of a name can be cut into a
-//! part of an expression. (Of indexing see `eval`.)
+//! Counts the splits of a part of a name into a part of an expression by dynamic programming, from left to
+//! right or from right to left. (See `matcher` on indexing.)
 
 use super::identifier_bounds::IdentifierBounds;
-use super::memo::{Id, Row};
+use super::memo::{Row, RowId};
 use super::operations::Tallies;
 use super::{Binding, Matcher, StepResult, code_shape};
 use crate::date;
@@ -10,25 +10,27 @@ use crate::ir::{Piece, Side};
 use crate::vocabulary::{Class, is_digit};
 use std::ops::Range;
 
-/// The ways up to each position, or from it on, moved on piece by piece: 0, 1, or 2 for several. Nearly always
-/// there is one position, which needs no memory.
+/// The number of splits (ways) up to each position, or from each position on: 0, 1, or 2 for several. Each
+/// piece updates all numbers. Nearly always there is only one position, which needs no allocation.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
-    /// All positions with ways lie in here, both included; none if the first one is the higher.
+    /// All positions with ways are between these, inclusive; `low > high` if there are none.
     low: usize,
     high: usize,
-    /// The ways at the only position.
+    /// The ways at the position, if there is only one.
     only: u8,
-    /// The ways where there are several positions; else all 0, as are always, between the pieces, the others.
+    /// The ways by position, if there are several; otherwise all 0.
     now: Vec<u8>,
+    /// The ways after the current piece; all 0 between pieces.
     next: Vec<u8>,
+    /// Prefix sums or differences; all 0 between pieces.
     sums: Vec<u16>,
     next_low: usize,
     next_high: usize,
 }
 
 impl Counts {
-    /// One way at `at`, in a name of this length.
+    /// Starts with one way at `at`.
     fn one(&mut self, at: usize) {
         (self.low, self.high, self.only) = (at, at, 1);
         (self.next_low, self.next_high) = (usize::MAX, 0);
@@ -45,7 +47,7 @@ impl Counts {
         }
     }
 
-    /// Makes room for positions in a name of this length.
+    /// Allocates the positions of a name of this length.
     fn reserve(&mut self, len: usize) {
         if self.now.is_empty() {
             (self.now, self.next) = (vec![0; len + 2], vec![0; len + 2]);
@@ -64,7 +66,7 @@ impl Counts {
         if self.is_one() { if at == self.low { self.only } else { 0 } } else { self.now[at] }
     }
 
-    /// From the first position to the last.
+    /// The ways from the first position to the last.
     fn cells(&self) -> &[u8] {
         if self.is_one() {
             std::slice::from_ref(&self.only)
@@ -82,14 +84,14 @@ impl Counts {
         (self.low, self.high) = (usize::MAX, 0);
     }
 
-    /// There are ways at `at`, for which there is room.
+    /// Adds ways at `at` after the current piece. Positions must be allocated.
     fn arrive(&mut self, at: usize, ways: u8) {
         self.next[at] = (self.next[at] + ways).min(2);
         (self.next_low, self.next_high) = (self.next_low.min(at), self.next_high.max(at));
     }
 
-    /// Takes the ways at the positions found in the place of those there were.
-    fn turn(&mut self) {
+    /// Replaces the ways by those after the current piece.
+    fn advance(&mut self) {
         self.clear();
         (self.low, self.high) = (self.next_low, self.next_high);
         (self.next_low, self.next_high) = (usize::MAX, 0);
@@ -100,18 +102,19 @@ impl Counts {
         }
     }
 
-    /// The same for the only position.
-    fn go(&mut self, to: Option<usize>) {
+    /// Moves the only position.
+    fn advance_one(&mut self, to: Option<usize>) {
         (self.low, self.high) = to.map_or((usize::MAX, 0), |to| (to, to));
     }
 }
 
-/// For each class, where its runs of characters end, see [`IdentifierBounds::runs`].
+/// For each class and position, the end of the run of its characters, see [`IdentifierBounds::runs`].
 #[derive(Debug, Default)]
 pub(crate) struct Runs([Vec<u16>; Class::ALL.len()]);
 
 impl Runs {
-    /// Of a name no longer than [`MAX_NAME`](crate::matcher::rules::MAX_NAME).
+    /// The runs of a name no longer than [`MAX_NAME`](crate::matcher::rules::MAX_NAME); empty unless `wanted`
+    /// now or earlier.
     fn of(&mut self, class: Class, name: &[u8], wanted: bool) -> &[u16] {
         let runs = &mut self.0[class as usize];
         if runs.is_empty() && wanted {
@@ -132,131 +135,131 @@ impl Runs {
 }
 
 impl Matcher<'_> {
-    /// The row behind the pieces in front of the code, or in front of those behind it, made from one that lacks
-    /// these pieces.
+    /// Computes the row after `pieces` before the code, or before `pieces` after the code, from the row
+    /// without these pieces.
     pub(crate) fn row(
         &mut self,
         binding: Binding<'_>,
         side: Side,
         pieces: Range<usize>,
-        from: Option<Id>,
-    ) -> StepResult<Id> {
-        // Not put back after an error, so that it holds nothing then.
-        let mut field = std::mem::take(&mut self.field);
+        from: Option<RowId>,
+    ) -> StepResult<RowId> {
+        // After an error the buffer is dropped, since it is not cleared.
+        let mut counts = std::mem::take(&mut self.counts);
         match from {
             Some(id) => {
-                let row = self.rows.get(id);
-                field.load(row, self.rows.cells(id), self.name.len());
+                let row = self.memo.get(id);
+                counts.load(row, self.memo.cells(id), self.name.len());
             }
-            None => field.one(if side == Side::Before { 0 } else { self.name.len() }),
+            None => counts.one(if side == Side::Before { 0 } else { self.name.len() }),
         }
         let pieces = binding.program.form().pieces.get(pieces).unwrap_or_default();
         match side {
-            Side::Before => pieces.iter().try_for_each(|piece| self.forward(binding, piece, &mut field))?,
-            Side::Behind => {
-                pieces.iter().rev().try_for_each(|piece| self.backward(binding, piece, &mut field))?;
+            Side::Before => pieces.iter().try_for_each(|piece| self.forward(binding, piece, &mut counts))?,
+            Side::After => {
+                pieces.iter().rev().try_for_each(|piece| self.backward(binding, piece, &mut counts))?;
             }
         }
-        self.spend(field.cells().len() / CELLS + 1)?;
-        let id = self.rows.add(field.low, field.cells());
-        field.clear();
-        self.field = field;
+        self.spend(counts.cells().len() / CELLS + 1)?;
+        let id = self.memo.add(counts.low, counts.cells());
+        counts.clear();
+        self.counts = counts;
         Ok(id)
     }
 
-    /// From where a piece begins to where it ends.
-    fn forward(&mut self, binding: Binding<'_>, piece: &Piece, field: &mut Counts) -> StepResult<()> {
-        if field.is_empty() {
+    /// Moves the counts from the starts of a piece to its ends.
+    fn forward(&mut self, binding: Binding<'_>, piece: &Piece, counts: &mut Counts) -> StepResult<()> {
+        if counts.is_empty() {
             return Ok(());
         }
-        let (low, high) = (field.low, field.high);
+        let (low, high) = (counts.low, counts.high);
         self.spend((high - low) / CELLS + 1)?;
         let left = self.left();
         if let Some(text) = binding.fixed(piece) {
-            if field.is_one() {
-                field.go(stands(self.name, text, low).then_some(low + text.len()));
+            if counts.is_one() {
+                counts.advance_one(is_at(self.name, text, low).then_some(low + text.len()));
                 return Ok(());
             }
             let mut found = 0;
             for p in low..=high {
-                if field.now[p] > 0 && stands(self.name, text, p) {
-                    field.arrive(p + text.len(), field.now[p]);
+                if counts.now[p] > 0 && is_at(self.name, text, p) {
+                    counts.arrive(p + text.len(), counts.now[p]);
                     found += 1;
                 }
             }
             self.spend(found)?;
         } else if let Piece::Identifier(class, number) = piece {
-            match self.reach(binding, *class, *number, !field.is_one()) {
-                Some(reach) if field.is_one() => {
-                    let spent = reach.forward_one(field);
+            match self.identifier_bounds(binding, *class, *number, !counts.is_one()) {
+                Some(bounds) if counts.is_one() => {
+                    let spent = bounds.forward_one(counts);
                     return self.spend(spent);
                 }
-                Some(reach) => {
-                    let spent = reach.forward(field, left);
+                Some(bounds) => {
+                    let spent = bounds.forward(counts, left);
                     self.spend(spent)?;
                 }
                 None => {}
             }
         } else {
-            field.reserve(self.name.len());
+            counts.reserve(self.name.len());
             for p in low..=high {
-                let ways = field.ways(p);
+                let ways = counts.ways(p);
                 if ways > 0 {
-                    self.ends(binding, piece, p, self.name.len(), &mut |end| field.arrive(end, ways))?;
+                    self.ends(binding, piece, p, self.name.len(), &mut |end| counts.arrive(end, ways))?;
                 }
             }
         }
-        field.turn();
+        counts.advance();
         Ok(())
     }
 
-    /// From where a piece ends to where it begins.
-    fn backward(&mut self, binding: Binding<'_>, piece: &Piece, field: &mut Counts) -> StepResult<()> {
-        if field.is_empty() {
+    /// Moves the counts from the ends of a piece to its starts.
+    fn backward(&mut self, binding: Binding<'_>, piece: &Piece, counts: &mut Counts) -> StepResult<()> {
+        if counts.is_empty() {
             return Ok(());
         }
-        let (low, high) = (field.low, field.high);
+        let (low, high) = (counts.low, counts.high);
         self.spend((high - low) / CELLS + 1)?;
         let left = self.left();
         if let Some(text) = binding.fixed(piece) {
-            let begin = |end: usize| end.checked_sub(text.len()).filter(|p| stands(self.name, text, *p));
-            if field.is_one() {
-                field.go(begin(low));
+            let begin = |end: usize| end.checked_sub(text.len()).filter(|p| is_at(self.name, text, *p));
+            if counts.is_one() {
+                counts.advance_one(begin(low));
                 return Ok(());
             }
             let mut found = 0;
             for end in low..=high {
-                if field.now[end] > 0
+                if counts.now[end] > 0
                     && let Some(p) = begin(end)
                 {
-                    field.arrive(p, field.now[end]);
+                    counts.arrive(p, counts.now[end]);
                     found += 1;
                 }
             }
             self.spend(found)?;
         } else if let Piece::Identifier(class, number) = piece {
-            field.reserve(self.name.len());
-            if let Some(reach) = self.reach(binding, *class, *number, true) {
-                let spent = reach.backward(field, left);
+            counts.reserve(self.name.len());
+            if let Some(bounds) = self.identifier_bounds(binding, *class, *number, true) {
+                let spent = bounds.backward(counts, left);
                 self.spend(spent)?;
             }
         } else {
-            field.reserve(self.name.len());
+            counts.reserve(self.name.len());
             for p in 0..high {
                 let mut ways = 0;
-                self.ends(binding, piece, p, high, &mut |end| ways = (ways + field.ways(end)).min(2))?;
+                self.ends(binding, piece, p, high, &mut |end| ways = (ways + counts.ways(end)).min(2))?;
                 if ways > 0 {
-                    field.arrive(p, ways);
+                    counts.arrive(p, ways);
                 }
             }
         }
-        field.turn();
+        counts.advance();
         Ok(())
     }
 
-    /// How far the identifier `number` reaches with the tokens taken; `None` if it is nowhere. To be asked for
-    /// one position only, or for many.
-    fn reach<'a>(
+    /// The bounds of identifier `number` with the current tokens; `None` if it cannot be anywhere. `many`
+    /// prepares for more than one position.
+    fn identifier_bounds<'a>(
         &'a mut self,
         binding: Binding<'a>,
         class: Class,
@@ -268,7 +271,7 @@ impl Matcher<'_> {
         if !self.conditions.read(calls, &self.tokens, number, name) {
             return None;
         }
-        // Dots are counted, too.
+        // A fqdn needs the positions of dots.
         if self.tally.is_empty() && (self.conditions.counts || class == Class::Fqdn) {
             self.tally = Tallies::of(self.name);
         }
@@ -283,8 +286,7 @@ impl Matcher<'_> {
         })
     }
 
-    /// Calls `arrive` with every place up to `most` at which a piece can end that begins at `p` and is neither
-    /// an identifier nor always the same.
+    /// Calls `arrive` with every end up to `most` of a `%date%` or an unverified `%code%` that begins at `p`.
     fn ends(
         &mut self,
         binding: Binding<'_>,
@@ -299,13 +301,13 @@ impl Matcher<'_> {
         }
     }
 
-    /// The ends of a `%date%` that has not passed.
+    /// The ends of a `%date%` that has not expired.
     fn date_ends(&mut self, p: usize, most: usize, arrive: &mut impl FnMut(usize)) -> StepResult<()> {
         self.spend(DATE)?;
         for end in date::LENGTHS.map(|len| p + len) {
             if end <= most
                 && let Some(last) = date::last_day(&self.name.as_bytes()[p..end])
-                && self.since.is_none_or(|day| day <= last)
+                && self.today.is_none_or(|day| day <= last)
             {
                 arrive(end);
             }
@@ -313,7 +315,7 @@ impl Matcher<'_> {
         Ok(())
     }
 
-    /// The ends of a `%code%` that only has to look like one.
+    /// The ends of a `%code%` that is not verified.
     fn shape_ends(
         &mut self,
         binding: Binding<'_>,
@@ -341,8 +343,8 @@ impl Matcher<'_> {
         Ok(())
     }
 
-    /// Where each of `pieces` ends in one of the ways they can be cut out of the name from `from` to `to`: the
-    /// first one that ends as early as can be, and so on.
+    /// Splits the name from `from` to `to` into `pieces` and returns the end of each piece. Of several
+    /// splits, the first piece has the earliest end, and so on.
     pub(crate) fn path(
         &mut self,
         binding: Binding<'_>,
@@ -350,32 +352,33 @@ impl Matcher<'_> {
         from: usize,
         to: usize,
     ) -> StepResult<Option<Vec<usize>>> {
-        let mut field = Counts::default();
-        field.one(to);
-        // For each piece, where it can end so that the rest is right.
-        let mut right = Vec::with_capacity(pieces.len());
+        let mut counts = Counts::default();
+        counts.one(to);
+        // For each piece, the ends from which the rest can be split.
+        let mut valid = Vec::with_capacity(pieces.len());
         for piece in pieces.iter().rev() {
-            right.push((field.low, field.cells().to_vec()));
-            self.backward(binding, piece, &mut field)?;
+            valid.push((counts.low, counts.cells().to_vec()));
+            self.backward(binding, piece, &mut counts)?;
         }
-        if field.ways(from) == 0 {
+        if counts.ways(from) == 0 {
             return Ok(None);
         }
         let mut path = Vec::with_capacity(pieces.len());
         let mut at = from;
-        for (piece, (low, cells)) in pieces.iter().zip(right.into_iter().rev()) {
-            let is_right =
+        for (piece, (low, cells)) in pieces.iter().zip(valid.into_iter().rev()) {
+            let is_valid =
                 |end: usize| end.checked_sub(low).and_then(|i| cells.get(i)).is_some_and(|c| *c > 0);
             let mut first = None;
             if let Some(text) = binding.fixed(piece) {
                 first = Some(at + text.len());
             } else if let Piece::Identifier(class, number) = piece {
                 self.spend(cells.len())?;
-                first =
-                    self.reach(binding, *class, *number, false).and_then(|reach| reach.first(at, is_right));
+                first = self
+                    .identifier_bounds(binding, *class, *number, false)
+                    .and_then(|bounds| bounds.first(at, is_valid));
             } else {
                 self.ends(binding, piece, at, to, &mut |end| {
-                    first = first.or_else(|| is_right(end).then_some(end));
+                    first = first.or_else(|| is_valid(end).then_some(end));
                 })?;
             }
             let Some(end) = first else { return Ok(None) };
@@ -386,100 +389,101 @@ impl Matcher<'_> {
     }
 }
 
-/// Steps for the notations of a date, of which a week takes the longest.
+/// Steps for parsing the notations of a date; weeks take longest.
 const DATE: usize = 8;
 
-/// So many cells are looked at in one step where that is all.
+/// Number of cells that are scanned in one step.
 const CELLS: usize = 8;
 
-/// Whether `text` stands in `name` at `at`.
-fn stands(name: &str, text: &str, at: usize) -> bool {
+/// Whether `text` is at position `at` of `name`.
+fn is_at(name: &str, text: &str, at: usize) -> bool {
     let rest = &name.as_bytes()[at..];
     // Nearly always the first byte differs.
     rest.first() == text.as_bytes().first() && rest.starts_with(text.as_bytes())
 }
 
 impl IdentifierBounds<'_> {
-    /// From the only place where it begins to where it ends. What it took, in steps.
-    fn forward_one(mut self, field: &mut Counts) -> usize {
-        let (p, ways) = (field.low, field.only);
-        let spent = self.conditions.begun(self.calls.len(), self.name.len()) + self.conditions.weight();
+    /// Moves the counts from the only start of the identifier to its ends. Returns the cost in steps.
+    fn forward_one(mut self, counts: &mut Counts) -> usize {
+        let (p, ways) = (counts.low, counts.only);
+        let spent =
+            self.conditions.initial_weight(self.calls.len(), self.name.len()) + self.conditions.weight();
         let Some((low, high)) = self.span(p) else {
-            field.go(None);
+            counts.advance_one(None);
             return spent;
         };
         if low == high {
-            field.go((self.may_end(low) && self.fits(p, low)).then_some(low));
+            counts.advance_one((self.may_end(low) && self.fits(p, low)).then_some(low));
         } else {
-            field.reserve(self.name.len());
+            counts.reserve(self.name.len());
             for end in low..=high {
                 if self.may_end(end) && self.fits(p, end) {
-                    field.arrive(end, ways);
+                    counts.arrive(end, ways);
                 }
             }
-            field.turn();
+            counts.advance();
         }
-        spent + (high - low) * self.conditions.odd_weight()
+        spent + (high - low) * self.conditions.per_end_weight()
     }
 
-    /// From where it begins to where it ends: each span is added where it begins and taken away behind its
-    /// end, so that all of them together take no longer than the name. What it took, in steps; if that is more
-    /// than are `left`, it did not come to an end.
-    fn forward(mut self, field: &mut Counts, left: usize) -> usize {
+    /// Moves the counts from the starts of the identifier to its ends. Each interval of ends is added to a
+    /// difference array, so that all intervals together cost no more than the length of the name. Returns the
+    /// cost in steps; if that exceeds `left`, the result is incomplete.
+    fn forward(mut self, counts: &mut Counts, left: usize) -> usize {
         let (mut first, mut last) = (usize::MAX, 0);
-        field.sums.resize(self.name.len() + 2, 0);
-        let mut spent = self.conditions.begun(self.calls.len(), self.name.len());
-        for p in field.low..=field.high {
-            let ways = field.now[p];
+        counts.sums.resize(self.name.len() + 2, 0);
+        let mut spent = self.conditions.initial_weight(self.calls.len(), self.name.len());
+        for p in counts.low..=counts.high {
+            let ways = counts.now[p];
             if ways == 0 {
                 continue;
             }
             spent += self.conditions.weight();
             let Some((low, high)) = self.span(p) else { continue };
-            if self.is_odd() {
-                spent += (high - low + 1) * self.conditions.odd_weight();
+            if self.has_per_end_conditions() {
+                spent += (high - low + 1) * self.conditions.per_end_weight();
                 if spent > left {
                     return spent;
                 }
                 for end in low..=high {
                     if self.may_end(end) && self.fits(p, end) {
-                        field.arrive(end, ways);
+                        counts.arrive(end, ways);
                     }
                 }
                 continue;
             }
-            field.sums[low] = field.sums[low].wrapping_add(ways.into());
-            field.sums[high + 1] = field.sums[high + 1].wrapping_sub(ways.into());
+            counts.sums[low] = counts.sums[low].wrapping_add(ways.into());
+            counts.sums[high + 1] = counts.sums[high + 1].wrapping_sub(ways.into());
             (first, last) = (first.min(low), last.max(high));
         }
         if first <= last {
             spent += (last - first) / 2 * self.conditions.end_weight();
             let mut ways = 0_u16;
             for end in first..=last {
-                ways = ways.wrapping_add(std::mem::take(&mut field.sums[end]));
+                ways = ways.wrapping_add(std::mem::take(&mut counts.sums[end]));
                 if ways > 0 && self.may_end(end) {
-                    field.arrive(end, ways.min(2) as u8);
+                    counts.arrive(end, ways.min(2) as u8);
                 }
             }
-            field.sums[last + 1] = 0;
+            counts.sums[last + 1] = 0;
         }
         spent
     }
 
-    /// From where it ends to where it begins: the ways at all ends of a span are a difference of two sums.
-    /// What it took, as in [`IdentifierBounds::forward`].
-    fn backward(mut self, field: &mut Counts, left: usize) -> usize {
-        let mut spent = self.conditions.begun(self.calls.len(), self.name.len());
-        let (low, high) = (field.low, field.high);
-        field.sums.resize(self.name.len() + 2, 0);
+    /// Moves the counts from the ends of the identifier to its starts. The ways of an interval of ends are
+    /// the difference of two prefix sums. Returns the cost as [`IdentifierBounds::forward`] does.
+    fn backward(mut self, counts: &mut Counts, left: usize) -> usize {
+        let mut spent = self.conditions.initial_weight(self.calls.len(), self.name.len());
+        let (low, high) = (counts.low, counts.high);
+        counts.sums.resize(self.name.len() + 2, 0);
         let mut sum = 0_u16;
         for end in low..=high {
-            if end > 0 && field.ways(end) > 0 && self.may_end(end) {
-                sum += u16::from(field.ways(end));
+            if end > 0 && counts.ways(end) > 0 && self.may_end(end) {
+                sum += u16::from(counts.ways(end));
             }
-            field.sums[end + 1] = sum;
+            counts.sums[end + 1] = sum;
         }
-        // It begins in the run in which the first of the ends lies.
+        // The identifier begins in the run of characters that contains the first end.
         let run = self.name[..low.max(1) - 1].iter().rev().take_while(|b| self.class.inner(**b)).count();
         let first = low.max(1) - 1 - run;
         spent += (high - low) / 2 * self.conditions.end_weight() + (low - first) / 4;
@@ -490,26 +494,26 @@ impl IdentifierBounds<'_> {
             if from > to {
                 continue;
             }
-            let mut ways = (field.sums[to + 1] - field.sums[from]).min(2) as u8;
-            if ways > 0 && self.is_odd() {
-                spent += (to - from + 1) * self.conditions.odd_weight();
+            let mut ways = (counts.sums[to + 1] - counts.sums[from]).min(2) as u8;
+            if ways > 0 && self.has_per_end_conditions() {
+                spent += (to - from + 1) * self.conditions.per_end_weight();
                 if spent > left {
                     return spent;
                 }
-                let fits = |end: &usize| field.ways(*end) > 0 && self.may_end(*end) && self.fits(p, *end);
-                ways = (from..=to).filter(fits).fold(0, |ways, end| (ways + field.ways(end)).min(2));
+                let fits = |end: &usize| counts.ways(*end) > 0 && self.may_end(*end) && self.fits(p, *end);
+                ways = (from..=to).filter(fits).fold(0, |ways, end| (ways + counts.ways(end)).min(2));
             }
             if ways > 0 {
-                field.arrive(p, ways);
+                counts.arrive(p, ways);
             }
         }
-        field.sums[low..=high + 1].fill(0);
+        counts.sums[low..=high + 1].fill(0);
         spent
     }
 
-    /// The first end that is right, beginning at `p`.
-    fn first(mut self, p: usize, is_right: impl Fn(usize) -> bool) -> Option<usize> {
+    /// The first valid end of an identifier that begins at `p`.
+    fn first(mut self, p: usize, is_valid: impl Fn(usize) -> bool) -> Option<usize> {
         let (low, high) = self.span(p)?;
-        (low..=high).find(|end| is_right(*end) && self.may_end(*end) && self.fits(p, *end))
+        (low..=high).find(|end| is_valid(*end) && self.may_end(*end) && self.fits(p, *end))
     }
 }

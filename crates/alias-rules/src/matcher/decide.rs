@@ -1,4 +1,4 @@
-//! The decision of all statements that match a name.
+//! Combines the matches of all statements to a decision.
 
 use super::expiry::expired;
 use super::rules::{Decision, MAX_NAME, Query, Rules};
@@ -7,7 +7,7 @@ use crate::ir::{Program, characters};
 use mail_address::Malformed;
 use std::borrow::Cow;
 
-/// A name as the statements see it.
+/// A name, case-folded if names are compared ignoring case.
 pub(super) struct Name<'n> {
     pub text: Cow<'n, str>,
     characters: u128,
@@ -41,22 +41,22 @@ impl Matches {
         }
     }
 
-    /// In the order of the statements.
+    /// The matches in the order of the statements.
     fn in_order(&mut self) -> &[(u32, StatementMatch)] {
-        // Templates take turns, statements do not stand in order.
+        // They were found template by template.
         self.all.sort_by_key(|(statement, _)| *statement);
         if self.all.is_empty() { self.first.as_slice() } else { &self.all }
     }
 }
 
-/// What all statements that match a name leave of it.
-struct Found<'r> {
+/// The combined match of all statements.
+struct Combined<'r> {
     statement: usize,
     first: StatementMatch,
     target: Option<Cow<'r, str>>,
 }
 
-/// Decides about a name.
+/// Decides on a name.
 pub(super) fn decide<'r>(
     rules: &'r Rules,
     name: &Name<'_>,
@@ -78,8 +78,8 @@ pub(super) fn decide<'r>(
     if let Err(statement) = tried {
         return Decision::TempFail { statement };
     }
-    let matches = found.in_order();
-    let Found { statement, first, target } = match together(rules, matches) {
+    let ordered = found.in_order();
+    let Combined { statement, first, target } = match combine(rules, ordered) {
         Ok(Some(found)) => found,
         Ok(None) => return expired(rules, name, query, matcher),
         Err(statement) => return Decision::TempFail { statement },
@@ -96,29 +96,30 @@ pub(super) fn decide<'r>(
     if let Some(name) = rules.debug_account() {
         return Decision::Account { name, target: None, statement, ambiguous: true, by_debug: true };
     }
-    Decision::Ambiguous { statements: matches.iter().map(|(statement, _)| *statement as usize).collect() }
+    Decision::Ambiguous { statements: ordered.iter().map(|(statement, _)| *statement as usize).collect() }
 }
 
-/// The result of several statements together. The error is a statement whose target is not an address.
-fn together<'r>(rules: &'r Rules, matches: &[(u32, StatementMatch)]) -> Result<Option<Found<'r>>, usize> {
-    let mut found: Option<Found<'_>> = None;
+/// Combines the matches of several statements. The error is a statement whose target is not an address.
+fn combine<'r>(rules: &'r Rules, matches: &[(u32, StatementMatch)]) -> Result<Option<Combined<'r>>, usize> {
+    let mut found: Option<Combined<'_>> = None;
     for (statement, one) in matches {
-        // Names were seen to make an address; one that does not is not delivered elsewhere for it.
+        // The compiler has checked the address for all names. If it is invalid nevertheless, the mail must
+        // not be delivered elsewhere.
         let target = target(rules, *statement, one).map_err(|_| *statement as usize)?;
-        let Some(Found { first, target: first_target, .. }) = &mut found else {
-            found = Some(Found { statement: *statement as usize, first: *one, target });
+        let Some(Combined { first, target: first_target, .. }) = &mut found else {
+            found = Some(Combined { statement: *statement as usize, first: *one, target });
             continue;
         };
         first.several |= one.several
             || rules.store.name(one.account) != rules.store.name(first.account)
-            // How another host compares its local parts only that host knows.
+            // Targets are compared exactly, since their case sensitivity is not known.
             || *first_target != target;
         first.ambiguous |= one.ambiguous;
     }
     Ok(found)
 }
 
-/// Where mail goes after a match of a statement; `None`: to the account itself.
+/// The target of a match; `None` for the account itself.
 fn target<'r>(
     rules: &'r Rules,
     statement: u32,
@@ -130,7 +131,8 @@ fn target<'r>(
     address.expand(store.spelling(found.account), alias).map(Some)
 }
 
-/// Calls `each` with every template that may match, until it returns `false`. The others certainly do not match.
+/// Calls `each` with every template that may match, until it returns `false`. Other templates certainly do
+/// not match.
 pub(super) fn each_template<'s>(
     rules: &'s Rules,
     name: &Name<'_>,

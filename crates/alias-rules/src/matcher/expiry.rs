@@ -1,4 +1,4 @@
-//! Aliases whose last day has passed. They belong to nobody, but the answer can name their last owner.
+//! Finds the last account of an alias whose last day has passed.
 
 use super::decide::{Name, each_template};
 use super::rules::{Decision, Query, Rules};
@@ -6,7 +6,7 @@ use super::{Matcher, StatementMatch, StepResult};
 use crate::date::{Day, LENGTHS, last_day};
 use crate::ir::{Piece, Program};
 
-/// The decision about a name that no statement matches on the day of `query`.
+/// The decision on a name that no statement matches on the day of `query`.
 pub(super) fn expired<'r>(
     rules: &'r Rules,
     name: &Name<'_>,
@@ -36,12 +36,12 @@ pub(super) fn expired<'r>(
     Decision::Expired { name: store.spelling(first.account), statement: *statement as usize, last }
 }
 
-/// Whether aliases of a statement have a last day.
+/// Whether the expression has a `%date%`.
 fn is_dated(program: Program<'_>) -> bool {
     program.pieces.contains(&Piece::Date)
 }
 
-/// For a statement that does not match today: its match on the last day on which it did, and that day.
+/// For a statement that does not match today, its match on the last day on which it did, and that day.
 pub(crate) fn expired_match(
     matcher: &mut Matcher<'_>,
     program: Program<'_>,
@@ -49,49 +49,49 @@ pub(crate) fn expired_match(
     if !is_dated(program) {
         return Ok(None);
     }
-    let today = matcher.since.take();
+    let today = matcher.today.take();
     let found = last_match(matcher, program);
-    matcher.since = today;
+    matcher.today = today;
     found
 }
 
-/// The same of all statements of a template, for `each` that matched.
+/// Calls `each` with the last match of every statement of a template that matched once.
 fn all_expired(
     matcher: &mut Matcher<'_>,
     program: Program<'_>,
     each: &mut impl FnMut(u32, StatementMatch, Day),
 ) -> StepResult<()> {
-    let today = matcher.since.take();
+    let today = matcher.today.take();
     let mut statements = Vec::new();
     matcher.template(program, &mut |statement, _| statements.push(statement))?;
     for statement in statements {
-        matcher.since = None;
+        matcher.today = None;
         if let Some((matched, last)) = last_match(matcher, program.of(statement))? {
             each(statement, matched, last);
         }
     }
-    matcher.since = today;
+    matcher.today = today;
     Ok(())
 }
 
-/// The same of any statement.
+/// The match of a statement on the last day on which it matched, and that day.
 fn last_match(matcher: &mut Matcher<'_>, program: Program<'_>) -> StepResult<Option<(StatementMatch, Day)>> {
     let Some(mut found) = matcher.statement(program)? else { return Ok(None) };
     let days = matcher.within(days)?;
-    // It matches on the first day, and on no later day if not on an earlier one.
-    let (mut yes, mut no) = (0, days.len());
-    while no - yes > 1 {
-        let middle = usize::midpoint(yes, no);
-        matcher.since = days.get(middle).copied();
+    // Binary search: the statement matches on the first day, and if not on some day, then on no later one.
+    let (mut matching, mut expired) = (0, days.len());
+    while expired - matching > 1 {
+        let middle = usize::midpoint(matching, expired);
+        matcher.today = days.get(middle).copied();
         match matcher.statement(program)? {
-            Some(later) => (yes, found) = (middle, later),
-            None => no = middle,
+            Some(later) => (matching, found) = (middle, later),
+            None => expired = middle,
         }
     }
-    Ok(days.get(yes).map(|last| (found, *last)))
+    Ok(days.get(matching).map(|last| (found, *last)))
 }
 
-/// Every day in the name, in order.
+/// All days that occur in the name, in order.
 fn days(matcher: &mut Matcher<'_>) -> StepResult<Vec<Day>> {
     let name = matcher.name.as_bytes();
     matcher.spend(name.len() * LENGTHS.len())?;

@@ -1,14 +1,14 @@
-//! Verifies what the code has for `HMAC`.
+//! Verifies the `HMAC` tokens of a code.
 
 use super::{Binding, Matcher, StepResult};
 use crate::ir::{CompiledCall, Op};
-use crate::secrets::Bound;
+use crate::secrets::HmacInput;
 
 impl Binding<'_> {
-    /// What is computed from where the code stands in `name` from `start` to `end`.
-    pub(crate) fn bound<'b>(&'b self, name: &'b str, start: usize, end: usize) -> Bound<'b> {
+    /// The input of `HMAC` for a code from `start` to `end` of `name`.
+    pub(crate) fn hmac_input<'b>(&'b self, name: &'b str, start: usize, end: usize) -> HmacInput<'b> {
         let part = |range| name.get(range).unwrap_or_default();
-        Bound {
+        HmacInput {
             account: self.account,
             alias: self.alias,
             before: part(0..start),
@@ -17,7 +17,7 @@ impl Binding<'_> {
     }
 }
 
-/// Whether what the tokens have for `HMAC` is right, if the code stands from `start` to `end`.
+/// Whether all `HMAC` tokens are correct for a code from `start` to `end`.
 pub(super) fn is_signed(
     matcher: &mut Matcher<'_>,
     binding: Binding<'_>,
@@ -29,14 +29,14 @@ pub(super) fn is_signed(
         return Ok(true);
     }
     let name = matcher.name;
-    let bound = binding.bound(name, start, end);
+    let input = binding.hmac_input(name, start, end);
     for i in 0..matcher.tokens.len() {
         if !matches!(binding.program.calls.get(i), Some(CompiledCall { op: Op::Hmac(_), .. })) {
             continue;
         }
         matcher.spend(secrets.steps(name.len() + binding.account.len() + binding.alias.len()))?;
         let code = matcher.tokens.get(i).and_then(|token| name.as_bytes().get(token.start..token.end));
-        if !code.is_some_and(|code| secrets.verify(code, &bound)) {
+        if !code.is_some_and(|code| secrets.verify(code, &input)) {
             return Ok(false);
         }
     }

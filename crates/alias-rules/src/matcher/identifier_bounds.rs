@@ -1,59 +1,58 @@
-//! How far an identifier can reach.
+//! Computes the possible ends of an identifier.
 //!
-//! Nearly every condition on a text that begins at a given position leaves an interval of ends, because what
-//! is counted only grows with the text; and what an end asks of the characters in front of it does not
-//! depend on where the text begins. So the ends of an identifier are an interval, cut with a set that is the
-//! same for all beginnings. The few conditions of another kind are asked of each end. (Of indexing see
-//! `eval`.)
+//! For a given start, nearly every condition restricts the ends to an interval, because counts only grow with
+//! the length. Conditions on the last characters depend on the end only, not on the start. So the ends are
+//! the intersection of an interval and a set that is the same for all starts. The few other conditions are
+//! checked for each end. (See `matcher` on indexing.)
 
 use super::operations::Tallies;
 use super::{Token, operations};
 use crate::ir::{CompiledCall, Op, Target};
 use crate::vocabulary::{Class, Function};
 
-/// A condition that leaves an interval.
+/// A condition that restricts the ends to an interval.
 #[derive(Clone, Copy, Debug)]
 enum Bound {
-    /// So many characters.
+    /// The text has this number of characters.
     Chars(usize),
-    /// So much of what the function counts.
+    /// A counting function has this value.
     Count(Function, usize),
-    /// The byte is in the text; where it was seen last.
+    /// The text contains the byte; with the position where it was found last.
     Any(u8, usize),
-    /// The byte is not in the text; where it was seen last.
+    /// The text does not contain the byte; with the position where it was found last.
     None(u8, usize),
-    /// The character at this place, from 1, is this one; or there is none, where that is right as well.
+    /// The character at this place, from 1, is `wanted`. With `or_none`, the text may also be shorter.
     Char { at: usize, wanted: Option<u8>, or_none: bool },
-    /// The same for a label, from 1.
+    /// The same for the character of a label, both numbered from 1.
     LabelChar { label: usize, at: usize, wanted: Option<u8>, or_none: bool },
-    /// Fewer characters.
+    /// The text has fewer characters.
     Fewer(usize),
 }
 
-/// A list of what has to hold for an identifier, to be used again and again.
+/// All conditions on an identifier. The lists are reused.
 #[derive(Debug, Default)]
 pub(crate) struct Conditions {
     bounds: Vec<Bound>,
-    /// So many bytes in front of the end stands this one.
+    /// The byte at a distance before the end.
     endings: Vec<(usize, u8)>,
-    /// The functions that look at the last label, which does not depend on where the text begins, as there
-    /// is a dot in it.
-    tails: Vec<usize>,
-    /// The functions that are asked about each end.
-    odd: Vec<usize>,
-    /// How many look for a byte.
+    /// Calls that look at the last label. It does not depend on the start, as a fqdn contains a dot.
+    last_label: Vec<usize>,
+    /// Calls that are checked for each end.
+    per_end: Vec<usize>,
+    /// The number of functions that search a byte.
     scans: usize,
-    /// Whether characters have to be counted.
+    /// Whether [`Tallies`] are needed.
     pub counts: bool,
 }
 
 impl Conditions {
-    /// What the tokens say of the identifier `number`; `false` if nothing can meet that.
+    /// Collects the conditions that the tokens impose on identifier `number`. Returns `false` if they cannot
+    /// be met.
     pub fn read(&mut self, calls: &[CompiledCall], tokens: &[Token], number: usize, name: &[u8]) -> bool {
         self.bounds.clear();
         self.endings.clear();
-        self.tails.clear();
-        self.odd.clear();
+        self.last_label.clear();
+        self.per_end.clear();
         (self.scans, self.counts) = (0, false);
         for (i, (call, token)) in calls.iter().zip(tokens).enumerate() {
             if call.target != Target::Identifier(number) {
@@ -61,7 +60,7 @@ impl Conditions {
             }
             let text = &name[token.start..token.end];
             self.scans += usize::from(matches!(call.op, Op::Any | Op::None));
-            // Identifiers are ASCII: anything longer is in none.
+            // Identifiers are ASCII, so they do not contain a longer character.
             let wanted = if let [b] = text { Some(*b) } else { None };
             match (&call.op, wanted) {
                 (Op::Count(Function::Chars), _) => self.bounds.push(Bound::Chars(token.count)),
@@ -80,9 +79,9 @@ impl Conditions {
                         None if !or_none => return false,
                         _ if *at >= 0 => self.bounds.push(Bound::Char { at: n, wanted, or_none }),
                         None => self.bounds.push(Bound::Fewer(n)),
-                        // No text is without a last character.
+                        // Every text has a last character.
                         Some(b) if !or_none || n == 1 => self.endings.push((n, b)),
-                        Some(_) => self.odd.push(i),
+                        Some(_) => self.per_end.push(i),
                     }
                 }
                 (Op::LabelChar { label, at, default }, _) => {
@@ -94,8 +93,8 @@ impl Conditions {
                             let (label, at) = (label.max(1), at.max(1));
                             self.bounds.push(Bound::LabelChar { label, at, wanted, or_none });
                         }
-                        _ if *label == -1 => self.tails.push(i),
-                        _ => self.odd.push(i),
+                        _ if *label == -1 => self.last_label.push(i),
+                        _ => self.per_end.push(i),
                     }
                 }
             }
@@ -103,33 +102,33 @@ impl Conditions {
         true
     }
 
-    /// What it costs to ask where a text ends that begins at one position, in steps.
+    /// The cost of [`IdentifierBounds::span`], in steps.
     pub fn weight(&self) -> usize {
-        1 + self.bounds.len() + self.endings.len() + 2 * self.tails.len()
+        1 + self.bounds.len() + self.endings.len() + 2 * self.last_label.len()
     }
 
-    /// What it costs to ask about two ends, whatever begins where.
+    /// The cost of [`IdentifierBounds::may_end`] for two ends, in steps.
     pub fn end_weight(&self) -> usize {
-        1 + self.endings.len() / 2 + 4 * self.tails.len()
+        1 + self.endings.len() / 2 + 4 * self.last_label.len()
     }
 
-    /// What it costs to ask about one end.
-    pub fn odd_weight(&self) -> usize {
-        1 + 2 * (self.odd.len() + self.tails.len()) + self.endings.len() / 2
+    /// The cost of checking one end for one start, in steps.
+    pub fn per_end_weight(&self) -> usize {
+        1 + 2 * (self.per_end.len() + self.last_label.len()) + self.endings.len() / 2
     }
 
-    /// What it costs to begin, with so many calls to be read, and a name of this length to be looked through.
-    pub fn begun(&self, calls: usize, len: usize) -> usize {
+    /// The cost of collecting conditions from `calls` and scanning a name of length `len`, in steps.
+    pub fn initial_weight(&self, calls: usize, len: usize) -> usize {
         1 + calls / 2 + self.scans * (len / 32 + 1)
     }
 }
 
-/// A class and conditions, on a name.
+/// The conditions on an identifier, applied to a name.
 pub(crate) struct IdentifierBounds<'r> {
     pub name: &'r [u8],
     pub class: Class,
-    /// For each position, where the run of characters of the class ends that begins there; empty if that is
-    /// to be seen in the name.
+    /// For each position, the end of the run of characters of the class that begins there. If empty, the name
+    /// is scanned instead.
     pub runs: &'r [u16],
     pub tally: &'r Tallies,
     pub conditions: &'r mut Conditions,
@@ -138,7 +137,7 @@ pub(crate) struct IdentifierBounds<'r> {
 }
 
 impl IdentifierBounds<'_> {
-    /// The first and the last end of a text that begins at `p`. To be asked from left to right.
+    /// The first and the last possible end of a text that begins at `p`. Call it with ascending positions.
     pub fn span(&mut self, p: usize) -> Option<(usize, usize)> {
         if !self.name.get(p).is_some_and(|b| self.class.edge(*b)) {
             return None;
@@ -146,7 +145,7 @@ impl IdentifierBounds<'_> {
         let run = || p + self.name[p..].iter().take_while(|b| self.class.inner(**b)).count();
         let (mut low, mut high) = (p + 1, self.runs.get(p).map_or_else(run, |end| usize::from(*end)));
         if self.class == Class::Fqdn {
-            // There is one more character behind the dot.
+            // At least one character follows the dot.
             low = self.tally.nth_from(Function::Labels, p, 0)? + 2;
         }
         for (n, _) in &self.conditions.endings {
@@ -166,8 +165,8 @@ impl IdentifierBounds<'_> {
                 Bound::None(b, seen) => high = high.min(next(self.name, *b, p, seen).unwrap_or(usize::MAX)),
                 Bound::Char { at, wanted, or_none } => {
                     let at = p.saturating_add(*at - 1);
-                    let right = self.name.get(at).copied() == *wanted && wanted.is_some();
-                    (low, high) = cut(low, high, at, right, *or_none);
+                    let matches = self.name.get(at).copied() == *wanted && wanted.is_some();
+                    (low, high) = restrict(low, high, at, matches, *or_none);
                 }
                 Bound::LabelChar { label, at, wanted, or_none } => {
                     let (label, at) = (*label - 1, *at - 1);
@@ -176,11 +175,11 @@ impl IdentifierBounds<'_> {
                         Some(dot) => self.tally.nth_from(Function::Labels, p, dot).map(|dot| dot + 1),
                     };
                     let end = self.tally.nth_from(Function::Labels, p, label).unwrap_or(self.name.len());
-                    // Where there is no such label, or it is too short, no text has that character.
+                    // If the label does not exist or is too short, no text has that character.
                     let at = begin.and_then(|begin| begin.checked_add(at)).filter(|at| *at < end);
                     let at = at.unwrap_or(usize::MAX);
-                    let right = self.name.get(at).copied() == *wanted && wanted.is_some();
-                    (low, high) = cut(low, high, at, right, *or_none);
+                    let matches = self.name.get(at).copied() == *wanted && wanted.is_some();
+                    (low, high) = restrict(low, high, at, matches, *or_none);
                 }
                 Bound::Fewer(n) => high = high.min(p.saturating_add(*n - 1)),
             }
@@ -191,36 +190,37 @@ impl IdentifierBounds<'_> {
         (low <= high).then_some((low, high))
     }
 
-    /// Whether a text can end here, wherever it begins, within its span.
+    /// Whether a text can end at `end`, regardless of its start.
     pub fn may_end(&self, end: usize) -> bool {
-        let stands = |(n, b): &(usize, u8)| end.checked_sub(*n).is_some_and(|at| self.name[at] == *b);
+        let is_at = |(n, b): &(usize, u8)| end.checked_sub(*n).is_some_and(|at| self.name[at] == *b);
         self.class.edge(self.name[end - 1])
-            && self.conditions.endings.iter().all(stands)
-            && self.conditions.tails.iter().all(|i| self.gives(*i, 0, end))
+            && self.conditions.endings.iter().all(is_at)
+            && self.conditions.last_label.iter().all(|i| self.computes(*i, 0, end))
     }
 
-    /// Whether each end has to be asked about.
-    pub fn is_odd(&self) -> bool {
-        !self.conditions.odd.is_empty()
+    /// Whether [`IdentifierBounds::fits`] has to be called for each end.
+    pub fn has_per_end_conditions(&self) -> bool {
+        !self.conditions.per_end.is_empty()
     }
 
-    /// What is asked about each end: whether the functions give their tokens.
+    /// Whether the text from `start` to `end` satisfies the conditions that are checked for each end.
     pub fn fits(&self, start: usize, end: usize) -> bool {
-        self.conditions.odd.iter().all(|i| self.gives(*i, start, end))
+        self.conditions.per_end.iter().all(|i| self.computes(*i, start, end))
     }
 
-    /// Whether the function of call `i` gives its token, looking at this text.
-    fn gives(&self, i: usize, start: usize, end: usize) -> bool {
+    /// Whether the value of call `i` for this text is its token.
+    fn computes(&self, i: usize, start: usize, end: usize) -> bool {
         let token = &self.tokens[i];
         let text = &self.name[token.start..token.end];
         operations::is_character(&self.calls[i].op, self.name, self.tally, (start, end), text)
     }
 }
 
-/// An interval of ends without those that have, behind `at`, the wrong character there, or, up to `at`,
-/// none where there has to be one.
-fn cut(low: usize, high: usize, at: usize, right: bool, or_none: bool) -> (usize, usize) {
-    match (right, or_none) {
+/// Restricts an interval of ends by a condition on the character at `at`. Texts that end after `at` contain
+/// the character and are possible only if it `matches`; texts that end before lack it and are possible only
+/// with `or_none`.
+fn restrict(low: usize, high: usize, at: usize, matches: bool, or_none: bool) -> (usize, usize) {
+    match (matches, or_none) {
         (true, true) => (low, high),
         (true, false) => (low.max(at.saturating_add(1)), high),
         (false, true) => (low, high.min(at)),
@@ -228,7 +228,7 @@ fn cut(low: usize, high: usize, at: usize, right: bool, or_none: bool) -> (usize
     }
 }
 
-/// Where `wanted` stands first from `p` on, if it was `seen` there last; positions are asked for in order.
+/// Finds the first `wanted` at or after `p`. `seen` is the last result; call it with ascending positions.
 fn next(name: &[u8], wanted: u8, p: usize, seen: &mut usize) -> Option<usize> {
     if *seen < p || name.get(*seen) != Some(&wanted) && *seen < name.len() {
         let from = p.max(*seen);

@@ -1,33 +1,35 @@
-//! In how many ways the name can be cut up to each position, or from it on: one row for each choice of tokens
-//! of the functions that matter to it. Memo grow out of each other like the branches of a tree, so what two
-//! choices have in common is swept once. (Of indexing see `eval`.)
+//! The memo of the dynamic programming.
+//!
+//! A row has the number of splits of the name up to each position, or from each position on, for one choice
+//! of tokens. A row is computed from the row with one token less, so the rows form a tree, and the common
+//! part of two choices is computed once. (See `matcher` on indexing.)
 
 use foldhash::HashMap;
 
-/// Most cells of rows that are kept to be found again, of which each takes a byte: a thousand full rows of a
-/// name of ordinary length. Memo beyond are given up as soon as the choice is.
+/// Maximum number of cells in rows that are kept, of one byte each: a thousand full rows of a name of
+/// ordinary length. Further rows are dropped when the search backtracks.
 const MAX_KEPT_CELLS: usize = 1 << 18;
 
-/// Most rows that are kept, of however few cells: as many as stay in the cache of a processor.
+/// Maximum number of rows that are kept, so that they fit into the cache of a processor.
 const MAX_KEPT_ROWS: usize = 1 << 12;
 
-/// So many rows are made before any is kept: most look-ups do not need one twice. The unit tests, whose names
-/// are short, keep all of them.
+/// Number of rows that are computed before any is kept, since most lookups do not reuse rows. Unit tests keep
+/// all rows, because their names are short.
 const KEPT_FROM: usize = if cfg!(test) { 0 } else { 24 };
 
-/// The number of a row.
+/// The index of a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Id(u32);
+pub(crate) struct RowId(u32);
 
-/// What of a row is not 0.
+/// A row without its leading and trailing zeros.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Row {
-    /// The first and the last position; the first one is the higher if all is 0.
+    /// The first and the last position that is not 0; `low > high` if all are 0.
     pub low: usize,
     pub high: usize,
-    /// The ways at the only position.
+    /// The number at the position, if there is only one.
     only: u8,
-    /// Where the cells of several begin.
+    /// The start of the cells, if there are several.
     cells: usize,
 }
 
@@ -37,36 +39,36 @@ impl Row {
     }
 }
 
-/// All rows of a look-up.
+/// All rows of a lookup.
 #[derive(Debug, Default)]
 pub(crate) struct Memo {
     list: Vec<Row>,
     cells: Vec<u8>,
-    /// By the row before and the token that led to it.
-    index: Option<Box<HashMap<(Id, u32), Id>>>,
-    /// So many rows and cells are kept.
+    /// Kept rows by the previous row and the value of the added token.
+    index: Option<Box<HashMap<(RowId, u32), RowId>>>,
+    /// The numbers of rows and cells that are kept.
     kept: (usize, usize),
-    made: usize,
+    created: usize,
 }
 
-/// Where rows that are not kept begin.
+/// The numbers of rows and cells at some time, see [`Memo::release`].
 pub(crate) type Mark = (usize, usize);
 
 impl Memo {
-    /// Forgets all rows.
+    /// Drops all rows.
     pub fn clear(&mut self) {
         self.list.clear();
         self.cells.clear();
         self.index = None;
-        (self.kept, self.made) = ((0, 0), 0);
+        (self.kept, self.created) = ((0, 0), 0);
     }
 
-    pub fn get(&self, id: Id) -> Row {
+    pub fn get(&self, id: RowId) -> Row {
         self.list[id.0 as usize]
     }
 
     /// The cells of a row, from its first position to its last.
-    pub fn cells(&self, id: Id) -> &[u8] {
+    pub fn cells(&self, id: RowId) -> &[u8] {
         let row = &self.list[id.0 as usize];
         if row.low == row.high {
             std::slice::from_ref(&row.only)
@@ -77,19 +79,19 @@ impl Memo {
         }
     }
 
-    /// In how many ways it is at this position.
-    pub fn at(&self, id: Id, position: usize) -> u8 {
+    /// The number of splits at this position.
+    pub fn at(&self, id: RowId, position: usize) -> u8 {
         let cell = position.checked_sub(self.get(id).low).and_then(|at| self.cells(id).get(at));
         cell.copied().unwrap_or(0)
     }
 
-    /// The row that `token` made out of this one, if it was kept.
-    pub fn find(&self, before: Id, token: u32) -> Option<Id> {
+    /// The kept row for `token` after the row `before`.
+    pub fn find(&self, before: RowId, token: u32) -> Option<RowId> {
         self.index.as_ref()?.get(&(before, token)).copied()
     }
 
     /// Adds a row with these cells.
-    pub fn add(&mut self, low: usize, cells: &[u8]) -> Id {
+    pub fn add(&mut self, low: usize, cells: &[u8]) -> RowId {
         let at = self.cells.len();
         let row = match cells {
             [] => Row { low: 1, high: 0, only: 0, cells: at },
@@ -102,23 +104,24 @@ impl Memo {
         self.push(row)
     }
 
-    /// Adds a row that is the same as this one.
-    pub fn again(&mut self, id: Id) -> Id {
+    /// Adds a copy of a row.
+    pub fn copy(&mut self, id: RowId) -> RowId {
         self.push(self.get(id))
     }
 
-    fn push(&mut self, row: Row) -> Id {
-        // There are no more than steps, and these are fewer than u32 counts.
-        let id = Id(u32::try_from(self.list.len()).unwrap_or(u32::MAX));
+    fn push(&mut self, row: Row) -> RowId {
+        // Each row takes a step, and there are fewer than 2^32 steps.
+        let id = RowId(u32::try_from(self.list.len()).unwrap_or(u32::MAX));
         self.list.push(row);
-        self.made += 1;
+        self.created += 1;
         id
     }
 
-    /// Keeps the row just made to be found by what led to it, if there is room; whether it did.
-    pub fn keep(&mut self, before: Id, token: u32, id: Id) -> bool {
-        let keep =
-            self.made > KEPT_FROM && self.list.len() <= MAX_KEPT_ROWS && self.cells.len() <= MAX_KEPT_CELLS;
+    /// Keeps the row that was just added, if there is room, and returns whether it is kept.
+    pub fn keep(&mut self, before: RowId, token: u32, id: RowId) -> bool {
+        let keep = self.created > KEPT_FROM
+            && self.list.len() <= MAX_KEPT_ROWS
+            && self.cells.len() <= MAX_KEPT_CELLS;
         if keep {
             self.index.get_or_insert_default().insert((before, token), id);
             self.kept = (self.list.len(), self.cells.len());
@@ -130,7 +133,7 @@ impl Memo {
         (self.list.len(), self.cells.len())
     }
 
-    /// Gives up the rows made since then that are not kept.
+    /// Drops the rows added after `mark`, except those that are kept.
     pub fn release(&mut self, mark: Mark) {
         self.list.truncate(mark.0.max(self.kept.0));
         self.cells.truncate(mark.1.max(self.kept.1));

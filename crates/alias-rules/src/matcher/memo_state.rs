@@ -1,107 +1,115 @@
-//! What the tokens taken so far leave of the name around the code. (Of indexing see `eval`.)
+//! The rows of the memo for the current tokens. (See `matcher` on indexing.)
 
-use super::memo::Id;
+use super::memo::RowId;
 use super::{Binding, Matcher, StepResult, Token};
 use crate::ir::{Op, Program, Side, Use};
 
-/// The rows of the pieces that are settled.
+/// The rows for the settled pieces before and after the code, see
+/// [`evaluation_order`](crate::ir::EvaluationOrder).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct MemoState {
-    before: Id,
-    behind: Id,
+    before: RowId,
+    after: RowId,
 }
 
-/// What it costs, in steps, to keep a row.
+/// The cost of keeping a row, in steps.
 const KEEPING: usize = 8;
 
 impl Matcher<'_> {
-    /// Sweeps what no token matters to; `false` if nothing can come of it.
-    pub(crate) fn begin(&mut self, binding: Binding<'_>) -> StepResult<bool> {
+    /// Computes the rows of the pieces that do not depend on tokens. Returns `false` if the name cannot
+    /// match.
+    pub(crate) fn init_state(&mut self, binding: Binding<'_>) -> StepResult<bool> {
         let program = binding.program;
         let placed = |usage| matches!(usage, Use::Placed(_));
-        let roots = match self.roots {
-            // Where neither account nor alias stands in the name, all rows are right for the next ones, too.
-            Some(roots) if !placed(program.account_use) && !placed(program.alias_use) => roots,
+        let initial_state = match self.initial_state {
+            // If the expression has neither account nor alias, all bindings of the statement have the same
+            // rows.
+            Some(initial_state) if !placed(program.account_use) && !placed(program.alias_use) => {
+                initial_state
+            }
             _ => {
-                self.rows.clear();
-                let stage = program.plan.stage(0);
+                self.memo.clear();
+                let stage = program.evaluation_order.stage(0);
                 let before = self.row(binding, Side::Before, 0..stage.before, None)?;
-                let behind = self.row(binding, Side::Behind, stage.behind..program.pieces.len(), None)?;
-                MemoState { before, behind }
+                let after = self.row(binding, Side::After, stage.after..program.pieces.len(), None)?;
+                MemoState { before, after }
             }
         };
-        self.roots = Some(roots);
-        self.known = roots;
-        Ok(!self.rows.get(roots.before).is_empty() && !self.rows.get(roots.behind).is_empty())
+        self.initial_state = Some(initial_state);
+        self.memo_state = initial_state;
+        Ok(!self.memo.get(initial_state.before).is_empty() && !self.memo.get(initial_state.after).is_empty())
     }
 
-    /// Whether a code can begin here, as far as is known.
+    /// Whether a code can begin at `start`, judging by the settled pieces.
     pub(crate) fn may_begin(&self, binding: Binding<'_>, start: usize) -> bool {
         let program = binding.program;
-        if program.plan.stage(self.tokens.len()).before == program.code {
-            self.rows.at(self.known.before, start) > 0
+        if program.evaluation_order.stage(self.tokens.len()).before == program.code {
+            self.memo.at(self.memo_state.before, start) > 0
         } else {
-            // There is more between.
-            self.rows.get(self.known.before).low < start
+            // There are unsettled pieces in between.
+            self.memo.get(self.memo_state.before).low < start
         }
     }
 
-    /// Takes note of the last token of a code that begins at `start`; `false` if nothing can come of it.
-    pub(crate) fn learn(&mut self, binding: Binding<'_>, start: usize) -> StepResult<bool> {
+    /// Updates the rows after a token was added to a code that begins at `start`. Returns `false` if the name
+    /// cannot match.
+    pub(crate) fn update_state(&mut self, binding: Binding<'_>, start: usize) -> StepResult<bool> {
         let program = binding.program;
-        let taken = self.tokens.len();
-        let (was, is) = (program.plan.stage(taken - 1), program.plan.stage(taken));
-        let Some(side) = is.side else { return Ok(true) };
-        let last = self.tokens[taken - 1];
-        let value = self.value(program, taken - 1);
+        let count = self.tokens.len();
+        let (previous, stage) =
+            (program.evaluation_order.stage(count - 1), program.evaluation_order.stage(count));
+        let Some(side) = stage.side else { return Ok(true) };
+        let last = self.tokens[count - 1];
+        let value = self.value(program, count - 1);
         let before = match side {
-            Side::Before => self.known.before,
-            Side::Behind => self.known.behind,
+            Side::Before => self.memo_state.before,
+            Side::After => self.memo_state.after,
         };
         self.spend(2)?;
-        let id = if let Some(id) = self.rows.find(before, value) {
+        let id = if let Some(id) = self.memo.find(before, value) {
             id
         } else {
-            let id = if (was.before, was.behind) == (is.before, is.behind) {
-                self.rows.again(before)
+            let id = if (previous.before, previous.after) == (stage.before, stage.after) {
+                self.memo.copy(before)
             } else {
                 let pieces = match side {
-                    Side::Before => was.before..is.before,
-                    Side::Behind => is.behind..was.behind,
+                    Side::Before => previous.before..stage.before,
+                    Side::After => stage.after..previous.after,
                 };
                 self.row(binding, side, pieces, Some(before))?
             };
-            if self.rows.keep(before, value, id) {
+            if self.memo.keep(before, value, id) {
                 self.spend(KEEPING)?;
             }
             id
         };
         Ok(match side {
             Side::Before => {
-                self.known.before = id;
-                !self.rows.get(id).is_empty() && self.may_begin(binding, start)
+                self.memo_state.before = id;
+                !self.memo.get(id).is_empty() && self.may_begin(binding, start)
             }
-            Side::Behind => {
-                self.known.behind = id;
-                let row = self.rows.get(id);
+            Side::After => {
+                self.memo_state.after = id;
+                let row = self.memo.get(id);
                 !row.is_empty() && last.end <= row.high
             }
         })
     }
 
-    /// In how many ways, up to 4, the name can be cut around a code from `start` to `end` whose tokens are taken.
+    /// The number of splits, up to 4, of the name around a code from `start` to `end` with the current
+    /// tokens.
     pub(crate) fn ways(&self, start: usize, end: usize) -> u8 {
-        self.rows.at(self.known.before, start) * self.rows.at(self.known.behind, end)
+        self.memo.at(self.memo_state.before, start) * self.memo.at(self.memo_state.after, end)
     }
 
-    /// What the token numbered `i` says to its function, as a number.
+    /// The value of token `i` as a number.
     fn value(&self, program: Program<'_>, i: usize) -> u32 {
         let Token { start, end, count } = self.tokens[i];
         if matches!(program.calls[i].op, Op::Count(_)) {
             return u32::try_from(count).unwrap_or(u32::MAX);
         }
         let mut text = self.name[start..end].chars();
-        // Of several characters it is the default.
+        // Several characters are the default.
         text.next().filter(|_| text.next().is_none()).map_or(u32::MAX, u32::from)
     }
 }

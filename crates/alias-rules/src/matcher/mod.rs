@@ -1,15 +1,16 @@
-//! From a name to what matches it.
+//! Matches names against statements.
 //!
-//! A name can be cut into the parts of an expression in exponentially many ways, so cuts are counted, not
-//! listed. Every function looks at one text only. So: choose where the code begins; cut the code into one
-//! token per function (a count has few digits, the others take a character or their default); every token
-//! is then a condition on one identifier, and the cuts that meet them all are counted from left to right,
-//! piece by piece, over the positions of the name. As a cut gives each function one value, no cut is
-//! counted under two choices of tokens. Nobody asks for more than "none, one, several".
+//! A name can be split into the pieces of an expression in exponentially many ways, so splits are counted,
+//! not enumerated. Every function looks at one text only. The matcher chooses the start of the code and
+//! splits the code into one token for each function: a count has few digits, other functions take a character
+//! or their default. Every token is then a condition on one identifier. The splits that satisfy all
+//! conditions are counted by dynamic programming, piece by piece, over the positions of the name. A split
+//! determines the value of each function, so it is not counted for two choices of tokens. Counts saturate at
+//! 2, since only none, one and several matter.
 //!
-//! Indexing here and in the modules that go on with it cannot fail: a position is 0, the length of the name,
-//! or the end of a literal, an ASCII character or a whole character found at another position, so it lies
-//! in the name and between characters; numbers of pieces, entries and calls come from their own lists.
+//! Indexing in this part cannot panic. A position is 0, the length of the name, or the end of a literal, of
+//! an ASCII character or of a whole character found at another position, so it is inside of the name and
+//! between characters. Indices of pieces, entries and calls come from their own lists.
 
 pub(crate) mod budget;
 mod candidates;
@@ -41,57 +42,58 @@ use memo_state::MemoState;
 use operations::Tallies;
 use positions::Positions;
 
-/// The steps of one look-up, each a handful of instructions, have been used up.
+/// The error of a lookup that has used up its steps. A step is a few instructions, see [`budget`].
 #[derive(Debug)]
 pub(crate) struct OutOfSteps;
 
 pub(crate) type StepResult<T> = Result<T, OutOfSteps>;
 
-/// What a statement says of a name.
+/// The match of a statement with a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StatementMatch {
-    /// The entry of an account it matches for.
+    /// The entry of the first account that matches.
     pub account: u32,
-    /// That of the alias, if there are aliases.
+    /// The entry of its first alias, if there are aliases.
     pub alias: Option<u32>,
-    /// Whether it matches for others as well.
+    /// Whether other accounts, or aliases with another target, match, too.
     pub several: bool,
-    /// Whether it matches in more than one way.
+    /// Whether there is more than one match.
     pub ambiguous: bool,
 }
 
-/// The part of the code that is the value of a function.
+/// The part of the code that belongs to one function.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Token {
     pub start: usize,
     pub end: usize,
-    /// Its value as a count.
+    /// Its numeric value, for functions that count.
     pub count: usize,
 }
 
-/// A look-up under way: the name, the steps left, and room to work in.
+/// The state of a lookup: the name, the remaining steps, and reusable buffers.
 #[derive(Debug)]
 pub(crate) struct Matcher<'n> {
     pub(crate) name: &'n str,
-    /// A last day before this one does not count.
-    pub(crate) since: Option<Day>,
-    /// What is left of the steps for the statement under way, and for all.
+    /// The day of the lookup: earlier last days do not match. `None` disables expiry.
+    pub(crate) today: Option<Day>,
+    /// The remaining steps of the current statement.
     steps: u64,
-    all: u64,
+    /// The remaining steps of the lookup.
+    total: u64,
     limits: Budget,
     pub(crate) tally: Tallies,
     pub(crate) runs: Runs,
     pub(crate) conditions: Conditions,
-    pub(crate) field: Counts,
+    pub(crate) counts: Counts,
     pub(crate) tokens: Vec<Token>,
-    /// What is known of the name in front of the code and behind it.
-    pub(crate) rows: Memo,
-    /// With no token, and with those taken.
-    pub(crate) roots: Option<MemoState>,
-    pub(crate) known: MemoState,
+    pub(crate) memo: Memo,
+    /// The rows of the memo without tokens.
+    pub(crate) initial_state: Option<MemoState>,
+    /// The rows of the memo with the current tokens.
+    pub(crate) memo_state: MemoState,
 }
 
-/// A statement with one account and one alias of it.
+/// A statement with one of its accounts and one of its aliases.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Binding<'p> {
     pub program: Program<'p>,
@@ -100,14 +102,14 @@ pub(crate) struct Binding<'p> {
 }
 
 impl<'p> Binding<'p> {
-    /// With these entries; without aliases, the account is its own alias.
+    /// Creates a binding from entries. Without `ALIASED` the account is the alias.
     pub fn of(program: Program<'p>, account: Option<u32>, alias: Option<u32>) -> Self {
         let name = |entry| program.store().name(entry);
         let account = account.map_or("", name);
         Binding { program, account, alias: alias.map_or(account, name) }
     }
 
-    /// The text of a piece that is the same for every cut.
+    /// The text of a piece, if it is the same for every split.
     pub(crate) fn fixed(&self, piece: &Piece) -> Option<&'p str> {
         match piece {
             Piece::Literal(number) => Some(self.program.literal(*number)),
@@ -117,7 +119,7 @@ impl<'p> Binding<'p> {
         }
     }
 
-    /// The text a function looks at, where it is the same for every cut.
+    /// The text that a function looks at, if it is the same for every split.
     fn text(&self, target: Target) -> Option<&'p str> {
         match target {
             Target::Account => Some(self.account),
@@ -136,51 +138,51 @@ impl<'p> Binding<'p> {
 }
 
 impl<'n> Matcher<'n> {
-    /// With as many steps as a look-up may take.
+    /// Creates a matcher with the steps of a lookup.
     pub fn new(name: &'n str) -> Self {
         Self::with(name, Budget::of(name.len()))
     }
 
-    /// With these steps, no matter for how many statements.
+    /// Creates a matcher with this number of steps, regardless of the number of statements.
     pub fn with_steps(name: &'n str, steps: u64) -> Self {
         Self::with(name, Budget { statement: steps, lookup: steps })
     }
 
     fn with(name: &'n str, limits: Budget) -> Self {
-        let (tally, runs, conditions, field) = Default::default();
-        let (tokens, rows, roots, known) = Default::default();
-        let (steps, all) = (limits.statement, limits.lookup);
-        let since = None;
+        let (tally, runs, conditions, counts) = Default::default();
+        let (tokens, memo, initial_state, memo_state) = Default::default();
+        let (steps, total) = (limits.statement, limits.lookup);
+        let today = None;
         Matcher {
             name,
-            since,
+            today,
             steps,
-            all,
+            total,
             limits,
             tally,
             runs,
             conditions,
-            field,
+            counts,
             tokens,
-            rows,
-            roots,
-            known,
+            memo,
+            initial_state,
+            memo_state,
         }
     }
 
-    /// The same on this day.
+    /// Sets the day of the lookup.
     pub fn on(self, today: Option<Day>) -> Self {
-        Matcher { since: today, ..self }
+        Matcher { today, ..self }
     }
 
-    /// The steps not yet used for the statement under way.
+    /// The remaining steps of the current statement.
     pub fn steps(&self) -> u64 {
         self.steps
     }
 
-    /// The steps used for all statements.
+    /// The steps used for all statements so far.
     pub fn used(&self) -> u64 {
-        self.limits.lookup - self.all
+        self.limits.lookup - self.total
     }
 
     pub(crate) fn spend(&mut self, steps: usize) -> StepResult<()> {
@@ -189,7 +191,7 @@ impl<'n> Matcher<'n> {
         left.map(|_| ()).ok_or(OutOfSteps)
     }
 
-    /// The steps left, for what has to stop in the middle.
+    /// The remaining steps of the current statement, for loops that check the limit themselves.
     pub(crate) fn left(&self) -> usize {
         usize::try_from(self.steps).unwrap_or(usize::MAX)
     }
@@ -202,83 +204,84 @@ impl<'n> Matcher<'n> {
     ) -> StepResult<()> {
         let Some(found) = self.within(|matcher| candidates(matcher, program))? else { return Ok(()) };
         for statement in found.statements(program) {
-            if let Some(hit) = self.within(|matcher| matcher.member(program.of(statement), &found))? {
-                each(statement, hit);
+            let matched = self.within(|matcher| matcher.match_candidates(program.of(statement), &found))?;
+            if let Some(matched) = matched {
+                each(statement, matched);
             }
         }
         Ok(())
     }
 
-    /// What takes no more steps than one statement may.
+    /// Runs `work` with the step limit of one statement.
     pub fn within<T>(&mut self, work: impl FnOnce(&mut Self) -> StepResult<T>) -> StepResult<T> {
-        let steps = self.limits.statement.min(self.all);
+        let steps = self.limits.statement.min(self.total);
         self.steps = steps;
-        let done = work(self);
-        self.all -= steps - self.steps;
-        done
+        let result = work(self);
+        self.total -= steps - self.steps;
+        result
     }
 
-    /// What `program` alone says of the name.
+    /// Matches the name against one statement.
     pub fn statement(&mut self, program: Program<'_>) -> StepResult<Option<StatementMatch>> {
         self.within(|matcher| match candidates(matcher, program)? {
-            Some(found) => matcher.member(program, &found),
+            Some(found) => matcher.match_candidates(program, &found),
             None => Ok(None),
         })
     }
 
-    /// What one statement of a template says of the name.
-    fn member(
+    /// Matches the name against the candidates of one statement.
+    fn match_candidates(
         &mut self,
         program: Program<'_>,
         candidates: &Candidates,
     ) -> StepResult<Option<StatementMatch>> {
         self.spend(1)?;
-        self.roots = None;
+        self.initial_state = None;
         let entries = &program.store().entries;
         let accounts = candidates.accounts(program);
         let aliases = candidates.aliases(program);
         let alias_ways = aliases.as_ref().map_or(1, CandidateNames::ways);
         let distinguishes_aliases = program.scope().distinguishes_aliases();
-        let mut hit: Option<StatementMatch> = None;
+        let mut matched: Option<StatementMatch> = None;
         for entry in accounts.each() {
             let account = &entries[entry as usize];
-            let (mut ways, mut by, mut others) = (0, None, false);
+            let (mut ways, mut first_alias, mut other_targets) = (0, None, false);
             let listed = aliases.iter().flat_map(CandidateNames::each).map(Some);
             for alias in listed.chain(aliases.is_none().then_some(None)) {
                 let found = self.count(Binding::of(program, Some(entry), alias))?;
                 if found == 0 {
                     continue;
                 }
-                // With another alias it may be for another place.
-                others |= ways > 0 && distinguishes_aliases;
-                by = if ways == 0 { alias } else { by };
+                // Another alias may have another target.
+                other_targets |= ways > 0 && distinguishes_aliases;
+                first_alias = if ways == 0 { alias } else { first_alias };
                 let repeated = alias.is_some_and(|alias| entries[alias as usize].is_repeated());
                 ways += found * if account.is_repeated() || repeated { 2 } else { 1 };
-                if ways > 1 && (others || !distinguishes_aliases) {
+                if ways > 1 && (other_targets || !distinguishes_aliases) {
                     break;
                 }
             }
             if ways == 0 {
                 continue;
             }
-            hit = Some(match hit {
+            matched = Some(match matched {
                 None => StatementMatch {
                     account: entry,
-                    alias: by,
-                    // Where all accounts are alike, what holds for one holds for all.
-                    several: accounts.ways() > 1 || others,
+                    alias: first_alias,
+                    // If all accounts are equivalent, a match of one is a match of all.
+                    several: accounts.ways() > 1 || other_targets,
                     ambiguous: ways > 1 || accounts.ways() > 1 || alias_ways > 1,
                 },
-                Some(hit) => StatementMatch { several: true, ambiguous: true, ..hit },
+                Some(first) => StatementMatch { several: true, ambiguous: true, ..first },
             });
-            if hit.is_some_and(|hit| hit.several) {
+            if matched.is_some_and(|matched| matched.several) {
                 break;
             }
         }
-        Ok(hit)
+        Ok(matched)
     }
 
-    /// In how many ways the name can be cut so that its code is right: 0, 1, or 2 for several.
+    /// Counts the splits of the name whose code is correct: 0, 1, or 2 for several.
     pub fn count(&mut self, binding: Binding<'_>) -> StepResult<u8> {
         let mut ways = 0;
         self.each_code(binding, &mut |matcher, start, end| {
@@ -288,10 +291,10 @@ impl<'n> Matcher<'n> {
         Ok(ways.min(2))
     }
 
-    /// One way to cut the name so that its code is right: where each piece ends.
+    /// Finds a split of the name whose code is correct and returns the end of each piece.
     pub fn witness(&mut self, binding: Binding<'_>) -> StepResult<Option<Vec<usize>>> {
         let mut witness = None;
-        self.roots = None;
+        self.initial_state = None;
         self.each_code(binding, &mut |matcher, start, end| {
             if let Some(mut ends) = matcher.path(binding, binding.before(), 0, start)?
                 && let Some(after) = matcher.path(binding, binding.after(), end, matcher.name.len())?
@@ -305,7 +308,8 @@ impl<'n> Matcher<'n> {
         Ok(witness)
     }
 
-    /// Calls `each` with every place where the code can stand, cut into tokens, until it says `false`.
+    /// Calls `each` for every possible position of the code and every split of it into tokens, until it
+    /// returns `false`.
     fn each_code(
         &mut self,
         binding: Binding<'_>,
@@ -313,17 +317,17 @@ impl<'n> Matcher<'n> {
     ) -> StepResult<()> {
         let name = self.name;
         self.spend(name.len() / 16)?;
-        if !self.begin(binding)? {
+        if !self.init_state(binding)? {
             return Ok(());
         }
         let starts = match binding.before() {
             [] => Positions::one(0),
             [only] => {
-                binding.fixed(only).map_or(Positions::behind(name, ""), |text| Positions::prefix(name, text))
+                binding.fixed(only).map_or(Positions::after(name, ""), |text| Positions::prefix(name, text))
             }
-            [.., last] => Positions::behind(name, binding.fixed(last).unwrap_or_default()),
+            [.., last] => Positions::after(name, binding.fixed(last).unwrap_or_default()),
         };
-        // A code at the end of the name does not begin long before it.
+        // A code at the end of the name has a limited length.
         let longest = if binding.after().is_empty() { binding.program.longest[0] } else { usize::MAX };
         for start in starts {
             self.spend(1)?;
@@ -337,7 +341,8 @@ impl<'n> Matcher<'n> {
         Ok(())
     }
 
-    /// Takes the token of the next function at `pos`, in all ways there are.
+    /// Tries all tokens of the next function at `pos`, and recursively those of the following functions.
+    /// Returns `false` if `each` did.
     fn tokenize(
         &mut self,
         binding: Binding<'_>,
@@ -357,20 +362,21 @@ impl<'n> Matcher<'n> {
                 Ok(true)
             };
         };
-        // Each function left takes a character at least; at the end of the name, no more than it can.
+        // Each remaining function takes at least one character. At the end of the name they must take all of
+        // it.
         if rest.len() < calls.len() - i
             || binding.after().is_empty() && rest.len() > binding.program.longest[i]
         {
             return Ok(true);
         }
         let mut take = |matcher: &mut Self, len: usize, count: usize| {
-            let (known, mark) = (matcher.known, matcher.rows.mark());
+            let (state, mark) = (matcher.memo_state, matcher.memo.mark());
             matcher.tokens.push(Token { start: pos, end: pos + len, count });
-            let more =
-                !matcher.learn(binding, start)? || matcher.tokenize(binding, start, pos + len, each)?;
+            let more = !matcher.update_state(binding, start)?
+                || matcher.tokenize(binding, start, pos + len, each)?;
             matcher.tokens.pop();
-            matcher.rows.release(mark);
-            matcher.known = known;
+            matcher.memo.release(mark);
+            matcher.memo_state = state;
             Ok(more)
         };
         if let Some(text) = binding.text(call.target) {
@@ -389,7 +395,7 @@ impl<'n> Matcher<'n> {
                         break;
                     }
                     count = count * 10 + usize::from(b - b'0');
-                    // Nothing is counted that often in this name.
+                    // No count exceeds the length of the name.
                     if count > self.name.len() {
                         break;
                     }
@@ -413,7 +419,7 @@ impl<'n> Matcher<'n> {
                 }
                 Ok(true)
             }
-            // Whether they are right depends on where the code ends.
+            // They can be verified only when the end of the code is known.
             Op::Hmac(len) if secrets::begins(rest, *len) => take(self, *len, 0),
             Op::Hmac(_) => Ok(true),
         }

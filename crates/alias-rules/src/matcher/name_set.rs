@@ -1,14 +1,14 @@
-//! The set of names in the rules, for scripts. Look-ups do not need it, so it is built at its first use.
+//! The sets of names in the rules, for scripts and statistics. Lookups do not need them.
 
 use crate::ir::{HASHER, Store};
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
-/// The distinct names of all lists of one kind, as numbers of entries.
+/// A set of names, each represented by an entry.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names(HashTable<u32>);
 
-/// The names of all lists.
+/// The distinct accounts and aliases of all statements.
 #[derive(Clone, Debug, Default)]
 pub(super) struct NameSet {
     pub accounts: Names,
@@ -29,14 +29,14 @@ impl NameSet {
 impl Names {
     fn add(&mut self, store: &Store, entry: u32) {
         let name = store.name(entry);
-        if !self.contain(store, name) {
+        if !self.contains(store, name) {
             let hash_of = |other: &u32| HASHER.hash_one(store.name(*other));
             self.0.insert_unique(HASHER.hash_one(name), entry, hash_of);
         }
     }
 
-    /// Whether a name, as names are compared, is one of them.
-    pub fn contain(&self, store: &Store, name: &str) -> bool {
+    /// Whether the set contains a name, which must be case-folded as the rules are.
+    pub fn contains(&self, store: &Store, name: &str) -> bool {
         self.0.find(HASHER.hash_one(name), |other| store.name(*other) == name).is_some()
     }
 

@@ -4,8 +4,8 @@ use crate::ir::Op;
 use crate::vocabulary::{Function, is_alpha, is_digit, is_vowel};
 use std::borrow::Cow;
 
-/// The value of a function that looks at `text`; `rest` is the unread part of the code. `None` if it has no
-/// value.
+/// Computes a function of `text`. `rest` is the part of the code from its token on, which selects among the
+/// values of `ANY` and `NONE`. `None` if there is no value.
 pub(crate) fn value<'a>(op: &'a Op, text: &'a str, rest: &str) -> Option<Cow<'a, str>> {
     let next = || rest.chars().next();
     match op {
@@ -13,18 +13,17 @@ pub(crate) fn value<'a>(op: &'a Op, text: &'a str, rest: &str) -> Option<Cow<'a,
         Op::Any => next().filter(|c| text.contains(*c)).map(|c| c.to_string().into()),
         Op::None => next().filter(|c| !text.contains(*c)).map(|c| c.to_string().into()),
         Op::Char { at, default } => Some(char_at(text, *at).unwrap_or(default).into()),
-        // Its value depends on the whole name, not on a text in it.
+        // It depends on the whole name, not on a text in it.
         Op::Hmac(_) => None,
         Op::LabelChar { label, at, default } => {
             let text = label_at(text, *label).and_then(|label| char_at(label, *at));
             Some(text.unwrap_or(default).into())
         }
     }
-    // An empty value would fit everywhere.
+    // An empty value would match everywhere.
     .filter(|value| !value.is_empty())
 }
 
-/// The count of `function` in `text`.
 fn count(function: Function, text: &str) -> usize {
     let of = |is: fn(u8) -> bool| text.bytes().filter(|b| is(*b)).count();
     match function {
@@ -38,8 +37,8 @@ fn count(function: Function, text: &str) -> usize {
     }
 }
 
-/// The index of item number `at` of `len`: from 1 on from the left, from -1 on from the right; 0 is the
-/// first.
+/// Converts the number of an item to an index: items are numbered from 1 from the left and from -1 from the
+/// right; 0 is the first item, too.
 pub(crate) fn place(at: i64, len: usize) -> Option<usize> {
     let n = usize::try_from(at.unsigned_abs()).unwrap_or(usize::MAX);
     if at < 0 { len.checked_sub(n) } else { Some(n.max(1) - 1).filter(|n| *n < len) }
@@ -55,7 +54,7 @@ pub(crate) fn label_at(text: &str, label: i64) -> Option<&str> {
     text.split('.').nth(place(label, text.split('.').count())?)
 }
 
-/// Whether `CHAR` gives `token`, looking at the identifier from `start` to `end` of `name`, which is ASCII.
+/// Whether `CHAR` of the identifier from `start` to `end` of `name`, which is ASCII, is `token`.
 pub(crate) fn is_character(
     op: &Op,
     name: &[u8],
@@ -75,19 +74,20 @@ pub(crate) fn is_character(
     c.map_or(token == default.as_bytes(), |c| token == [c])
 }
 
-/// Prefix counts of a name, so that counting in a part of it takes constant time.
+/// Prefix sums of the counts of a name, for counting in any part of it in constant time.
 #[derive(Debug, Default)]
 pub(crate) struct Tallies {
-    /// Up to each position: four counts of 16 bits.
+    /// At each position, the four counts before it, of 16 bits each.
     upto: Vec<u64>,
-    /// The positions of the counted characters, one list after the other, each with room for the whole name.
+    /// The positions of the counted characters: four consecutive lists, each with the capacity of the whole
+    /// name.
     places: Vec<u16>,
 }
 
 /// The counting functions, in the order of the counts.
 const KINDS: [Function; 4] = [Function::Digits, Function::Alphas, Function::Vowels, Function::Labels];
 
-/// The index of a function's count.
+/// The index of a function in [`KINDS`].
 fn kind(function: Function) -> usize {
     match function {
         Function::Digits => 0,
@@ -98,8 +98,8 @@ fn kind(function: Function) -> usize {
 }
 
 impl Tallies {
-    /// The counts of `name`, which is not longer than [`MAX_NAME`](crate::matcher::rules::MAX_NAME), so that no count
-    /// overflows.
+    /// Counts the characters of `name`. No count overflows, since a name is not longer than
+    /// [`MAX_NAME`](crate::matcher::rules::MAX_NAME).
     pub fn of(name: &str) -> Self {
         let len = name.len();
         let mut upto = Vec::with_capacity(len + 1);
@@ -127,15 +127,15 @@ impl Tallies {
         ((self.upto[at] >> (16 * kind)) & 0xffff) as usize
     }
 
-    /// The count of `function` from `start` to `end`.
+    /// The value of a counting function for the text from `start` to `end`.
     pub fn count(&self, function: Function, start: usize, end: usize) -> usize {
         let kind = kind(function);
         let count = self.upto(kind, end) - self.upto(kind, start);
         if function == Function::Labels { count + 1 } else { count }
     }
 
-    /// The position of the `n`th counted character, from 0, from `start` on; for labels, of the dot that ends
-    /// them.
+    /// The position of the `n`th counted character, from 0, at or after `start`. For labels, dots are
+    /// counted.
     pub fn nth_from(&self, function: Function, start: usize, n: usize) -> Option<usize> {
         let kind = kind(function);
         let n = self.upto(kind, start) + n;
@@ -143,7 +143,7 @@ impl Tallies {
         (n < self.upto(kind, len)).then(|| usize::from(self.places[kind * len + n]))
     }
 
-    /// The label numbered `label` of the text from `start` to `end`: where it begins and ends.
+    /// The start and end of a label in the text from `start` to `end`.
     fn label(&self, start: usize, end: usize, label: i64) -> Option<(usize, usize)> {
         let labels = self.count(Function::Labels, start, end);
         let n = place(label, labels)?;
@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels() {
+    fn tallies_find_labels_and_counts() {
         let name = "-a..bc.d-";
         let tallies = Tallies::of(name);
         let text = &name[1..8];

@@ -1,10 +1,10 @@
-//! Where things can stand in a name.
+//! Finds the positions of texts in a name.
 
-/// Positions in a name, in order.
+/// An iterator over positions in a name, in order.
 pub(crate) enum Positions<'n> {
-    /// At most one.
+    /// At most one position.
     One(Option<usize>),
-    /// Each occurrence of a text, overlapping ones too: the position plus `add`.
+    /// The position of each occurrence of a text, plus `add`. Occurrences may overlap.
     Each { name: &'n str, text: &'n str, from: usize, add: usize },
 }
 
@@ -13,22 +13,22 @@ impl<'n> Positions<'n> {
         Positions::One(Some(at))
     }
 
-    /// Behind `text`, if `name` begins with it.
+    /// The position after `text`, if `name` begins with it.
     pub fn prefix(name: &str, text: &str) -> Self {
         Positions::One(name.starts_with(text).then_some(text.len()))
     }
 
-    /// In front of `text`, if `name` ends with it.
+    /// The position before `text`, if `name` ends with it.
     pub fn suffix(name: &str, text: &str) -> Self {
         Positions::One(name.strip_suffix(text).map(str::len))
     }
 
-    /// Behind each `text`; behind each character and at the beginning where it is empty.
-    pub fn behind(name: &'n str, text: &'n str) -> Self {
+    /// The positions after each occurrence of `text`. For an empty text, all positions.
+    pub fn after(name: &'n str, text: &'n str) -> Self {
         Positions::Each { name, text, from: 0, add: text.len() }
     }
 
-    /// In front of each `text`.
+    /// The positions before each occurrence of `text`.
     pub fn before(name: &'n str, text: &'n str) -> Self {
         Positions::Each { name, text, from: 0, add: 0 }
     }
@@ -58,12 +58,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spots() {
+    fn finds_overlapping_occurrences() {
         let cases = [
-            (Positions::behind("axxxb", "xx"), vec![3, 4]),
+            (Positions::after("axxxb", "xx"), vec![3, 4]),
             (Positions::before("axxxb", "xx"), vec![1, 2]),
-            (Positions::behind("aé", ""), vec![0, 1, 3]),
-            (Positions::behind("éé", "é"), vec![2, 4]),
+            (Positions::after("aé", ""), vec![0, 1, 3]),
+            (Positions::after("éé", "é"), vec![2, 4]),
             (Positions::before("", "x"), vec![]),
             (Positions::prefix("foo-", "foo"), vec![3]),
             (Positions::prefix("foo-", "fox"), vec![]),

@@ -1,6 +1,8 @@
-//! Which templates a name can match at all, by their literals: a name that does not hold a literal of an
-//! expression does not match it. Each template goes by the literal that is rarest among all of them, its
-//! anchor; so a name is compared with the literals it holds, however many templates there are.
+//! Selects the templates that may match a name by their literals.
+//!
+//! A name matches an expression only if it contains all literals of the expression. The key of a template is
+//! the literal that is rarest in all templates. A lookup searches the name for keys in a hash table, so its
+//! cost does not depend on the number of templates.
 
 use crate::ir::{HASHER, Piece, Span, Store};
 use hashbrown::HashTable;
@@ -9,44 +11,45 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 
-/// Up to this many templates, trying each is faster than looking for anchors.
+/// Up to this number of templates, trying each of them is faster than searching for keys.
 const FEW: usize = 8;
 
-/// The anchors of all templates.
+/// The keys of all templates.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Prefilter {
-    /// Templates that have no literal, or of which there are few: each is tried.
+    /// Templates that are always tried: they have no literal, or there are few templates.
     always: Vec<u32>,
-    /// Templates by anchor: those of one anchor stand side by side.
+    /// All other templates, grouped by key.
     templates: Vec<u32>,
-    literals: Vec<Literals>,
+    keys: Vec<Key>,
     table: HashTable<u32>,
-    /// The lengths of anchors, in bytes, the shortest first.
+    /// The distinct lengths of keys, in bytes, sorted.
     lengths: Vec<usize>,
-    /// The pairs of bytes with which anchors begin, hashed to a bit; one of a single byte begins with all.
+    /// A filter of the first two bytes of keys, hashed to a bit. A key of one byte sets the bits of all
+    /// second bytes.
     begins: Vec<u64>,
 }
 
-/// Bits for the beginnings of anchors.
+/// Number of bits in [`Prefilter::begins`].
 const BITS: usize = 1 << 12;
 
-/// A literal with the templates that go by it.
+/// A literal with its templates.
 #[derive(Clone, Copy, Debug)]
-struct Literals {
+struct Key {
     text: Span,
-    /// Where its templates begin in the list of all.
+    /// The range of its templates in [`Prefilter::templates`].
     begin: u32,
     end: u32,
 }
 
 impl Prefilter {
     pub fn of(store: &Store) -> Self {
-        let mut anchors = Prefilter::default();
-        let able = |template: &u32| store.template(*template).never.is_none();
-        let all: Vec<u32> = (0..).zip(&store.templates).map(|(number, _)| number).filter(able).collect();
+        let mut prefilter = Prefilter::default();
+        let can_match = |template: &u32| store.template(*template).never.is_none();
+        let all: Vec<u32> = (0..).zip(&store.templates).map(|(number, _)| number).filter(can_match).collect();
         if all.len() <= FEW {
-            anchors.always = all;
-            return anchors;
+            prefilter.always = all;
+            return prefilter;
         }
         let mut counts: HashMap<&str, usize> = HashMap::new();
         for template in &all {
@@ -54,49 +57,49 @@ impl Prefilter {
                 *counts.entry(store.text(span)).or_default() += 1;
             }
         }
-        let mut anchored = Vec::new();
+        let mut keyed = Vec::new();
         for template in all {
-            // The rarest; of equals the longest.
+            // The rarest literal; of equally rare ones the longest.
             let rank = |span: &Span| (counts[store.text(*span)], Reverse(span.len));
             match literals_of(store, template).min_by_key(rank) {
-                Some(text) => anchored.push((text, template)),
-                None => anchors.always.push(template),
+                Some(text) => keyed.push((text, template)),
+                None => prefilter.always.push(template),
             }
         }
-        anchored.sort_by_key(|(text, template)| (store.text(*text), *template));
-        anchors.begins = vec![0; BITS / 64];
-        for (begin, (text, template)) in (0..).zip(anchored) {
-            anchors.templates.push(template);
-            match anchors.literals.last_mut() {
+        keyed.sort_by_key(|(text, template)| (store.text(*text), *template));
+        prefilter.begins = vec![0; BITS / 64];
+        for (begin, (text, template)) in (0..).zip(keyed) {
+            prefilter.templates.push(template);
+            match prefilter.keys.last_mut() {
                 Some(last) if store.text(last.text) == store.text(text) => last.end = begin + 1,
                 _ => {
-                    anchors.literals.push(Literals { text, begin, end: begin + 1 });
-                    anchors.lengths.push(text.len as usize);
-                    anchors.note_begin(store.text(text).as_bytes());
+                    prefilter.keys.push(Key { text, begin, end: begin + 1 });
+                    prefilter.lengths.push(text.len as usize);
+                    prefilter.add_begin(store.text(text).as_bytes());
                 }
             }
         }
-        anchors.lengths.sort_unstable();
-        anchors.lengths.dedup();
-        let text_of = |number: &u32| store.text(anchors.literals[*number as usize].text);
-        let mut table = HashTable::with_capacity(anchors.literals.len());
-        for (number, _) in (0..).zip(&anchors.literals) {
+        prefilter.lengths.sort_unstable();
+        prefilter.lengths.dedup();
+        let text_of = |number: &u32| store.text(prefilter.keys[*number as usize].text);
+        let mut table = HashTable::with_capacity(prefilter.keys.len());
+        for (number, _) in (0..).zip(&prefilter.keys) {
             let hash = HASHER.hash_one(text_of(&number));
             table.insert_unique(hash, number, |other| HASHER.hash_one(text_of(other)));
         }
-        anchors.table = table;
-        anchors
+        prefilter.table = table;
+        prefilter
     }
 
-    fn note_begin(&mut self, anchor: &[u8]) {
-        match anchor {
+    fn add_begin(&mut self, key: &[u8]) {
+        match key {
             [first, second, ..] => set(&mut self.begins, bit(*first, *second)),
             [first] => (0..=255).for_each(|second| set(&mut self.begins, bit(*first, second))),
             [] => {}
         }
     }
 
-    /// Calls `each` with every template that may match `name`, once, until it says `false`.
+    /// Calls `each` once with every template that may match `name`, until it returns `false`.
     pub fn each(&self, store: &Store, name: &str, each: &mut dyn FnMut(u32) -> bool) {
         for template in &self.always {
             if !each(*template) {
@@ -123,14 +126,13 @@ impl Prefilter {
                     }
                     continue;
                 };
-                let same = |other: &u32| store.text(self.literals[*other as usize].text) == text;
-                let Some(anchor) = self.table.find(HASHER.hash_one(text), same) else { continue };
-                // Where it stands once more nothing new begins.
-                if seen.contains(anchor) {
+                let same = |other: &u32| store.text(self.keys[*other as usize].text) == text;
+                let Some(key) = self.table.find(HASHER.hash_one(text), same) else { continue };
+                if seen.contains(key) {
                     continue;
                 }
-                seen.push(*anchor);
-                let Literals { begin, end, .. } = self.literals[*anchor as usize];
+                seen.push(*key);
+                let Key { begin, end, .. } = self.keys[*key as usize];
                 for template in &self.templates[begin as usize..end as usize] {
                     if !each(*template) {
                         return;

@@ -1,4 +1,4 @@
-//! Rules ready for look-ups, the name to look up, and the answer.
+//! The public types of a lookup: rules, query and decision.
 
 use super::budget::{Budget, Cost};
 use super::decide::Name;
@@ -11,72 +11,72 @@ use mail_address::fold;
 use std::borrow::Cow;
 use std::sync::OnceLock;
 
-/// Longest name looked up, in bytes. A local part has 255 at most and a line of a table protocol 4096; counts
-/// of a longer one would not fit into the expected digits.
+/// Maximum length of a name, in bytes. A local part has at most 255 and a line of a table protocol 4096.
+/// Counts of a longer name would have more digits than codes allow.
 pub const MAX_NAME: usize = 4096;
 
-/// Rules to look names up in.
+/// Compiled rules. Names are looked up with [`Rules::find`].
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     pub(crate) store: Store,
     pub(super) prefilter: Prefilter,
     debug_account: Option<String>,
     fold: bool,
-    /// The names of all lists, built at the first use.
+    /// Created at the first use.
     names: OnceLock<NameSet>,
 }
 
-/// The result of the rules for a name.
+/// The result of a lookup.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Decision<'r> {
-    /// It is not an alias.
+    /// The name is not an alias.
     NoMatch,
-    /// It is an alias of one account, or goes to the debug account.
+    /// The name is an alias of one account, or ambiguous and for the debug account.
     Account {
         /// The account.
         name: &'r str,
-        /// Where its mail goes, if not to the account in the domain of the alias.
+        /// The address of `DELIVER TO`; `None` for the account in the domain of the alias.
         target: Option<Cow<'r, str>>,
         /// The first statement that matched.
         statement: usize,
-        /// Whether it matched in more than one way.
+        /// Whether there is more than one match.
         ambiguous: bool,
-        /// Whether the account is the debug account, since there are several accounts or targets.
+        /// Whether the account is the debug account, because several accounts or targets match.
         by_debug: bool,
     },
-    /// It was an alias of this account, and perhaps of others.
+    /// The name was an alias of this account, and possibly of others, whose last day has passed.
     Expired {
         /// The account.
         name: &'r str,
         /// The first statement that matched.
         statement: usize,
-        /// Its last day for this account; the latest one, if it matched in more than one way.
+        /// The last day for this account; the latest one of several matches.
         last: Day,
     },
-    /// It is an alias of more than one account.
+    /// The name is an alias of several accounts or targets.
     Ambiguous {
         /// The statements that matched.
         statements: Vec<usize>,
     },
-    /// The look-up would take too long. The name may be an alias.
+    /// The lookup exceeded its step limit, or the name is longer than [`MAX_NAME`]. The name may be an alias.
     TempFail {
-        /// The statement at which the look-up stopped.
+        /// The statement at which the lookup stopped.
         statement: usize,
     },
 }
 
-/// The name of a statement for the log.
+/// The place and expression of a statement, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Statement<'r> {
-    /// Its file; empty if there is no such statement.
+    /// The file name; empty if the statement does not exist.
     pub file: &'r str,
-    /// Its line.
+    /// The line number, from 1.
     pub line: usize,
-    /// Its expression.
+    /// The expression.
     pub text: &'r str,
 }
 
-/// `aliases.rules:3`
+/// Formats the place of the statement: `aliases.rules:3`
 impl std::fmt::Display for Statement<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}:{}", self.file, self.line)
@@ -88,13 +88,13 @@ impl std::fmt::Display for Statement<'_> {
 pub struct Query<'q> {
     /// The local part of an address, without quotes.
     pub name: &'q str,
-    /// Its domain, in canonical spelling. Without one, statements for certain domains do not apply.
+    /// Its domain, in canonical spelling. Without a domain, statements with `DOMAINS` do not apply.
     pub domain: Option<&'q str>,
-    /// The current day; without it no alias has expired.
+    /// The current day. Without it, aliases do not expire.
     pub today: Option<Day>,
 }
 
-/// A name alone.
+/// A query without domain and day.
 impl<'q> From<&'q str> for Query<'q> {
     fn from(name: &'q str) -> Self {
         Query { name, domain: None, today: None }
@@ -112,14 +112,29 @@ impl Rules {
         Rules { prefilter: Prefilter::of(&store), store, fold, ..Rules::default() }
     }
 
-    /// Looks a name up.
+    /// Looks up a name.
+    ///
+    /// ```
+    /// use alias_rules::{Day, Decision, Query, Rules};
+    ///
+    /// let rules = Rules::load(
+    ///     "ACCOUNT foo DOMAINS example.com MATCHES %account%-%date%-%code% WITH CHARS(account);",
+    /// )?;
+    /// let today = Day::new(2026, 12, 1);
+    /// let query = Query { name: "foo-2611-3", domain: Some("example.com"), today };
+    /// assert!(matches!(rules.find(query), Decision::Expired { name: "foo", .. }));
+    /// let later = Query { name: "foo-2612-3", ..query };
+    /// assert!(matches!(rules.find(later), Decision::Account { name: "foo", .. }));
+    /// assert_eq!(rules.find(Query { domain: Some("other.example"), ..query }), Decision::NoMatch);
+    /// # Ok::<(), alias_rules::LoadError>(())
+    /// ```
     pub fn find<'q>(&self, query: impl Into<Query<'q>>) -> Decision<'_> {
         let query = query.into();
         let name = Name::new(self, query.name);
         decide::decide(self, &name, &query, &mut Matcher::new(&name.text).on(query.today))
     }
 
-    /// What [`find`](Rules::find) costs for this name: the same in every run.
+    /// The cost of [`find`](Rules::find) for this query, which is the same in every run.
     pub fn cost<'q>(&self, query: impl Into<Query<'q>>) -> Cost {
         let query = query.into();
         let name = Name::new(self, query.name);
@@ -128,7 +143,7 @@ impl Rules {
         Cost { steps: matcher.used(), limit: Budget::of(name.text.len()).lookup }
     }
 
-    /// How many statements there are.
+    /// The number of statements.
     pub fn len(&self) -> usize {
         self.store.statements.len()
     }
@@ -138,7 +153,7 @@ impl Rules {
         self.store.statements.is_empty()
     }
 
-    /// The statement numbered `i`, as in a [`Decision`].
+    /// The statement with index `i`, as in a [`Decision`].
     pub fn statement(&self, i: usize) -> Statement<'_> {
         if i >= self.len() {
             return Statement { file: "", line: 0, text: "" };
@@ -147,23 +162,23 @@ impl Rules {
         Statement { file: program.file(), line: program.line(), text: program.expression() }
     }
 
-    /// The statement numbered `i`, which must exist.
+    /// The statement with index `i`, which must exist.
     pub(crate) fn program(&self, i: usize) -> Program<'_> {
         self.store.program(u32::try_from(i).unwrap_or(NONE))
     }
 
-    /// The account for aliases of more than one account.
+    /// The account that receives ambiguous mail.
     pub fn debug_account(&self) -> Option<&str> {
         self.debug_account.as_deref()
     }
 
-    /// The same rules with another debug account; empty: none.
+    /// Sets the account that receives ambiguous mail; empty for none.
     #[must_use]
     pub fn with_debug_account(self, account: Option<String>) -> Self {
         Rules { debug_account: account.filter(|account| !account.is_empty()), ..self }
     }
 
-    /// A text as texts are compared.
+    /// Folds the case of a text, if names are compared ignoring case.
     pub(crate) fn key<'n>(&self, text: &'n str) -> Cow<'n, str> {
         if self.fold { fold(text) } else { Cow::Borrowed(text) }
     }
@@ -172,14 +187,14 @@ impl Rules {
         self.names.get_or_init(|| NameSet::of(&self.store))
     }
 
-    /// Whether some statement is about this account.
+    /// Whether a statement has this account.
     pub fn is_account(&self, name: &str) -> bool {
-        self.names().accounts.contain(&self.store, &self.key(name))
+        self.names().accounts.contains(&self.store, &self.key(name))
     }
 
-    /// Whether some statement has this name after `ALIASED`.
+    /// Whether a statement has this name after `ALIASED`.
     pub fn is_alias(&self, name: &str) -> bool {
-        self.names().aliases.contain(&self.store, &self.key(name))
+        self.names().aliases.contains(&self.store, &self.key(name))
     }
 
     /// The number of distinct accounts in the statements.
@@ -192,14 +207,15 @@ impl Rules {
         self.names().aliases.len()
     }
 
-    /// The accounts and aliases that occur in expressions, as they are compared, each with its statement.
+    /// The accounts and aliases that occur in expressions, case-folded if configured, each with the index of
+    /// its statement.
     pub fn placed_names(&self) -> impl Iterator<Item = (usize, &str)> {
         let placed = |entry: &&Entry| self.store.is_placed(entry);
         let entries = self.store.entries.iter().filter(placed);
         entries.map(|entry| (entry.statement as usize, self.store.text(entry.span())))
     }
 
-    /// The accounts of all statements, as they are spelled there, each with its statement.
+    /// The accounts of all statements as spelled there, each with the index of its statement.
     pub fn account_names(&self) -> impl Iterator<Item = (usize, &str)> {
         let entries = (0..).zip(&self.store.entries).filter(|(_, entry)| !entry.is_alias());
         entries.map(|(number, entry)| (entry.statement as usize, self.store.spelling(number)))
@@ -213,7 +229,7 @@ mod tests {
     use diagnostics::Text;
 
     #[test]
-    fn names() {
+    fn accounts_and_aliases_are_counted_once() {
         let text = Text::new(
             "a.rules",
             "ACCOUNT foo, Bar MATCHES %account%-%alpha%-%code% WITH CHARS();

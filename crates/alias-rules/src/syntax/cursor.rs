@@ -1,9 +1,9 @@
-//! Reading a text word by word: blanks, comment lines, words, the rest of a line.
+//! Reads a text word by word and skips blanks and comment lines.
 
 use crate::vocabulary::is_blank;
 use std::ops::Range;
 
-/// A place in a text.
+/// A position in a text.
 #[derive(Clone, Copy)]
 pub(crate) struct Cursor<'t> {
     text: &'t str,
@@ -19,7 +19,7 @@ impl<'t> Cursor<'t> {
         self.pos
     }
 
-    /// Goes to `pos`, which must be the edge of a character, as every span handed out here is.
+    /// Moves to `pos`, which must be a character boundary, as the ends of all returned spans are.
     pub fn seek(&mut self, pos: usize) {
         self.pos = pos;
     }
@@ -28,7 +28,7 @@ impl<'t> Cursor<'t> {
         self.rest().chars().next()
     }
 
-    /// Goes past `c` if it is next.
+    /// Consumes `c` if it is next.
     pub fn eat(&mut self, c: char) -> bool {
         let found = self.peek() == Some(c);
         if found {
@@ -46,7 +46,7 @@ impl<'t> Cursor<'t> {
         self.text.len()..self.text.len()
     }
 
-    /// Goes past white space and comment lines, wherever they stand.
+    /// Skips white space and comment lines.
     pub fn skip_blank(&mut self) {
         while let Some(c) = self.peek() {
             if is_blank(c) {
@@ -59,7 +59,7 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    /// Whether only blanks stand before the cursor on its line.
+    /// Whether the line has only blanks before the cursor.
     pub fn begins_line(&self) -> bool {
         let before = self
             .text
@@ -69,27 +69,27 @@ impl<'t> Cursor<'t> {
         before.is_empty() || before.ends_with(is_line_end)
     }
 
-    /// The run of characters up to one that `ends` it.
+    /// Consumes all characters before the next one that `ends` the run.
     pub fn run(&mut self, ends: impl Fn(char) -> bool) -> Range<usize> {
         let start = self.pos;
         self.pos += self.rest().find(ends).unwrap_or(self.rest().len());
         start..self.pos
     }
 
-    /// The next word; `None` at the end of the text.
+    /// Consumes the next word; `None` at the end of the text.
     pub fn word(&mut self) -> Option<Range<usize>> {
         self.skip_blank();
         let span = self.run(is_blank);
         (!span.is_empty()).then_some(span)
     }
 
-    /// The next word, without going past it.
+    /// The next word, without consuming it.
     pub fn peek_word(&mut self) -> Option<Range<usize>> {
         self.skip_blank();
         Cursor { ..*self }.word()
     }
 
-    /// The rest of the line without the blanks around it.
+    /// Consumes the rest of the line and returns it without the blanks around it.
     pub fn rest_of_line(&mut self) -> Range<usize> {
         let span = self.run(is_line_end);
         let line = self.slice(&span);
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_and_comments() {
+    fn words_skip_comment_lines() {
         let text = " a#b\r\n\t# c d\rx\u{a0}#y\n#z";
         let mut cursor = Cursor::new(text);
         let mut got = Vec::new();
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn lines() {
+    fn rest_of_line_is_trimmed() {
         let mut cursor = Cursor::new("PORT :  42 # x \r\n7");
         cursor.seek(6);
         let span = cursor.rest_of_line();

@@ -1,10 +1,10 @@
-//! `DELIVER TO` and the end of a statement.
+//! Parses `DELIVER TO` and the end of a statement.
 
 use super::{ACCOUNT, Deliver, Fault, Name, Parser, Stop};
 use crate::vocabulary::is_blank;
 
 impl Parser<'_, '_> {
-    /// Skips a semicolon. Without one, the statement still ends if another one begins.
+    /// Consumes the semicolon. Without it, the statement still ends where another one begins.
     pub fn semicolon(&mut self, expected: &str, help: &str) -> Result<(), Stop> {
         self.cursor.skip_blank();
         if self.cursor.eat(';') {
@@ -16,7 +16,7 @@ impl Parser<'_, '_> {
         let fault = Fault::new(span.clone(), format!("expected {expected}, found \"{found}\""));
         let fault = fault.help(if next { "end the statement above with a semicolon" } else { help });
         if found == ACCOUNT {
-            // It is the next statement, anywhere on its line.
+            // The next statement begins here, even within a line.
             self.faults.push(fault);
             self.cursor.seek(span.start);
             return Ok(());

@@ -1,4 +1,4 @@
-//! From the text behind `MATCHES` to its items.
+//! Parses the expression after `MATCHES`.
 
 use super::Fault;
 use crate::vocabulary::Class;
@@ -8,7 +8,6 @@ use std::ops::Range;
 /// A part of an expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Item {
-    /// These very characters.
     Literal(String),
     /// `%account%`
     Account,
@@ -18,7 +17,7 @@ pub(crate) enum Item {
     Code,
     /// `%date%`: the last day of the alias.
     Date,
-    /// A text of the class.
+    /// A name such as `%ident%`: a text of the class.
     Identifier(Class),
 }
 
@@ -34,13 +33,13 @@ impl Item {
     }
 }
 
-/// The expression as written and what it says.
+/// An expression, as written and parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Expression {
     pub text: String,
     pub span: Range<usize>,
     pub items: Vec<Item>,
-    /// Whether something is wrong with it, so that items are missing.
+    /// Whether it has errors. If so, items are missing.
     pub faulty: bool,
 }
 
@@ -49,7 +48,7 @@ impl Expression {
         self.items.contains(item)
     }
 
-    /// The classes of its identifiers, the first one first.
+    /// The classes of its identifiers, from left to right.
     pub fn identifiers(&self) -> impl Iterator<Item = Class> {
         self.items.iter().filter_map(|item| match item {
             Item::Identifier(class) => Some(*class),
@@ -58,8 +57,8 @@ impl Expression {
     }
 }
 
-/// Reads `text`, which stands at `span`. In a literal `%%` is one `%`; a single `%` opens a name that goes
-/// up to the next one or to the end; a `%` with nothing behind it is dropped.
+/// Parses `text`, which is at `span` of the file. `%%` is a literal `%`; a single `%` begins a name, which
+/// extends to the next `%` or to the end; a `%` at the end is dropped.
 pub(crate) fn read(text: &str, span: Range<usize>, faults: &mut Vec<Fault>) -> Expression {
     let known = faults.len();
     let mut items = Vec::new();
@@ -67,13 +66,13 @@ pub(crate) fn read(text: &str, span: Range<usize>, faults: &mut Vec<Fault>) -> E
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('%') {
         literal.push_str(before);
-        if let Some(behind) = after.strip_prefix('%') {
+        if let Some(tail) = after.strip_prefix('%') {
             literal.push('%');
-            rest = behind;
+            rest = tail;
             continue;
         }
-        let (name, behind) = after.split_once('%').unwrap_or((after, ""));
-        rest = behind;
+        let (name, tail) = after.split_once('%').unwrap_or((after, ""));
+        rest = tail;
         if name.is_empty() {
             continue;
         }
@@ -86,7 +85,7 @@ pub(crate) fn read(text: &str, span: Range<usize>, faults: &mut Vec<Fault>) -> E
             Some(item) => {
                 if item == Item::Date && items.contains(&item) {
                     let fault = Fault::new(at.clone(), "a second %date% in the expression");
-                    faults.push(fault.help("an alias has one last day: leave one"));
+                    faults.push(fault.help("an alias has one last day: keep one %date%"));
                 }
                 if let Some(fault) = adjacent(items.last(), &item, name, &at) {
                     faults.push(fault);
@@ -103,7 +102,7 @@ pub(crate) fn read(text: &str, span: Range<usize>, faults: &mut Vec<Fault>) -> E
     Expression { text: text.into(), span, items, faulty: faults.len() > known }
 }
 
-/// Only letters can be told from digits where nothing stands between.
+/// Reports two adjacent names that cannot be separated: only letters next to digits can.
 fn adjacent(before: Option<&Item>, item: &Item, name: &str, at: &Range<usize>) -> Option<Fault> {
     use Class::{Alpha, Number};
     use Item::Identifier;
@@ -112,13 +111,13 @@ fn adjacent(before: Option<&Item>, item: &Item, name: &str, at: &Range<usize>) -
         | (Identifier(Alpha), Identifier(Number))
         | (Identifier(Number), Identifier(Alpha)) => return None,
         (Identifier(Alpha), Identifier(Alpha)) | (Identifier(Number), Identifier(Number)) => {
-            format!("\"{name}\" stands next to itself")
+            format!("\"{name}\" is next to itself")
         }
-        _ => format!("\"{name}\" stands next to another name"),
+        _ => format!("\"{name}\" is next to another name"),
     };
     Some(
         Fault::new(at.clone(), message)
-            .help("put a literal between them; only %alpha% and %number% may stand side by side"),
+            .help("put a literal between them; only %alpha% and %number% may be adjacent"),
     )
 }
 
@@ -152,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn expressions() {
+    fn parses_literals_names_and_percent_signs() {
         let cases = [
             ("%account%-%alnum%-%code%", "Account '-' alnum '-' Code"),
             ("a%%b%code", "'a%b' Code"),

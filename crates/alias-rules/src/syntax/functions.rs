@@ -1,11 +1,11 @@
-//! From the text behind `WITH` to calls of functions.
+//! Parses the functions after `WITH`.
 
 use super::{Call, Deliver, Fault, Parser, Stop, Subject};
 use crate::vocabulary::{Function, integer, is_blank};
 use diagnostics::nearest;
 use std::ops::Range;
 
-/// An argument of a function, without blanks.
+/// An argument of a function; blanks are removed.
 #[derive(Clone, Debug)]
 struct Argument {
     value: String,
@@ -13,7 +13,7 @@ struct Argument {
 }
 
 impl<'t> Parser<'t, '_> {
-    /// The functions, and what may follow them, up to the semicolon.
+    /// Parses the functions and `DELIVER TO`, up to the semicolon.
     pub fn calls(&mut self) -> Result<(Vec<Call>, Option<Deliver<'t>>), Stop> {
         let mut calls = Vec::new();
         loop {
@@ -33,7 +33,7 @@ impl<'t> Parser<'t, '_> {
         }
     }
 
-    /// One function. `None` if something is wrong with its arguments, which is said.
+    /// Parses one function. `None` after reporting an error in its arguments.
     fn call(&mut self) -> Result<Option<Call>, Stop> {
         self.cursor.skip_blank();
         let name = self.cursor.run(|c| is_blank(c) || "(),;".contains(c));
@@ -58,11 +58,11 @@ impl<'t> Parser<'t, '_> {
             return self.error(fault.help("such as CHARS()"), found.start);
         };
         if !self.cursor.eat('(') {
-            let fault = Fault::new(name.clone(), format!("no \"(\" behind {word}"));
+            let fault = Fault::new(name.clone(), format!("no \"(\" after {word}"));
             return self.error(fault.help(format!("write {word}(…) without a blank in between")), name.start);
         }
         let Some(arguments) = self.arguments() else {
-            let fault = Fault::new(name.clone(), format!("the parenthesis behind {word} is not closed"));
+            let fault = Fault::new(name.clone(), format!("the parenthesis after {word} is not closed"));
             return self.error(fault, name.start);
         };
         let span = name.start..self.cursor.pos();
@@ -71,7 +71,7 @@ impl<'t> Parser<'t, '_> {
             Err(fault) => {
                 let (runaway, resume) = (arguments.iter().any(|a| a.value.contains(['(', ';'])), name.start);
                 if runaway {
-                    let fault = Fault::new(name, format!("the parenthesis behind {word} is not closed"));
+                    let fault = Fault::new(name, format!("the parenthesis after {word} is not closed"));
                     return self.error(fault.help("a closing parenthesis ends the arguments"), resume);
                 }
                 self.faults.push(fault);
@@ -80,7 +80,7 @@ impl<'t> Parser<'t, '_> {
         }
     }
 
-    /// The arguments up to the closing parenthesis, without blanks; `None` if there is none.
+    /// Parses the arguments up to the closing parenthesis; `None` if it is missing.
     fn arguments(&mut self) -> Option<Vec<Argument>> {
         let mut arguments = Vec::new();
         let mut value = String::new();
@@ -112,10 +112,10 @@ impl<'t> Parser<'t, '_> {
     }
 }
 
-/// How `HMAC` is called.
-pub(crate) const IT_IS_HMAC: &str = "it is HMAC(n), with the number of characters";
+/// The remedy for a wrong call of `HMAC`.
+pub(crate) const HMAC_USAGE: &str = "write HMAC(n), where n is the number of characters";
 
-/// What the arguments of `function` say.
+/// Converts the arguments of `function`.
 fn call(function: Function, arguments: &[Argument], span: Range<usize>) -> Result<Call, Fault> {
     let name = function.name();
     let (subjects, default) = match arguments {
@@ -123,19 +123,19 @@ fn call(function: Function, arguments: &[Argument], span: Range<usize>) -> Resul
         [subjects @ .., default] if !subjects.is_empty() => (subjects, default.value.clone()),
         _ => {
             return Err(Fault::new(span, "CHAR has too few arguments")
-                .help("it is CHAR(index, default), or CHAR(identifier, index, default)"));
+                .help("write CHAR(index, default), or CHAR(identifier, index, default)"));
         }
     };
     if function != Function::Char && arguments.len() > 1 {
         return Err(Fault::new(span, format!("{name} has more than one argument")).help(
             if function == Function::Hmac {
-                IT_IS_HMAC.into()
+                HMAC_USAGE.into()
             } else {
-                format!("it is {name}() or {name}(identifier)")
+                format!("write {name}() or {name}(identifier)")
             },
         ));
     }
-    // Only where an index says what CHAR looks at, or may, can it be a name.
+    // CHAR takes a name only where it could also take the index of an identifier.
     let named = match function {
         Function::Char => arguments.len() == 3,
         _ => function != Function::Hmac,
@@ -143,14 +143,14 @@ fn call(function: Function, arguments: &[Argument], span: Range<usize>) -> Resul
     let arguments = subjects.iter().enumerate().map(|(i, argument)| {
         let Argument { value, span } = argument;
         match &*value.to_lowercase() {
-            "" => Ok(Subject::Unsaid),
+            "" => Ok(Subject::Unspecified),
             "account" if named && i == 0 => Ok(Subject::Account),
             "alias" if named && i == 0 => Ok(Subject::Alias),
             _ => integer(value).map(Subject::Index).ok_or_else(|| {
                 let what = if named && i == 0 { "a number, account or alias" } else { "a number" };
                 Fault::new(span.clone(), format!("\"{value}\" is not {what}")).help(
                     if function == Function::Hmac {
-                        IT_IS_HMAC
+                        HMAC_USAGE
                     } else {
                         "identifiers are numbered from 1, from the left"
                     },

@@ -1,4 +1,4 @@
-//! From text to tree. A statement that is wrong is left, and reading goes on at the next one.
+//! Parses text to a tree. After an error, parsing resumes at the next statement.
 
 pub(crate) mod cursor;
 mod deliver;
@@ -13,7 +13,7 @@ use expression::Expression;
 use settings::{Dialect, Settings};
 use std::ops::Range;
 
-/// Something wrong with the text at hand.
+/// A problem in the text that is being parsed; [`Fault::of`] adds the text.
 #[derive(Clone, Debug)]
 pub(crate) struct Fault {
     pub span: Range<usize>,
@@ -46,11 +46,11 @@ impl Fault {
     }
 }
 
-/// A name in a list. There may be a million of them.
+/// A name in a list. A list may have a million names, so this is small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Name<'t> {
     pub value: &'t str,
-    /// Where it begins in the text.
+    /// Its byte offset in the text.
     pub start: usize,
 }
 
@@ -60,17 +60,17 @@ impl Name<'_> {
     }
 }
 
-/// Where `DELIVER TO` sends what matches.
+/// A `DELIVER TO` clause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Deliver<'t> {
-    /// The address as written, in which `%account%` and `%alias%` stand for the names that matched.
+    /// The address as written, with `%account%` and `%alias%`.
     pub target: Name<'t>,
 }
 
-/// What a function looks at, as written.
+/// An argument of a function as written: the text it looks at, or an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Subject {
-    Unsaid,
+    Unspecified,
     Index(i64),
     Account,
     Alias,
@@ -80,24 +80,23 @@ pub(crate) enum Subject {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Call {
     pub function: Function,
-    /// The arguments but for the default of `CHAR`.
+    /// The arguments without the default of `CHAR`.
     pub arguments: Vec<Subject>,
     /// The last argument of `CHAR`.
     pub default: String,
-    /// The call with its arguments.
     pub span: Range<usize>,
 }
 
 /// An alias statement.
 #[derive(Clone, Debug)]
 pub(crate) struct Statement<'t> {
-    /// The word `ACCOUNT`.
+    /// The span of the word `ACCOUNT`.
     pub keyword: Range<usize>,
     pub accounts: Vec<Name<'t>>,
     pub using: Option<Class>,
     /// `None` without `ALIASED` and for `ALIASED *`.
     pub aliases: Option<Vec<Name<'t>>>,
-    /// `None` without `DOMAINS`: all domains that are ours.
+    /// `None` without `DOMAINS`: all local domains.
     pub domains: Option<Vec<Name<'t>>>,
     pub expression: Expression,
     pub calls: Vec<Call>,
@@ -105,11 +104,11 @@ pub(crate) struct Statement<'t> {
     pub deliver: Option<Deliver<'t>>,
 }
 
-/// A statement cannot be read any further; the next one is to be looked for at this place.
+/// A statement cannot be parsed further. Parsing resumes at this byte offset.
 pub(crate) struct Stop(usize);
 
-/// Reads `text`; its alias statements go to `each`, one by one, as there may be many, its configuration
-/// statements to `legacy`. Whether all could be read to their end; otherwise some are missing.
+/// Parses `text`. Alias statements are passed to `each` one by one, as there may be many; configuration
+/// statements are stored in `legacy`. Returns `false` if errors prevented some statements from being parsed.
 pub(crate) fn read<'t>(
     text: &'t Text,
     dialect: Dialect,
@@ -147,8 +146,8 @@ pub(crate) struct Parser<'t, 'f> {
 }
 
 impl<'t> Parser<'t, '_> {
-    /// Goes to the next statement at or behind `pos`: behind the end of this one, or where a line begins
-    /// like one.
+    /// Moves to the next statement at or after `pos`: after the end of the current statement, or at a line
+    /// that begins like a statement.
     fn resume(&mut self, pos: usize) {
         self.cursor.seek(pos);
         while let Some(span) = self.cursor.peek_word() {
@@ -157,11 +156,11 @@ impl<'t> Parser<'t, '_> {
             if self.cursor.begins_line() && (word == ACCOUNT || self.is_setting(&span)) {
                 return;
             }
-            // A semicolon ends a statement behind a parenthesis or a blank; elsewhere it may be text.
+            // A semicolon ends a statement after a parenthesis or a blank; elsewhere it may be text.
             let end = word.find(");").map(|i| i + 2).or_else(|| (word == ";").then_some(1));
             self.cursor.seek(end.map_or(span.end, |end| span.start + end));
             if end.is_some() || word.ends_with(';') {
-                // Another one ends nothing.
+                // Further semicolons have no effect.
                 while self.cursor.peek_word().is_some_and(|span| self.cursor.slice(&span) == ";") {
                     self.cursor.word();
                 }
@@ -180,14 +179,14 @@ impl<'t> Parser<'t, '_> {
         }
     }
 
-    /// A word with which no statement begins.
+    /// Reports a word with which no statement begins.
     fn unknown(&mut self, span: &Range<usize>) {
         let word = self.cursor.slice(span);
         let fault = Fault::new(span.clone(), format!("no statement begins with \"{word}\""));
         let name = settings::head(word);
         let fault = match nearest(name, settings::first_words().chain([ACCOUNT])) {
             _ if name.starts_with('\u{feff}') => fault.help("save the file without a byte order mark"),
-            Some(ACCOUNT) if name == ACCOUNT => fault.help("no colon stands behind ACCOUNT"),
+            Some(ACCOUNT) if name == ACCOUNT => fault.help("remove the colon after ACCOUNT"),
             Some(near) => fault.help(format!("did you mean {near}?")),
             None if word == ";" => fault.help("the statement above has ended already"),
             None => fault
@@ -209,10 +208,10 @@ impl<'t> Parser<'t, '_> {
         Err(Stop(resume))
     }
 
-    /// The text ends where `wanted` should stand.
+    /// Reports that the text ends where `wanted` is expected.
     pub fn ended<T>(&mut self, wanted: &str) -> Result<T, Stop> {
         let end = self.cursor.end();
-        let fault = Fault::new(end.clone(), format!("the file ends where {wanted} should stand"))
+        let fault = Fault::new(end.clone(), format!("unexpected end of file, expected {wanted}"))
             .help("a statement ends in \";\"");
         self.error(fault, end.end)
     }
@@ -247,7 +246,7 @@ impl<'t> Parser<'t, '_> {
         found.is_some()
     }
 
-    /// Goes past `word`, which stands behind a list of `what`.
+    /// Consumes `word`, which is expected after `what`.
     pub fn keyword(&mut self, word: &str, what: &str) -> Result<(), Stop> {
         let Some(span) = self.cursor.peek_word() else { return self.ended(word) };
         let found = self.cursor.slice(&span);
@@ -257,13 +256,13 @@ impl<'t> Parser<'t, '_> {
         }
         let fault = Fault::new(span.clone(), format!("expected {word}, found \"{found}\""));
         let fault = match (what, found) {
-            ("alias", "USING") => fault.help("USING stands in front of ALIASED"),
-            ("domain", "USING" | "ALIASED") => fault.help(format!("{found} stands in front of DOMAINS")),
+            ("alias", "USING") => fault.help("write USING before ALIASED"),
+            ("domain", "USING" | "ALIASED") => fault.help(format!("write {found} before DOMAINS")),
             ("expression", _) if found.contains('%') => {
                 fault.help("an expression has no blanks; WITH and the functions follow it")
             }
             ("expression", _) if found.trim_end_matches(';') == word => {
-                fault.help("functions stand between WITH and the semicolon")
+                fault.help("write the functions between WITH and the semicolon")
             }
             ("deliver", _) if found.contains(['@', ';']) => fault.help("write DELIVER TO local@domain"),
             _ if nearest(found, [word]).is_some() => fault.help(format!("did you mean {word}?")),
@@ -271,7 +270,7 @@ impl<'t> Parser<'t, '_> {
                 fault.help("did you mean DOMAINS?")
             }
             ("account" | "alias" | "domain", _) if self.follows_comma(span.start, word) => {
-                fault.help(format!("remove the comma in front of {word}; it makes {word} a name of the list"))
+                fault.help(format!("remove the comma before {word}; it makes {word} a name of the list"))
             }
             ("account" | "alias" | "domain", _) => fault.help("names of a list are separated by commas"),
             _ => fault,
@@ -279,17 +278,17 @@ impl<'t> Parser<'t, '_> {
         self.error(fault, span.start)
     }
 
-    /// Whether the word in front of `pos` is `word`, behind a comma.
+    /// Whether the text before `pos` ends in a comma and `word`.
     fn follows_comma(&self, pos: usize, word: &str) -> bool {
         let before = self.cursor.slice(&(0..pos)).trim_end_matches(is_blank);
         before.strip_suffix(word).is_some_and(|list| list.trim_end_matches(is_blank).ends_with(','))
     }
 
-    /// A list of names: it goes on while a comma ends what was read or begins what comes.
+    /// Parses a list of names. It continues as long as a comma is before or after a blank.
     fn names(&mut self, what: &str) -> Result<Vec<Name<'t>>, Stop> {
         let mut names: Vec<Name<'t>> = Vec::new();
         let mut empty = None;
-        // A name begins a list, follows a comma, or (`glue`) goes on where a blank stands beside a comma.
+        // Whether the next word continues the list after a blank beside a comma.
         let mut glue = false;
         loop {
             let Some(span) = self.cursor.word() else { return self.ended("a list of names") };
@@ -321,12 +320,12 @@ impl<'t> Parser<'t, '_> {
         });
         if let Some(pos) = empty {
             let fault = Fault::warning(pos..pos, format!("an empty {what} name is ignored"));
-            self.faults.push(fault.help("remove the comma too many"));
+            self.faults.push(fault.help("remove the extra comma"));
         }
         if names.is_empty() {
             let pos = self.cursor.pos();
-            let fault = Fault::new(pos.saturating_sub(1)..pos, format!("the list holds no {what}"));
-            return self.error(fault.help("name one at least"), pos);
+            let fault = Fault::new(pos.saturating_sub(1)..pos, format!("the list contains no {what}"));
+            return self.error(fault.help("write at least one"), pos);
         }
         Ok(names)
     }

@@ -1,5 +1,5 @@
-//! The configuration statements of the predecessor's three servers: what a file of its may say beside
-//! rules. Read and checked here; what becomes of the values is decided by whoever configures rcptd.
+//! The configuration statements of the predecessor's three servers, which its rule files may contain. They
+//! are parsed and checked here; the configuration of rcptd uses the values.
 
 use super::Fault;
 use super::cursor::Cursor;
@@ -8,29 +8,29 @@ use diagnostics::{Text, nearest};
 use std::net::IpAddr;
 use std::ops::Range;
 
-/// Which configuration statements a text may hold.
+/// The configuration statements that a text may contain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dialect {
-    /// Those that a table server had, and those of the milter that have a place in rcptd.conf. Domains and
-    /// case are refused: they are settings of rcptd.
+    /// The statements of the table server, and those of the milter that have an equivalent in rcptd.conf.
+    /// Domains and case are refused, because they are settings of rcptd.
     #[default]
     TcpTable,
-    /// Those of every server of the predecessor.
+    /// The statements of all servers of the predecessor.
     Any,
 }
 
-/// The value of a statement and where it stands.
+/// The value of a configuration statement and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting<T> {
     /// The value.
     pub value: T,
-    /// The text with the statement.
+    /// The text that contains it.
     pub text: Text,
-    /// The bytes of the value.
+    /// The byte range of the value.
     pub span: Range<usize>,
 }
 
-/// How much was to be logged.
+/// A log level of the predecessor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Logging {
     /// `debug`
@@ -49,7 +49,7 @@ impl Logging {
     const ALL: [Logging; 5] =
         [Logging::Debug, Logging::Info, Logging::Warning, Logging::Error, Logging::Critical];
 
-    /// The word in the statement, in lower case.
+    /// The name in the statement, in lower case.
     pub fn name(self) -> &'static str {
         match self {
             Logging::Debug => "debug",
@@ -61,34 +61,34 @@ impl Logging {
     }
 }
 
-/// The settings found. Of a repeated statement the last one counts.
+/// The settings of all texts. The last of repeated settings counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// `HOST`: where the server listened.
+    /// `HOST`: the address of the server.
     pub host: Option<Setting<IpAddr>>,
-    /// `PORT`: and on which port.
+    /// `PORT`: the port of the server.
     pub port: Option<Setting<u16>>,
-    /// `SMTP HOST`: the mail server asked by VRFY.
+    /// `SMTP HOST`: the mail server for VRFY.
     pub smtp_host: Option<Setting<String>>,
-    /// `SMTP PORT`: and its port.
+    /// `SMTP PORT`: the port of that mail server.
     pub smtp_port: Option<Setting<u16>>,
-    /// `LOCAL HOST`: the name said in EHLO.
+    /// `LOCAL HOST`: the name in EHLO.
     pub local_host: Option<Setting<String>>,
-    /// `LOCAL DOMAINS`: whose recipients were looked up.
+    /// `LOCAL DOMAINS`: the domains whose recipients were looked up.
     pub local_domains: Option<Setting<Vec<String>>>,
-    /// `ALIAS DOMAINS`: the same of the virtual table server, in lower case.
+    /// `ALIAS DOMAINS`: the domains of the virtual table server, in lower case.
     pub alias_domains: Option<Setting<Vec<String>>>,
     /// `LOGGING`
     pub logging: Option<Setting<Logging>>,
-    /// `STATISTICS`: seconds between reports, 0 for none, `None` where it was off.
+    /// `STATISTICS`: seconds between reports; 0 for no reports, `None` if switched off.
     pub statistics: Option<Setting<Option<u64>>>,
     /// `PROCESSOR`: a Python module.
     pub processor: Option<Setting<String>>,
-    /// `CASE SENSITIVE`: read, but never obeyed.
+    /// `CASE SENSITIVE`, which the predecessor ignored.
     pub case_sensitive: Option<Setting<bool>>,
     /// `PYTHON_IS_311`
     pub python_is_311: Option<Setting<bool>>,
-    /// `DEBUG ACCOUNT`: who gets what is ambiguous; nobody where empty.
+    /// `DEBUG ACCOUNT`: the account that receives ambiguous mail; empty for none.
     pub debug_account: Option<Setting<String>>,
 }
 
@@ -109,7 +109,7 @@ enum Item {
     LocalDomains,
 }
 
-/// The words of a statement, the second one empty where there is only one.
+/// The words of each statement; the second one may be empty.
 const ITEMS: [(&str, &str, Item); 13] = [
     ("HOST", "", Item::Host),
     ("PORT", "", Item::Port),
@@ -126,18 +126,18 @@ const ITEMS: [(&str, &str, Item); 13] = [
     ("LOCAL", "DOMAINS", Item::LocalDomains),
 ];
 
-/// The words a statement can begin with.
+/// The first words of all statements.
 pub(crate) fn first_words() -> impl Iterator<Item = &'static str> {
     ITEMS.iter().map(|(first, _, _)| *first)
 }
 
-/// The word in front of a colon, or all of it.
+/// The part of a word before a colon, or the whole word.
 pub(crate) fn head(word: &str) -> &str {
     word.split(':').next().unwrap_or(word)
 }
 
-/// Reads the statement that begins at `cursor` with the word at `first`, one of [`first_words`]. Whatever
-/// is wrong with it, the cursor ends up behind the line with its value, or before a line of its own.
+/// Parses the statement that begins at `cursor` with the word at `first`, one of [`first_words`]. After
+/// errors, too, the cursor is after the line with the value, or at the start of a line.
 pub(crate) fn read(
     cursor: &mut Cursor<'_>,
     first: &Range<usize>,
@@ -148,13 +148,13 @@ pub(crate) fn read(
 ) {
     match statement(cursor, first) {
         Ok((item, words, value)) => {
-            let taken = if dialect == Dialect::TcpTable { refuse(item, &words) } else { Ok(()) }
-                .and_then(|()| take(cursor, item, &value, text, legacy))
-                .map(|()| faults.extend(in_vain(item, &words)));
-            faults.extend(taken.err());
+            let result = if dialect == Dialect::TcpTable { refuse(item, &words) } else { Ok(()) }
+                .and_then(|()| set(cursor, item, &value, text, legacy))
+                .map(|()| faults.extend(without_effect(item, &words)));
+            faults.extend(result.err());
         }
         Err(fault) => {
-            // What follows on this line belongs to it.
+            // The rest of the line belongs to the statement.
             faults.push(fault);
             if !cursor.begins_line() {
                 cursor.rest_of_line();
@@ -163,15 +163,15 @@ pub(crate) fn read(
     }
 }
 
-/// The words of the statement that begins at `cursor` with the word at `first`, one of [`first_words`], and the
-/// span of its value. The cursor ends up behind the value.
+/// Parses the words of the statement that begins at `cursor` with the word at `first`, one of
+/// [`first_words`], and the span of its value. Afterwards the cursor is after the value.
 pub(crate) fn parts(cursor: &mut Cursor<'_>, first: &Range<usize>) -> Option<(String, Range<usize>)> {
     let known = first_words().any(|known| known == head(cursor.slice(first)));
     let (item, _, value) = known.then(|| statement(cursor, first).ok()).flatten()?;
     Some((words_of(item), value))
 }
 
-/// Which statement it is, the span of its words and that of its value.
+/// Parses the kind of statement, the span of its words and the span of its value.
 fn statement(
     cursor: &mut Cursor<'_>,
     first: &Range<usize>,
@@ -191,7 +191,7 @@ fn statement(
             let meant = nearest(name, seconds())
                 .map_or_else(|| seconds().collect::<Vec<_>>().join(" or "), Into::into);
             return Err(Fault::new(words, format!("unknown statement \"{word} {name}\""))
-                .help(format!("behind {word} stands {meant}")));
+                .help(format!("write {meant} after {word}")));
         }
         words.end = second.start + name.len();
         cursor.seek(words.end);
@@ -200,7 +200,7 @@ fn statement(
     cursor.skip_blank();
     if !cursor.eat(':') {
         let name = words_of(*item);
-        return Err(Fault::new(words, format!("no colon behind {name}")).help(format!("write {name}: value")));
+        return Err(Fault::new(words, format!("no colon after {name}")).help(format!("write {name}: value")));
     }
     Ok((*item, words, cursor.rest_of_line()))
 }
@@ -210,25 +210,25 @@ fn words_of(item: Item) -> String {
     words.map_or_else(String::new, |(first, second, _)| [*first, *second].join(" ").trim_end().into())
 }
 
-/// Refuses what a table server did not know and rcptd.conf says better.
+/// Refuses statements that were unknown to the table server and have a better equivalent in rcptd.conf.
 fn refuse(item: Item, words: &Range<usize>) -> Result<(), Fault> {
     let key = match item {
         Item::AliasDomains => "domains",
         Item::CaseSensitive => "case_sensitive",
         _ => return Ok(()),
     };
-    Err(Fault::new(words.clone(), format!("{} cannot stand in a file of rules", words_of(item)))
+    Err(Fault::new(words.clone(), format!("{} is not allowed in a file of rules", words_of(item)))
         .help(format!("set \"{key}\" in rcptd.conf instead")))
 }
 
-/// A warning for a statement that changes nothing here.
-fn in_vain(item: Item, words: &Range<usize>) -> Option<Fault> {
+/// A warning for a statement that has no effect in rcptd.
+fn without_effect(item: Item, words: &Range<usize>) -> Option<Fault> {
     let help = match item {
         Item::Statistics => "remove it, or write [statistics]; see \"rcptd status\"",
-        Item::PythonIs311 => "remove it; there is no Python here",
+        Item::PythonIs311 => "remove it; rcptd does not use Python",
         Item::Processor => {
-            "its Python module is not called; write \"hooks\" in its place, see rcptd.conf(5), or \"normalise\", \
-             which does what many such modules did"
+            "the Python module is not called; use \"hooks\" instead, see rcptd.conf(5), or \"normalise\", which \
+             replaces many such modules"
         }
         Item::CaseSensitive => "set \"case_sensitive\" in rcptd.conf instead",
         _ => return None,
@@ -236,8 +236,8 @@ fn in_vain(item: Item, words: &Range<usize>) -> Option<Fault> {
     Some(Fault::warning(words.clone(), format!("{} has no effect", words_of(item))).help(help))
 }
 
-/// Checks the value at `span` and keeps it.
-fn take(
+/// Checks the value at `span` and stores it.
+fn set(
     cursor: &Cursor<'_>,
     item: Item,
     span: &Range<usize>,
@@ -254,7 +254,7 @@ fn take(
         Item::Host => {
             let address = value.parse().map_err(|_| {
                 bad("an IPv4 or IPv6 address")
-                    .help("write the address itself, such as 127.0.0.1; names are not looked up")
+                    .help("write an address such as 127.0.0.1; names are not looked up")
             })?;
             legacy.host = keep.setting(address);
         }
@@ -304,7 +304,7 @@ struct Keep<'a> {
 }
 
 impl Keep<'_> {
-    #[expect(clippy::unnecessary_wraps, reason = "what is kept is an optional setting")]
+    #[expect(clippy::unnecessary_wraps, reason = "all settings are optional")]
     fn setting<T>(&self, value: T) -> Option<Setting<T>> {
         Some(Setting { value, text: self.text.clone(), span: self.span.clone() })
     }

@@ -14,8 +14,8 @@ fn day(text: &str) -> Day {
     day.expect("a day of the calendar")
 }
 
-/// `foo`, `foo until 2026-11-30`, or nothing.
-fn said(rules: &Rules, name: &str, today: Option<&str>) -> String {
+/// The decision as text: `foo`, `foo until 2026-11-30 by 0`, or empty.
+fn decided(rules: &Rules, name: &str, today: Option<&str>) -> String {
     let query = Query { name, domain: None, today: today.map(day) };
     assert_eq!(rules.explain(query).outcome, rules.find(query).into(), "{query:?}");
     match rules.find(query) {
@@ -27,7 +27,7 @@ fn said(rules: &Rules, name: &str, today: Option<&str>) -> String {
 }
 
 #[test]
-fn aliases_end() {
+fn aliases_expire_after_their_last_day() {
     let rules = rules(
         "ACCOUNT foo MATCHES %account%-%date%-%ident%-%code% WITH CHARS();\n\
          ACCOUNT bar MATCHES bar.%code%.%date% WITH CHARS(account);",
@@ -41,7 +41,7 @@ fn aliases_end() {
         ("foo-261120-abc-3", Some("2026-11-20"), "foo"),
         ("foo-26w47-abc-3", Some("2026-11-22"), "foo"),
         ("foo-26W47-abc-3", Some("2026-11-23"), "foo until 2026-11-22 by 0"),
-        // Wrong is wrong, whatever the day.
+        // A wrong code or date never matches.
         ("foo-2611-abc-4", Some("2026-12-01"), ""),
         ("foo-2611-abc-4", None, ""),
         ("foo-2613-abc-3", None, ""),
@@ -55,12 +55,12 @@ fn aliases_end() {
         ("bar.3.26111", None, ""),
     ];
     for (name, today, want) in cases {
-        assert_eq!(said(&rules, name, today), want, "{name} {today:?}");
+        assert_eq!(decided(&rules, name, today), want, "{name} {today:?}");
     }
 }
 
 #[test]
-fn a_live_match_counts_before_an_expired_one() {
+fn live_matches_take_precedence_over_expired_ones() {
     let rules = rules(
         "ACCOUNT old MATCHES x-%date%-%ident%-%code% WITH CHARS();\n\
          ACCOUNT new MATCHES x-%alnum%-%ident%-%code% WITH CHARS(2);\n\
@@ -71,35 +71,34 @@ fn a_live_match_counts_before_an_expired_one() {
     );
     let cases = [
         ("x-2611-abc-3", "2026-12-01", "new"),
-        // The first statement says the account, whoever was later.
+        // The first statement determines the account, regardless of the days.
         ("y-2610-2abc-4", "2026-11-01", "two until 2026-10-31 by 2"),
         ("y-2610-2abc-3", "2026-11-01", "old until 2026-10-31 by 3"),
-        // Of one account the latest day counts, though it is of another statement.
+        // The latest day of that account counts, even if it is of another statement.
         ("y-2610-2612-4", "2027-01-01", "two until 2026-12-31 by 2"),
         ("y-2610-2612-4", "2026-12-31", "two"),
-        // Split in two ways, of which the code allows one.
+        // Two splits, of which the code allows one.
         ("xa2510a2611ax-0", "2025-10-31", "one"),
         ("xa2510a2611ax-0", "2025-11-01", "one until 2025-10-31 by 5"),
         ("xa2510a2611ax-1", "2026-11-30", "one"),
         ("xa2510a2611ax-1", "2026-12-01", "one until 2026-11-30 by 5"),
     ];
     for (name, today, want) in cases {
-        assert_eq!(said(&rules, name, Some(today)), want, "{name} {today:?}");
+        assert_eq!(decided(&rules, name, Some(today)), want, "{name} {today:?}");
     }
 }
 
-/// Of all ways the one counts that ended last, wherever it stands in the name.
 #[test]
-fn the_last_day_is_the_latest() {
+fn the_latest_of_several_last_days_counts() {
     let config = "ACCOUNT foo MATCHES %alnum%a%date%a%alnum%-%code% WITH VOWELS(1);";
     for (name, want) in [("xa2512a2611a2501ax-1", "2026-11-30"), ("xa2611a2512ax-1", "2025-12-31")] {
         let want = format!("foo until {want} by 0");
-        assert_eq!(said(&rules(config), name, Some("2030-01-01")), want, "{name}");
+        assert_eq!(decided(&rules(config), name, Some("2030-01-01")), want, "{name}");
     }
 }
 
 #[test]
-fn explanations_of_dates() {
+fn explanations_show_the_last_day() {
     let rules = rules("ACCOUNT foo MATCHES %account%-%date%-%code% WITH CHARS(account);");
     let explain =
         |name, today| rules.explain(Query { name, domain: None, today: Some(day(today)) }).to_string();
@@ -127,28 +126,28 @@ fn explanations_of_dates() {
     );
     assert_eq!(
         explain("foo-2613-3", "2026-12-01"),
-        "foo-2613-3\n  t:1 %account%-%date%-%code%\n    no match: behind \"foo-\", \"%date%\" does not fit \"2613-3\"\n  \
+        "foo-2613-3\n  t:1 %account%-%date%-%code%\n    no match: after \"foo-\", \"%date%\" does not match \"2613-3\"\n  \
          no alias"
     );
 }
 
 #[test]
-fn errors_of_dates() {
+fn invalid_dates_are_reported() {
     let with = |expression: &str| format!("ACCOUNT foo MATCHES {expression} WITH CHARS(account);");
     check(
         &[
             (&with("%date%.%code%-%date%"), &[(1, 36, "a second %date% in the expression")]),
-            (&with("%date%%code%"), &[(1, 28, "\"code\" stands next to another name")]),
-            (&with("%alpha%%date%-%code%"), &[(1, 29, "\"date\" stands next to another name")]),
+            (&with("%date%%code%"), &[(1, 28, "\"code\" is next to another name")]),
+            (&with("%alpha%%date%-%code%"), &[(1, 29, "\"date\" is next to another name")]),
             (
                 "ACCOUNT foo MATCHES %date%-%code% WITH CHARS(1);",
-                &[(1, 40, "CHARS looks at identifier 1, which there is not")],
+                &[(1, 40, "CHARS looks at identifier 1, which does not exist")],
             ),
         ],
         Severity::Error,
     );
     check_remedies(&[
-        (&with("%date%.%code%-%date%"), "an alias has one last day: leave one"),
+        (&with("%date%.%code%-%date%"), "an alias has one last day: keep one %date%"),
         (&with("%dat%-%code%"), "did you mean %date%?"),
         (
             &with("%day%-%code%"),

@@ -1,11 +1,11 @@
-//! Mail that goes elsewhere.
+//! `DELIVER TO`.
 
 use crate::tests::errors::{check, check_remedies};
 use crate::tests::{read, rules};
 use crate::*;
 use diagnostics::Severity;
 
-/// The account and where its mail goes; `None` if that is doubtful.
+/// The account and the target; `None` if the name is ambiguous.
 fn found<'r>(rules: &'r Rules, name: &str) -> Option<(&'r str, Option<String>)> {
     assert_eq!(rules.explain(name).outcome, rules.find(name).into(), "{name}");
     match rules.find(name) {
@@ -16,7 +16,7 @@ fn found<'r>(rules: &'r Rules, name: &str) -> Option<(&'r str, Option<String>)> 
 }
 
 #[test]
-fn names_stand_in_the_address() {
+fn placeholders_are_replaced() {
     let cases = [
         ("%account%@b.example", "Foo@b.example"),
         ("%account%@B.example.", "Foo@b.example"),
@@ -24,7 +24,7 @@ fn names_stand_in_the_address() {
         ("%alias%-%account%+%alias%@b.example", "sales-Foo+sales@b.example"),
         ("x.y@[192.0.2.1]", "x.y@[192.0.2.1]"),
         ("grüße@b.example", "grüße@b.example"),
-        // What a dot-string cannot hold comes in quotes.
+        // A local part that is not a dot-string is quoted.
         (".%account%@b.example", "\".Foo\"@b.example"),
     ];
     for (address, want) in cases {
@@ -39,9 +39,9 @@ fn names_stand_in_the_address() {
     }
 }
 
-/// As the operator wrote them, whatever the case of the address.
+/// The case of the looked-up name does not matter.
 #[test]
-fn spellings_are_the_operators() {
+fn targets_keep_the_spelling_of_the_rules() {
     let config = "ACCOUNT Foo ALIASED Sales, sALES, help MATCHES %alias%-%code% WITH CHARS(alias) \
                   DELIVER TO %account%.%alias%@b.example;";
     let rules = read(config, &Options { fold: true, ..Options::default() }).expect("it loads").rules;
@@ -51,9 +51,9 @@ fn spellings_are_the_operators() {
     assert!(explained.ends_with("an alias of \"Foo\", delivered to Foo.help@b.example"), "{explained}");
 }
 
-/// Two places are two destinations, though the account is one; one place said twice is one.
+/// Different targets of one account are ambiguous; equal targets are not.
 #[test]
-fn targets_tell_destinations_apart() {
+fn targets_distinguish_destinations() {
     let two = |first: &str, second: &str| {
         format!(
             "ACCOUNT foo MATCHES %account%-%ident%-%code% WITH CHARS() {first};\n\
@@ -77,15 +77,15 @@ fn targets_tell_destinations_apart() {
         let want = want.unwrap_or(("dbg", None));
         assert_eq!(found(&debug, "foo-abc-3"), Some(want), "{config}");
     }
-    // How another host compares its local parts only that host knows.
+    // Targets are compared exactly, since the case sensitivity of their host is not known.
     let folding = Options { fold: true, ..Options::default() };
     let other = read(&two("DELIVER TO a@b.example", "DELIVER TO A@b.example"), &folding).expect("it loads");
     assert_eq!(found(&other.rules, "foo-abc-3"), None);
 }
 
-/// Where the address names the alias, every alias that matches is a destination of its own.
+/// If the target contains the alias, every matching alias is a separate destination.
 #[test]
-fn aliases_tell_destinations_apart() {
+fn aliases_distinguish_destinations() {
     let cases = [
         ("VOWELS(2)", "%alias%@b.example", "axaxbxc-0", None),
         ("CHARS(2)", "%alias%@b.example", "axaxbxc-1", None),
@@ -100,13 +100,13 @@ fn aliases_tell_destinations_apart() {
         let want = want.map(|target: &str| ("foo", Some(target.to_owned())));
         assert_eq!(found(&rules(&config), name), want, "{config}");
     }
-    // The alias may stand in the address alone where the account has a single one.
+    // The alias may be in the target only, if the account has a single alias.
     let single = "ACCOUNT foo ALIASED a MATCHES x-%ident%-%code% WITH CHARS() DELIVER TO %alias%@b.example;";
     assert_eq!(found(&rules(single), "x-abc-3"), Some(("foo", Some("a@b.example".into()))));
 }
 
 #[test]
-fn errors_of_addresses() {
+fn invalid_targets_are_reported() {
     let with =
         |address: &str| format!("ACCOUNT foo MATCHES x-%ident%-%code% WITH CHARS() DELIVER {address};");
     let aliased =
@@ -128,13 +128,16 @@ fn errors_of_addresses() {
             (&with("TO a@%account%.test"), &[(1, 64, "\"%account%.test\" is not a domain")]),
             (
                 &with("TO <a@b.test>"),
-                &[(1, 62, "no local part holds \"<\" as it is"), (1, 65, "\"b.test>\" is not a domain")],
+                &[
+                    (1, 62, "\"<\" is not allowed in an unquoted local part"),
+                    (1, 65, "\"b.test>\" is not a domain"),
+                ],
             ),
-            (&with("TO a@b@c.test"), &[(1, 63, "no local part holds \"@\" as it is")]),
-            (&with("TO \"a\"@c.test"), &[(1, 62, "no local part holds \"\"\" as it is")]),
+            (&with("TO a@b@c.test"), &[(1, 63, "\"@\" is not allowed in an unquoted local part")]),
+            (&with("TO \"a\"@c.test"), &[(1, 62, "\"\"\" is not allowed in an unquoted local part")]),
             (&with("TO %acount%@b.test"), &[(1, 63, "unknown name \"acount\" in the address")]),
             (&with("TO %ident%@b.test"), &[(1, 63, "unknown name \"ident\" in the address")]),
-            (&with("TO a%account@b.test"), &[(1, 63, "a name begins here and does not end")]),
+            (&with("TO a%account@b.test"), &[(1, 63, "the name has no closing \"%\"")]),
             (
                 &with("TO %alias%@b.test"),
                 &[(1, 63, "the address names the alias, but the statement has none")],
@@ -142,32 +145,32 @@ fn errors_of_addresses() {
             (&with("TO a@b.test c@d.test"), &[(1, 71, "expected \";\", found \"c@d.test;\"")]),
             (
                 "ACCOUNT foo MATCHES x-%code% WITH CHARS(account) DELIVER TO a@b.test",
-                &[(1, 69, "the file ends where a semicolon should stand")],
+                &[(1, 69, "unexpected end of file, expected a semicolon")],
             ),
             (
                 "ACCOUNT foo MATCHES x-%code% WITH CHARS(account) DELIVER TO",
-                &[(1, 60, "the file ends where an address should stand")],
+                &[(1, 60, "unexpected end of file, expected an address")],
             ),
             (
                 "ACCOUNT foo MATCHES x-%code% WITH CHARS(account) DELIVER",
-                &[(1, 57, "the file ends where TO should stand")],
+                &[(1, 57, "unexpected end of file, expected TO")],
             ),
             (
                 "ACCOUNT foo MATCHES x-%code% WITH DELIVER TO a@b.test;",
                 &[(1, 35, "unknown function \"DELIVER\"")],
             ),
-            (aliased, &[(1, 21, "\"a\u{1}\" holds a control character, which no address does")]),
+            (aliased, &[(1, 21, "\"a\u{1}\" contains a control character")]),
             (&long, &[(1, 314, &message)]),
             (&with(&format!("TO {}@b.test", "a".repeat(256))), &[(1, 62, "the address is too long")]),
         ],
         Severity::Error,
     );
-    // The statement behind it is read, though the semicolon is missing.
+    // The next statement is parsed although the semicolon is missing.
     let two = "ACCOUNT foo MATCHES x-%code% WITH CHARS(account) DELIVER TO a@b.test ACCOUNT x MATCHES y";
     check(
         &[(
             two,
-            &[(1, 70, "expected \";\", found \"ACCOUNT\""), (1, 89, "the file ends where WITH should stand")],
+            &[(1, 70, "expected \";\", found \"ACCOUNT\""), (1, 89, "unexpected end of file, expected WITH")],
         )],
         Severity::Error,
     );
@@ -177,7 +180,7 @@ fn errors_of_addresses() {
         (&with("TO %acount%@b.test"), "did you mean %account%?"),
         (&with("TO %ident%@b.test"), "known are account and alias"),
         (&with("TO %alias%@b.test"), "write %account% instead of %alias%, or add ALIASED"),
-        (&with("TO a@%account%.test"), "names stand in the local part only"),
+        (&with("TO a@%account%.test"), "names are allowed in the local part only"),
         (&with("TO a@b.test c@d.test"), "an address is one word; a semicolon ends the statement"),
         (two, "end the statement above with a semicolon"),
         ("ACCOUNT foo MATCHES x-%code% WITH CHARS(account) DELIVR TO a@b.test;", "did you mean DELIVER?"),

@@ -1,4 +1,4 @@
-//! Statements for certain domains.
+//! Statements with `DOMAINS`.
 
 use crate::tests::errors::{check, check_remedies};
 use crate::tests::{read, rules};
@@ -9,7 +9,7 @@ fn at<'q>(name: &'q str, domain: &'q str) -> Query<'q> {
     Query { name, domain: Some(domain), today: None }
 }
 
-/// Whose alias it is, and by which statement.
+/// The account and the statement of an alias.
 fn found<'r>(rules: &'r Rules, query: Query<'_>) -> Option<(&'r str, usize)> {
     match rules.find(query) {
         Decision::NoMatch => None,
@@ -19,7 +19,7 @@ fn found<'r>(rules: &'r Rules, query: Query<'_>) -> Option<(&'r str, usize)> {
 }
 
 #[test]
-fn statements_count_in_their_domains() {
+fn statements_apply_in_their_domains() {
     let rules = rules(
         "ACCOUNT foo DOMAINS a.example, Bücher.example., A.EXAMPLE MATCHES x-%ident%-%code% WITH CHARS();\n\
          ACCOUNT bar DOMAINS b.example MATCHES x-%ident%-%code% WITH CHARS();\n\
@@ -30,7 +30,7 @@ fn statements_count_in_their_domains() {
         ("x-abc-3", Some("xn--bcher-kva.example"), Some(("foo", 0))),
         ("x-abc-3", Some("b.example"), Some(("bar", 1))),
         ("x-abc-3", Some("c.example"), None),
-        // Compared as it is: who asks has it in canonical spelling.
+        // The caller must use canonical spelling.
         ("x-abc-3", Some("A.example"), None),
         ("x-abc-3", None, None),
         ("y-abc-3", Some("a.example"), Some(("all", 2))),
@@ -46,18 +46,17 @@ fn statements_count_in_their_domains() {
     let explained = rules.explain(at("x-abc-3", "b.example"));
     assert_eq!(explained.statements[0].finding, Finding::OtherDomain);
     assert!(explained.statements[0].to_string().ends_with("    is for other domains\n"));
-    // A name that is too long is nobody's where no statement counts.
+    // A name that is too long does not match if no statement applies.
     let long = "x-".repeat(MAX_NAME);
     assert_eq!(rules.find(at(&long, "c.example")), Decision::NoMatch);
 }
 
-/// A clash is one only where both statements count.
 #[test]
-fn domains_tell_statements_apart() {
-    let same = "the same expression stands at t:2 too, and it does not tell the accounts apart";
-    let shared = "alias \"s\" belongs to several accounts, and the expression does not say to which";
+fn statements_clash_only_in_common_domains() {
+    let same = "the same expression is at t:2, and it does not distinguish the accounts";
+    let shared = "alias \"s\" belongs to several accounts, and the expression does not distinguish them";
     let cases: [(&str, &str, &[&str]); 9] = [
-        // clauses of the first statement, of the second, what is wrong with the first
+        // clauses of the first statement, of the second, errors of the first
         ("foo DOMAINS a.test MATCHES x", "bar DOMAINS b.test MATCHES x", &[]),
         ("foo DOMAINS a.test, b.test MATCHES x", "bar DOMAINS c.test, B.test MATCHES x", &[same]),
         ("foo DOMAINS a.test MATCHES x", "bar MATCHES x", &[same]),
@@ -86,10 +85,10 @@ fn domains_tell_statements_apart() {
     }
 }
 
-/// As many statements as there may be: the time goes with their number, not with its square, or this test
-/// takes hours.
+/// The time must be proportional to the number of statements; if it grew with the square, this test would
+/// take hours.
 #[test]
-fn many_statements_of_one_text() {
+fn loads_100_000_statements_in_linear_time() {
     const MANY: usize = 100_000;
     let one = |i: usize, domain: usize| {
         format!(
@@ -99,7 +98,7 @@ fn many_statements_of_one_text() {
     let text = (0..MANY).map(|i| one(i, i)).collect::<Vec<_>>().concat();
     let loaded = read(&text, &Options::default()).expect("the domains differ");
     assert_eq!(found(&loaded.rules, at("s-abc-3", "d7.test")), Some(("a7", 7)));
-    // Problems are sorted and shown, which takes its own time.
+    // Fewer statements, since formatting their problems takes time.
     let many = MANY / 10;
     let text = (0..many).map(|i| one(i, i % (many / 2))).collect::<Vec<_>>().concat();
     let problems = read(&text, &Options::default()).expect_err("two of each");
@@ -107,7 +106,7 @@ fn many_statements_of_one_text() {
 }
 
 #[test]
-fn errors_of_domains() {
+fn invalid_domains_are_reported() {
     let with =
         |domains: &str| format!("ACCOUNT foo DOMAINS {domains} MATCHES x-%ident%-%code% WITH CHARS();");
     check(
@@ -119,22 +118,22 @@ fn errors_of_domains() {
             (&with("a.test b.test"), &[(1, 28, "expected MATCHES, found \"b.test\"")]),
             (&with("a.test USING alpha"), &[(1, 28, "expected MATCHES, found \"USING\"")]),
             (&with("a.test ALIASED a"), &[(1, 28, "expected MATCHES, found \"ALIASED\"")]),
-            ("ACCOUNT foo DOMAINS", &[(1, 20, "the file ends where a list of names should stand")]),
+            ("ACCOUNT foo DOMAINS", &[(1, 20, "unexpected end of file, expected a list of names")]),
             ("ACCOUNT foo DOMAIN a.test MATCHES", &[(1, 13, "expected MATCHES, found \"DOMAIN\"")]),
         ],
         Severity::Error,
     );
     check(
         &[
-            (&with("a.test, A.test."), &[(1, 29, "domain \"A.test.\" stands in the list twice")]),
+            (&with("a.test, A.test."), &[(1, 29, "domain \"A.test.\" is in the list twice")]),
             (&with("a.test,,b.test"), &[(1, 28, "an empty domain name is ignored")]),
         ],
         Severity::Warning,
     );
     check_remedies(&[
-        (&with("x@a.test"), "write what stands behind the @ only"),
+        (&with("x@a.test"), "write only the part after the @"),
         (&with("*.test"), "domains are compared as a whole: write each one"),
-        (&with("a.test USING alpha"), "USING stands in front of DOMAINS"),
+        (&with("a.test USING alpha"), "write USING before DOMAINS"),
         (&with("a.test b.test"), "names of a list are separated by commas"),
         ("ACCOUNT foo DOMAIN a.test MATCHES", "did you mean DOMAINS?"),
     ]);

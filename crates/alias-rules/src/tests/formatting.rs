@@ -1,16 +1,16 @@
-//! Texts laid out: how, and that they mean the same.
+//! The formatter: layout, and that the meaning does not change.
 
 use crate::tests::{naive, random};
 use crate::*;
 use diagnostics::Text;
 use proptest::prelude::*;
 
-fn laid_out(text: &str) -> String {
+fn formatted(text: &str) -> String {
     format(&Text::new("t", text)).unwrap_or_else(|problems| panic!("{text}\n{problems:#?}"))
 }
 
 #[test]
-fn layout() {
+fn formats_statements_lists_and_comments() {
     let long: Vec<String> = (1..20).map(|n| format!("account{n}")).collect();
     let cases = [
         ("", ""),
@@ -60,26 +60,25 @@ fn layout() {
         if want == "!" {
             let problems = format(&Text::new("t", text)).expect_err(text);
             assert!(
-                diagnostics::any_error(&problems) && !problems[0].message.contains("laid out"),
+                diagnostics::any_error(&problems) && !problems[0].message.contains("cannot be formatted"),
                 "{problems:?}"
             );
             continue;
         }
-        let got = laid_out(text);
+        let got = formatted(text);
         assert_eq!(got, want, "{text}");
-        assert_eq!(laid_out(&got), got);
+        assert_eq!(formatted(&got), got);
     }
-    // As wide as can be, and one wider.
+    // The maximum width, and one character more.
     let statement = |name: &str| format!("ACCOUNT {name} MATCHES %account%-%code% WITH CHARS(account);\n");
     let spare = WIDTH + 1 - statement("").len();
     let (fits, wide) = (statement(&"a".repeat(spare)), statement(&"a".repeat(spare + 1)));
-    assert_eq!(laid_out(&fits), fits);
-    assert_eq!(laid_out(&wide).lines().count(), 3);
+    assert_eq!(formatted(&fits), fits);
+    assert_eq!(formatted(&wide).lines().count(), 3);
 }
 
-/// Every sample that has no error in it has a form, and that form is its own.
 #[test]
-fn samples_have_a_form() {
+fn formatting_samples_is_idempotent_and_keeps_decisions() {
     let (mut seen, mut refused) = (0, 0);
     for text in [
         include_str!("../../tests/data/a-unittests.jsonl"),
@@ -97,8 +96,8 @@ fn samples_have_a_form() {
             match format(&text) {
                 Ok(out) => {
                     seen += 1;
-                    assert_eq!(laid_out(&out), out, "{}", vector["id"]);
-                    // Names are found as before, also by what is compiled of it.
+                    assert_eq!(formatted(&out), out, "{}", vector["id"]);
+                    // Decisions do not change.
                     let (old, new) = (load(&[text], &options), load(&[Text::new("t", &out)], &options));
                     assert_eq!(old.is_ok(), new.is_ok(), "{}", vector["id"]);
                     let (Ok(old), Ok(new)) = (old, new) else { continue };
@@ -109,7 +108,10 @@ fn samples_have_a_form() {
                 }
                 Err(problems) => {
                     refused += 1;
-                    assert!(problems.iter().all(|problem| !problem.message.contains("laid out")), "{config}");
+                    assert!(
+                        problems.iter().all(|problem| !problem.message.contains("cannot be formatted")),
+                        "{config}"
+                    );
                     assert!(load(&[text], &options).is_err(), "{}", vector["id"]);
                 }
             }
@@ -121,14 +123,13 @@ fn samples_have_a_form() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
-    /// Blanks and comments anywhere: the same statements, the same comments, and a form of its own.
     #[test]
-    fn blanks_and_comments_are_free(
-        made in prop::collection::vec(random::made(), 1..3),
+    fn blanks_and_comments_are_allowed_anywhere(
+        statements in prop::collection::vec(random::statement(), 1..3),
         gaps in prop::collection::vec("|||[ \n\t]{0,3}|\n *#[ a,;]{0,3}\r?\n", 40),
         settings in "(PORT ?: ?1 \n|DEBUG ACCOUNT:\n|LOCAL\n#x\n DOMAINS : a,  b #c\n){0,2}",
     ) {
-        let plain: Vec<String> = made.iter().map(naive::Made::text).collect();
+        let plain: Vec<String> = statements.iter().map(naive::NaiveStatement::text).collect();
         let mut text = settings.clone();
         let mut gaps = gaps.iter().cycle();
         let mut gap = || gaps.next().map_or("", |gap| &**gap);
@@ -142,8 +143,8 @@ proptest! {
             }
         }
         let Ok(want) = format(&Text::new("t", &(settings + plain.concat().as_str()))) else { return Ok(()) };
-        let got = laid_out(&text);
-        prop_assert_eq!(&laid_out(&got), &got);
+        let got = formatted(&text);
+        prop_assert_eq!(&formatted(&got), &got);
         let lines = |text: &str, comments: bool| -> Vec<String> {
             let lines = text.split(['\n', '\r']).map(str::trim);
             lines.filter(|line| line.starts_with('#') == comments && !line.is_empty()).map(Into::into).collect()
@@ -153,9 +154,8 @@ proptest! {
         prop_assert_eq!(words(&got), words(&want));
     }
 
-    /// Whatever the text: what has no error has a form.
     #[test]
-    fn any_text(
+    fn any_text_without_errors_is_formatted(
         text in "(ACCOUNT|MATCHES|WITH|USING|ALIASED|PORT:|DEBUG|CHARS\\(|\\)|CHAR\\(1|,|;|%account%|%code%|%|#|\n|\r| |é|foo|\\PC){0,40}",
         gap in "[ \n]|\n#[#x ]\n",
         name in "[#,a]{1,4}",
@@ -163,8 +163,8 @@ proptest! {
         let whole = format!("ACCOUNT{gap}{name}{gap}MATCHES x#%code%{gap}WITH{gap}CHARS(account){gap};{gap}");
         for text in [text.clone(), whole.clone() + text.as_str(), whole] {
             match format(&Text::new("t", &text)) {
-                Ok(out) => prop_assert_eq!(laid_out(&out), out),
-                Err(problems) => prop_assert!(!problems[0].message.contains("laid out"), "{text:?}"),
+                Ok(out) => prop_assert_eq!(formatted(&out), out),
+                Err(problems) => prop_assert!(!problems[0].message.contains("cannot be formatted"), "{text:?}"),
             }
         }
     }

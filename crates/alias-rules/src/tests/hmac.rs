@@ -1,4 +1,4 @@
-//! Codes that only who has the secret can make.
+//! `HMAC`: codes that require a secret.
 
 use crate::tests::errors::{check, check_remedies};
 use crate::tests::read;
@@ -26,11 +26,11 @@ fn found<'r>(rules: &'r Rules, name: &str) -> Option<&'r str> {
     }
 }
 
-/// As Python's hmac and hashlib compute them.
+/// The expected values were computed with Python's hmac and hashlib.
 #[test]
-fn known_answers() {
-    let shop = Bound { account: "foo", alias: "foo", before: "foo-macys-", after: "" };
-    let sales = Bound { account: "foo", alias: "sales", before: "sales+2611-x", after: "-y.z" };
+fn codes_equal_known_answers() {
+    let shop = HmacInput { account: "foo", alias: "foo", before: "foo-macys-", after: "" };
+    let sales = HmacInput { account: "foo", alias: "sales", before: "sales+2611-x", after: "-y.z" };
     let old = Secrets::new([OLD.into()]);
     let cases = [
         (secrets(), 8, shop, "hdebnxtx"),
@@ -48,13 +48,13 @@ fn known_answers() {
     }
     assert!(!secrets().verify(b"", &shop) && !secrets().verify(b"hde", &shop));
     assert_eq!(Secrets::default().code(8, &shop), None);
-    // No text can be moved from one part to the next.
-    let moved = Bound { before: "foo-macys", after: "-", ..shop };
+    // Moving text from one part to the next changes the code.
+    let moved = HmacInput { before: "foo-macys", after: "-", ..shop };
     assert_ne!(secrets().code(32, &moved), secrets().code(32, &shop));
 }
 
 #[test]
-fn whatever_is_changed_is_refused() {
+fn any_change_of_the_name_invalidates_the_code() {
     let rules = rules("ACCOUNT foo, bar MATCHES %account%-%ident%-%code% WITH HMAC(8);", false);
     let name = "foo-macys-hdebnxtx";
     assert_eq!(found(&rules, name), Some("foo"));
@@ -71,13 +71,13 @@ fn whatever_is_changed_is_refused() {
 }
 
 fn code(account: &str, alias: &str, before: &str, after: &str) -> String {
-    let bound = Bound { account, alias, before, after };
+    let bound = HmacInput { account, alias, before, after };
     secrets().code(6, &bound).expect("there is a secret")
 }
 
-/// A statement with an account or an alias that stands nowhere else, other functions, text behind the code.
+/// Includes accounts and aliases that are not in the name, other functions, and text after the code.
 #[test]
-fn everything_is_bound() {
+fn the_code_depends_on_all_parts() {
     let rules = rules(
         "ACCOUNT foo, bar MATCHES x-%ident%-%code% WITH HMAC(6);\n\
          ACCOUNT ann ALIASED sales, help MATCHES %alias%.%date%.%code%.%ident% WITH CHARS(), HMAC(6), CHAR(1,-);\n\
@@ -88,35 +88,34 @@ fn everything_is_bound() {
     assert_eq!(found(&rules, &x("foo")), Some("foo"));
     assert_eq!(found(&rules, &x("bar")), Some("bar"));
     assert_eq!(found(&rules, &x("baz")), None);
-    let made = code("ann", "sales", "sales.2611.", ".abc");
+    let signed = code("ann", "sales", "sales.2611.", ".abc");
     let cases = [
-        (format!("sales.2611.3{made}a.abc"), Some("ann")),
-        (format!("sales.2612.3{made}a.abc"), None),
-        (format!("help.2611.3{made}a.abc"), None),
-        (format!("sales.2611.4{made}a.abc"), None),
-        (format!("sales.2611.3{made}b.abc"), None),
-        (format!("sales.2611.3{made}a.abd"), None),
+        (format!("sales.2611.3{signed}a.abc"), Some("ann")),
+        (format!("sales.2612.3{signed}a.abc"), None),
+        (format!("help.2611.3{signed}a.abc"), None),
+        (format!("sales.2611.4{signed}a.abc"), None),
+        (format!("sales.2611.3{signed}b.abc"), None),
+        (format!("sales.2611.3{signed}a.abd"), None),
     ];
     for (name, want) in cases {
         assert_eq!(found(&rules, &name), want, "{name}");
     }
-    // The first of two codes only has to look like one.
+    // The first of two codes is not verified.
     let twice = |first: &str| format!("{first}+abc+{}", code("twice", "twice", &format!("{first}+abc+"), ""));
     assert_eq!(found(&rules, &twice("222222")), Some("twice"));
     assert_eq!(found(&rules, &twice("22222")), None);
     assert_eq!(found(&rules, &twice("22222l")), None);
 }
 
-/// Codes are computed from what is compared.
 #[test]
-fn codes_of_folded_names() {
+fn codes_are_computed_from_case_folded_names() {
     let config = "ACCOUNT Foo MATCHES %account%-%ident%-%code% WITH HMAC(8);";
     let folding = rules(config, true);
     for name in ["foo-macys-hdebnxtx", "FOO-Macys-HDEBNXTX"] {
         assert_eq!(found(&folding, name), Some("Foo"), "{name}");
     }
     let exact = rules(config, false);
-    let bound = Bound { account: "Foo", alias: "Foo", before: "Foo-macys-", after: "" };
+    let bound = HmacInput { account: "Foo", alias: "Foo", before: "Foo-macys-", after: "" };
     let name = format!("Foo-macys-{}", secrets().code(8, &bound).expect("there is a secret"));
     assert_eq!(found(&exact, &name), Some("Foo"));
     assert_eq!(found(&exact, &name.to_uppercase()), None);
@@ -124,7 +123,7 @@ fn codes_of_folded_names() {
 }
 
 #[test]
-fn explanations_tell_no_code() {
+fn explanations_do_not_reveal_codes() {
     let rules = rules("ACCOUNT foo MATCHES %account%-%ident%-%code% WITH CHARS(), HMAC(8);", false);
     assert_eq!(
         rules.explain("foo-macys-5hdebnxty").to_string(),
@@ -140,7 +139,7 @@ fn explanations_tell_no_code() {
     );
     let right = rules.explain("foo-macys-5hdebnxtx").to_string();
     assert!(right.contains("HMAC(8)    of \"foo-macys-\" = \"hdebnxtx\"\n  an alias of \"foo\""), "{right}");
-    // Question marks are not taken for what they stand for.
+    // The question marks of an explanation are not a correct code.
     for name in ["foo-macys-5????????", "foo-macys-4????????", "foo-macys-5", "foo-macys-5é"] {
         let explained = rules.explain(name);
         assert_eq!(explained.outcome, Outcome::NoMatch);
@@ -151,9 +150,9 @@ fn explanations_tell_no_code() {
     }
 }
 
-/// With as many secrets as there may be, names of legal length are decided.
+/// With the maximum number of secrets, names of legal length are decided.
 #[test]
-fn secrets_take_steps() {
+fn verifying_secrets_takes_steps() {
     let many = |n: usize| Secrets::new((0..n).map(|i| format!("{i}{NEW}").into_bytes()));
     let options = Options { secrets: many(2), ..Options::default() };
     let config = "ACCOUNT a MATCHES %alnum%2%code%2%alnum% WITH HMAC(4);";
@@ -163,7 +162,7 @@ fn secrets_take_steps() {
     let mut matcher = crate::matcher::Matcher::new(&name);
     matcher.statement(rules.program(0)).expect("there are steps enough");
     let used = matcher.used();
-    // One computation for each secret and each of some hundred places.
+    // One computation for each secret and each of some hundred positions.
     assert!((90 * 2 * 200..100 * 2 * 400).contains(&used), "{used}");
     let options = Options { secrets: many(MAX_SECRETS), ..Options::default() };
     let rules = read(config, &options).expect("it loads").rules;
@@ -172,64 +171,64 @@ fn secrets_take_steps() {
 }
 
 #[test]
-fn errors_of_hmac() {
+fn invalid_hmac_calls_are_reported() {
     let with = |call: &str| format!("ACCOUNT foo MATCHES %account%-%ident%-%code% WITH {call};");
-    let none = "HMAC computes with a secret, and there is none";
+    let none = "HMAC needs a secret, but there is none";
     check(
         &[
             (&with("HMAC(8)"), &[(1, 51, none)]),
-            (&with("HMAC(3)"), &[(1, 51, "HMAC makes 4 to 32 characters, not 3")]),
-            (&with("HMAC(33)"), &[(1, 51, "HMAC makes 4 to 32 characters, not 33")]),
-            (&with("HMAC(-8)"), &[(1, 51, "HMAC makes 4 to 32 characters, not -8")]),
-            (&with("HMAC()"), &[(1, 51, "HMAC does not say how many characters it makes")]),
+            (&with("HMAC(3)"), &[(1, 51, "HMAC has 4 to 32 characters, not 3")]),
+            (&with("HMAC(33)"), &[(1, 51, "HMAC has 4 to 32 characters, not 33")]),
+            (&with("HMAC(-8)"), &[(1, 51, "HMAC has 4 to 32 characters, not -8")]),
+            (&with("HMAC()"), &[(1, 51, "HMAC does not specify the number of characters")]),
             (&with("HMAC(account)"), &[(1, 56, "\"account\" is not a number")]),
             (&with("HMAC(8,1)"), &[(1, 51, "HMAC has more than one argument")]),
         ],
         Severity::Error,
     );
     check_remedies(&[
-        (&with("HMAC(8)"), "name a file of secrets: the key \"secrets\" of rcptd.conf, or --secrets FILE"),
-        (&with("HMAC(3)"), "it is HMAC(n), with the number of characters"),
-        (&with("HMAC()"), "it is HMAC(n), with the number of characters"),
-        (&with("HMAC(account)"), "it is HMAC(n), with the number of characters"),
-        (&with("HMAC(8,1)"), "it is HMAC(n), with the number of characters"),
+        (&with("HMAC(8)"), "set the file of secrets: the key \"secrets\" of rcptd.conf, or --secrets FILE"),
+        (&with("HMAC(3)"), "write HMAC(n), where n is the number of characters"),
+        (&with("HMAC()"), "write HMAC(n), where n is the number of characters"),
+        (&with("HMAC(account)"), "write HMAC(n), where n is the number of characters"),
+        (&with("HMAC(8,1)"), "write HMAC(n), where n is the number of characters"),
         (&with("HMCA(8)"), "did you mean HMAC?"),
     ]);
-    // Its code tells accounts apart; nothing is warned of.
+    // The code depends on the account, so there is no warning about indistinguishable accounts.
     let options = Options { secrets: secrets(), ..Options::default() };
     let both = "ACCOUNT foo, bar MATCHES x-%ident%-%code% WITH HMAC(8);";
     assert_eq!(read(both, &options).expect("it loads").problems, []);
-    // Eight of 32 characters do not fit into a local part.
+    // Eight calls with 32 characters each do not fit into a local part.
     let long = with(&["HMAC(32)"; 8].join(","));
     let problems = read(&long, &options).expect("it loads").problems;
     assert_eq!(problems[0].message, "the statement never matches: no local part is long enough");
 }
 
 #[test]
-fn files_of_secrets() {
+fn parses_files_of_secrets() {
     let text = format!("# the new one\n\n  {NEW}\t\r\n#{OLD}\n{OLD}\n");
     assert_eq!(Secrets::parse(&text), Ok(secrets()));
     assert_eq!(format!("{:?}", secrets()), "2 secrets");
     let many = |n: usize| (0..n).map(|i| format!("{NEW} {i}")).collect::<Vec<_>>().join("\n");
     assert_eq!(Secrets::parse(&many(MAX_SECRETS)).map(|secrets| secrets.len()), Ok(MAX_SECRETS));
-    let short = "1: the secret is shorter than 16 bytes (make one with \"openssl rand -hex 16\")";
-    let none = "1: there is no secret here (write one on a line of its own, such as that of \"openssl rand -hex 16\")";
+    let short = "1: the secret is shorter than 16 bytes (generate one with \"openssl rand -hex 16\")";
+    let none = "1: the file contains no secret (write one on a line, for example the output of \"openssl rand -hex 16\")";
     let cases = [
         ("fifteen-bytes-x".into(), vec![short]),
         ("sixteen-bytes-xy".into(), vec![]),
-        // Bytes count: these are eight letters.
+        // The length is in bytes; these are eight letters.
         ("éééééééé".into(), vec![]),
         (
             format!("x\n{NEW}\n{OLD}\n {NEW}"),
-            vec![short, "4: the secret stands in line 2 as well (remove one of them)"],
+            vec![short, "4: the secret is also in line 2 (remove one of them)"],
         ),
         (String::new(), vec![none]),
         (format!("# {NEW}"), vec![none]),
         (
             format!("\u{feff}{NEW}\n{OLD}\u{7}"),
             vec![
-                "1: the secret holds a byte order mark or a control character (save the file as plain text, without a byte order mark)",
-                "2: the secret holds a byte order mark or a control character (save the file as plain text, without a byte order mark)",
+                "1: the secret contains a byte order mark or a control character (save the file as plain text, without a byte order mark)",
+                "2: the secret contains a byte order mark or a control character (save the file as plain text, without a byte order mark)",
             ],
         ),
         (many(10), vec!["9: there are more than 8 secrets (remove the oldest)"]),

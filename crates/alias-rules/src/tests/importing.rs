@@ -1,12 +1,12 @@
-//! Texts of the predecessor taken over: the new rules find what the old ones found, and what is said of the
-//! predecessor is what it was observed to do.
+//! The importer: new rules keep their decisions, and the reported behaviour of the predecessor equals its
+//! recorded behaviour.
 
 use crate::*;
 use diagnostics::Text;
 use serde_json::{Value, json};
 
-/// A decision as the examples tell it.
-fn told(rules: &Rules, name: &str) -> String {
+/// A decision as examples format it.
+fn shown(rules: &Rules, name: &str) -> String {
     match rules.find(name) {
         Decision::NoMatch => "not found".into(),
         Decision::Account { name, .. } => name.into(),
@@ -24,7 +24,7 @@ fn imported(config: &str) -> (Imported, Rules) {
 }
 
 #[test]
-fn samples_are_taken_over() {
+fn imported_samples_keep_their_decisions() {
     let (mut seen, mut examples) = (0, 0);
     for text in [
         include_str!("../../tests/data/a-unittests.jsonl"),
@@ -54,8 +54,8 @@ fn samples_are_taken_over() {
             for example in imported.differences.iter().flat_map(|difference| &difference.examples) {
                 examples += 1;
                 let Example { name, before, now } = example;
-                let told = told(&rules, name);
-                assert!(now.starts_with(&told), "{id} {example:?} {told}");
+                let shown = shown(&rules, name);
+                assert!(now.starts_with(&shown), "{id} {example:?} {shown}");
                 assert_ne!(before, now, "{id}");
                 let Some(query) = upstream(name) else { continue };
                 match &**before {
@@ -75,23 +75,22 @@ fn samples_are_taken_over() {
     assert!(seen > 1000 && examples > 1000, "{seen} {examples}");
 }
 
-/// What each quirk was observed to be is said, with the very names that were asked then.
 #[test]
-fn quirks_are_told() {
+fn all_recorded_quirks_are_reported() {
     let quirks = include_str!("../../tests/data/q-quirks.jsonl");
     let words = [
         ("Q01", "USING"),
         ("Q02", "percent sign"),
         ("Q03", "ALIASED *"),
         ("Q04", "%alias% is the account"),
-        ("Q06", "broke down at each"),
+        ("Q06", "crashed at each"),
         ("Q07", "index 0"),
         ("Q08", "last name"),
         ("Q09", "overlap"),
-        ("Q11", "comma too many"),
+        ("Q11", "extra comma"),
         ("Q12", "accounts such as"),
     ];
-    let mut told = std::collections::BTreeSet::new();
+    let mut reported = std::collections::BTreeSet::new();
     for vector in quirks.lines().map(|line| serde_json::from_str::<Value>(line).expect("a vector")) {
         let id = vector["id"].as_str().expect("an id");
         let config = vector["config"].as_str().expect("a configuration");
@@ -101,19 +100,18 @@ fn quirks_are_told() {
         };
         let Ok(imported) = import(&Text::new("t", config)) else { continue };
         if imported.differences.iter().any(|difference| difference.to_string().contains(word)) {
-            told.insert(*quirk);
+            reported.insert(*quirk);
         } else {
-            // A vector may show where a quirk does not bite.
+            // A vector may show where a quirk has no effect.
             let labelled = vector.to_string().contains("\"quirk\"");
             assert!(!labelled, "{id} {config}: {:#?}", imported.differences);
         }
     }
-    assert_eq!(told.into_iter().collect::<Vec<_>>(), words.map(|(quirk, _)| quirk));
+    assert_eq!(reported.into_iter().collect::<Vec<_>>(), words.map(|(quirk, _)| quirk));
 }
 
-/// Of many statements some are shown, and all differences are told.
 #[test]
-fn examples_are_limited() {
+fn examples_are_limited_but_differences_are_not() {
     let statement = |n| format!("ACCOUNT a-{n} MATCHES %account%-x{n}x-%alpha%-%code% WITH CHARS();\n");
     let config = (0..300).map(statement).collect::<Vec<_>>().concat();
     let (imported, _) = imported(&config);

@@ -5,9 +5,9 @@ mod deliver;
 mod domains;
 mod errors;
 mod formatting;
+mod generating;
 mod hmac;
 mod importing;
-mod making;
 mod million;
 pub(crate) mod naive;
 pub(crate) mod random;
@@ -16,7 +16,7 @@ use crate::*;
 use diagnostics::Text;
 use std::net::IpAddr;
 
-/// A statement that is right but for its functions.
+/// A valid statement with these functions.
 fn with(functions: &str) -> String {
     format!("ACCOUNT foo MATCHES %account%-%ident%-%code% WITH {functions};")
 }
@@ -30,7 +30,7 @@ fn rules(config: &str) -> Rules {
 }
 
 #[test]
-fn settings() {
+fn settings_are_parsed_with_their_places() {
     let config = "HOST: ::1\nPORT:25\nSMTP HOST: mx.test\nSMTP\nPORT: +2_5\nLOCAL HOST: me.test\n\
                   LOCAL DOMAINS: a.test  B.test\nALIAS DOMAINS: A.test b.test,\nLOGGING: Info\nSTATISTICS: -5\n\
                   PROCESSOR: mod\nCASE SENSITIVE: TRUE\nPYTHON_IS_311: 0\nDEBUG ACCOUNT: joe\n";
@@ -70,14 +70,14 @@ fn settings() {
     );
     assert_eq!(loaded.rules.debug_account(), Some("joe"));
     assert_eq!(loaded.rules.with_debug_account(Some(String::new())).debug_account(), None);
-    // A milter's statements are fine in rules as well, only domains and case are not.
+    // All statements but those for domains and case are allowed in a file of rules.
     let all = read(config, &Options::default()).expect_err("domains and case");
     let errors = all.iter().filter(|problem| problem.severity == diagnostics::Severity::Error);
     assert_eq!(errors.map(|problem| problem.place().0).collect::<Vec<_>>(), [8, 12]);
 }
 
 #[test]
-fn several_texts_are_one() {
+fn several_texts_are_loaded_as_one() {
     let texts = [
         Text::new("a", &with("CHARS()")),
         Text::new("b", "\n# x\nACCOUNT bar\nMATCHES %account%+%ident%+%code% WITH CHARS();"),
@@ -97,7 +97,7 @@ fn several_texts_are_one() {
 }
 
 #[test]
-fn folding() {
+fn folding_ignores_case_in_names_literals_and_codes() {
     let config = "ACCOUNT Foo, straße USING alpha MATCHES To-%account%-%ident%-%code% WITH CHAR(1,-), CHARS(), CHAR(9,X);\n\
                   ACCOUNT foo, GRÜSSE MATCHES %account%+%ident%+%code% WITH CHARS(account), CHARS();\n\
                   ACCOUNT foo ALIASED Joe MATCHES %alias%=%ident%=%code% WITH ANY(alias), NONE(alias), CHARS();";
@@ -121,7 +121,7 @@ fn folding() {
         assert_eq!(got, want, "{name}");
         assert_eq!(rules.explain(name).outcome, rules.find(name).into());
     }
-    // Two accounts of one statement that differ by case only are one, named twice.
+    // Accounts of a statement that differ by case only are one repeated account.
     let twice = read("ACCOUNT Foo, foo MATCHES %account%-%code% WITH CHARS(account);", &options)
         .expect("it loads")
         .rules;
@@ -129,7 +129,7 @@ fn folding() {
         twice.find("foo-3"),
         Decision::Account { name: "Foo", target: None, statement: 0, ambiguous: true, by_debug: false }
     );
-    // And of two statements, they have the same aliases.
+    // In two statements, such accounts share their aliases.
     let config = "ACCOUNT Foo ALIASED A MATCHES %account%-%code% WITH CHARS(account);\n\
                   ACCOUNT foo ALIASED b MATCHES %account%+%code% WITH CHARS(account);";
     assert_eq!(read(config, &options).map_err(|problems| problems.len()).err(), Some(2));
@@ -137,7 +137,7 @@ fn folding() {
 }
 
 #[test]
-fn ambiguity() {
+fn matches_of_several_accounts_are_ambiguous() {
     let both = "ACCOUNT foo, bar MATCHES %ident%-%code% WITH CHARS();";
     assert_eq!(rules(both).find("abc-3"), Decision::Ambiguous { statements: vec![0] });
     let debug = rules(both).with_debug_account(Some("dbg".into()));
@@ -152,13 +152,12 @@ fn ambiguity() {
     );
 }
 
-/// One statement has so many steps, all together have more, and what is not decided is not decided.
 #[test]
-fn what_is_given_up_is_not_denied() {
+fn lookups_beyond_the_step_limit_fail_temporarily() {
     let worst = include_str!("../../tests/data/worst.jsonl");
     let vectors =
         worst.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a vector"));
-    let vector = vectors.into_iter().find(|v| v["decision"] == "cannot say").expect("there is one");
+    let vector = vectors.into_iter().find(|v| v["decision"] == "temp_fail").expect("there is one");
     let (config, name) =
         (vector["config"].as_str().expect("rules"), vector["name"].as_str().expect("a name"));
     let fine = "ACCOUNT a MATCHES %ident%.%code% WITH CHARS();\n";
@@ -166,34 +165,33 @@ fn what_is_given_up_is_not_denied() {
     assert_eq!(rules.find(name), Decision::TempFail { statement: 1 });
     let explained = rules.explain(name);
     assert_eq!(explained.outcome, Outcome::TempFail);
-    let given_up = |trace: &Trace| trace.finding == Finding::TempFail;
-    assert_eq!(explained.statements.iter().map(given_up).collect::<Vec<_>>(), [false, true, false]);
-    // By its length it cannot be decided either; but what cannot match by its characters is no alias.
+    let failed = |trace: &Trace| trace.finding == Finding::TempFail;
+    assert_eq!(explained.statements.iter().map(failed).collect::<Vec<_>>(), [false, true, false]);
+    // A name that is too long fails, too, unless its characters rule out every statement.
     let long = name.repeat(MAX_NAME / name.len() + 1);
     assert_eq!(rules.find(&long), Decision::TempFail { statement: 0 });
     assert_eq!(rules.explain(&long).outcome, Outcome::TempFail);
     assert_eq!(rules.find(&"x".repeat(MAX_NAME + 1)), Decision::NoMatch);
 }
 
-/// All texts together have so many bytes; the error is about the one that has too many.
+/// The error is about the text that exceeds the limit.
 #[test]
-fn texts_have_a_limit() {
+fn the_total_size_of_texts_is_limited() {
     let texts = [Text::new("a", "12"), Text::new("b", "34"), Text::new("c", "")];
     assert!(crate::load::too_long(&texts, 4).is_none());
     let problem = crate::load::too_long(&texts, 3).expect("too long").to_string();
     assert!(problem.starts_with("b:1:1: error: there are more than 3 bytes of rules"), "{problem}");
-    assert!(problem.contains("so many names are better kept in a database"), "{problem}");
+    assert!(problem.contains("keep that many names in a database"), "{problem}");
 }
 
-/// All statements together have so many steps, too.
 #[test]
-fn statements_share_their_steps() {
+fn all_statements_share_the_steps_of_a_lookup() {
     let worst = include_str!("../../tests/data/worst.jsonl");
     let vectors =
         worst.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a vector"));
-    let dear =
+    let expensive =
         |v: &serde_json::Value| v["decision"] == "no" && v["steps"].as_u64() > Some(MAX_STATEMENT_STEPS / 2);
-    let vector = vectors.into_iter().find(dear).expect("there is one");
+    let vector = vectors.into_iter().find(expensive).expect("there is one");
     let rules = rules(vector["config"].as_str().expect("rules"));
     let mut matcher = crate::matcher::Matcher::new(vector["name"].as_str().expect("a name"));
     let decided = (0..1000).take_while(|_| matcher.statement(rules.program(0)).is_ok()).count() as u64;
@@ -201,9 +199,9 @@ fn statements_share_their_steps() {
     assert_eq!(matcher.used(), MAX_LOOKUP_STEPS);
 }
 
-/// The names that are slow to look up naively use up little of what is allowed.
+/// These names take a naive implementation seconds or longer.
 #[test]
-fn slow_names_are_cheap() {
+fn slow_names_take_few_steps() {
     let slow = include_str!("../../tests/data/slow.jsonl");
     let mut seen = 0;
     for line in slow.lines() {
@@ -218,7 +216,7 @@ fn slow_names_are_cheap() {
 }
 
 #[test]
-fn explanations() {
+fn explanations_show_the_split_or_the_first_mismatch() {
     let rules = rules(
         "ACCOUNT foo, bar MATCHES %account%-%ident%-%code% WITH CHAR(1,-), CHARS();\n\
          ACCOUNT ann MATCHES ann.%number%.%code% WITH DIGITS(), NONE(account);",
@@ -259,7 +257,7 @@ fn explanations() {
         ),
         (
             "foo-_-m5",
-            "foo-_-m5\n  t:1 %account%-%ident%-%code%\n    no match: behind \"foo-\", \"%ident%\" does not fit \"_-m5\"\n  \
+            "foo-_-m5\n  t:1 %account%-%ident%-%code%\n    no match: after \"foo-\", \"%ident%\" does not match \"_-m5\"\n  \
              the other statement does not match\n  no alias",
         ),
         (
@@ -272,13 +270,13 @@ fn explanations() {
                    computed       \"2?\"\n                       \
                                     ^\n      \
                    DIGITS(1)      of \"42\"  = \"2\"\n      \
-                   NONE(account)  of \"ann\" fits no character here, the code has \"n\"\n  \
+                   NONE(account)  of \"ann\" matches no character here, the code has \"n\"\n  \
                the other statement does not match\n  \
                no alias",
         ),
         (
             "foo-ab",
-            "foo-ab\n  t:1 %account%-%ident%-%code%\n    no match: behind \"foo-ab\" the name ends, wanted \"-\"\n  \
+            "foo-ab\n  t:1 %account%-%ident%-%code%\n    no match: the name ends after \"foo-ab\", expected \"-\"\n  \
              the other statement does not match\n  no alias",
         ),
     ];
@@ -287,9 +285,8 @@ fn explanations() {
     }
 }
 
-/// The statements that come near are shown, the nearest first, and no others.
 #[test]
-fn near_misses() {
+fn near_misses_are_ordered_and_limited() {
     let rules = rules(
         "ACCOUNT foo MATCHES %account%-%ident%-%code% WITH CHARS();\n\
          ACCOUNT foo MATCHES f%alpha%-%ident%-%code% WITH CHARS(2), CHARS(1);\n\
@@ -319,9 +316,9 @@ fn near_misses() {
     assert!(Rules::default().explain("x").near().is_empty());
 }
 
-/// Names of legal length are decided even where rules and name are made for each other.
+/// Rules and names are constructed to be expensive.
 #[test]
-fn legal_names_are_decided() {
+fn names_of_legal_length_are_decided() {
     for (config, name) in [
         ("%alnum%0%alnum%0%code%0%alnum%0%alnum% WITH VOWELS(1), VOWELS(2), DIGITS(3), DIGITS(4);", "0"),
         ("%alnum%0%alnum%0%code%0%alnum%0%alnum% WITH VOWELS(1), DIGITS(2), VOWELS(3), DIGITS(4);", "01"),

@@ -1,5 +1,5 @@
-//! The rules once more, as simply as can be: list every split, compute the code, compare. (`random` makes rules
-//! and names that must come out the same.)
+//! A naive reference implementation of the rules: enumerates every split, computes the code, and compares.
+//! `random` generates the rules and names.
 
 use crate::*;
 use std::collections::BTreeSet;
@@ -15,26 +15,28 @@ pub(crate) enum Part {
     Class(&'static str),
 }
 
+/// A statement.
 #[derive(Clone, Debug)]
-pub(crate) struct Made {
+pub(crate) struct NaiveStatement {
     pub accounts: Vec<String>,
     pub aliases: Vec<String>,
-    /// None for all.
+    /// Empty for all domains.
     pub domains: Vec<&'static str>,
     pub parts: Vec<Part>,
-    /// Name, what it looks at (`account`, `alias` or the number of an identifier), other arguments.
+    /// Function, the text it looks at (`account`, `alias` or the number of an identifier), and other
+    /// arguments.
     pub calls: Vec<(&'static str, String, Vec<String>)>,
     pub deliver: Option<&'static str>,
 }
 
-/// One way in which a name is an alias.
-struct Way {
+/// A match of a name.
+struct Match {
     account: String,
     target: Option<String>,
     last: Option<Day>,
 }
 
-impl Made {
+impl NaiveStatement {
     pub fn classes(&self) -> Vec<&'static str> {
         let class = |part: &Part| if let Part::Class(class) = part { Some(*class) } else { None };
         self.parts.iter().filter_map(class).collect()
@@ -61,7 +63,7 @@ impl Made {
         }
         let one_fqdn = self.classes() == ["fqdn"];
         let calls = self.calls.iter().map(|(name, target, rest)| {
-            // Where the only identifier is a %fqdn%, its label stands first.
+            // If the only identifier is a %fqdn%, the label is the first argument.
             let target = (!one_fqdn || *name != "CHAR" || target != "1").then_some(target);
             let arguments: Vec<&str> = target.into_iter().chain(rest).map(|s| &**s).collect();
             format!("{name}({})", arguments.join(","))
@@ -73,11 +75,11 @@ impl Made {
         text + ";\n"
     }
 
-    /// Every way in which the name is an alias, whatever the day.
-    fn find(&self, name: &str) -> Vec<Way> {
+    /// All matches of the name, regardless of the day.
+    fn find(&self, name: &str) -> Vec<Match> {
         let own = [String::new()];
         let aliases = if self.aliases.is_empty() { &own[..] } else { &self.aliases[..] };
-        let mut ways = Vec::new();
+        let mut matches = Vec::new();
         for account in &self.accounts {
             for alias in aliases {
                 let alias = if alias.is_empty() { account } else { alias };
@@ -88,7 +90,7 @@ impl Made {
                 self.splits(name, account, alias, &mut Vec::new(), &mut |split| {
                     if self.is_right(split, account, alias) {
                         let date = self.parts.iter().position(|part| matches!(part, Part::Date));
-                        ways.push(Way {
+                        matches.push(Match {
                             account: account.clone(),
                             target: self.deliver.map(write),
                             last: date.and_then(|at| last_day(split[at])),
@@ -97,7 +99,7 @@ impl Made {
                 });
             }
         }
-        ways
+        matches
     }
 
     fn splits<'n>(
@@ -115,7 +117,7 @@ impl Made {
             return;
         };
         for end in 1..=rest.len() {
-            let Some((text, behind)) = rest.split_at_checked(end) else { continue };
+            let Some((text, tail)) = rest.split_at_checked(end) else { continue };
             let fits = match part {
                 Part::Literal(literal) => text == literal,
                 Part::Account => text == account,
@@ -126,7 +128,7 @@ impl Made {
             };
             if fits {
                 split.push(text);
-                self.splits(behind, account, alias, split, each);
+                self.splits(tail, account, alias, split, each);
                 split.pop();
             }
         }
@@ -138,18 +140,18 @@ impl Made {
         for call in &self.calls {
             let Some(next) = rest.chars().next() else { return false };
             let value = self.value(call, split, account, alias, Some(next));
-            let Some(behind) = value.and_then(|value| rest.strip_prefix(&*value)) else { return false };
-            rest = behind;
+            let Some(tail) = value.and_then(|value| rest.strip_prefix(&*value)) else { return false };
+            rest = tail;
         }
         rest.is_empty()
     }
 
-    /// A code that is right for this split.
+    /// A correct code for this split.
     pub fn code(&self, split: &[&str], account: &str, alias: &str) -> String {
         self.calls.iter().filter_map(|call| self.value(call, split, account, alias, None)).collect()
     }
 
-    /// What a function gives; `next` is the next character of the code, if there is one already.
+    /// The value of a function. `next` is the next character of the code, if the code is known.
     fn value(
         &self,
         (name, target, others): &(&'static str, String, Vec<String>),
@@ -222,7 +224,7 @@ fn of_class(class: &str, text: &str) -> bool {
         && (class != "fqdn" || text.contains('.'))
 }
 
-/// The last day a text means; days are counted from the first of 2000, a Saturday.
+/// The last day of a date. Days are counted from January 1, 2000, a Saturday.
 fn last_day(text: &str) -> Option<Day> {
     let number = |text: &str| -> Option<u32> {
         if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None }
@@ -246,7 +248,7 @@ fn last_day(text: &str) -> Option<Day> {
             }
         }
         rest if rest.len() == 3 && rest.starts_with(['w', 'W']) => {
-            // The fourth of January is in the first week; a week is of the year its Thursday is of.
+            // January 4 is in the first week. A week belongs to the year of its Thursday.
             let january4 = new_year(year) + 3;
             let monday = january4 - (january4 + 5) % 7;
             let thursday = monday + 7 * number(&rest[1..])?.checked_sub(1)? + 3;
@@ -271,32 +273,37 @@ fn last_day(text: &str) -> Option<Day> {
     Day::new(i16::try_from(2000 + year_of_day).ok()?, small(month)?, small(day)?)
 }
 
-/// What is to be decided; of an alias of several accounts that expired, one of these.
+/// The expected decision. For an expired alias of several accounts, one of `names`.
 #[derive(Debug)]
 pub(crate) enum Want {
     Decision(Decision<'static>),
     Expired { statement: usize, names: BTreeSet<String> },
 }
 
-/// What follows from the ways of all statements.
-pub(crate) fn decide(made: &[Made], query: Query<'_>) -> Want {
-    let mut live: Vec<(usize, Vec<Way>)> = Vec::new();
+/// The expected decision for all statements.
+pub(crate) fn decide(statements: &[NaiveStatement], query: Query<'_>) -> Want {
+    let mut live: Vec<(usize, Vec<Match>)> = Vec::new();
     let mut expired: Vec<(usize, BTreeSet<String>, Day)> = Vec::new();
-    for (i, made) in made.iter().enumerate() {
-        if !made.domains.is_empty() && !query.domain.is_some_and(|domain| made.domains.contains(&domain)) {
+    for (i, statement) in statements.iter().enumerate() {
+        if !statement.domains.is_empty()
+            && !query.domain.is_some_and(|domain| statement.domains.contains(&domain))
+        {
             continue;
         }
-        let counts = |way: &Way| way.last.zip(query.today).is_none_or(|(last, today)| last >= today);
-        let (good, bad): (Vec<_>, Vec<_>) = made.find(query.name).into_iter().partition(counts);
-        if !good.is_empty() {
-            live.push((i, good));
-        } else if let Some(last) = bad.iter().filter_map(|way| way.last).max() {
-            let latest = bad.into_iter().filter(|way| way.last == Some(last));
-            expired.push((i, latest.map(|way| way.account).collect(), last));
+        let is_live = |found: &Match| found.last.zip(query.today).is_none_or(|(last, today)| last >= today);
+        let (valid, past): (Vec<_>, Vec<_>) = statement.find(query.name).into_iter().partition(is_live);
+        if !valid.is_empty() {
+            live.push((i, valid));
+        } else if let Some(last) = past.iter().filter_map(|found| found.last).max() {
+            let latest = past.into_iter().filter(|found| found.last == Some(last));
+            expired.push((i, latest.map(|found| found.account).collect(), last));
         }
     }
-    let destinations: BTreeSet<(&str, Option<&str>)> =
-        live.iter().flat_map(|(_, ways)| ways).map(|way| (&*way.account, way.target.as_deref())).collect();
+    let destinations: BTreeSet<(&str, Option<&str>)> = live
+        .iter()
+        .flat_map(|(_, matches)| matches)
+        .map(|found| (&*found.account, found.target.as_deref()))
+        .collect();
     let statements = || live.iter().map(|(i, _)| *i).collect::<Vec<_>>();
     if destinations.len() > 1 {
         return Want::Decision(Decision::Ambiguous { statements: statements() });
@@ -306,7 +313,7 @@ pub(crate) fn decide(made: &[Made], query: Query<'_>) -> Want {
             name: name.to_string().leak(),
             target: target.map(|target| target.to_owned().into()),
             statement: statements()[0],
-            ambiguous: live.iter().any(|(_, ways)| ways.len() > 1),
+            ambiguous: live.iter().any(|(_, matches)| matches.len() > 1),
             by_debug: false,
         });
     }

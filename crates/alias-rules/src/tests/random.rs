@@ -1,13 +1,13 @@
-//! Rules and names made at random must come out as the naive way has them; and nothing, however odd, may break
-//! anything.
+//! Compares decisions on random rules and names with the naive implementation, and checks that no input
+//! causes a panic.
 
-use crate::tests::naive::{Made, Part, Want, decide};
+use crate::tests::naive::{NaiveStatement, Part, Want, decide};
 use crate::*;
 use diagnostics::Text;
 use proptest::prelude::*;
 
-/// A statement over a small alphabet, so that names can be split in many ways.
-pub(crate) fn made() -> impl Strategy<Value = Made> {
+/// A statement over a small alphabet, so that names have many splits.
+pub(crate) fn statement() -> impl Strategy<Value = NaiveStatement> {
     let name = prop_oneof!["[ab1]{1,2}", Just("é".to_owned()), Just("a-b".to_owned())];
     let class = prop::sample::select(vec!["alnum", "alpha", "number", "ident", "fqdn"]);
     let variable = prop_oneof![
@@ -35,7 +35,7 @@ pub(crate) fn made() -> impl Strategy<Value = Made> {
         if last {
             parts.insert(0, Part::Literal("a".into()));
         }
-        // One date at most is allowed.
+        // At most one date is allowed.
         let date = parts.iter().position(|part| matches!(part, Part::Date));
         for part in parts.iter_mut().skip(date.map_or(usize::MAX, |at| at + 1)) {
             if matches!(part, Part::Date) {
@@ -67,15 +67,16 @@ pub(crate) fn made() -> impl Strategy<Value = Made> {
         |(accounts, aliases, domains, parts, calls, deliver)| {
             let without = aliases.is_empty();
             let deliver = deliver.filter(|target: &&str| !without || !target.contains("%alias%"));
-            let mut made = Made { accounts, aliases, domains, parts, calls: Vec::new(), deliver };
-            let classes = made.classes();
+            let mut statement =
+                NaiveStatement { accounts, aliases, domains, parts, calls: Vec::new(), deliver };
+            let classes = statement.classes();
             let one_fqdn = classes == ["fqdn"];
-            made.calls = calls
+            statement.calls = calls
                 .into_iter()
                 .map(|(name, target, label, at, default)| {
                     let target = match target.checked_sub(1).filter(|i| *i < classes.len()) {
                         Some(i) => (i + 1).to_string(),
-                        None if target == 0 && !made.aliases.is_empty() => "alias".into(),
+                        None if target == 0 && !statement.aliases.is_empty() => "alias".into(),
                         None if one_fqdn && name == "CHAR" => "1".into(),
                         None => "account".into(),
                     };
@@ -88,21 +89,23 @@ pub(crate) fn made() -> impl Strategy<Value = Made> {
                     (name, target, others)
                 })
                 .collect();
-            made
+            statement
         },
     )
 }
 
-/// A name that may well match: texts in the place of the parts.
-pub(crate) fn name_for(made: &Made) -> impl Strategy<Value = String> + use<> {
-    let texts: Vec<BoxedStrategy<String>> = made
+/// A name that probably matches: it has a text for each part.
+pub(crate) fn name_for(statement: &NaiveStatement) -> impl Strategy<Value = String> + use<> {
+    let texts: Vec<BoxedStrategy<String>> = statement
         .parts
         .iter()
         .map(|part| match part {
             Part::Literal(text) => Just(text.clone()).boxed(),
-            Part::Account => prop::sample::select(made.accounts.clone()).boxed(),
-            Part::Alias if made.aliases.is_empty() => prop::sample::select(made.accounts.clone()).boxed(),
-            Part::Alias => prop::sample::select(made.aliases.clone()).boxed(),
+            Part::Account => prop::sample::select(statement.accounts.clone()).boxed(),
+            Part::Alias if statement.aliases.is_empty() => {
+                prop::sample::select(statement.accounts.clone()).boxed()
+            }
+            Part::Alias => prop::sample::select(statement.aliases.clone()).boxed(),
             Part::Code => "[0-3]{1,3}|[ab1é-]{1,3}".boxed(),
             Part::Date => prop::sample::select(vec![
                 "1111", "111111", "11w11", "11W46", "2611", "2602", "260229", "280229", "26w53", "27w53",
@@ -114,21 +117,21 @@ pub(crate) fn name_for(made: &Made) -> impl Strategy<Value = String> + use<> {
             Part::Class(_) => "[ab]{1,3}".boxed(),
         })
         .collect();
-    let made = made.clone();
+    let statement = statement.clone();
     (texts, any::<prop::sample::Index>(), 0..6_u8, any::<bool>()).prop_map(
-        move |(mut texts, at, change, right)| {
-            if right {
-                // The first text in the place of a name is the name; without one, any is.
+        move |(mut texts, at, change, correct_code)| {
+            if correct_code {
+                // The account and the alias are the first ones in the name, or any if the name has none.
                 let text_of =
-                    |is: fn(&Part) -> bool| made.parts.iter().position(is).map(|at| texts[at].clone());
+                    |is: fn(&Part) -> bool| statement.parts.iter().position(is).map(|at| texts[at].clone());
                 let account = text_of(|part| matches!(part, Part::Account));
-                let account = account.unwrap_or_else(|| made.accounts[0].clone());
+                let account = account.unwrap_or_else(|| statement.accounts[0].clone());
                 let alias = text_of(|part| matches!(part, Part::Alias));
                 let alias =
-                    alias.or_else(|| made.aliases.first().cloned()).unwrap_or_else(|| account.clone());
+                    alias.or_else(|| statement.aliases.first().cloned()).unwrap_or_else(|| account.clone());
                 let split: Vec<&str> = texts.iter().map(|text| &**text).collect();
-                let code = made.code(&split, &account, &alias);
-                for (part, text) in made.parts.iter().zip(&mut texts) {
+                let code = statement.code(&split, &account, &alias);
+                for (part, text) in statement.parts.iter().zip(&mut texts) {
                     if matches!(part, Part::Code) && !code.is_empty() {
                         text.clone_from(&code);
                     }
@@ -146,12 +149,12 @@ pub(crate) fn name_for(made: &Made) -> impl Strategy<Value = String> + use<> {
     )
 }
 
-/// The second one fills the place of a first that has another account or target.
-fn statements() -> impl Strategy<Value = Vec<Made>> {
-    (made(), prop::option::of(made()), any::<bool>()).prop_map(|(first, second, alike)| {
+/// One or two statements. The second may have the same expression with another target and domain.
+fn statements() -> impl Strategy<Value = Vec<NaiveStatement>> {
+    (statement(), prop::option::of(statement()), any::<bool>()).prop_map(|(first, second, same)| {
         let second = second.map(|second| {
-            if alike {
-                Made { deliver: second.deliver, domains: second.domains, ..first.clone() }
+            if same {
+                NaiveStatement { deliver: second.deliver, domains: second.domains, ..first.clone() }
             } else {
                 second
             }
@@ -160,8 +163,8 @@ fn statements() -> impl Strategy<Value = Vec<Made>> {
     })
 }
 
-fn loaded(made: &[Made]) -> Option<Rules> {
-    let text: String = made.iter().map(Made::text).collect();
+fn loaded(statements: &[NaiveStatement]) -> Option<Rules> {
+    let text: String = statements.iter().map(NaiveStatement::text).collect();
     load(&[Text::new("t", &text)], &Options::default()).ok().map(|loaded| loaded.rules)
 }
 
@@ -176,19 +179,19 @@ proptest! {
     #![proptest_config(ProptestConfig { max_global_rejects: 1_000_000, ..ProptestConfig::with_cases(1500) })]
 
     #[test]
-    fn the_naive_way_gives_the_same(
-        (made, names) in statements().prop_flat_map(|made| {
-            let name = prop::sample::select(made.clone()).prop_flat_map(|made| name_for(&made));
+    fn decisions_equal_those_of_the_naive_implementation(
+        (statements, names) in statements().prop_flat_map(|statements| {
+            let name = prop::sample::select(statements.clone()).prop_flat_map(|statement| name_for(&statement));
             let name = prop_oneof![4 => name.boxed(), 1 => "[ab1é.-]{0,10}".boxed()];
             let domain = prop::sample::select(vec![None, Some("a.test"), Some("b.test")]);
-            (Just(made), prop::collection::vec((name, domain, day()), 4))
+            (Just(statements), prop::collection::vec((name, domain, day()), 4))
         })
     ) {
-        let Some(rules) = loaded(&made) else { return Err(TestCaseError::reject("refused")) };
+        let Some(rules) = loaded(&statements) else { return Err(TestCaseError::reject("refused")) };
         for (name, domain, today) in &names {
             let query = Query { name, domain: *domain, today: *today };
-            let text: String = made.iter().map(Made::text).collect();
-            match (decide(&made, query), rules.find(query)) {
+            let text: String = statements.iter().map(NaiveStatement::text).collect();
+            match (decide(&statements, query), rules.find(query)) {
                 (Want::Decision(want), got) => prop_assert_eq!(got, want, "{} {:?}", text, query),
                 (Want::Expired { statement, names }, Decision::Expired { name, statement: got, .. }) => {
                     prop_assert!(got == statement && names.contains(name), "{} {:?}", text, query);
@@ -198,7 +201,7 @@ proptest! {
             let explained = rules.explain(query);
             prop_assert_eq!(explained.outcome, rules.find(query).into());
             for (i, trace) in explained.statements.iter().enumerate() {
-                let alone = decide(&made[i..=i], query);
+                let alone = decide(&statements[i..=i], query);
                 match &trace.finding {
                     Finding::Matched { split: Some(split), .. } => {
                         prop_assert!(split.values.iter().all(|value| value.right) && split.code == split.computed);
@@ -221,9 +224,9 @@ proptest! {
 }
 
 proptest! {
-    /// Whatever the text, every problem lies in it; whatever the name, there is a decision.
+    /// All problems are within the text, and every name has a decision.
     #[test]
-    fn any_text_and_any_name(
+    fn any_text_and_any_name_are_handled(
         text in "(ACCOUNT|MATCHES|WITH|USING|ALIASED|DOMAINS|DELIVER TO|PORT:|DEBUG|HMAC\\(4|CHARS\\(|\\)|CHAR\\(1|,|;|%account%|%alias%@|%date%|%code%|a@b|%|#|\n|\r| |é|foo|\\PC){0,40}",
         name in "\\PC{0,30}",
         fold in any::<bool>(),
@@ -245,10 +248,9 @@ proptest! {
         }
     }
 
-    /// Any name, with any statement.
     #[test]
-    fn any_name(made in made(), name in "\\PC{0,30}", fold in any::<bool>()) {
-        let Ok(loaded) = load(&[Text::new("t", &made.text())], &Options { fold, ..Options::default() }) else {
+    fn any_name_is_explained(statement in statement(), name in "\\PC{0,30}", fold in any::<bool>()) {
+        let Ok(loaded) = load(&[Text::new("t", &statement.text())], &Options { fold, ..Options::default() }) else {
             return Ok(());
         };
         prop_assert_eq!(loaded.rules.explain(&name).outcome, loaded.rules.find(&name).into());

@@ -48,7 +48,7 @@ fn check_netstring(bytes: &[u8]) -> Option<(&[u8], usize)> {
     let (payload, length) = whole?;
     assert_eq!(written(|out| netstring::write(out, &[payload])), &bytes[..length]);
     if let Some(limit) = payload.len().checked_sub(1) {
-        assert_eq!(netstring::read(bytes, limit), Err(lookup_protocols::Broken::TooLong));
+        assert_eq!(netstring::read(bytes, limit), Err(lookup_protocols::ProtocolError::TooLong));
     }
     Some((payload, length))
 }
@@ -82,7 +82,7 @@ fn check_line(line: &[u8]) {
     match tcp_table::response(line) {
         Ok(Response::Found(value)) => assert!(value.len() <= line.len().saturating_sub("200 ".len())),
         // The code, a space and the text; the space is there even if the line has no text.
-        Ok(Response::Later(reply)) => assert!(reply.len() <= line.len().max("400 ".len())),
+        Ok(Response::TempFail(reply)) => assert!(reply.len() <= line.len().max("400 ".len())),
         Ok(Response::NotFound) | Err(_) => (),
     }
 }
@@ -110,9 +110,9 @@ fn check_written(text: &str) {
     assert_eq!(tcp_table::response(only_line(&bytes)), Ok(Response::NotFound));
     // A reason is written without encoding.
     if !text.contains(['%', '\r', '\n']) {
-        let bytes = written(|out| tcp_table::Reply::Later(text).write(out));
+        let bytes = written(|out| tcp_table::Reply::TempFail(text).write(out));
         let reply = ["400 ", text].concat().into_bytes();
-        assert_eq!(tcp_table::response(only_line(&bytes)), Ok(Response::Later(reply)));
+        assert_eq!(tcp_table::response(only_line(&bytes)), Ok(Response::TempFail(reply)));
     }
 }
 

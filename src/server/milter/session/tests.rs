@@ -185,7 +185,7 @@ fn recipients_are_limited() {
 /// If case matters, two targets that differ by case are two mailboxes, and each gets its copy.
 #[test]
 fn case_counts_by_domain() {
-    let cases = Cases::new([("d.test", false), ("s.test", true)], true);
+    let cases = CaseSensitivity::new([("d.test", false), ("s.test", true)], true);
     let policy = Policy { case_sensitive: cases, header: None, ..policy() };
     for (targets, want) in [
         (["<Foo@d.test>", "<foo@d.test>"], 1),

@@ -1,13 +1,13 @@
-//! Looks up all names up to a length, one by one.
+//! Compares the analysis with lookups of all short names.
 
 use super::*;
 use crate::matcher::rules::Decision;
-use crate::tests::naive::{Made, Part};
-use crate::tests::random::made;
+use crate::tests::naive::{NaiveStatement, Part};
+use crate::tests::random::statement;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
-/// The characters and the longest length of names: as many as fit into a test.
+/// The characters and the maximum length of names, limited by the time of the test.
 const CHARACTERS: [char; 5] = ['a', 'b', '1', '-', '.'];
 const LONGEST: u32 = 5;
 
@@ -32,9 +32,9 @@ fn shortest(rules: &Rules) -> [Option<String>; 2] {
     found
 }
 
-/// Compares the analysis with all short names; `None` if the rules cannot be loaded. `ways`: names that are
-/// ambiguous within one account must be reported, too.
-fn hold(text: &str, listed: usize, ways: bool) -> Option<Result<(), TestCaseError>> {
+/// Compares the analysis with all short names; `None` if the rules cannot be loaded. With `within_account`,
+/// names that are ambiguous within one account must be reported, too.
+fn compare(text: &str, listed: usize, within_account: bool) -> Option<Result<(), TestCaseError>> {
     let texts = [Text::new("t", text)];
     let options = Options::default();
     let rules = load(&texts, &options).ok()?.rules;
@@ -50,9 +50,9 @@ fn hold(text: &str, listed: usize, ways: bool) -> Option<Result<(), TestCaseErro
     let [clash, way] = shortest(&rules);
     let found = analysis.clashes.iter().map(|clash| length(&clash.witness)).min();
     let missed = clash.filter(|name| found.is_none_or(|found| found > length(name)));
-    let said = analysis.problems.iter().any(|problem| problem.message.contains("logged as ambiguous"));
+    let reported = analysis.problems.iter().any(|problem| problem.message.contains("logged as ambiguous"));
     // A short name is found even if the analysis is incomplete.
-    let missed = missed.or(way.filter(|_| ways && !said && analysis.complete));
+    let missed = missed.or(way.filter(|_| within_account && !reported && analysis.complete));
     Some(missed.map_or(Ok(()), |name| Err(TestCaseError::fail(format!("{text}\n{name} {analysis:#?}")))))
 }
 
@@ -89,37 +89,37 @@ proptest! {
 
     #[test]
     fn no_clash_is_missed(
-        mut made in prop::collection::vec(made(), 1..3),
+        mut statements in prop::collection::vec(statement(), 1..3),
         twins in any::<bool>(),
         listed in prop::sample::select(vec![0, 16]),
     ) {
-        // Names are looked up here without a domain and without a day.
-        prop_assume!(!made.iter().flat_map(|made| &made.parts).any(|part| matches!(part, Part::Date)));
-        for made in &mut made {
-            made.domains.clear();
+        // Names are looked up without a domain and a day.
+        prop_assume!(!statements.iter().flat_map(|statement| &statement.parts).any(|part| matches!(part, Part::Date)));
+        for statement in &mut statements {
+            statement.domains.clear();
         }
-        // Two statements of one form, and then one by one or together.
-        if let ([one, two], true) = (&mut made[..], twins) {
+        // Two statements of one form, which are compared one by one or as a whole.
+        if let ([one, two], true) = (&mut statements[..], twins) {
             two.accounts = std::mem::replace(two, one.clone()).accounts;
         }
         let once = |list: &[String]| list.iter().collect::<BTreeSet<_>>().len() == list.len();
-        let once = made.iter().all(|made| once(&made.accounts) && once(&made.aliases));
-        let text = made.iter().map(Made::text).collect::<Vec<_>>().join("\n");
-        hold(&text, listed, once && listed > 0).unwrap_or_else(|| Err(TestCaseError::reject("refused")))?;
+        let once = statements.iter().all(|statement| once(&statement.accounts) && once(&statement.aliases));
+        let text = statements.iter().map(NaiveStatement::text).collect::<Vec<_>>().join("\n");
+        compare(&text, listed, once && listed > 0).unwrap_or_else(|| Err(TestCaseError::reject("refused")))?;
     }
 
-    /// The same with rules that nearly always clash.
+    /// These rules nearly always clash.
     #[test]
     fn no_clash_of_short_rules_is_missed(one in short(2), two in short(2)) {
         let text = format!("ACCOUNT a MATCHES {one}\nACCOUNT b MATCHES {two}");
-        hold(&text, 16, true).unwrap_or_else(|| Err(TestCaseError::reject("refused")))?;
+        compare(&text, 16, true).unwrap_or_else(|| Err(TestCaseError::reject("refused")))?;
     }
 
-    /// The same with so many functions that a search reaches its limit of states before long names.
+    /// These rules have so many functions that a search by states reaches its limit before long names.
     #[test]
     fn no_clash_of_many_functions_is_missed(all in prop::collection::vec(short(5), 2..4)) {
         let statement = |(i, one): (usize, &String)| format!("ACCOUNT n{i} MATCHES {one}\n");
         let text: String = all.iter().enumerate().map(statement).collect();
-        hold(&text, 16, false).unwrap_or_else(|| Err(TestCaseError::reject("refused")))?;
+        compare(&text, 16, false).unwrap_or_else(|| Err(TestCaseError::reject("refused")))?;
     }
 }

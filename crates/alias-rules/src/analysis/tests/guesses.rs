@@ -1,15 +1,15 @@
-//! How easy aliases are to guess: what can be computed by hand, and what is computed against what is estimated.
+//! Guess rates: exact rates against rates computed by hand, and against estimates.
 
 use super::*;
 use crate::analysis::guess_rate::{both, guess_rates};
 
-fn guess(config: &str) -> GuessRate {
+fn rate(config: &str) -> GuessRate {
     let texts = [Text::new("t", config)];
     guess_rates(&texts, &Options::default()).remove(0)
 }
 
 #[test]
-fn shares() {
+fn exact_rates_equal_those_computed_by_hand() {
     let rule = |class: &str, functions: &str| {
         format!("ACCOUNT foo MATCHES %account%-%{class}%-%code% WITH {functions};")
     };
@@ -33,15 +33,14 @@ fn shares() {
         ("ACCOUNT a MATCHES %account%-%alpha%.%ident%-%code% WITH CHARS(1), CHARS(2);".into(), chars * chars),
     ];
     for (config, want) in cases {
-        let guess = guess(&config);
-        assert!((guess.share - want).abs() < 1e-9, "{config} {guess:?} {want}");
-        assert!(guess.exact, "{config}");
+        let rate = rate(&config);
+        assert!((rate.share - want).abs() < 1e-9, "{config} {rate:?} {want}");
+        assert!(rate.exact, "{config}");
     }
 }
 
-/// What is computed is what many samples come to.
 #[test]
-fn samples_agree() {
+fn estimates_are_close_to_exact_rates() {
     for class in ["alnum", "alpha", "number", "ident", "fqdn"] {
         for functions in [
             "CHARS",
@@ -67,19 +66,18 @@ fn samples_agree() {
 }
 
 #[test]
-fn in_words() {
+fn rates_are_formatted_with_their_precision() {
     let show = |share, exact| GuessRate { statement: 0, share, exact }.to_string();
     assert_eq!(show(1.0 / 360.0, true), "1 in 360 (exact)");
     assert_eq!(show(1.0 / 290.0, false), "about 1 in 290 (estimated from 4096 samples)");
     assert_eq!(show(0.8, true), "1 in 1.2 (exact)");
     assert_eq!(show(0.0, true), "never");
     let config = "ACCOUNT foo MATCHES %account%-%fqdn%-%code% WITH CHAR(-2,1,-), ANY();";
-    assert_eq!((guess(config).exact, guess(config)), (false, guess(config)));
+    assert_eq!((rate(config).exact, rate(config)), (false, rate(config)));
 }
 
-/// The setting decides what is warned of.
 #[test]
-fn the_limit() {
+fn warns_above_the_limit() {
     let config = "ACCOUNT foo MATCHES %account%-%ident%-%code% WITH CHARS();";
     for (guessable, want) in [(None, 0), (Some(0.05), 1), (Some(0.0775), 0), (Some(0.0774), 1)] {
         let analysis = analysis(config, &Limits { guessable, ..Limits::default() });

@@ -1,5 +1,4 @@
-//! Compares witnesses with all names, and tests what is reported. All messages are in
-//! `tests/the golden files of `rcptd check``.
+//! Tests of the analysis. The texts of all messages are tested in the golden files of `rcptd check`.
 
 mod brute;
 mod guesses;
@@ -20,7 +19,7 @@ fn analysis(config: &str, limits: &Limits) -> Analysis {
     analysis_of(&[Text::new("t", config)], &Options::default(), limits).1
 }
 
-/// The witnesses of all clashes.
+/// The witnesses of all clashes; the analysis must be complete.
 fn witnesses(config: &str) -> Vec<String> {
     let analysis = analysis(config, &Limits::default());
     assert!(analysis.complete, "{config}");
@@ -28,7 +27,7 @@ fn witnesses(config: &str) -> Vec<String> {
 }
 
 #[test]
-fn clashes() {
+fn finds_the_shortest_clashes() {
     let two = |one: &str, two: &str| format!("ACCOUNT foo MATCHES {one};\nACCOUNT bar MATCHES {two};");
     let lists = |names: &str, rest: &str| format!("ACCOUNT {names} MATCHES {rest};");
     let cases: [(String, &[&str]); 21] = [
@@ -36,7 +35,7 @@ fn clashes() {
         (two("x-%ident%-%code% WITH CHARS()", "y-%ident%-%code% WITH CHARS()"), &[]),
         (two("x-%ident%-%code% WITH CHARS()", "x-%ident%.%code% WITH CHARS()"), &[]),
         (two("x-%alpha%-%code% WITH CHARS()", "x-%number%-%code% WITH CHARS()"), &[]),
-        // The shapes have common names, the codes differ.
+        // The shapes have common names, but the codes differ.
         (two("x-%alpha%-%code% WITH CHARS()", "x-%alnum%-%code% WITH DIGITS()"), &[]),
         (two("x-%alpha%-%code% WITH VOWELS()", "x-%alnum%-%code% WITH DIGITS()"), &["x-b-0"]),
         (two("x-%alpha%-%code% WITH CHAR(1,-)", "x-%alnum%-%code% WITH CHAR(-1,-)"), &["x-b-b"]),
@@ -45,7 +44,7 @@ fn clashes() {
         (two("x-%alpha%-%code% WITH ANY()", "x-%alnum%-%code% WITH NONE()"), &[]),
         (two("x-%fqdn%-%code% WITH LABELS()", "x-%alnum%.%alnum%-%code% WITH CHARS(1)"), &["x-bb.b-2"]),
         (two("x-%fqdn%-%code% WITH CHAR(-2,1,-)", "x-%alnum%.%alnum%-%code% WITH CHARS(1)"), &["x-1.b-1"]),
-        // The code of one is where the other has an identifier, or where no identifier ends.
+        // The code of one statement overlaps an identifier of the other.
         (two("%code%-%alnum%-x WITH CHARS()", "%alnum%-%code%-x WITH CHAR(1,-)"), &["1-1-x"]),
         (two("é%alpha%-%code% WITH CHAR(2,é)", "é%alnum%-%code% WITH NONE()"), &["éb-é"]),
         (lists("joe, ann", "%account%-%fqdn%-%code% WITH LABELS()"), &[]),
@@ -58,7 +57,7 @@ fn clashes() {
     ];
     for (config, want) in cases {
         let got = witnesses(&config);
-        // Any name of the shortest length may be shown.
+        // The witness may be any name of the shortest length.
         let lengths = |names: &[String]| names.iter().map(|name| name.chars().count()).collect::<Vec<_>>();
         let want: Vec<String> = want.iter().map(|name| (*name).to_owned()).collect();
         assert_eq!(lengths(&got), lengths(&want), "{config}: {got:?}");
@@ -69,9 +68,8 @@ fn clashes() {
     }
 }
 
-/// A name of any length, since no shape is longer than its states.
 #[test]
-fn case_matters_where_it_does() {
+fn clashes_depend_on_case_sensitivity() {
     let config = "ACCOUNT foo MATCHES x-%alpha%-%code% WITH ALPHAS();\nACCOUNT bar MATCHES x-%alpha%-%code%-x WITH CHARS();\n\
                   ACCOUNT baz MATCHES X-%alpha%-%code% WITH CHARS();";
     let texts = [Text::new("t", config)];
@@ -83,7 +81,7 @@ fn case_matters_where_it_does() {
 }
 
 #[test]
-fn both_places_are_named() {
+fn reports_the_places_of_both_statements() {
     let texts = [
         Text::new("a.rules", "ACCOUNT foo MATCHES x-%ident%-%code% WITH CHAR(1,-), CHARS();\n"),
         Text::new("b.rules", "\nACCOUNT bar MATCHES x-%alnum%-%code% WITH CHAR(1,-), CHARS();\n"),
@@ -98,7 +96,7 @@ fn both_places_are_named() {
     assert_eq!((&*label.text.file, label.text.place(label.span.start)), ("a.rules", (1, 21)));
     assert!(problem.message.contains("by a.rules:1 of foo"), "{problem}");
     assert!(problem.message.contains("no alias of this rule reaches bar alone"), "{problem}");
-    // With a debug account it is intended.
+    // With a debug account it is a warning.
     let rules = rules.with_debug_account(Some("joe".into()));
     let analysis = analyse(&rules, &texts, &Options::default(), &Limits::default());
     assert_eq!(analysis.problems[0].severity, Severity::Warning);
@@ -106,9 +104,8 @@ fn both_places_are_named() {
     assert_eq!(analysis.clashes.len(), 1);
 }
 
-/// Incomplete proofs are reported.
 #[test]
-fn limits() {
+fn reaching_a_limit_is_reported() {
     let config = "ACCOUNT foo MATCHES x-%ident%-%code% WITH CHARS();\n\
                   ACCOUNT bar MATCHES x-%alnum%-%code% WITH VOWELS();\n\
                   ACCOUNT baz MATCHES x-%code%-%alnum% WITH DIGITS();\n";
@@ -117,22 +114,21 @@ fn limits() {
     let cases = [
         (Limits { pairs: 1, ..limits() }, "1 of 3 pairs"),
         (Limits { work: 1, ..limits() }, "1 of 3 pairs"),
-        (Limits { work: 1, ..limits() }, "rules were not searched for names that can be read in two ways"),
-        (Limits { states: 3, ..limits() }, "3 of 3 comparisons were given up at names of 5 characters"),
+        (Limits { work: 1, ..limits() }, "rules were not searched for names that can be split in two ways"),
+        (Limits { states: 3, ..limits() }, "3 of 3 comparisons were stopped at names of 5 characters"),
     ];
     for (limits, want) in cases {
         let analysis = analysis(config, &limits);
         assert!(!analysis.complete, "{want}");
-        let said = analysis.problems.iter().filter(|problem| problem.severity == Severity::Warning);
-        let said: Vec<String> = said.map(|problem| problem.message.clone()).collect();
-        assert!(said.iter().any(|warning| warning.contains(want)), "{want} in {said:?}");
+        let warnings = analysis.problems.iter().filter(|problem| problem.severity == Severity::Warning);
+        let warnings: Vec<String> = warnings.map(|problem| problem.message.clone()).collect();
+        assert!(warnings.iter().any(|warning| warning.contains(want)), "{want} in {warnings:?}");
     }
 }
 
-/// A short name is found with any functions: with each of these, a search by states reaches its limit long
-/// before the name.
+/// With each of these functions, a search by states reaches its limit long before the shortest name.
 #[test]
-fn short_names_are_always_found() {
+fn finds_short_names_with_any_functions() {
     let rules = |all: &[&str]| {
         let one = |(i, rule): (usize, &&str)| format!("ACCOUNT n{i} MATCHES {rule};\n");
         all.iter().enumerate().map(one).collect::<String>()
@@ -173,7 +169,7 @@ fn short_names_are_always_found() {
             ]),
             &["x.b.bb-bbb2"],
         ),
-        // The third character of the code is required to be in the first identifier, and not to be in it.
+        // The third character of the code would have to be in the first identifier and not in it.
         (
             rules(&[
                 "%alnum%-%ident%-%code% WITH ANY(1), ANY(2), ANY(1), ANY(2)",
@@ -193,9 +189,8 @@ fn short_names_are_always_found() {
     }
 }
 
-/// Many rules of a few kinds are compared quickly and completely.
 #[test]
-fn many_rules() {
+fn many_rules_are_compared_completely() {
     let mut rules = String::new();
     for i in 0..2000 {
         writeln!(rules, "ACCOUNT u{i} MATCHES %account%-%ident%-%code% WITH CHAR(1,-), CHARS();").unwrap();
@@ -208,7 +203,7 @@ fn many_rules() {
         names.join(", ")
     )
     .unwrap();
-    // One of all of them.
+    // The only clash.
     writeln!(rules, "ACCOUNT odd MATCHES u7-%alnum%-%code% WITH CHAR(1,-), CHARS();").unwrap();
     let analysis = analysis(&rules, &Limits::default());
     assert!(analysis.complete, "{:?}", analysis.problems);
@@ -216,20 +211,19 @@ fn many_rules() {
     assert_eq!(clash.destinations, ["u7", "odd"]);
 }
 
-/// Comparing a list as a whole gives the same results as comparing its names one by one.
 #[test]
-fn lists_as_a_whole() {
+fn comparing_lists_as_a_whole_gives_the_same_results() {
     for (config, want) in [
         ("ACCOUNT joe, ann, ann-b MATCHES %ident%.%account%.%code% WITH CHARS();", 0),
         ("ACCOUNT joe, ann, ann.b MATCHES %ident%.%account%.%ident%.%code% WITH CHARS(1);", 0),
         ("ACCOUNT joe, ann, ann.b MATCHES %ident%.%account%.%fqdn%.%code% WITH CHARS(1);", 1),
-        // Of one form are these too.
+        // Two statements of one form.
         (
             "ACCOUNT joe MATCHES %ident%.%account%.%fqdn%.%code% WITH CHARS(1);\n\
              ACCOUNT joe.b MATCHES %ident%.%account%.%fqdn%.%code% WITH CHARS(1);",
             1,
         ),
-        // The account does not stand in the name at all.
+        // The account is not in the name.
         ("ACCOUNT joe, ann MATCHES %ident%.%code% WITH CHAR(account,1,-), CHARS();", 0),
         ("ACCOUNT joe, jim MATCHES %ident%.%code% WITH CHAR(account,1,-), CHARS();", 1),
     ] {

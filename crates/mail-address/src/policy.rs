@@ -1,64 +1,76 @@
 //! Normalises the local parts of a domain.
 //!
-//! For the mail server `Foo+shop` and `foo` may be one mailbox, and for a site `f.oo` as well. [`Normal`] is
+//! `Foo+shop`, `foo` and, if the operator configures it, `f.oo` may be one mailbox. [`LocalPartPolicy`] is
 //! this policy of a domain; rules and accounts are looked up in the normalised form. The steps are, in this
 //! order: Unicode normalisation, removing characters, lower case, splitting off the extension.
 //!
-//! A name that is looked up is only put into lower case. Full case folding turns `grüße` into `grüsse`, which
-//! may be another account: it is used to compare two names (see [`fold`](super::fold)), never to look one up.
+//! A name that is looked up is only converted to lower case. Full case folding turns `grüße` into `grüsse`,
+//! which may be another account: it is used to compare two names (see [`fold`](super::fold)), never to look
+//! one up.
 //!
-//! No name becomes empty: if removal would leave nothing, the name stays, and an extension begins after the
-//! first character. Whether `...` exists is decided by the accounts; no name is refused here because of
-//! normalisation. Normalisation is idempotent.
+//! No name becomes empty or is refused: if removal would leave nothing, the name is kept, and an extension
+//! begins after the first character. Whether `...` exists is for the accounts to decide. Normalisation is
+//! idempotent.
 
 use super::{Forms, lower};
 use icu_normalizer::ComposingNormalizerBorrowed;
 use std::borrow::Cow;
 
-/// How often normalisation and lower case are repeated until neither changes anything. One may undo the
-/// other; no existing character needs more than three rounds.
+/// Maximum number of rounds of normalisation and lower case. They are repeated until neither changes the
+/// text, since one may undo the other; no existing character needs more than three rounds.
 const MAX_ROUNDS: usize = 8;
 
-/// The normalisation of local parts in a domain.
+/// How the local parts of a domain are normalised.
+///
+/// ```
+/// use mail_address::LocalPartPolicy;
+///
+/// let policy = LocalPartPolicy { delimiters: "+".into(), remove: ".".into(), ..LocalPartPolicy::default() };
+/// let forms = policy.typed("F.oo+Shop");
+/// assert_eq!((forms.whole(), forms.bare()), ("foo+shop", Some("foo")));
+/// assert_eq!(policy.delivered("F.oo+Shop", &forms), "foo+Shop");
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Normal {
-    /// Whether those that differ by case only are different.
+pub struct LocalPartPolicy {
+    /// Whether local parts that differ by case only are different mailboxes.
     pub case_sensitive: bool,
-    /// Each of these characters begins an extension.
+    /// Characters that begin an extension.
     pub delimiters: Box<str>,
-    /// These characters are ignored.
+    /// Characters that are ignored.
     pub remove: Box<str>,
-    /// Whether they are converted to Unicode's form NFKC.
+    /// Whether local parts are converted to Unicode's normalisation form NFKC.
     pub nfkc: bool,
 }
 
-/// Whether a character can be a delimiter or be removed: ASCII punctuation. Once they are removed,
-/// normalisation does not make new ones, and none of them is part of a character of several code points.
+/// Whether a character can be a delimiter or be removed: ASCII punctuation except `@`, `"` and `\`.
+/// Normalisation does not produce such characters again after their removal, and they are not part of
+/// characters of several code points.
 pub fn is_mark(c: char) -> bool {
     c.is_ascii_punctuation() && !matches!(c, '@' | '"' | '\\')
 }
 
-impl Normal {
-    /// No normalisation except of case.
+impl LocalPartPolicy {
+    /// Normalises case only, or nothing if case matters.
     pub fn plain(case_sensitive: bool) -> Self {
-        Normal { case_sensitive, ..Normal::default() }
+        LocalPartPolicy { case_sensitive, ..LocalPartPolicy::default() }
     }
 
-    /// The names to look up for a local part that a sender wrote: in lower case, unless case matters here.
+    /// Normalises a local part that a sender wrote: in lower case unless case matters.
     pub fn typed<'n>(&self, local: &'n str) -> Forms<'n> {
         self.read(local, !self.case_sensitive)
     }
 
-    /// The names to look up for a local part that the operator wrote, in a rule or a script: as spelled
-    /// there. A case-sensitive server knows an account by its own spelling only.
+    /// Normalises a local part that the operator wrote in a rule or a script. Its case is kept, since a
+    /// case-sensitive server knows an account by its exact spelling only.
     pub fn written<'n>(&self, local: &'n str) -> Forms<'n> {
         self.read(local, false)
     }
 
-    /// The local part for mail to `local`, which was normalised to `forms`. The mail server has to find the
-    /// same names in it: it knows its delimiters and its policy of case, but not what we normalise or remove.
-    /// If we did neither, it is the original text; else the extension stays as written, if only its case was
-    /// changed.
+    /// The local part to deliver to, for `local` that was normalised to `forms`.
+    ///
+    /// The mail server must find the same names in it. The server knows delimiters and case sensitivity, but
+    /// not Unicode normalisation and removed characters. If these changed nothing, the result is the original
+    /// text; otherwise the extension keeps its original spelling if only its case was changed.
     pub fn delivered<'n>(&self, local: &'n str, forms: &Forms<'n>) -> Cow<'n, str> {
         let same = |a: &str, b: &str| if self.case_sensitive { a == b } else { lower(a) == lower(b) };
         if same(local, forms.whole()) {
@@ -80,7 +92,7 @@ impl Normal {
         Forms::of(text, &self.delimiters)
     }
 
-    /// In NFKC, if configured.
+    /// Converts to NFKC, if configured.
     fn composed<'n>(&self, text: Cow<'n, str>) -> Cow<'n, str> {
         // ASCII text is already in NFKC.
         if !self.nfkc || text.is_ascii() {
@@ -103,13 +115,13 @@ impl Normal {
         text
     }
 
-    /// Without the characters to ignore, unless nothing would be left.
+    /// Removes the ignored characters, unless nothing would be left.
     fn removed<'n>(&self, text: Cow<'n, str>) -> Cow<'n, str> {
         if !text.contains(|c| self.remove.contains(c)) {
             return text;
         }
         let kept: String = text.chars().filter(|c| !self.remove.contains(*c)).collect();
-        // Code points that are now adjacent may make one character.
+        // Code points that are now adjacent may combine.
         if kept.is_empty() { text } else { self.composed(Cow::Owned(kept)) }
     }
 }
@@ -120,14 +132,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn normal(case_sensitive: bool, delimiters: &str, remove: &str, nfkc: bool) -> Normal {
-        Normal { case_sensitive, delimiters: delimiters.into(), remove: remove.into(), nfkc }
+    fn normal(case_sensitive: bool, delimiters: &str, remove: &str, nfkc: bool) -> LocalPartPolicy {
+        LocalPartPolicy { case_sensitive, delimiters: delimiters.into(), remove: remove.into(), nfkc }
     }
 
     #[test]
-    fn forms() {
-        let plain = Normal::plain(false);
-        let exact = Normal::plain(true);
+    fn normalises_typed_local_parts() {
+        let plain = LocalPartPolicy::plain(false);
+        let exact = LocalPartPolicy::plain(true);
         let all = normal(false, "+-", ".", true);
         let keep_case = normal(true, "+", "._", true);
         // policy, local part, whole name, name without extension, where its mail goes
@@ -166,11 +178,11 @@ mod tests {
         }
     }
 
-    /// Spellings that compare equal may be different names for a server: each is looked up as written, in
-    /// lower case.
+    /// Spellings that fold to the same text may be different names for a server: each is looked up as
+    /// written, in lower case.
     #[test]
-    fn asked_and_compared() {
-        let (plain, nfkc) = (Normal::plain(false), normal(false, "", "", true));
+    fn looks_up_in_lower_case_and_compares_case_folded() {
+        let (plain, nfkc) = (LocalPartPolicy::plain(false), normal(false, "", "", true));
         // the local part, the name looked up, the same with NFKC, the text for comparison
         for (local, asked, composed, compared) in [
             ("Foo", "foo", "foo", "foo"),
@@ -193,15 +205,15 @@ mod tests {
         ] {
             assert_eq!(plain.typed(local).whole(), asked, "{local}");
             assert_eq!(plain.written(local).whole(), local);
-            assert_eq!(Normal::plain(true).typed(local).whole(), local);
+            assert_eq!(LocalPartPolicy::plain(true).typed(local).whole(), local);
             assert_eq!(nfkc.typed(local).whole(), composed, "{local}");
             assert_eq!(fold(local), compared, "{local}");
-            assert_eq!(fold(asked), compared, "{local}: what is asked is a spelling of what was written");
+            assert_eq!(fold(asked), compared, "{local}: the name looked up folds to the same text");
         }
     }
 
     #[test]
-    fn marks() {
+    fn marks_are_ascii_punctuation() {
         for (c, want) in
             [('+', true), ('-', true), ('.', true), ('@', false), ('"', false), ('a', false), ('é', false)]
         {
@@ -209,7 +221,7 @@ mod tests {
         }
     }
 
-    fn check(how: &Normal, local: &str) -> Result<(), TestCaseError> {
+    fn check(how: &LocalPartPolicy, local: &str) -> Result<(), TestCaseError> {
         for (read, again) in [
             (how.typed(local), how.typed(how.typed(local).whole()).into_owned()),
             (how.written(local), how.written(how.written(local).whole()).into_owned()),
@@ -228,10 +240,9 @@ mod tests {
         Ok(())
     }
 
-    /// Normalisation is idempotent for every character in the planes in use, and the name looked up compares
-    /// equal to the one written.
+    /// Tests all characters in the planes in use, and that the name looked up folds to the same text.
     #[test]
-    fn every_character_is_normal_in_the_end() {
+    fn normalisation_of_every_character_is_idempotent() {
         let hows =
             [normal(false, "+", ".", true), normal(true, "+", ".", true), normal(false, "", "", false)];
         for c in ('\0'..='\u{33fff}').chain('\u{e0000}'..='\u{e0fff}') {
@@ -245,20 +256,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn normal_in_the_end(
+        fn normalisation_is_idempotent(
             local in "[a-cA-C+._\\-ﬀßſKΣςİ\u{301}\u{308}\u{345}ⅨＡ\u{338}=\u{2026}]{0,8}|\\PC{0,8}",
             case_sensitive in any::<bool>(),
             nfkc in any::<bool>(),
             delimiters in "[+=.-]{0,2}",
             remove in "[._+-]{0,2}",
         ) {
-            // The configuration refuses a character that is both.
+            // The configuration refuses a character that is in both.
             let remove: String = remove.chars().filter(|c| !delimiters.contains(*c)).collect();
             check(&normal(case_sensitive, &delimiters, &remove, nfkc), &local)?;
         }
 
         #[test]
-        fn what_is_asked_compares_as_what_was_written(text in "[a-cA-CßẞΣσςİıſKÉ\u{301}.+-]{0,8}|\\PC{0,20}") {
+        fn the_name_looked_up_folds_to_the_same_text(text in "[a-cA-CßẞΣσςİıſKÉ\u{301}.+-]{0,8}|\\PC{0,20}") {
             let asked = lower(&text);
             prop_assert_eq!(fold(&asked), fold(&text));
             prop_assert_eq!(lower(&asked), &*asked);

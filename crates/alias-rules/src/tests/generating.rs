@@ -1,4 +1,4 @@
-//! Addresses made: what is said to be good is good, and what is not has its reason.
+//! The generator: generated addresses resolve to the account, and failures have the right reason.
 
 use crate::generate::generate;
 use crate::tests::{naive, random};
@@ -6,22 +6,26 @@ use crate::*;
 use diagnostics::Text;
 use proptest::prelude::*;
 
-fn ordered(config: &str, fold: bool, order: &Order<'_>) -> Result<Vec<Made>, Unknown> {
+fn generate_all(
+    config: &str,
+    fold: bool,
+    request: &GenerateRequest<'_>,
+) -> Result<Vec<Generated>, NoStatement> {
     let texts = [Text::new("t", config)];
     let options = Options { fold, ..Options::default() };
     let rules = load(&texts, &options).unwrap_or_else(|problems| panic!("{config}: {problems:#?}")).rules;
-    generate(&texts, &rules, &options, order)
+    generate(&texts, &rules, &options, request)
 }
 
-/// What each rule says: the name, or the reason behind `!`.
-fn said(config: &str, fold: bool, order: &Order<'_>) -> String {
-    let made = match ordered(config, fold, order) {
-        Ok(made) => made,
+/// The result of each rule: the name, or `!` and the reason.
+fn results(config: &str, fold: bool, request: &GenerateRequest<'_>) -> String {
+    let generated = match generate_all(config, fold, request) {
+        Ok(generated) => generated,
         Err(unknown) => return format!("!{unknown}"),
     };
-    let each = made.into_iter().map(|made| match made.result {
-        Ok(good) if good.remarks.is_empty() => good.name,
-        Ok(good) => format!("{} ({})", good.name, good.remarks.join("; ")),
+    let each = generated.into_iter().map(|generated| match generated.result {
+        Ok(address) if address.remarks.is_empty() => address.name,
+        Ok(address) => format!("{} ({})", address.name, address.remarks.join("; ")),
         Err(reason) => format!("!{reason}"),
     });
     each.collect::<Vec<_>>().join("\n")
@@ -29,32 +33,37 @@ fn said(config: &str, fold: bool, order: &Order<'_>) -> String {
 
 type Case<'c> = (&'c str, bool, &'c [&'c str], &'c str);
 
-/// Configuration, folding, account and words, and what is said.
+/// Configuration, folding, account and words, and the expected results.
 fn check(cases: &[Case<'_>]) {
     for (config, fold, words, want) in cases {
         let [account, words @ ..] = words else { panic!("no account") };
         let words: Vec<String> = words.iter().map(ToString::to_string).collect();
-        let order = Order { account, words: &words, ..Order::default() };
-        assert_eq!(said(config, *fold, &order), *want, "{config} {words:?}");
+        let request = GenerateRequest { account, words: &words, ..GenerateRequest::default() };
+        assert_eq!(results(config, *fold, &request), *want, "{config} {words:?}");
     }
 }
 
 #[test]
-fn words_that_fit_and_that_do_not() {
+fn words_are_checked_against_their_classes() {
     let long = "m".repeat(70);
     let too_long = "m".repeat(250);
     let shop = "ACCOUNT foo, bar MATCHES %account%-%alnum%-%code% WITH CHAR(1,-), CHARS();";
     check(&[
         (shop, false, &["foo", "macys"], "foo-macys-m5"),
         (shop, false, &["foo", "Macys"], "foo-Macys-M5"),
-        (shop, true, &["FOO", "Macys"], "foo-macys-m5 (\"Macys\" counts as \"macys\": case does not matter)"),
-        (shop, false, &["foo"], "!the rule wants 1 word: %alnum%; given none"),
-        (shop, false, &["foo", "a", "b"], "!the rule wants 1 word: %alnum%; given 2"),
+        (
+            shop,
+            true,
+            &["FOO", "Macys"],
+            "foo-macys-m5 (\"Macys\" is treated as \"macys\": case does not matter)",
+        ),
+        (shop, false, &["foo"], "!the rule needs 1 word: %alnum%; given none"),
+        (shop, false, &["foo", "a", "b"], "!the rule needs 1 word: %alnum%; given 2"),
         (
             shop,
             false,
             &["foo", "j.crew"],
-            "!word 1, \"j.crew\", is not %alnum%: character 2 is \".\", and it is made of letters and digits; you could write \"jcrew\"",
+            "!word 1, \"j.crew\", is not %alnum%: character 2 is \".\", but allowed are letters and digits; you could write \"jcrew\"",
         ),
         (shop, false, &["foo", ""], "!word 1, \"\", is not %alnum%: it is empty"),
         (shop, false, &["fooo", "x"], "!no rule names account \"fooo\"; did you mean \"foo\"?"),
@@ -62,27 +71,25 @@ fn words_that_fit_and_that_do_not() {
             shop,
             false,
             &["foo", &long],
-            &format!(
-                "foo-{long}-m70 (its 78 octets in front of the @ are more than the 64 that every mail system takes)"
-            ),
+            &format!("foo-{long}-m70 (its local part has 78 octets; some mail systems accept only 64)"),
         ),
         (
             shop,
             false,
             &["foo", &too_long],
-            &format!("!\"foo-{too_long}-m250\" would have 259 octets, and a local part has 255 at most"),
+            &format!("!\"foo-{too_long}-m250\" would have 259 octets, but a local part has at most 255"),
         ),
         (
             "ACCOUNT foo MATCHES %fqdn%.%number%.%code% WITH LABELS(1), NONE(2), ANY(2);",
             false,
             &["foo", "macys", "12"],
-            "!word 1, \"macys\", is not %fqdn%: it holds no dot; you could write \"macys.com\"",
+            "!word 1, \"macys\", is not %fqdn%: it has no dot; you could write \"macys.com\"",
         ),
         (
             "ACCOUNT foo MATCHES %ident%.%number%.%code% WITH NONE(2), ANY(1);",
             false,
             &["foo", "_a_", "12"],
-            "!word 1, \"_a_\", is not %ident%: it begins with \"_\", which may stand inside only; you could write \"a\"",
+            "!word 1, \"_a_\", is not %ident%: it begins with \"_\", which is allowed inside only; you could write \"a\"",
         ),
         (
             "ACCOUNT foo MATCHES %ident%.%number%.%code% WITH NONE(2), ANY(1);",
@@ -94,9 +101,9 @@ fn words_that_fit_and_that_do_not() {
 }
 
 #[test]
-fn rules_that_leave_doubt_or_make_nothing() {
+fn ambiguous_addresses_are_not_returned() {
     check(&[
-        // The first character would leave doubt about which dot ends the first identifier.
+        // With the first character it would be ambiguous which dot ends the first identifier.
         ("ACCOUNT foo MATCHES %fqdn%.%alnum%-%code% WITH NONE(1);", false, &["foo", "a.b", "c"], "a.b.c-c"),
         ("ACCOUNT foo MATCHES %alpha%x%alpha%-%code% WITH CHARS(1);", false, &["foo", "a", "b"], "axb-1"),
         ("ACCOUNT foo MATCHES %alpha%x%alpha%-%code% WITH ANY(1);", false, &["foo", "axa", "b"], "axaxb-x"),
@@ -116,83 +123,85 @@ fn rules_that_leave_doubt_or_make_nothing() {
             "DEBUG ACCOUNT: foo\nACCOUNT foo, bar MATCHES %alnum%-%code% WITH CHARS();",
             false,
             &["foo", "abc"],
-            "!\"abc-3\" is ambiguous; the rule gives it to several accounts",
+            "!\"abc-3\" is ambiguous; the rule matches it for several accounts",
         ),
         (
             "ACCOUNT foo MATCHES %alnum%-x WITH CHARS();",
             false,
             &["foo", "abc"],
-            "!the rule never matches: the expression holds no %code%",
+            "!the rule never matches: the expression has no %code%",
         ),
         (
             "ACCOUNT foo MATCHES %alnum%-%code% WITH CHAR(4,);",
             false,
             &["foo", "abc"],
-            "!CHAR(1,4,) gives nothing for \"abc\"",
+            "!CHAR(1,4,) has no value for \"abc\"",
         ),
         (
             "ACCOUNT foo ALIASED joe, jim MATCHES %alias%-%code% WITH CHARS(alias);",
             false,
             &["foo"],
-            "!the rule has several aliases; say which, with --alias: \"joe\", \"jim\"",
+            "!the rule has several aliases; choose one with --alias: \"joe\", \"jim\"",
         ),
         ("ACCOUNT foo ALIASED joe MATCHES %alias%-%code% WITH CHARS(alias);", false, &["foo"], "joe-3"),
         (
             "ACCOUNT fo.o USING alpha MATCHES %account%-%code% WITH CHARS(account);",
             false,
             &["fo.o"],
-            "!\"fo.o\" is not alpha, as USING demands: letters alone",
+            "!\"fo.o\" is not alpha, as USING requires: letters only",
         ),
         (
             "ACCOUNT foo MATCHES a..%account%-%code% WITH CHARS(account);",
             false,
             &["foo"],
-            "a..foo-3 (it has to be quoted in an address, which many forms on the web refuse)",
+            "a..foo-3 (it must be quoted in an address, which many web forms refuse)",
         ),
     ]);
 }
 
 #[test]
-fn choosing_rules() {
+fn selects_rules_by_alias_and_number() {
     let config = "ACCOUNT foo ALIASED joe, jim MATCHES %alias%-%code% WITH CHARS(alias);\n\
                   ACCOUNT bar MATCHES b%code% WITH CHARS(account);\n\
                   ACCOUNT foo MATCHES f%code% WITH CHARS(account);";
-    let foo = Order { account: "foo", ..Order::default() };
+    let foo = GenerateRequest { account: "foo", ..GenerateRequest::default() };
     let cases = [
-        (Order { alias: Some("jim"), ..foo }, "jim-3"),
-        (Order { rule: Some(3), ..foo }, "f3"),
+        (GenerateRequest { alias: Some("jim"), ..foo }, "jim-3"),
+        (GenerateRequest { rule: Some(3), ..foo }, "f3"),
         (
-            Order { rule: Some(2), ..foo },
+            GenerateRequest { rule: Some(2), ..foo },
             "!rule 2 is not for this account and alias; rules of the account: 1, 3",
         ),
-        (Order { rule: Some(0), ..foo }, "!there is no rule 0: they are numbered from 1 to 3"),
-        (Order { rule: Some(4), ..foo }, "!there is no rule 4: they are numbered from 1 to 3"),
+        (GenerateRequest { rule: Some(0), ..foo }, "!there is no rule 0: they are numbered from 1 to 3"),
+        (GenerateRequest { rule: Some(4), ..foo }, "!there is no rule 4: they are numbered from 1 to 3"),
         (
-            Order { alias: Some("jimm"), ..foo },
+            GenerateRequest { alias: Some("jimm"), ..foo },
             "!no rule of \"foo\" has alias \"jimm\"; did you mean \"jim\"?",
         ),
         (
-            Order { alias: Some("jim"), until: Day::new(2026, 12, 31), ..foo },
+            GenerateRequest { alias: Some("jim"), until: Day::new(2026, 12, 31), ..foo },
             "!addresses of this rule do not expire: it has no %date%",
         ),
     ];
-    for (order, want) in cases {
-        assert_eq!(said(config, false, &order), want, "{order:?}");
+    for (request, want) in cases {
+        assert_eq!(results(config, false, &request), want, "{request:?}");
     }
-    let [made] = &ordered(config, false, &Order { rule: Some(3), ..foo }).expect("made")[..] else {
+    let [generated] =
+        &generate_all(config, false, &GenerateRequest { rule: Some(3), ..foo }).expect("generated")[..]
+    else {
         panic!("more than one")
     };
-    assert_eq!((made.rule, &*made.place, &*made.expression), (3, "t:3", "f%code%"));
+    assert_eq!((generated.rule, &*generated.place, &*generated.expression), (3, "t:3", "f%code%"));
 }
 
 #[test]
-fn steps_teach() {
+fn steps_describe_each_function() {
     let config = "ACCOUNT foo MATCHES %alnum%.%fqdn%.%code% WITH CHAR(1,-2,-), CHAR(1,9,z), CHAR(2,-1,1,-), \
                   CHAR(2,5,1,y), CHAR(2,1,7,x), CHARS(2), VOWELS(1), NONE(1), ANY(account);";
     let words = ["ma5".to_owned(), "ab.com".to_owned()];
-    let order = Order { account: "foo", words: &words, ..Order::default() };
-    let made = ordered(config, false, &order).expect("made");
-    let good = made[0].result.as_ref().expect("good");
+    let request = GenerateRequest { account: "foo", words: &words, ..GenerateRequest::default() };
+    let generated = generate_all(config, false, &request).expect("generated");
+    let address = generated[0].result.as_ref().expect("address");
     let want = [
         "second last character of ma5: a",
         "ma5 has no 9th character, so take z: z",
@@ -206,30 +215,29 @@ fn steps_teach() {
         "code: azcyx61bf",
         "put together: ma5.ab.com.azcyx61bf",
     ];
-    assert_eq!(good.steps, want);
+    assert_eq!(address.steps, want);
 }
 
-/// A domain, a day, a secret: what is made says them, and what is missing is asked for.
 #[test]
-fn domains_days_and_secrets() {
-    let said = |clauses: [&str; 3], order: Order<'_>, secrets: &Secrets| {
+fn domain_day_and_secret_are_used_or_requested() {
+    let results = |clauses: [&str; 3], request: GenerateRequest<'_>, secrets: &Secrets| {
         let [domains, date, function] = clauses;
         let config =
             format!("ACCOUNT foo {domains} MATCHES %account%-{date}%code% WITH CHARS(account){function};");
         let texts = [Text::new("t", &config)];
-        // Rules with HMAC do not load without a secret; that one is missing is said all the same.
+        // Rules with HMAC do not load without a secret, but generation may lack one.
         let some = Secrets::new([b"correct horse battery staple".to_vec()]);
         let rules = load(&texts, &Options { secrets: some, ..Options::default() }).expect("it loads").rules;
         let options = Options { secrets: secrets.clone(), ..Options::default() };
-        let made = generate(&texts, &rules, &options, &order).expect("the account is there");
-        match &made[0].result {
-            Ok(good) => format!("{}@{}", good.name, good.domain.as_deref().unwrap_or("-")),
+        let generated = generate(&texts, &rules, &options, &request).expect("the account is there");
+        match &generated[0].result {
+            Ok(address) => format!("{}@{}", address.name, address.domain.as_deref().unwrap_or("-")),
             Err(reason) => reason.to_string(),
         }
     };
-    let foo = Order { account: "foo", ..Order::default() };
-    let until = |year, month, day| Order { until: Day::new(year, month, day), ..foo };
-    let at = |domain| Order { domain: Some(domain), ..foo };
+    let foo = GenerateRequest { account: "foo", ..GenerateRequest::default() };
+    let until = |year, month, day| GenerateRequest { until: Day::new(year, month, day), ..foo };
+    let at = |domain| GenerateRequest { domain: Some(domain), ..foo };
     let (none, some) = (Secrets::default(), Secrets::new([b"correct horse battery staple".to_vec()]));
     let (plain, ours) = (["", "", ""], ["DOMAINS A.test, b.test", "", ""]);
     let (dated, signed) = (["", "%date%-", ""], ["", "", ", HMAC(6), HMAC(4)"]);
@@ -239,58 +247,55 @@ fn domains_days_and_secrets() {
         (ours, foo, &none, "foo-3@a.test"),
         (ours, at("B.test"), &none, "foo-3@b.test"),
         (ours, at("c.test"), &none, "the rule is not for c.test, but for \"A.test\", \"b.test\""),
-        (dated, foo, &none, "the address has a last day; say which, with --until YYYY-MM-DD"),
+        (dated, foo, &none, "the address has a last day; set it with --until YYYY-MM-DD"),
         (dated, until(2026, 11, 30), &none, "foo-2611-3@-"),
         (dated, until(2026, 11, 22), &none, "foo-26w47-3@-"),
         (dated, until(2026, 11, 21), &none, "foo-261121-3@-"),
-        (
-            dated,
-            until(2100, 1, 1),
-            &none,
-            "%date% has no way to write 2100-01-01; years go from 2000 to 2099",
-        ),
-        (signed, foo, &none, "the code is computed with a secret; name its file with --secrets"),
+        (dated, until(2100, 1, 1), &none, "%date% cannot express 2100-01-01: years are 2000 to 2099"),
+        (signed, foo, &none, "the code is computed with a secret; set its file with --secrets"),
     ];
-    for (clauses, order, secrets, want) in cases {
-        assert_eq!(said(clauses, order, secrets), want);
+    for (clauses, request, secrets, want) in cases {
+        assert_eq!(results(clauses, request, secrets), want);
     }
-    let code = said(signed, foo, &some);
+    let code = results(signed, foo, &some);
     assert_eq!((&code[..5], code.len()), ("foo-3", "foo-3".len() + 10 + "@-".len()), "{code}");
 }
 
-/// With two functions that leave a choice the 63rd code is the first that is not ambiguous, with three the
-/// 3845th: that is too many.
+/// With two functions that have several values, the 63rd code is the first that is not ambiguous; with three,
+/// it is the 3845th, which exceeds the limit.
 #[test]
-fn tries_are_limited() {
+fn stops_after_max_tries() {
     let word: String = ('a'..='z').chain('A'..='Z').chain('0'..='9').collect();
-    for (any, tries, good) in [("ANY(), ANY()", 62 + 1, true), ("ANY(), ANY(), ANY()", 62 * 62 + 1, false)] {
-        assert_eq!(tries <= MAX_TRIES, good);
+    for (any, tries, succeeds) in
+        [("ANY(), ANY()", 62 + 1, true), ("ANY(), ANY(), ANY()", 62 * 62 + 1, false)]
+    {
+        assert_eq!(tries <= MAX_TRIES, succeeds);
         let config = format!(
             "ACCOUNT foo MATCHES %alnum%-%code% WITH {any};\n\
              ACCOUNT bar MATCHES %ident%-%code% WITH {};",
             any.replacen("ANY()", "CHAR(1,-)", 1)
         );
         let words = [word.clone()];
-        let order = Order { account: "foo", words: &words, ..Order::default() };
-        let made = ordered(&config, false, &order).expect("made");
-        match &made[0].result {
-            Ok(made) => assert!(good && made.name.ends_with("-ba"), "{made:?}"),
-            Err(reason) => assert!(!good && matches!(reason, Reason::Ambiguous { .. }), "{reason}"),
+        let request = GenerateRequest { account: "foo", words: &words, ..GenerateRequest::default() };
+        let generated = generate_all(&config, false, &request).expect("generated");
+        match &generated[0].result {
+            Ok(address) => assert!(succeeds && address.name.ends_with("-ba"), "{address:?}"),
+            Err(reason) => assert!(!succeeds && matches!(reason, Reason::Ambiguous { .. }), "{reason}"),
         }
     }
 }
 
 #[test]
-fn lists_are_cut_short() {
+fn long_lists_are_abbreviated() {
     let aliases: Vec<String> = (0..MAX_NAMED + 2).map(|n| format!("a{n}")).collect();
     let config =
         format!("ACCOUNT foo ALIASED {} MATCHES %alias%-%code% WITH CHARS(alias);", aliases.join(","));
-    let said = said(&config, false, &Order { account: "foo", ..Order::default() });
-    assert!(said.ends_with("\"a4\" and 2 more"), "{said}");
+    let results = results(&config, false, &GenerateRequest { account: "foo", ..GenerateRequest::default() });
+    assert!(results.ends_with("\"a4\" and 2 more"), "{results}");
 }
 
-fn words_for(made: &naive::Made) -> impl Strategy<Value = Vec<String>> + use<> {
-    let words: Vec<BoxedStrategy<String>> = made
+fn words_for(statement: &naive::NaiveStatement) -> impl Strategy<Value = Vec<String>> + use<> {
+    let words: Vec<BoxedStrategy<String>> = statement
         .classes()
         .into_iter()
         .map(|class| match class {
@@ -307,43 +312,43 @@ fn words_for(made: &naive::Made) -> impl Strategy<Value = Vec<String>> + use<> {
 proptest! {
     #![proptest_config(ProptestConfig { max_global_rejects: 1_000_000, ..ProptestConfig::with_cases(1000) })]
 
-    /// What is made resolves to the account and to no other, whoever asks; and where nothing is made though
-    /// all words fit, the rules are really in doubt.
+    /// A generated address resolves to the account only. If all words are valid but no address is generated,
+    /// the name is ambiguous.
     #[test]
-    fn what_is_made_is_found(
-        (made, words, account, alias, fold) in random::made().prop_flat_map(|made| {
-            let (accounts, words) = (made.accounts.clone(), words_for(&made));
-            let aliases = if made.aliases.is_empty() {
+    fn generated_addresses_resolve_to_the_account(
+        (statement, words, account, alias, fold) in random::statement().prop_flat_map(|statement| {
+            let (accounts, words) = (statement.accounts.clone(), words_for(&statement));
+            let aliases = if statement.aliases.is_empty() {
                 Just(None).boxed()
             } else {
-                prop::sample::select(made.aliases.clone()).prop_map(Some).boxed()
+                prop::sample::select(statement.aliases.clone()).prop_map(Some).boxed()
             };
-            (Just(made), words, prop::sample::select(accounts), aliases, any::<bool>())
+            (Just(statement), words, prop::sample::select(accounts), aliases, any::<bool>())
         })
     ) {
-        let texts = [Text::new("t", &made.text())];
+        let texts = [Text::new("t", &statement.text())];
         let options = Options { fold, ..Options::default() };
         let Ok(loaded) = load(&texts, &options) else { return Err(TestCaseError::reject("refused")) };
-        let until = made.text().contains("%date%").then(|| Day::new(2026, 11, 21)).flatten();
-        let order = Order { account: &account, alias: alias.as_deref(), words: &words, until, ..Order::default() };
-        let results = generate(&texts, &loaded.rules, &options, &order).expect("the account is there");
+        let until = statement.text().contains("%date%").then(|| Day::new(2026, 11, 21)).flatten();
+        let request = GenerateRequest { account: &account, alias: alias.as_deref(), words: &words, until, ..GenerateRequest::default() };
+        let results = generate(&texts, &loaded.rules, &options, &request).expect("the account is there");
         prop_assert_eq!(results.len(), 1);
         match &results[0].result {
-            Ok(good) => {
-                let query = Query { name: &good.name, domain: good.domain.as_deref(), today: until };
+            Ok(address) => {
+                let query = Query { name: &address.name, domain: address.domain.as_deref(), today: until };
                 let found = loaded.rules.find(query);
                 let right = matches!(&found, Decision::Account { name, ambiguous: false, by_debug: false, .. } if **name == account);
-                prop_assert!(right, "{} {}: {found:?}", made.text(), good.name);
-                prop_assert!(!good.steps.is_empty());
-                prop_assert!(good.name.len() <= mail_address::MAX_LOCAL_PART);
+                prop_assert!(right, "{} {}: {found:?}", statement.text(), address.name);
+                prop_assert!(!address.steps.is_empty());
+                prop_assert!(address.name.len() <= mail_address::MAX_LOCAL_PART);
             }
             Err(Reason::Ambiguous { name, .. }) => {
-                let domain = made.domains.first().copied();
-                let in_doubt = !matches!(loaded.rules.find(Query { name, domain, today: until }), Decision::Account { ambiguous: false, .. } | Decision::NoMatch);
-                prop_assert!(in_doubt, "{} {}", made.text(), name);
+                let domain = statement.domains.first().copied();
+                let is_ambiguous = !matches!(loaded.rules.find(Query { name, domain, today: until }), Decision::Account { ambiguous: false, .. } | Decision::NoMatch);
+                prop_assert!(is_ambiguous, "{} {}", statement.text(), name);
             }
             Err(Reason::Never(_) | Reason::NoValue { .. }) => {}
-            Err(other) => prop_assert!(false, "{} {words:?}: {other}", made.text()),
+            Err(other) => prop_assert!(false, "{} {words:?}: {other}", statement.text()),
         }
     }
 }

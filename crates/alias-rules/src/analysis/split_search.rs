@@ -1,80 +1,82 @@
-//! Finds the shortest name that two machines accept, by its length: tries all splits of a name of this length
-//! in the shapes of both and, for each, whether there are characters for which the codes are right.
+//! Finds the shortest name that two machines accept by its length: enumerates the splits of a name of this
+//! length in both shapes and, for each, solves for characters with correct codes.
 //!
-//! A [search](crate::analysis::search) over states has to record which characters the functions have seen, so four
-//! functions that look at characters reach its limit after four characters. Here a character is chosen only
-//! when all functions that look at it are known. So short names are found with any functions; only long names
-//! take long, since they have many splits.
+//! A [search over states](crate::analysis::search) has to record the characters that functions have seen, so
+//! four functions that look at characters reach its limit after four characters. This search chooses a
+//! character only when all functions that look at it are known. So it finds short names with any functions,
+//! and only long names, which have many splits, take long.
 
 use super::alphabet::Symbol;
 use super::machine::{Call, Machine, Place};
 use super::search::{Key, Meeting, Pair, Parts};
-use super::solve::{Condition, Kinds, Set, UsedUp, narrow, only, solve};
+use super::solve::{Condition, Kinds, LimitReached, Set, narrow, only, solve};
 use foldhash::{HashMap, HashMapExt};
 use std::ops::{Range, RangeInclusive};
 use std::rc::Rc;
 
-/// The result.
+/// The result of a search.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Looked {
-    /// There is no name of these lengths.
+pub(crate) enum SplitResult {
+    /// No name of these lengths exists.
     Nothing,
-    /// A shortest one.
+    /// A shortest name.
     Name(Vec<Symbol>, Parts),
-    /// The limit of steps was reached at names of this length; there is no shorter one.
-    UsedUp(usize),
+    /// The limit of steps was reached at names of this length; no shorter name exists.
+    LimitReached(usize),
 }
 
-/// A pair of states that can be reached, with the symbols that lead there.
+/// A next pair of states, with the symbols that lead to it.
 type Edge = (Key, Set);
 
-/// The splits of names in two shapes.
-pub(crate) struct Ways<'p, 'm> {
+/// A search over the splits of names in two shapes.
+pub(crate) struct SplitSearch<'p, 'm> {
     pair: &'p Pair<'m>,
     meeting: &'p mut Meeting<'m>,
     kinds: Kinds,
-    /// The statements whose codes have to be right.
+    /// The statements whose codes must be correct.
     exact: [bool; 2],
     edges: HashMap<Key, Rc<[Edge]>>,
-    /// The part of each character in the current split, in both readings, and the pair of states before it.
+    /// The part of each character in both splits.
     places: [Vec<Place>; 2],
+    /// The pair of states before each character.
     keys: Vec<Key>,
     steps: usize,
 }
 
-impl<'p, 'm> Ways<'p, 'm> {
+impl<'p, 'm> SplitSearch<'p, 'm> {
     pub fn new(pair: &'p Pair<'m>, meeting: &'p mut Meeting<'m>, exact: [bool; 2]) -> Self {
         let kinds = Kinds::of(pair.alphabet);
         let (edges, places, keys) = (HashMap::new(), [Vec::new(), Vec::new()], Vec::new());
-        Ways { pair, meeting, kinds, exact, edges, places, keys, steps: 0 }
+        SplitSearch { pair, meeting, kinds, exact, edges, places, keys, steps: 0 }
     }
 
-    /// Searches for the shortest name of these lengths, with at most this many steps; adds the steps taken to
-    /// `work`.
-    pub fn look(&mut self, lengths: RangeInclusive<usize>, steps: usize, work: &mut usize) -> Looked {
+    /// Searches for the shortest name of these lengths, with at most this number of steps. Adds the steps
+    /// taken to `work`.
+    pub fn search(&mut self, lengths: RangeInclusive<usize>, steps: usize, work: &mut usize) -> SplitResult {
         self.steps = steps;
-        let mut looked = Looked::Nothing;
+        let mut result = SplitResult::Nothing;
         for length in lengths {
             self.keys.clear();
             self.places.iter_mut().for_each(Vec::clear);
             match self.extend(self.pair.start(), length, &[]) {
                 Ok(None) => continue,
-                Ok(Some((name, parts))) => looked = Looked::Name(name, parts),
-                Err(UsedUp) => looked = Looked::UsedUp(length),
+                Ok(Some((name, parts))) => result = SplitResult::Name(name, parts),
+                Err(LimitReached) => result = SplitResult::LimitReached(length),
             }
             break;
         }
         *work += steps - self.steps;
-        looked
+        result
     }
 
-    /// Continues from a pair of states: `left` characters are to come, `sets` are those before.
+    /// Continues from a pair of states with `left` more characters. `sets` are the possible characters
+    /// before.
     fn extend(
         &mut self,
         key: Key,
         left: usize,
         sets: &[Set],
-    ) -> Result<Option<(Vec<Symbol>, Parts)>, UsedUp> {
+    ) -> Result<Option<(Vec<Symbol>, Parts)>, LimitReached> {
         if left == 0 {
             let conditions = self.conditions(None);
             let name = solve(&conditions, &self.kinds, sets.to_vec(), &mut self.steps)?;
@@ -86,14 +88,14 @@ impl<'p, 'm> Ways<'p, 'm> {
             if least >= left || (least == 0) != (left == 1) {
                 continue;
             }
-            self.steps = self.steps.checked_sub(1).ok_or(UsedUp)?;
+            self.steps = self.steps.checked_sub(1).ok_or(LimitReached)?;
             let mut sets = [sets, &[symbols]].concat();
             self.keys.push(key);
             for (places, place) in self.places.iter_mut().zip(here) {
                 places.push(place);
             }
             let there = self.places_of(next);
-            // At the end of a part, a function may have seen all of its characters.
+            // At the end of a part, conditions of functions may become complete.
             let fits = there == here || narrow(&self.conditions(Some(there)), &self.kinds, &mut sets);
             let found = if fits { self.extend(next, left - 1, &sets)? } else { None };
             if found.is_some() {
@@ -105,7 +107,6 @@ impl<'p, 'm> Ways<'p, 'm> {
         Ok(None)
     }
 
-    /// The next pairs of states.
     fn edges(&mut self, key: Key) -> Rc<[Edge]> {
         if let Some(edges) = self.edges.get(&key) {
             return edges.clone();
@@ -127,15 +128,15 @@ impl<'p, 'm> Ways<'p, 'm> {
         [self.meeting.readers[0].place(a), self.meeting.readers[1].place(b)]
     }
 
-    /// For each character, the part that it belongs to in either reading.
+    /// The part of each character in both splits.
     fn parts(&self) -> Parts {
         let [one, two] = &self.meeting.readers;
         let each = |part: &dyn Fn(&Key) -> u16| self.keys.iter().map(part).collect();
         [each(&|key| one.part(key.0)), each(&|key| two.part(key.1))]
     }
 
-    /// The conditions of functions that have seen all of their characters; `there` is the part of the next
-    /// character, if there is one.
+    /// The conditions of functions whose identifier and token are complete. `there` is the part of the next
+    /// character.
     fn conditions(&self, there: Option<[Place; 2]>) -> Vec<Condition<'m>> {
         let mut conditions = Vec::new();
         for which in (0..2).filter(|which| self.exact[*which]) {

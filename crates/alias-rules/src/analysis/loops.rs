@@ -1,62 +1,67 @@
-//! Loops: rules whose `DELIVER TO` leads to each other.
+//! Finds rules whose `DELIVER TO` addresses form a loop.
 
 use super::instances::Source;
-use super::report::MAX_TOLD;
-use crate::MAX_HOPS;
+use super::report::MAX_REPORTED;
+use crate::ir::MAX_HOPS;
 use crate::load::Options;
 use crate::matcher::rules::{Decision, Query, Rules};
 use diagnostics::{Problem, Text};
-use mail_address::{Address, Normal, escape};
+use mail_address::{Address, LocalPartPolicy, escape};
 
-/// Most addresses to follow: some tenths of a second.
+/// Maximum number of addresses to follow, which takes some tenths of a second.
 const MAX_FOLLOWED: usize = 100_000;
 
-/// The normalisation of a domain; `None` for a domain that is not ours, where no rule applies.
-pub type Reads<'r> = dyn Fn(&str) -> Option<Normal> + 'r;
+/// Returns the policy of a domain, or `None` for a domain that is not local, in which no rule applies.
+pub type PolicyOf<'r> = dyn Fn(&str) -> Option<LocalPartPolicy> + 'r;
 
-/// Finds the statements whose `DELIVER TO` leads into a loop, or to more aliases than [`MAX_HOPS`]: mail to them
-/// is deferred until it bounces. `rules` are `texts`, read with `options`.
-pub fn rings(rules: &Rules, texts: &[Text], options: &Options, reads: &Reads<'_>) -> Vec<Problem> {
-    if !rules.store.scope.iter().any(|scope| scope.target().is_some()) {
+/// Finds statements whose `DELIVER TO` leads into a loop, or through more than [`MAX_HOPS`] aliases: mail to
+/// them is deferred until it bounces. `rules` must be `texts` loaded with `options`.
+pub fn delivery_loops(
+    rules: &Rules,
+    texts: &[Text],
+    options: &Options,
+    policy_of: &PolicyOf<'_>,
+) -> Vec<Problem> {
+    if !rules.store.scopes.iter().any(|scope| scope.target().is_some()) {
         return Vec::new();
     }
-    follow(&crate::analysis::sources(texts, options), rules, reads, MAX_FOLLOWED)
+    follow(&crate::analysis::sources(texts, options), rules, policy_of, MAX_FOLLOWED)
 }
 
-fn follow(sources: &[Source<'_>], rules: &Rules, reads: &Reads<'_>, most: usize) -> Vec<Problem> {
+fn follow(sources: &[Source<'_>], rules: &Rules, policy_of: &PolicyOf<'_>, most: usize) -> Vec<Problem> {
     let mut problems = Vec::new();
     let (mut followed, mut more) = (0, 0);
     for source in sources {
         let Some(deliver) = &source.checked.statement.deliver else { continue };
-        let targets = (0..source.members()).map(|member| source.subject(member).target(deliver));
-        // A domain is the same for all names.
-        let is_ours = |target: &Address| target.domain().is_some_and(|domain| reads(domain).is_some());
-        if source.checked.never.is_some() || !targets.clone().take(1).any(|target| is_ours(&target)) {
+        let targets = (0..source.instance_count()).map(|number| source.subject(number).target(deliver));
+        // All targets of a statement have the same domain.
+        let is_local = |target: &Address| target.domain().is_some_and(|domain| policy_of(domain).is_some());
+        if source.checked.never.is_some() || !targets.clone().take(1).any(|target| is_local(&target)) {
             continue;
         }
-        let one = if deliver.target.value.contains('%') { usize::MAX } else { 1 };
-        for target in targets.take(one) {
+        let distinct = if deliver.target.value.contains('%') { usize::MAX } else { 1 };
+        for target in targets.take(distinct) {
             if followed == most {
                 let message = format!("only the first {most} addresses of DELIVER TO were followed");
                 problems.push(
                     Problem::warning(source.text, deliver.target.span(), message)
-                        .help("mail that the rules send on in a loop is deferred, and logged"),
+                        .help("mail that the rules redirect in a loop is deferred and logged"),
                 );
                 return problems;
             }
             followed += 1;
-            let Some((way, again)) = round(target, rules, reads) else { continue };
-            if problems.len() == MAX_TOLD {
+            let Some((chain, is_loop)) = endless_chain(target, rules, policy_of) else { continue };
+            if problems.len() == MAX_REPORTED {
                 more += 1;
                 break;
             }
-            let way: Vec<String> =
-                way.iter().map(|address| escape(&address.to_string()).to_string()).collect();
-            let way = way.join(", ");
-            let message = if again {
-                format!("DELIVER TO loops: {way}")
+            let chain: Vec<String> =
+                chain.iter().map(|address| escape(&address.to_string()).to_string()).collect();
+            let chain = chain.join(", ");
+            let message = if is_loop {
+                format!("DELIVER TO loops: {chain}")
             } else {
-                format!("DELIVER TO sends mail on more than {MAX_HOPS} times: {way}")
+                format!("DELIVER TO redirects mail more than {MAX_HOPS} times: {chain}")
             };
             problems.push(
                 Problem::error(source.text, deliver.target.span(), message)
@@ -69,30 +74,31 @@ fn follow(sources: &[Source<'_>], rules: &Rules, reads: &Reads<'_>, most: usize)
         let message = format!("DELIVER TO of {more} more rules loops");
         let span = first.checked.statement.keyword.clone();
         problems
-            .push(Problem::error(first.text, span, message).help("fix the others first, and check again"));
+            .push(Problem::error(first.text, span, message).help("fix the others first, then check again"));
     }
     problems
 }
 
-/// The chain of addresses from `target`, if it does not end; and whether it is a loop.
-fn round(target: Address, rules: &Rules, reads: &Reads<'_>) -> Option<(Vec<Address>, bool)> {
-    let mut met = vec![target];
+/// Follows the addresses from `target`. Returns the chain if it is too long, and whether it is a loop; `None`
+/// if the chain ends.
+fn endless_chain(target: Address, rules: &Rules, policy_of: &PolicyOf<'_>) -> Option<(Vec<Address>, bool)> {
+    let mut chain = vec![target];
     loop {
-        let here = met.last()?;
+        let here = chain.last()?;
         let domain = here.domain()?;
-        let normal = reads(domain)?;
-        let read = normal.typed(here.local());
+        let policy = policy_of(domain)?;
+        let forms = policy.typed(here.local());
         let target = |name: &str| match rules.find(Query { name, domain: Some(domain), today: None }) {
             Decision::Account { target, .. } => Some(target),
             _ => None,
         };
-        // As for a recipient: the whole name, and then without its extension.
-        let next = read.each().find_map(|(name, _)| target(name)).flatten()?;
+        // As for a recipient: the whole name, then the name without its extension.
+        let next = forms.each().find_map(|(name, _)| target(name)).flatten()?;
         let next = Address::from_rcpt(next.as_bytes());
-        let again = met.iter().any(|met| met.same_mailbox(&next, normal.case_sensitive));
-        met.push(next);
-        if again || met.len() > MAX_HOPS {
-            return Some((met, again));
+        let is_loop = chain.iter().any(|address| address.same_mailbox(&next, policy.case_sensitive));
+        chain.push(next);
+        if is_loop || chain.len() > MAX_HOPS {
+            return Some((chain, is_loop));
         }
     }
 }
@@ -102,16 +108,16 @@ mod tests {
     use super::*;
     use crate::load::load;
 
-    fn told(config: &str, most: usize) -> Vec<String> {
+    fn messages(config: &str, most: usize) -> Vec<String> {
         let texts = [Text::new("t", config)];
         let options = Options { fold: true, ..Options::default() };
         let rules = load(&texts, &options).unwrap_or_else(|problems| panic!("{config} {problems:?}")).rules;
-        let reads = |domain: &str| {
-            let plus = Normal { delimiters: "+".into(), ..Normal::plain(false) };
+        let policy_of = |domain: &str| {
+            let plus = LocalPartPolicy { delimiters: "+".into(), ..LocalPartPolicy::plain(false) };
             ["a.test", "b.test"].contains(&domain).then_some(plus)
         };
         let sources = crate::analysis::sources(&texts, &options);
-        let problems = follow(&sources, &rules, &reads, most);
+        let problems = follow(&sources, &rules, &policy_of, most);
         problems.into_iter().map(|problem| problem.message).collect()
     }
 
@@ -123,7 +129,7 @@ mod tests {
         };
         let far: String = (0..=MAX_HOPS).map(next).collect();
         for (config, want) in [
-            // To itself, to itself in other spellings, by its extension, and through another one.
+            // To itself, to itself in another spelling, with an extension, and through another statement.
             (
                 "ACCOUNT a MATCHES a-%ident%-%code% WITH CHARS() DELIVER TO a-x-1@a.test;",
                 vec!["a-x-1@a.test, a-x-1@a.test"],
@@ -141,18 +147,19 @@ mod tests {
                  ACCOUNT b MATCHES b-%ident%-%code% WITH CHARS() DELIVER TO a-y-1@a.test;",
                 vec!["b-x-1@b.test, a-y-1@a.test, b-x-1@b.test", "a-y-1@a.test, b-x-1@b.test, a-y-1@a.test"],
             ),
-            // For one of the names.
+            // For one of the names only.
             (
                 "ACCOUNT a, ab-1 MATCHES %account%-%code% WITH CHARS(account) DELIVER TO %account%-1@a.test;",
                 vec!["a-1@a.test, a-1@a.test"],
             ),
-            // Into a ring of others.
+            // Into a loop of another statement.
             (
                 "ACCOUNT c MATCHES c-%code% WITH CHARS(account) DELIVER TO a-1@a.test;\n\
                  ACCOUNT a MATCHES a-%code% WITH CHARS(account) DELIVER TO a-1@a.test;",
                 vec!["a-1@a.test, a-1@a.test", "a-1@a.test, a-1@a.test"],
             ),
-            // A wrong code, an account, another domain, a domain without the rule, a statement that never matches.
+            // A wrong code, an account, another domain, a domain without the rule, a statement that never
+            // matches.
             ("ACCOUNT a MATCHES a-%ident%-%code% WITH CHARS() DELIVER TO a-x-2@a.test;", vec![]),
             ("ACCOUNT a MATCHES a-%ident%-%code% WITH CHARS() DELIVER TO a@a.test;", vec![]),
             ("ACCOUNT a MATCHES a-%ident%-%code% WITH CHARS() DELIVER TO a-x-1@c.test;", vec![]),
@@ -169,30 +176,29 @@ mod tests {
                 vec![],
             ),
         ] {
-            let want: Vec<String> = want.into_iter().map(|way| format!("{loops}{way}")).collect();
-            assert_eq!(told(config, MAX_FOLLOWED), want, "{config}");
+            let want: Vec<String> = want.into_iter().map(|chain| format!("{loops}{chain}")).collect();
+            assert_eq!(messages(config, MAX_FOLLOWED), want, "{config}");
         }
-        let told = told(&far, MAX_FOLLOWED);
-        assert_eq!(told.len(), 1, "{told:?}");
+        let got = messages(&far, MAX_FOLLOWED);
+        assert_eq!(got.len(), 1, "{got:?}");
         assert!(
-            told[0].starts_with("DELIVER TO sends mail on more than 10 times: f1-1@a.test, f2-1@a.test"),
-            "{told:?}"
+            got[0].starts_with("DELIVER TO redirects mail more than 10 times: f1-1@a.test, f2-1@a.test"),
+            "{got:?}"
         );
     }
 
-    /// Incomplete checks are reported.
     #[test]
-    fn limits() {
+    fn incomplete_checks_are_reported() {
         let config = "ACCOUNT a, b, c-1 MATCHES x-%account%-%code% WITH CHARS(account) DELIVER TO %account%@a.test;\n\
                       ACCOUNT c MATCHES c-%code% WITH CHARS(account) DELIVER TO c-1@a.test;";
-        assert_eq!(told(config, 2), ["only the first 2 addresses of DELIVER TO were followed"]);
-        assert_eq!(told(config, MAX_FOLLOWED).len(), 2);
+        assert_eq!(messages(config, 2), ["only the first 2 addresses of DELIVER TO were followed"]);
+        assert_eq!(messages(config, MAX_FOLLOWED).len(), 2);
         let one =
             |i| format!("ACCOUNT a{i} MATCHES a{i}-%code% WITH CHARS(account) DELIVER TO a{i}-2@a.test;\n");
-        let many: String = (100..100 + MAX_TOLD + 3).map(one).collect();
+        let many: String = (100..100 + MAX_REPORTED + 3).map(one).collect();
         let many = many.replace("-2@", "-4@");
-        let told = told(&many, MAX_FOLLOWED);
-        assert_eq!(told.len(), MAX_TOLD + 1);
-        assert_eq!(told[MAX_TOLD], "DELIVER TO of 3 more rules loops");
+        let got = messages(&many, MAX_FOLLOWED);
+        assert_eq!(got.len(), MAX_REPORTED + 1);
+        assert_eq!(got[MAX_REPORTED], "DELIVER TO of 3 more rules loops");
     }
 }
