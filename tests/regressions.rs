@@ -18,7 +18,7 @@ fn the_replies_are_what_their_names_say() {
     let asked = "temporary failure: VRFY <alice@d.test>: ";
     for (name, want) in [
         ("exists", "exists".to_string()),
-        ("not found", "not found".into()),
+        ("missing", "not found".into()),
         ("perhaps", format!("{asked}252 2.0.0 alice")),
         ("ehlo_of_blanks", "exists".into()),
         // No word tells what it is about, and nothing is there to compare it with.

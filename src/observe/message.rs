@@ -29,7 +29,7 @@ pub struct Message<'a> {
 /// `4XyZ12: session=7 listener=milter stage=EOM verdict=rewrite recipients=2 replaced=1 names="<alias> -> <account>"`
 impl Display for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let observed = if self.observed { "would-" } else { "" };
+        let observed = if self.observed { "would_" } else { "" };
         let verdict = match self.deferred {
             Some(_) => "defer",
             None if self.replaced.is_empty() => "keep",

@@ -40,6 +40,15 @@ pub enum Counted {
 }
 
 impl Counted {
+    /// The name for people.
+    fn plural(self) -> &'static str {
+        match self {
+            Counted::NotFound => "not found",
+            Counted::TempFail => "temporary failures",
+            other => other.name(),
+        }
+    }
+
     /// All, in order.
     pub const ALL: [Counted; 5] =
         [Counted::Found, Counted::NotFound, Counted::TempFail, Counted::Bad, Counted::Stats];
@@ -136,8 +145,6 @@ pub struct Totals {
     pub open: u64,
     /// Connections accepted.
     pub connections: u64,
-    /// Connections turned away.
-    pub rejected: u64,
     /// Requests read or waited for.
     pub reads: u64,
     /// Writes begun.
@@ -207,11 +214,6 @@ impl Meter {
         Connection { meter: self.clone(), began, reading: None, writing: None }
     }
 
-    /// A connection was turned away.
-    pub fn rejected(&self) {
-        lock(&self.books).totals.rejected += 1;
-    }
-
     /// The answer is known to a request that was read, or a key that was asked for, at `began`.
     pub fn answered(&self, counted: Counted, began: Instant) {
         let now = Instant::now();
@@ -278,12 +280,9 @@ impl Display for Meter {
         let answered: u64 = totals.answered.iter().sum();
         write!(f, "{} {answered} answered (", if self.of == Of::Map { ":" } else { "," })?;
         for (i, (counted, n)) in Counted::ALL.iter().zip(totals.answered).take(self.kinds()).enumerate() {
-            write!(f, "{}{n} {}", if i == 0 { "" } else { ", " }, counted.name().replace('_', " "))?;
+            write!(f, "{}{n} {}", if i == 0 { "" } else { ", " }, counted.plural())?;
         }
         f.write_str(")")?;
-        if totals.rejected > 0 {
-            write!(f, ", {} connections turned away", totals.rejected)?;
-        }
         if answered > 0 {
             let mean = totals.took.as_nanos() / u128::from(answered);
             write!(f, ", {}.{:03} ms each", mean / 1_000_000, mean / 1000 % 1000)?;

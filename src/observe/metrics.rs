@@ -73,9 +73,6 @@ impl Collector for Books {
         }
         for (name, help, count) in [
             ("rcptd_connections_accepted", "Connections accepted", (|t| t.connections) as fn(&Totals) -> u64),
-            ("rcptd_connections_rejected", "Connections turned away, since there were too many", |t| {
-                t.rejected
-            }),
             ("rcptd_reads", "Requests read or waited for", |t| t.reads),
             ("rcptd_writes", "Writes of an answer or of several together", |t| t.writes),
         ] {
@@ -288,7 +285,6 @@ mod tests {
             r#"rcptd_request_duration_seconds_bucket{le="+Inf",listener="from the start"} "#,
             r#"rcptd_connections{listener="from the start"} "#,
             r#"rcptd_connections_accepted_total{listener="from the start"} "#,
-            r#"rcptd_connections_rejected_total{listener="from the start"} "#,
             r#"rcptd_reads_total{listener="from the start"} "#,
             r#"rcptd_writes_total{listener="from the start"} "#,
             r#"rcptd_map_requests_total{map="from the start",result="found"} "#,
@@ -326,7 +322,6 @@ mod tests {
         connection.answered(Counted::TempFail, began);
         connection.answered(Counted::Stats, began);
         connection.write_begins();
-        meter.rejected();
         let server = Outage::of("is told", Some("a:1"));
         server.fails(&"down");
         let text = text();
@@ -339,7 +334,6 @@ mod tests {
             (r#"rcptd_request_duration_seconds_bucket{le="10.0",listener="is told"} "#, "2"),
             (r#"rcptd_connections{listener="is told"} "#, "1"),
             (r#"rcptd_connections_accepted_total{listener="is told"} "#, "1"),
-            (r#"rcptd_connections_rejected_total{listener="is told"} "#, "1"),
             (r#"rcptd_reads_total{listener="is told"} "#, "1"),
             (r#"rcptd_writes_total{listener="is told"} "#, "1"),
             (r#"rcptd_source_failures_total{source="is told",server="a:1"} "#, "1"),

@@ -153,7 +153,7 @@ pub struct Recipient<'a> {
 
 impl Display for Recipient<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let observed = if self.observed { "would-" } else { "" };
+        let observed = if self.observed { "would_" } else { "" };
         let (code, enhanced) = self.code.unwrap_or((250, "2.1.5"));
         write!(f, "{}: session={}", line::queue_id(self.queue_id), self.session)?;
         write!(f, " listener=milter stage=RCPT verdict={observed}{}", self.decided.name())?;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// | keep | – | the account | – | the account | `DUNNO` |
 /// | rewrite | the account | the account | its local part, of [`origin`](Resolver::origin) | the account, if it is ours | `DUNNO` |
 /// | no such user | – | – | – | – | the refusal |
-/// | try later | cannot say | cannot say | cannot say | cannot say | cannot say |
+/// | try later | temporary failure | temporary failure | temporary failure | cannot say | temporary failure |
 ///
 /// "–" is "not found".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

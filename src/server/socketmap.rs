@@ -4,7 +4,7 @@
 //! | --- | --- | --- | --- |
 //! | found | `OK VALUE` | takes it | takes it |
 //! | not found | `NOTFOUND ` | goes on | goes on |
-//! | cannot say | `TEMP …` | defers | accepts, and queues |
+//! | temporary failure | `TEMP …` | defers | accepts, and queues |
 //! | too late | `TIMEOUT …` | the same | the same |
 //! | there is no such map | `PERM …` | defers, "configuration problem" | would take it for "not found" |
 //!

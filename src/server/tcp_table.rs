@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | found | `200 VALUE` |
 //! | not found | `500 not found` |
-//! | cannot say, too late, a value longer than a line | `400 …`: Postfix defers |
+//! | temporary failure, too late, a value longer than a line | `400 …`: Postfix defers |
 //!
 //! After a `400` Postfix closes the connection and defers the mail. While it cannot connect it tries ten times, a
 //! second apart (`dict_tcp.c`), so a restart of rcptd costs a delay and no mail.

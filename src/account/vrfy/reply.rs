@@ -11,18 +11,18 @@
 //! | 550 without enhanced code, a `KNOWN` phrase | not found | Exim, OpenSMTPD and older servers |
 //! | the same two, with a word that may tell of something else (`ELSEWHERE`) | refused | `550 5.1.1 LDAP server down` |
 //! | 550 without enhanced code, no text or another | refused | it may mean anything; it is "not found" if the server says the same of an account that does not exist |
-//! | the same four, with a phrase that makes it doubtful (`DOUBTS`) | cannot say | `550 Database error`, `550 Please try again later`; a mailing list exists (RFC 5321, section 3.5.2) |
-//! | 550 with several enhanced codes that differ | cannot say | contradicts itself |
-//! | 550 5.1.0, 5.1.2, 5.1.3, 5.1.10 | cannot say | about the domain or the syntax: the forward of an account that exists may lead to a host that does not |
-//! | 550 5.1.4 | cannot say | ambiguous: there are several |
-//! | 550 5.1.5, 4.x.x | cannot say | contradicts itself |
-//! | 550 5.1.6 | cannot say | moved: a mailbox on its way between two servers is there again soon |
-//! | 550 5.1.7, 5.1.8, 5.1.9 | cannot say | about the sender |
-//! | 550 5.2.x | cannot say | the mailbox exists: it is full, disabled, or a mailing list (5.2.4) |
-//! | 550 5.3.x, 5.4.x, 5.5.x, 5.6.x, 5.7.x | cannot say | about the server, the network, the protocol, the content, the policy |
-//! | 551 | cannot say | the account exists elsewhere (RFC 5321, section 3.4) |
-//! | 553 | cannot say | ambiguous, or a matter of syntax (RFC 5321, sections 3.5.1 and 4.2.3; Domino: a name that is not unique) |
-//! | everything else | cannot say | trouble (4xx), no VRFY here (500 to 504), policy (554) |
+//! | the same four, with a phrase that makes it doubtful (`DOUBTS`) | temporary failure | `550 Database error`, `550 Please try again later`; a mailing list exists (RFC 5321, section 3.5.2) |
+//! | 550 with several enhanced codes that differ | temporary failure | contradicts itself |
+//! | 550 5.1.0, 5.1.2, 5.1.3, 5.1.10 | temporary failure | about the domain or the syntax: the forward of an account that exists may lead to a host that does not |
+//! | 550 5.1.4 | temporary failure | ambiguous: there are several |
+//! | 550 5.1.5, 4.x.x | temporary failure | contradicts itself |
+//! | 550 5.1.6 | temporary failure | moved: a mailbox on its way between two servers is there again soon |
+//! | 550 5.1.7, 5.1.8, 5.1.9 | temporary failure | about the sender |
+//! | 550 5.2.x | temporary failure | the mailbox exists: it is full, disabled, or a mailing list (5.2.4) |
+//! | 550 5.3.x, 5.4.x, 5.5.x, 5.6.x, 5.7.x | temporary failure | about the server, the network, the protocol, the content, the policy |
+//! | 551 | temporary failure | the account exists elsewhere (RFC 5321, section 3.4) |
+//! | 553 | temporary failure | ambiguous, or a matter of syntax (RFC 5321, sections 3.5.1 and 4.2.3; Domino: a name that is not unique) |
+//! | everything else | temporary failure | trouble (4xx), no VRFY here (500 to 504), policy (554) |
 
 use super::words::{DOUBTS, ELSEWHERE, KNOWN, has_any, without_address, without_local_part, without_tables};
 
