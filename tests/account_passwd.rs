@@ -120,8 +120,8 @@ const OLD: Duration = Duration::from_mins(1);
 #[test]
 fn a_name_service_that_is_down_is_no_missing_user() {
     const YES: &str = "exists";
-    const NO: &str = "does not exist";
-    const UNSURE: &str = "cannot say";
+    const NO: &str = "not found";
+    const UNSURE: &str = "temporary failure";
     let host = Host::new();
     host.write("etc/passwd", USERS, OLD);
     for (services, state, wants) in [
@@ -167,28 +167,28 @@ fn half_of_the_users_are_no_missing_ones() {
     for services in ["files", "files last"] {
         host.write("etc/nsswitch.conf", &format!("passwd: {services}\n"), OLD);
         for (users, age, want) in [
-            (Some(USERS), OLD, "does not exist"),
+            (Some(USERS), OLD, "not found"),
             (
                 Some(USERS),
                 Duration::ZERO,
-                "cannot say: getpwnam_r(nobody9): not found, but /etc/passwd: it was changed",
+                "temporary failure: getpwnam_r(nobody9): not found, but /etc/passwd: it was changed",
             ),
             (
                 Some(&USERS[..40]),
                 OLD,
-                "cannot say: getpwnam_r(nobody9): not found, but /etc/passwd: it ends within",
+                "temporary failure: getpwnam_r(nobody9): not found, but /etc/passwd: it ends within",
             ),
             (
                 Some(""),
                 OLD,
-                "cannot say: getpwnam_r(nobody9): not found, but getpwnam_r does not find the witness root",
+                "temporary failure: getpwnam_r(nobody9): not found, but getpwnam_r does not find the witness root",
             ),
             (
                 Some("alice:x:1000:1000::/:/bin/sh\n"),
                 OLD,
-                "cannot say: getpwnam_r(nobody9): not found, but getpwnam_r",
+                "temporary failure: getpwnam_r(nobody9): not found, but getpwnam_r",
             ),
-            (None, OLD, "cannot say: getpwnam_r"),
+            (None, OLD, "temporary failure: getpwnam_r"),
         ] {
             match users {
                 Some(users) => host.write("etc/passwd", users, age),

@@ -93,6 +93,37 @@ fn a_source_that_cannot_be_built_changes_nothing() {
     daemon.check("a source that cannot be built");
 }
 
+/// `source = "map:NAME"`: a changed list counts at once, although answers are cached.
+#[test]
+fn accounts_may_come_from_a_map() {
+    let site = Site::new("", "");
+    let list = site.path("users.list");
+    site.write("users.list", "foo@example.test x\n");
+    let accounts = format!("file:{}", site.path("accounts").display());
+    site.configure(&accounts, "map:users");
+    let map = &*format!("\n[[map]]\nname = \"users\"\nsource = \"texthash:{}\"\n", list.display());
+    site.write("rcptd.conf", &(fs::read_to_string(site.path("rcptd.conf")).expect("read") + map));
+    site.configure("positive_ttl = \"0s\"", "positive_ttl = \"1h\"");
+    site.configure("negative_ttl = \"0s\"", "negative_ttl = \"1h\"");
+    let daemon = Daemon::start(site);
+    let reply = |recipient: &str| {
+        let mut mta = daemon.connect();
+        mta.negotiate(OFFER);
+        mta.mail();
+        mta.rcpt(&[recipient])
+    };
+    for _ in 0..2 {
+        assert_eq!(reply("<foo-macys-m5@example.test>"), "c");
+        assert!(reply("<bar@example.test>").starts_with("y 550 5.1.1 "));
+    }
+    let from = daemon.log.len();
+    daemon.site.write("new.list", "bar@example.test x\n");
+    fs::rename(daemon.site.path("new.list"), &list).expect("renamed");
+    daemon.log.wait_for(from, "configuration reloaded (file changed)");
+    assert!(reply("<foo-macys-m5@example.test>").starts_with("y 550 5.1.1 "));
+    assert_eq!(reply("<bar@example.test>"), "c");
+}
+
 #[test]
 fn a_changed_file_is_read_again() {
     let daemon = Daemon::start(Site::new("", ""));

@@ -192,7 +192,7 @@ fn recipients_of_one_message_are_edited_together() {
 
 #[test]
 fn percent_signs_are_doubled() {
-    let replies = "reject_reply = \"550 5.1.1 100% unknown, %s\"\nlater_reply = \"451 4.3.0 50% later\"";
+    let replies = "reject_reply = \"550 5.1.1 100% unknown, %s\"\ndefer_reply = \"451 4.3.0 50% later\"";
     let daemon = Daemon::start(Site::new("", replies));
     let mut mta = open(&daemon, OFFER);
     assert_eq!(mta.rcpt(&["<nobody@example.test>"]), "y 550 5.1.1 100%% unknown, %%s");

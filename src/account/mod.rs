@@ -35,6 +35,7 @@ mod chain;
 mod file;
 mod fixed;
 mod follows;
+mod map;
 mod passwd;
 pub mod settings;
 mod sources;

@@ -15,6 +15,13 @@ pub struct Settings {
     pub cache: CacheSettings,
 }
 
+impl Settings {
+    /// Whether a source is a map.
+    pub fn names_map(&self) -> bool {
+        self.sources.iter().any(|source| source.spec.kind() == "map")
+    }
+}
+
 /// A setting with exceptions for some domains.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scoped<T> {

@@ -4,6 +4,7 @@ use super::settings::{CacheSettings, Settings, SourceSettings};
 use super::{AcceptTempFail, AccountSource, Chain, Lookup, LookupFuture, Source, Verification};
 use crate::lookup::cache::MAX_QUESTIONS;
 use crate::lookup::{Cache, CacheLimits, Limit, OutageLog, Timeout};
+use crate::map::served::Maps;
 use mail_address::{Address, CaseSensitivity};
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,13 +52,15 @@ pub struct Sources {
 impl Sources {
     /// As [`build`].
     pub async fn build(settings: &Settings, cases: impl Into<CaseSensitivity>) -> Result<Self, Vec<String>> {
-        Sources::rebuild(settings, cases, None).await
+        Sources::rebuild(settings, cases, &Maps::new(), None).await
     }
 
-    /// The same, with the cache from `before` if its sources are the same.
+    /// The same with `maps` for the sources that name one, and with the cache from `before` if its sources are the
+    /// same. The values of a map may change with a reload, so the answers of such a source are not kept.
     pub async fn rebuild(
         settings: &Settings,
         cases: impl Into<CaseSensitivity>,
+        maps: &Maps,
         before: Option<&Sources>,
     ) -> Result<Self, Vec<String>> {
         let cases = cases.into();
@@ -66,7 +69,7 @@ impl Sources {
             errors.push("no account source is given: name one, such as \"passwd:\"".into());
         }
         for source in &settings.sources {
-            match member(source, settings, &cases).await {
+            match member(source, settings, &cases, maps).await {
                 Ok(member) => members.push(member),
                 Err(mut more) => errors.append(&mut more),
             }
@@ -79,10 +82,11 @@ impl Sources {
             several => Arc::new(Chain::new(several.to_vec())),
         };
         let made_of = (settings.clone(), cases.clone());
-        let cache = Arc::new(match before.filter(|before| before.made_of == made_of) {
-            Some(before) => before.cache.around(chain),
-            None => account_cache(&settings.cache, chain),
-        });
+        let cache =
+            Arc::new(match before.filter(|before| before.made_of == made_of && !settings.names_map()) {
+                Some(before) => before.cache.around(chain),
+                None => account_cache(&settings.cache, chain),
+            });
         Ok(Sources { composed: cache.clone(), members, cache, made_of })
     }
 }
@@ -98,6 +102,7 @@ async fn member(
     source: &SourceSettings,
     settings: &Settings,
     cases: &CaseSensitivity,
+    maps: &Maps,
 ) -> Result<Arc<AccountSource>, Vec<String>> {
     let name = source.spec.name();
     let told = |error: String| format!("account source \"{name}\": {error}");
@@ -114,7 +119,7 @@ async fn member(
             source.concurrency
         )));
     }
-    let opened = source.spec.open(source, settings, cases).await;
+    let opened = source.spec.open(source, settings, cases, maps).await;
     let asked = match opened {
         Ok(asked) if errors.is_empty() => asked,
         Ok(_) => return Err(errors),

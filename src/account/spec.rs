@@ -3,7 +3,8 @@
 //! Each type is one file with one [`SourceType`]; `TYPES` is the only list of them.
 
 use super::settings::{Settings, SourceSettings};
-use super::{AccountSource, file, fixed, passwd, vrfy};
+use super::{AccountSource, file, fixed, map, passwd, vrfy};
+use crate::map::served::Maps;
 use diagnostics::nearest;
 use mail_address::CaseSensitivity;
 use std::fmt;
@@ -13,7 +14,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 /// All types; add a new one here.
-const TYPES: &[&SourceType] = &[&vrfy::TYPE, &file::TYPE, &passwd::TYPE, &fixed::STATIC, &fixed::FAIL];
+const TYPES: &[&SourceType] =
+    &[&vrfy::TYPE, &map::TYPE, &file::TYPE, &passwd::TYPE, &fixed::STATIC, &fixed::FAIL];
 
 /// A type of source.
 pub struct SourceType {
@@ -45,6 +47,8 @@ pub struct BuildContext<'a> {
     pub settings: &'a Settings,
     /// Whether local parts that differ by case only are two accounts.
     pub cases: &'a CaseSensitivity,
+    /// The maps with values of their own, by name.
+    pub maps: &'a Maps,
 }
 
 /// A source as the operator named it.
@@ -71,8 +75,9 @@ impl Spec {
         source: &'a SourceSettings,
         settings: &'a Settings,
         cases: &'a CaseSensitivity,
+        maps: &'a Maps,
     ) -> OpenFuture<'a> {
-        self.plan.open(BuildContext { name: &self.name, source, settings, cases })
+        self.plan.open(BuildContext { name: &self.name, source, settings, cases, maps })
     }
 }
 
@@ -133,6 +138,7 @@ mod tests {
             "vrfy:mx:example.test",
             "vrfy:srv:_smtp._tcp.example.test",
             "vrfy:unix:/run/smtp.sock",
+            "map:users",
             "file:/etc/rcptd/accounts",
             "passwd:",
             "static:exists",
@@ -149,7 +155,7 @@ mod tests {
         for (text, want) in [
             (
                 "",
-                "\"\" is not a type of account source (there are: vrfy, file, passwd, static, fail; write \
+                "\"\" is not a type of account source (there are: vrfy, map, file, passwd, static, fail; write \
                   TYPE:ARGUMENTS)",
             ),
             ("verfy:host", "did you mean \"vrfy\"?"),
@@ -163,6 +169,7 @@ mod tests {
             ("static:yes", "write static:exists or static:notfound"),
             ("static:", "write static:exists or static:notfound"),
             ("fail:x", "write fail:"),
+            ("map:", "write map:NAME"),
             ("file:", "write file:/PATH"),
             ("file:accounts", "write file:/PATH"),
             ("vrfy:", "write vrfy:HOST[:PORT]"),

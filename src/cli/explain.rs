@@ -4,7 +4,7 @@ mod alone;
 mod trace;
 
 use super::{args, exit, running, terminal};
-use crate::account::{AccountSource, Lookup, Sources, Verification};
+use crate::account::{AccountSource, Lookup, Verification};
 use crate::config::{self, Config};
 use crate::daemon;
 use crate::resolve::{self, Note, Outcome, RejectReason, Resolution, Resolver};
@@ -36,8 +36,8 @@ pub fn run(args: &args::Explain) -> u8 {
 }
 
 async fn explain(args: &args::Explain, config: &Config) -> u8 {
-    let sources = match Sources::build(&config.account, config.cases.clone()).await {
-        Ok(sources) => sources,
+    let sources = match daemon::accounts(config, None).await {
+        Ok((sources, _)) => sources,
         Err(lines) => {
             for line in &lines {
                 eprintln!("rcptd: {line}");

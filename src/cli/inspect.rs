@@ -217,7 +217,7 @@ fn answered(of: &Value) -> String {
     let words = [
         ("found", "found"),
         ("not found", "not_found"),
-        ("cannot say", "tempfail"),
+        ("temporary failures", "tempfail"),
         ("bad", "bad"),
         ("stats", "stats"),
     ];

@@ -4,11 +4,16 @@ use super::account_source::{Around, Chosen, Keys};
 use super::check::Check;
 use super::milter::Milter;
 use super::raw::{self, Field, Given, Source};
+use super::tables::MapSettings;
 use super::time;
 use crate::account::settings::{CacheSettings, Scoped, Settings, SourceSettings, StartTls};
 use crate::account::spec::Spec;
+use crate::map::source::SourceSpec;
+use mail_address::escape;
+use std::collections::BTreeSet;
 use std::ops::{Range, RangeInclusive};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Most sources in a chain: each may cost its whole deadline, so a longer one is never asked to its end.
@@ -90,6 +95,27 @@ impl Check<'_> {
         sources
     }
 
+    /// A source `map:NAME` needs a map of this name that does not ask the accounts in turn.
+    pub fn account_maps(&mut self, raw: &raw::Account, maps: &[MapSettings], complete: bool) {
+        let Some(given) = raw.source.given() else { return };
+        let names: Vec<Arc<str>> = maps.iter().map(|map| map.name.clone()).collect();
+        for item in &given.value.items {
+            let Some(name) = item.get_ref().text().and_then(|text| text.trim().strip_prefix("map:")) else {
+                continue;
+            };
+            if name.is_empty() {
+                continue;
+            }
+            self.map_name(given, item.span(), name, &names, complete);
+            if asks_resolver(maps, name) {
+                let message = format!("account.source: the map {} asks for accounts itself", escape(name));
+                let help = "a map with resolver: in its sources cannot tell which accounts exist: name one with values \
+                            of its own";
+                self.error_in(given, item.span(), message, help);
+            }
+        }
+    }
+
     /// The source a table is about.
     fn named<T>(&mut self, table: &raw::SourceTable, list: &Given<T>, span: Range<usize>) -> Option<Spec> {
         match &table.source {
@@ -162,4 +188,27 @@ impl Check<'_> {
             entries: self.number(&raw.entries, default.entries, &ENTRIES),
         }
     }
+}
+
+/// Whether a map asks the resolver, by itself or by one of the maps that it names.
+fn asks_resolver(maps: &[MapSettings], name: &str) -> bool {
+    let (mut seen, mut next) = (BTreeSet::new(), vec![name.to_owned()]);
+    while let Some(name) = next.pop() {
+        let Some(map) = maps.iter().find(|map| *map.name == *name) else { continue };
+        if !seen.insert(name) {
+            continue;
+        }
+        let mut asks = false;
+        for source in &map.sources {
+            source.walk(&mut |part| match part {
+                SourceSpec::Resolver(_) => asks = true,
+                SourceSpec::Map(other) => next.push(other.clone()),
+                _ => (),
+            });
+        }
+        if asks {
+            return true;
+        }
+    }
+    false
 }

@@ -181,6 +181,7 @@ fn read(path: &Path) -> Result<(Config, Vec<Text>), Vec<Problem>> {
     let other_case = other_case.map(|rules| Form { script: load_script(&rules), rules });
     let origin = check.origin(&raw.origin, &domains);
     let account = check.account(&raw.account, folder, (&milter, &raw.milter.deadline), (&domains, resolves));
+    check.account_maps(&raw.account, &tables.maps, !matches!(raw.map, raw::Field::Broken));
     files.extend(account.sources.iter().filter_map(|source| source.vrfy.tls_ca.clone()));
     let guessable = check.guessable(&raw.guessable);
     let workers = check.workers(&raw.workers);

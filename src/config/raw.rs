@@ -446,6 +446,24 @@ impl Value for Source {
     }
 }
 
+impl Account {
+    /// Whether a source is a map.
+    pub fn names_map(&self) -> bool {
+        let items = self.source.given().map(|given| &given.value.items[..]).unwrap_or_default();
+        items.iter().filter_map(|item| item.get_ref().text()).any(|text| text.trim().starts_with("map:"))
+    }
+}
+
+impl Source {
+    /// The source as it is written.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Source::Name(name) => Some(name),
+            Source::Table(table) => table.source.given().map(|name| &*name.value),
+        }
+    }
+}
+
 /// One choice for all domains, or a table with a choice for each and a `default` for the others.
 #[derive(Debug)]
 pub(super) struct ByDomain<T> {

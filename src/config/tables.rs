@@ -138,6 +138,7 @@ impl Check<'_> {
         if let Some(given) = raw.map.given()
             && matches!((&raw.tcp_table, &raw.socketmap), (Field::Absent, Field::Absent))
             && !given.value.items.is_empty()
+            && !raw.account.names_map()
         {
             let help = "add a section [[socketmap]] or [[tcp_table]] with listen";
             self.warning(given, "the maps are served nowhere", help);

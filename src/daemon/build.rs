@@ -7,7 +7,7 @@ use crate::config::{Config, MapSettings};
 use crate::map::build::{BuildContext, build as build_table};
 use crate::map::database::{self, Database};
 use crate::map::fixed::Always;
-use crate::map::served::{Map, Reading};
+use crate::map::served::{Map, Maps, Reading};
 use crate::map::source::SourceSpec;
 use crate::map::{Lookup, Table};
 use crate::resolve::view::{Resolved, ResolverView};
@@ -34,16 +34,28 @@ pub async fn build(config: &Config) -> Result<Live, Vec<String>> {
 
 /// The same after a reload: cached accounts stay if their sources are the same as in `before`.
 pub async fn rebuild(config: &Config, before: Option<&Sources>) -> Result<Live, Vec<String>> {
-    let accounts = sources(config)?;
-    let sources = Sources::rebuild(&accounts, config.cases.clone(), before).await?;
+    let (sources, builder) = accounts(config, before).await?;
     let resolver = Arc::new(resolver(config, sources.composed.clone()));
-    let (all, asked) = (config.clone(), resolver.clone());
+    let asked = resolver.clone();
     // This reads certificates and files of LMDB, from a disk that may hang.
-    let maps = tokio::task::spawn_blocking(move || maps(&all, &asked)).await;
+    let maps = tokio::task::spawn_blocking(move || builder.finish(&asked)).await;
     let maps = maps.map_err(|e| vec![format!("a defect in rcptd: {e}")])??;
     let policy = Arc::new(policy(config));
     let service = Service { resolver, policy, deadline: config.milter.deadline };
     Ok(Live { service, maps, accounts: sources })
+}
+
+/// The account sources, and the maps that do not ask the resolver: a source may be one of these.
+pub async fn accounts(
+    config: &Config,
+    before: Option<&Sources>,
+) -> Result<(Sources, MapBuilder), Vec<String>> {
+    let settings = sources(config)?;
+    let all = config.clone();
+    let builder = tokio::task::spawn_blocking(move || MapBuilder::new(all)).await;
+    let builder = builder.map_err(|e| vec![format!("a defect in rcptd: {e}")])??;
+    let sources = Sources::rebuild(&settings, config.cases.clone(), &builder.made, before).await?;
+    Ok((sources, builder))
 }
 
 /// The account sources; if none is configured, because nothing is resolved, one that always fails
@@ -83,80 +95,106 @@ pub fn policy(config: &Config) -> Policy {
     }
 }
 
-/// The maps of a configuration over this resolver. It does not connect to databases yet, so rcptd also starts
-/// while one is down.
-pub fn maps(config: &Config, resolver: &Arc<Resolver>) -> Result<Vec<Arc<Map>>, Vec<String>> {
-    let tables = &config.tables;
-    let mut errors = Vec::new();
-    let mut databases: HashMap<String, Arc<dyn Database>> = HashMap::new();
-    for settings in &tables.databases {
-        match database::open(settings) {
-            Ok(database) => drop(databases.insert(settings.name.to_string(), database)),
-            Err(why) => errors.push(format!("database {}: {why}", settings.name)),
-        }
-    }
-    if !errors.is_empty() {
-        return Err(errors);
-    }
-    let reading = Arc::new(reading(config));
-    let refusal = config.milter.reject_reply.to_string();
-    let mut made: HashMap<Arc<str>, Arc<Map>> = HashMap::new();
-    let mut waiting: Vec<&MapSettings> = tables.maps.iter().collect();
-    // Maps that others depend on come first. The configuration has no loops, so each round makes at least
-    // one.
-    while !waiting.is_empty() {
-        let (ready, later): (Vec<&MapSettings>, Vec<&MapSettings>) =
-            waiting.into_iter().partition(|map| others(map).iter().all(|name| made.contains_key(&**name)));
-        if ready.is_empty() {
-            errors.push("a defect in rcptd: maps name each other in a circle".into());
-            break;
-        }
-        for settings in ready {
-            let context = BuildContext {
-                fold: !config.case_sensitive,
-                lists: &tables.lists,
-                databases: &databases,
-                query: settings.query.as_ref(),
-                cache_ttl: settings.cache_ttl,
-                made: &|source| match source {
-                    SourceSpec::Resolver(name) => {
-                        let purpose = ResolverView::named(name)?;
-                        Some(Arc::new(Resolved::new(resolver.clone(), purpose, &refusal)) as Arc<Table>)
-                    }
-                    SourceSpec::Map(name) => made.get(&**name).map(|map| map.clone() as Arc<Table>),
-                    _ => None,
-                },
-            };
-            match build_table(&settings.sources, &context) {
-                Ok(table) => {
-                    let map = Map::new(settings.name.clone(), table, settings.search, reading.clone());
-                    made.insert(settings.name.clone(), Arc::new(map));
-                }
-                Err(why) => {
-                    errors.extend(why.into_iter().map(|why| format!("map {}: {why}", settings.name)));
-                    // So that maps that depend on it do not report errors, too.
-                    let nothing = Arc::new(Always::new(Lookup::temp_fail("it could not be made")));
-                    let map = Map::new(settings.name.clone(), nothing, settings.search, reading.clone());
-                    made.insert(settings.name.clone(), Arc::new(map));
-                }
-            }
-        }
-        waiting = later;
-    }
-    if errors.is_empty() { Ok(made.into_values().collect()) } else { Err(errors) }
+/// Builds the maps of a configuration: first those with values of their own, then those that ask the resolver. It
+/// does not connect to databases yet, so rcptd also starts while one is down.
+#[derive(Debug)]
+pub struct MapBuilder {
+    config: Config,
+    databases: HashMap<String, Arc<dyn Database>>,
+    reading: Arc<Reading>,
+    made: Maps,
+    errors: Vec<String>,
 }
 
-/// The maps that a map depends on.
-fn others(map: &MapSettings) -> Vec<String> {
-    let mut names = Vec::new();
-    for source in &map.sources {
-        source.walk(&mut |source| {
-            if let SourceSpec::Map(name) = source {
-                names.push(name.clone());
+impl MapBuilder {
+    /// Opens the databases, and builds the maps that do not ask the resolver.
+    fn new(config: Config) -> Result<Self, Vec<String>> {
+        let mut databases: HashMap<String, Arc<dyn Database>> = HashMap::new();
+        let mut errors = Vec::new();
+        for settings in &config.tables.databases {
+            match database::open(settings) {
+                Ok(database) => drop(databases.insert(settings.name.to_string(), database)),
+                Err(why) => errors.push(format!("database {}: {why}", settings.name)),
             }
-        });
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let reading = Arc::new(reading(&config));
+        let mut builder = MapBuilder { config, databases, reading, made: Maps::new(), errors };
+        builder.build_ready(None);
+        Ok(builder)
     }
-    names
+
+    /// Builds the other maps over this resolver; returns all.
+    fn finish(mut self, resolver: &Arc<Resolver>) -> Result<Vec<Arc<Map>>, Vec<String>> {
+        self.build_ready(Some(resolver));
+        if self.made.len() < self.config.tables.maps.len() {
+            self.errors.push("a defect in rcptd: maps name each other in a circle".into());
+        }
+        if self.errors.is_empty() { Ok(self.made.into_values().collect()) } else { Err(self.errors) }
+    }
+
+    /// Builds, round by round, the maps whose parts are there.
+    fn build_ready(&mut self, resolver: Option<&Arc<Resolver>>) {
+        loop {
+            let is_ready = |map: &&MapSettings| {
+                !self.made.contains_key(&map.name)
+                    && map.sources.iter().all(|source| self.is_ready(source, resolver.is_some()))
+            };
+            let ready: Vec<MapSettings> = self.config.tables.maps.iter().filter(is_ready).cloned().collect();
+            if ready.is_empty() {
+                return;
+            }
+            for settings in ready {
+                let table = self.table(&settings, resolver).unwrap_or_else(|why| {
+                    let name = &settings.name;
+                    self.errors.extend(why.into_iter().map(|why| format!("map {name}: {why}")));
+                    // So that maps that depend on it do not report errors, too.
+                    Arc::new(Always::new(Lookup::temp_fail("it could not be made")))
+                });
+                let map = Map::new(settings.name.clone(), table, settings.search, self.reading.clone());
+                self.made.insert(settings.name, Arc::new(map));
+            }
+        }
+    }
+
+    /// Whether all that a source depends on is built.
+    fn is_ready(&self, source: &SourceSpec, has_resolver: bool) -> bool {
+        let mut ready = true;
+        source.walk(&mut |part| {
+            ready &= match part {
+                SourceSpec::Resolver(_) => has_resolver,
+                SourceSpec::Map(name) => self.made.contains_key(&**name),
+                _ => true,
+            };
+        });
+        ready
+    }
+
+    fn table(
+        &self,
+        settings: &MapSettings,
+        resolver: Option<&Arc<Resolver>>,
+    ) -> Result<Arc<Table>, Vec<String>> {
+        let refusal = self.config.milter.reject_reply.to_string();
+        let context = BuildContext {
+            fold: !self.config.case_sensitive,
+            lists: &self.config.tables.lists,
+            databases: &self.databases,
+            query: settings.query.as_ref(),
+            cache_ttl: settings.cache_ttl,
+            made: &|source| match source {
+                SourceSpec::Resolver(name) => {
+                    let view = ResolverView::named(name)?;
+                    Some(Arc::new(Resolved::new(resolver?.clone(), view, &refusal)) as Arc<Table>)
+                }
+                SourceSpec::Map(name) => self.made.get(&**name).map(|map| map.clone() as Arc<Table>),
+                _ => None,
+            },
+        };
+        build_table(&settings.sources, &context)
+    }
 }
 
 /// The normalisation of keys.

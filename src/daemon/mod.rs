@@ -13,7 +13,7 @@ mod status;
 mod watch;
 
 pub use answer::{outcome_text, outcome_word};
-pub use build::{Live, build, maps, policy, rebuild, resolver};
+pub use build::{Live, accounts, build, policy, rebuild, resolver};
 pub use clock::today;
 pub use control::{Command, Control, channel, signals};
 

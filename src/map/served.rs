@@ -25,6 +25,9 @@ pub struct Map {
     reading: Arc<Reading>,
 }
 
+/// Maps by name.
+pub type Maps = HashMap<Arc<str>, Arc<Map>>;
+
 /// How keys are read, the same for all maps of a configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Reading {

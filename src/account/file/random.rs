@@ -5,6 +5,7 @@
 use super::super::settings::{CacheSettings, Settings, SourceSettings};
 use super::super::testing::account;
 use super::super::{Source, Sources};
+use crate::map::served::Maps;
 use crate::watch::{self, has_shrunk};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -172,7 +173,9 @@ async fn live(path: &Path, steps: Vec<Step>) -> Result<(), TestCaseError> {
                 }
             }
             // Refused if the list cannot be used; the old configuration stays.
-            if let Ok(new) = Sources::rebuild(&history.settings, false, Some(&history.sources)).await {
+            if let Ok(new) =
+                Sources::rebuild(&history.settings, false, &Maps::new(), Some(&history.sources)).await
+            {
                 history.sources = new;
             }
         }

@@ -5,6 +5,7 @@ use super::super::settings::{CacheSettings, Settings, SourceSettings, Witness};
 use super::super::testing::account;
 use super::testing::Table;
 use super::*;
+use crate::map::served::Maps;
 use crate::observe::outage::standings;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -49,9 +50,10 @@ async fn serve_with(
 
 fn vrfy(source: &SourceSettings, names: Arc<dyn Dns>) -> VrfySource {
     let settings = Settings { sources: vec![], cache: CacheSettings::default() };
-    let site = BuildContext { name: source.spec.name(), source, settings: &settings, cases: &false.into() };
+    let (name, cases, maps) = (source.spec.name(), &false.into(), &Maps::new());
+    let context = BuildContext { name, source, settings: &settings, cases, maps };
     let target = source.spec.name().strip_prefix("vrfy:").unwrap().parse().unwrap();
-    open(&target, site, Some(names)).unwrap()
+    open(&target, context, Some(names)).unwrap()
 }
 
 async fn ask(spec: &str, table: Table) -> String {
