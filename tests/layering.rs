@@ -41,6 +41,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("foldhash", &["lookup/", "account/", "map/", "resolve/mod.rs", "server/maps.rs"]),
     ("futures_util", &["map/sql/mysql.rs"]),
     ("jiff", &["daemon/clock.rs"]),
+    ("regex", &["wiring/pattern.rs"]),
     ("rhai", &["script/"]),
     ("toml", &["config/"]),
     ("clap", &["cli/"]),
