@@ -16,8 +16,9 @@
 //! pgbench -n -M prepared -f q.sql -c 20 -j 2 -T 10 mail
 //! ```
 
-use rcptd::map::settings::{DatabaseSettings, Host, Kind, Password, Query};
+use rcptd::map::settings::{DatabaseSettings, Kind, Password, Query};
 use rcptd::map::{Lookup, database};
+use rcptd::net::host::Host;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

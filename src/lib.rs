@@ -12,6 +12,7 @@
 //! | level | folder | owns |
 //! | --- | --- | --- |
 //! | 0 | [`observe`] | what is logged and counted: one function per event |
+//! | 0 | [`net`] | the address of a server, DNS, TLS, connections |
 //! | 1 | [`lookup`] | the three-valued result of a look-up, and the wrappers of all sources: timeout, limit, cache, control |
 //! | 1 | [`watch`] | files: whether one is being written, whether it has changed since it was read |
 //! | 2 | [`map`] | key to value: lists, databases, other servers, and the search that Postfix leaves to a server |
@@ -30,6 +31,7 @@ pub mod config;
 pub mod daemon;
 pub mod lookup;
 pub mod map;
+pub mod net;
 pub mod observe;
 pub mod resolve;
 pub mod script;

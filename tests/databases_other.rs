@@ -18,8 +18,9 @@ mod redis;
 #[path = "databases_other/remote.rs"]
 mod remote;
 
-use rcptd::map::settings::{DatabaseSettings, Host, Kind, Password};
+use rcptd::map::settings::{DatabaseSettings, Kind, Password};
 use rcptd::map::{Lookup, Table};
+use rcptd::net::host::Host;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;

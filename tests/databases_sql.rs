@@ -19,7 +19,8 @@ mod site;
 
 use cases::{Case, check, columns, found, missing, sql, unknown};
 use rcptd::map::database::open;
-use rcptd::map::settings::{Host, Kind};
+use rcptd::map::settings::Kind;
+use rcptd::net::host::Host;
 use servers::Make;
 use site::{Admin, Site, get, settings};
 use std::fs;

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const LEVELS: &[(u8, &[&str])] = &[
-    (0, &["observe"]),
+    (0, &["observe", "net"]),
     (1, &["lookup", "watch"]),
     (2, &["map"]),
     (3, &["account"]),
@@ -30,10 +30,10 @@ const LIBRARIES: &[&str] = &["alias_rules", "diagnostics", "lookup_protocols", "
 const CRATES: &[(&str, &[&str])] = &[
     ("indymilter", &["server/milter/adapter.rs"]),
     ("lettre", &["account/"]),
-    ("hickory_resolver", &["account/"]),
+    ("hickory_resolver", &["net/dns.rs"]),
     ("moka", &["lookup/"]),
-    ("rustls", &["account/", "lookup/", "map/tls.rs", "map/redis.rs", "map/ldap.rs", "map/sql/postgres/"]),
-    ("rustls_platform_verifier", &["map/tls.rs"]),
+    ("rustls", &["account/", "lookup/", "net/tls.rs", "map/redis.rs", "map/ldap.rs", "map/sql/postgres/"]),
+    ("rustls_platform_verifier", &["net/tls.rs"]),
     ("tokio_rustls", &["account/", "map/redis.rs", "map/sql/postgres"]),
     ("postgres_protocol", &["map/sql/postgres"]),
     ("tracing", &["observe/"]),
@@ -58,7 +58,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("sqlx", &["map/sql/"]),
     ("arc_swap", &["server/", "account/", "daemon/"]),
     ("nix", &["server/", "account/", "cli/", "daemon/", "observe/setup.rs", "map/sql/postgres.rs"]),
-    ("tokio", &["account/", "lookup/", "watch/", "map/", "server/", "daemon/", "cli/"]),
+    ("tokio", &["net/", "account/", "lookup/", "watch/", "map/", "server/", "daemon/", "cli/"]),
 ];
 
 /// Pure: no I/O, no clock, no runtime.

@@ -118,7 +118,8 @@ pub(super) fn connect_limit(settings: &DatabaseSettings) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::map::settings::{CONNECT_TIMEOUT, DEADLINE, Host, Kind};
+    use crate::map::settings::{CONNECT_TIMEOUT, DEADLINE, Kind};
+    use crate::net::host::Host;
 
     fn settings(hosts: u16) -> DatabaseSettings {
         let hosts = (1..=hosts).map(|port| Host::Inet("h".into(), port)).collect();

@@ -7,13 +7,15 @@
 //! query in the directory (RFC 4511, section 5.3).
 
 use super::database::Database;
-use super::dial::{Age, Socket, connect};
 use super::hosts::{Hosts, connect_limit};
-use super::settings::{DatabaseSettings, Host, MAX_ROWS, Query, Scope};
+use super::settings::{DatabaseSettings, MAX_ROWS, Query, Scope};
 use super::template::{Part, Template};
 use super::value::{found, quoted, too_long};
 use super::witness::Witness;
-use super::{Lookup, LookupFuture, MAX_VALUE, Source, Table, tls};
+use super::{Lookup, LookupFuture, MAX_VALUE, Source, Table};
+use crate::net::connect::{Age, Socket, connect};
+use crate::net::host::Host;
+use crate::net::tls;
 use ldap3::asn1::StructureTag;
 use ldap3::{
     Ldap, LdapConnAsync, LdapConnSettings, LdapError, LdapResult, ResultEntry, SearchOptions, StdStream,

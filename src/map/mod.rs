@@ -26,7 +26,6 @@ pub mod build;
 pub mod case_folded;
 pub mod combine;
 pub mod database;
-mod dial;
 pub mod fixed;
 
 #[cfg(any(feature = "redis", feature = "ldap"))]
@@ -48,7 +47,6 @@ mod sql;
 pub mod template;
 #[cfg(test)]
 mod testing;
-pub(crate) mod tls;
 mod value;
 #[cfg(any(
     feature = "redis",

@@ -4,14 +4,16 @@
 //! answer to an abandoned query is read and discarded, so that answers still match their queries.
 
 use super::database::Database;
-use super::dial::{Age, Socket, Stream, connect};
 use super::hosts::{Hosts, connect_limit};
-use super::settings::{DatabaseSettings, Host, Query};
+use super::settings::{DatabaseSettings, Query};
 use super::template::Template;
 use super::value::{found, quoted};
 use super::witness::Witness;
-use super::{Lookup, LookupFuture, Source, Table, tls};
+use super::{Lookup, LookupFuture, Source, Table};
 use crate::lookup::control::Reply;
+use crate::net::connect::{Age, Socket, Stream, connect};
+use crate::net::host::Host;
+use crate::net::tls;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, ErrorKind, RedisConnectionInfo, RedisError, Value};
 use rustls::pki_types::ServerName;

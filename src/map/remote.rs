@@ -4,10 +4,10 @@
 //! request at a time, returns to the pool after exactly one answer, and is closed otherwise, also if the
 //! caller gives up.
 
-use super::dial::{Age, Stream, connect};
-use super::settings::Host;
 use super::value::{found, quoted};
 use super::{Lookup, LookupFuture, Source, Table};
+use crate::net::connect::{Age, Stream, connect};
+use crate::net::host::Host;
 use lookup_protocols::{ProtocolError, netstring, socketmap, tcp_table};
 use std::fmt;
 use std::future::poll_fn;

@@ -1,6 +1,7 @@
 //! Settings of databases and their queries. Defaults are only here.
 
 use crate::lookup::control::INTERVAL;
+use crate::net::host::Host;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -71,25 +72,6 @@ impl Kind {
             Kind::Sqlite => 0,
             Kind::Redis => 6379,
             Kind::Ldap => 389,
-        }
-    }
-}
-
-/// A server of a database.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Host {
-    /// A name or address, and a port.
-    Inet(String, u16),
-    /// The path of a UNIX socket; with PostgreSQL its folder.
-    Unix(PathBuf),
-}
-
-impl fmt::Display for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Host::Inet(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Host::Inet(host, port) => write!(f, "{host}:{port}"),
-            Host::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
 }

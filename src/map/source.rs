@@ -5,8 +5,8 @@
 //! `unionmap:{ type:name, type:name }`. Braces have to come in pairs, and blanks inside of them do not count at
 //! the edges.
 
-use super::settings::Host;
 use super::{MAX_MEMBERS, MAX_VALUE};
+use crate::net::host::Host;
 use diagnostics::nearest;
 use std::fmt;
 use std::net::Ipv6Addr;

@@ -3,8 +3,8 @@
 use super::Want::{self, Found, NotFound, Unknown};
 use super::stores::{Act, Fake, free_port};
 use super::{expect, folder, inet};
-use rcptd::map::settings::Host;
 use rcptd::map::{Table, remote};
+use rcptd::net::host::Host;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;

@@ -3,7 +3,8 @@
 use super::cases::{Case, check, columns, found, missing, sql};
 use super::site::{Admin, Said, Site, get};
 use rcptd::map::database::open;
-use rcptd::map::settings::{DatabaseSettings, Host};
+use rcptd::map::settings::DatabaseSettings;
+use rcptd::net::host::Host;
 use sqlx::{ConnectOptions, Executor};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

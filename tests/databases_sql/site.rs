@@ -1,8 +1,9 @@
 //! A database for a test, and somebody who may write to it.
 
 use super::servers::{ADMIN, Make, PASSWORD, Pooler, Server};
-use rcptd::map::settings::{DatabaseSettings, Host, Kind, Password};
+use rcptd::map::settings::{DatabaseSettings, Kind, Password};
 use rcptd::map::{Lookup, Table};
+use rcptd::net::host::Host;
 use sqlx::{AssertSqlSafe, Connection, MySqlConnection, PgConnection, SqliteConnection};
 use std::sync::Arc;
 use std::time::Duration;

@@ -5,7 +5,8 @@ use super::{Postfix, Says};
 use rcptd::map::Source;
 use rcptd::map::case_folded::CaseFolded;
 use rcptd::map::database::open;
-use rcptd::map::settings::{DatabaseSettings, Host, Kind, Query, Scope};
+use rcptd::map::settings::{DatabaseSettings, Kind, Query, Scope};
+use rcptd::net::host::Host;
 
 const ENTRIES: &str = "\
 dn: dc=example,dc=test

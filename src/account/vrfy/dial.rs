@@ -1,11 +1,11 @@
 //! Opens a session with a target: addresses, connection, STARTTLS, EHLO, each step with its time limit.
 
 use super::connection::{Connection, Failure, Peer};
-use super::dns::Dns;
 use super::target::Target;
 use super::wire::{Transport, Wire};
 use crate::account::settings::{StartTls, VrfySettings};
-use crate::map::tls::client;
+use crate::net::dns::Dns;
+use crate::net::tls::client;
 use crate::observe::outage::Servers;
 use lettre::transport::smtp::extension::ClientId;
 use rustls::pki_types::ServerName;

@@ -17,7 +17,6 @@
 
 mod connection;
 mod dial;
-mod dns;
 mod pool;
 mod reply;
 mod source;
@@ -32,10 +31,10 @@ mod words;
 use super::spec::{BuildContext, OpenFuture, SourceConfig, SourceType};
 use super::{AccountSource, Lookup, Reason};
 use crate::lookup::control::Control;
+use crate::net::dns::{Dns, SystemDns};
 use crate::observe::outage::Servers;
 use connection::{Connection, Peer};
 use dial::{Dialer, Limits, Tls};
-use dns::{Dns, SystemDns};
 use lettre::transport::smtp::extension::ClientId;
 use pool::Pool;
 use reply::Meaning;
@@ -77,7 +76,7 @@ fn open(
         Some(lookup) => Ok(lookup),
         None if target.is_name() => SystemDns::new().map(|system| Arc::new(system) as Arc<dyn Dns>),
         // It is never used, and a host without name servers needs none.
-        None => Ok(Arc::new(dns::NoDns) as Arc<dyn Dns>),
+        None => Ok(Arc::new(crate::net::dns::NoDns) as Arc<dyn Dns>),
     };
     match (lookup, dial::me(settings), Tls::new(settings)) {
         (Ok(lookup), Ok(me), Ok(tls)) => {

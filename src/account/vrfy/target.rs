@@ -1,6 +1,6 @@
 //! Which server to ask, as the operator writes it behind `vrfy:`.
 
-use super::dns::{Dns, Place};
+use crate::net::dns::{Dns, Place};
 use mail_address::canonical_domain;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
 //! Names for tests.
 
-use super::dns::{Dns, Found, Place};
+use crate::net::dns::{Dns, Found, Place};
 use std::collections::HashMap;
 use std::net::IpAddr;
 

@@ -155,15 +155,15 @@ async fn a_server_that_does_not_accept_leaves_time_for_the_next() {
 struct InTurn(AtomicUsize, [Table; 2]);
 
 impl Dns for InTurn {
-    fn addresses<'a>(&'a self, host: &'a str) -> dns::Found<'a, IpAddr> {
+    fn addresses<'a>(&'a self, host: &'a str) -> crate::net::dns::Found<'a, IpAddr> {
         Dns::addresses(&self.1[0], host)
     }
 
-    fn mx<'a>(&'a self, domain: &'a str) -> dns::Found<'a, dns::Place> {
+    fn mx<'a>(&'a self, domain: &'a str) -> crate::net::dns::Found<'a, crate::net::dns::Place> {
         Dns::mx(&self.1[self.0.fetch_add(1, Ordering::SeqCst) % 2], domain)
     }
 
-    fn srv<'a>(&'a self, service: &'a str) -> dns::Found<'a, dns::Place> {
+    fn srv<'a>(&'a self, service: &'a str) -> crate::net::dns::Found<'a, crate::net::dns::Place> {
         Dns::srv(&self.1[0], service)
     }
 }

@@ -5,7 +5,8 @@
 
 use super::json::{Fault, Object, Reader};
 use crate::config::{MAX_MAP_NAME, Postmap, SOCKMAPD_PORT, Sockmapd, is_map_name};
-use crate::map::settings::{Host, Password};
+use crate::map::settings::Password;
+use crate::net::host::Host;
 use mail_address::{escape, is_domain};
 use serde_json::Value;
 use std::collections::HashMap;

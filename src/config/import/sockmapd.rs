@@ -2,7 +2,8 @@
 
 use super::{difference, quoted};
 use crate::config::tables::is_map_name;
-use crate::map::settings::{Host, Kind, Password};
+use crate::map::settings::{Kind, Password};
+use crate::net::host::Host;
 use alias_rules::Difference;
 use mail_address::escape;
 use std::collections::HashSet;

@@ -62,7 +62,7 @@ type Named<D> = (String, D);
 #[cfg(any(feature = "sql-postgres", feature = "sql-mysql"))]
 fn each_host<D>(
     settings: &DatabaseSettings,
-    driver: impl Fn(&super::settings::Host) -> D,
+    driver: impl Fn(&crate::net::host::Host) -> D,
 ) -> Result<Vec<Named<D>>, String> {
     if settings.hosts.is_empty() {
         return Err(format!(

@@ -1,11 +1,12 @@
 //! MariaDB and MySQL.
 
 use super::super::Lookup;
-use super::super::settings::{DatabaseSettings, Host};
+use super::super::settings::DatabaseSettings;
 use super::pool::{Driver, Failure, GRACE};
 use super::query::Statement;
 use super::rows::{Cell, Rows, no_rows, not_text, unreadable};
 use super::{Named, each_host, explain};
+use crate::net::host::Host;
 use futures_util::TryStreamExt;
 use sqlx::mysql::{
     MySqlArguments, MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlRow, MySqlSslMode,

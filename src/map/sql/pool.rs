@@ -10,9 +10,9 @@
 //! more and more connections, each of which makes it slower.
 
 use super::super::Lookup;
-use super::super::dial::{Age, IDLE};
 use super::super::witness::Witness;
 use super::query::Statement;
+use crate::net::connect::{Age, IDLE};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};

@@ -3,12 +3,13 @@
 mod wire;
 
 use super::super::Lookup;
-use super::super::settings::{DatabaseSettings, Host};
-use super::super::tls;
+use super::super::settings::DatabaseSettings;
 use super::pool::{Driver, Failure, GRACE};
 use super::query::Statement;
 use super::rows::{Rows, no_rows, not_text};
 use super::{Named, each_host};
+use crate::net::host::Host;
+use crate::net::tls;
 use postgres_protocol::Oid;
 use std::borrow::Cow;
 use std::collections::HashMap;

@@ -12,9 +12,10 @@
 //! PgBouncer 1.18 to 1.20 crashes if the answer comes while it forwards one (its issues 822 and 904). There
 //! each batch limits its own time instead.
 
-use super::super::super::dial::{Socket, Stream, connect};
-use super::super::super::settings::{Host, Password};
+use super::super::super::settings::Password;
 use super::super::super::value::quoted;
+use crate::net::connect::{Socket, Stream, connect};
+use crate::net::host::Host;
 use bytes::BytesMut;
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::authentication::{md5_hash, sasl};

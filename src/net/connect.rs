@@ -1,6 +1,6 @@
 //! Connects to servers, over TCP or a UNIX socket, with TLS if configured.
 
-use super::settings::Host;
+use super::host::Host;
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 /// How long a connection may have been idle and still be used. Firewalls silently drop idle connections, some
 /// after a few minutes: a query over such a connection would wait until its deadline.
-pub(super) const IDLE: Duration = Duration::from_mins(1);
+pub(crate) const IDLE: Duration = Duration::from_mins(1);
 
 /// How old a connection may become. A server may answer from what it read when the connection began, a name may lead
 /// to another address by now, and the memory of a session grows; a new connection a few times an hour costs nothing.
@@ -19,7 +19,7 @@ const LIFETIME: Duration = Duration::from_mins(5);
 
 /// How old a connection is, and how long it has been idle.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Age {
+pub(crate) struct Age {
     born: Instant,
     used: Instant,
 }
@@ -47,18 +47,18 @@ impl Age {
 static RESOLVING: Semaphore = Semaphore::const_new(16);
 
 /// A byte stream.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// A connection before the first byte.
-pub(super) enum Socket {
+pub(crate) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
 
 /// Connects, without a time limit.
-pub(super) async fn connect(host: &Host) -> io::Result<Socket> {
+pub(crate) async fn connect(host: &Host) -> io::Result<Socket> {
     match host {
         Host::Inet(name, port) => {
             let stream = match name.parse::<IpAddr>() {

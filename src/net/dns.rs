@@ -16,11 +16,11 @@ const TIMEOUT: Duration = Duration::from_millis(1500);
 const ATTEMPTS: usize = 2;
 
 /// The outcome of a lookup. No records are an empty list; an error says why nobody knows.
-pub(super) type Found<'a, T> = Pin<Box<dyn Future<Output = Result<Vec<T>, String>> + Send + 'a>>;
+pub(crate) type Found<'a, T> = Pin<Box<dyn Future<Output = Result<Vec<T>, String>> + Send + 'a>>;
 
 /// Where a service is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// Lower ones first.
     pub preference: u16,
     /// Among places of one preference, heavier ones first.
@@ -32,7 +32,7 @@ pub(super) struct Place {
 }
 
 /// Who knows names. A trait, so that tests can tell.
-pub(super) trait Dns: fmt::Debug + Send + Sync {
+pub(crate) trait Dns: fmt::Debug + Send + Sync {
     /// The addresses of a host, those that are to be tried first in front.
     fn addresses<'a>(&'a self, host: &'a str) -> Found<'a, IpAddr>;
     /// The mail exchangers of a domain, in any order.
@@ -42,7 +42,7 @@ pub(super) trait Dns: fmt::Debug + Send + Sync {
 }
 
 /// The system's name servers and its /etc/hosts.
-pub(super) struct SystemDns {
+pub(crate) struct SystemDns {
     resolver: TokioResolver,
 }
 
@@ -138,7 +138,7 @@ impl fmt::Debug for SystemDns {
 
 /// Knows no name, for targets that have none.
 #[derive(Debug)]
-pub(super) struct NoDns;
+pub(crate) struct NoDns;
 
 impl Dns for NoDns {
     fn addresses<'a>(&'a self, _: &'a str) -> Found<'a, IpAddr> {
