@@ -257,7 +257,7 @@ mod tests {
     proptest! {
         /// The end does not depend on how the octets are split.
         #[test]
-        fn end_does_not_depend_on_packets(reply in "([2-5]5[01][ -][a-z\r\n]{0,5}\r\n){1,4}", cut in 0usize..40) {
+        fn ignores_packet_splits(reply in "([2-5]5[01][ -][a-z\r\n]{0,5}\r\n){1,4}", cut in 0usize..40) {
             let bytes = reply.as_bytes();
             let (head, tail) = bytes.split_at(cut.min(bytes.len()));
             let whole = Progress::default().see(bytes).ok();
