@@ -1,22 +1,23 @@
-//! Patterns of regexp_table(5) and pcre_table(5).
+//! Matches patterns of regexp_table(5) and pcre_table(5).
 //!
-//! Tells whether a table of patterns has a value for a key. It knows the part of the language that tables of
-//! addresses use, and returns nothing for the rest (references, assertions, possessive repeats).
+//! Determines whether a table of patterns has a value for a key. It supports the syntax that tables of
+//! addresses use, and returns [`Unknown`] for everything else (references, assertions, possessive repeats).
 
 use super::maps::{unbraced, words};
 
-/// Longest pattern; longer ones are not tried.
+/// Maximum length of a pattern. Longer ones are not matched.
 const MAX_PATTERN: usize = 500;
-/// Deepest nesting of groups; each level is a call within a call.
+/// Maximum nesting of groups. Each level is a recursive call.
 const MAX_DEPTH: usize = 16;
-/// Most repeats that a pattern may ask for; more than a key has characters.
+/// Maximum number of repeats in a pattern: more than a key has characters.
 const MAX_REPEAT: usize = 1000;
-/// Most steps of one match: nested repeats can take exponential time.
+/// Maximum number of steps of one match: nested repeats can take exponential time.
 const MAX_STEPS: usize = 10_000;
 
-/// The value of the first pattern that matches `key`: none if no pattern does, an error if it is not known.
+/// The value of the first pattern that matches `key`; `None` if none matches, an error if that cannot be
+/// determined.
 pub fn value<'t>(lines: &[&'t str], key: &str) -> Result<Option<&'t str>, Unknown> {
-    // Conditions around this line: whether each holds.
+    // Whether each of the enclosing conditions holds.
     let mut conditions: Vec<bool> = Vec::new();
     for line in lines.iter().map(|line| line.trim()) {
         if line == "endif" {
@@ -49,15 +50,15 @@ pub fn lines<'t>(argument: &'t str, file: Option<&'t str>) -> Option<Vec<&'t str
         return Some(words(unbraced(argument)).into_iter().map(unbraced).collect());
     }
     let is_line = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
-    // A line that begins with a blank continues a value, whose text does not matter.
+    // A line that begins with a space continues a value, whose text does not matter.
     Some(file?.lines().filter(is_line).filter(|line| !line.starts_with([' ', '\t'])).collect())
 }
 
-/// What this does not know.
+/// The error for syntax that is not supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unknown;
 
-/// `/pattern/flags value`: the pattern and the value.
+/// Splits `/pattern/flags value` into pattern and value.
 fn delimited(line: &str) -> Option<(&str, &str)> {
     let mark = line.chars().next().filter(|c| c.is_ascii_punctuation() && *c != '\\')?;
     let mut escaped = false;
@@ -70,7 +71,7 @@ fn delimited(line: &str) -> Option<(&str, &str)> {
     Some((&line[1..=end], after.trim_start_matches(|c: char| c.is_ascii_alphabetic()).trim()))
 }
 
-/// Whether a pattern matches a part of `text`, without regard to case.
+/// Whether a pattern matches a part of `text`, ignoring case.
 fn matches(pattern: &str, text: &str) -> Result<bool, Unknown> {
     if pattern.len() > MAX_PATTERN {
         return Err(Unknown);
@@ -87,7 +88,7 @@ fn matches(pattern: &str, text: &str) -> Result<bool, Unknown> {
     if matcher.steps > MAX_STEPS { Err(Unknown) } else { Ok(found) }
 }
 
-/// Alternatives, each a sequence.
+/// Alternatives, each of which is a sequence.
 type Choices = Vec<Vec<Piece>>;
 
 /// A part of a pattern that may repeat.
@@ -100,7 +101,7 @@ struct Piece {
 enum Part {
     Start,
     End,
-    /// A character of one of these ranges, or of none of them.
+    /// A character in one of these ranges or, if negated, in none of them.
     Char {
         ranges: Vec<(char, char)>,
         negated: bool,
@@ -172,7 +173,7 @@ impl Parser<'_> {
             '[' => self.set()?,
             '\\' => match self.next().ok_or(Unknown)? {
                 'd' => any(&[('0', '9')], false),
-                // Of \w and \W, and the like, the case is lost.
+                // The case of \w and \W, and the like, is lost.
                 c if c.is_ascii_alphanumeric() => return Err(Unknown),
                 c => any(&[(c, c)], false),
             },
@@ -181,7 +182,7 @@ impl Parser<'_> {
         })
     }
 
-    /// The characters between brackets.
+    /// Parses the characters between brackets.
     fn set(&mut self) -> Result<Part, Unknown> {
         let negated = self.take('^');
         let mut ranges = Vec::new();
@@ -247,7 +248,7 @@ struct Matcher<'t> {
     steps: usize,
 }
 
-/// What is to match after a part, from a place on.
+/// Matches the rest of a pattern from a position on.
 type Then<'f, 't> = &'f mut dyn FnMut(&mut Matcher<'t>, usize) -> bool;
 
 impl<'t> Matcher<'t> {
@@ -262,7 +263,7 @@ impl<'t> Matcher<'t> {
         }
     }
 
-    /// A part that was there `times` already, and the rest.
+    /// Matches a part that has already matched `times` times, and then the rest.
     fn piece(&mut self, piece: &Piece, times: usize, rest: &[Piece], at: usize, then: Then<'_, 't>) -> bool {
         self.steps += 1;
         if self.steps > MAX_STEPS {
@@ -283,7 +284,7 @@ impl<'t> Matcher<'t> {
                 });
                 is_there && self.piece(piece, times + 1, rest, at + 1, then)
             }
-            // A repeat that takes nothing would have no end.
+            // A repeat that matches the empty text would never end.
             Part::Group(choices) => self.any_of(choices, at, &mut |matcher, next| {
                 if next == at {
                     matcher.sequence(rest, next, then)
@@ -300,7 +301,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_of_address_tables() {
+    fn matches_patterns_of_address_tables() {
         const KEY: &str = "qjwxzkvh@example.com";
         for (pattern, want) in [
             ("", Ok(true)),
@@ -341,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_of_patterns() {
+    fn finds_values_in_tables_of_patterns() {
         for (lines, want) in [
             (&["/./ OK"][..], Ok(Some("OK"))),
             (&["/^foo/ x", "!/^foo/ y"], Ok(Some("y"))),
