@@ -5,7 +5,7 @@
 //!
 //! | file | wrapper |
 //! | --- | --- |
-//! | `timeout` | turns a late answer into a temporary failure |
+//! | `timeout` | turns a timeout into a temporary failure |
 //! | `limit` | limits the number of concurrent lookups |
 //! | `cache` | caches results, and merges concurrent lookups of the same key |
 //! | `outage` | logs when a source starts to fail and when it recovers |

@@ -92,10 +92,12 @@ impl List {
         self.entries.get(key).map(|value| &**value)
     }
 
+    /// Number of keys.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
+    /// Whether the list has no keys.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

@@ -42,10 +42,12 @@ impl Map {
         Map { name, table, profile, reading }
     }
 
+    /// Its name.
     pub fn name(&self) -> &Arc<str> {
         &self.name
     }
 
+    /// Its search strategy.
     pub fn profile(&self) -> SearchStrategy {
         self.profile
     }

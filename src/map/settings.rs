@@ -99,6 +99,7 @@ impl fmt::Display for Host {
 pub struct Password(String);
 
 impl Password {
+    /// Creates a password.
     pub fn new(password: impl Into<String>) -> Self {
         Password(password.into())
     }

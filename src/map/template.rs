@@ -91,6 +91,7 @@ impl Template {
         Ok(Template(parts))
     }
 
+    /// Its parts, in order.
     pub fn parts(&self) -> &[Part] {
         &self.0
     }

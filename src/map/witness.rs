@@ -31,6 +31,7 @@ impl<Q: PartialEq> Witness<Q> {
         }
     }
 
+    /// Adds the query of a map.
     pub fn add(&self, question: &Arc<Q>) {
         let mut questions = self.questions();
         if !questions.contains(question) {

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn clients_reach_listeners() {
+    fn matches_clients_with_listeners() {
         for (host, listens, want) in [
             ("127.0.0.1", "127.0.0.1", true),
             ("127.0.0.2", "127.0.0.1", false),
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_have_addresses() {
+    fn finds_addresses_in_networks() {
         for (list, address, want) in [
             ("127.0.0.0/8 [::1]/128", "127.0.0.1", Some(true)),
             ("127.0.0.0/8 [::1]/128", "::1", Some(true)),

@@ -101,6 +101,7 @@ impl Connection {
         self.asked
     }
 
+    /// The server of the connection, and its age.
     pub fn peer(&self) -> &Peer {
         &self.peer
     }

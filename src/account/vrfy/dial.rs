@@ -78,6 +78,7 @@ impl fmt::Display for Server {
 }
 
 impl Server {
+    /// The address of the connection.
     pub fn address(&self) -> String {
         match self {
             Server::Tcp(address, _) => address.to_string(),
