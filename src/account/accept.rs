@@ -4,16 +4,16 @@ use super::{AccountSource, Lookup, LookupFuture, Source, Verification};
 use mail_address::Address;
 use std::sync::Arc;
 
-/// Marks every temporary failure of `inner` as one with which the operator chose to accept the mail
-/// (see [`Reason::is_accepting`](super::Reason::is_accepting)). The result stays a temporary failure: it is not
-/// cached, and a later source may have a better answer.
+/// Marks each temporary failure of `inner` as accepting: the operator configured rcptd to accept mail in this
+/// case (see [`Reason::is_accepting`](super::Reason::is_accepting)). The result is still a temporary failure:
+/// it is not cached, and a later source may return a definite result.
 #[derive(Debug)]
 pub struct AcceptTempFail {
     inner: Arc<AccountSource>,
 }
 
 impl AcceptTempFail {
-    /// `inner` with its temporary failures marked.
+    /// Wraps `inner`.
     pub fn new(inner: Arc<AccountSource>) -> Self {
         AcceptTempFail { inner }
     }
@@ -39,7 +39,7 @@ mod tests {
     use crate::lookup::testing::Double;
 
     #[tokio::test]
-    async fn temporary_failures_are_marked() {
+    async fn marks_temporary_failures_as_accepting() {
         let unknown = || Reason::new("down");
         for (says, want) in [
             (Lookup::Found(()), Lookup::Found(())),

@@ -1,20 +1,21 @@
-//! Asks several sources of accounts in turn, until one is certain.
+//! Asks several sources of accounts in order, until one returns a definite result.
 //!
-//! The first definite answer counts, and later members are not asked. After a temporary failure only "exists" counts:
+//! The first definite result counts, and later members are not asked. After a temporary failure only "exists"
+//! counts:
 //!
-//! | before | this member | the chain |
+//! | earlier members | this member | the chain |
 //! | --- | --- | --- |
-//! | – | exists | exists, and stops |
-//! | – | not found | not found, and stops |
-//! | temporary failure | exists | exists, and stops |
-//! | temporary failure | not found | stays a temporary failure: the failed member might have found the account |
-//! | any | temporary failure | goes on with the next member |
+//! | – | exists | stops with exists |
+//! | – | not found | stops with not found |
+//! | temporary failure | exists | stops with exists |
+//! | temporary failure | not found | asks the next member; still a temporary failure, since the failed member might have found the account |
+//! | any | temporary failure | asks the next member |
 //!
-//! The reason of a chain that fails is that of its first member that failed. It is accepting only if all of them are:
-//! a member with `tempfail_action = "defer"` must not be overruled.
+//! If the chain fails, its reason is that of the first member that failed. It is accepting only if the
+//! failures of all members are: one with `tempfail_action = "defer"` must not be overruled.
 //!
-//! Sources of a map are asked in the opposite way ([`crate::map::combine::FirstOf`]): there the first *value* counts,
-//! and one that fails ends the search, since it might have had another value.
+//! The sources of a map are combined the other way round ([`crate::map::combine::FirstOf`]): the first
+//! *value* counts, and a temporary failure ends the search, since that source might have had another value.
 
 use super::{AccountSource, Lookup, LookupFuture, Reason, Source, Verification};
 use mail_address::Address;
@@ -27,7 +28,7 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// `members` in the order in which they are asked.
+    /// Creates a chain of `members`, in the order in which they are asked.
     pub fn new(members: Vec<Arc<AccountSource>>) -> Self {
         Chain { members }
     }
@@ -38,7 +39,8 @@ impl Chain {
             let answer = member.look_up(account).await;
             match (&answer.result, failed.take()) {
                 (Lookup::NotFound, None) => return answer,
-                // It is asked only because those before it failed.
+                // This member was asked only because the earlier ones failed, so the result depends on them
+                // as well.
                 (Lookup::Found(()), before) => {
                     let basis = before.map(|(answer, _)| answer.basis).unwrap_or_default();
                     return answer.depending_on(&basis);
@@ -74,8 +76,8 @@ mod tests {
     use super::*;
     use crate::lookup::testing::Double;
 
-    /// What each member says: `e`xists, `m`issing, `u`nknown, `a`ccepting unknown; what the chain says; who
-    /// says so; how many were asked.
+    /// Result of each member: `e` exists, `m` not found, `u` temporary failure, `a` accepting temporary
+    /// failure. Then the result of the chain, its source, and the number of members asked.
     const TABLE: &[(&str, char, &str, usize)] = &[
         ("", 'u', "chain", 0),
         ("e", 'e', "0", 1),
@@ -103,7 +105,7 @@ mod tests {
     ];
 
     #[tokio::test]
-    async fn table() {
+    async fn combines_results_as_in_the_table() {
         for (members, want, by, asked) in TABLE {
             let doubles: Vec<_> = members
                 .chars()
@@ -135,10 +137,10 @@ mod tests {
         }
     }
 
-    /// An answer depends on the members that were asked, and on no later ones.
+    /// A result depends on the members that were asked, not on later ones.
     #[tokio::test]
-    async fn what_an_answer_rests_on() {
-        // Which members have to change for the answer to be dropped.
+    async fn result_depends_on_the_members_asked() {
+        // The members on which the result depends.
         for (members, drops) in
             [("ee", "0"), ("me", "0"), ("ue", "01"), ("uum", "012"), ("uem", "01"), ("mu", "0")]
         {

@@ -1,5 +1,5 @@
-//! Sources that always say the same: `static:`, for a site that accepts or refuses everything behind its
-//! rules, and `fail:`, for trying out what happens when nobody can say.
+//! Sources with a constant result: `static:`, for a site that accepts or rejects every address that its rules
+//! do not match, and `fail:`, for testing temporary failures.
 
 use super::spec::{BuildContext, OpenFuture, SourceConfig, SourceType};
 use super::{AccountSource, Lookup, LookupFuture, Reason, Source, Verification};

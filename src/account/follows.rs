@@ -1,12 +1,13 @@
-//! Ties the answers of a source to the files that another program makes them from, such as passwd(5).
+//! Makes the results of a source depend on the files that another program reads, such as passwd(5).
 
 use super::{AccountSource, Lookup, LookupFuture, Reason, Source, Verification};
 use crate::watch::Followed;
 use mail_address::Address;
 use std::sync::Arc;
 
-/// Ties the answers of `inner` to its files: a change of one drops cached answers. While one is being
-/// written, "not found" becomes a temporary failure, since the account may be in the unwritten half.
+/// Makes the results of `inner` depend on files: a change of one drops cached results. While one is being
+/// written, "not found" becomes a temporary failure, since the account may be in the part that is not written
+/// yet.
 #[derive(Debug)]
 pub struct Follows {
     inner: Arc<AccountSource>,
@@ -14,7 +15,7 @@ pub struct Follows {
 }
 
 impl Follows {
-    /// `inner`, which is made from these files. To be called within the runtime.
+    /// Wraps `inner`, whose results come from these files. Must be called within the runtime.
     pub fn new(files: &[&str], inner: Arc<AccountSource>) -> Self {
         Follows { inner, files: Followed::new(files) }
     }
@@ -60,7 +61,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_change_drops_cached_answers() {
+    async fn file_change_drops_cached_results() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("passwd");
         fs::write(&path, "root\n").unwrap();
@@ -68,7 +69,7 @@ mod tests {
         let double = Arc::new(Double::new(answer(Lookup::NotFound)));
         let source = Follows::new(&[path.to_str().unwrap()], double.clone());
         let cache = account_cache(&CacheSettings::default(), Arc::new(source));
-        // Once the watch has begun, cached answers stay.
+        // Results stay cached only after the watch has started.
         tokio::time::sleep(Duration::from_millis(500)).await;
         for _ in 0..2 {
             assert_eq!(says(&cache).await, "not found");
@@ -76,12 +77,12 @@ mod tests {
         let asked = double.count();
         assert_eq!(says(&cache).await, "not found");
         assert_eq!(double.count(), asked, "it is cached");
-        // Renamed over, as useradd(8) does it.
+        // Replaced by rename, as useradd(8) does.
         fs::write(folder.path().join("passwd+"), "root\nfoo\n").unwrap();
         fs::rename(folder.path().join("passwd+"), &path).unwrap();
         double.set(answer(Lookup::Found(())));
         becomes(&cache, "exists").await;
-        // In place: half of it may lack the account.
+        // Written in place: the account may be in the part that is not written yet.
         let mut writer = File::create(&path).unwrap();
         writer.write_all(b"root\n").unwrap();
         double.set(answer(Lookup::NotFound));
@@ -91,9 +92,9 @@ mod tests {
         double.set(answer(Lookup::NotFound));
         drop(writer);
         becomes(&cache, "not found").await;
-        // It is checked when there are no events for a moment.
+        // The file is checked again when there have been no events for `SETTLE`.
         tokio::time::sleep(crate::watch::SETTLE * 10).await;
-        // Setting the modification time looks like the beginning of a write that does not end.
+        // Setting the modification time raises the event of a write, but not that of its end.
         File::open(&path).unwrap().set_modified(std::time::SystemTime::now() - QUIET).unwrap();
         tokio::time::sleep(QUIET).await;
         assert_eq!(says(&cache).await, "not found");

@@ -1,13 +1,13 @@
-//! Does this account exist?
+//! Sources of accounts: whether an account exists.
 //!
-//! A source of accounts is an [`AccountSource`]: it knows the accounts of a mail server, a file, a database. Its answer
-//! is a [`Verification`] with one of three results, and **"I don't know" is never "no"**: a timeout, a reply that is
-//! not understood, a database error are [`Lookup::TempFail`] with a reason, and only the operator's policy makes of it
-//! a reply to the mail server.
+//! A source of accounts is an [`AccountSource`], such as a mail server, a file or the users of this host. It
+//! returns a [`Verification`] with one of three results. **A temporary failure is never "not found"**: a
+//! timeout, a reply that is not understood and a database error are [`Lookup::TempFail`] with a reason. Only
+//! the operator's policy turns it into a reply to the mail server.
 //!
 //! # The tree
 //!
-//! [`build`] makes one source from the settings. It contains the others, and each box is a source itself:
+//! [`build`] makes one source from the settings. It contains the others; each box is itself a source:
 //!
 //! ```text
 //! Cache ── Chain ─┬─ AcceptTempFail? ── OutageLog ── Timeout ── Limit ── vrfy:…
@@ -17,17 +17,18 @@
 //!
 //! # Writing a source
 //!
-//! A source is one file with one type that implements [`Source`] for addresses. The boxes above do timeouts, limits
-//! and caching. A source itself has three duties:
+//! A source is one file with one type that implements [`Source`] for addresses. The wrappers above do
+//! timeouts, limits and caching. A source itself has three duties:
 //!
-//! * It answers [`Lookup::NotFound`] only on an explicit "not found". Everything else is [`Lookup::TempFail`]
-//!   with a reason an operator can act on.
-//! * It does not block: files by `tokio::fs`, blocking libraries by `tokio::task::spawn_blocking` with a
-//!   permit that the closure keeps (the caller may be gone while the thread still works).
-//! * It survives being dropped at every `.await`: a connection in the middle of a command is dropped with the
-//!   question, never returned to a pool.
+//! - It returns [`Lookup::NotFound`] only on an explicit "not found". Everything else is [`Lookup::TempFail`]
+//!   with a reason that an operator can act on.
+//! - It does not block: it reads files with `tokio::fs`, and calls blocking libraries with
+//!   `tokio::task::spawn_blocking` and a permit that the closure owns, since the thread may outlive the
+//!   caller.
+//! - It may be dropped at every `.await`: a connection in the middle of a command is closed, never returned
+//!   to a pool.
 //!
-//! `examples/account_source.rs` is a complete source with its boxes. To make it available in the
+//! `examples/account_source.rs` is a complete source with its wrappers. To add a type of source to the
 //! configuration, add a [`spec::SourceType`] to its file and one line to the list in `spec.rs`.
 
 mod accept;
@@ -59,11 +60,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A source of accounts. The key is the address that mail would be delivered to, its domain in lower case; see
-/// [`Source`] for the duties of an implementation.
+/// A source of accounts. The key is the address to which mail would be delivered, with its domain in lower
+/// case. See [`Source`] for the duties of an implementation.
 pub type AccountSource = dyn Source<Address, Verification>;
 
-/// A result and its source.
+/// The result of a lookup, with its source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verification {
     /// Whether the account exists.
@@ -72,22 +73,23 @@ pub struct Verification {
     pub source: Arc<str>,
     /// Whether it comes from the cache.
     pub cached: bool,
-    /// Longest time to cache it, if that is shorter than for other answers, as its control expires.
+    /// Maximum TTL of this result, if it is shorter than the configured one because the control expires.
     pub ttl: Option<Duration>,
-    /// Question and reply, in one sentence fragment such as `VRFY <foo@example.com>: 550 5.1.1 no such user`:
+    /// Command and reply in one sentence fragment, such as `VRFY <foo@example.com>: 550 5.1.1 no such user`:
     /// text for the log and for `explain`, never for a peer. It may quote a server, so escape it. The reason
-    /// of [`Lookup::TempFail`] has its own.
+    /// of a [`Lookup::TempFail`] has its own text.
     pub detail: Option<Arc<str>>,
-    /// The states of files that it comes from: when one of them changes, it is dropped from the cache.
+    /// The states of the files that the result depends on. When one of them changes, the result is dropped
+    /// from the cache.
     pub basis: Basis,
 }
 
-/// Longest [`Verification::detail`], in octets: a reply line of 512 octets (RFC 5321, section 4.5.3.1.5) and the
-/// name that was asked for. The cache has one for each account.
+/// Maximum length of [`Verification::detail`] in octets: a reply line of 512 octets (RFC 5321, section
+/// 4.5.3.1.5) and the address. The cache stores one for each account.
 pub const MAX_DETAIL: usize = 1024;
 
 impl Verification {
-    /// A fresh answer of the source called `source`.
+    /// A result of `source` that does not come from the cache.
     pub fn new(result: Lookup<()>, source: &Arc<str>) -> Self {
         Verification {
             result,
@@ -99,21 +101,21 @@ impl Verification {
         }
     }
 
-    /// The same with question and reply (see [`Verification::detail`]), cut off after [`MAX_DETAIL`] octets.
+    /// Adds [`Verification::detail`], truncated to [`MAX_DETAIL`] octets.
     #[must_use]
     pub fn with_detail(mut self, text: &str) -> Self {
         self.detail = Some(text[..text.floor_char_boundary(MAX_DETAIL)].into());
         self
     }
 
-    /// The same, depending on `basis` as well.
+    /// Adds `basis` to the files that the result depends on.
     #[must_use]
     pub fn depending_on(mut self, basis: &Basis) -> Self {
         self.basis = self.basis.and(basis);
         self
     }
 
-    /// The same, cached for at most `ttl`.
+    /// Limits the time for which the result is cached.
     #[must_use]
     pub fn with_ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
@@ -143,7 +145,7 @@ impl lookup::Answer for Verification {
     }
 }
 
-/// The name as it is asked: an answer about `Foo` is not one about `foo`.
+/// The key is case-sensitive: the results for `Foo` and `foo` may differ.
 impl Key for Address {
     fn cache_key(&self) -> Cow<'_, str> {
         Cow::Owned(self.key(true))

@@ -1,4 +1,4 @@
-//! Settings of account sources. Defaults are only here.
+//! Settings of account sources, with all their defaults.
 
 use super::spec::Spec;
 use crate::lookup::control;
@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// All sources and the cache.
+/// The sources and their cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Asked in this order; the first definite answer counts.
+    /// The sources in the order in which they are asked; the first definite result counts.
     pub sources: Vec<SourceSettings>,
-    /// The cache in front of all of them.
+    /// The cache of the combined result.
     pub cache: CacheSettings,
 }
 
@@ -22,17 +22,17 @@ impl Settings {
     }
 }
 
-/// A setting with exceptions for some domains.
+/// A setting that may differ for some domains.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scoped<T> {
-    /// For all domains that are not named.
+    /// The value for all other domains.
     pub default: T,
-    /// By domain, in lower case.
+    /// The value by domain, in lower case.
     pub domains: BTreeMap<String, T>,
 }
 
 impl<T> Scoped<T> {
-    /// The setting for a domain.
+    /// The value for a domain.
     pub fn of(&self, domain: &str) -> &T {
         self.domains.get(domain).unwrap_or(&self.default)
     }
@@ -44,7 +44,8 @@ impl<T> From<T> for Scoped<T> {
     }
 }
 
-/// An account that certainly exists: the source must find it before its "not found" of others counts.
+/// An account that certainly exists. The source must find it before its "not found" for other accounts
+/// counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Witness {
     /// The default of the source: `postmaster` at the domain of the account for `vrfy:`, `root` for
@@ -53,35 +54,34 @@ pub enum Witness {
     Default,
     /// This local part at the domain of the account.
     Account(String),
-    /// No witness: every "not found" counts. If a server has lost its table of users, all mail is then
-    /// refused.
+    /// No witness: every "not found" counts. If the server has lost its table of users, all mail is rejected.
     Off,
 }
 
 /// One source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceSettings {
-    /// Which one.
+    /// Type and arguments of the source.
     pub spec: Spec,
-    /// Longest wait for its answer; after that it is unknown.
+    /// Timeout of a lookup; after that it is a temporary failure.
     pub deadline: Duration,
-    /// Most questions under way at once; others wait, within their deadline.
+    /// Maximum number of concurrent lookups. Others wait, within their timeout.
     pub concurrency: usize,
-    /// Whether mail is accepted while this source fails temporarily. Off by default, because it causes
+    /// Whether mail is accepted while this source fails temporarily. False by default, since it causes
     /// backscatter.
     pub accept_tempfail: bool,
-    /// How long a witness or a canary is valid for its server (see [`crate::lookup::control`]), the longest
-    /// time for which answers that depend on it are cached, and the greatest age of a connection.
+    /// How long a witness or a canary is valid for its server (see [`crate::lookup::control`]). It is also the
+    /// maximum TTL of results that depend on it, and the maximum age of a connection.
     pub control_interval: Duration,
     /// The witness, by domain.
     pub witness: Scoped<Witness>,
-    /// For a `vrfy:` source.
+    /// Settings of a `vrfy:` source.
     pub vrfy: VrfySettings,
 }
 
-/// Default of [`SourceSettings::deadline`]: shorter than the milter's own 8 s, so that the reason is known.
+/// Default of [`SourceSettings::deadline`]: shorter than the 8 s of the milter, so that the reason is logged.
 pub const DEADLINE: Duration = Duration::from_secs(5);
-/// Default of [`SourceSettings::concurrency`]: below Postfix's client connection limit of 50.
+/// Default of [`SourceSettings::concurrency`]: below Postfix's limit of 50 connections per client.
 pub const CONCURRENCY: usize = 20;
 
 impl SourceSettings {
@@ -99,21 +99,21 @@ impl SourceSettings {
     }
 }
 
-/// The cache. Unknowns are never cached.
+/// The cache. Temporary failures are never cached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheSettings {
-    /// How long "exists" is cached; zero for not at all. If it depends on a canary,
-    /// [`SourceSettings::control_interval`] at most.
+    /// How long "exists" is cached; zero disables it. At most [`SourceSettings::control_interval`] if it
+    /// depends on a canary.
     pub positive_ttl: Duration,
-    /// How long "missing" is cached; zero for not at all. If it depends on a witness,
-    /// [`SourceSettings::control_interval`] at most.
+    /// How long "not found" is cached; zero disables it. At most [`SourceSettings::control_interval`] if it
+    /// depends on a witness.
     pub negative_ttl: Duration,
-    /// Most accounts cached.
+    /// Maximum number of cached accounts.
     pub entries: u64,
 }
 
 impl Default for CacheSettings {
-    /// An hour for "exists"; two minutes for "missing", since mail to a new mailbox is refused until then.
+    /// An hour for "exists"; two minutes for "not found", since mail to a new mailbox is rejected until then.
     fn default() -> Self {
         CacheSettings {
             positive_ttl: Duration::from_hours(1),
@@ -123,53 +123,54 @@ impl Default for CacheSettings {
     }
 }
 
-/// The meaning of a positive reply to VRFY: 250, which a Sendmail whose local mailer has no flag `w` gives
-/// for every name, and 252 ("cannot VRFY user, but will accept message", RFC 5321, section 3.5.3), which many
-/// servers give for every name.
+/// The meaning of a positive reply to VRFY: 250, which a Sendmail whose local mailer lacks the flag `w` sends
+/// for every name, or 252 ("cannot VRFY user, but will accept message", RFC 5321, section 3.5.3), which many
+/// servers send for every name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Trust {
-    /// The account exists, as long as the server refuses a random one in the same domain.
+    /// The account exists, as long as the server rejects a canary in the same domain.
     #[default]
     Canary,
     /// The account exists.
     Exists,
-    /// Nothing.
+    /// Temporary failure.
     TempFail,
 }
 
-/// Whether a connection is to be encrypted by STARTTLS.
+/// Whether a connection is encrypted with STARTTLS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StartTls {
-    /// Never; for a server on this host.
+    /// Never, for a server on this host.
     #[default]
     Never,
-    /// If the server offers it; its certificate is checked.
+    /// If the server offers it. Its certificate is checked.
     Offered,
-    /// Always; without it, answers are unknown.
+    /// Always. A server without STARTTLS is a temporary failure.
     Required,
 }
 
-/// `vrfy:` sources.
+/// Settings of `vrfy:` sources.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VrfySettings {
-    /// The name in EHLO; the host's own if empty.
+    /// The name in EHLO; if empty, that of this host.
     pub helo: String,
-    /// VRFYs sent over one connection before it is closed. Sendmail slows down from the 6th, Postfix from the
-    /// 11th unknown name; Exim closes at the 11th. On your own server these limits can be lifted.
+    /// Number of VRFY commands sent over one connection before it is closed. Sendmail slows down from the 6th
+    /// unknown name, Postfix from the 11th; Exim disconnects at the 11th. On your own server these limits can
+    /// be lifted.
     pub per_connection: u32,
-    /// Idle connections kept open.
+    /// Maximum number of idle connections.
     pub idle_connections: usize,
-    /// How long an idle connection is kept; Postfix disconnects after 300 s, 10 s under stress.
+    /// How long an idle connection is kept. Postfix disconnects after 300 s, under stress after 10 s.
     pub idle_timeout: Duration,
-    /// What 250 and 251 mean, by domain.
+    /// The meaning of 250 and 251, by domain.
     pub code_250: Scoped<Trust>,
-    /// What 252 means, by domain.
+    /// The meaning of 252, by domain.
     pub code_252: Scoped<Trust>,
-    /// Encryption.
+    /// Whether connections use STARTTLS.
     pub starttls: StartTls,
-    /// The name the server's certificate must have, if it is not the host name in the source.
+    /// The name in the server's certificate, if it differs from the host name in the source.
     pub tls_name: Option<String>,
-    /// Certificate authorities (PEM) for the server's certificate, instead of the system's.
+    /// Certificate authorities (PEM) for the server's certificate, instead of those of the system.
     pub tls_ca: Option<PathBuf>,
 }
 

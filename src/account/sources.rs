@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
-/// A cache as in `settings` around `inner`. "Exists" and "not found" have a lifetime each, or the shorter one of the
-/// answer ([`Verification::ttl`]).
+/// Creates the cache of account sources around `inner`. "Exists" and "not found" have their own TTL;
+/// [`Verification::ttl`] may shorten it.
 pub fn account_cache(settings: &CacheSettings, inner: Arc<AccountSource>) -> Cache<Address, Verification> {
     let (positive, negative) = (settings.positive_ttl, settings.negative_ttl);
     let ttl = move |answer: &Verification| {
@@ -26,11 +26,11 @@ pub fn account_cache(settings: &CacheSettings, inner: Arc<AccountSource>) -> Cac
     Cache::new("cache", &limits, Arc::new(ttl), inner)
 }
 
-/// Builds the tree for `settings`: a cache over a chain of sources, each with its deadline and its limit.
+/// Builds the tree of sources: a cache around a chain of sources, each with its timeout and limit.
 ///
-/// `cases` tell whether local parts that differ by case only are two accounts. All errors are returned at
-/// once, each a sentence that names the source. Whatever the tree runs in the background (watchers, idle
-/// connections, questions under way) ends when its last `Arc` is dropped.
+/// `cases` is whether local parts that differ only by case are two accounts. Returns all errors at once, each
+/// a sentence that names the source. The background tasks of the tree (file watchers, idle connections,
+/// lookups in progress) end when its last `Arc` is dropped.
 pub async fn build(
     settings: &Settings,
     cases: impl Into<CaseSensitivity>,
@@ -38,25 +38,24 @@ pub async fn build(
     Sources::build(settings, cases).await.map(|sources| sources.composed)
 }
 
-/// A built tree, and its single members, to show the answer of each.
+/// The tree of sources, and its members, so that `explain` can show the result of each.
 #[derive(Clone, Debug)]
 pub struct Sources {
     /// The source used in service: cache and chain.
     pub composed: Arc<AccountSource>,
-    /// The members of the chain in their order, each with its deadline and limit, without the cache.
+    /// The members of the chain in order, each with its timeout and limit, without the cache.
     pub members: Vec<Arc<AccountSource>>,
     cache: Arc<Cache<Address, Verification>>,
     made_of: (Settings, CaseSensitivity),
 }
 
 impl Sources {
-    /// As [`build`].
+    /// Builds the tree like [`build`].
     pub async fn build(settings: &Settings, cases: impl Into<CaseSensitivity>) -> Result<Self, Vec<String>> {
         Sources::rebuild(settings, cases, &Maps::new(), None).await
     }
 
-    /// The same with `maps` for the sources that name one, and with the cache from `before` if its sources are the
-    /// same. The values of a map may change with a reload, so the answers of such a source are not kept.
+    /// Builds the tree, and keeps the cache of `before` if its sources are equal.
     pub async fn rebuild(
         settings: &Settings,
         cases: impl Into<CaseSensitivity>,
@@ -97,7 +96,7 @@ impl Source<Address, Verification> for Sources {
     }
 }
 
-/// One source with its wrappers.
+/// Builds one source with its wrappers.
 async fn member(
     source: &SourceSettings,
     settings: &Settings,
@@ -134,7 +133,7 @@ async fn member(
     Ok(if source.accept_tempfail { Arc::new(AcceptTempFail::new(logged)) } else { logged })
 }
 
-/// Shortest useful deadline; tests use short ones.
+/// Shortest valid timeout; tests use short ones.
 const MIN_DEADLINE: Duration = Duration::from_millis(1);
 
 #[cfg(test)]
@@ -165,7 +164,8 @@ mod tests {
     #[tokio::test]
     async fn each_result_has_its_ttl() {
         let failed = || Lookup::temp_fail("down");
-        // result, TTLs, TTL of the answer itself, questions of: two calls, another one after SHORT
+        // result, positive and negative TTL, TTL of the result itself, number of lookups: after two calls,
+        // after another one that follows after SHORT * 2
         for (result, positive, negative, own, at_once, later) in [
             (Lookup::Found(()), LONG, SHORT, None, 1, 1),
             (Lookup::Found(()), SHORT, LONG, None, 1, 2),
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_cached_answer_is_dropped_when_its_basis_changes() {
+    async fn drops_cached_result_when_its_basis_changes() {
         for (before, after) in [(Lookup::Found(()), Lookup::NotFound), (Lookup::NotFound, Lookup::Found(()))]
         {
             let double = Arc::new(Double::new(answer(before.clone())));
@@ -219,9 +219,9 @@ mod tests {
         }
     }
 
-    /// A call after the change does not get the answer to a question from before it.
+    /// A call after the change does not join a lookup that began before it.
     #[tokio::test(start_paused = true)]
-    async fn a_question_under_way_at_the_change_is_asked_again() {
+    async fn repeats_lookup_in_progress_after_a_change() {
         let double = Arc::new(Double::new(answer(Lookup::NotFound)).after(Duration::from_secs(2)));
         let cache = Arc::new(cached(LONG, LONG, &double));
         let ask = |cache: &Arc<Cache<Address, Verification>>| {
@@ -238,10 +238,10 @@ mod tests {
         assert_eq!(late.await.unwrap(), Lookup::Found(()));
     }
 
-    /// An answer about one spelling is not used for another: a case-sensitive server may have `foo` and not
+    /// The result for one spelling is not used for another: a case-sensitive server may have `foo` and not
     /// `Foo`, or both.
     #[tokio::test]
-    async fn an_answer_is_for_the_name_that_was_asked() {
+    async fn caches_each_spelling_separately() {
         let double = Arc::new(Double::new(answer(Lookup::NotFound)));
         let cache = account_cache(&CacheSettings::default(), double.clone());
         for (spelling, asked) in [
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn entries_are_bounded() {
+    async fn limits_cached_entries() {
         let double = Arc::new(Double::new(answer(Lookup::Found(()))));
         let cache = account_cache(&CacheSettings { entries: 10, ..CacheSettings::default() }, double.clone());
         for i in 0..200 {
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn composed_and_one_by_one() {
+    async fn builds_chain_and_members() {
         for (specs, want, each) in [
             (&["static:exists"][..], "exists", &["exists"][..]),
             (&["fail:", "static:exists"], "exists", &["temporary failure: fail: source", "exists"]),
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn accepting_by_choice() {
+    async fn marks_failures_as_accepting_if_configured() {
         let mut settings = settings(&["fail:"]);
         settings.sources[0].accept_tempfail = true;
         let got = build(&settings, false).await.unwrap().look_up(&account("foo@example.test")).await.result;
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_errors_in_one_run() {
+    async fn returns_all_errors_at_once() {
         assert!(Sources::build(&settings(&[]), false).await.unwrap_err()[0].contains("passwd:"));
         let mut settings = settings(&["static:exists", "file:/nonexistent/accounts", "fail:"]);
         settings.sources[0].deadline = Duration::ZERO;

@@ -1,6 +1,6 @@
-//! The sources an operator can name, `type:arguments`.
+//! The types of account sources in the configuration, written as `type:arguments`.
 //!
-//! Each type is one file with one [`SourceType`]; `TYPES` is the only list of them.
+//! Each type is one file with one [`SourceType`]; `TYPES` lists them.
 
 use super::settings::{Settings, SourceSettings};
 use super::{AccountSource, file, fixed, map, passwd, vrfy};
@@ -21,22 +21,22 @@ const TYPES: &[&SourceType] =
 pub struct SourceType {
     /// The word before the colon.
     pub name: &'static str,
-    /// Its syntax, for messages: `file:PATH`.
+    /// Its syntax for messages, such as `file:PATH`.
     pub usage: &'static str,
-    /// Parses the text after the colon; the error is a sentence with the remedy.
+    /// Parses the text after the colon. The error is a sentence with the remedy.
     pub read: fn(&str) -> Result<Arc<dyn SourceConfig>, String>,
 }
 
-/// The parsed and checked arguments of a source, which build it.
+/// The parsed and checked arguments of a source, from which it is built.
 pub trait SourceConfig: fmt::Debug + Send + Sync {
-    /// Builds it; the errors are sentences with the remedy.
+    /// Builds the source. The errors are sentences with the remedy.
     fn open<'a>(&'a self, site: BuildContext<'a>) -> OpenFuture<'a>;
 }
 
-/// A source to come.
+/// The future of a source that is being built.
 pub type OpenFuture<'a> = Pin<Box<dyn Future<Output = Result<Arc<AccountSource>, Vec<String>>> + Send + 'a>>;
 
-/// The environment in which a source is built, beside its own arguments.
+/// The context in which a source is built, in addition to its own arguments.
 #[derive(Clone, Copy, Debug)]
 pub struct BuildContext<'a> {
     /// The source as the operator wrote it, which is also its name.
@@ -45,13 +45,13 @@ pub struct BuildContext<'a> {
     pub source: &'a SourceSettings,
     /// The settings of all sources.
     pub settings: &'a Settings,
-    /// Whether local parts that differ by case only are two accounts.
+    /// Whether local parts that differ only by case are two accounts.
     pub cases: &'a CaseSensitivity,
     /// The maps with values of their own, by name.
     pub maps: &'a Maps,
 }
 
-/// A source as the operator named it.
+/// A source as it is written in the configuration.
 #[derive(Clone, Debug)]
 pub struct Spec {
     name: Arc<str>,
@@ -59,12 +59,12 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// The name of the source: what the operator wrote.
+    /// The name of the source: its text in the configuration.
     pub fn name(&self) -> &Arc<str> {
         &self.name
     }
 
-    /// The word before the colon: the type of the source.
+    /// The type of the source: the word before the colon.
     pub fn kind(&self) -> &str {
         self.name.split(':').next().unwrap_or_default()
     }
@@ -82,7 +82,7 @@ impl Spec {
 }
 
 impl PartialEq for Spec {
-    /// The plan follows from the name.
+    /// The name determines everything else.
     fn eq(&self, other: &Spec) -> bool {
         self.name == other.name
     }
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spellings() {
+    fn parses_and_formats_every_type() {
         for text in [
             "vrfy:127.0.0.1",
             "vrfy:mail.example.test:5025",

@@ -1,4 +1,4 @@
-//! Addresses and answers for tests.
+//! Addresses and results for tests.
 
 use super::{Lookup, Verification};
 use mail_address::Address;
@@ -7,7 +7,7 @@ pub(super) fn account(text: &str) -> Address {
     Address::from_rcpt(text.as_bytes())
 }
 
-/// An answer of the source `double:`.
+/// A result of the source `double:`.
 pub(super) fn answer(result: Lookup<()>) -> Verification {
     Verification::new(result, &"double:".into())
 }

@@ -1,9 +1,8 @@
-//! Caches answers, and asks once for concurrent calls with one key (single flight).
+//! Caches lookups, and merges concurrent lookups of the same key (single flight).
 //!
-//! Concurrent calls for one key share one question. It runs in a separate task, so that the cache is filled
-//! even if all callers give up before the answer comes; the task ends when the cache is dropped. Temporary failures
-//! are shared, but not cached. An answer is dropped when something changes that it depends on
-//! ([`Answer::is_current`]).
+//! Each lookup runs in a separate task, so that its result is cached even if all callers time out first. The
+//! task ends when the cache is dropped. A temporary failure is returned to all callers that wait for it, but
+//! is not cached. A cached result is dropped when a file that it depends on changes ([`Answer::is_current`]).
 
 use super::{Answer, Key, LookupFuture, Reason, Source};
 use foldhash::quality::RandomState;
@@ -14,45 +13,47 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 
-/// Most questions of one cache under way at once, waiting ones included. Each is a task with a key and perhaps a
-/// connection; a source slow enough to gather more of them would not answer them in time either.
+/// Maximum number of concurrent lookups through one cache, waiting ones included. Each needs a task, its key
+/// and perhaps a connection. A source that is slow enough to accumulate more lookups would not answer them in
+/// time either.
 ///
-/// Beyond that, the answer is a temporary failure that is never accepting, whatever the operator chose for those
-/// of the source: the source was not asked, and a flood of questions must not make rcptd accept every name.
+/// Above this limit, a lookup is a temporary failure that is never accepting (see [`Reason::is_accepting`]),
+/// even if the operator accepts temporary failures of the source: the source was not asked, and a flood of
+/// lookups must not make rcptd accept every name.
 pub const MAX_QUESTIONS: usize = 10_000;
 
-/// How long an answer is cached; zero: not at all.
+/// How long a result is cached; zero disables caching.
 pub type Ttl<A> = Arc<dyn Fn(&A) -> Duration + Send + Sync>;
 
 /// The limits of a cache.
 #[derive(Debug)]
 pub struct CacheLimits<A> {
-    /// Capacity, in the units of `weight`. The least recently used entries are dropped first.
+    /// Capacity, in the units of `weight`. The least recently used entries are evicted first.
     pub capacity: u64,
-    /// The weight of a key and its answer: 1 to count entries.
+    /// Weight of a key and its result; 1 counts entries.
     pub weight: fn(&str, &A) -> u32,
-    /// See [`MAX_QUESTIONS`].
+    /// Maximum number of concurrent lookups, see [`MAX_QUESTIONS`].
     pub questions: usize,
 }
 
-/// Caches the answers of `inner`.
+/// Caches the results of `inner`.
 pub struct Cache<K: ?Sized, A> {
     name: Arc<str>,
     inner: Arc<dyn Source<K, A>>,
     entries: Arc<Entries<A>>,
 }
 
-/// The answers, and the questions under way.
+/// The cached results, and the lookups in progress.
 struct Entries<A> {
     store: Store<String, A, RandomState>,
     ttl: Ttl<A>,
     questions: Arc<Semaphore>,
-    /// The questions under way end when this is dropped.
+    /// Ends the lookups in progress when it is dropped.
     alive: watch::Sender<()>,
 }
 
 impl<K: Key + ?Sized + 'static, A: Answer> Cache<K, A> {
-    /// An empty cache around `inner`, called `name` in its own answers.
+    /// Creates an empty cache around `inner`; `name` is the source of the failures that the cache itself reports.
     pub fn new(
         name: impl Into<Arc<str>>,
         limits: &CacheLimits<A>,
@@ -70,7 +71,8 @@ impl<K: Key + ?Sized + 'static, A: Answer> Cache<K, A> {
         Cache { name: name.into(), inner, entries }
     }
 
-    /// The same cache around another source, which must give the same answers as the one before.
+    /// Shares the entries of this cache with another source, which must give the same results as `inner`.
+    /// Used on reload.
     #[must_use]
     pub fn around(&self, inner: Arc<dyn Source<K, A>>) -> Self {
         Cache { name: self.name.clone(), inner, entries: self.entries.clone() }
@@ -81,12 +83,12 @@ impl<K: Key + ?Sized + 'static, A: Answer> Cache<K, A> {
         if answer.is_current() {
             return answer;
         }
-        // It joined a question from before the change: ask again.
+        // The lookup that this call joined began before the change: look up again.
         self.entries.store.invalidate(cache_key).await;
         self.ask_once(cache_key, key).await
     }
 
-    /// The answer for a key; joins the question if another caller asks it already.
+    /// Looks up a key, or joins the lookup of the same key that is in progress.
     async fn ask_once(&self, cache_key: &str, key: &K) -> A {
         let failed = |reason: &str| A::failed(Reason::new(reason), &self.name);
         let Ok(permit) = self.entries.questions.clone().try_acquire_owned() else {
@@ -99,7 +101,7 @@ impl<K: Key + ?Sized + 'static, A: Answer> Cache<K, A> {
             let _permit = permit;
             let question = store.try_get_with(cache_key, async {
                 let answer = inner.look_up(key.borrow()).await;
-                // An error is shared with all waiting callers, and not cached.
+                // Err: returned to all waiting callers, but not cached.
                 let is_cached = answer.failure().is_none() && !ttl(&answer).is_zero();
                 if is_cached { Ok(answer) } else { Err(answer) }
             });
@@ -110,12 +112,12 @@ impl<K: Key + ?Sized + 'static, A: Answer> Cache<K, A> {
         });
         match task.await {
             Ok(Some(answer)) => answer,
-            // The cache was dropped, or the source panicked; the panic itself is in the log.
+            // The cache was dropped, or the source panicked. The panic itself has been logged.
             Ok(None) | Err(_) => failed("the question was given up"),
         }
     }
 
-    /// The number of entries, without those that have expired or exceed the capacity.
+    /// Number of entries, without expired ones and those beyond the capacity.
     #[cfg(test)]
     pub(crate) async fn len(&self) -> u64 {
         self.entries.store.run_pending_tasks().await;
@@ -129,7 +131,7 @@ impl<K: Key + ?Sized + 'static, A: Answer> Source<K, A> for Cache<K, A> {
             let cache_key = key.cache_key();
             match self.entries.store.get(&*cache_key).await {
                 Some(answer) if answer.is_current() => answer.from_cache(),
-                // Boxed, so that the future of the usual case stays small.
+                // Boxed to keep the future of a cache hit small.
                 Some(_) => {
                     Box::pin(async {
                         self.entries.store.invalidate(&*cache_key).await;
@@ -149,7 +151,7 @@ impl<K: ?Sized, A> fmt::Debug for Cache<K, A> {
     }
 }
 
-/// The lifetimes, as the store asks for them.
+/// Passes the TTL of each result to moka.
 struct Expiry<A>(Ttl<A>);
 
 impl<A> moka::Expiry<String, A> for Expiry<A> {
@@ -157,7 +159,7 @@ impl<A> moka::Expiry<String, A> for Expiry<A> {
         Some((self.0)(answer))
     }
 
-    /// An entry that has expired but is still in its place is updated rather than created.
+    /// Called instead of `expire_after_create` for an entry that has expired but is not evicted yet.
     fn expire_after_update(
         &self,
         _: &String,
@@ -198,7 +200,7 @@ mod tests {
 
     #[tokio::test]
     async fn caches_for_the_ttl() {
-        // answer, TTL, questions of: two calls, another one after SHORT, one for another key
+        // result, TTL, number of lookups: after two calls, after another one that follows after SHORT * 2
         for (answer, ttl, at_once, later) in [
             (found("a"), LONG, 1, 1),
             (found("a"), SHORT, 1, 2),
@@ -224,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_new_answer_has_its_own_ttl() {
+    async fn updated_entry_gets_its_own_ttl() {
         let ttl: Ttl<Text> = Arc::new(|answer| if *answer == Lookup::NotFound { SHORT } else { LONG });
         let double = Arc::new(Double::new(Lookup::NotFound));
         let cache: Cache<str, Text> = Cache::new("cache", &limits(), ttl, double.clone());
@@ -238,7 +240,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn concurrent_calls_share_one_question() {
+    async fn concurrent_calls_share_one_lookup() {
         for ttl in [Duration::ZERO, LONG] {
             for answer in answers() {
                 let double = Arc::new(Double::new(answer.clone()).after(Duration::from_secs(1)));
@@ -258,7 +260,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn callers_that_give_up_still_fill_it() {
+    async fn fills_cache_after_callers_time_out() {
         let double = Arc::new(Double::new(found("a")).after(Duration::from_secs(3)));
         let cache = cache(&limits(), LONG, &double);
         for _ in 0..2 {
@@ -269,19 +271,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn questions_end_with_the_cache() {
+    async fn dropping_the_cache_ends_lookups() {
         let double = Arc::new(Double::new(found("a")).after(LONG));
         let cache = cache(&limits(), Duration::ZERO, &double);
         assert!(tokio::time::timeout(Duration::from_secs(1), cache.look_up("key")).await.is_err());
         assert_eq!(Arc::strong_count(&double), 3);
         drop(cache);
-        // None of them waits for the answer, 599 s away.
+        // All tasks have ended, although the source would answer in 599 s only.
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(Arc::strong_count(&double), 1);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn questions_are_bounded() {
+    async fn limits_concurrent_lookups() {
         let double = Arc::new(Double::new(found("a")).after(Duration::from_secs(1)));
         let cache = cache(&CacheLimits { questions: 2, ..limits() }, LONG, &double);
         let calls: Vec<_> = (0..3)
@@ -295,14 +297,14 @@ mod tests {
             got.push(call.await.unwrap());
         }
         assert_eq!(got, [found("a"), found("a"), Lookup::temp_fail("too many questions under way")]);
-        // The permits are returned, and cached answers need none.
+        // The permits are returned, and cached results need none.
         assert_eq!(cache.look_up("2").await, found("a"));
         assert_eq!(double.count(), 3);
     }
 
     #[tokio::test]
-    async fn capacity_is_bounded_by_weight() {
-        // weight of an entry, entries there is room for
+    async fn limits_total_weight() {
+        // weight of an entry, maximum number of entries
         for (weight, want) in [((|_, _| 1) as fn(&str, &Text) -> u32, 10), (|_, _| 5, 2), (|_, _| 11, 0)] {
             let double = Arc::new(Double::new(found("a")));
             let cache = cache(&CacheLimits { capacity: 10, weight, questions: 10 }, LONG, &double);
@@ -324,7 +326,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_is_a_temporary_failure() {
+    async fn panic_is_temporary_failure() {
         let cache: Cache<str, Text> = Cache::new("cache", &limits(), Arc::new(|_| LONG), Arc::new(Panics));
         for _ in 0..2 {
             assert_eq!(cache.look_up("key").await, Lookup::temp_fail("the question was given up"));

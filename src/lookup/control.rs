@@ -1,22 +1,22 @@
-//! Control: an answer counts only from a server that has proved able to give the opposite answer.
+//! Control lookups: the result of a server counts only if the server can also return the opposite result.
 //!
 //! A server whose table of users is empty, not mounted or not replicated yet replies "not found" for every
-//! account; a server that does not check its recipients replies "exists" for every name. Neither answer is
-//! about the account. Two control questions tell such servers from working ones:
+//! account. A server that does not check its recipients replies "exists" for every name. Two control lookups
+//! detect such servers:
 //!
-//! | question | is about | passes if the server says | vouches for |
+//! | lookup | key | passes if the server replies | makes valid |
 //! | --- | --- | --- | --- |
 //! | witness | an account that certainly exists | exists | "not found" |
 //! | canary | a name that certainly does not exist | not found | "exists" |
 //!
-//! A control is valid for one [`Server`]: the peer address that answered, since another address of the same
-//! name may be another machine, and a scope, which is the domain if servers keep a table of users for each
-//! domain. It is valid for [`Control::interval`]. Every account that a server finds is a witness as well, so
-//! a busy server is hardly ever asked for the configured one.
+//! A control is valid for one [`Server`] and for [`Control::interval`]. A server is a peer address, since
+//! another address of the same host name may be another machine, and a scope, which is the domain if servers
+//! have a table of users for each domain. Every account that a server finds counts as a witness as well, so a
+//! busy server is rarely asked for the configured one.
 //!
-//! Without a passed control the answer is a temporary failure, and [`Refusal`] gives the reason. There is at
-//! most one control question for each server and interval; meanwhile other askers of the same server wait for
-//! it. A server that gave no answer to it is asked again after [`RETRY`].
+//! Without a passed control the result is a temporary failure, and [`Refusal`] is its reason. There is at
+//! most one control lookup for each server and interval; other callers wait for it. If the server does not
+//! reply to it, it is repeated after [`RETRY`].
 
 use crate::observe::account as observe;
 use rustls::crypto::ring::default_provider;
@@ -27,34 +27,34 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Most controls kept. Only our own domains have controls; a site with more of them asks a few control
-/// questions more often than necessary.
+/// Maximum number of controls kept. Only local domains have controls; a site with more of them repeats a few
+/// control lookups more often than necessary.
 pub const MAX_CONTROLS: usize = 4000;
 
-/// Time until an unanswered control question is asked again.
+/// Time until a control lookup without a reply is repeated.
 pub const RETRY: Duration = Duration::from_secs(10);
 
 /// Default of [`Control::interval`].
 pub const INTERVAL: Duration = Duration::from_mins(5);
 
-/// Longest interval, however it is set: a server that is reconfigured must be noticed within a day.
+/// Longest interval, whatever the configuration: a server that is reconfigured must be noticed within a day.
 const MAX_INTERVAL: Duration = Duration::from_hours(24);
 
-/// Letters of a canary's name: 24 out of an alphabet of 32 are 120 bits, so that it is no account and cannot
-/// be guessed.
+/// Length of a canary name: 24 letters of an alphabet of 32 are 120 bits. Such a name is not an account and
+/// cannot be guessed.
 const LETTERS: usize = 24;
 
-/// What a control question shows.
+/// The kind of a control lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// The server can say "exists".
+    /// Passes if the server replies "exists".
     Witness,
-    /// The server can say "not found".
+    /// Passes if the server replies "not found".
     Canary,
 }
 
 impl Kind {
-    /// Its name in log and metrics.
+    /// Its name in the log and in metrics.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Witness => "witness",
@@ -63,17 +63,17 @@ impl Kind {
     }
 }
 
-/// Whose answers a control vouches for.
+/// The server that a control is valid for.
 #[derive(Clone, Copy, Debug)]
 pub struct Server<'a> {
-    /// The address that answers, such as `192.0.2.1:25`, a socket path, or a name service.
+    /// The address that replied, such as `192.0.2.1:25`, a socket path, or a name service.
     pub peer: &'a str,
     /// The domain of the account; empty if the server has one table of users for all domains.
     pub scope: &'a str,
 }
 
 impl fmt::Display for Server<'_> {
-    /// `192.0.2.1:25`, or `192.0.2.1:25 for example.com`; not escaped.
+    /// Formats as `192.0.2.1:25` or `192.0.2.1:25 for example.com`, not escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.scope {
             "" => f.write_str(self.peer),
@@ -82,18 +82,18 @@ impl fmt::Display for Server<'_> {
     }
 }
 
-/// A server's answer to a control question, with its text for the log.
+/// The reply of a server to a control lookup, with its text for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// The account exists.
     Exists(String),
     /// The account does not exist.
     NotFound(String),
-    /// No answer, or one that is neither of the two.
+    /// No reply, or one that means neither.
     TempFail(String),
 }
 
-/// Why the answer of a server does not count: text for the log and for `explain`; escape it.
+/// The reason why the result of a server does not count: text for the log and for `explain`, not escaped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal(Arc<str>);
 
@@ -103,19 +103,19 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// The result of a control and how long it holds.
+/// The result of a control and its expiry.
 #[derive(Clone, Debug)]
 struct Verdict {
     result: Result<(), Refusal>,
-    /// Whether the server answered the control question wrongly, rather than not at all.
+    /// Whether the server gave the wrong reply, rather than no reply.
     failed: bool,
     until: Instant,
 }
 
-/// The control of one kind and server.
+/// The control of one kind for one server.
 #[derive(Debug, Default)]
 struct Slot {
-    /// Held while a caller asks the control question.
+    /// Locked during the control lookup.
     turn: tokio::sync::Mutex<()>,
     last: Mutex<Option<Verdict>>,
 }
@@ -125,7 +125,7 @@ impl Slot {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The result, if it is still valid.
+    /// The result, if it has not expired.
     fn known(&self) -> Option<Result<(), Refusal>> {
         let last = self.last();
         last.as_ref().filter(|verdict| verdict.until > Instant::now()).map(|verdict| verdict.result.clone())
@@ -134,7 +134,7 @@ impl Slot {
 
 type Slots = HashMap<(Kind, Box<str>, Box<str>), Arc<Slot>>;
 
-/// The controls of one source or database.
+/// All controls of one source or database.
 #[derive(Debug)]
 pub struct Control {
     source: Arc<str>,
@@ -143,17 +143,17 @@ pub struct Control {
 }
 
 impl Control {
-    /// The controls of the source called `source`, each of which holds for `interval`, a day at most.
+    /// Creates the controls of `source`. Each is valid for `interval`, at most a day.
     pub fn new(source: Arc<str>, interval: Duration) -> Self {
         Control { source, interval: interval.min(MAX_INTERVAL), slots: Mutex::default() }
     }
 
-    /// How long a control is valid, and how long an answer that depends on it may be cached.
+    /// How long a control is valid, and the maximum TTL of a result that depends on it.
     pub fn interval(&self) -> Duration {
         self.interval
     }
 
-    /// Notes that `server` found an account whose existence is certain: it is a witness.
+    /// Passes the witness control, since `server` found an account.
     pub fn found(&self, server: Server<'_>) {
         self.pass(Kind::Witness, server, &self.slot(Kind::Witness, server));
     }
@@ -165,8 +165,8 @@ impl Control {
         }
     }
 
-    /// Whether a "not found" of `server` counts. Without a valid control, `ask` is called and asks **the same
-    /// server** for `witness`.
+    /// Checks whether a "not found" of `server` counts. Without a valid control it calls `ask`, which looks
+    /// up `witness` at **the same server**.
     pub async fn witness<F>(
         &self,
         server: Server<'_>,
@@ -195,8 +195,8 @@ impl Control {
         .await
     }
 
-    /// Whether an "exists" of `server` counts. Without a valid control, `ask` is called with the local part
-    /// of a canary and asks **the same server** for it.
+    /// Checks whether an "exists" of `server` counts. Without a valid control it calls `ask` with the local
+    /// part of a canary, which looks it up at **the same server**.
     pub async fn canary<F>(&self, server: Server<'_>, ask: impl FnOnce(String) -> F) -> Result<(), Refusal>
     where
         F: Future<Output = Reply>,
@@ -223,7 +223,8 @@ impl Control {
         .await
     }
 
-    /// The valid result, or that of `asking`: passed, or whether the server failed, why, and its reply.
+    /// Returns the valid result, or else that of `asking`. The error of `asking` is: whether the server gave
+    /// the wrong reply, the reason, and the reply.
     async fn control(
         &self,
         kind: Kind,
@@ -234,7 +235,7 @@ impl Control {
         if let Some(known) = slot.known() {
             return known;
         }
-        // A caller that is dropped releases it, and the next one asks.
+        // A caller that is dropped releases the lock, and the next one asks.
         let _turn = slot.turn.lock().await;
         if let Some(known) = slot.known() {
             return known;
@@ -274,7 +275,7 @@ impl Control {
             return known.clone();
         }
         if slots.len() >= MAX_CONTROLS {
-            // Drop any one: its control question is just asked again.
+            // Evict any entry: its control lookup is repeated when needed.
             let any = slots.keys().next().cloned();
             any.and_then(|any| slots.remove(&any));
         }
@@ -282,8 +283,8 @@ impl Control {
     }
 }
 
-/// A local part that no account has: letters and digits only, so that no alias rule, extension or route
-/// changes it. The error means that the system has no random numbers.
+/// Returns a random local part that does not exist. It has only letters and digits, so that no alias rule,
+/// extension or route changes it. Fails if the system has no random numbers.
 pub fn canary_name() -> Result<String, &'static str> {
     const KINDS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let mut random = [0; LETTERS];
@@ -328,7 +329,7 @@ mod tests {
         }
     }
 
-    /// The server's reply, the control's result, control questions so far, seconds until the next step.
+    /// Reply of the server, expected result, control lookups so far, seconds until the next step.
     type Step = (char, char, usize, u64);
 
     #[tokio::test(start_paused = true)]
@@ -364,14 +365,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn every_account_found_is_a_witness() {
+    async fn found_account_passes_the_witness() {
         let (control, sent) = (control(), AtomicUsize::new(0));
         control.found(HERE);
         assert_eq!(ask(&control, Kind::Witness, HERE, 'n', &sent).await, '+');
         assert_eq!(sent.load(Ordering::SeqCst), 0, "not asked");
         tokio::time::advance(EVERY).await;
         assert_eq!(ask(&control, Kind::Witness, HERE, 'n', &sent).await, '-');
-        // It ends a failed control at once, but does not pass the canary.
+        // An account that is found ends a failed witness control at once, but does not pass the canary.
         control.found(HERE);
         assert_eq!(ask(&control, Kind::Witness, HERE, 'n', &sent).await, '+');
         assert_eq!(ask(&control, Kind::Canary, HERE, 'e', &sent).await, '-');
@@ -380,7 +381,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn no_server_vouches_for_another() {
+    async fn controls_are_per_server_and_scope() {
         let (control, sent) = (control(), AtomicUsize::new(0));
         let others = [
             Server { peer: "192.0.2.2:25", ..HERE },
@@ -396,7 +397,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_asks_and_the_others_wait() {
+    async fn concurrent_callers_share_one_control_lookup() {
         let (control, sent) = (Arc::new(control()), Arc::new(AtomicUsize::new(0)));
         let asker = |patience: u64| {
             let (control, sent) = (control.clone(), sent.clone());
@@ -419,7 +420,7 @@ mod tests {
         assert_eq!(sent.load(Ordering::SeqCst), 2);
     }
 
-    /// The log of this thread until the guard is dropped.
+    /// Captures the log of this thread until the guard is dropped.
     fn logged() -> (Arc<Mutex<Vec<u8>>>, tracing::subscriber::DefaultGuard) {
         #[derive(Clone)]
         struct Log(Arc<Mutex<Vec<u8>>>);
@@ -442,7 +443,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_failed_control_is_logged_once() {
+    async fn logs_a_failed_control_once() {
         let (text, _guard) = logged();
         let (control, sent) = (control(), AtomicUsize::new(0));
         for says in ['e', 'e', 't', 'e', 'n', 'n', 'e'] {
@@ -460,7 +461,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn controls_are_bounded() {
+    async fn limits_the_number_of_controls() {
         let control = control();
         for i in 0..MAX_CONTROLS * 2 {
             control.found(Server { peer: "192.0.2.1:25", scope: &format!("{i}.test") });
@@ -469,7 +470,7 @@ mod tests {
     }
 
     #[test]
-    fn canaries_are_no_accounts() {
+    fn canary_names_are_random_letters_and_digits() {
         let names: HashSet<_> = (0..1000).map(|_| canary_name().unwrap()).collect();
         assert_eq!(names.len(), 1000);
         for name in names {

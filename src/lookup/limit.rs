@@ -1,11 +1,11 @@
-//! Bounds the number of concurrent look-ups.
+//! Limits the number of concurrent lookups.
 
 use super::{Answer, Key, LookupFuture, Source};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
-/// Asks `inner` a limited number of questions at once; the others wait in their order. Put it inside of a
-/// [`Timeout`](super::Timeout), which bounds the wait.
+/// Passes a limited number of concurrent lookups to `inner`; the others wait in order. Put it inside a
+/// [`Timeout`](super::Timeout), which limits the wait.
 #[derive(Debug)]
 pub struct Limit<K: ?Sized, A> {
     permits: Semaphore,
@@ -13,7 +13,7 @@ pub struct Limit<K: ?Sized, A> {
 }
 
 impl<K: ?Sized, A> Limit<K, A> {
-    /// `inner` with at most `most` questions at once, and at least one.
+    /// Limits `inner` to `most` concurrent lookups, at least one.
     pub fn new(most: usize, inner: Arc<dyn Source<K, A>>) -> Self {
         Limit { permits: Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS)), inner }
     }
@@ -22,7 +22,7 @@ impl<K: ?Sized, A> Limit<K, A> {
 impl<K: Key + ?Sized, A: Answer> Source<K, A> for Limit<K, A> {
     fn look_up<'a>(&'a self, key: &'a K) -> LookupFuture<'a, A> {
         Box::pin(async move {
-            // An error means that the semaphore is closed, which does not happen.
+            // The semaphore is never closed, so this does not fail.
             let _permit = self.permits.acquire().await.ok();
             self.inner.look_up(key).await
         })
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn asks_no_more_questions_at_once() {
+    async fn limits_concurrent_lookups() {
         for (most, want) in [(0, 1), (1, 1), (3, 3), (usize::MAX, 10)] {
             let double = Arc::new(Double::new(Text::NotFound).after(Duration::from_secs(1)));
             let source: Arc<dyn Source<str, Text>> = Arc::new(Limit::new(most, double.clone()));
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_wait_counts_towards_the_timeout() {
+    async fn waiting_for_a_permit_counts_towards_the_timeout() {
         let double = Arc::new(Double::new(Text::NotFound).after(Duration::from_secs(8)));
         let limited: Arc<dyn Source<str, Text>> = Arc::new(Limit::new(1, double.clone()));
         let timed: Arc<dyn Source<str, Text>> =
@@ -74,7 +74,7 @@ mod tests {
         assert_eq!(ask(&timed, 3).await, vec![late.clone(); 3]);
         assert_eq!(double.count(), 1, "a caller that gives up waiting never asks");
         assert_eq!(slow.await.unwrap(), [Text::NotFound]);
-        // A caller that gives up asking returns its permit.
+        // A caller that times out releases its permit.
         for _ in 0..2 {
             assert_eq!(ask(&timed, 1).await, std::slice::from_ref(&late));
         }

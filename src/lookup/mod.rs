@@ -1,17 +1,17 @@
-//! Look-ups that may fail: the three-valued result, the trait of all sources, and the wrappers around them.
+//! Lookups that may fail: the three-valued result, the trait of all sources, and the wrappers around them.
 //!
-//! A source of accounts and a map are both a [`Source`]: a key goes in, a [`Lookup`] comes out. Each wrapper is
-//! written once for both, and is a source itself:
+//! A source of accounts and a map are both a [`Source`]: it takes a key and returns a [`Lookup`]. Each
+//! wrapper works for both and is itself a source:
 //!
-//! | file | the wrapper |
+//! | file | wrapper |
 //! | --- | --- |
-//! | `timeout` | turns a late answer into a temporary failure |
-//! | `limit` | bounds the number of concurrent questions |
-//! | `cache` | caches answers, and asks once for concurrent calls with one key |
-//! | `outage` | logs when a source begins to fail, and when it works again |
+//! | `timeout` | turns a timeout into a temporary failure |
+//! | `limit` | limits the number of concurrent lookups |
+//! | `cache` | caches results, and merges concurrent lookups of the same key |
+//! | `outage` | logs when a source starts to fail and when it recovers |
 //!
-//! `control` tells whether the answer of a server counts: by a witness that it has to find, and a canary that it must
-//! not find.
+//! `control` checks whether the result of a server counts: the server must find a witness, and must not find
+//! a canary.
 
 pub mod cache;
 pub mod control;
@@ -33,10 +33,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-/// The result of a look-up.
+/// The result of a lookup.
 ///
-/// **"I don't know" is never "no"**: a timeout, a reply that is not understood, a database error are
-/// [`Lookup::TempFail`], and only the operator's policy makes of it a reply to the mail server.
+/// **A temporary failure is never "not found"**: a timeout, a reply that is not understood and a database
+/// error are [`Lookup::TempFail`]. Only the operator's policy turns it into a reply to the mail server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lookup<T> {
     /// The key exists, with this value; `()` if only its existence matters.
@@ -48,12 +48,12 @@ pub enum Lookup<T> {
 }
 
 impl<T> Lookup<T> {
-    /// A temporary failure with this reason.
+    /// Creates a temporary failure with this reason.
     pub fn temp_fail(reason: impl Into<Arc<str>>) -> Self {
         Lookup::TempFail(Reason::new(reason))
     }
 
-    /// The same result without its value.
+    /// The same result without the value.
     pub fn existence(&self) -> Lookup<()> {
         match self {
             Lookup::Found(_) => Lookup::Found(()),
@@ -63,7 +63,7 @@ impl<T> Lookup<T> {
     }
 }
 
-/// `exists`, `not found`, or `temporary failure: ` and the reason, not escaped.
+/// Formats as `exists`, `not found`, or `temporary failure: ` and the reason, not escaped.
 impl fmt::Display for Lookup<()> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -74,9 +74,9 @@ impl fmt::Display for Lookup<()> {
     }
 }
 
-/// Reason of a temporary failure: text for the log and for `explain`, never for a peer.
+/// The reason of a temporary failure: text for the log and for `explain`, never for a peer.
 ///
-/// The text may quote a server's reply, so escape it for the log (see [`mail_address::escape`]).
+/// It may quote the reply of a server, so escape it for the log (see [`mail_address::escape`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
     text: Arc<str>,
@@ -85,35 +85,35 @@ pub struct Reason {
 }
 
 impl Reason {
-    /// A reason in one sentence fragment, such as `no reply to VRFY within 5 s`.
+    /// Creates a reason from a sentence fragment, such as `no reply to VRFY within 5 s`.
     pub fn new(text: impl Into<Arc<str>>) -> Self {
         Reason { text: text.into(), accept: false, uncontrolled: false }
     }
 
-    /// The reason if an answer does not count, since the source has not proved able to give the opposite one
-    /// (see [`control`]). The text has the remedy.
+    /// Creates the reason of a result that does not count, since its source has not passed its control (see
+    /// [`control`]). The text names the remedy.
     pub fn uncontrolled(text: impl Into<Arc<str>>) -> Self {
         Reason { uncontrolled: true, ..Reason::new(text) }
     }
 
-    /// Whether it is one of [`Reason::uncontrolled`].
+    /// Whether it was created by [`Reason::uncontrolled`].
     pub fn is_uncontrolled(&self) -> bool {
         self.uncontrolled
     }
 
-    /// The same reason for a source whose temporary failures do not keep mail from being accepted.
+    /// Marks the reason as one with which mail is accepted, see [`Reason::is_accepting`].
     #[must_use]
     pub fn accepting(mut self) -> Self {
         self.accept = true;
         self
     }
 
-    /// Whether the operator chose to accept mail while this source fails temporarily.
+    /// Whether the operator configured rcptd to accept mail while this source fails temporarily.
     pub fn is_accepting(&self) -> bool {
         self.accept
     }
 
-    /// The same reason, accepting only if `other` is accepting, too.
+    /// Combines two failures: keeps this text, and is accepting only if both are.
     #[must_use]
     pub fn and(mut self, other: &Reason) -> Self {
         self.accept &= other.accept;
@@ -132,22 +132,22 @@ impl fmt::Display for Reason {
     }
 }
 
-/// An answer to come.
+/// The future of a lookup.
 pub type LookupFuture<'a, A> = Pin<Box<dyn Future<Output = A> + Send + 'a>>;
 
-/// Answers questions about keys of type `K`.
+/// Looks up keys of type `K`.
 ///
-/// An implementation answers with a temporary failure whenever it is not certain, does not block the runtime, and
-/// survives being dropped in the middle, since every question has a deadline. It need not cache, limit or time
-/// anything: that is what the wrappers do.
+/// An implementation returns a temporary failure whenever it is not certain. It does not block the runtime.
+/// It may be dropped at any `.await`, since every lookup has a timeout. It need not cache, limit or time
+/// anything: the wrappers do.
 pub trait Source<K: ?Sized, A>: fmt::Debug + Send + Sync {
-    /// The answer for `key`.
+    /// Looks up `key`.
     fn look_up<'a>(&'a self, key: &'a K) -> LookupFuture<'a, A>;
 }
 
-/// What the wrappers need to know about a key.
+/// The key of a lookup, as the wrappers need it.
 pub trait Key: fmt::Debug + ToOwned<Owned: Send + Sync + 'static> + Send + Sync {
-    /// The key of the cache. Keys with the same one have the same answer.
+    /// The key in the cache. Keys with the same cache key have the same result.
     fn cache_key(&self) -> Cow<'_, str>;
 }
 
@@ -157,27 +157,27 @@ impl Key for str {
     }
 }
 
-/// What the wrappers need to know about an answer.
+/// The result of a lookup, as the wrappers need it.
 pub trait Answer: Clone + fmt::Debug + Send + Sync + 'static {
-    /// A temporary failure that a wrapper of the source `name` noticed.
+    /// Creates a temporary failure that a wrapper of the source `name` detected.
     fn failed(reason: Reason, name: &Arc<str>) -> Self;
 
-    /// The reason, if the answer is a temporary failure.
+    /// The reason, if the result is a temporary failure.
     fn failure(&self) -> Option<&Reason>;
 
-    /// Whether all that the answer depends on is unchanged.
+    /// Whether everything that the result depends on is unchanged.
     fn is_current(&self) -> bool {
         true
     }
 
-    /// The same answer, depending on `basis` as well.
+    /// Adds `basis` to the files that the result depends on.
     #[must_use]
     fn depending_on(self, basis: &Basis) -> Self {
         let _ = basis;
         self
     }
 
-    /// The same answer out of the cache.
+    /// Marks the result as coming from the cache.
     #[must_use]
     fn from_cache(self) -> Self {
         self

@@ -4,8 +4,8 @@ use super::{Answer, Key, LookupFuture, Source};
 use crate::observe::outage::Outage;
 use std::sync::Arc;
 
-/// Logs when `inner` begins to fail, when it works again, and how often it failed in between. Put it around a
-/// [`Timeout`](super::Timeout), since a late answer is a failure.
+/// Logs when `inner` starts to fail, when it recovers, and how often it failed in between. Put it around a
+/// [`Timeout`](super::Timeout), since a timeout is a failure.
 #[derive(Debug)]
 pub struct OutageLog<K: ?Sized, A> {
     outage: Arc<Outage>,
@@ -13,7 +13,7 @@ pub struct OutageLog<K: ?Sized, A> {
 }
 
 impl<K: ?Sized, A> OutageLog<K, A> {
-    /// `inner`, called `name` in the log.
+    /// Wraps `inner`, which the log calls `name`.
     pub fn new(name: &str, inner: Arc<dyn Source<K, A>>) -> Self {
         OutageLog { outage: Outage::of(name, None), inner }
     }
@@ -40,7 +40,7 @@ mod tests {
     use crate::observe::outage::standings;
 
     #[tokio::test]
-    async fn temporary_failures_are_an_outage() {
+    async fn temporary_failures_start_an_outage() {
         let double = Arc::new(Double::new(Lookup::Found(())));
         let source: OutageLog<str, Lookup<()>> = OutageLog::new("double:logged", double.clone());
         for (answer, failures, failing) in [

@@ -1,4 +1,4 @@
-//! A source for tests, which gives set answers and records the questions.
+//! A source for tests, which returns a configured result and records the lookups.
 
 use super::{Answer, Key, LookupFuture, Source};
 use crate::watch::Revision;
@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-/// Gives the same answer to every question, of keys of any type.
+/// Returns the same result for every key, of any type.
 #[derive(Debug)]
 pub struct Double<A> {
     answer: Mutex<A>,
     takes: Duration,
-    /// The revision that its answers depend on.
+    /// The revision that its results depend on.
     pub revision: Revision,
     asked: Mutex<Vec<String>>,
     now: AtomicUsize,
@@ -19,7 +19,7 @@ pub struct Double<A> {
 }
 
 impl<A: Answer> Double<A> {
-    /// Gives this answer.
+    /// Returns this result.
     pub fn new(answer: A) -> Self {
         Double {
             answer: Mutex::new(answer),
@@ -31,33 +31,33 @@ impl<A: Answer> Double<A> {
         }
     }
 
-    /// The same after this time.
+    /// Delays the result by this time.
     pub fn after(self, takes: Duration) -> Self {
         Double { takes, ..self }
     }
 
-    /// Gives another answer from now on, also to questions under way.
+    /// Changes the result, also of lookups in progress.
     pub fn set(&self, answer: A) {
         *self.answer.lock().unwrap() = answer;
     }
 
-    /// The keys of all questions.
+    /// The keys of all lookups.
     pub fn asked(&self) -> MutexGuard<'_, Vec<String>> {
         self.asked.lock().unwrap()
     }
 
-    /// The number of questions.
+    /// The number of lookups.
     pub fn count(&self) -> usize {
         self.asked().len()
     }
 
-    /// The most questions that were under way at once.
+    /// The maximum number of concurrent lookups so far.
     pub fn most_at_once(&self) -> usize {
         self.most.load(Ordering::SeqCst)
     }
 }
 
-/// Counts down, also when the question is dropped.
+/// Decrements the counter when the lookup ends or is dropped.
 struct UnderWay<'a>(&'a AtomicUsize);
 
 impl Drop for UnderWay<'_> {

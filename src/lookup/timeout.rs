@@ -1,11 +1,11 @@
-//! Bounds the time of a look-up.
+//! Limits the duration of a lookup.
 
 use super::{Answer, Key, LookupFuture, Reason, Source};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Turns an answer of `inner` that is not there in time into a temporary failure. Whatever waits inside (for a
-/// permit, for a connection) waits within this time; at its end the question is dropped.
+/// Turns a lookup that takes too long into a temporary failure, and drops it. The time includes waiting for a
+/// permit or a connection inside `inner`.
 #[derive(Debug)]
 pub struct Timeout<K: ?Sized, A> {
     name: Arc<str>,
@@ -14,7 +14,7 @@ pub struct Timeout<K: ?Sized, A> {
 }
 
 impl<K: ?Sized, A> Timeout<K, A> {
-    /// `inner`, called `name` in its answers, with `limit` for each.
+    /// Limits each lookup of `inner` to `limit`; `name` is the source of the failures that it reports.
     pub fn new(name: impl Into<Arc<str>>, limit: Duration, inner: Arc<dyn Source<K, A>>) -> Self {
         Timeout { name: name.into(), limit, inner }
     }
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn late_answers_are_temporary_failures() {
+    async fn timeout_is_temporary_failure() {
         for (takes, want) in [
             (999, Lookup::Found("a".to_owned())),
             (1001, Lookup::temp_fail("no answer within 1s")),

@@ -17,31 +17,31 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Longest wait for a database or another server. They and the caller have their own deadlines; but a query
-/// that never ended would block all callers with the same key.
+/// Maximum duration of a lookup in a database or another server. They and the caller have shorter timeouts;
+/// but a query that never ended would block all callers with the same key.
 pub const LONGEST: Duration = Duration::from_mins(1);
 
-/// Most that is cached of one table, in octets of keys and values with [`OVERHEAD`] for each entry: room for
-/// some hundred thousand addresses.
+/// Capacity of the cache of one table, in octets of keys and values plus [`OVERHEAD`] for each entry: room
+/// for some hundred thousand addresses.
 const MAX_CACHED: u64 = 64 << 20;
 
-/// What an entry weighs beside its key and its value, in octets.
+/// Weight of a cache entry in addition to its key and value, in octets.
 const OVERHEAD: usize = 128;
 
-/// The environment in which a map is built.
+/// The context in which a map is built.
 #[derive(Clone, Copy)]
 pub struct BuildContext<'a> {
-    /// Whether local parts that differ by case only are the same.
+    /// Whether local parts that differ only by case are the same.
     pub fold: bool,
-    /// The texts of `texthash:`, read and folded as `fold` says.
+    /// The lists of `texthash:`, with keys folded according to `fold`.
     pub lists: &'a HashMap<PathBuf, Arc<List>>,
-    /// The databases by their names.
+    /// The databases by name.
     pub databases: &'a HashMap<String, Arc<dyn Database>>,
-    /// The query for the database, if there is one.
+    /// The query for the database, if the map has one.
     pub query: Option<&'a Query>,
-    /// How long answers of databases and other servers are cached.
+    /// How long results of databases and other servers are cached.
     pub cache_ttl: Duration,
-    /// The tables of `resolver:` and `map:`, made elsewhere; `None` if it does not exist.
+    /// The tables of `resolver:` and `map:`, which the caller builds; `None` if the table does not exist.
     pub made: &'a dyn Fn(&SourceSpec) -> Option<Arc<Table>>,
 }
 
@@ -54,8 +54,8 @@ impl fmt::Debug for BuildContext<'_> {
     }
 }
 
-/// The table of these sources, which are asked in turn until one has the key. The errors are sentences with the
-/// remedy, one for each source that cannot be used.
+/// Builds the table of `sources`, which are asked in order until one has the key. The errors are sentences
+/// with the remedy, one for each source that cannot be used.
 pub fn build(sources: &[SourceSpec], site: &BuildContext<'_>) -> Result<Arc<Table>, Vec<String>> {
     if sources.is_empty() {
         return Err(vec!["there is no source: name one".into()]);
@@ -70,7 +70,7 @@ pub fn build(sources: &[SourceSpec], site: &BuildContext<'_>) -> Result<Arc<Tabl
     }
 }
 
-/// All tables, or all errors.
+/// Returns all tables, or all errors.
 fn all(sources: &[SourceSpec], site: &BuildContext<'_>) -> Result<Vec<Arc<Table>>, Vec<String>> {
     let (mut tables, mut errors) = (Vec::new(), Vec::new());
     for source in sources {
@@ -97,7 +97,7 @@ fn one(source: &SourceSpec, site: &BuildContext<'_>) -> Result<Arc<Table>, Vec<S
             Some(list) => folded(list.clone(), site.fold),
             None => return Err(wrong("the file was not read: see what is said of it".into())),
         },
-        // postmap(1) folds what it writes.
+        // postmap(1) folds the keys that it writes.
         SourceSpec::Lmdb(path) => folded(lmdb(path).map_err(wrong)?, true),
         SourceSpec::Resolver(_) | SourceSpec::Map(_) => (site.made)(source)
             .ok_or_else(|| wrong("there is no such thing: look for a misspelling".into()))?,
@@ -109,8 +109,8 @@ fn one(source: &SourceSpec, site: &BuildContext<'_>) -> Result<Arc<Table>, Vec<S
     })
 }
 
-/// A cache in which each value, and each "not found", lives for `ttl`. Concurrent calls for one key share one question,
-/// also if nothing is cached.
+/// Caches values and "not found" for `ttl`. Concurrent lookups of the same key are merged, even if `ttl` is
+/// zero.
 fn cache(name: &str, ttl: Duration, inner: Arc<Table>) -> Cache<str, Lookup<String>> {
     let limits = CacheLimits { capacity: MAX_CACHED, weight, questions: MAX_QUESTIONS };
     Cache::new(name, &limits, Arc::new(move |_| ttl), inner)
@@ -125,7 +125,7 @@ fn cached(source: &SourceSpec, table: Arc<Table>, site: &BuildContext<'_>) -> Ar
     let name = source.to_string();
     let timed = Arc::new(Timeout::new(name.as_str(), LONGEST, table));
     let cache = cache(&name, site.cache_ttl, Arc::new(OutageLog::new(&name, timed)));
-    // Outside of the cache, so that the key of the cache is the text that is asked for.
+    // Outside of the cache, so that the cache key is the text that the source gets.
     Arc::new(CaseFolded::lowered(Arc::new(cache), site.fold))
 }
 
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_built() {
+    async fn builds_each_type_of_source() {
         let double = Arc::new(Double::new(answer("Foo")));
         let query = Query::Sql(String::new());
         for (text, key, want) in [

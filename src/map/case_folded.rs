@@ -5,11 +5,11 @@ use mail_address::{fold, lower};
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// A function that changes the case of a text.
+/// A function that normalises the case of a text.
 pub type Spelling = fn(&str) -> Cow<'_, str>;
 
-/// Asks `inner` for one spelling of each key. smtpd(8) asks in lower case, cleanup(8) as it was typed, and
-/// both must have the same answer.
+/// Normalises the case of each key for `inner`. smtpd(8) sends keys in lower case, cleanup(8) as the client
+/// sent them, and both must get the same result.
 #[derive(Debug)]
 pub struct CaseFolded {
     inner: Arc<Table>,
@@ -18,20 +18,20 @@ pub struct CaseFolded {
 }
 
 impl CaseFolded {
-    /// `inner`, whose keys are compared in this process: domains are folded and lose the dot at their end;
-    /// `local`: local parts and keys that are not addresses are folded, too.
+    /// Wraps `inner`, whose keys are compared by rcptd: domains are case-folded and lose a trailing dot. With
+    /// `local`, local parts and keys that are not addresses are case-folded, too.
     pub fn new(inner: Arc<Table>, local: bool) -> Self {
         CaseFolded { inner, local, spelling: fold }
     }
 
-    /// `inner`, which asks a server: the same in lower case. With full case folding, the key (`grüsse` for
-    /// `grüße`) might be another one there.
+    /// Wraps `inner`, a server that compares keys itself: the same in lower case. Full case folding might
+    /// produce a different key there (`grüsse` for `grüße`).
     pub fn lowered(inner: Arc<Table>, local: bool) -> Self {
         CaseFolded { inner, local, spelling: lower }
     }
 }
 
-/// The spelling that represents all keys that compare equal.
+/// Returns the spelling that represents all keys that compare equal.
 pub fn folded(key: &str, local: bool) -> Cow<'_, str> {
     spelled(key, local, fold)
 }
@@ -67,7 +67,7 @@ mod tests {
     use crate::lookup::testing::Double;
 
     #[test]
-    fn spellings() {
+    fn folds_keys() {
         for (key, local, want) in [
             ("foo@example.com", true, "foo@example.com"),
             ("Foo@Example.COM", true, "foo@example.com"),
@@ -87,9 +87,10 @@ mod tests {
         }
     }
 
-    /// Lower case is for asking, folding for comparing: they differ where folding changes more than case.
+    /// Keys for a server are in lower case, keys for a comparison are folded. They differ where folding
+    /// changes more than case.
     #[tokio::test]
-    async fn asked_and_compared() {
+    async fn lower_case_and_folding_differ() {
         use crate::map::testing::answer;
         for (key, local, asked, compared) in [
             ("Foo@Example.COM.", true, "foo@example.com", "foo@example.com"),

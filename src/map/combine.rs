@@ -1,7 +1,7 @@
 //! Combines tables.
 //!
-//! All combinators propagate temporary failures: if a table that failed might have changed the answer, the
-//! answer is a temporary failure.
+//! All combinators propagate temporary failures: if a table that failed might have changed the result, the
+//! result is a temporary failure.
 
 use super::{Lookup, LookupFuture, MAX_VALUE, Source, Table};
 use std::fmt::Write;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub struct FirstOf(Vec<Arc<Table>>);
 
 impl FirstOf {
-    /// `members` in the order in which they are asked.
+    /// Creates a table of `members`, in the order in which they are asked.
     pub fn new(members: Vec<Arc<Table>>) -> Self {
         FirstOf(members)
     }
@@ -33,12 +33,12 @@ impl Source<str, Lookup<String>> for FirstOf {
     }
 }
 
-/// Has the values of all its members, in their order and with commas between, as `unionmap:` of Postfix.
+/// Joins the values of all members that have the key, in order and with commas, like `unionmap:` of Postfix.
 #[derive(Debug)]
 pub struct Union(Vec<Arc<Table>>);
 
 impl Union {
-    /// `members` in the order of their values.
+    /// Creates a table of `members`, in the order of their values.
     pub fn new(members: Vec<Arc<Table>>) -> Self {
         Union(members)
     }
@@ -59,7 +59,7 @@ impl Source<str, Lookup<String>> for Union {
                                 "the values have more than {MAX_VALUE} octets together"
                             ));
                         }
-                        // Writing to a text does not fail.
+                        // Writing to a `String` does not fail.
                         let _ = write!(all, ",{value}");
                     }
                     doubt @ Lookup::TempFail(_) => return doubt,
@@ -70,14 +70,15 @@ impl Source<str, Lookup<String>> for Union {
     }
 }
 
-/// Looks the value of each member up in the next one, as `pipemap:` of Postfix.
+/// Looks up the value of each member in the next one, like `pipemap:` of Postfix.
 #[derive(Debug)]
 pub struct Pipe {
     members: Vec<Arc<Table>>,
 }
 
 impl Pipe {
-    /// `members` in the order in which they are asked. Each handles the case of its keys itself.
+    /// Creates a table of `members`, in the order in which they are asked. Each member normalises the case of
+    /// its own keys.
     pub fn new(members: Vec<Arc<Table>>) -> Self {
         Pipe { members }
     }
@@ -101,7 +102,8 @@ impl Source<str, Lookup<String>> for Pipe {
     }
 }
 
-/// An empty value is never intended, and as a key or in a list it would be an error elsewhere.
+/// The result for an empty value. It is never intended, and as a key or in a list it would cause an error
+/// elsewhere.
 fn empty() -> Lookup<String> {
     Lookup::temp_fail("a value is empty")
 }
@@ -112,8 +114,8 @@ mod tests {
     use super::*;
     use crate::lookup::testing::Double;
 
-    /// Answers of the members (`-` not found, `?` unknown, else a value), answer of the whole, number of
-    /// members asked.
+    /// Results of the members (`-` not found, `?` temporary failure, otherwise a value), combined result,
+    /// number of members asked.
     type Row = (&'static [&'static str], &'static str, usize);
 
     fn members(says: &[&str]) -> (Vec<Arc<Double<Lookup<String>>>>, Vec<Arc<Table>>) {
@@ -131,7 +133,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_that_has_it() {
+    async fn first_of_returns_the_first_value() {
         let rows: &[Row] = &[
             (&[], "-", 0),
             (&["a"], "a", 1),
@@ -148,7 +150,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_that_have_it() {
+    async fn union_joins_all_values() {
         let rows: &[Row] = &[
             (&[], "-", 0),
             (&["a"], "a", 1),
@@ -165,7 +167,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_behind_the_other() {
+    async fn pipe_looks_up_each_value_in_the_next_member() {
         let rows: &[Row] = &[
             (&[], "-", 0),
             (&["a"], "a", 1),
@@ -186,7 +188,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_value_has_its_bounds() {
+    async fn limits_the_length_of_a_value() {
         let half = "x".repeat(MAX_VALUE / 2);
         let one_less = &half[1..];
         let (_, tables) = members(&[&half, one_less]);

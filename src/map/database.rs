@@ -1,18 +1,18 @@
-//! Databases: what maps share that ask the same one.
+//! Databases, which several maps may share.
 
 use super::Table;
 use super::settings::{DatabaseSettings, Kind, Query};
 use std::fmt;
 use std::sync::Arc;
 
-/// A database, with its connections. None is made before the first question: a database that is down when rcptd
-/// starts is one that cannot say, and nothing else.
+/// A database with its connections. It connects at the first query, so that a database that is down when
+/// rcptd starts only causes temporary failures.
 pub trait Database: fmt::Debug + Send + Sync {
-    /// The table that `query` makes of it; the error is a sentence with the remedy.
+    /// Creates the table that sends `query`. The error is a sentence with the remedy.
     fn table(&self, query: &Query) -> Result<Arc<Table>, String>;
 }
 
-/// The database of these settings; the error is a sentence with the remedy.
+/// Creates the database of these settings. The error is a sentence with the remedy.
 pub fn open(settings: &DatabaseSettings) -> Result<Arc<dyn Database>, String> {
     match settings.kind {
         #[cfg(feature = "sql-postgres")]
@@ -30,7 +30,7 @@ pub fn open(settings: &DatabaseSettings) -> Result<Arc<dyn Database>, String> {
     }
 }
 
-/// What to do about a kind that is not built in.
+/// The error for a type of database that is not built in.
 pub fn missing(kind: Kind) -> String {
     format!(
         "this rcptd was built without databases of type {}: build it with --features {}, or take a package that \

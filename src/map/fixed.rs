@@ -1,4 +1,4 @@
-//! Tables that are at hand: lists, and those that always say the same.
+//! Tables in memory: lists, and constant results.
 
 use super::list::List;
 use super::{Lookup, LookupFuture, Source};
@@ -10,12 +10,12 @@ impl Source<str, Lookup<String>> for List {
     }
 }
 
-/// Says the same of every key: the value of `static:`, the reason of `fail:`.
+/// Returns the same result for every key: the value of `static:`, or the reason of `fail:`.
 #[derive(Clone, Debug)]
 pub struct Always(Lookup<String>);
 
 impl Always {
-    /// A table that always gives `answer`.
+    /// Creates a table that always returns `answer`.
     pub fn new(answer: Lookup<String>) -> Self {
         Always(answer)
     }

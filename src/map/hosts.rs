@@ -21,7 +21,7 @@ pub(super) struct Hosts {
 #[derive(Debug)]
 struct State {
     name: String,
-    /// Time and reason of the last failure to reach it; `None` after it answered.
+    /// Time and reason of the last failure to connect; `None` after the server has replied.
     failed: Mutex<Option<(Instant, String)>>,
 }
 
@@ -30,8 +30,9 @@ impl State {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records the failure of a query whose turn came at `came`. A failure recorded since then stays: this
-    /// one may be a copy of it, and a copy must not look new, or it would be copied for ever.
+    /// Records the failure of a query that began to use this server at `came`. A failure that was recorded
+    /// since then stays: this one may be a copy of it, and if a copy counted as new, it would be copied
+    /// forever.
     fn fail(&self, came: Instant, why: String) {
         let mut failed = self.failed();
         if failed.as_ref().is_none_or(|(at, _)| *at < came) {
@@ -45,7 +46,7 @@ impl State {
 }
 
 impl Hosts {
-    /// Those of the settings; the error is a sentence with the remedy.
+    /// Reads the servers from the settings. The error is a sentence with the remedy.
     pub fn new(settings: &DatabaseSettings) -> Result<Self, String> {
         if settings.hosts.is_empty() {
             return Err(format!("a database of type {} needs a server: set hosts", settings.kind.name()));
@@ -59,9 +60,9 @@ impl Hosts {
         })
     }
 
-    /// The answer of the first server that can be reached; `Err` of `ask` tells why a server cannot. A server
-    /// with a recent failure comes after the others. `ask` gets the index of the server and the time when its
-    /// turn came.
+    /// Returns the result of the first server that can be reached. `ask` gets the index of a server and the
+    /// present time; it returns `Err` with the reason if the server cannot be reached. Servers with a recent
+    /// failure come last.
     pub async fn ask<F>(&self, ask: impl Fn(usize, Instant) -> F) -> Lookup<String>
     where
         F: Future<Output = Result<Lookup<String>, String>>,
@@ -101,16 +102,16 @@ impl Hosts {
         }
     }
 
-    /// Why this server could not be reached, if that was found out since `then`. A query that waited for its
-    /// turn to connect gets the result of an earlier attempt, and need not wait once more.
+    /// The reason why this server could not be reached, if a connection failed since `then`. A query that
+    /// waited while another one connected takes over its failure instead of waiting for a timeout itself.
     pub fn failed_since(&self, at: usize, then: Instant) -> Option<String> {
         let failed = self.states.get(at)?.failed();
         failed.as_ref().filter(|(when, _)| *when >= then).map(|(_, why)| why.clone())
     }
 }
 
-/// Longest wait for a connection to one server. Whatever the setting, half of the deadline is left for
-/// another server.
+/// Maximum time for a connection to one server. At most half of the timeout of the lookup, whatever the
+/// setting, so that there is time for another server.
 pub(super) fn connect_limit(settings: &DatabaseSettings) -> Duration {
     settings.connect_timeout.min(settings.deadline / 2)
 }
@@ -126,7 +127,7 @@ mod tests {
         DatabaseSettings { hosts, ..DatabaseSettings::new("users", Kind::Ldap) }
     }
 
-    /// Asks servers that are up (`+`), down (`-`), or hang (`.`).
+    /// Looks up a key on servers that are up (`+`), down (`-`), or hang (`.`).
     async fn asked(hosts: &Hosts, states: &str) -> (String, String) {
         let asked = Mutex::new(String::new());
         let answer = hosts
@@ -151,9 +152,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn order() {
+    async fn asks_servers_that_failed_recently_last() {
         let hosts = Hosts::new(&settings(3)).unwrap();
-        // seconds before, states, servers asked, result
+        // seconds to wait before, states, servers asked, result
         for (seconds, states, want, answer) in [
             (0, "+++", "0", "NotFound"),
             (0, "-++", "01", "NotFound"),
@@ -162,7 +163,7 @@ mod tests {
             (0, "++-", "20", "NotFound"),
             (0, "+++", "0", "NotFound"),
             (0, "---", "012", "database users: h:1: down: h:2: down: h:3: down"),
-            // All are passed over, so all are asked.
+            // All have failed recently, so all are asked.
             (0, "--+", "012", "NotFound"),
             (0, "++?", "2", "database users: h:3: loading"),
             (11, "-..", "01", "database users: h:1: down: no answer within 5s"),
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn failures_are_shared() {
+    async fn waiting_queries_share_a_failure() {
         let hosts = Hosts::new(&settings(1)).unwrap();
         let before = Instant::now();
         assert_eq!(hosts.failed_since(0, before), None);
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hanging_server_leaves_time_for_another() {
+    fn connect_timeout_leaves_time_for_another_server() {
         let mut settings = settings(0);
         assert_eq!(connect_limit(&settings), CONNECT_TIMEOUT);
         settings.connect_timeout = Duration::from_mins(1);

@@ -1,10 +1,10 @@
 //! Directories: searches by LDAP version 3 (RFC 4511), and returns the values of one attribute of the
 //! entries.
 //!
-//! Every query has its own connection. In LDAP many could share one, since messages are numbered; but then an
-//! abandoned query stays in the library, and keeps the directory busy. So a connection returns to the pool
-//! only after the last message of its answer, and is closed if its query was dropped, which abandons the
-//! query in the directory (RFC 4511, section 5.3).
+//! Every query has its own connection. LDAP numbers its messages, so several queries could share one, but the
+//! library keeps an abandoned query, and the directory continues it. So a connection returns to the pool only
+//! after the last message of a result. It is closed if the query is dropped, which abandons the query in the
+//! directory (RFC 4511, section 5.3).
 
 use super::database::Database;
 use super::hosts::{Hosts, connect_limit};
@@ -29,7 +29,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-/// Result codes with special treatment (RFC 4511, appendix A).
+/// Result codes that are handled separately (RFC 4511, appendix A).
 const SUCCESS: u32 = 0;
 const SIZE_LIMIT_EXCEEDED: u32 = 4;
 const REFERRAL: u32 = 10;
@@ -37,7 +37,7 @@ const NO_SUCH_OBJECT: u32 = 32;
 
 /// The filter that matches every entry.
 const ANYTHING: &str = "(objectClass=*)";
-/// The attribute that stands for "no attribute" (RFC 4511, section 4.5.1.8).
+/// The attribute name that means "no attributes" (RFC 4511, section 4.5.1.8).
 const NO_ATTRIBUTES: &str = "1.1";
 
 /// The servers of a directory.
@@ -69,7 +69,7 @@ struct Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // If the server does not read, it would wait for ever.
+        // If the server does not read, the task would wait forever.
         self.driver.abort();
     }
 }
@@ -80,15 +80,15 @@ struct LdapTable {
     question: Arc<Question>,
 }
 
-/// What is searched.
+/// The search of a map: templates and scope.
 #[derive(Debug, PartialEq, Eq)]
 struct Question {
     base: Template,
     filter: Template,
     attribute: String,
     scope: Scope,
-    /// How many names at the end of the base are the same for all keys, at least one. If even these are not
-    /// found, the directory is empty, or another one, and its "not found" does not count.
+    /// Number of names at the end of the base that are the same for all keys, at least one. If these are not
+    /// found, the directory is empty or the wrong one, and its "not found" does not count.
     fixed: usize,
 }
 
@@ -113,7 +113,7 @@ pub(super) fn open(settings: &DatabaseSettings) -> Result<Arc<dyn Database>, Str
             return Err("a password needs the name that it is of: set user to a DN".into());
         }
     };
-    // At least 1: a pool without connections would never answer.
+    // At least 1: with no connections at all, every query would wait forever.
     let slots =
         usize::try_from(settings.connections.max(1)).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
     let server =
@@ -149,7 +149,7 @@ impl Database for Shared {
         let fixed = fixed(&base);
         let attribute = attribute.clone();
         let question = Question { base, filter, attribute, scope: *scope, fixed };
-        // Any key will do, since it is escaped.
+        // The sample may be any key, since keys are escaped.
         let sample = question.search("user@example.com").map(|search| search.filter).unwrap_or_default();
         if ldap3::parse_filter(&sample).is_err() {
             return Err(format!("filter {sample} is not as RFC 4515 has it: write one such as (mail=%s)"));
@@ -173,7 +173,7 @@ impl Source<str, Lookup<String>> for LdapTable {
     fn look_up<'a>(&'a self, key: &'a str) -> LookupFuture<'a, Lookup<String>> {
         Box::pin(async move {
             if key.contains('\0') {
-                // OpenLDAP 2.5 compares addresses (IA5 strings) up to the first NUL only.
+                // OpenLDAP 2.5 compares addresses (IA5 strings) only up to the first NUL.
                 return Lookup::temp_fail("the key holds a NUL, behind which directories may not look");
             }
             let Some(search) = self.question.search(key) else { return Lookup::NotFound };
@@ -188,11 +188,11 @@ impl LdapTable {
         let directory = &*self.directory;
         let server = directory.servers.get(at).ok_or("no such server")?;
         let _slot = server.slots.acquire().await.map_err(|error| error.to_string())?;
-        // After a restart of the server its connections are closed, which may show only when one is used.
+        // A server that was restarted has closed its connections, which may only show when one is used.
         if let Some(session) = server.take() {
             match self.run(server, session, search).await {
                 Ok(answer) => return Ok(answer),
-                // Then the others are no better.
+                // The other idle connections are probably closed, too.
                 Err(_) => server.idle().clear(),
             }
         }
@@ -205,7 +205,8 @@ impl LdapTable {
         self.run(server, session, search).await
     }
 
-    /// Searches, and returns the connection to the pool if its answer was read to the end; `Err` if it broke.
+    /// Searches, and returns the connection to the pool if its result was read completely. `Err` if the
+    /// connection broke.
     async fn run(
         &self,
         server: &Server,
@@ -243,7 +244,7 @@ impl LdapTable {
 }
 
 impl Directory {
-    /// Searches; also returns whether the answer was read to its end. `Err` if the connection broke.
+    /// Searches. Also returns whether the result was read completely. `Err` if the connection broke.
     async fn search(
         &self,
         session: &mut Session,
@@ -251,7 +252,7 @@ impl Directory {
         search: &Search,
     ) -> Result<(Lookup<String>, bool), String> {
         let limit = i32::try_from(MAX_ROWS).unwrap_or(i32::MAX);
-        // The directory need not work longer than the caller waits.
+        // The directory need not search longer than the caller waits.
         let seconds = i32::try_from(self.deadline.as_secs() + 1).unwrap_or(i32::MAX);
         let options = SearchOptions::new().sizelimit(limit).timelimit(seconds);
         session.ldap.with_search_options(options);
@@ -300,7 +301,7 @@ impl Directory {
     }
 }
 
-/// How many names at the end of a base have no key in them.
+/// Number of names at the end of a base that do not contain the key.
 fn fixed(base: &Template) -> usize {
     match base.parts().last() {
         // The first name of the text continues the name with the key.
@@ -310,7 +311,7 @@ fn fixed(base: &Template) -> usize {
     }
 }
 
-/// How many names a DN has (RFC 4514): they are separated by commas that are neither escaped nor in quotes.
+/// Number of names in a DN (RFC 4514). They are separated by commas that are neither escaped nor in quotes.
 fn names(dn: &str) -> usize {
     let (mut count, mut quoted, mut escaped) = (usize::from(!dn.trim().is_empty()), false, false);
     for c in dn.chars() {
@@ -325,7 +326,7 @@ fn names(dn: &str) -> usize {
     count
 }
 
-/// Why a directory did not answer.
+/// The reason why a directory returned no result.
 fn refused(result: &LdapResult) -> String {
     match result.rc {
         SIZE_LIMIT_EXCEEDED => format!("there are more entries than {MAX_ROWS} or than the directory allows"),
@@ -339,15 +340,16 @@ fn refused(result: &LdapResult) -> String {
 
 /// The values of the attribute, joined with commas.
 ///
-/// A directory that is asked for an attribute also returns those with options (`mail;lang-de`) and those of subtypes
-/// (`cn` and `sn` for `name`; RFC 4511, section 4.5.1.8). As with Postfix the former count and the latter do not.
+/// A directory also returns the attributes with options (`mail;lang-de`) and the subtypes of an attribute
+/// (`cn` and `sn` for `name`; RFC 4511, section 4.5.1.8). As in Postfix, the former count and the latter do
+/// not.
 #[derive(Default)]
 struct Values<'a> {
     attribute: &'a str,
     joined: Vec<u8>,
     rows: usize,
     is_empty_one: bool,
-    /// The name of another attribute that was returned.
+    /// The name of another attribute in the result.
     other: Option<String>,
 }
 
@@ -356,11 +358,11 @@ impl<'a> Values<'a> {
         Values { attribute, ..Values::default() }
     }
 
-    /// Adds those of an entry; the error is why there is no value.
+    /// Adds the values of an entry. The error is the reason of a temporary failure.
     fn add(&mut self, entry: ResultEntry) -> Result<(), String> {
         let broken = || "an entry of the directory is not as RFC 4511 has it".to_owned();
         let mut parts = entry.0.expect_constructed().ok_or_else(broken)?.into_iter();
-        // Its name comes first.
+        // The name of the entry comes first.
         let attributes = parts.nth(1).and_then(StructureTag::expect_constructed).ok_or_else(broken)?;
         for attribute in attributes {
             let mut parts = attribute.expect_constructed().ok_or_else(broken)?.into_iter();
@@ -405,7 +407,7 @@ impl<'a> Values<'a> {
 }
 
 impl Directory {
-    /// Connects, starts TLS, and binds; fails if the directory hangs.
+    /// Connects, starts TLS, and binds.
     async fn dial(&self, host: &Host) -> Result<Session, String> {
         let socket = connect(host).await.map_err(|error| error.to_string())?;
         let peer = socket.peer(host);
@@ -419,7 +421,7 @@ impl Directory {
                 };
                 (settings.set_std_stream(StdStream::Tcp(stream)), format!("ldap://{host}"))
             }
-            // Data on a UNIX socket does not leave the machine.
+            // Data on a UNIX socket does not leave the host.
             (Socket::Unix(stream), _) => {
                 let stream = stream.into_std().map_err(|error| error.to_string())?;
                 (settings.set_std_stream(StdStream::Unix(stream)), "ldapi:///".into())
@@ -428,12 +430,12 @@ impl Directory {
         let (connection, ldap) =
             LdapConnAsync::with_settings(settings, &url).await.map_err(|error| error.to_string())?;
         let driver = tokio::spawn(async move {
-            // The caller gets the error, too.
+            // The caller gets the error as well.
             let _ = connection.drive().await;
         });
         let mut session = Session { ldap, driver, age: Age::new(), peer };
         let Some((user, password)) = &self.user else {
-            // No anonymous bind: some directories refuse it. Any answer shows that the directory is up.
+            // No anonymous bind: some directories reject it. Any reply shows that the directory is up.
             let root = session.ldap.search("", ldap3::Scope::Base, ANYTHING, [NO_ATTRIBUTES]);
             return root.await.map(|_| session).map_err(|error| error.to_string());
         };
@@ -457,7 +459,7 @@ impl Server {
         idle.pop()
     }
 
-    /// There are never more than slots, since the caller still holds its slot.
+    /// Returns a connection to the pool. There are never more than slots, since the caller still holds one.
     fn give_back(&self, mut session: Session) {
         session.age.renew();
         self.idle().push(session);
@@ -484,7 +486,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_counted() {
+    fn counts_names_of_a_dn() {
         for (dn, want) in [
             ("", 0),
             (" ", 0),

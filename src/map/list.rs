@@ -1,9 +1,8 @@
-//! A list of keys and values, as postmap(1) reads it.
+//! A list of keys and values in the format of postmap(1).
 //!
-//! An entry is a key, blanks and a value. A line that begins with a blank continues the entry before it; empty
-//! lines and those whose first character is a `#` do not count, not even within an entry. Blanks in quotes
-//! belong to the key, which keeps its quotes: `"a b"@example.com`. A backslash takes the meaning off the
-//! character behind it.
+//! An entry is a key, spaces and a value. A line that begins with a space continues the entry before it.
+//! Empty lines, and lines that begin with `#`, are ignored, even within an entry. Spaces in quotes belong to
+//! the key, which keeps its quotes: `"a b"@example.com`. A backslash escapes the next character.
 
 use super::MAX_VALUE;
 use super::case_folded::folded;
@@ -14,7 +13,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ops::Range;
 
-/// Most errors, and most warnings, named of one list; who has more errors has taken the wrong file.
+/// Maximum number of errors, and of warnings, reported for one list. A file with more errors is probably not
+/// a list.
 pub const MAX_PROBLEMS: usize = 20;
 
 /// Keys and their values.
@@ -24,8 +24,9 @@ pub struct List {
 }
 
 impl List {
-    /// Reads a text, the keys without regard to case if `fold`. What is wrong comes with it: without an error
-    /// among it the list is all that the text says. Of entries with one key the first counts, with a warning.
+    /// Parses a text; with `fold`, the case of keys does not matter. Returns all problems; if one of them is
+    /// an error, the list is incomplete. The first of several entries with the same key counts, with a
+    /// warning.
     pub fn parse(text: &Text, fold: bool) -> (List, Vec<Problem>) {
         let mut list = List::default();
         let (mut errors, mut warnings) = (Vec::new(), Vec::new());
@@ -46,7 +47,8 @@ impl List {
             if is_new && !key.ends_with(':') {
                 continue;
             }
-            // To find the first of two costs a walk through the text: not for more than are shown.
+            // Finding the first of two entries reads the whole text again, so do it only for those that are
+            // reported.
             let doubt = (warnings.len() < MAX_PROBLEMS).then(|| {
                 if is_new { colon(text, &line.span, key) } else { twice(text, &line.span, key, fold) }
             });
@@ -63,7 +65,7 @@ impl List {
         (list, errors)
     }
 
-    /// The list of these entries; the errors are sentences with the remedy.
+    /// Creates the list of these entries. The errors are sentences with the remedy.
     pub fn of(entries: &[(String, String)], fold: bool) -> Result<List, Vec<String>> {
         let (mut list, mut errors) = (List::default(), Vec::new());
         for (key, value) in entries {
@@ -74,7 +76,7 @@ impl List {
         if errors.is_empty() { Ok(list) } else { Err(errors) }
     }
 
-    /// Whether the key was not there before.
+    /// Adds an entry. Returns false if the key exists already.
     fn add(&mut self, key: &str, value: &str, fold: bool) -> bool {
         match self.entries.entry(folded(key, fold).into()) {
             Entry::Occupied(_) => false,
@@ -85,17 +87,17 @@ impl List {
         }
     }
 
-    /// The value of a key, which comes folded if the list was read so.
+    /// The value of a key, which must be folded if the list is.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.entries.get(key).map(|value| &**value)
     }
 
-    /// How many keys there are.
+    /// Number of keys.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there is none.
+    /// Whether the list has no keys.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -111,17 +113,17 @@ fn twice(text: &Text, span: &Range<usize>, key: &str, fold: bool) -> Problem {
         Problem::warning(text, span.clone(), format!("\"{key}\" is there already, and that counts"))
             .help("remove one of them");
     let is_it = |line: &Line<'_>| entry(&line.text).is_ok_and(|(k, _)| folded(k, fold) == folded(key, fold));
-    // The text is read again rather than all places kept, since hardly a list has such entries.
+    // Positions of entries are not stored, since duplicates are rare.
     match lines(&text.content).into_iter().find(is_it) {
         Some(first) => problem.related(text, first.span, "here"),
         None => problem,
     }
 }
 
-/// An entry, perhaps of several lines.
+/// An entry, which may span several lines.
 struct Line<'t> {
     text: Cow<'t, str>,
-    /// Its first line.
+    /// The range of its first line.
     span: Range<usize>,
 }
 
@@ -146,7 +148,7 @@ fn lines(content: &str) -> Vec<Line<'_>> {
     found
 }
 
-/// Key and value; the error is what is wrong and what to do about it.
+/// Splits an entry into key and value. The error is the problem and its remedy.
 fn entry(line: &str) -> Result<(&str, &str), (String, &'static str)> {
     let (mut quoted, mut escaped) = (false, false);
     let end = line.char_indices().find(|(_, c)| {
@@ -186,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read() {
+    fn parses_entries() {
         // text, key, value
         for (content, key, want) in [
             ("a b", "a", Some("b")),
@@ -214,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong() {
+    fn reports_errors_and_warnings() {
         for (content, want) in [
             ("a", "list:1:1: error: \"a\" has no value (write the key, a blank and the value)"),
             ("\na \nb c", "list:2:1: error: \"a\" has no value (write the key, a blank and the value)"),
@@ -242,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn case_counts_where_it_is_wanted() {
+    fn folds_keys_if_configured() {
         let (list, problems) = List::parse(&Text::new("list", "a b\nA c\n"), false);
         assert_eq!((list.get("a"), list.get("A"), problems.len()), (Some("b"), Some("c"), 0));
         let entries = [("a".to_owned(), "b".to_owned()), ("A".to_owned(), "c".to_owned())];
@@ -251,11 +253,11 @@ mod tests {
     }
 
     #[test]
-    fn bounds() {
+    fn limits_problems_and_lengths() {
         let of = |length: usize| list(&format!("a {}", "x".repeat(length)));
         assert!(of(MAX_VALUE).1.is_empty() && any_error(&of(MAX_VALUE + 1).1));
         for (line, severity) in [("a\n", Severity::Error), ("a b\n", Severity::Warning)] {
-            // The first of the good ones is not there twice.
+            // The first of the valid entries is not a duplicate.
             let count = MAX_PROBLEMS + usize::from(severity == Severity::Warning);
             assert_eq!(list(&line.repeat(count)).1.len(), MAX_PROBLEMS, "{line}");
             let (_, problems) = list(&line.repeat(count + 100));
@@ -263,13 +265,13 @@ mod tests {
             assert!(problems[MAX_PROBLEMS].message.contains("more"), "{line}");
             assert!(problems.iter().all(|problem| problem.severity == severity), "{line}");
         }
-        // Warnings do not keep the rest from being read.
+        // The remaining entries are read even if there are too many warnings.
         assert_eq!(list(&format!("{}c d\n", "a b\n".repeat(100))).0.get("c"), Some("d"));
     }
 
     proptest! {
         #[test]
-        fn no_text_breaks_it(content in "[ab\"\\\\# \t\r\né\u{feff}:]{0,40}", fold in any::<bool>()) {
+        fn parses_any_text(content in "[ab\"\\\\# \t\r\né\u{feff}:]{0,40}", fold in any::<bool>()) {
             let text = Text::new("list", &content);
             let (list, problems) = List::parse(&text, fold);
             prop_assert!(list.get("").is_none());
@@ -279,7 +281,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_written_is_found(keys in prop::collection::hash_set("[a-z@]{1,6}", 0..8)) {
+        fn written_keys_are_found(keys in prop::collection::hash_set("[a-z@]{1,6}", 0..8)) {
             let content: Vec<_> = keys.iter().map(|key| format!("{key}  {key}-value\n")).collect();
             let (list, problems) = List::parse(&Text::new("list", &content.concat()), true);
             prop_assert!(problems.is_empty());

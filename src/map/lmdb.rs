@@ -1,13 +1,13 @@
-//! Files of LMDB as postmap(1) writes them (lmdb_table(5)).
+//! LMDB files as postmap(1) writes them (lmdb_table(5)).
 //!
-//! They are read here and not by LMDB itself, for which files are memory: one that another program damages or
-//! cuts short while it is mapped ends the process, and no interface of it can be called safe. What is read is a
-//! key of the main database of a file, in the format of LMDB 0.9, by plain reads of whole pages of which every
-//! number is checked. LMDB never writes over pages of the newest snapshot, nor of the one before: a walk at
-//! whose end the snapshot is still the newest has seen nothing but that snapshot.
+//! They are read with plain reads, not with the LMDB library, which maps files into memory: if another
+//! program damages or truncates a mapped file, the process is killed, so no interface of the library is safe.
+//! This reader looks up one key in the main database of a file in the format of LMDB 0.9, and checks every
+//! number of each page. LMDB does not overwrite pages of the two newest snapshots. So if the snapshot is
+//! still the newest one at the end of a search, the search has read that snapshot only.
 //!
-//! A file is opened for every question. So it may be replaced or updated at any time, and the answer is always
-//! of the file that is there.
+//! The file is opened for every lookup. It may be replaced or updated at any time, and each result comes from
+//! the current file.
 
 use super::value::found;
 use super::{Lookup, LookupFuture, MAX_VALUE, Source, Table};
@@ -18,54 +18,54 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-/// Most questions that read a file at once, each in a thread of its own: a disk that hangs must not take all of
-/// the threads that rcptd may have (tokio's limit is 512).
+/// Maximum number of concurrent reads of a file, each in its own thread: a disk that hangs must not use up
+/// all threads for blocking calls (tokio's limit is 512).
 const READERS: usize = 16;
-/// How often a walk begins anew because the file was updated meanwhile. An update takes milliseconds, a walk
+/// Maximum number of searches if the file is updated meanwhile. An update takes milliseconds, a search
 /// microseconds.
 const WALKS: usize = 10;
-/// Most pages from the root to a leaf (`CURSOR_STACK` of LMDB); more means that pages lead in a circle.
+/// Maximum number of pages from the root to a leaf (`CURSOR_STACK` of LMDB). A longer path means that pages
+/// form a cycle.
 const MAX_DEPTH: usize = 32;
 
-/// What a file begins with, and the version of its format.
+/// Magic number at the beginning of a file, and version of the format.
 const MAGIC: u64 = 0xBEEF_C0DE;
 const VERSION: u64 = 1;
-/// Octets of a page number: files are made for machines of one word size and byte order.
+/// Octets of a page number. A file can only be read on hosts with the same word size and byte order.
 const WORD: usize = size_of::<usize>();
-/// A page begins with its number, two octets of padding, its kind, and where its free space begins and ends.
+/// A page header: page number, two octets of padding, kind, beginning and end of the free space.
 const KIND: usize = WORD + 2;
 const LOWER: usize = WORD + 4;
 const UPPER: usize = WORD + 6;
 const PAGE_HEADER: usize = WORD + 8;
-/// A node begins with the length of its data or the page it leads to, its flags, and the length of its key.
+/// A node header: length of the data or page number of the child, flags, length of the key.
 const NODE_HEADER: usize = 8;
-/// A database is described by a number, flags, its depth, and five words of which the last is its root.
+/// A database record: a number, flags, depth, and five words, the last of which is the root page.
 const DATABASE: usize = 8 + 5 * WORD;
-/// The description of a file behind the header of its page: magic number, version, an address, the size of the
-/// map, two databases (of free pages and the main one), the last page, and the number of the snapshot.
+/// The meta page after its page header: magic number, version, an address, size of the map, two databases (of
+/// free pages, and the main one), last page, number of the snapshot.
 const META: usize = 8 + 2 * WORD + 2 * DATABASE + 2 * WORD;
 const DATABASES: usize = 8 + 2 * WORD;
 
-/// Kinds of pages. The other bits of a kind are LMDB's own affair.
+/// Kinds of pages. The other bits are internal to LMDB.
 const BRANCH: usize = 0x01;
 const LEAF: usize = 0x02;
 const OVERFLOW: usize = 0x04;
 const META_PAGE: usize = 0x08;
 const KINDS: usize = 0x6f;
-/// The flag of a node whose data is elsewhere; with any other it is no plain value.
+/// The flag of a node whose data is on overflow pages. A node with any other flag is not a plain value.
 const BIG_DATA: usize = 0x01;
-/// The root of a database that is empty.
+/// The root page of an empty database.
 const NO_PAGE: u64 = if WORD == 8 { u64::MAX } else { 0xFFFF_FFFF };
 
-/// A file.
 #[derive(Debug)]
 struct Lmdb {
     path: PathBuf,
     readers: Arc<Semaphore>,
 }
 
-/// The file that Postfix calls `lmdb:path`, which has `.lmdb` at the end of its name, whether `path` has it or
-/// not. The error is a sentence with the remedy.
+/// Opens the file of `lmdb:path`. Like Postfix, it appends `.lmdb` to `path` if it does not end with that.
+/// The error is a sentence with the remedy.
 pub fn open(path: &Path) -> Result<Arc<Table>, String> {
     let mut path = path.to_path_buf();
     if path.extension().is_none_or(|extension| extension != "lmdb") {
@@ -84,7 +84,7 @@ pub fn open(path: &Path) -> Result<Arc<Table>, String> {
     Ok(Arc::new(Lmdb { path, readers: Arc::new(Semaphore::new(READERS)) }))
 }
 
-/// The text that a file is made of.
+/// The text file from which the LMDB file was made.
 fn source(path: &Path) -> PathBuf {
     path.with_extension("")
 }
@@ -94,7 +94,7 @@ impl Source<str, Lookup<String>> for Lmdb {
         Box::pin(async move {
             let unknown =
                 |why: &dyn std::fmt::Display| Lookup::temp_fail(format!("{}: {why}", self.path.display()));
-            // Held by the reading, which goes on when nobody waits for it any more.
+            // Held by the reading thread, which continues if the caller times out.
             let permit = match self.readers.clone().acquire_owned().await {
                 Ok(permit) => permit,
                 Err(error) => return unknown(&error),
@@ -114,8 +114,7 @@ impl Source<str, Lookup<String>> for Lmdb {
     }
 }
 
-/// The value of a key, as Postfix looks for it: keys may be stored with a NUL behind them or without, and so may
-/// values.
+/// Looks up a key like Postfix: keys and values may be stored with or without a trailing NUL.
 fn look_up(path: &Path, key: &str) -> Result<Lookup<String>, String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
     let mut tries = vec![[key.as_bytes(), b"\0"].concat()];
@@ -143,7 +142,7 @@ fn look_up(path: &Path, key: &str) -> Result<Lookup<String>, String> {
     Err("it is being updated all the time".into())
 }
 
-/// What a file contains at one time.
+/// The state of the database at one time.
 #[derive(PartialEq, Eq)]
 struct Snapshot {
     page_size: usize,
@@ -152,7 +151,7 @@ struct Snapshot {
     number: u64,
 }
 
-/// The newest snapshot: of the two that a file begins with, that with the greater number.
+/// The newest snapshot: a file begins with two, and the one with the higher number is newer.
 fn newest(file: &File) -> Result<Snapshot, String> {
     let first = snapshot(file, 0)?;
     let second = snapshot(file, first.page_size)?;
@@ -173,7 +172,7 @@ fn snapshot(file: &File, at: usize) -> Result<Snapshot, String> {
     if version != VERSION {
         return Err(format!("its format has version {version}, and rcptd knows version {VERSION}"));
     }
-    // The size of pages stands where another database would have the size of its keys.
+    // The size of pages is stored in place of the key size of the first database.
     let page_size = usize::try_from(number(meta, DATABASES, 4)?).unwrap_or(0);
     if !page_size.is_power_of_two() || !(512..=32_768).contains(&page_size) {
         return Err(damaged("the size of its pages"));
@@ -190,7 +189,7 @@ fn snapshot(file: &File, at: usize) -> Result<Snapshot, String> {
     })
 }
 
-/// The data of a key.
+/// Returns the data of a key.
 fn find(file: &File, snapshot: &Snapshot, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
     let mut page = snapshot.root;
     if page == NO_PAGE {
@@ -201,7 +200,7 @@ fn find(file: &File, snapshot: &Snapshot, key: &[u8]) -> Result<Option<Vec<u8>>,
         let nodes = nodes(&bytes)?;
         match half(&bytes, KIND)? & KINDS {
             BRANCH => {
-                // A node leads to the keys from its own up to that of the next; the first has no key.
+                // A node leads to the keys from its own up to that of the next; the first node has no key.
                 let node =
                     nodes.iter().rev().find(|node| node.key <= key).ok_or_else(|| damaged("a branch"))?;
                 page = node.page;
@@ -216,18 +215,18 @@ fn find(file: &File, snapshot: &Snapshot, key: &[u8]) -> Result<Option<Vec<u8>>,
     Err(damaged("a branch that does not end"))
 }
 
-/// One key of a page.
+/// One node of a page.
 struct Node<'p> {
     key: &'p [u8],
     flags: usize,
-    /// Of a leaf: where the data begins, and its length.
+    /// For a leaf: offset and length of the data.
     data: usize,
     length: usize,
-    /// Of a branch: the page that it leads to.
+    /// For a branch: the page number of the child.
     page: u64,
 }
 
-/// The nodes of a page, all of them checked.
+/// Reads and checks all nodes of a page.
 fn nodes(page: &[u8]) -> Result<Vec<Node<'_>>, String> {
     let is_branch = half(page, KIND)? & KINDS == BRANCH;
     let (lower, upper) = (half(page, LOWER)?, half(page, UPPER)?);
@@ -244,7 +243,7 @@ fn nodes(page: &[u8]) -> Result<Vec<Node<'_>>, String> {
         let (low, high) = if cfg!(target_endian = "big") { (second, first) } else { (first, second) };
         let (flags, length) = (half(page, node + 4)?, half(page, node + 6)?);
         let begin = node + NODE_HEADER;
-        // The first key of a branch stands for all that come before the second, whatever it says.
+        // The first node of a branch covers all keys before the second, whatever key it has.
         let length = if is_branch && nodes.is_empty() { 0 } else { length };
         let key = page.get(begin..begin + length).ok_or_else(|| damaged("the length of a key"))?;
         if nodes.last().is_some_and(|before| before.key >= key) {
@@ -262,7 +261,7 @@ fn nodes(page: &[u8]) -> Result<Vec<Node<'_>>, String> {
     Ok(nodes)
 }
 
-/// The data of a node of a leaf, in its page or in pages of its own.
+/// Reads the data of a leaf node, from its page or from overflow pages.
 fn data(file: &File, snapshot: &Snapshot, page: &[u8], node: &Node<'_>) -> Result<Vec<u8>, String> {
     match node.flags {
         0 => {
@@ -270,7 +269,7 @@ fn data(file: &File, snapshot: &Snapshot, page: &[u8], node: &Node<'_>) -> Resul
             data.map(<[u8]>::to_vec).ok_or_else(|| damaged("the length of a value"))
         }
         BIG_DATA => {
-            // One octet more than a value may have: its NUL.
+            // One octet more than the longest value: a trailing NUL.
             if node.length > MAX_VALUE + 1 {
                 return Err(super::value::too_long());
             }
@@ -290,7 +289,7 @@ fn data(file: &File, snapshot: &Snapshot, page: &[u8], node: &Node<'_>) -> Resul
     }
 }
 
-/// The first octets of a page, which says itself which one it is.
+/// Reads the first octets of a page, and checks its page number.
 fn read(file: &File, snapshot: &Snapshot, page: u64, length: usize) -> Result<Vec<u8>, String> {
     let at = page.checked_mul(snapshot.page_size as u64).filter(|_| page <= snapshot.last_page);
     let mut bytes = vec![0; length];
@@ -310,7 +309,7 @@ fn half(bytes: &[u8], at: usize) -> Result<usize, String> {
     number(bytes, at, 2).map(|number| usize::try_from(number).unwrap_or(usize::MAX))
 }
 
-/// A number of so many octets, in the machine's own order.
+/// Reads a number of `length` octets in the byte order of this host.
 fn number(bytes: &[u8], at: usize, length: usize) -> Result<u64, String> {
     let octets = bytes.get(at..at + length).ok_or_else(|| damaged("a page ends too soon"))?;
     let add = |sum: u64, octet: &u8| sum << 8 | u64::from(*octet);

@@ -1,26 +1,27 @@
-//! Maps: key to value, from inline lists to databases, and the search that Postfix leaves to a server of maps.
+//! Maps: from key to value, with all their sources from inline lists to databases, and the search that
+//! Postfix leaves to a map server.
 //!
-//! A [`Table`] has three answers for a key, as postmap(1) has: its value, not found, or a temporary failure.
-//! **"I don't know" is never "no"**: a server that is down, a row that cannot be read, an answer that is late
-//! are [`Lookup::TempFail`] with a reason.
+//! A [`Table`] returns one of three results for a key, like postmap(1): a value, not found, or a temporary
+//! failure. **A temporary failure is never "not found"**: a server that is down, a row that cannot be read,
+//! and a timeout are [`Lookup::TempFail`] with a reason.
 //!
-//! Tables do not depend on mail: `search` decides which keys are looked up for an address, and which values are
-//! valid. Keys are already folded if case does not matter to the map.
+//! Tables are independent of mail: `search` decides which keys are looked up for an address, and which values
+//! are valid. Keys are already folded if their case does not matter.
 //!
-//! | module | owns |
+//! | module | contents |
 //! | --- | --- |
-//! | `served` | a map as it is served: a name, its table, its search |
+//! | `served` | a map as it is served: name, table and search |
 //! | `search` | which keys Postfix would look up for an address |
-//! | `source` | sources of values, as an operator writes them |
+//! | `source` | sources of values in the configuration |
 //! | `build` | builds a table from its sources |
-//! | `list`, `fixed` | tables in memory: lists, and constant answers |
-//! | `combine` | tables of tables |
+//! | `list`, `fixed` | tables in memory: lists, and constant results |
+//! | `combine` | tables that combine other tables |
 //! | `case_folded` | the case of keys |
 //! | `database`, `settings`, `template` | databases, their settings, their queries |
 //! | `witness` | whether the "not found" of a server counts |
-//! | `sql`, `ldap`, `redis` | a kind of database each |
+//! | `sql`, `ldap`, `redis` | one type of database each |
 //! | `lmdb` | files made by postmap(1) |
-//! | `remote` | other servers of tables |
+//! | `remote` | tables of other servers |
 
 pub mod build;
 pub mod case_folded;
@@ -59,12 +60,12 @@ mod witness;
 
 pub use crate::lookup::{Lookup, LookupFuture, Reason, Source};
 
-/// Longest value, in octets: what Postfix takes from a socketmap server (socketmap_table(5)).
+/// Maximum length of a value in octets: Postfix's limit for socketmap servers (socketmap_table(5)).
 pub const MAX_VALUE: usize = 100_000;
 
-/// Most members of a combined table. They are asked one after the other, within one deadline.
+/// Maximum number of members of a combined table. They are asked one after the other, within one timeout.
 pub const MAX_MEMBERS: usize = 64;
 
-/// A table of keys and values. Keys are not empty. A value may be: what serves it makes sure that it is not, since
-/// that is an error for a mail server.
+/// A table of keys and values. Keys are not empty. A value may be empty; [`served::Map`] turns it into a
+/// temporary failure, since it is an error for a mail server.
 pub type Table = dyn Source<str, Lookup<String>>;

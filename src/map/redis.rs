@@ -1,7 +1,7 @@
 //! Redis and Valkey: `GET key`, or `HGET key field`.
 //!
-//! There is one connection to a server; queries are pipelined on it, and the answers come in their order. The
-//! answer to an abandoned query is read and discarded, so that answers still match their queries.
+//! There is one connection to each server. Queries are pipelined on it, and replies come in the same order.
+//! The reply to an abandoned query is read and discarded, so that replies still match their queries.
 
 use super::database::Database;
 use super::hosts::{Hosts, connect_limit};
@@ -25,8 +25,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
-/// How long a server may take for one query before its connection is abandoned: the next query then opens a
-/// new one, and finds out whether the server can be reached.
+/// How long a server may take for one query before its connection is abandoned. The next query opens a new
+/// one, which shows whether the server can be reached.
 const HANGS: Duration = Duration::from_secs(1);
 
 /// The servers of a database, each with its connection.
@@ -43,7 +43,7 @@ struct Redis {
 struct Server {
     host: Host,
     open: Mutex<Option<Arc<Session>>>,
-    /// Held while connecting, so that waiting queries do not open a connection each.
+    /// Locked while connecting, so that waiting queries do not open a connection each.
     dialing: tokio::sync::Mutex<()>,
 }
 
@@ -58,18 +58,18 @@ struct Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // If the server hangs, it would wait for ever.
+        // If the server hangs, the task would wait forever.
         self.driver.abort();
     }
 }
 
-/// The question of a map.
+/// The query of a map.
 struct RedisTable {
     redis: Arc<Redis>,
     question: Arc<Question>,
 }
 
-/// The key, or the field of a key, with the value.
+/// The key whose value is looked up, or the field of a hash.
 #[derive(Debug, PartialEq, Eq)]
 struct Question {
     key: Template,
@@ -79,7 +79,7 @@ struct Question {
 impl Question {
     /// The command for a key; `None` if it needs a user or a domain that the key does not have.
     fn command(&self, key: &str) -> Option<Cmd> {
-        // The protocol sends the length of each word, so no character of a key is special.
+        // The protocol sends the length of each word, so no character is special.
         let mut command = redis::cmd(if self.field.is_some() { "HGET" } else { "GET" });
         command.arg(self.key.expand(key, Cow::Borrowed)?);
         if let Some(field) = &self.field {
@@ -158,7 +158,7 @@ impl Redis {
     async fn ask(&self, at: usize, came: Instant, command: &Cmd) -> Result<Lookup<String>, String> {
         let server = self.servers.get(at).ok_or("no such server")?;
         let mut broken = None;
-        // After a restart of the server the connection is closed, which may show only when it is used.
+        // A server that was restarted has closed its connection, which may only show when it is used.
         for _ in 0..2 {
             let session = self.session(server, at, came).await?;
             let asking = Asking { server, session: &session, since: Instant::now() };
@@ -176,7 +176,7 @@ impl Redis {
         Err(broken.unwrap_or_default())
     }
 
-    /// The answer of a server: "not found" only if its control passes.
+    /// Checks the result of a server: "not found" counts only if its control passes.
     async fn believed(&self, session: &Session, answer: Lookup<String>) -> Lookup<String> {
         match answer {
             Lookup::NotFound if self.witness.is_set() => {
@@ -198,7 +198,8 @@ impl Redis {
                             Reply::NotFound("master_link_status:down".into())
                         }
                         Err(error) if is_broken(&error) => Reply::TempFail(refused(&error)),
-                        // Without permission for INFO, a witness has to be set.
+                        // INFO is not permitted: assume that the server has its data. Configure a witness to
+                        // be certain.
                         Ok(_) | Err(_) => Reply::Exists(String::new()),
                     }
                 };
@@ -213,7 +214,7 @@ impl Redis {
         }
     }
 
-    /// The connection to a server, opened if there is none.
+    /// Returns the connection to a server, and opens one if necessary.
     async fn session(&self, server: &Server, at: usize, came: Instant) -> Result<Arc<Session>, String> {
         if let Some(session) = server.current() {
             return Ok(session);
@@ -245,7 +246,7 @@ impl Redis {
                 let encrypted = tls.connect(name, stream).await;
                 Box::new(encrypted.map_err(|error| format!("TLS: {error}"))?)
             }
-            // Data on a UNIX socket does not leave the machine.
+            // Data on a UNIX socket does not leave the host.
             (_, socket, _) => socket.boxed(),
         };
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
@@ -284,7 +285,8 @@ impl Server {
     }
 }
 
-/// A pending query. If it takes long, by an answer or by being abandoned, its connection is not used again.
+/// A pending query. If it takes too long until its reply or until it is dropped, its connection is not used
+/// again.
 struct Asking<'a> {
     server: &'a Server,
     session: &'a Arc<Session>,
@@ -299,13 +301,13 @@ impl Drop for Asking<'_> {
     }
 }
 
-/// Whether a server is a replica without connection to its master ("INFO"): if it never had one, it is empty;
-/// if it lost it, it lacks new data.
+/// Whether a server is a replica that is not connected to its master ("INFO"). If it never was, it is empty;
+/// if it lost the connection, it lacks new data.
 fn is_cut_off(replication: &[u8]) -> bool {
     replication.split(|octet| *octet == b'\n').any(|line| line.trim_ascii() == b"master_link_status:down")
 }
 
-/// The answer in a reply.
+/// Interprets a reply.
 fn read(value: Value) -> Lookup<String> {
     match value {
         Value::Nil => Lookup::NotFound,
@@ -315,12 +317,12 @@ fn read(value: Value) -> Lookup<String> {
     }
 }
 
-/// Whether nothing more can come over the connection.
+/// Whether the connection can no longer be used.
 fn is_broken(error: &RedisError) -> bool {
     matches!(error.kind(), ErrorKind::Io | ErrorKind::Parse)
 }
 
-/// Why the server did not answer, in its own words if there are any.
+/// The reason why the server returned no result, with its own text if there is one.
 fn refused(error: &RedisError) -> String {
     match (error.code(), error.detail()) {
         (Some("WRONGTYPE"), _) => {

@@ -1,8 +1,8 @@
-//! Tables of other servers, asked as Postfix asks them: tcp_table(5) and socketmap_table(5).
+//! Tables of other servers, queried like Postfix does: tcp_table(5) and socketmap_table(5).
 //!
-//! Neither protocol numbers its requests: an answer belongs to the request before it. So a connection has one
-//! request at a time, returns to the pool after exactly one answer, and is closed otherwise, also if the
-//! caller gives up.
+//! Neither protocol numbers its requests: a reply belongs to the request before it. So a connection has one
+//! request at a time. It returns to the pool after exactly one reply, and is closed otherwise, also if the
+//! caller times out.
 
 use super::value::{found, quoted};
 use super::{Lookup, LookupFuture, Source, Table};
@@ -20,22 +20,22 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-/// Most connections to one server: Postfix' own servers have a limit of 100 processes by default, and each
-/// connection may take one.
+/// Maximum number of connections to one server. Postfix limits its own services to 100 processes by default,
+/// and each connection may need one.
 pub const CONNECTIONS: usize = 16;
-/// Longest wait for a connection.
+/// Timeout of a connection.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Longest wait for an answer in all: shorter than the 8 s of a listener, so that the reason is known.
+/// Timeout of a lookup: shorter than the 8 s of a listener, so that the reason is logged.
 pub const DEADLINE: Duration = Duration::from_secs(5);
-/// Octets read at once; most answers are shorter.
+/// Octets read at once. Most replies are shorter.
 const PIECE: usize = 4096;
 
-/// The table of a tcp_table server.
+/// Creates the table of a tcp_table server.
 pub fn tcp_table(host: &Host) -> Arc<Table> {
     Remote::table(format!("tcp:{host}"), host, Protocol::TcpTable)
 }
 
-/// The table that a socketmap server calls `map`.
+/// Creates the table that a socketmap server calls `map`.
 pub fn socketmap(host: &Host, map: &str) -> Arc<Table> {
     let name = match host {
         Host::Inet(..) => format!("socketmap:inet:{host}:{map}"),
@@ -49,7 +49,7 @@ enum Protocol {
     Socketmap(Box<str>),
 }
 
-/// Another server and the connections to it.
+/// Another server, and the connections to it.
 struct Remote {
     name: String,
     host: Host,
@@ -63,9 +63,9 @@ struct Connection {
     age: Age,
 }
 
-/// Why a request failed.
+/// The reason why a request failed.
 enum Failure {
-    /// The connection had been closed before: nothing of the answer came.
+    /// The connection was closed before any octet of the reply.
     Closed(String),
     /// Another connection would not help.
     Final(String),
@@ -105,7 +105,7 @@ impl Remote {
             match self.exchange(idle, &request).await {
                 Ok(answer) => return Ok(answer),
                 Err(Failure::Final(why)) => return Err(why),
-                // It was closed while idle, and the others probably, too.
+                // It was closed while idle; the other idle connections probably are, too.
                 Err(Failure::Closed(_)) => self.idle().clear(),
             }
         }
@@ -118,7 +118,7 @@ impl Remote {
             .map_err(|(Failure::Closed(why) | Failure::Final(why))| why)
     }
 
-    /// Asks over a connection, and keeps the connection if possible.
+    /// Sends a request over a connection, and keeps the connection if possible.
     async fn exchange(&self, mut connection: Connection, request: &[u8]) -> Result<Lookup<String>, Failure> {
         let stream = &mut connection.stream;
         stream.write_all(request).await.map_err(|error| Failure::Closed(error.to_string()))?;
@@ -139,10 +139,10 @@ impl Remote {
             }
         };
         if used < bytes.len() {
-            // It is not certain which of the answers is the right one.
+            // It is not certain which reply is the right one.
             return Err(Failure::Final("it answered more than it was asked".into()));
         }
-        // After a temporary failure a server may close the connection, as Postfix does on its side.
+        // After a temporary failure a server may close the connection, as Postfix does.
         if !matches!(answer, Lookup::TempFail(_)) {
             connection.age.renew();
             self.idle().push(connection);
@@ -150,7 +150,7 @@ impl Remote {
         Ok(answer)
     }
 
-    /// Takes the idle connection that was used last; one with unexpected data, or closed, is skipped.
+    /// Takes the idle connection that was used last, except closed ones and those with unexpected data.
     async fn take(&self) -> Option<Connection> {
         loop {
             let mut idle = {
@@ -202,7 +202,8 @@ impl Protocol {
         Ok(request)
     }
 
-    /// The answer at the beginning of `bytes` and how many it takes; `None` while it is not complete.
+    /// Parses the reply at the beginning of `bytes`, and returns it with its length; `None` if it is
+    /// incomplete.
     fn read(&self, bytes: &[u8]) -> Result<Option<(Lookup<String>, usize)>, ProtocolError> {
         match self {
             Protocol::TcpTable => {
@@ -237,7 +238,7 @@ impl Protocol {
     }
 }
 
-/// A temporary failure of the server, with its reason.
+/// A temporary failure with the reason that the server sent.
 fn said(word: &str, why: &[u8]) -> Lookup<String> {
     let words = format!("{word} {}", quoted(why));
     Lookup::temp_fail(format!("it said {}", words.trim()))

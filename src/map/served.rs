@@ -1,14 +1,14 @@
-//! The maps that are served: a name, the tables behind it, and what a mail server means by asking it.
+//! Maps as they are served: a name, a table, and the search of a mail server.
 //!
-//! Between the bytes of a protocol and the tables stand two things that are about mail. A
-//! [`ResolverView`](purpose::ResolverView) makes a table of the resolver, so that the answers of a map and of the milter are
-//! one [`Outcome`](crate::resolve::Outcome). A [`SearchStrategy`](profile::SearchStrategy) makes the search that Postfix leaves to
-//! the servers of `tcp:` and `socketmap:` tables, which are asked with the full key only, and checks what comes of
-//! it.
+//! Between a protocol and its tables are two steps that are about mail. A
+//! [`ResolverView`](crate::resolve::view::ResolverView) makes a table of the resolver, so that a map and the milter
+//! share one [`Outcome`](crate::resolve::Outcome). A [`SearchStrategy`] does the search that Postfix leaves
+//! to the servers of `tcp:` and `socketmap:` tables, to which it sends the full key only, and checks the
+//! value.
 //!
-//! A key means the same however a mail server spells it: smtpd(8) asks in lower case and without quotes,
-//! cleanup(8) as it was typed. The resolver knows by itself which domains tell upper from lower case; for all other
-//! sources keys are folded where they are asked ([`crate::map::case_folded`]).
+//! The spelling of a key does not matter: smtpd(8) sends keys in lower case and without quotes, cleanup(8) as
+//! the client sent them. The resolver knows which domains are case-sensitive; for all other sources keys are
+//! folded where they are looked up ([`crate::map::case_folded`]).
 
 use super::search::{Candidate, Context, SearchStrategy};
 use crate::map::{Lookup, LookupFuture, Source, Table};
@@ -28,19 +28,19 @@ pub struct Map {
 /// Maps by name.
 pub type Maps = HashMap<Arc<str>, Arc<Map>>;
 
-/// How keys are read, the same for all maps of a configuration.
+/// The interpretation of keys, shared by all maps of a configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Reading {
     /// The characters that begin an extension, by domain in canonical spelling.
     pub delimiters: HashMap<String, Box<str>>,
-    /// Those of all other domains.
+    /// The characters that begin an extension in all other domains.
     pub other_delimiters: Box<str>,
     /// The domains in which a key may be the local part alone.
     pub local: HashSet<String>,
 }
 
 impl Map {
-    /// The map `name` of this table.
+    /// Creates the map `name` of this table.
     pub fn new(name: Arc<str>, table: Arc<Table>, profile: SearchStrategy, reading: Arc<Reading>) -> Self {
         Map { name, table, profile, reading }
     }
@@ -50,14 +50,14 @@ impl Map {
         &self.name
     }
 
-    /// How it searches.
+    /// Its search strategy.
     pub fn profile(&self) -> SearchStrategy {
         self.profile
     }
 
-    /// The value of a key, which is never empty. Takes as long as the tables do; whoever awaits it sets the limit.
+    /// Looks up a key. The value is never empty. There is no timeout; the caller must limit the time.
     pub async fn find(&self, key: &[u8]) -> Lookup<String> {
-        // Keys of tables are text: what is not UTF-8 is in none of them.
+        // Keys of tables are text, so a key that is not UTF-8 does not exist.
         let Ok(key) = std::str::from_utf8(key) else { return Lookup::NotFound };
         if key.is_empty() {
             return Lookup::NotFound;
@@ -82,7 +82,7 @@ impl Map {
         profile.candidates(key, &context)
     }
 
-    /// Asks for one key after the other, until one is there or nobody can say.
+    /// Looks up the candidates in order, until one is found or fails temporarily.
     async fn search(&self, profile: SearchStrategy, key: &str) -> Lookup<String> {
         for candidate in self.candidates(profile, key) {
             match self.table.look_up(&candidate.key).await {
@@ -100,7 +100,7 @@ impl Map {
     }
 }
 
-/// A map that another is made of is asked as a mail server would ask it.
+/// A map as a source of another map: the same lookup as for a mail server.
 impl Source<str, Lookup<String>> for Map {
     fn look_up<'a>(&'a self, key: &'a str) -> LookupFuture<'a, Lookup<String>> {
         Box::pin(self.find(key.as_bytes()))

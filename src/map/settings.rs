@@ -1,4 +1,4 @@
-//! Settings of databases and their queries. Defaults are only here.
+//! Settings of databases and queries, with all their defaults.
 
 use crate::lookup::control::INTERVAL;
 use crate::net::host::Host;
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A kind of database.
+/// A type of database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// PostgreSQL.
@@ -18,12 +18,12 @@ pub enum Kind {
     Sqlite,
     /// Redis and Valkey.
     Redis,
-    /// A directory, LDAP version 3.
+    /// An LDAP directory, version 3.
     Ldap,
 }
 
 impl Kind {
-    /// All kinds, by their names in the configuration.
+    /// All types, with their names in the configuration.
     pub const ALL: [(&'static str, Kind); 5] = [
         ("postgresql", Kind::Postgresql),
         ("mysql", Kind::Mysql),
@@ -37,7 +37,7 @@ impl Kind {
         Kind::ALL.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
     }
 
-    /// The cargo feature for it.
+    /// The cargo feature that enables it.
     pub fn feature(self) -> &'static str {
         match self {
             Kind::Postgresql => "sql-postgres",
@@ -48,7 +48,7 @@ impl Kind {
         }
     }
 
-    /// Whether it is built in.
+    /// Whether this rcptd was built with it.
     pub fn is_built_in(self) -> bool {
         match self {
             Kind::Postgresql => cfg!(feature = "sql-postgres"),
@@ -59,12 +59,12 @@ impl Kind {
         }
     }
 
-    /// Whether it is asked in SQL.
+    /// Whether its queries are in SQL.
     pub fn is_sql(self) -> bool {
         matches!(self, Kind::Postgresql | Kind::Mysql | Kind::Sqlite)
     }
 
-    /// The default port of its servers; 0 for a file.
+    /// The default port of its servers; 0 for SQLite.
     pub fn port(self) -> u16 {
         match self {
             Kind::Postgresql => 5432,
@@ -81,12 +81,12 @@ impl Kind {
 pub struct Password(String);
 
 impl Password {
-    /// A password.
+    /// Creates a password.
     pub fn new(password: impl Into<String>) -> Self {
         Password(password.into())
     }
 
-    /// The text, for the one place that sends it.
+    /// The password itself, for the login.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -98,44 +98,45 @@ impl fmt::Debug for Password {
     }
 }
 
-/// One database, on one server or on several with the same content.
+/// Settings of one database, on one server or on several with the same content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DatabaseSettings {
-    /// The name for maps.
+    /// The name in the sources of maps.
     pub name: Arc<str>,
-    /// The kind of database.
+    /// The type of database.
     pub kind: Kind,
-    /// Its servers: the first that can be reached is asked. Not for SQLite.
+    /// The servers, in the order in which they are tried. Empty for SQLite.
     pub hosts: Vec<Host>,
-    /// The user name; with LDAP the name to bind as. `None`: anonymous or the default.
+    /// The user name; for LDAP the DN of the bind. `None`: anonymous or the default.
     pub user: Option<String>,
-    /// The password, if one is needed.
+    /// The password, if the server needs one.
     pub password: Option<Password>,
-    /// The name of the database; with Redis its number. Empty: the server's default.
+    /// The name of the database; for Redis its number. Empty: the default of the server.
     pub database: String,
-    /// The file of SQLite.
+    /// The file of an SQLite database.
     pub file: Option<PathBuf>,
-    /// Whether the connection is encrypted, and the server's certificate checked. With LDAP by STARTTLS.
+    /// Whether connections are encrypted, and the certificate of the server is checked. LDAP uses STARTTLS.
     pub tls: bool,
-    /// Certificate authorities for the server's certificate: instead of those of the system or, with MariaDB
-    /// and MySQL, in addition to them, since their driver has no other way.
+    /// Certificate authorities for the server's certificate, instead of those of the system. With MariaDB and
+    /// MySQL they are added to those of the system, since their driver cannot replace them.
     pub tls_ca: Option<PathBuf>,
-    /// Most connections at once, to each server.
+    /// Maximum number of concurrent connections to each server.
     pub connections: u32,
-    /// Longest wait for a connection to one server, before the next is tried.
+    /// Timeout of a connection to one server. After that the next one is tried.
     pub connect_timeout: Duration,
-    /// Longest wait for an answer in all.
+    /// Timeout of a lookup.
     pub deadline: Duration,
-    /// Whether keys that differ by case only are different.
+    /// Whether keys that differ only by case are different.
     pub case_sensitive: bool,
-    /// A key that certainly exists: if a server does not find it, its "not found" for others does not count.
+    /// A key that certainly exists. If a server does not find it, its "not found" for other keys does not
+    /// count.
     pub witness: Option<String>,
-    /// How long a key that was found vouches for the server.
+    /// How long the control of a server is valid.
     pub control_interval: Duration,
 }
 
 impl DatabaseSettings {
-    /// A database called `name`, on no server yet, with the defaults.
+    /// Creates settings with defaults, without a server.
     pub fn new(name: impl Into<Arc<str>>, kind: Kind) -> Self {
         DatabaseSettings {
             name: name.into(),
@@ -157,48 +158,50 @@ impl DatabaseSettings {
     }
 }
 
-/// Default of [`DatabaseSettings::connections`]: PostgreSQL allows 100 to all of its clients together.
+/// Default of [`DatabaseSettings::connections`]: PostgreSQL allows 100 connections of all clients.
 pub const CONNECTIONS: u32 = 10;
-/// Default of [`DatabaseSettings::connect_timeout`]: two servers that hang fit into the deadline.
+/// Default of [`DatabaseSettings::connect_timeout`]: two servers that hang fit into the timeout of a lookup.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Default of [`DatabaseSettings::deadline`]: shorter than the 8 s of a listener, so that the reason is known.
+/// Default of [`DatabaseSettings::deadline`]: shorter than the 8 s of a listener, so that the reason is
+/// logged.
 pub const DEADLINE: Duration = Duration::from_secs(5);
-/// How long a server that could not be reached is passed over, if there is another.
+/// How long a server that could not be reached is tried after the others.
 pub const PASSED_OVER: Duration = Duration::from_secs(10);
 
-/// The query of a map for its database.
+/// The query of a map.
 ///
-/// In the texts of `Sql`, `Ldap::filter`, `Ldap::base`, `Redis::key` and `Redis::field`, `%s` stands for the
-/// key, `%u` for the part before its last `@` (all of it if there is none), `%d` for the part after it, and
-/// `%%` for a percent sign. If a named part is empty, the query is not sent, and the answer is "not found".
-/// The values are always bound or escaped.
+/// In the texts of `Sql`, `Ldap::filter`, `Ldap::base`, `Redis::key` and `Redis::field`, `%s` is the key,
+/// `%u` the part before its last `@` (the whole key if there is none), `%d` the part after it, and `%%` a
+/// percent sign. If a part that is used is empty, the query is not sent, and the result is "not found".
+/// Values are always bound or escaped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Query {
     /// `SELECT value[, reason] FROM table WHERE key = ...`, as in sockmapd, with quoted names.
     Columns {
-        /// The table, perhaps with its schema: `mail.aliases`.
+        /// The table, optionally with its schema: `mail.aliases`.
         table: String,
         /// The column of keys.
         key: String,
-        /// The column of values; without one the value is the key.
+        /// The column of values. Without one the value is the key.
         value: Option<String>,
-        /// A column whose text, if not empty, is appended to the value after a blank.
+        /// A column whose text is appended to the value after a space, unless it is empty.
         reason: Option<String>,
     },
-    /// A query of the operator's own: the first column is the value, further ones are added with blanks.
+    /// A query in SQL. Its columns are joined with commas, as in Postfix; with SQLite only the first one
+    /// counts.
     Sql(String),
-    /// A search in a directory.
+    /// An LDAP search.
     Ldap {
         /// The base of the search.
         base: String,
         /// The filter.
         filter: String,
-        /// The attribute whose values count.
+        /// The attribute that has the values.
         attribute: String,
         /// The scope of the search.
         scope: Scope,
     },
-    /// A key of Redis, or a field of one of its hashes.
+    /// A key of Redis, or a field of a hash.
     Redis {
         /// The key.
         key: String,
@@ -207,17 +210,17 @@ pub enum Query {
     },
 }
 
-/// How deep a search goes (RFC 4511, section 4.5.1.2).
+/// The scope of a search (RFC 4511, section 4.5.1.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scope {
-    /// The base alone.
+    /// The base only.
     Base,
-    /// One level below it.
+    /// The entries directly below the base.
     One,
-    /// All of it.
+    /// The base and all entries below it.
     #[default]
     Sub,
 }
 
-/// Most rows or values of one key that are read. They are joined with commas, as Postfix joins them.
+/// Maximum number of rows or values read for one key. They are joined with commas, as in Postfix.
 pub const MAX_ROWS: usize = 1000;

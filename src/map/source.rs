@@ -1,9 +1,8 @@
-//! Where a map has its values from, as an operator writes it: `type:arguments`.
+//! The source of a map's values in the configuration: `type:arguments`.
 //!
-//! The words and the braces are those of Postfix (its DATABASE_README), so that what stands in a main.cf can be
-//! taken over: `inline:{ key=value, { key = text with blanks } }`, `static:{ text with blanks }`,
-//! `unionmap:{ type:name, type:name }`. Braces have to come in pairs, and blanks inside of them do not count at
-//! the edges.
+//! Types and braces are those of Postfix (DATABASE_README), so that tables can be copied from main.cf:
+//! `inline:{ key=value, { key = text with blanks } }`, `static:{ text with blanks }`, `unionmap:{ type:name,
+//! type:name }`. Braces must be balanced, and spaces at their inner edges are ignored.
 
 use super::{MAX_MEMBERS, MAX_VALUE};
 use crate::net::host::Host;
@@ -13,39 +12,39 @@ use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// Deepest nesting of sources; each level is a call within a call, and nobody reads more of them.
+/// Maximum nesting of sources. Each level is a recursive call, and deeper ones are not readable.
 pub const MAX_DEPTH: usize = 8;
 
-/// Where values come from.
+/// A parsed source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SourceSpec {
-    /// What rcptd itself knows, for a purpose: `resolver:virtual_alias`.
+    /// The resolver, for a purpose: `resolver:virtual_alias`.
     Resolver(String),
-    /// Entries in the place itself, keys and values as they are written.
+    /// Keys and values as they are written in the configuration.
     Inline(Vec<(String, String)>),
-    /// One value for every key.
+    /// The same value for every key.
     Static(String),
-    /// No answer to any key, for this reason; to try out what happens then.
+    /// A temporary failure with this reason for every key, for testing.
     Fail(String),
-    /// A text as postmap(1) reads it, by its absolute path.
+    /// A text file in the format of postmap(1), by its absolute path.
     Texthash(PathBuf),
-    /// A database that postmap(1) has made, by its absolute path.
+    /// An LMDB file made by postmap(1), by its absolute path.
     Lmdb(PathBuf),
     /// Another map, by its name.
     Map(String),
     /// A database of the configuration, by its name.
     Database(String),
-    /// A server of tcp_table(5); always [`Host::Inet`].
+    /// A tcp_table(5) server; always [`Host::Inet`].
     TcpTable(Host),
-    /// A server of socketmap_table(5), and the map that it is asked for.
+    /// A socketmap_table(5) server, and the name of the map on it.
     Socketmap(Host, String),
-    /// All values that any of these has.
+    /// The joined values of all members.
     Union(Vec<SourceSpec>),
-    /// Each of these asked with the value that the one before it has.
+    /// A chain of lookups: the value of each member is the key of the next.
     Pipe(Vec<SourceSpec>),
 }
 
-/// The types, and how the whole is written with each of them.
+/// The types with their syntax.
 const KINDS: [(&str, &str); 12] = [
     ("resolver", "resolver:PURPOSE, as in resolver:virtual_alias"),
     ("inline", "inline:{ KEY=VALUE, { KEY = VALUE WITH BLANKS } }"),
@@ -61,7 +60,7 @@ const KINDS: [(&str, &str); 12] = [
     ("pipemap", "pipemap:{ TYPE:ARGUMENTS, TYPE:ARGUMENTS }"),
 ];
 
-/// Types of Postfix that are something else here.
+/// Types of Postfix that have another name in rcptd.
 const ELSEWHERE: [(&[&str], &str); 5] = [
     (&["hash", "btree", "cdb", "dbm", "sdbm"], "write texthash:/PATH with the text that postmap reads"),
     (
@@ -73,11 +72,11 @@ const ELSEWHERE: [(&[&str], &str); 5] = [
     (&["randmap", "environ", "unix", "nis", "nisplus", "netinfo", "internal"], "rcptd has nothing like it"),
 ];
 
-/// What separates members, and does not count at the edges.
+/// Characters that separate members, and are ignored at the edges.
 const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
 
 impl SourceSpec {
-    /// Calls `f` with this source and with all that it is made of.
+    /// Calls `f` for this source and, recursively, for its members.
     pub fn walk(&self, f: &mut impl FnMut(&SourceSpec)) {
         f(self);
         if let SourceSpec::Union(members) | SourceSpec::Pipe(members) = self {
@@ -127,7 +126,7 @@ fn read(text: &str, depth: usize) -> Result<SourceSpec, String> {
     leaf(word, arguments).map_err(|error| format!("\"{text}\" {error}: write {usage}"))
 }
 
-/// A source that is made of no others; the error is what is wrong with it.
+/// Parses a source without members. The error is the problem with its remedy.
 fn leaf(word: &str, arguments: &str) -> Result<SourceSpec, String> {
     if word == "inline" {
         return entries(arguments).map(SourceSpec::Inline);
@@ -216,7 +215,7 @@ fn name(text: &str, what: &str) -> Result<String, String> {
     }
 }
 
-/// Where rcptd was started from must not change what is read.
+/// The path must be absolute, so that it does not depend on the working directory of rcptd.
 fn path(text: &str) -> Result<PathBuf, String> {
     if text.starts_with('/') {
         Ok(text.into())
@@ -259,14 +258,14 @@ fn is_balanced(text: &str) -> bool {
     }) && depth == 0
 }
 
-/// What stands in the braces, if the text is one pair of them.
+/// The text in the braces, if `text` is exactly one pair of braces.
 fn braced(text: &str) -> Option<&str> {
     let inside = text.strip_prefix('{')?.strip_suffix('}')?;
-    // The first brace may belong to another one than the last: {a} {b}.
+    // The first and the last brace may belong to different pairs: {a} {b}.
     is_balanced(inside).then(|| inside.trim_matches(BLANKS))
 }
 
-/// What stands between commas and blanks that are in no braces: the words of a list in main.cf.
+/// Splits a text at commas and spaces outside of braces, like a list in main.cf.
 pub fn items(text: &str) -> Vec<&str> {
     let mut depth = 0_usize;
     let separates = |c: char| {
@@ -280,7 +279,7 @@ pub fn items(text: &str) -> Vec<&str> {
     text.split(separates).filter(|item| !item.is_empty()).collect()
 }
 
-/// As it can be read again, also as a member of another.
+/// Formats the source so that it can be parsed again, also as a member.
 impl fmt::Display for SourceSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

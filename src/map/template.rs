@@ -1,11 +1,11 @@
-//! Texts in which `%s` stands for the key, `%u` and `%d` for its two sides, as in Postfix' tables.
+//! Templates of queries, with `%s` for the key, and `%u` and `%d` for its two sides, as in Postfix tables.
 
 use std::borrow::Cow;
 
 /// A part of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// Text as it is.
+    /// Literal text.
     Text(Box<str>),
     /// `%s`: the key.
     Key,
@@ -21,9 +21,9 @@ pub struct Template(Vec<Part>);
 
 /// A key and its sides.
 ///
-/// A missing or empty side (as the user of `@example.com`) has no text, and a query that names it is not
-/// sent: the key is not found (mysql_table(5), pgsql_table(5), ldap_table(5): "the query is suppressed").
-/// With an empty user, a query for a catch-all that excludes accounts would exclude none of them.
+/// If a side is missing or empty (such as the user of `@example.com`), a query that uses it is not sent, and
+/// the key is not found (mysql_table(5), pgsql_table(5), ldap_table(5): "the query is suppressed"). With an
+/// empty user, a query for a catch-all that excludes accounts would exclude none.
 #[derive(Clone, Copy, Debug)]
 pub struct Sides<'k> {
     key: &'k str,
@@ -32,14 +32,14 @@ pub struct Sides<'k> {
 }
 
 impl<'k> Sides<'k> {
-    /// Those of `key`.
+    /// Splits `key`.
     pub fn of(key: &'k str) -> Self {
         let (user, domain) = key.rsplit_once('@').unwrap_or((key, ""));
         let filled = |side: &'k str| Some(side).filter(|side| !side.is_empty());
         Sides { key, user: filled(user), domain: filled(domain) }
     }
 
-    /// The text of a part; `None` if there is none for it.
+    /// The text of a part; `None` if the side is missing or empty.
     pub fn part<'p>(&self, part: &'p Part) -> Option<&'p str>
     where
         'k: 'p,
@@ -54,7 +54,7 @@ impl<'k> Sides<'k> {
 }
 
 impl Template {
-    /// Reads a template; the error is a remedy.
+    /// Parses a template. The error is the remedy.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut parts = Vec::new();
         let mut literal = String::new();
@@ -91,17 +91,17 @@ impl Template {
         Ok(Template(parts))
     }
 
-    /// Its parts, in their order.
+    /// Its parts, in order.
     pub fn parts(&self) -> &[Part] {
         &self.0
     }
 
-    /// Whether it contains the key; otherwise every key has the same answer.
+    /// Whether it contains the key. Otherwise the result is the same for every key.
     pub fn has_key(&self) -> bool {
         self.0.iter().any(|part| !matches!(part, Part::Text(_)))
     }
 
-    /// The text for a key, each side escaped by `escape`. `None` if a part has no text for this key.
+    /// The text for a key, with each side escaped by `escape`. `None` if the key lacks a side that is used.
     pub fn expand<'k>(&self, key: &'k str, escape: impl Fn(&'k str) -> Cow<'k, str>) -> Option<String> {
         let sides = Sides::of(key);
         let mut out = String::new();
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn expansions() {
+    fn expands_the_key_and_its_sides() {
         for (template, key, want) in [
             ("%s", "foo@example.test", Some("foo@example.test")),
             ("mail:%d:%u", "foo@example.test", Some("mail:example.test:foo")),
@@ -130,7 +130,7 @@ mod tests {
             ("%d", "foo", None),
             ("%d", "@example.test", Some("example.test")),
             ("%u|%d", "a@b@c", Some("a@b|c")),
-            // As Postfix' own clients treat empty sides (tested with sqlite of 3.7).
+            // As Postfix's own clients handle empty sides (tested with sqlite of 3.7).
             ("%u", "@example.test", None),
             ("%u|%d", "@example.test", None),
             ("%u|%d", "foo@", None),

@@ -1,4 +1,4 @@
-//! Answers for tests, as short texts.
+//! Results for tests, as short texts.
 
 use super::Lookup;
 
@@ -11,7 +11,7 @@ pub(super) fn answer(text: &str) -> Lookup<String> {
     }
 }
 
-/// The text of an answer; a temporary failure with its reason.
+/// The text of a result; for a temporary failure with its reason.
 pub(super) fn shown(answer: &Lookup<String>) -> String {
     match answer {
         Lookup::NotFound => "-".into(),

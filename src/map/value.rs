@@ -1,12 +1,12 @@
-//! What is made of the octets that another program hands over: a value, or the reason why they are none.
+//! Interprets the octets of another program: a value, or the reason of a temporary failure.
 
 use super::{Lookup, MAX_VALUE};
 
-/// Longest text of another program that is quoted in a reason, in characters. An explanation fits; a page that
-/// a server sends in its place is cut.
+/// Maximum length of a quoted text of another program, in characters. An explanation fits; a page that a
+/// server sends instead is truncated.
 const MAX_QUOTED: usize = 300;
 
-/// The answer that a value is: it has to be text, not empty, and not longer than [`MAX_VALUE`].
+/// Creates the result for a value. It must be UTF-8, not empty, and not longer than [`MAX_VALUE`].
 pub(super) fn found(value: Vec<u8>) -> Lookup<String> {
     if value.is_empty() {
         return Lookup::temp_fail("the value is empty");
@@ -20,12 +20,12 @@ pub(super) fn found(value: Vec<u8>) -> Lookup<String> {
     }
 }
 
-/// The reason for a value that is not read to its end.
+/// The reason for a value that is too long to be read.
 pub(super) fn too_long() -> String {
     format!("the value is longer than {MAX_VALUE} octets")
 }
 
-/// The text of another program as it is quoted in a reason.
+/// The text of another program, truncated for a reason.
 pub(super) fn quoted(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     match text.char_indices().nth(MAX_QUOTED) {
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values() {
+    fn checks_values() {
         let long = vec![b'a'; MAX_VALUE];
         for (octets, want) in [
             (b"foo@example.test".to_vec(), Lookup::Found("foo@example.test".into())),
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn quotations_are_cut() {
+    fn truncates_quotations() {
         assert_eq!(quoted(b"no \xff"), "no \u{fffd}");
         let exact = "é".repeat(MAX_QUOTED);
         assert_eq!(quoted(exact.as_bytes()), exact);

@@ -1,10 +1,10 @@
-//! The witness of a database: a key that certainly exists. If a server does not find it (a replica that is
-//! still empty), its "not found" for another key does not count.
+//! The witness of a database: a key that certainly exists. If a server does not find it (such as a replica
+//! that is still empty), its "not found" for other keys does not count.
 //!
-//! The same server is asked for it, over the same connection. Each key that a server finds is a witness as
-//! well, so a busy server is hardly ever asked for the configured one. Maps have different queries for one
-//! database, and only some may find the witness: their queries are tried in turn, beginning with the one that
-//! last found it.
+//! The witness is looked up at the same server, over the same connection. Each key that a server finds counts
+//! as a witness as well, so a busy server is rarely asked for the configured one. The maps of a database have
+//! different queries, and only some may find the witness. They are tried in order, beginning with the one
+//! that found it last.
 
 use super::Lookup;
 use super::settings::DatabaseSettings;
@@ -12,7 +12,7 @@ use crate::lookup::control::{Control, Reply, Server};
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The control of one database, whose maps have queries of type `Q`.
+/// The control of one database. `Q` is the type of its queries.
 #[derive(Debug)]
 pub(super) struct Witness<Q> {
     control: Control,
@@ -21,7 +21,7 @@ pub(super) struct Witness<Q> {
 }
 
 impl<Q: PartialEq> Witness<Q> {
-    /// The control for these settings.
+    /// Creates the control from the settings of the database.
     pub fn new(settings: &DatabaseSettings) -> Self {
         let source: Arc<str> = format!("database:{}", settings.name).into();
         Witness {
@@ -39,14 +39,14 @@ impl<Q: PartialEq> Witness<Q> {
         }
     }
 
-    /// Notes that `peer` has found a key.
+    /// Records that `peer` has found a key.
     pub fn found(&self, peer: &str) {
         self.control.found(server(peer));
     }
 
-    /// Checks a "not found" of `peer`: returns it, or a temporary failure. Without a valid control, `ask` is
-    /// called with a query and the witness, and if that does not find it, with the next query. Without a
-    /// witness the answer counts as it is.
+    /// Checks a "not found" of `peer`, and returns it or a temporary failure. Without a valid control it
+    /// calls `ask` with a query and the witness, and if that query does not find it, with the next one. If no
+    /// witness is configured, every "not found" counts.
     pub async fn vouch<F>(&self, peer: &str, mut ask: impl FnMut(Arc<Q>, Arc<str>) -> F) -> Lookup<String>
     where
         F: Future<Output = Lookup<String>>,
@@ -70,7 +70,8 @@ impl<Q: PartialEq> Witness<Q> {
         worth(self.control.witness(server(peer), &key, || asking).await)
     }
 
-    /// The same if the server itself reports whether it has its data; `why` is the reason if it has not.
+    /// Like [`Witness::vouch`], for a server that reports itself whether it has its data. `why` is the reason
+    /// if it has not.
     #[cfg(feature = "redis")]
     pub async fn vouch_by<F>(&self, peer: &str, why: &str, ask: impl FnOnce() -> F) -> Lookup<String>
     where
@@ -82,7 +83,7 @@ impl<Q: PartialEq> Witness<Q> {
         }
     }
 
-    /// Whether one is configured.
+    /// Whether a witness is configured.
     #[cfg(feature = "redis")]
     pub fn is_set(&self) -> bool {
         self.key.is_some()
@@ -100,7 +101,7 @@ impl<Q: PartialEq> Witness<Q> {
     }
 }
 
-/// A server of a database has one set of data for all domains.
+/// A server of a database has the same data for all domains.
 fn server(peer: &str) -> Server<'_> {
     Server { peer, scope: "" }
 }
@@ -129,8 +130,8 @@ mod tests {
         witness
     }
 
-    /// The queries sent and the result; `finds` are those that find the witness, `fails` those that fail
-    /// temporarily.
+    /// Returns the queries sent and the result. `finds` are the queries that find the witness, `fails` those
+    /// that fail temporarily.
     async fn asked(witness: &Witness<char>, peer: &str, finds: &str, fails: &str) -> (String, char) {
         let asked = Mutex::new(String::new());
         let answer = witness
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_absence_counts_where_the_witness_is_found() {
+    async fn not_found_counts_if_the_witness_is_found() {
         let set = witness(Some("w"));
         for (peer, finds, fails, want) in [
             ("1", "", "", ("abc", '?')),
@@ -162,13 +163,13 @@ mod tests {
             ("1", "abc", "", ("", '?')),
             ("2", "b", "a", ("ab", '-')),
             ("2", "", "", ("", '-')),
-            // The one that found it is the first.
+            // The query that found the witness last is the first.
             ("3", "b", "", ("b", '-')),
             ("4", "", "b", ("bac", '?')),
         ] {
             assert_eq!(asked(&set, peer, finds, fails).await, (want.0.to_owned(), want.1), "{peer}");
         }
-        // A key that it finds later shows that it has its data.
+        // A key that the server finds later shows that it has its data.
         set.found("1");
         assert_eq!(asked(&set, "1", "", "").await, (String::new(), '-'));
         tokio::time::advance(INTERVAL).await;

@@ -9,15 +9,16 @@ use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-/// How long a connection may have been idle and still be used. Firewalls silently drop idle connections, some
-/// after a few minutes: a query over such a connection would wait until its deadline.
+/// Maximum idle time of a connection that is used again. Firewalls silently drop idle connections, some after
+/// a few minutes: a query over such a connection would wait until its timeout.
 pub(crate) const IDLE: Duration = Duration::from_mins(1);
 
-/// How old a connection may become. A server may answer from what it read when the connection began, a name may lead
-/// to another address by now, and the memory of a session grows; a new connection a few times an hour costs nothing.
+/// Maximum age of a connection. A server may answer from data that it read when the connection started, the
+/// host name may resolve to another address by now, and the memory of a session grows. A new connection every
+/// few minutes is cheap.
 const LIFETIME: Duration = Duration::from_mins(5);
 
-/// How old a connection is, and how long it has been idle.
+/// The age of a connection, and its idle time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Age {
     born: Instant,
@@ -25,25 +26,25 @@ pub(crate) struct Age {
 }
 
 impl Age {
-    /// That of a connection that is made now.
+    /// The age of a connection that is opened now.
     pub fn new() -> Self {
         let now = Instant::now();
         Age { born: now, used: now }
     }
 
-    /// Notes that the connection is in use.
+    /// Records that the connection is in use.
     pub fn renew(&mut self) {
         self.used = Instant::now();
     }
 
-    /// Whether another question may be asked over the connection.
+    /// Whether the connection may be used for another query.
     pub fn is_fresh(&self) -> bool {
         self.used.elapsed() < IDLE && self.born.elapsed() < LIFETIME
     }
 }
 
-/// Most names resolved at once; each takes one of the 512 threads that tokio has for blocking calls, which
-/// also read files.
+/// Maximum number of names resolved concurrently. Each occupies one of the 512 threads that tokio has for
+/// blocking calls, which also read files.
 static RESOLVING: Semaphore = Semaphore::const_new(16);
 
 /// A byte stream.
@@ -51,13 +52,13 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// A connection before the first byte.
+/// A connection on which nothing has been sent.
 pub(crate) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
 
-/// Connects, without a time limit.
+/// Connects, without a timeout.
 pub(crate) async fn connect(host: &Host) -> io::Result<Socket> {
     match host {
         Host::Inet(name, port) => {
@@ -65,7 +66,7 @@ pub(crate) async fn connect(host: &Host) -> io::Result<Socket> {
                 Ok(address) => TcpStream::connect((address, *port)).await?,
                 Err(_) => by_name(name.clone(), *port).await?,
             };
-            // Every query is one small packet, followed by an answer.
+            // Every query is one small packet, followed by a reply.
             stream.set_nodelay(true)?;
             Ok(Socket::Tcp(stream))
         }
@@ -73,8 +74,8 @@ pub(crate) async fn connect(host: &Host) -> io::Result<Socket> {
     }
 }
 
-/// Connects to the first address of a name that can be reached. Names are resolved by threads that cannot be
-/// cancelled, so their number is bounded, including those whose caller has gone.
+/// Connects to the first address of a name that accepts a connection. Names are resolved by threads that
+/// cannot be cancelled, so their number is limited, including those whose caller has timed out.
 async fn by_name(name: String, port: u16) -> io::Result<TcpStream> {
     let permit = RESOLVING.acquire().await.map_err(io::Error::other)?;
     let resolved = tokio::spawn(async move {
@@ -92,7 +93,7 @@ async fn by_name(name: String, port: u16) -> io::Result<TcpStream> {
 }
 
 impl Socket {
-    /// The address of the peer, of those that `host` may have.
+    /// The address of the peer, which is one of the addresses of `host`.
     #[cfg(any(feature = "redis", feature = "ldap"))]
     pub fn peer(&self, host: &Host) -> String {
         match self {
@@ -118,15 +119,15 @@ mod tests {
     use tokio::time::advance;
 
     #[tokio::test(start_paused = true)]
-    async fn connections_get_old() {
+    async fn connections_expire() {
         const SECOND: Duration = Duration::from_secs(1);
-        // Idle.
+        // idle
         let age = Age::new();
         advance(Duration::from_secs(IDLE.as_secs() - 1)).await;
         assert!(age.is_fresh());
         advance(SECOND).await;
         assert!(!age.is_fresh());
-        // In use all the time.
+        // in constant use
         let mut age = Age::new();
         for _ in 0..LIFETIME.as_secs() - 1 {
             advance(SECOND).await;

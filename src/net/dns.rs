@@ -1,4 +1,4 @@
-//! Names to addresses.
+//! Looks up addresses, mail exchangers and services in DNS.
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::LookupIpStrategy;
@@ -10,38 +10,38 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
-/// How long a name server has for an answer, and how often it is asked; both together are below the default
-/// deadline of a source.
+/// Timeout and number of attempts of a DNS query. Their product is below the default timeout of a source.
 const TIMEOUT: Duration = Duration::from_millis(1500);
 const ATTEMPTS: usize = 2;
 
-/// The outcome of a lookup. No records are an empty list; an error says why nobody knows.
+/// The result of a DNS lookup. An empty list means that there are no such records; an error is the reason of
+/// a temporary failure.
 pub(crate) type Found<'a, T> = Pin<Box<dyn Future<Output = Result<Vec<T>, String>> + Send + 'a>>;
 
-/// Where a service is.
+/// A host that offers a service, from an MX or SRV record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// Lower ones first.
+    /// Lower ones are tried first.
     pub preference: u16,
-    /// Among places of one preference, heavier ones first.
+    /// Among hosts of the same preference, heavier ones are tried first.
     pub weight: u16,
-    /// As far as the record says.
+    /// The port, if the record has one.
     pub port: Option<u16>,
-    /// A host name; `.` says that there is no such service.
+    /// A host name; `.` means that the service does not exist.
     pub host: String,
 }
 
-/// Who knows names. A trait, so that tests can tell.
+/// DNS lookups. A trait, so that tests can replace DNS.
 pub(crate) trait Dns: fmt::Debug + Send + Sync {
-    /// The addresses of a host, those that are to be tried first in front.
+    /// The addresses of a host, in the order in which they are tried.
     fn addresses<'a>(&'a self, host: &'a str) -> Found<'a, IpAddr>;
     /// The mail exchangers of a domain, in any order.
     fn mx<'a>(&'a self, domain: &'a str) -> Found<'a, Place>;
-    /// The places of a service, in any order.
+    /// The hosts of a service, in any order.
     fn srv<'a>(&'a self, service: &'a str) -> Found<'a, Place>;
 }
 
-/// The system's name servers and its /etc/hosts.
+/// The name servers and the /etc/hosts of this system.
 pub(crate) struct SystemDns {
     resolver: TokioResolver,
 }
@@ -59,7 +59,7 @@ impl SystemDns {
     }
 }
 
-/// A name as it is, never with the search list.
+/// Parses a name as absolute, so that the search list of resolv.conf(5) does not apply.
 fn absolute(name: &str) -> Result<Name, String> {
     let mut name = Name::from_ascii(name).map_err(|e| format!("\"{name}\" is not a name: {e}"))?;
     name.set_fqdn(true);
@@ -136,7 +136,7 @@ impl fmt::Debug for SystemDns {
     }
 }
 
-/// Knows no name, for targets that have none.
+/// A DNS without names, for targets that need no lookups.
 #[derive(Debug)]
 pub(crate) struct NoDns;
 
@@ -159,13 +159,13 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn localhost_is_known_without_a_name_server() {
+    async fn finds_localhost_without_a_name_server() {
         let got = SystemDns::new().unwrap().addresses("localhost").await.unwrap();
         assert!(got.iter().any(IpAddr::is_loopback), "{got:?}");
     }
 
     #[test]
-    fn names() {
+    fn parses_names_as_absolute() {
         for good in
             ["example.test", "EXAMPLE.test.", "_smtp._tcp.example.test", "a_b.example.test", "localhost"]
         {

@@ -1,4 +1,4 @@
-//! Who is believed to be the server: whoever has a certificate with the name of the host.
+//! TLS client configuration. The certificate of the server must have the host name.
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -7,8 +7,8 @@ use rustls_platform_verifier::BuilderVerifierExt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// A client that trusts the certificates in the file `ca`, or without one those the system trusts. The error
-/// is a sentence with the remedy.
+/// Creates a client configuration that trusts the certificates in the file `ca`, or by default those of the
+/// system. The error is a sentence with the remedy.
 pub fn client(ca: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)

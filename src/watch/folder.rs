@@ -1,4 +1,4 @@
-//! Watched folders. Each has its own watch, so that a file server that hangs delays only its own files.
+//! Watches folders. Each has its own watch, so that a file server that hangs delays only its own files.
 
 use super::WatchedFile;
 use crate::observe::files as observe;
@@ -12,36 +12,36 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-/// Shortest and longest pause between attempts to watch a folder that is missing, or for which there are no
-/// more inotify instances (fs.inotify.max_user_instances): both may last.
+/// Shortest and longest pause between attempts to watch a folder. Both a missing folder and a lack of inotify
+/// instances (fs.inotify.max_user_instances) may last.
 pub const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
-/// The folders under watch, so that all files in one share its watch.
+/// The watched folders, so that all files in a folder share its watch.
 static FOLDERS: Mutex<BTreeMap<PathBuf, Weak<Folder>>> = Mutex::new(BTreeMap::new());
 
-/// A folder in which files are watched. The folder is watched rather than its files: a rename over a file leaves
-/// a watch on the old one.
+/// A watched folder. The watch is on the folder instead of its files, since after a rename over a file, a
+/// watch on the file would stay on the old one.
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
     files: Mutex<Vec<Weak<WatchedFile>>>,
     watching: Mutex<Watching>,
-    /// The folder was moved or removed: the watch is on the old one.
+    /// Whether the folder was moved or removed, so that the watch is on the old one.
     moved: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct Watching {
     watcher: Option<RecommendedWatcher>,
-    /// Device and inode of the folder under watch.
+    /// Device and inode of the watched folder.
     identity: Option<(u64, u64)>,
-    /// Tries since the last one that succeeded.
+    /// Number of failed attempts since the last success.
     failures: u32,
     next_try: Option<Instant>,
 }
 
 impl Folder {
-    /// The folder at `path`, one for all of the process.
+    /// Returns the folder at `path`, which the whole process shares.
     pub fn of(path: &Path) -> Arc<Self> {
         let mut folders = lock(&FOLDERS);
         if let Some(folder) = folders.get(path).and_then(Weak::upgrade) {
@@ -67,7 +67,7 @@ impl Folder {
         }
     }
 
-    /// Sends no more events to `file`.
+    /// Stops sending events to `file`.
     pub fn remove(&self, file: &Weak<WatchedFile>) {
         lock(&self.files).retain(|known| !known.ptr_eq(file));
     }
@@ -76,12 +76,12 @@ impl Folder {
         &self.path
     }
 
-    /// Whether there is a watch. Without one, files have to be polled.
+    /// Whether the watch is active. Without it, files must be polled.
     pub fn is_watched(&self) -> bool {
         lock(&self.watching).watcher.is_some()
     }
 
-    /// Begins the watch, or begins it again if the folder was replaced. Blocks.
+    /// Starts the watch, or restarts it if the folder was replaced. Blocks.
     pub fn tend(self: &Arc<Self>) {
         let identity = fs::metadata(&self.path).ok().map(|folder| (folder.dev(), folder.ino()));
         let mut watching = lock(&self.watching);
@@ -127,7 +127,7 @@ impl Folder {
             }
         }
         drop(watching);
-        // Events before the watch began were missed.
+        // Events before the watch started were missed.
         self.tell(&Event::new(EventKind::Other).set_flag(Flag::Rescan));
     }
 

@@ -1,4 +1,4 @@
-//! Files that other code reads, such as the C library.
+//! Watches files that other code reads, such as the C library.
 
 use super::folder::lock;
 use super::{Basis, Condition, LOOK, QUIET, Read, WatchedFile, WriteState, something};
@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::task::{AbortHandle, spawn_blocking};
 use tokio::time::timeout;
 
-/// Watches files to tell when an answer that was made from them is outdated.
+/// Watches files, so that results made from them can be dropped when the files change.
 #[derive(Debug)]
 pub struct Followed {
     files: Arc<[One]>,
@@ -19,7 +19,7 @@ pub struct Followed {
 #[derive(Debug)]
 struct One {
     file: Arc<WatchedFile>,
-    /// The last state that was finished.
+    /// The last state in which the file was finished.
     mark: Mutex<Option<Read>>,
 }
 
@@ -30,7 +30,7 @@ impl Drop for Followed {
 }
 
 impl Followed {
-    /// Watches these files until it is dropped. Call it within the runtime.
+    /// Watches these files until it is dropped. Must be called within the runtime.
     pub fn new(paths: &[&str]) -> Self {
         let one = |path: &&str| One { file: WatchedFile::of(Path::new(path)), mark: Mutex::default() };
         let files: Arc<[One]> = paths.iter().map(one).collect();
@@ -42,7 +42,7 @@ impl Followed {
         let task = tokio::spawn(async move {
             loop {
                 let looked_at = all.clone();
-                // If it fails, the next check may succeed.
+                // If the task fails, the next check may succeed.
                 let look = spawn_blocking(move || looked_at.iter().map(One::look).min());
                 let next = look.await.ok().flatten().unwrap_or(LOOK);
                 let _ = timeout(next, something(&wake)).await;
@@ -51,7 +51,7 @@ impl Followed {
         Followed { files, task: task.abort_handle() }
     }
 
-    /// The basis of an answer that is asked for from now on.
+    /// The basis of a result that is computed from now on.
     pub fn basis(&self) -> Basis {
         self.files.iter().fold(Basis::default(), |basis, one| basis.and(&one.file.revision().basis()))
     }
@@ -68,7 +68,7 @@ impl One {
         heard.state == WriteState::Writing && lock(&self.mark).is_none_or(|mark| mark.events != heard.events)
     }
 
-    /// Checks the file, and notes a change that raised no event. Returns when to check again.
+    /// Checks the file, and records a change that raised no event. Returns the time until the next check.
     fn look(&self) -> Duration {
         self.file.tend();
         let mark = *lock(&self.mark);

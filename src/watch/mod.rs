@@ -1,16 +1,16 @@
-//! Watches files: whether one is being written, and whether it has changed since it was read.
+//! Watches files: whether a file is being written, and whether it has changed since it was read.
 //!
-//! Half of a file may look complete, so a reader calls [`WatchedFile::compare`] first. The state of writers
+//! A half written file may look complete, so a reader calls [`WatchedFile::compare`] first. The write state
 //! belongs to the process, not to a configuration: [`WatchedFile::of`] returns the same value for a path as
 //! long as any reader holds it, and a reload opens the new readers before it drops the old ones.
 //!
-//! | module | owns |
+//! | module | contents |
 //! | --- | --- |
-//! | `write_state` | what events tell about whether a file is finished |
-//! | `stamp` | what changes when a file does |
-//! | `folder` | inotify(7): one watch for each folder, begun again where it was lost |
-//! | `followed` | files that somebody else reads for us |
-//! | `revision` | which state of a file an answer rests on |
+//! | `write_state` | whether a file is finished, from its events |
+//! | `stamp` | identity and times of a file, to detect changes |
+//! | `folder` | inotify(7): one watch for each folder, restarted when it is lost |
+//! | `followed` | files that other code reads |
+//! | `revision` | the states of files that a result depends on |
 
 mod folder;
 mod followed;
@@ -36,14 +36,14 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-/// How long changes are gathered before a file is checked: files are often written in several steps.
+/// How long events are collected before a file is checked. Files are often written in several steps.
 pub const SETTLE: Duration = Duration::from_millis(100);
 
-/// How often a watched file is checked without an event: changes by another host (NFS), in a folder that was
-/// replaced together with its parent, or through symbolic links raise none.
+/// Interval of checks without an event. Changes by another host (NFS), in a folder that was replaced together
+/// with its parent, or through symbolic links raise no event.
 pub const LOOK: Duration = Duration::from_secs(5);
 
-/// The same for a file whose folder cannot be watched.
+/// Interval of checks if the folder cannot be watched.
 pub const LOOK_UNWATCHED: Duration = Duration::from_secs(1);
 
 /// The watched files.
@@ -55,17 +55,17 @@ pub struct WatchedFile {
     this: Weak<WatchedFile>,
     path: PathBuf,
     heard: Mutex<Heard>,
-    /// The stamp seen last, and when it was first seen.
+    /// The last stamp, and when it was first seen.
     seen: Mutex<Option<(Stamp, Instant)>>,
     places: Mutex<Places>,
     wakes: Mutex<Vec<Weak<Notify>>>,
     revision: Revision,
     accepted: AtomicBool,
-    /// Why its reader does not use it as it is now.
+    /// The reason why the reader does not use the present file.
     trouble: Mutex<Option<Box<str>>>,
 }
 
-/// Where the file is.
+/// The location of the file.
 #[derive(Debug, Default)]
 struct Places {
     folders: Vec<Arc<Folder>>,
@@ -73,19 +73,19 @@ struct Places {
     target: Option<PathBuf>,
 }
 
-/// The events of a file.
+/// The events of a file so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Heard {
     /// The state after the last event.
     pub state: WriteState,
-    /// How many events there were.
+    /// Number of events.
     pub events: u64,
 }
 
-/// The state of a file that a reader has read.
+/// The state of a file when it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Read {
-    /// `None`: there was no file.
+    /// `None` if the file did not exist.
     pub stamp: Option<Stamp>,
     /// See [`Heard::events`].
     pub events: u64,
@@ -93,23 +93,24 @@ pub struct Read {
     pub digest: Option<u64>,
 }
 
-/// How a file compares to what was read of it.
+/// The result of comparing a file to its state when it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// It is what was read.
+    /// The file is unchanged.
     Unchanged,
-    /// Its times have changed, or it was opened for writing, but its content is what was read.
+    /// The times of the file have changed, or it was opened for writing, but its content is the same.
     Touched(Read),
-    /// It has changed, and is finished.
+    /// The file has changed and is finished.
     Ready,
-    /// It has changed recently, and no event tells that it is finished: check it again soon.
+    /// The file has changed recently, and no event shows that it is finished. Check it again soon.
     Young,
-    /// It is being written; the time since its stamp last changed.
+    /// The file is being written. The time is that since its stamp last changed.
     Writing(Duration),
 }
 
 impl WatchedFile {
-    /// The file at `path`, one for all of the process. Nothing is watched before [`tend`](Self::tend).
+    /// Returns the file at `path`, which the whole process shares. The watch starts with
+    /// [`tend`](Self::tend).
     pub fn of(path: &Path) -> Arc<Self> {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let mut files = lock(&FILES);
@@ -137,18 +138,18 @@ impl WatchedFile {
         &self.path
     }
 
-    /// Its events.
+    /// Its events so far.
     pub fn heard(&self) -> Heard {
         *lock(&self.heard)
     }
 
-    /// Counts its changes: the events, and changes that readers find without one.
+    /// The revision, which counts events and changes that readers detect without an event.
     pub fn revision(&self) -> &Revision {
         &self.revision
     }
 
-    /// Watches the folder of the file and, if it is a symbolic link, that of its target. Call it repeatedly.
-    /// Blocks.
+    /// Watches the folder of the file and, if the file is a symbolic link, that of its target. Must be called
+    /// repeatedly. Blocks.
     pub fn tend(&self) {
         let target = fs::canonicalize(&self.path).ok().filter(|target| *target != self.path);
         let mut wanted: Vec<&Path> = Vec::with_capacity(2);
@@ -178,13 +179,13 @@ impl WatchedFile {
         }
     }
 
-    /// Whether events tell of changes.
+    /// Whether changes raise events.
     pub fn is_watched(&self) -> bool {
         let places = lock(&self.places);
         !places.folders.is_empty() && places.folders.iter().all(|folder| folder.is_watched())
     }
 
-    /// How often it has to be checked without an event.
+    /// Interval of checks without an event.
     pub fn look_interval(&self) -> Duration {
         if self.is_watched() { LOOK } else { LOOK_UNWATCHED }
     }
@@ -196,7 +197,7 @@ impl WatchedFile {
         wakes.push(Arc::downgrade(wake));
     }
 
-    /// How the file compares to `read`. Blocks.
+    /// Compares the file to its state when it was read. Blocks.
     pub fn compare(&self, read: Option<&Read>) -> Condition {
         let heard = self.heard();
         let stamp = Stamp::at(&self.path);
@@ -211,11 +212,11 @@ impl WatchedFile {
         if silent && read.is_some_and(|read| read.stamp == stamp) {
             return Condition::Unchanged;
         }
-        // An event that was handled says nothing about a later change without event.
+        // An event that was handled is no evidence about a later change without an event.
         let state = if silent { WriteState::Unclear } else { heard.state };
         match state {
-            // Setting only the modification time raises the same event as a write (inotify(7) does not say
-            // so), and no event ends it.
+            // Setting only the modification time raises the same event as a write (inotify(7) does not
+            // mention it), but not that of its end.
             WriteState::Writing
                 if let Some(read) = read
                     && let (Some(then), Some(now)) = (read.stamp, stamp)
@@ -232,32 +233,32 @@ impl WatchedFile {
         }
     }
 
-    /// Its state now, with the digest of its content. Call it before reading the file. Blocks.
+    /// Returns the present state with the digest of the content. Call it before reading the file. Blocks.
     pub fn mark(&self) -> Read {
-        // The events first: later ones are changes.
+        // Read the events first: later ones are changes.
         let events = self.heard().events;
         let stamp = Stamp::at(&self.path);
         Read { stamp, events, digest: stamp::digest_at(&self.path) }
     }
 
-    /// Whether the operator has accepted the current content since the last call.
+    /// Whether the operator has accepted the present content since the last call.
     pub fn take_accepted(&self) -> bool {
         self.accepted.swap(false, SeqCst)
     }
 
-    /// Tells why the reader does not use the file as it is now, or that it does.
+    /// Sets or clears the reason why the reader does not use the present file.
     pub fn set_trouble(&self, why: Option<&str>) {
         *lock(&self.trouble) = why.map(Into::into);
     }
 
-    /// Records an event at once; the file is checked later.
+    /// Records an event at once. The file is checked later.
     fn hear(&self, event: &Event) {
         let target = lock(&self.places).target.clone();
         let names = [Some(&*self.path), target.as_deref()];
         let names: Vec<&Path> = names.into_iter().flatten().collect();
         let mut heard = lock(&self.heard);
         let mut after = heard.state.after(event, &names);
-        // A link that was moved into place is finished; what it leads to now need not be.
+        // A link that was moved into place is finished, but its target may not be.
         if after == Some(WriteState::Finished) && is_moved(event) && self.path.is_symlink() {
             after = Some(WriteState::Unclear);
         }
@@ -270,26 +271,26 @@ impl WatchedFile {
         } else if matches!(event.kind, EventKind::Access(_)) {
             return;
         }
-        // Also after other events in the folder, such as of a symbolic link: the stamp shows whether the file
-        // changed.
+        // Notify also after other events in the folder, such as those of a symbolic link: the stamp shows
+        // whether the file has changed.
         for wake in lock(&self.wakes).iter().filter_map(Weak::upgrade) {
             wake.notify_one();
         }
     }
 }
 
-/// Whether something was moved into place.
+/// Whether the event is that of a rename.
 fn is_moved(event: &Event) -> bool {
     matches!(event.kind, EventKind::Modify(ModifyKind::Name(_)))
 }
 
-/// The files that their readers do not use as they are now, and why.
+/// The files that their readers do not use at present, with the reasons.
 pub fn troubles() -> Vec<(PathBuf, Box<str>)> {
     let files: Vec<_> = lock(&FILES).values().filter_map(Weak::upgrade).collect();
     files.iter().filter_map(|file| Some((file.path.clone(), lock(&file.trouble).clone()?))).collect()
 }
 
-/// Tells all readers that the operator accepts the current content of the files, even if it has shrunk.
+/// Records that the operator accepts the present content of all files, even if it has shrunk.
 pub fn accept() {
     let files: Vec<_> = lock(&FILES).values().filter_map(Weak::upgrade).collect();
     for file in files {
@@ -300,14 +301,14 @@ pub fn accept() {
     }
 }
 
-/// Waits for an event, and then until there are none for a moment.
+/// Waits for an event, and then until there are none for [`SETTLE`], at most [`QUIET`].
 pub async fn something(wake: &Notify) {
     wake.notified().await;
     let end = Instant::now() + QUIET;
     while Instant::now() < end && timeout(SETTLE, wake.notified()).await.is_ok() {}
 }
 
-/// Whether so few entries are left that the file was probably cut short.
+/// Whether so few entries are left that the file was probably truncated.
 pub fn has_shrunk(before: usize, now: usize) -> bool {
     now < before.div_ceil(2)
 }

@@ -1,38 +1,38 @@
-//! The state of files that an answer depends on.
+//! The states of files that a result depends on.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-/// Counts the changes of a file from which answers are made.
+/// Counts the changes of a file.
 #[derive(Clone, Debug, Default)]
 pub struct Revision(Arc<AtomicU64>);
 
 impl Revision {
-    /// Notes a change: answers from an earlier state become invalid.
+    /// Records a change: results from an earlier state become invalid.
     pub fn bump(&self) {
         self.0.fetch_add(1, SeqCst);
     }
 
-    /// The basis of an answer that is made from now on. Take it before the look-up.
+    /// The basis of a result that is computed from now on. Take it before the lookup.
     pub fn basis(&self) -> Basis {
         Basis { on: vec![(self.clone(), self.0.load(SeqCst))] }
     }
 }
 
-/// The states of files that an answer depends on. The answer of a server depends on none, and is valid as
-/// long as it is cached.
+/// The states of files that a result depends on. The result of a server depends on no file, and is valid
+/// until its TTL expires.
 #[derive(Clone, Debug, Default)]
 pub struct Basis {
     on: Vec<(Revision, u64)>,
 }
 
 impl Basis {
-    /// Whether none of the files has changed since.
+    /// Whether all files are unchanged.
     pub fn holds(&self) -> bool {
         self.on.iter().all(|(revision, then)| revision.0.load(SeqCst) == *then)
     }
 
-    /// Both bases together.
+    /// Combines two bases.
     #[must_use]
     pub fn and(mut self, other: &Basis) -> Self {
         self.on.extend(other.on.iter().cloned());
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_basis_holds_until_a_part_of_it_changes() {
+    fn basis_holds_until_a_file_changes() {
         let (a, b) = (Revision::default(), Revision::default());
         let both = a.basis().and(&b.basis());
         let only = a.basis();

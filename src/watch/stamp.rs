@@ -7,11 +7,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-/// How long a file must be unchanged to count as finished if no event tells. A program that writes a file in
-/// place seldom pauses for longer.
+/// How long a file must be unchanged to count as finished if there are no events. A program that writes in
+/// place rarely pauses for longer.
 pub const QUIET: Duration = Duration::from_secs(2);
 
-/// Identity and times of a file. Two reads of a file with the same stamp have the same content.
+/// Identity and times of a file. Reads with the same stamp return the same content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     device: u64,
@@ -22,12 +22,12 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// The stamp of the file at `path`; `None` if there is none.
+    /// The stamp of the file at `path`; `None` if it does not exist.
     pub fn at(path: &Path) -> Option<Self> {
         fs::metadata(path).ok().map(|file| Stamp::of(&file))
     }
 
-    /// The stamp of the file with this metadata.
+    /// The stamp of a file with this metadata.
     pub fn of(file: &Metadata) -> Self {
         Stamp {
             device: file.dev(),
@@ -43,21 +43,21 @@ impl Stamp {
         (self.device, self.inode, self.length) == (other.device, other.inode, other.length)
     }
 
-    /// Whether the file was unchanged for [`QUIET`], by its own clock or, since a file server may have
-    /// another clock, since the stamp was first seen.
+    /// Whether the file was unchanged for [`QUIET`], by its modification time or since the stamp was first
+    /// seen. A file server may have another clock.
     pub fn is_quiet(&self, since: Option<Instant>) -> bool {
         let (seconds, nanos) = self.written;
         let written = u64::try_from(seconds)
             .ok()
             .zip(u32::try_from(nanos).ok())
             .and_then(|(seconds, nanos)| SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanos)));
-        // Before 1970 is long ago.
+        // A time before 1970 is old.
         let old = written.is_none_or(|written| written.elapsed().is_ok_and(|age| age >= QUIET));
         old || since.is_some_and(|since| since.elapsed() >= QUIET)
     }
 }
 
-/// A hash of the content. It differs in each run of the program.
+/// A hash of the content, which differs in each run of the program.
 pub fn digest(content: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write(content);
@@ -68,7 +68,7 @@ pub fn digest(content: &[u8]) -> u64 {
 pub(super) fn digest_at(path: &Path) -> Option<u64> {
     /// The largest limit of all readers.
     const MAX: u64 = 64 << 20;
-    // Opening anything else might block.
+    // Opening another kind of file might block.
     if !fs::metadata(path).ok()?.is_file() {
         return None;
     }
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ages() {
+    fn files_are_quiet_by_age_or_observation() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let hour = Duration::from_hours(1);
         let long_seen = Instant::now().checked_sub(QUIET);
@@ -92,7 +92,7 @@ mod tests {
             (SystemTime::now() - QUIET / 2, Some(Instant::now()), false),
             (SystemTime::now() - QUIET / 2, long_seen, true),
             (SystemTime::UNIX_EPOCH - hour, None, true),
-            // By the clock of another host.
+            // the clock of another host
             (SystemTime::now() + hour, None, false),
             (SystemTime::now() + hour, long_seen, true),
         ] {

@@ -26,7 +26,7 @@ fn read(file: &WatchedFile) -> Read {
 }
 
 #[test]
-fn a_path_has_one_file_for_as_long_as_it_is_held() {
+fn readers_of_a_path_share_one_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("list");
     let one = WatchedFile::of(&path);
@@ -38,14 +38,14 @@ fn a_path_has_one_file_for_as_long_as_it_is_held() {
 }
 
 #[test]
-fn what_becomes_of_a_file() {
+fn detects_writes_touches_and_removal() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("list");
     let file = WatchedFile::of(&path);
     assert!(!file.is_watched());
     file.tend();
     assert!(file.is_watched());
-    // No file is a state, too.
+    // A missing file has a state, too.
     becomes(&file, None, |got| got == Condition::Ready);
     assert_eq!(file.compare(Some(&read(&file))), Condition::Unchanged);
     let (nothing, basis) = (read(&file), file.revision().basis());
@@ -53,7 +53,7 @@ fn what_becomes_of_a_file() {
     writer.write_all(b"a").unwrap();
     becomes(&file, Some(&nothing), |got| matches!(got, Condition::Writing(_)));
     assert!(!basis.holds());
-    // However old it looks.
+    // Even if it looks old.
     age(&path);
     std::thread::sleep(SETTLE);
     assert!(matches!(file.compare(Some(&nothing)), Condition::Writing(_)));
@@ -61,7 +61,7 @@ fn what_becomes_of_a_file() {
     becomes(&file, Some(&nothing), |got| got == Condition::Ready);
     let whole = read(&file);
     assert_eq!(file.compare(Some(&whole)), Condition::Unchanged);
-    // Only its time changes, which looks like the beginning of a write; then a real write begins.
+    // Only its time changes, which looks like the start of a write. Then a real write starts.
     age(&path);
     becomes(&file, Some(&whole), |got| matches!(got, Condition::Touched(_)));
     let Condition::Touched(whole) = file.compare(Some(&whole)) else { panic!("{:?}", file.heard()) };
@@ -73,9 +73,9 @@ fn what_becomes_of_a_file() {
     becomes(&file, Some(&whole), |got| got == Condition::Ready);
 }
 
-/// A link that is turned to another file: whether that is finished its age tells.
+/// A link that is replaced by one to another file: whether the new target is finished depends on its age.
 #[test]
-fn a_link_is_turned_to_a_file_that_is_being_written() {
+fn replaced_link_may_lead_to_an_unfinished_file() {
     let folder = tempfile::tempdir().unwrap();
     let [path, one, two, link] = ["list", "one", "two", "link"].map(|name| folder.path().join(name));
     std::fs::write(&one, "a").unwrap();
@@ -90,7 +90,7 @@ fn a_link_is_turned_to_a_file_that_is_being_written() {
     std::os::unix::fs::symlink(&two, &link).unwrap();
     std::fs::rename(&link, &path).unwrap();
     becomes(&file, Some(&read), |got| got == Condition::Young);
-    // From here on its events are those of the new file.
+    // From here on, events are those of the new target.
     writer.write_all(b", more").unwrap();
     becomes(&file, Some(&read), |got| matches!(got, Condition::Writing(_)));
     drop(writer);
@@ -98,7 +98,7 @@ fn a_link_is_turned_to_a_file_that_is_being_written() {
 }
 
 #[test]
-fn a_change_without_an_event_counts_by_its_age() {
+fn change_without_event_is_ready_after_a_while() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("list");
     std::fs::write(&path, "a").unwrap();
@@ -113,9 +113,9 @@ fn a_change_without_an_event_counts_by_its_age() {
     assert_eq!(file.compare(Some(&old)), Condition::Ready);
 }
 
-/// The folder itself, and the one that it is in.
+/// Replaces the folder itself, or its parent.
 #[test]
-fn a_folder_that_is_replaced_is_watched_again() {
+fn watches_a_replaced_folder_again() {
     for depth in ["a", ""] {
         let root = tempfile::tempdir().unwrap();
         for folder in ["old/a/b", "new/a/b"] {
@@ -139,7 +139,7 @@ fn a_folder_that_is_replaced_is_watched_again() {
 }
 
 #[test]
-fn what_has_shrunk() {
+fn file_has_shrunk_if_less_than_half_is_left() {
     for (before, now, want) in [
         (0, 0, false),
         (0, 5, false),

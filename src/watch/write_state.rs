@@ -1,23 +1,24 @@
-//! Tracks by events whether a file is finished. Pure.
+//! Determines from events whether a file is finished. Pure.
 //!
-//! | event | tells |
+//! | event | meaning |
 //! | --- | --- |
-//! | closed after writing, moved into place | it is finished |
-//! | content changed | it is being written, until it is closed |
-//! | created, removed, moved away, events lost | nothing, its age decides; a link is created finished |
-//! | attributes changed | nothing new |
+//! | closed after writing, moved into place | the file is finished |
+//! | content changed | the file is being written, until it is closed |
+//! | created, removed, moved away, events lost | unclear: the age of the file decides; a link is finished when it is created |
+//! | attributes changed | no change of state |
 
 use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
 use notify::{Event, EventKind};
 use std::path::Path;
 
-/// Whether the end of a write raises an event on this system: it does with inotify(7), not with kqueue(2).
+/// Whether the end of a write raises an event on this system. inotify(7) has such an event, kqueue(2) has
+/// not.
 const HEARS_CLOSE: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
-/// The state of a file by its events.
+/// The state of a file according to its events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WriteState {
-    /// Only its age can tell whether it is finished.
+    /// Events do not show whether it is finished; its age does.
     #[default]
     Unclear,
     /// It is being written.
@@ -28,7 +29,7 @@ pub enum WriteState {
 
 impl WriteState {
     /// The state after an event at one of `paths`, the names of the file; `None` if the event is not about
-    /// it.
+    /// the file.
     #[must_use]
     pub fn after(self, event: &Event, paths: &[&Path]) -> Option<WriteState> {
         if event.need_rescan() {
@@ -40,11 +41,11 @@ impl WriteState {
         }
         match event.kind {
             EventKind::Access(AccessKind::Close(AccessMode::Write)) => Some(WriteState::Finished),
-            // Reading it is an access too.
+            // Reading raises an access event, too.
             EventKind::Access(_) => None,
             EventKind::Modify(ModifyKind::Name(mode)) => match mode {
                 RenameMode::To => Some(WriteState::Finished),
-                // It repeats the two other events.
+                // Repeats the two other events of a rename.
                 RenameMode::Both => None,
                 _ => Some(WriteState::Unclear),
             },
@@ -62,7 +63,7 @@ mod tests {
     use notify::event::{CreateKind, DataChange, Flag, MetadataKind, RemoveKind};
 
     #[test]
-    fn what_events_tell() {
+    fn events_change_the_state() {
         let event = |kind| Event::new(kind).add_path("/d/accounts".into());
         let name = |mode| event(EventKind::Modify(ModifyKind::Name(mode)));
         let change = event(EventKind::Modify(ModifyKind::Data(DataChange::Any)));

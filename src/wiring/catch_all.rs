@@ -1,4 +1,4 @@
-//! Tables that replace every name of one of our domains.
+//! Checks for tables that replace every name of a domain of rcptd.
 
 use super::Findings;
 use super::content::Entry;
@@ -10,7 +10,7 @@ use super::vrfy::is_asked;
 pub(super) fn check(findings: &mut Findings<'_>) {
     let cleanups: Vec<Service> =
         findings.postfix.services.iter().filter(|service| service.command == "cleanup").cloned().collect();
-    // The check of the server for VRFY reports what that has.
+    // `vrfy` reports the tables of the service that gets VRFY.
     let smtpds: Vec<Service> =
         findings.postfix.smtpds().filter(|service| !is_asked(findings, service)).cloned().collect();
     for (parameter, classes) in REWRITING {
@@ -26,7 +26,7 @@ pub(super) fn check(findings: &mut Findings<'_>) {
 fn one(findings: &mut Findings<'_>, service: Option<&Service>, parameter: &'static str) {
     let list = findings.postfix.value(service, parameter);
     let at = (service, parameter);
-    // Sockets are found as cleanup(8) finds them.
+    // Resolve the paths of sockets as cleanup(8) does.
     let asking = service.or_else(|| findings.postfix.internal("cleanup"));
     let content = findings.content(asking);
     let domains: Vec<&str> = findings.ours.domains.iter().map(|(domain, _)| domain.as_str()).collect();

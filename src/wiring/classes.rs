@@ -6,12 +6,12 @@ use super::maps::{Map, words};
 use super::postfix::Postfix;
 use crate::resolve::view::ResolverView;
 
-/// A class whose domains this Postfix is the destination for.
+/// An address class for which this Postfix is the destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
     /// mydestination: users of this host, aliases(5).
     Local,
-    /// virtual_alias_domains: each address is replaced by another.
+    /// virtual_alias_domains: each address is replaced by another one.
     VirtualAlias,
     /// virtual_mailbox_domains.
     VirtualMailbox,
@@ -20,10 +20,10 @@ pub enum Class {
 }
 
 impl Class {
-    /// In the order in which trivial-rewrite(8) asks for them.
+    /// All classes, in the order in which trivial-rewrite(8) checks them.
     pub const ALL: [Class; 4] = [Class::Local, Class::VirtualAlias, Class::VirtualMailbox, Class::Relay];
 
-    /// The parameter with its domains.
+    /// The parameter that lists the domains.
     pub fn domains(self) -> &'static str {
         match self {
             Class::Local => "mydestination",
@@ -33,7 +33,7 @@ impl Class {
         }
     }
 
-    /// The parameter with its recipients.
+    /// The parameter that lists the recipients.
     pub fn recipients(self) -> &'static str {
         match self {
             Class::Local => "local_recipient_maps",
@@ -44,19 +44,20 @@ impl Class {
     }
 }
 
-/// Whether a list of domains has a domain.
+/// Whether a list of domains contains a domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Has {
-    /// It has.
+    /// The list contains it.
     Yes,
-    /// It has not.
+    /// The list does not contain it.
     No,
-    /// These tables or files may have it.
+    /// These tables or files may contain it.
     CannotTell(Vec<String>),
 }
 
-/// Whether the domains of `class` include `domain`. Only of relay_domains a word, or a key of a table, may match
-/// domains below it: without a dot in front if parent_domain_matches_subdomains has relay_domains, else with one.
+/// Whether the domains of `class` include `domain`. Only in relay_domains a word, or a key of a table, may
+/// match subdomains: without a leading dot if parent_domain_matches_subdomains contains relay_domains,
+/// otherwise with one.
 pub fn has(findings: &Findings<'_>, class: Class, domain: &str) -> Has {
     let postfix = findings.postfix;
     let content = findings.content(postfix.internal("rewrite"));
@@ -83,7 +84,7 @@ pub fn has(findings: &Findings<'_>, class: Class, domain: &str) -> Has {
             let pattern = pattern.to_lowercase();
             pattern == domain || parents.contains(&pattern.as_str())
         };
-        // A table before it decides, and its content is not known.
+        // A table before it decides, and its content is unknown.
         if found && negated {
             return if unknown.is_empty() { Has::No } else { Has::CannotTell(unknown) };
         }
@@ -94,35 +95,35 @@ pub fn has(findings: &Findings<'_>, class: Class, domain: &str) -> Has {
     if unknown.is_empty() { Has::No } else { Has::CannotTell(unknown) }
 }
 
-/// The words by which relay_domains matches a domain below another.
+/// The words of relay_domains that would match a domain as a subdomain.
 fn parents<'d>(postfix: &Postfix, domain: &'d str) -> Vec<&'d str> {
     let plain = parents_match(postfix);
     let dots = domain.char_indices().filter(|(_, c)| *c == '.');
     dots.map(|(at, _)| &domain[if plain { at + 1 } else { at }..]).collect()
 }
 
-/// Whether a domain in relay_domains stands for those below it as well.
+/// Whether a domain in relay_domains matches its subdomains as well.
 pub fn parents_match(postfix: &Postfix) -> bool {
     words(&postfix.value(None, "parent_domain_matches_subdomains")).contains(&"relay_domains")
 }
 
-/// The class of a domain, as far as it is known.
+/// The class of a domain, as far as it can be determined.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Classified {
-    /// It is of this class.
+    /// The domain is of this class.
     As(Class),
-    /// It has none: mail for it goes elsewhere.
+    /// The domain has no class: mail for it goes to another host.
     Foreign,
-    /// The content of these tables or files decides, for the classes named.
+    /// The content of these tables or files decides, for the classes given.
     CannotTell(Vec<(Class, String)>),
 }
 
-/// The class of `domain`: the first that has it counts.
+/// The class of `domain`: the first class that contains it counts.
 pub fn class_of(findings: &Findings<'_>, domain: &str) -> Classified {
     let mut unknown = Vec::new();
     for class in Class::ALL {
         match has(findings, class, domain) {
-            // A table of an earlier class may have it, too; Postfix warns of that, and it is rare.
+            // A table of an earlier class may contain it, too. Postfix warns of that, and it is rare.
             Has::Yes => return Classified::As(class),
             Has::No => (),
             Has::CannotTell(lists) => unknown.extend(lists.into_iter().map(|list| (class, list))),
@@ -131,7 +132,7 @@ pub fn class_of(findings: &Findings<'_>, domain: &str) -> Classified {
     if unknown.is_empty() { Classified::Foreign } else { Classified::CannotTell(unknown) }
 }
 
-/// The other domains of a class: names, and tables or files whose content is not known.
+/// The other domains of a class: names, and tables or files whose content is unknown.
 pub fn others(findings: &Findings<'_>, class: Class) -> (Vec<String>, Vec<String>) {
     let (postfix, ours) = (findings.postfix, findings.ours);
     let list = postfix.value(None, class.domains());

@@ -1,7 +1,7 @@
-//! What tables have, as far as it is known: those written in main.cf, rcptd's own, and those with a text that
-//! can be read.
+//! The content of tables, as far as it is known: `inline:` tables in main.cf, the maps of rcptd, and tables
+//! whose text file can be read.
 //!
-//! To see whether a table has every name of a domain it is asked for names that no operator would write.
+//! To check whether a table matches every name of a domain, names are looked up that no operator would use.
 
 use super::maps::{Map, unbraced, words};
 use super::ours::{Asked, Ours};
@@ -14,39 +14,40 @@ use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-/// Local parts that do not exist: a table that has all of them has every name. They differ in length, since a
-/// pattern may ask for one.
+/// Local parts that do not exist: a table that has all of them matches every name. They differ in length,
+/// since a pattern may require one.
 const PROBES: [&str; 2] = ["qjwxzkvh", "zxqvkjwqhzpf"];
-/// A domain in which this host has nothing: a table that has its names has every name of every domain.
+/// A domain that does not exist: a table that has its names matches every name of every domain.
 const ELSEWHERE: &str = "elsewhere.invalid";
-/// Deepest nesting of `unionmap:` and `pipemap:`.
+/// Maximum nesting of `unionmap:` and `pipemap:`.
 const MAX_DEPTH: usize = 8;
-/// Types whose tables postmap(1) makes of a text with the same path.
+/// Types whose tables postmap(1) makes from a text file with the same path.
 const LISTS: [&str; 7] = ["texthash", "hash", "btree", "lmdb", "cdb", "dbm", "sdbm"];
 /// Types of tables with patterns.
 const PATTERNS: [&str; 2] = ["regexp", "pcre"];
 
-/// What a table has for a key.
+/// The result of looking up a key in a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// A value, and which, if that is known.
+    /// The key exists; with its value, if that is known.
     Found(Option<String>),
-    /// Nothing.
+    /// The key does not exist.
     NotFound,
-    /// Its content is not known.
+    /// The content of the table is unknown.
     CannotTell,
 }
 
-/// A key as Postfix asks for it.
+/// A key as Postfix looks it up.
 #[derive(Clone, Copy, Debug)]
 pub enum Key<'k> {
-    /// As it is.
+    /// The whole key.
     Whole(&'k str),
-    /// A part of it, such as `@example.com`, for which Postfix does not ask patterns and other programs.
+    /// A part of the key, such as `@example.com`, which Postfix does not look up in patterns and other
+    /// programs.
     Part(&'k str),
 }
 
-/// The text of a table.
+/// The text file of a table.
 #[derive(Clone, Debug)]
 pub struct TableText {
     content: String,
@@ -54,27 +55,27 @@ pub struct TableText {
 }
 
 impl TableText {
-    /// Reads a text. Its errors do not matter here: postmap(1) reports them.
+    /// Parses a text. Errors are ignored: postmap(1) reports them.
     pub fn new(content: &str) -> Self {
         let (list, _) = List::parse(&Text::new("", content), true);
         TableText { content: content.to_owned(), list }
     }
 }
 
-/// The texts of the tables in a list.
+/// The text files of the tables in a list.
 pub fn texts(list: &str) -> BTreeSet<PathBuf> {
     let maps = Map::all(list).into_iter();
     let with_text = maps.filter(|map| LISTS.contains(&map.kind) || PATTERNS.contains(&map.kind));
     with_text.map(|map| PathBuf::from(map.argument)).filter(|path| path.is_absolute()).collect()
 }
 
-/// What the first of these has that has something.
+/// The result of the first member that has the key.
 pub fn any<T>(members: impl IntoIterator<Item = T>, look_up: impl Fn(T) -> Entry) -> Entry {
     let mut result = Entry::NotFound;
     for member in members {
         match look_up(member) {
             Entry::NotFound => (),
-            // One before it may have another value.
+            // A member before it may have another value.
             Entry::Found(_) if result == Entry::CannotTell => return Entry::Found(None),
             Entry::Found(value) => return Entry::Found(value),
             Entry::CannotTell => result = Entry::CannotTell,
@@ -83,13 +84,13 @@ pub fn any<T>(members: impl IntoIterator<Item = T>, look_up: impl Fn(T) -> Entry
     result
 }
 
-/// What tables have that are asked one after the other, each for the value of the one before it.
+/// The result of a pipe: each member looks up the value of the one before it.
 pub fn pipe<T>(members: &[T], key: &str, look_up: impl Fn(&T, &str) -> Entry) -> Entry {
     let mut value = Entry::Found(Some(key.to_owned()));
     for member in members {
         value = match value {
             Entry::Found(Some(key)) => look_up(member, &key),
-            // The key is not known: a table that has this name has every name.
+            // The key is unknown, but a table that has this probe has every name.
             Entry::Found(None) => match look_up(member, PROBES[0]) {
                 Entry::NotFound => Entry::CannotTell,
                 entry => entry,
@@ -100,27 +101,27 @@ pub fn pipe<T>(members: &[T], key: &str, look_up: impl Fn(&T, &str) -> Entry) ->
     value
 }
 
-/// Looks up keys in the tables that a service names.
+/// Looks up keys in the tables of a service.
 pub struct Content<'c> {
     postfix: &'c Postfix,
     ours: &'c Ours,
     facts: &'c Facts,
     service: Option<&'c Service>,
-    /// The tables of aliases(5), in which no domain has all names.
+    /// The tables of aliases(5), which never match all names of a domain.
     aliases: String,
-    /// The entries of `inline:` tables that were looked up, by the text of the table: they are asked for each of
-    /// our domains, of which there may be thousands.
+    /// The entries of `inline:` tables, by the text of the table. Each table is looked up for every domain,
+    /// of which there may be thousands.
     inline: RefCell<HashMap<String, HashMap<String, String>>>,
 }
 
 impl<'c> Content<'c> {
-    /// For tables that `service` names, or main.cf.
+    /// Creates the lookup for the tables of `service`, or of main.cf.
     pub fn new(postfix: &'c Postfix, ours: &'c Ours, facts: &'c Facts, service: Option<&'c Service>) -> Self {
         let aliases = postfix.value(service, "alias_maps");
         Content { postfix, ours, facts, service, aliases, inline: RefCell::default() }
     }
 
-    /// What a table has for a key in lower case.
+    /// Looks up a key, which must be in lower case.
     pub fn entry(&self, map: &Map<'_>, key: Key<'_>) -> Entry {
         self.nested(map, key, MAX_DEPTH)
     }
@@ -150,7 +151,7 @@ impl<'c> Content<'c> {
                     Some(lines) => pattern::value(&lines, text).map_or(Entry::CannotTell, found),
                 }
             }
-            // Its keys are addresses of clients.
+            // Keys of cidr tables are addresses of clients.
             "cidr" | "fail" => Entry::NotFound,
             _ if map.is_passwd() || words(&self.aliases).contains(&map.text) => Entry::NotFound,
             kind if LISTS.contains(&kind) => {
@@ -177,7 +178,7 @@ impl<'c> Content<'c> {
         self.facts.tables.get(Path::new(path))
     }
 
-    /// Whether a table has every name of a domain.
+    /// Whether a table matches every name of a domain.
     pub fn covers(&self, map: &Map<'_>, domain: &str) -> Entry {
         let domain = domain.to_lowercase();
         let all = format!("@{domain}");
@@ -194,12 +195,12 @@ impl<'c> Content<'c> {
         result
     }
 
-    /// Whether a table has every name of every domain, and the value.
+    /// Whether a table matches every name of every domain, and the value.
     pub fn everything(&self, map: &Map<'_>) -> Entry {
         self.covers(map, ELSEWHERE)
     }
 
-    /// Whether a table has every domain.
+    /// Whether a table matches every domain.
     pub fn has_every_domain(&self, map: &Map<'_>) -> bool {
         matches!(self.entry(map, Key::Whole(ELSEWHERE)), Entry::Found(_))
     }

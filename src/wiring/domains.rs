@@ -1,4 +1,4 @@
-//! Our domains in the address classes of Postfix, and the delimiters of extensions.
+//! Checks the address classes of the domains of rcptd, and the delimiters of extensions.
 
 use super::Findings;
 use super::classes::{Class, Classified, Has, class_of, has};
@@ -15,7 +15,7 @@ pub(super) fn check(findings: &mut Findings<'_>) {
     every_domain(findings);
 }
 
-/// Reports tables that make every domain one of this host's.
+/// Reports tables that make every domain a local one.
 fn every_domain(findings: &mut Findings<'_>) {
     for class in Class::ALL {
         let postfix = findings.postfix;
@@ -95,7 +95,7 @@ fn of_a_class(findings: &mut Findings<'_>, domain: &str) {
     }
 }
 
-/// A list with one more word.
+/// Appends a word to a list.
 fn with(list: &str, word: &str) -> String {
     if list.is_empty() { word.to_owned() } else { format!("{list}, {word}") }
 }
@@ -137,7 +137,7 @@ fn list(marks: &str) -> String {
     marks.chars().map(|c| format!("\"{c}\"")).collect::<Vec<_>>().join(" and ")
 }
 
-/// Reports rules whose parts are separated by a delimiter of Postfix.
+/// Reports rules in which a delimiter of Postfix separates the parts of a name.
 fn separators(findings: &mut Findings<'_>, delimiters: &str) {
     let Some((rule, prefix, account, more)) = findings.ours.unprotected(delimiters) else { return };
     let more = if more == 0 { String::new() } else { format!(" and of {more} more") };

@@ -1,18 +1,20 @@
-//! Expands the parameters named in values of Postfix parameters, as in postconf(5): `$name`, `${name}`,
-//! `$(name)`, `${name?{text}:{text}}`, `${{a} == {b} ? {text} : {text}}`.
+//! Expands parameters in the values of Postfix parameters, as in postconf(5): `$name`, `${name}`, `$(name)`,
+//! `${name?{text}:{text}}`, `${{a} == {b} ? {text} : {text}}`.
 
 use std::cell::Cell;
 use std::cmp::Ordering;
 
-/// Deepest nesting of parameters; Postfix itself stops at 100, and a value that names itself has to end.
+/// Maximum nesting of parameters. Postfix stops at 100; the expansion of a value that contains itself must
+/// end.
 const MAX_DEPTH: usize = 50;
-/// Most parameters in the expansion of one value; a parameter that names another twice doubles them at each
-/// level. The default of `proxy_read_maps` names 100.
+/// Maximum number of parameters in the expansion of one value. A parameter that uses another one twice
+/// doubles the number at each level. The default of `proxy_read_maps` uses 100.
 const MAX_PARTS: u32 = 10_000;
-/// Longest value; a list of domains in main.cf may be long, but not longer than this.
+/// Maximum length of a value. A list of domains in main.cf may be long, but not longer than this.
 const MAX_LENGTH: usize = 1 << 20;
 
-/// The value of `text`. `lookup` returns the unexpanded value of a parameter; one that is not set is empty.
+/// Expands `text`. `lookup` returns the unexpanded value of a parameter; a parameter that is not set is
+/// empty.
 pub fn expand<'t>(text: &str, lookup: &dyn Fn(&str) -> Option<&'t str>) -> String {
     let mut out = String::new();
     Expander { lookup, parts: Cell::new(0) }.text(text, 0, &mut out);
@@ -40,7 +42,7 @@ impl Expander<'_, '_> {
                         self.group(inside, depth, out);
                         after
                     }
-                    // Postfix refuses such a value, so the result is empty.
+                    // Postfix rejects such a value, so the result is empty.
                     None => "",
                 },
                 _ => {
@@ -105,7 +107,7 @@ impl Expander<'_, '_> {
         }
     }
 
-    /// `{a} == {b}`, and what follows it.
+    /// Evaluates `{a} == {b}`. Returns the result and the rest.
     fn comparison<'g>(&self, text: &'g str, depth: usize) -> Option<(bool, &'g str)> {
         let (left, rest) = closed(text, '{')?;
         let rest = rest.trim_start();
@@ -141,13 +143,13 @@ fn push(out: &mut String, text: &str) {
     }
 }
 
-/// A name of a parameter, and what follows it.
+/// Splits off the name of a parameter.
 fn name(text: &str) -> (&str, &str) {
     let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
     text.split_at(end)
 }
 
-/// The text between the opening brace of `text` and its closing brace, and the rest.
+/// Splits `text` into the text between its opening and closing brace, and the rest.
 pub(super) fn closed(text: &str, open: char) -> Option<(&str, &str)> {
     let close = if open == '(' { ')' } else { '}' };
     let inside = text.strip_prefix(open)?;
@@ -172,7 +174,7 @@ fn by_number_or_text(left: &str, right: &str) -> Ordering {
     }
 }
 
-/// Compares levels such as `3.6`: major, minor, patch.
+/// Compares compatibility levels such as `3.6`: major, minor, patch.
 pub(super) fn by_level(left: &str, right: &str) -> Ordering {
     let parts = |level: &str| {
         let mut parts = level.split('.').map(|part| part.trim().parse::<u32>().unwrap_or_default());
@@ -235,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn levels_are_compared_by_number() {
+    fn compares_levels_by_number() {
         for (left, right, want) in [
             ("3.10", "3.9", Ordering::Greater),
             ("2", "3.6", Ordering::Less),

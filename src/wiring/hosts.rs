@@ -1,4 +1,4 @@
-//! Hosts and networks: which listener a client reaches, and which networks it is in.
+//! Compares hosts and networks: whether a client reaches a listener, and whether it is in a network.
 
 use super::maps::{Map, unbraced, words};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -10,7 +10,7 @@ fn unbracketed(host: &str) -> &str {
     host.trim_start_matches('[').trim_end_matches(']')
 }
 
-/// The addresses of a host that is written as one, or is `localhost`.
+/// The addresses of a host that is an address or `localhost`.
 pub fn addresses(host: &str) -> Vec<IpAddr> {
     let host = unbracketed(host);
     if host.eq_ignore_ascii_case("localhost") {
@@ -25,23 +25,23 @@ pub fn is_loopback(host: &str) -> bool {
     !addresses.is_empty() && addresses.iter().all(IpAddr::is_loopback)
 }
 
-/// Whether a client of `host` reaches a program that listens at `listens`: the same name, or the same address,
-/// or all addresses. 127.0.0.2 is not 127.0.0.1. Whether another address is one of this host is not known: a
-/// program that listens at all addresses counts as reached.
+/// Whether a client that connects to `host` reaches a program that listens on `listens`: the same name, the
+/// same address, or all addresses. 127.0.0.2 is not 127.0.0.1. Whether another address belongs to this host
+/// is unknown, so a program that listens on all addresses counts as reached.
 pub fn is_reached(host: &str, listens: &str) -> bool {
     if unbracketed(host).eq_ignore_ascii_case(unbracketed(listens)) {
         return true;
     }
     let clients = addresses(host);
     addresses(listens).into_iter().any(|at| match at {
-        // Linux accepts both kinds at [::]; a program may ask for one kind.
+        // Linux accepts IPv4 connections on [::], unless the program disables it.
         IpAddr::V6(at) if at.is_unspecified() => true,
         IpAddr::V4(at) if at.is_unspecified() => clients.is_empty() || clients.iter().any(IpAddr::is_ipv4),
         at => clients.contains(&at),
     })
 }
 
-/// Whether a list like mynetworks has an address; none if a table or file decides.
+/// Whether a list such as mynetworks contains an address; `None` if a table or file decides.
 pub fn is_in_networks(list: &str, address: IpAddr) -> Option<bool> {
     for word in words(list) {
         let (negated, pattern) = word.strip_prefix('!').map_or((false, word), |pattern| (true, pattern));
@@ -56,7 +56,7 @@ pub fn is_in_networks(list: &str, address: IpAddr) -> Option<bool> {
     Some(false)
 }
 
-/// `192.0.2.0/24`, `[2001:db8::]/32`, or one address.
+/// Parses `192.0.2.0/24`, `[2001:db8::]/32`, or one address.
 fn network(text: &str) -> Option<(IpAddr, u32)> {
     let (address, length) = match unbraced(text).split_once('/') {
         Some((address, length)) => (address, Some(length.parse::<u32>().ok()?)),
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn clients_reach_listeners() {
+    fn matches_clients_with_listeners() {
         for (host, listens, want) in [
             ("127.0.0.1", "127.0.0.1", true),
             ("127.0.0.2", "127.0.0.1", false),
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_have_addresses() {
+    fn finds_addresses_in_networks() {
         for (list, address, want) in [
             ("127.0.0.0/8 [::1]/128", "127.0.0.1", Some(true)),
             ("127.0.0.0/8 [::1]/128", "::1", Some(true)),

@@ -1,12 +1,12 @@
-//! Lists in main.cf: the words of a list, and the tables among them.
+//! Parses lists in main.cf, and the tables in them.
 
 use super::expand::closed;
 pub use crate::map::source::items as words;
 
-/// Deepest nesting of `unionmap:` and `pipemap:`.
+/// Maximum nesting of `unionmap:` and `pipemap:`.
 const MAX_DEPTH: usize = 8;
 
-/// The text in the braces of a word `{ ... }`, without blanks at the edges; else the word.
+/// The text in the braces of a word `{ ... }`, without spaces at the edges; otherwise the word.
 pub fn unbraced(word: &str) -> &str {
     match closed(word, '{') {
         Some((inside, "")) => inside.trim_matches(|c: char| c == ',' || c.is_ascii_whitespace()),
@@ -14,21 +14,21 @@ pub fn unbraced(word: &str) -> &str {
     }
 }
 
-/// A lookup table as main.cf names it, `type:name`.
+/// A lookup table in main.cf, `type:name`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Map<'v> {
-    /// The whole, as it is written.
+    /// The table as it is written.
     pub text: &'v str,
-    /// Whether it begins with `proxy:`: then proxymap(8) asks it, outside of any chroot.
+    /// Whether it begins with `proxy:`. Then proxymap(8) opens it, outside of any chroot.
     pub proxied: bool,
-    /// `hash`, `socketmap`, `inline` ...
+    /// The type, such as `hash`, `socketmap` or `inline`.
     pub kind: &'v str,
-    /// What follows the colon.
+    /// The text after the colon.
     pub argument: &'v str,
 }
 
 impl<'v> Map<'v> {
-    /// The table that a word names, if any: a type and a colon, not a path or an address.
+    /// Parses a word as a table: a type and a colon. Returns `None` for a path or an address.
     pub fn parse(word: &'v str) -> Option<Self> {
         let word = unbraced(word);
         let (proxied, rest) = match word.strip_prefix("proxy:") {
@@ -45,8 +45,8 @@ impl<'v> Map<'v> {
         words(list).into_iter().filter_map(Map::parse).collect()
     }
 
-    /// All tables of a list that have entries: the members of `unionmap:{...}` and `pipemap:{...}` instead of
-    /// these.
+    /// All tables of a list that have entries. `unionmap:{...}` and `pipemap:{...}` are replaced by their
+    /// members.
     pub fn all(list: &'v str) -> Vec<Self> {
         let (mut maps, mut next) = (Vec::new(), vec![(list, 0)]);
         while let Some((list, depth)) = next.pop() {
@@ -62,7 +62,7 @@ impl<'v> Map<'v> {
         maps
     }
 
-    /// Whether it is the password file, which has the users of this host.
+    /// Whether it is the password file, which contains the users of this host.
     pub fn is_passwd(&self) -> bool {
         self.kind == "unix" && self.argument == "passwd.byname"
     }
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_are_split_outside_of_braces() {
+    fn splits_lists_outside_of_braces() {
         for (list, want) in [
             ("", &[][..]),
             ("a, b\tc", &["a", "b", "c"]),
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_are_told_from_other_words() {
+    fn distinguishes_tables_from_other_words() {
         for (word, want) in [
             ("hash:/etc/aliases", Some((false, "hash", "/etc/aliases"))),
             ("proxy:unix:passwd.byname", Some((true, "unix", "passwd.byname"))),
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_inline_tables() {
+    fn parses_keys_of_inline_tables() {
         for (text, want) in [
             ("inline:{ {@example.com = OK} }", &["@example.com"][..]),
             ("inline:{@a.test=OK, { @b.test = OK }}", &["@a.test", "@b.test"]),
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn members_of_tables() {
+    fn lists_members_of_nested_tables() {
         for (list, want) in [
             ("hash:/a, unionmap:{ hash:/b, inline:{ x=y } }", &["hash:/a", "hash:/b", "inline:{ x=y }"][..]),
             ("pipemap:{unionmap:{hash:/a}, static:b}", &["static:b", "hash:/a"]),

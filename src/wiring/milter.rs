@@ -1,5 +1,5 @@
-//! Checks the milter: what Postfix does while it does not answer, and settings that keep it from replacing
-//! recipients.
+//! Checks the milter: what Postfix does while rcptd does not reply, and settings that prevent the milter from
+//! replacing recipients.
 
 use super::Findings;
 use super::maps::{unbraced, words};
@@ -9,7 +9,7 @@ use crate::resolve::view::ResolverView;
 use diagnostics::Severity;
 use std::time::Duration;
 
-/// The milters of a program that are rcptd, each with its own settings, if any.
+/// The milters of a program that are rcptd, each with its own settings, if it has any.
 fn milters(findings: &Findings<'_>, service: Option<&Service>, parameter: &str) -> Vec<String> {
     let postfix = findings.postfix;
     let options = postfix.value(service, "receive_override_options");
@@ -21,7 +21,7 @@ fn milters(findings: &Findings<'_>, service: Option<&Service>, parameter: &str) 
     ours.map(str::to_owned).collect()
 }
 
-/// Whether rcptd's milter is asked about the recipients of a service.
+/// Whether a service passes its recipients to the milter of rcptd.
 pub(super) fn has_milter(findings: &Findings<'_>, service: &Service) -> bool {
     !milters(findings, Some(service), "smtpd_milters").is_empty()
 }
@@ -39,7 +39,7 @@ pub(super) fn check(findings: &mut Findings<'_>) {
             }
         }
     }
-    // Mail by sendmail(1) is passed to the milter by cleanup(8).
+    // cleanup(8) passes mail by sendmail(1) to the milter.
     let cleanup = findings.postfix.internal("cleanup").cloned();
     let cleanup = cleanup.as_ref();
     for milter in milters(findings, cleanup, "non_smtpd_milters") {
@@ -52,17 +52,17 @@ pub(super) fn check(findings: &mut Findings<'_>) {
     }
 }
 
-/// A setting of a milter, with its place.
+/// A setting of a milter, and where it is set.
 struct Setting {
     value: String,
-    /// The parameter that has it.
+    /// The parameter that contains it.
     parameter: &'static str,
     /// The file, with the beginning of the line to write.
     place: String,
 }
 
-/// A setting of a milter: its own, `{ inet:host:port, name=value, { name = value } }`, or that of all milters,
-/// `milter_name`.
+/// Finds a setting of a milter: its own (`{ inet:host:port, name=value, { name = value } }`), or the default
+/// for all milters (`milter_name`).
 fn setting(
     findings: &Findings<'_>,
     service: Option<&Service>,
@@ -89,7 +89,7 @@ fn setting(
     }
 }
 
-/// The last setting of a name counts.
+/// Parses the settings of one milter. If a name occurs more than once, the last one counts.
 fn own_settings(milter: &str) -> Vec<(String, String)> {
     let (mut settings, mut plain) = (Vec::new(), Vec::new());
     let pair = |text: &str| {
@@ -103,7 +103,7 @@ fn own_settings(milter: &str) -> Vec<(String, String)> {
             settings.extend(pair(inside));
         }
     }
-    // Blanks around the sign may be there without braces: { inet:h:1, default_action = accept }.
+    // Spaces around the sign are allowed even without braces: { inet:h:1, default_action = accept }.
     let plain = plain.join(" ").replace(" = ", "=").replace("= ", "=").replace(" =", "=");
     settings.extend(plain.split(' ').filter_map(pair));
     settings
@@ -136,7 +136,7 @@ fn default_action(findings: &mut Findings<'_>, service: Option<&Service>, milter
     );
 }
 
-/// A time as Postfix writes it: `30s`, `5m`, `1h`; seconds without a unit.
+/// Parses a time of Postfix: `30s`, `5m`, `1h`; without a unit, seconds.
 fn time(text: &str) -> Option<Duration> {
     let text = text.trim();
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
@@ -173,7 +173,7 @@ fn timeouts(findings: &mut Findings<'_>, service: Option<&Service>, milter: &str
     }
 }
 
-/// Reports settings that keep the milter from working.
+/// Reports settings that prevent the milter from working.
 fn hindrances(findings: &mut Findings<'_>, service: &Service) {
     let value = |parameter| findings.postfix.value(Some(service), parameter);
     let (proxy, exceptions) = (value("smtpd_proxy_filter"), value("smtpd_milter_maps"));
@@ -202,7 +202,7 @@ fn hindrances(findings: &mut Findings<'_>, service: &Service) {
 
 fn protocol(findings: &mut Findings<'_>, service: Option<&Service>) {
     let protocol = findings.postfix.value(service, "milter_protocol");
-    // Version 6 is the first in which a recipient is added with its DSN arguments.
+    // Version 6 is the first that can add a recipient with its DSN arguments.
     if protocol
         .split_whitespace()
         .next()
@@ -220,7 +220,7 @@ fn protocol(findings: &mut Findings<'_>, service: Option<&Service>) {
     }
 }
 
-/// Whether a table replaces aliases in mail of a service, or makes Postfix know them.
+/// Whether a table replaces aliases in mail of a service, or tells Postfix that they exist.
 fn replaces_aliases(findings: &Findings<'_>, service: &Service) -> bool {
     let postfix = findings.postfix;
     let list = postfix.value(Some(service), "virtual_alias_maps");
@@ -267,7 +267,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_of_one_milter() {
+    fn parses_settings_of_one_milter() {
         for (milter, want) in [
             ("inet:h:1", &[][..]),
             ("{ inet:h:1, default_action=accept }", &[("default_action", "accept")]),
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn times_of_postfix() {
+    fn parses_times() {
         for (text, want) in [
             ("30s", Some(30)),
             ("5m", Some(300)),

@@ -1,29 +1,29 @@
 //! Compares main.cf and master.cf of Postfix with rcptd.conf.
 //!
-//! Pure: the input is the output of postconf(1) and the state of sockets, the output is [`Finding`]s. Each
-//! says what happens to mail, and the line to write.
+//! Pure: the input is the output of postconf(1) and the state of sockets; the output is a list of
+//! [`Finding`]s. Each describes the effect on mail, and the line to write.
 //!
-//! | file | owns |
+//! | file | contents |
 //! | --- | --- |
-//! | `postfix` | main.cf and master.cf: parameters, services, what a parameter is for a service |
-//! | `expand` | the parameters named in a value |
-//! | `maps` | lists and the tables in them |
-//! | `content` | what tables have, as far as it is known |
+//! | `postfix` | main.cf and master.cf: services, and the value of a parameter for each |
+//! | `expand` | expansion of parameters in a value |
+//! | `maps` | lists, and the tables in them |
+//! | `content` | the content of tables, as far as it is known |
 //! | `pattern` | patterns of regexp_table(5) and pcre_table(5) |
-//! | `hosts` | which listener a client reaches, and which networks it is in |
-//! | `restrictions` | which clients the restrictions of a service refuse; findings: those that relay for any client |
-//! | `ours` | the relevant part of rcptd.conf, and which milters and tables are rcptd's |
+//! | `hosts` | whether a client reaches a listener, and whether it is in a network |
+//! | `restrictions` | the clients that a service rejects; findings: services that relay for any client |
+//! | `ours` | the relevant part of rcptd.conf; recognises milters and tables of rcptd |
 //! | `classes` | the address class of a domain |
-//! | `domains` | findings: our domains, and the delimiters of extensions in them |
-//! | `recipients` | findings: recipients that a service accepts without rcptd, or refuses before asking it |
-//! | `users` | findings: users of this host that a list of recipients lacks |
-//! | `rewriting` | findings: aliases that are accepted and not replaced |
+//! | `domains` | findings: address classes of the domains, and delimiters of extensions |
+//! | `recipients` | findings: recipients that a service accepts without rcptd, or rejects before it asks rcptd |
+//! | `users` | findings: users of this host that are not in a list of recipients |
+//! | `rewriting` | findings: aliases that are accepted but not replaced |
 //! | `catch_all` | findings: tables that replace every name of a domain |
-//! | `milter` | findings: what Postfix does while the milter does not answer, and what keeps it from working |
-//! | `tables` | findings: tables by which Postfix asks rcptd, and those that Postfix refuses |
-//! | `vrfy` | findings: the server to which rcptd sends VRFY, and which other clients may send VRFY |
-//! | `sockets` | findings: UNIX sockets that Postfix cannot reach |
-//! | `place` | the line of main.cf or master.cf that a finding is about |
+//! | `milter` | findings: effects of a milter that does not reply, and settings that prevent it from working |
+//! | `tables` | findings: tables of rcptd in Postfix parameters, and tables that Postfix rejects |
+//! | `vrfy` | findings: the server to which rcptd sends VRFY, and other clients that may send VRFY |
+//! | `sockets` | findings: UNIX sockets that Postfix cannot connect to |
+//! | `place` | the line of main.cf or master.cf for a finding |
 
 mod catch_all;
 mod classes;
@@ -55,20 +55,20 @@ pub use tables::texts as tables_named;
 use content::Content;
 use diagnostics::Severity;
 
-/// A problem of the wiring.
+/// A problem in the configuration of Postfix and rcptd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// The kind of finding, a word for tests and scripts.
+    /// The kind of finding, a stable word for tests and scripts.
     pub id: &'static str,
-    /// An error if mail is lost, misdirected, or wrongly refused or accepted.
+    /// `Error` if mail is lost, misdirected, or wrongly rejected or accepted.
     pub severity: Severity,
-    /// The service that it is about; none for main.cf or rcptd.conf.
+    /// The service with the problem; `None` for main.cf or rcptd.conf.
     pub service: Option<String>,
-    /// The parameter of Postfix to look at.
+    /// The Postfix parameter with the problem.
     pub parameter: &'static str,
-    /// What happens to mail.
+    /// The effect on mail.
     pub message: String,
-    /// What to do, with the line to write.
+    /// The remedy, with the line to write.
     pub help: String,
 }
 
@@ -81,7 +81,7 @@ struct Findings<'c> {
 }
 
 impl<'c> Findings<'c> {
-    /// The content of tables that `service` names, or main.cf.
+    /// The content of the tables of `service`, or of main.cf.
     fn content<'s>(&self, service: Option<&'s Service>) -> Content<'s>
     where
         'c: 's,
@@ -130,7 +130,7 @@ impl<'c> Findings<'c> {
     }
 }
 
-/// All findings, errors first.
+/// Runs all checks. Returns the findings, errors first.
 pub fn check(postfix: &Postfix, ours: &Ours, facts: &Facts) -> Vec<Finding> {
     let mut findings = Findings { postfix, ours, facts, all: Vec::new() };
     domains::check(&mut findings);

@@ -1,4 +1,4 @@
-//! The part of rcptd's configuration that has to agree with the mail server.
+//! The part of rcptd's configuration that must agree with the mail server.
 
 use super::content::{Entry, any, pipe};
 use super::hosts::is_reached;
@@ -19,52 +19,52 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A socket with this text in its name is rcptd's if systemd opens it, so that rcptd.conf has no path.
+/// A socket whose path contains this text is one of rcptd if systemd opens the socket, since rcptd.conf then
+/// has no path.
 const OUR_NAME: &str = "rcptd";
 
-/// A map of rcptd's.
+/// A map of rcptd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnMap {
     name: String,
-    /// What it asks the resolver for.
+    /// The purposes for which it asks the resolver.
     pub purposes: BTreeSet<&'static str>,
-    /// Those of them whose result is its value: in a pipe only the last member's.
+    /// The purposes whose result is the value of the map. In a pipe, only those of the last member.
     pub answers: BTreeSet<&'static str>,
     sources: Vec<SourceSpec>,
     search: SearchStrategy,
 }
 
-/// A configuration of rcptd, reduced to that.
+/// The relevant part of a configuration of rcptd.
 #[derive(Clone, Debug, Default)]
 pub struct Ours {
-    /// The domains, and the delimiters of extensions in each.
+    /// The domains, each with its delimiters of extensions.
     pub domains: Vec<(String, String)>,
-    /// Whether rcptd only observes.
+    /// Whether rcptd only logs its decisions.
     pub dry_run: bool,
-    /// Where the milter listens.
+    /// The endpoints of the milter.
     pub milter: Vec<Endpoint>,
-    /// Its longest time until an answer.
+    /// The maximum time until the milter replies.
     pub deadline: Duration,
-    /// The maps.
     maps: Vec<OwnMap>,
-    /// The texts that maps name, read.
+    /// The text files of maps, parsed.
     lists: HashMap<PathBuf, Arc<List>>,
-    /// Where maps are served by socketmap_table(5), and which: all of them, or those named.
+    /// The endpoints of socketmap_table(5), each with the names of its maps; `None` is all maps.
     socketmaps: Vec<(Endpoint, Option<Vec<String>>)>,
-    /// Where a map is served by tcp_table(5).
+    /// The endpoints of tcp_table(5), each with its map.
     tcp_tables: Vec<(Endpoint, String)>,
-    /// The servers that are asked by VRFY: as written, and host and port where these are written.
+    /// The servers that get VRFY: as written, and with host and port if these are written.
     pub vrfy: Vec<(String, Option<(String, u16)>)>,
-    /// Those of them with which rcptd may encrypt by STARTTLS.
+    /// The servers among them with which rcptd may use STARTTLS.
     pub starttls: BTreeSet<String>,
     /// The alias rules.
     rules: Arc<Rules>,
-    /// Whether they are case-sensitive.
+    /// Whether local parts are case-sensitive.
     case_sensitive: bool,
 }
 
 impl Ours {
-    /// Takes that part of `config`.
+    /// Extracts the relevant part of `config`.
     pub fn new(config: &Config) -> Self {
         let delimiters = |domain: &String| {
             config.normal.get(domain).map(|normal| normal.delimiters.to_string()).unwrap_or_default()
@@ -122,8 +122,9 @@ impl Ours {
         }
     }
 
-    /// The first rule whose check codes protect nothing if these characters begin an extension in the mail
-    /// server: the rule, the beginning of its names, the account they reach, and the number of further rules.
+    /// The first rule whose check codes are ineffective if these characters begin an extension in the mail
+    /// server: the rule, the beginning of its names, the account of the mail, and the number of further
+    /// rules.
     pub fn unprotected(&self, delimiters: &str) -> Option<(String, String, String, usize)> {
         let normal =
             LocalPartPolicy { delimiters: delimiters.into(), ..LocalPartPolicy::plain(self.case_sensitive) };
@@ -135,29 +136,29 @@ impl Ours {
         Some((rule, escape(&first.prefix).to_string(), escape(&first.account).to_string(), found.len() - 1))
     }
 
-    /// All places where Postfix may find rcptd.
+    /// All endpoints that Postfix may connect to.
     pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
         let maps = self.socketmaps.iter().map(|(at, _)| at).chain(self.tcp_tables.iter().map(|(at, _)| at));
         self.milter.iter().chain(maps)
     }
 
-    /// Whether a socket is named after rcptd.
+    /// Whether the path of a socket contains the name of rcptd.
     pub fn is_named_for_us(path: &Path) -> bool {
         path.to_string_lossy().contains(OUR_NAME)
     }
 
-    /// Whether a domain is one of ours; `domain` in any case.
+    /// Whether rcptd.conf has this domain, in any case.
     pub fn has_domain(&self, domain: &str) -> bool {
         self.domains.iter().any(|(ours, _)| ours.eq_ignore_ascii_case(domain))
     }
 
-    /// Whether a milter that `service` names is rcptd.
+    /// Whether a milter in a parameter of `service` is rcptd.
     pub fn is_milter(&self, text: &str, service: Option<&Service>, postfix: &Postfix) -> bool {
         let place = Place::milter(text, service, postfix);
         place.is_some_and(|place| self.milter.iter().any(|at| place.is_meant_for(at, postfix)))
     }
 
-    /// What this table asks rcptd for, if it is one of rcptd's.
+    /// The map of rcptd that this table looks up; `None` if the table is not one of rcptd.
     pub fn asked(&self, map: &Map<'_>, service: Option<&Service>, postfix: &Postfix) -> Option<Asked<'_>> {
         let service = if map.proxied { postfix.internal("proxymap") } else { service };
         match map.kind {
@@ -180,7 +181,7 @@ impl Ours {
         }
     }
 
-    /// Whether a list of tables asks the resolver, for one of these purposes if any are named.
+    /// Whether a list of tables asks the resolver, for one of `purposes` if any are given.
     pub fn asks(
         &self,
         list: &str,
@@ -196,8 +197,8 @@ impl Ours {
         Map::all(list).iter().any(wanted)
     }
 
-    /// What a map has for a key that Postfix asks. The resolver has nothing for names that do not exist, which
-    /// are the only addresses that this is asked for.
+    /// Looks up a key of Postfix in a map. It is only called for addresses that do not exist, so the resolver
+    /// finds nothing.
     pub fn entry(&self, map: &OwnMap, key: &str) -> Entry {
         self.map_entry(map, key, MAX_DEPTH)
     }
@@ -212,7 +213,7 @@ impl Ours {
     }
 
     fn source_entry(&self, source: &SourceSpec, key: &str, depth: usize) -> Entry {
-        // Maps may name each other.
+        // Maps may refer to each other.
         let Some(depth) = depth.checked_sub(1) else { return Entry::CannotTell };
         match source {
             SourceSpec::Resolver(purpose) if ResolverView::named(purpose) == Some(ResolverView::Domains) => {
@@ -248,25 +249,25 @@ impl Ours {
     }
 }
 
-/// A table of rcptd's.
+/// The result of matching a table with the maps of rcptd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked<'o> {
-    /// This map.
+    /// The table is this map.
     Map(&'o OwnMap),
-    /// Not a map that rcptd serves there.
+    /// The table is not a map that rcptd serves at this endpoint.
     Nothing,
 }
 
-/// The name of a purpose.
+/// The name of a purpose in the configuration.
 pub fn word(purpose: ResolverView) -> &'static str {
     ResolverView::ALL.iter().find(|(_, one)| *one == purpose).map_or("", |(word, _)| word)
 }
 
-/// Calls a function with the parts of a source that count.
+/// Calls a function with the relevant members of a source.
 type Members = dyn Fn(&SourceSpec, &mut dyn FnMut(&SourceSpec));
 
-/// What the map called `name` asks the resolver for, also through other maps. `members` calls its argument with
-/// the parts of a source that count.
+/// The purposes for which the map `name` asks the resolver, also through other maps. `members` calls its
+/// argument with the relevant members of a source.
 fn purposes(config: &Config, name: &str, members: &Members) -> BTreeSet<&'static str> {
     let (mut found, mut seen, mut next) = (BTreeSet::new(), BTreeSet::new(), vec![name.to_owned()]);
     while let Some(name) = next.pop() {
@@ -289,7 +290,7 @@ fn every_member(source: &SourceSpec, f: &mut dyn FnMut(&SourceSpec)) {
     source.walk(&mut |source| f(source));
 }
 
-/// The members whose values are those of the whole.
+/// Visits the members whose values are those of the whole source.
 fn last_member(source: &SourceSpec, f: &mut dyn FnMut(&SourceSpec)) {
     match source {
         SourceSpec::Union(members) => members.iter().for_each(|member| last_member(member, f)),
@@ -302,7 +303,7 @@ fn last_member(source: &SourceSpec, f: &mut dyn FnMut(&SourceSpec)) {
     }
 }
 
-/// `host`, `host:port`, `[v6]`, `[v6]:port`; a name of the DNS or a socket is not.
+/// Parses `host`, `host:port`, `[v6]`, `[v6]:port`. Returns `None` for names in DNS and sockets.
 fn host_and_port(target: &str) -> Option<(String, u16)> {
     const SMTP: u16 = 25;
     if ["mx:", "srv:", "unix:"].iter().any(|kind| target.starts_with(kind)) {
@@ -319,7 +320,7 @@ fn host_and_port(target: &str) -> Option<(String, u16)> {
     }
 }
 
-/// Where Postfix looks for another program.
+/// The address at which Postfix looks for another program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// A TCP port.
@@ -329,13 +330,13 @@ pub enum Place {
 }
 
 impl Place {
-    /// The place of a milter: `inet:host:port`, `unix:path`, or `{ place, settings }`.
+    /// Parses the place of a milter: `inet:host:port`, `unix:path`, or `{ place, settings }`.
     pub fn milter(text: &str, service: Option<&Service>, postfix: &Postfix) -> Option<Self> {
         let first = super::maps::words(unbraced(text)).into_iter().next()?;
         Place::parse(first, service, postfix)
     }
 
-    /// `inet:host:port` or `unix:path`, as `service` finds it.
+    /// Parses `inet:host:port` or `unix:path`, with the chroot of `service`.
     pub fn parse(text: &str, service: Option<&Service>, postfix: &Postfix) -> Option<Self> {
         let (kind, rest) = text.split_once(':')?;
         match kind {
@@ -360,8 +361,8 @@ impl Place {
         Some(Place::Inet(host.to_owned(), port.parse().ok()?))
     }
 
-    /// Whether rcptd listens there, or would, if the path were right: a socket that is named after rcptd, or
-    /// that is a different one in the chroot. Mail is deferred then, and the wrong path is a separate
+    /// Whether the place is one of rcptd, even with a wrong path: rcptd listens there, the path contains the
+    /// name of rcptd, or the path is right outside of the chroot. A wrong path defers mail, and is a separate
     /// finding.
     fn is_meant_for(&self, endpoint: &Endpoint, postfix: &Postfix) -> bool {
         let in_chroot = match (self, endpoint) {
@@ -380,7 +381,7 @@ impl Place {
                 port == listens && is_reached(host, at)
             }
             (Place::Unix(path), Endpoint::Unix(at)) => path == at,
-            // rcptd.conf has no path then: a socket with our name in it counts as ours.
+            // rcptd.conf has no path in this case: a socket with rcptd in its path counts.
             (Place::Unix(path), Endpoint::Systemd(_)) => Ours::is_named_for_us(path),
             _ => false,
         }

@@ -1,7 +1,7 @@
-//! Patterns of regexp_table(5) and pcre_table(5).
+//! Matches patterns of regexp_table(5) and pcre_table(5).
 //!
-//! Tells whether a table of patterns has a value for a key. The crate `regex` reads most patterns of address tables
-//! as Postfix does; the rest (references, assertions, possessive repeats) is [`Unknown`].
+//! Determines whether a table of patterns has a value for a key. It supports the syntax that tables of
+//! addresses use, and returns [`Unknown`] for everything else (references, assertions, possessive repeats).
 
 use super::maps::{unbraced, words};
 use regex::RegexBuilder;
@@ -12,9 +12,10 @@ const MAX_SIZE: usize = 1 << 20;
 /// Deepest nesting of groups; each level is a call within a call.
 const MAX_DEPTH: u32 = 16;
 
-/// The value of the first pattern that matches `key`: none if no pattern does, an error if it is not known.
+/// The value of the first pattern that matches `key`; `None` if none matches, an error if that cannot be
+/// determined.
 pub fn value<'t>(lines: &[&'t str], key: &str) -> Result<Option<&'t str>, Unknown> {
-    // Conditions around this line: whether each holds.
+    // Whether each of the enclosing conditions holds.
     let mut conditions: Vec<bool> = Vec::new();
     for line in lines.iter().map(|line| line.trim()) {
         if line == "endif" {
@@ -47,11 +48,11 @@ pub fn lines<'t>(argument: &'t str, file: Option<&'t str>) -> Option<Vec<&'t str
         return Some(words(unbraced(argument)).into_iter().map(unbraced).collect());
     }
     let is_line = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
-    // A line that begins with a blank continues a value, whose text does not matter.
+    // A line that begins with a space continues a value, whose text does not matter.
     Some(file?.lines().filter(is_line).filter(|line| !line.starts_with([' ', '\t'])).collect())
 }
 
-/// What this does not know.
+/// The error for syntax that is not supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unknown;
 
@@ -90,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_of_address_tables() {
+    fn matches_patterns_of_address_tables() {
         const KEY: &str = "qjwxzkvh@example.com";
         for (pattern, want) in [
             ("", Ok(true)),
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_of_patterns() {
+    fn finds_values_in_tables_of_patterns() {
         for (lines, want) in [
             (&["/./ OK"][..], Ok(Some("OK"))),
             (&["/^foo/ x", "!/^foo/ y"], Ok(Some("y"))),

@@ -4,7 +4,7 @@ use super::Finding;
 use diagnostics::{Problem, Text};
 use std::ops::Range;
 
-/// The two files.
+/// The two configuration files of Postfix.
 #[derive(Clone, Debug)]
 pub struct Files {
     /// main.cf
@@ -14,7 +14,7 @@ pub struct Files {
 }
 
 impl Files {
-    /// The finding with its place: the setting of the service, that of main.cf, or else the service.
+    /// Adds the place to a finding: the setting of the service, that of main.cf, or otherwise the service.
     pub fn problem(&self, finding: &Finding) -> Problem {
         let entry = finding.service.as_ref().and_then(|service| entry(&self.master.content, service));
         let own = entry.as_ref().and_then(|entry| setting_in(&self.master.content, entry, finding.parameter));
@@ -29,7 +29,7 @@ impl Files {
     }
 }
 
-/// The lines of a text with their places.
+/// The lines of a text with their ranges.
 fn lines(text: &str) -> impl Iterator<Item = (Range<usize>, &str)> {
     let mut at = 0;
     text.split_inclusive('\n').map(move |line| {
@@ -40,12 +40,12 @@ fn lines(text: &str) -> impl Iterator<Item = (Range<usize>, &str)> {
     })
 }
 
-/// Whether a line continues the one before it; this also holds after a comment.
+/// Whether a line continues the one before it. A comment does not end an entry either.
 fn goes_on(line: &str) -> bool {
     line.trim().is_empty() || line.starts_with([' ', '\t', '#'])
 }
 
-/// The entry of a service, from its name to its last line that sets something.
+/// The entry of a service, from its name to its last line with a setting.
 fn entry(master: &str, title: &str) -> Option<Range<usize>> {
     let is_it = |line: &str| {
         let mut words = line.split_whitespace();
@@ -64,7 +64,8 @@ fn first_line(text: &str, entry: &Range<usize>) -> Range<usize> {
     entry.start..entry.start + length
 }
 
-/// Where an entry sets a parameter: `-o name=value`, `-o { name = value }`; the last one counts.
+/// The range of the setting of a parameter in an entry: `-o name=value`, `-o { name = value }`. The last one
+/// counts.
 fn setting_in(master: &str, entry: &Range<usize>, parameter: &str) -> Option<Range<usize>> {
     let sets = |line: &str| {
         let mut rest = line;
@@ -103,7 +104,7 @@ mod tests {
                           pickup unix n - y 60 1 pickup\n";
 
     #[test]
-    fn findings_have_a_place() {
+    fn finds_the_line_of_a_finding() {
         let files = Files { main: Text::new("main.cf", MAIN), master: Text::new("master.cf", MASTER) };
         let finding = |service: Option<&str>, parameter| Finding {
             id: "x",

@@ -1,19 +1,19 @@
-//! The configuration of a Postfix, as postconf(1) prints it.
+//! The configuration of Postfix, as postconf(1) prints it.
 
 use super::expand::{by_level, expand};
 use super::hosts::is_loopback;
 use std::collections::BTreeMap;
 
-/// What postconf(1) prints.
+/// The output of postconf(1).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Output<'t> {
     /// `postconf`: all parameters with their values or defaults.
     pub all: &'t str,
-    /// `postconf -n`: those that main.cf sets, including the operator's own.
+    /// `postconf -n`: the parameters that main.cf sets, including user-defined ones.
     pub set: &'t str,
     /// `postconf -M`: the services of master.cf.
     pub services: &'t str,
-    /// `postconf -P`: the parameters that master.cf sets for single services.
+    /// `postconf -P`: the parameters that master.cf sets for one service.
     pub overrides: &'t str,
 }
 
@@ -22,17 +22,17 @@ pub struct Output<'t> {
 pub struct Service {
     /// The first column: a port, an address and a port, or the name of a socket.
     pub name: String,
-    /// The second: `inet`, `unix`, `pass`, `fifo` ...
+    /// The second column: `inet`, `unix`, `pass` or `fifo`.
     pub kind: String,
     /// Whether it runs in the chroot of the queue directory.
     pub chroot: bool,
-    /// The program, without its arguments.
+    /// The program, without arguments.
     pub command: String,
     overrides: BTreeMap<String, String>,
 }
 
 impl Service {
-    /// As master.cf and people call it: `smtp inet`.
+    /// Its name in messages: `smtp inet`.
     pub fn title(&self) -> String {
         format!("{} {}", self.name, self.kind)
     }
@@ -42,7 +42,7 @@ impl Service {
         self.overrides.contains_key(parameter)
     }
 
-    /// The host that a service of type `inet` is bound to, if it names one, and its port.
+    /// The host to which a service of type `inet` is bound, if it has one, and its port.
     pub fn address(&self) -> (Option<&str>, Option<u16>) {
         let (host, port) = match self.name.rsplit_once(':') {
             Some((host, port)) => (Some(host.trim_start_matches('[').trim_end_matches(']')), port),
@@ -52,7 +52,8 @@ impl Service {
     }
 }
 
-/// A port by number, or by the names that master.cf uses; services(5) has more, but not on every host.
+/// Parses a port: a number, or one of the usual names in master.cf. services(5) has more names, but not on
+/// every host.
 fn port_number(port: &str) -> Option<u16> {
     match port {
         "smtp" => Some(25),
@@ -62,17 +63,18 @@ fn port_number(port: &str) -> Option<u16> {
     }
 }
 
-/// A configuration.
+/// The configuration of one Postfix.
 #[derive(Clone, Debug, Default)]
 pub struct Postfix {
     parameters: BTreeMap<String, String>,
     set: Vec<String>,
-    /// In the order of master.cf.
+    /// The services in the order of master.cf.
     pub services: Vec<Service>,
 }
 
 impl Postfix {
-    /// Reads what postconf(1) printed. Lines of another form are skipped: later versions may print more.
+    /// Parses the output of postconf(1). Lines in another format are skipped, since later versions may print
+    /// more.
     pub fn read(output: Output<'_>) -> Self {
         let mut postfix = Postfix::default();
         let pairs = |text: &str| -> Vec<(String, String)> {
@@ -83,7 +85,7 @@ impl Postfix {
             postfix.set.push(name.clone());
             postfix.parameters.insert(name, value);
         }
-        // Until Postfix 3.0 services without a word in that column were in the chroot.
+        // Before Postfix 3.0 (compatibility level 1), services without a value in this column ran in the chroot.
         let level = postfix.value(None, "compatibility_level");
         let chroot = by_level(&level, "1").is_lt();
         postfix.services = output.services.lines().filter_map(|line| service(line, chroot)).collect();
@@ -101,13 +103,13 @@ impl Postfix {
         postfix
     }
 
-    /// Whether main.cf sets it.
+    /// Whether main.cf sets this parameter.
     pub fn sets(&self, parameter: &str) -> bool {
         self.set.iter().any(|name| name == parameter)
     }
 
-    /// The value of a parameter for a service, or for programs without settings in master.cf. Parameters
-    /// named in it are expanded. It is empty if it is not set anywhere.
+    /// The value of a parameter for a service, or for programs without settings in master.cf. Parameters in
+    /// it are expanded. It is empty if the parameter is not set.
     pub fn value(&self, service: Option<&Service>, parameter: &str) -> String {
         let lookup = |name: &str| {
             let own = service.and_then(|service| service.overrides.get(name));
@@ -116,12 +118,12 @@ impl Postfix {
         lookup(parameter).map(|value| expand(value, &lookup)).unwrap_or_default().trim().to_owned()
     }
 
-    /// The same as a boolean.
+    /// The value of a boolean parameter.
     pub fn is_yes(&self, service: Option<&Service>, parameter: &str) -> bool {
         self.value(service, parameter).eq_ignore_ascii_case("yes")
     }
 
-    /// The services that accept mail by SMTP. The one of type `pass` is used with postscreen(8).
+    /// The services that accept mail by SMTP. One of type `pass` only counts together with postscreen(8).
     pub fn smtpds(&self) -> impl Iterator<Item = &Service> {
         let screened = self.services.iter().any(|service| service.command == "postscreen");
         self.services.iter().filter(move |service| {
@@ -134,7 +136,7 @@ impl Postfix {
         self.services.iter().find(|service| service.name == name && service.kind != "inet")
     }
 
-    /// Whether only programs of this host reach a service.
+    /// Whether only programs on this host can reach a service.
     pub fn is_local(&self, service: &Service) -> bool {
         let host = match (service.kind.as_str(), service.address().0) {
             ("inet", Some(host)) => host.to_owned(),
@@ -144,20 +146,20 @@ impl Postfix {
                 return interfaces.peek().is_some()
                     && interfaces.all(|one| one == "loopback-only" || is_loopback(one));
             }
-            // From postscreen, which serves remote clients.
+            // The client comes from postscreen, which serves remote clients.
             _ => return false,
         };
         is_loopback(&host)
     }
 }
 
-/// `name = value`; the value may be missing.
+/// Splits `name = value`; the value may be empty.
 fn pair(line: &str) -> Option<(&str, &str)> {
     let (name, value) = line.split_once('=')?;
     Some((name.trim(), value.trim()))
 }
 
-/// A line of `postconf -M`: eight columns and arguments.
+/// Parses a line of `postconf -M`: eight columns and arguments.
 fn service(line: &str, chroot: bool) -> Option<Service> {
     let columns: Vec<&str> = line.split_whitespace().take(8).collect();
     let [name, kind, _, _, in_chroot, _, _, command] = columns[..] else { return None };

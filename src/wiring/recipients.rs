@@ -1,9 +1,9 @@
-//! Checks which recipients a service accepts without asking rcptd, and which it refuses before it asks rcptd.
+//! Checks which recipients a service accepts without asking rcptd, and which it rejects before it asks rcptd.
 //!
 //! smtpd(8) accepts a recipient that is not in the list of recipients only if that list is empty. So for each
-//! service and each class of our domains one of these is right: the list has all names of our domains and the
-//! milter decides; the list asks rcptd, and the milter or cleanup(8) resolves what it has; the list is closed
-//! and rcptd is not wired to the service at all.
+//! service and each class of the domains, one of these is right: the list matches all names of the domains
+//! and the milter decides; the list asks rcptd, and the milter or cleanup(8) replaces aliases; the list is
+//! closed, and the service does not use rcptd.
 
 use super::Findings;
 use super::classes::{Class, Classified, class_of, others, parents_match};
@@ -19,7 +19,7 @@ use crate::resolve::view::ResolverView;
 use diagnostics::Severity;
 use std::collections::BTreeSet;
 
-/// The maps of rcptd by which Postfix knows an alias.
+/// The maps of rcptd by which Postfix knows that an alias exists.
 const KNOWS: &[ResolverView] = &[ResolverView::Recipients, ResolverView::VirtualAlias, ResolverView::Account];
 
 pub(super) fn check(findings: &mut Findings<'_>) {
@@ -32,7 +32,8 @@ pub(super) fn check(findings: &mut Findings<'_>) {
         let list = |class: Class| postfix.value(Some(service), class.recipients());
         let asks = has_milter(findings, service)
             || Class::ALL.into_iter().any(|class| ours.asks(&list(class), Some(service), postfix, KNOWS));
-        // For clients of this site, not for mail to aliases: VRFY, or mail that comes back from a content filter.
+        // A service for clients of this site, not for mail to aliases: for VRFY, or for mail from a content
+        // filter.
         let is_inner = strangers(findings, service) == Strangers::Refused
             && (is_asked(findings, service)
                 || classes.iter().all(|(class, _)| open_because(findings, service, *class).is_some()));
@@ -72,8 +73,8 @@ pub(super) fn check(findings: &mut Findings<'_>) {
     }
 }
 
-/// The classes of our domains, each with its domains. If the class of a domain is unknown, each possible
-/// class.
+/// The classes of the domains of rcptd, each with its domains. If the class of a domain is unknown, all
+/// possible classes.
 pub(super) fn classes(findings: &Findings<'_>) -> Vec<(Class, Vec<String>)> {
     let mut all: Vec<(Class, Vec<String>)> = Vec::new();
     for (domain, _) in &findings.ours.domains {
@@ -94,12 +95,12 @@ pub(super) fn classes(findings: &Findings<'_>) -> Vec<(Class, Vec<String>)> {
     all
 }
 
-/// Why a service accepts every recipient of a class.
+/// The reason why a service accepts every recipient of a class.
 pub(super) fn open_because(findings: &Findings<'_>, service: &Service, class: Class) -> Option<String> {
     let postfix = findings.postfix;
     let value = |parameter| postfix.value(Some(service), parameter);
     let list = value(class.recipients());
-    // In a virtual alias domain, only the list has recipients.
+    // In a virtual alias domain, only addresses in the list exist.
     if list.is_empty() && class != Class::VirtualAlias {
         return Some(format!("{} is empty", class.recipients()));
     }
@@ -140,7 +141,7 @@ fn class_at(findings: &mut Findings<'_>, service: &Service, class: Class, domain
     let opened = opened(findings, service, &listed, domains);
     match (&open, milter) {
         (Some(why), true) => opens_others(findings, at, class, domains, why),
-        // The check of the VRFY server reports that.
+        // `vrfy` reports it.
         (Some(_), false) if is_asked(findings, service) => (),
         (Some(why), false) => open_without_rcptd(findings, at, class, domains, why),
         (None, _) => {
@@ -195,7 +196,7 @@ fn class_at(findings: &mut Findings<'_>, service: &Service, class: Class, domain
     }
 }
 
-/// The domains of which a list has every name: of those that `inline:` tables name, and of ours.
+/// The domains for which a list matches every name, among those in `inline:` tables and those of rcptd.
 fn opened(findings: &Findings<'_>, service: &Service, listed: &[Map<'_>], domains: &[String]) -> Vec<String> {
     let content = findings.content(Some(service));
     let mut named: Vec<String> = domains.to_vec();
@@ -212,7 +213,7 @@ fn opened(findings: &Findings<'_>, service: &Service, listed: &[Map<'_>], domain
     named.into_iter().filter(has_all).collect()
 }
 
-/// The line that opens our domains and nothing else.
+/// The line that opens the domains of rcptd only.
 fn closing_line(class: Class, domains: &[String]) -> String {
     let keys = domains.iter().map(|domain| format!("{{@{domain} = OK}}")).collect::<Vec<_>>().join(", ");
     let known = match class {
@@ -230,7 +231,7 @@ pub(super) fn known_line(class: Class) -> String {
     }
 }
 
-/// With the milter and an open list: reports other domains that are open, too.
+/// Reports other domains that are open, for a service with the milter and an open list.
 fn opens_others(
     findings: &mut Findings<'_>,
     at: (Option<&Service>, &'static str),
@@ -283,7 +284,7 @@ fn open_without_rcptd(
     let names = domains.join(", ");
     let local = findings.postfix.is_local(service);
     let (id, severity, whose) = match strangers(findings, service) {
-        // Mail from a content filter was checked by another service; that is the usual wiring.
+        // Mail from a content filter was checked by another service. That is the usual configuration.
         _ if local => ("open-to-this-host", Severity::Note, "programs of this host may send"),
         Strangers::Refused => ("open-to-networks", Severity::Note, "clients in its networks may send"),
         Strangers::LogIn => ("open-to-users", Severity::Warning, "users who log in may send"),
@@ -357,7 +358,7 @@ fn closed_before_milter(
     }
 }
 
-/// Checks a domain in which each address is replaced by another: lists of recipients do not apply there.
+/// Checks a virtual alias domain, to which lists of recipients do not apply.
 fn virtual_alias(findings: &mut Findings<'_>, service: &Service, domains: &[String], aliases: &str) {
     let (postfix, ours) = (findings.postfix, findings.ours);
     let names = domains.join(", ");

@@ -1,4 +1,4 @@
-//! Restrictions of smtpd(8): which clients a service refuses, and whether it relays mail of any client.
+//! Restrictions of smtpd(8): the clients that a service rejects, and whether it relays mail of any client.
 
 use super::Findings;
 use super::content::Entry;
@@ -7,7 +7,7 @@ use super::maps::{Map, words};
 use super::postfix::{Postfix, Service};
 use std::net::{IpAddr, Ipv4Addr};
 
-/// The lists that are evaluated for a recipient, and for VRFY.
+/// The lists that smtpd(8) evaluates for a recipient, and for VRFY.
 pub const BEFORE_RECIPIENT: [&str; 5] = [
     "smtpd_client_restrictions",
     "smtpd_helo_restrictions",
@@ -16,11 +16,11 @@ pub const BEFORE_RECIPIENT: [&str; 5] = [
     "smtpd_recipient_restrictions",
 ];
 
-/// Deepest nesting of restriction classes.
+/// Maximum nesting of restriction classes.
 const MAX_CLASSES: usize = 8;
-/// Longest list with its classes.
+/// Maximum length of a list with its classes.
 const MAX_LENGTH: usize = 1 << 16;
-/// An address for documentation: no client of this host's networks has it.
+/// An address for documentation, which no client in the networks of this host has.
 const STRANGER: Client = Client { from: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 77)), encrypts: true };
 
 /// A client that has not logged in.
@@ -32,19 +32,19 @@ pub struct Client {
     pub encrypts: bool,
 }
 
-/// What a list of restrictions does to a client that writes to one of our domains.
+/// The effect of a list of restrictions on a client that sends mail to a domain of rcptd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// The client may go on.
+    /// The list does not reject the client.
     Passes,
-    /// This word refuses it.
+    /// This word rejects it.
     Refused(String),
-    /// This word refuses it, unless a table or program whose content is not known permits it.
+    /// This word rejects it, unless a table or program with unknown content permits it.
     Perhaps(String),
 }
 
 impl Decision {
-    /// The word that certainly refuses.
+    /// The word that rejects in any case.
     pub fn refused_by(&self) -> Option<&str> {
         match self {
             Decision::Refused(word) => Some(word),
@@ -53,7 +53,7 @@ impl Decision {
     }
 }
 
-/// The value of a parameter, with the members of the restriction classes that it names.
+/// The value of a parameter, with restriction classes replaced by their members.
 pub fn expanded(postfix: &Postfix, service: Option<&Service>, parameter: &str) -> String {
     let mut list = postfix.value(service, parameter);
     let classes = postfix.value(service, "smtpd_restriction_classes");
@@ -73,14 +73,14 @@ pub fn expanded(postfix: &Postfix, service: Option<&Service>, parameter: &str) -
     list
 }
 
-/// A word of a list, with its table if it has one.
+/// A word of a list, with its table if it takes one.
 struct Step<'l> {
-    /// In lower case.
+    /// The word in lower case.
     word: String,
     table: Option<Map<'l>>,
 }
 
-/// The words of a list that decide: without those after warn_if_reject, which only log.
+/// The words of a list that decide. Those after warn_if_reject only log.
 fn steps(list: &str) -> Vec<Step<'_>> {
     let mut steps = Vec::new();
     let mut words = words(list).into_iter();
@@ -101,7 +101,7 @@ fn steps(list: &str) -> Vec<Step<'_>> {
     steps
 }
 
-/// What a table of access(5) does with every key.
+/// The effect of an access(5) table that matches every key.
 #[derive(PartialEq, Eq)]
 enum Access {
     Permits,
@@ -125,7 +125,7 @@ fn access(findings: &Findings<'_>, service: &Service, table: Option<&Map<'_>>) -
     }
 }
 
-/// What a list does to `client`.
+/// Evaluates a list for `client`.
 pub(super) fn decide(
     findings: &Findings<'_>,
     service: &Service,
@@ -166,18 +166,18 @@ pub(super) fn decide(
     Decision::Passes
 }
 
-/// Which clients from outside may send mail.
+/// The remote clients that may send mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strangers {
-    /// All of them.
+    /// All clients.
     Accepted,
-    /// Those that log in.
+    /// Clients that log in.
     LogIn,
-    /// None but those that tables or mynetworks name.
+    /// Only clients in tables or mynetworks.
     Refused,
 }
 
-/// Which clients from outside `service` accepts mail from, for our domains.
+/// The remote clients from which `service` accepts mail for the domains of rcptd.
 pub(super) fn strangers(findings: &Findings<'_>, service: &Service) -> Strangers {
     let refuses = |parameter: &&str| decide(findings, service, parameter, STRANGER) != Decision::Passes;
     let Some(list) = BEFORE_RECIPIENT.iter().find(|parameter| refuses(parameter)) else {
@@ -188,11 +188,11 @@ pub(super) fn strangers(findings: &Findings<'_>, service: &Service) -> Strangers
     if logs_in { Strangers::LogIn } else { Strangers::Refused }
 }
 
-/// How a list lets mail to other hosts pass.
+/// How a list treats mail for other hosts.
 enum Relays {
-    /// It refuses it.
+    /// It rejects it.
     No,
-    /// Nothing in it refuses it.
+    /// Nothing in the list rejects it.
     Unrestricted,
     /// This table permits it.
     By(String),

@@ -1,4 +1,4 @@
-//! Whether an alias that Postfix accepts is replaced by its account.
+//! Checks whether an alias that Postfix accepts is replaced by its account.
 
 use super::Findings;
 use super::classes::Class;
@@ -8,25 +8,25 @@ use super::postfix::{Postfix, Service};
 use super::restrictions::{Strangers, strangers};
 use crate::resolve::view::ResolverView;
 
-/// The maps of rcptd that return a replacement of an alias.
+/// The maps of rcptd that return the replacement of an alias.
 const RESOLVES: &[ResolverView] =
     &[ResolverView::VirtualAlias, ResolverView::Recipients, ResolverView::Account];
 
-/// The tables by which cleanup(8) replaces recipients, and the parameter with the addresses that are replaced.
-/// smtpd(8) accepts a recipient that one of them has.
+/// The tables with which cleanup(8) replaces recipients, and the parameters that select addresses. smtpd(8)
+/// accepts a recipient that is in one of them.
 pub(super) const REWRITING: [(&str, &str); 3] = [
     ("virtual_alias_maps", ""),
     ("recipient_canonical_maps", "recipient_canonical_classes"),
     ("canonical_maps", "canonical_classes"),
 ];
 
-/// Whether a list of rewriting tables replaces recipients.
+/// Whether a rewriting table applies to recipients.
 pub(super) fn is_for_recipients(postfix: &Postfix, service: Option<&Service>, classes: &str) -> bool {
     let classes = postfix.value(service, classes);
     classes.is_empty() || words(&classes).contains(&"envelope_recipient")
 }
 
-/// The parameter of a cleanup(8) by which rcptd replaces aliases.
+/// The parameter of cleanup(8) by which rcptd replaces aliases.
 pub(super) fn table_of(findings: &Findings<'_>, cleanup: Option<&Service>) -> Option<&'static str> {
     let postfix = findings.postfix;
     let mut tables = REWRITING.into_iter();
@@ -48,8 +48,9 @@ pub(super) fn resolves(findings: &Findings<'_>, service: &Service) -> bool {
     table_of(findings, postfix.internal(&name)).is_some()
 }
 
-/// Whether mail of this service goes through a content filter that hands it to another service of this Postfix,
-/// which replaces aliases (FILTER_README). To which service is not known: there is one for that purpose.
+/// Whether mail of this service goes through a content filter to another service of this Postfix, which
+/// replaces aliases (FILTER_README). The configuration does not show which service gets it, so any suitable
+/// one counts.
 pub(super) fn resolves_after_filter(findings: &Findings<'_>, service: &Service) -> bool {
     let postfix = findings.postfix;
     let filters = |service: &Service| {
@@ -66,7 +67,7 @@ pub(super) fn resolves_after_filter(findings: &Findings<'_>, service: &Service) 
         })
 }
 
-/// Reports an alias that Postfix knows and nothing replaces.
+/// Reports an alias that Postfix accepts but does not replace.
 pub(super) fn never_resolved(findings: &mut Findings<'_>, service: &Service, class: Class) {
     let options = findings.postfix.value(Some(service), "receive_override_options");
     let (why, help) = if words(&options).contains(&"no_address_mappings") {

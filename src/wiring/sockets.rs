@@ -1,4 +1,4 @@
-//! Checks UNIX sockets of rcptd from the view of the programs of Postfix.
+//! Checks whether the programs of Postfix can connect to the UNIX sockets of rcptd.
 
 use super::Findings;
 use super::content::TableText;
@@ -11,33 +11,33 @@ use diagnostics::Severity;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Whether the user of Postfix can connect to a socket.
+/// Whether Postfix can connect to a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reach {
     /// It can.
     Yes,
-    /// Nothing is there.
+    /// The path does not exist.
     Missing,
-    /// Something is there that is not a socket.
+    /// The path is not a socket.
     NotASocket,
-    /// It may not, with the reason.
+    /// Permission denied, with the reason.
     Denied(String),
-    /// It could not be checked, with the reason.
+    /// The check failed, with the reason.
     CannotTell(String),
 }
 
 /// The state of this host.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
-    /// Sockets by their path outside of any chroot.
+    /// The sockets by path, outside of any chroot.
     pub sockets: BTreeMap<PathBuf, Reach>,
-    /// The texts of tables by their path. Those that cannot be read are missing.
+    /// The text files of tables by path, without those that cannot be read.
     pub tables: BTreeMap<PathBuf, TableText>,
     /// Whether the chroot of the queue directory has an `/etc/passwd`.
     pub chroot_has_passwd: bool,
 }
 
-/// A use of a socket.
+/// A use of a socket in the configuration.
 struct Use {
     service: Option<Service>,
     parameter: &'static str,
@@ -45,7 +45,7 @@ struct Use {
     path: PathBuf,
 }
 
-/// Where Postfix names milters and tables of rcptd, and for which programs.
+/// All milters and tables in the configuration of Postfix that use sockets, each with its program.
 fn uses(postfix: &Postfix) -> Vec<Use> {
     let mut all = Vec::new();
     let mut add = |service: Option<&Service>, parameter: &'static str, text: &str, place: Option<Place>| {
@@ -138,12 +138,13 @@ pub(super) fn check(findings: &mut Findings<'_>) {
     }
 }
 
-/// Reports a socket at which rcptd does not listen, but would with another chroot, or by its name.
+/// Reports a socket on which rcptd does not listen, but on which it would in another chroot, or according to
+/// its name.
 fn not_listening(findings: &mut Findings<'_>, one: &Use, queue: &Path) {
     let ours: Vec<&Path> = endpoints(findings.ours).collect();
     let at = (one.service.as_ref(), one.parameter);
     let chroot = one.service.as_ref().is_some_and(|service| service.chroot);
-    // The path with the other setting of the chroot.
+    // The path with the opposite chroot setting.
     let other = match one.path.strip_prefix(queue) {
         Ok(below) if chroot => Path::new("/").join(below),
         _ => queue.join(one.path.strip_prefix("/").unwrap_or(&one.path)),

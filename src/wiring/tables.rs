@@ -1,5 +1,5 @@
-//! Checks tables of rcptd in main.cf and master.cf: those that it does not serve, those with the wrong
-//! purpose, and types that Postfix refuses there.
+//! Checks tables of rcptd in main.cf and master.cf: tables that rcptd does not serve, tables with the wrong
+//! purpose, and types that Postfix rejects in a parameter.
 
 use super::Findings;
 use super::content;
@@ -12,7 +12,7 @@ use crate::resolve::view::ResolverView;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-/// The program that asks tables.
+/// The programs that look up tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum By {
     /// Each smtpd(8).
@@ -21,20 +21,20 @@ enum By {
     Cleanup,
     /// trivial-rewrite(8).
     Rewrite,
-    /// Delivery agents, with their parameters in main.cf.
+    /// Delivery agents, which take their parameters from main.cf.
     Delivery,
 }
 
-/// What a table of rcptd's that asks the resolver has to return.
+/// The results that a table of rcptd must have if it asks the resolver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fits {
-    /// Anything.
+    /// Any result.
     Every,
-    /// The result for one of these purposes; otherwise this happens.
+    /// Only results for one of these purposes. The text is the effect of others.
     Only(&'static [ResolverView], &'static str),
 }
 
-/// The parameters that name tables.
+/// The parameters with tables, their programs, and the suitable purposes.
 const TABLES: [(&str, By, Fits); 26] = [
     ("local_recipient_maps", By::Smtpd, Fits::Only(&[ResolverView::Recipients], REFUSED)),
     ("relay_recipient_maps", By::Smtpd, Fits::Only(&[ResolverView::Recipients], REFUSED)),
@@ -83,16 +83,16 @@ const NO_ACTION: &str =
     "its values are no actions of access(5), and Postfix answers 451 4.3.5 to each address that it has";
 const NO_DOMAIN: &str = "its keys are addresses, so that it has none of our domains";
 
-/// By default Postfix looks up domains in the table of addresses; rcptd has no domains there.
+/// By default, Postfix looks up domains in the table of addresses, in which rcptd has no domains.
 const DEFAULT_DOMAINS: [(&str, &str); 2] =
     [("virtual_alias_domains", "virtual_alias_maps"), ("virtual_mailbox_domains", "virtual_mailbox_maps")];
 
-/// The parameters that name tables, each with the programs that ask these.
+/// The parameters with tables, each with the programs that look them up.
 pub(super) fn askers(postfix: &Postfix) -> Vec<(Option<&Service>, &'static str)> {
     let mut all = Vec::new();
     for (parameter, by, _) in TABLES {
         all.extend(programs(postfix, by).into_iter().map(|service| (service, parameter)));
-        // smtpd(8) asks it, and cleanup(8) uses the value.
+        // smtpd(8) checks whether the recipient is in it, and cleanup(8) uses the value.
         if REWRITING.iter().any(|(rewriting, _)| *rewriting == parameter) {
             all.extend(programs(postfix, By::Cleanup).into_iter().map(|service| (service, parameter)));
         }
@@ -116,7 +116,7 @@ fn programs(postfix: &Postfix, by: By) -> Vec<Option<&Service>> {
     }
 }
 
-/// The texts of tables in these parameters.
+/// The text files of the tables in these parameters.
 pub fn texts(postfix: &Postfix) -> BTreeSet<PathBuf> {
     let lists = askers(postfix).into_iter();
     lists
@@ -124,9 +124,9 @@ pub fn texts(postfix: &Postfix) -> BTreeSet<PathBuf> {
         .collect()
 }
 
-/// Tables that decide about the user or the command of a delivery: Postfix does not look them up in other
+/// Tables that determine the user or the command of a delivery. Postfix does not look them up in other
 /// programs or by proxymap(8) ("map is not allowed for security sensitive data"). The second text is the
-/// transport that uses them; empty: always in use.
+/// transport that uses the table; if empty, the table is always in use.
 const SENSITIVE: [(&str, &str); 5] = [
     ("alias_maps", ""),
     ("mailbox_command_maps", ""),
@@ -148,7 +148,7 @@ pub(super) fn check(findings: &mut Findings<'_>) {
         }
         for service in all {
             let list = restrictions::expanded(postfix, service, parameter);
-            // Programs that ask the same tables for the same purpose have one finding.
+            // Programs that use the same tables for the same purpose have one finding.
             let at = match service {
                 Some(one) if by != By::Smtpd && !one.sets(parameter) => None,
                 other => other,
@@ -170,7 +170,7 @@ pub(super) fn check(findings: &mut Findings<'_>) {
     }
 }
 
-/// Checks tables at an address where rcptd listens.
+/// Checks tables at an address on which rcptd listens.
 fn served(
     findings: &mut Findings<'_>,
     asking: Option<&Service>,
@@ -191,7 +191,7 @@ fn served(
                 if !asked.answers.is_empty()
                     && !purposes.iter().any(|purpose| asked.answers.contains(word(*purpose))) =>
             {
-                // Aliases together with the users of this host are a list of recipients as well.
+                // Aliases together with the users of this host are a valid list of recipients.
                 let aliases = asked.answers.contains(word(ResolverView::VirtualAlias));
                 if aliases && at.1 == "local_recipient_maps" && maps.iter().any(Map::is_passwd) {
                     continue;
@@ -224,12 +224,12 @@ fn served(
 
 /// Reports `proxy:` before a table that proxymap(8) may not read.
 fn proxied(findings: &mut Findings<'_>, at: (Option<&Service>, &'static str), list: &str) {
-    // If master.cf does not name the table, main.cf does, and the default of proxy_read_maps includes it.
+    // If master.cf does not set the table, main.cf does, and the default of proxy_read_maps includes it.
     let postfix = findings.postfix;
     let proxymap = postfix.internal("proxymap");
     let allowed = postfix.value(proxymap, "proxy_read_maps");
     let allowed: Vec<&str> = words(&allowed);
-    // `proxy:` may be before a union, or before a member.
+    // `proxy:` may precede a union or one of its members.
     let unions = Map::listed(list).into_iter().filter(|map| matches!(map.kind, "unionmap" | "pipemap"));
     for map in Map::all(list).into_iter().chain(unions).filter(|map| map.proxied) {
         if allowed.contains(&map.text) {
@@ -261,7 +261,7 @@ fn sensitive(findings: &mut Findings<'_>, parameter: &'static str, transport: &s
         }
     }
     let list = postfix.value(postfix.internal(transport), parameter);
-    // Most sites have only static: for ids.
+    // Most sites use `static:` only.
     for map in Map::all(&list) {
         if !map.proxied && !matches!(map.kind, "tcp" | "socketmap") {
             continue;

@@ -1,4 +1,4 @@
-//! Users of this host and names in aliases(5) that a list of recipients lacks.
+//! Checks for users of this host and names in aliases(5) that are not in a list of recipients.
 
 use super::Findings;
 use super::classes::{Class, others};
@@ -20,7 +20,7 @@ pub(super) fn local_users(
     let alias_maps = postfix.value(at.0, "alias_maps");
     let aliases = words(&alias_maps);
     let is_ours = |map: &Map<'_>| findings.ours.asked(map, at.0, postfix).is_some();
-    // Another table may have the users of this host: a directory, a list of mailboxes.
+    // Another table may contain the users of this host, such as a directory or a list of mailboxes.
     let other = maps
         .iter()
         .any(|map| !map.is_passwd() && map.kind != "inline" && !aliases.contains(&map.text) && !is_ours(map));

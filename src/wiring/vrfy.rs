@@ -79,13 +79,13 @@ pub(super) fn check(findings: &mut Findings<'_>) {
     }
 }
 
-/// Whether rcptd asks this service.
+/// Whether rcptd sends VRFY to this service.
 pub(super) fn is_asked(findings: &Findings<'_>, service: &Service) -> bool {
     let mut places = findings.ours.vrfy.iter().filter_map(|(_, place)| place.as_ref());
     places.any(|(host, port)| is_at(findings, service, host, *port))
 }
 
-/// Whether a service is at this host and port.
+/// Whether a service listens on this host and port.
 fn is_at(findings: &Findings<'_>, service: &Service, host: &str, port: u16) -> bool {
     let (at, listens) = service.address();
     let same_host = match at {
@@ -95,7 +95,7 @@ fn is_at(findings: &Findings<'_>, service: &Service, host: &str, port: u16) -> b
     service.kind == "inet" && listens == Some(port) && same_host
 }
 
-/// Whether a service without an address is bound to this host.
+/// Whether a service without an address listens on this host.
 fn is_here(findings: &Findings<'_>, host: &str) -> bool {
     let interfaces = findings.postfix.value(None, "inet_interfaces");
     let is_own_name = host.eq_ignore_ascii_case(&findings.postfix.value(None, "myhostname"));
@@ -106,7 +106,7 @@ fn is_here(findings: &Findings<'_>, host: &str) -> bool {
     })
 }
 
-/// The service that rcptd asks.
+/// Checks the service to which rcptd sends VRFY.
 fn target(findings: &mut Findings<'_>, service: &Service, source: &str) {
     let postfix = findings.postfix;
     if postfix.is_yes(Some(service), "disable_vrfy_command") {
@@ -168,7 +168,7 @@ fn target(findings: &mut Findings<'_>, service: &Service, source: &str) {
     says_later(findings, service, source);
 }
 
-/// Reports settings with which the service does not reply to VRFY of rcptd, or refuses it.
+/// Reports settings with which the service does not support VRFY of rcptd, or rejects it.
 fn refuses(findings: &mut Findings<'_>, service: &Service, source: &str) {
     let postfix = findings.postfix;
     let value = |parameter| postfix.value(Some(service), parameter);
@@ -200,7 +200,8 @@ fn refuses(findings: &mut Findings<'_>, service: &Service, source: &str) {
     }
     let host =
         findings.ours.vrfy.iter().find(|(name, _)| name == source).and_then(|(_, place)| place.as_ref());
-    // A client uses the address that it asks as its own, and 127.0.0.1 for all of 127.0.0.0/8.
+    // A client that connects to an address of this host has the same address itself; for all of 127.0.0.0/8
+    // it is 127.0.0.1.
     let host = host.map_or("localhost", |(host, _)| host);
     let client = match addresses(host) {
         from if !from.is_empty() && from.iter().all(|address| address.is_loopback() && address.is_ipv4()) => {
@@ -213,7 +214,7 @@ fn refuses(findings: &mut Findings<'_>, service: &Service, source: &str) {
         if parameter == "smtpd_sender_restrictions" && !delays {
             continue;
         }
-        // An address of the host has to get through; localhost may be either.
+        // At least one address must be permitted; localhost may be either of two.
         let decisions: Vec<_> = client
             .iter()
             .map(|from| decide(findings, service, parameter, Client { from: *from, encrypts }))
@@ -242,7 +243,7 @@ fn refuses(findings: &mut Findings<'_>, service: &Service, source: &str) {
     }
 }
 
-/// Reports settings that make the service reply 252 for every name.
+/// Reports settings with which the service replies 252 for every name.
 fn says_yes_to_all(findings: &mut Findings<'_>, service: &Service, source: &str) {
     if has_milter(findings, service) {
         return;
@@ -272,7 +273,7 @@ fn says_yes_to_all(findings: &mut Findings<'_>, service: &Service, source: &str)
     }
 }
 
-/// The table by which a service knows every name of one of these domains, of the list of recipients or of those
+/// The table that matches every name of one of these domains, among the lists of recipients and the tables
 /// that replace recipients.
 fn opened(
     findings: &Findings<'_>,
@@ -292,7 +293,7 @@ fn opened(
     })
 }
 
-/// Reports settings that make the service reply 4xx for names that do not exist.
+/// Reports settings with which the service replies 4xx for names that do not exist.
 fn says_later(findings: &mut Findings<'_>, service: &Service, source: &str) {
     let postfix = findings.postfix;
     let code = postfix.value(Some(service), "unknown_local_recipient_reject_code");

@@ -6,7 +6,7 @@ use foldhash::fast::RandomState;
 use mail_address::{Address, CaseSensitivity, fold};
 use std::collections::HashSet;
 
-/// Most problems reported for one list; with more it is probably the wrong file.
+/// Maximum number of problems reported for one list. A list with more is probably the wrong file.
 const MAX_PROBLEMS: usize = 20;
 
 /// The accounts of a list by their keys (see [`Address::key`]).
@@ -17,7 +17,7 @@ pub(super) struct List {
 }
 
 impl List {
-    /// Whether the account is listed, at its domain or at any.
+    /// Whether the account is listed, either with its domain or without one.
     pub fn has(&self, account: &Address, cases: &CaseSensitivity) -> bool {
         let sensitive = cases.of(account);
         self.keys.contains(&*anywhere(account, sensitive))
@@ -33,7 +33,7 @@ impl List {
         if account.domain().is_some() {
             is_new = self.keys.insert(account.folded_key(cases.of(account)).into());
         } else {
-            // Add it for domains in which case matters and for those in which it does not.
+            // Domains with and without case-sensitive local parts need their own key.
             for sensitive in [true, false].into_iter().filter(|sensitive| cases.includes(*sensitive)) {
                 is_new |= self.keys.insert(anywhere(account, sensitive).into());
             }
@@ -42,15 +42,15 @@ impl List {
     }
 }
 
-/// The key of the local part at any domain in which case matters, or does not.
+/// The key of a local part without domain, for domains that are case-sensitive or for those that are not.
 fn anywhere(account: &Address, sensitive: bool) -> String {
-    // Domains have no control characters.
+    // The mark cannot collide with an address: domains have no control characters.
     let (local, mark) =
         if sensitive { (account.local().into(), "\0") } else { (fold(account.local()), "\0\0") };
     [&*local, mark].concat()
 }
 
-/// Reads a list; the error has a line for each problem.
+/// Parses a list. The error has a line for each problem.
 pub(super) fn parse(file: &str, bytes: Vec<u8>, cases: &CaseSensitivity) -> Result<List, Vec<String>> {
     if bytes.len() as u64 > MAX_FILE {
         return Err(vec![format!("{file}: the list is larger than {MAX_FILE} bytes: use a database")]);
@@ -98,7 +98,7 @@ fn account(entry: &str) -> Result<Address, String> {
     if let Some(malformed) = account.malformed() {
         return Err(malformed.to_string());
     }
-    // A line of another kind of file, such as aliases(5) or passwd(5), must not be taken for an account.
+    // Rejects lines of other kinds of files, such as aliases(5) or passwd(5).
     let odd = |c: char| c.is_whitespace() || c.is_control() || ":,;<>()\\".contains(c);
     if account.domain().is_some_and(|domain| domain.contains(odd) || domain.contains('@')) {
         return Err("the domain holds a character that no domain has".into());
@@ -124,7 +124,7 @@ mod tests {
                         baz@bücher.example\nno.newline";
 
     #[test]
-    fn who_is_listed() {
+    fn finds_listed_accounts() {
         let list = parse("x", LIST.into(), &false.into()).unwrap();
         assert_eq!(list.len(), 6);
         for (text, want) in [
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn case_counts_by_choice() {
+    fn is_case_sensitive_if_configured() {
         let cases = CaseSensitivity::from(true);
         let list = parse("x", b"Foo\nbar@Example.TEST".to_vec(), &cases).unwrap();
         for (text, want) in [
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn case_counts_by_domain() {
+    fn case_sensitivity_depends_on_the_domain() {
         let cases = CaseSensitivity::new([("s.test", true), ("i.test", false)], true);
         let list = parse("x", b"Foo\nfoo\nBar@s.test\nBar@i.test\nBaz".to_vec(), &cases).unwrap();
         assert_eq!(list.len(), 5);
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_have_their_line() {
+    fn errors_have_line_numbers() {
         for (content, want) in [
             ("foo\nbar: baz\n", "x:2:1: error: the line is more than one account (write one account a line"),
             ("foo bar", "x:1:1: error: the line is more than one account"),
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn bounded() {
+    fn limits_size_and_problems() {
         for (bad, told) in [(MAX_PROBLEMS, MAX_PROBLEMS), (MAX_PROBLEMS + 1, MAX_PROBLEMS + 1), (1000, 21)] {
             let problems = parse("x", "a b\nc\n".repeat(bad).into(), &false.into()).unwrap_err();
             assert_eq!(problems.len(), told, "{bad}");

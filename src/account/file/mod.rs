@@ -1,19 +1,20 @@
-//! `file:PATH`, a list of accounts, read again whenever it changes.
+//! `file:PATH`, a list of accounts, which is read again whenever it changes.
 //!
-//! | the file | a listed account | any other |
+//! | the file | listed accounts | other accounts |
 //! | --- | --- | --- |
-//! | is good | exists | missing |
-//! | is being written, or was a moment ago | exists, if the last good one listed it | unknown |
-//! | has errors, or lost more than half of its accounts | exists, if the last good one listed it | unknown |
-//! | is gone, unreadable or lists nothing | unknown | unknown |
+//! | is valid | exists | not found |
+//! | is being written, or was a moment ago | exists, if listed in the last valid version | temporary failure |
+//! | has errors, or lost more than half of its accounts | exists, if listed in the last valid version | temporary failure |
+//! | is deleted, unreadable or empty | temporary failure | temporary failure |
 //!
-//! No accident makes accounts missing: not a typing error, nor a file that is being moved, nor one that was
-//! cut short. A much shorter list takes effect when the operator reloads.
+//! A typing error, a file that is being moved, or a truncated file never makes an account "not found". A much
+//! shorter list takes effect when the operator reloads.
 //!
-//! **Replace by rename**: write the new list beside the old one and `mv` it over it. Half of a list that is
-//! written in place looks like a short list, so no account is missing until the writer has closed it or,
-//! without events (NFS), until it is unchanged for [`QUIET`]. A writer that opens and closes the file for
-//! every line, or dies in the middle, looks like one that has finished, unless the list has shrunk.
+//! **Replace by rename**: write the new list to another file in the same directory and `mv` it over the old
+//! one. A list that is half written in place looks like a short list, so no account is "not found" until the
+//! writer has closed it or, without events (NFS), until it is unchanged for [`QUIET`]. A writer that opens
+//! and closes the file for every line, or that dies before it has finished, looks like one that has finished,
+//! unless the list has shrunk.
 //!
 //! The state of a list survives a reload: the sources of the old and the new configuration share it.
 
@@ -34,7 +35,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-/// Largest list read: more than two million accounts. Larger ones belong into a database.
+/// Largest list that is read: more than two million accounts. Larger ones belong in a database.
 pub const MAX_FILE: u64 = 64 * 1024 * 1024;
 
 /// How long a list may be written before a warning is logged.
@@ -78,7 +79,8 @@ impl SourceConfig for ListFile {
     }
 }
 
-/// The source: a shared view of the list, which a task keeps up to date until this is dropped.
+/// The source: a view of the list, shared by all configurations. A task keeps it up to date until it is
+/// dropped.
 #[derive(Debug)]
 struct FileSource {
     list: Arc<Watched>,
@@ -95,7 +97,8 @@ impl Drop for FileSource {
 }
 
 impl FileSource {
-    /// The source of this list, which another configuration may have opened already; and whether it is new.
+    /// Returns the source of this list, which another configuration may have opened already, and whether it
+    /// is new.
     fn shared(name: Arc<str>, path: &Path, cases: CaseSensitivity) -> Result<(Arc<Self>, bool), Vec<String>> {
         let known = |source: &Weak<FileSource>| {
             let source = source.upgrade()?;
@@ -104,7 +107,7 @@ impl FileSource {
         let known = lock(&LISTS).iter().find_map(known);
         if let Some(source) = known {
             source.list.look();
-            // A list with errors rejects the new configuration, as it prevents a start.
+            // A list with errors makes the new configuration invalid, as it prevents a start.
             let view = source.list.view();
             return match view.trouble {
                 Some(Trouble { kind: TroubleKind::Broken, why }) => Err(vec![why.to_string()]),
@@ -121,7 +124,7 @@ impl FileSource {
         Ok((source, true))
     }
 
-    /// Reads the list, which must be readable and without errors, and watches it.
+    /// Reads the list, which must be readable and without errors, and starts to watch it.
     fn open(name: Arc<str>, path: &Path, cases: CaseSensitivity) -> Result<Self, Vec<String>> {
         let list = Arc::new(Watched::new(name, path, cases));
         let looking = lock(&list.looking);
@@ -135,8 +138,8 @@ impl FileSource {
                 View { list: Arc::new(accounts), trouble: None, read, settled: true }
             }
             Err(Unusable::Gone { why, stamp: Some(stamp) }) => {
-                // A list without accounts is not an error, since a new site has none, but it does not make
-                // accounts missing.
+                // An empty list is not an error, since a new site has no accounts, but it does not make
+                // accounts "not found".
                 observe::source_file_unreadable(&list.name, list.file.path(), &why);
                 let trouble = Some(Trouble { kind: TroubleKind::Gone, why: why.into() });
                 let read = Some(AsRead { stamp: Some(stamp), events, digest: None });
@@ -146,14 +149,14 @@ impl FileSource {
             Err(Unusable::Gone { why, stamp: None }) => return Err(vec![why]),
             Err(Unusable::Broken { problems, .. }) => return Err(problems),
         };
-        // In a list that may be half written, listed accounts exist, but others are not missing.
+        // If the list may be half written, listed accounts exist, but others are a temporary failure.
         list.show(if quiet { view } else { View { read: None, settled: false, ..view } });
         drop(looking);
         Ok(FileSource { list, look: Mutex::default() })
     }
 
-    /// Waits until a recently written list is old enough, so that after writing a list and starting rcptd the
-    /// first answers are definite; not for longer, since a list may be written for hours.
+    /// Waits until a recently written list is old enough, so that the first results are definite if rcptd is
+    /// started right after the list is written. The wait is limited, since a list may be written for hours.
     async fn settle(&self) {
         let end = Instant::now() + QUIET + SETTLE;
         while !self.list.is_settled() && Instant::now() < end {
@@ -163,18 +166,18 @@ impl FileSource {
         }
     }
 
-    /// Checks the file on each event, and at intervals.
+    /// Starts the task that checks the file on each event, and at intervals.
     fn keep_looking(&self) {
         let list = self.list.clone();
         list.file.wake(&list.wake);
         let task = tokio::spawn(async move {
-            // It may have been written a moment before it was opened.
+            // The file may have been written a moment before it was opened.
             let mut next = QUIET;
             loop {
-                // After the timeout it is time to check anyway.
+                // A timeout is not an error: it is time for a check without an event.
                 let _ = timeout(next, watch::something(&list.wake)).await;
                 let list = list.clone();
-                // If it fails, the next check may succeed.
+                // If the task fails, the next check may succeed.
                 next = tokio::task::spawn_blocking(move || list.look()).await.unwrap_or(QUIET);
             }
         });
@@ -202,12 +205,12 @@ impl Source<Address, Verification> for FileSource {
 /// The result of reading the file.
 #[derive(Clone, Debug, Default)]
 struct View {
-    /// The last good list.
+    /// The last valid list.
     list: Arc<List>,
     trouble: Option<Trouble>,
     /// The state of the file when it was read.
     read: Option<AsRead>,
-    /// Whether the file seemed finished then.
+    /// Whether the file looked finished at that time.
     settled: bool,
 }
 
@@ -227,21 +230,21 @@ struct Trouble {
 enum TroubleKind {
     /// The list has errors.
     Broken,
-    /// It has lost most of its accounts.
+    /// The list has lost most of its accounts.
     Shrunk,
-    /// It is being written for a long time.
+    /// The list has been written for a long time.
     Writing,
-    /// There is no list, or an empty one.
+    /// The list does not exist or is empty.
     Gone,
 }
 
-/// Why a list cannot be used.
+/// The reason why a list cannot be used.
 enum Unusable {
-    /// No list at all.
+    /// The file cannot be read, or lists no accounts.
     Gone { why: String, stamp: Option<Stamp> },
-    /// One with errors.
+    /// The list has errors.
     Broken { problems: Vec<String>, stamp: Stamp },
-    /// One that changed while it was read.
+    /// The list changed while it was read.
     Changing,
 }
 
@@ -251,9 +254,10 @@ struct Watched {
     cases: CaseSensitivity,
     file: Arc<WatchedFile>,
     view: Mutex<View>,
-    /// Held from reading the file until its view is published, so that no older view replaces a newer one.
+    /// Locked from reading the file until its view is published, so that an older view does not replace a
+    /// newer one.
     looking: Mutex<()>,
-    /// Something has happened to the file or beside it.
+    /// Notified when something happens to the file or its directory.
     wake: Arc<Notify>,
 }
 
@@ -283,8 +287,8 @@ impl Watched {
         self.file.revision().bump();
     }
 
-    /// Reads the list again if it has changed and is finished. Returns when to check it again, with or
-    /// without events.
+    /// Reads the list again if it has changed and is finished. Returns the time until the next check, which
+    /// happens even without events.
     fn look(&self) -> Duration {
         let _looking = lock(&self.looking);
         self.file.tend();
@@ -304,7 +308,7 @@ impl Watched {
                 return QUIET;
             }
             Condition::Writing(since) => {
-                // No need to poll: an event tells when it is closed.
+                // No need to poll: closing the file raises an event.
                 if since >= LONG {
                     let why = "the list is still being written";
                     self.show(View {
@@ -355,7 +359,7 @@ impl Watched {
         self.file.look_interval()
     }
 
-    /// The view after a list that cannot be used: it keeps the last good one.
+    /// The view after a list that cannot be used. It keeps the last valid list.
     fn broken(&self, old: &View, kind: TroubleKind, why: &str, read: Option<AsRead>) -> View {
         let trouble = Some(Trouble { kind, why: why.into() });
         if trouble != old.trouble {

@@ -1,6 +1,6 @@
-//! Random histories of a list, with its writers, reloads and questions: the cached and the uncached source
-//! agree at every moment, no account that is always in the list is missing, and no account exists that was
-//! never in it.
+//! Tests random histories of a list with its writers, reloads and lookups. The cached and the uncached source
+//! agree at all times, an account that is always in the list is never "not found", and an account that was
+//! never in it never exists.
 
 use super::super::settings::{CacheSettings, Settings, SourceSettings};
 use super::super::testing::account;
@@ -20,17 +20,17 @@ const ALL: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// A new list is moved over the old one.
+    /// A new list is renamed over the old one.
     Replace(Names),
-    /// It is written in place and closed.
+    /// The list is written in place and closed.
     Write(Names),
-    /// It is written in place up to this percentage.
+    /// The list is written in place up to this percentage.
     Begin(Names, usize),
-    /// The writer goes on to the end.
+    /// The writer finishes the list and closes it.
     End,
     Remove,
     Break,
-    /// A reload, by the operator or because something else changed.
+    /// A reload; true if the operator asked for it, false if something else changed.
     Reload(bool),
 }
 
@@ -54,7 +54,7 @@ fn text(names: &Names) -> String {
     names.iter().flat_map(|name| [*name, "\n"]).collect()
 }
 
-/// What the file holds.
+/// The content of the file.
 #[derive(Clone, Debug)]
 enum Content {
     List(Names),
@@ -67,10 +67,10 @@ struct History {
     path: PathBuf,
     settings: Settings,
     sources: Sources,
-    /// The last good list.
+    /// The last valid list.
     good: Names,
     content: Content,
-    /// Whether the list was gone at the last check.
+    /// Whether the list was deleted at the last check.
     gone: bool,
     writer: Option<(File, Names, usize)>,
 }
@@ -82,7 +82,7 @@ impl History {
                 let next = self.path.with_extension("next");
                 fs::write(&next, text(names)).unwrap();
                 fs::rename(&next, &self.path).unwrap();
-                // The writer continues in a file that no longer has a name.
+                // The writer continues with a file that is no longer in the directory.
                 self.writer = None;
                 self.content = Content::List(names.clone());
             }
@@ -119,7 +119,7 @@ impl History {
         }
     }
 
-    /// The verdict about each name once all is read: `None` is unknown.
+    /// The expected result for each name after all changes have been read; `None` is a temporary failure.
     fn settled(&mut self) -> impl Fn(&'static str) -> Option<bool> + use<> {
         let mut certain = false;
         match &self.content {
@@ -167,12 +167,12 @@ async fn live(path: &Path, steps: Vec<Step>) -> Result<(), TestCaseError> {
         if let Step::Reload(asked) = step {
             if *asked {
                 watch::accept();
-                // A list that is finished counts, however short it is.
+                // The operator accepts a list that is finished, however short it is.
                 if let Content::List(names) = &history.content {
                     history.good = names.clone();
                 }
             }
-            // Refused if the list cannot be used; the old configuration stays.
+            // Fails if the list cannot be used. The old configuration stays.
             if let Ok(new) =
                 Sources::rebuild(&history.settings, false, &Maps::new(), Some(&history.sources)).await
             {
@@ -215,7 +215,7 @@ proptest! {
         cases: 12, failure_persistence: None, max_shrink_iters: 20, ..ProptestConfig::default()
     })]
     #[test]
-    fn the_cache_and_the_list_agree(steps in proptest::collection::vec(step(), 1..10)) {
+    fn cached_and_uncached_results_agree(steps in proptest::collection::vec(step(), 1..10)) {
         let folder = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(live(&folder.path().join("accounts"), steps))?;

@@ -26,7 +26,7 @@ fn site(content: &str) -> BuildContext {
     BuildContext { directory, source }
 }
 
-/// Settings of this list alone, and nothing remembered.
+/// Settings with this list alone, without caching.
 fn settings(path: &Path) -> Settings {
     let source = SourceSettings::new(format!("file:{}", path.display()).parse().unwrap());
     let cache = CacheSettings {
@@ -37,7 +37,7 @@ fn settings(path: &Path) -> Settings {
     Settings { sources: vec![source], cache }
 }
 
-/// Makes a file as if it had been written so long ago.
+/// Sets the modification time of a file to this long ago.
 fn age(path: &Path, age: Duration) {
     File::open(path).unwrap().set_modified(SystemTime::now() - age).unwrap();
 }
@@ -53,7 +53,7 @@ impl BuildContext {
         self.source.look_up(&account(&format!("{user}@example.test"))).await.result.to_string()
     }
 
-    /// Waits until the watcher has brought `user` to a verdict that begins with `want`.
+    /// Waits until the result for `user` begins with `want`.
     async fn becomes(&self, user: &str, want: &str) {
         let begin = Instant::now();
         while !self.says(user).await.starts_with(want) {
@@ -70,7 +70,7 @@ impl BuildContext {
 }
 
 #[tokio::test]
-async fn survives_what_happens_to_files() {
+async fn handles_replaced_deleted_and_invalid_files() {
     let site = site("foo\n");
     let (list, other) = (site.path("accounts"), site.path("new"));
     assert_eq!(site.says("foo").await, "exists");
@@ -110,14 +110,14 @@ async fn survives_what_happens_to_files() {
 }
 
 #[tokio::test]
-async fn nobody_is_missing_from_half_a_list() {
+async fn half_written_list_is_temporary_failure() {
     let site = site("foo\nbar\n");
     assert_eq!(site.says("baz").await, "not found");
     let mut writer = File::create(site.path("accounts")).unwrap();
     for half in ["", "foo\nb", "az\n"] {
         writer.write_all(half.as_bytes()).unwrap();
         site.becomes("baz", WRITTEN).await;
-        // Longer than changes are gathered, and longer than an old file is young.
+        // Longer than events are collected, and the file looks older than `QUIET`.
         tokio::time::sleep(SETTLE * 3).await;
         age(&site.path("accounts"), QUIET * 2);
         tokio::time::sleep(SETTLE * 3).await;
@@ -128,7 +128,7 @@ async fn nobody_is_missing_from_half_a_list() {
     site.becomes("baz", "exists").await;
     site.becomes("bar", "not found").await;
 
-    // As soon as it is open for writing, no account is missing, whatever the view of the last list.
+    // As soon as the file is open for writing, no account is "not found", whatever the last list was.
     let writer = File::create(site.path("accounts")).unwrap();
     site.becomes("bar", WRITTEN).await;
     assert_eq!(site.says("foo").await, "exists");
@@ -137,7 +137,7 @@ async fn nobody_is_missing_from_half_a_list() {
 }
 
 #[tokio::test]
-async fn a_new_name_is_enough() {
+async fn reads_a_renamed_file_at_once() {
     let site = site("foo\n");
     fs::write(site.path("new"), "bar\n").unwrap();
     let begin = Instant::now();
@@ -145,7 +145,7 @@ async fn a_new_name_is_enough() {
     site.becomes("bar", "exists").await;
     site.becomes("foo", "not found").await;
     assert!(begin.elapsed() < QUIET, "however young the file is");
-    // A link is finished when it is created, but only its age shows that.
+    // A hard link raises no event of a write, so only its age shows that the file is finished.
     fs::write(site.path("old"), "baz\n").unwrap();
     age(&site.path("old"), QUIET);
     fs::remove_file(site.path("accounts")).unwrap();
@@ -155,7 +155,7 @@ async fn a_new_name_is_enough() {
 }
 
 #[tokio::test]
-async fn a_file_as_young_as_the_source() {
+async fn waits_for_a_file_written_just_before_opening() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("accounts");
     let mut writer = File::create(&path).unwrap();
@@ -181,7 +181,7 @@ async fn a_file_as_young_as_the_source() {
 }
 
 #[tokio::test]
-async fn a_source_opens_when_its_list_is_finished_or_after_a_while() {
+async fn opening_waits_a_limited_time_for_the_writer() {
     let directory = tempfile::tempdir().unwrap();
     for (held, want) in [(false, "not found"), (true, WRITTEN)] {
         let path = directory.path().join(held.to_string());
@@ -207,7 +207,7 @@ async fn a_source_opens_when_its_list_is_finished_or_after_a_while() {
 }
 
 #[tokio::test]
-async fn a_link_that_is_turned_over() {
+async fn follows_a_changed_symlink() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     fs::create_dir(path("v1")).unwrap();
@@ -225,15 +225,15 @@ async fn a_link_that_is_turned_over() {
     site.becomes("bar", "exists").await;
 }
 
-/// As on a file server, where the changes of other hosts raise no event.
+/// As on a file server, where changes by other hosts raise no event.
 #[tokio::test]
 #[allow(clippy::await_holding_lock, reason = "it keeps the looks of the other threads away")]
-async fn a_change_without_an_event_is_seen_at_the_next_look() {
+async fn periodic_check_detects_changes_without_events() {
     let site = site("foo\n");
     let list = site.source.list.clone();
     let real = site.path("accounts");
     assert_eq!((site.says("foo").await, site.says("bar").await), ("exists".into(), "not found".into()));
-    // Undo the state from events.
+    // Make the watcher believe that it has handled all events.
     let unheard = || {
         let mut view = list.view();
         view.read = view.read.map(|read| AsRead { events: list.file.heard().events, ..read });
@@ -245,7 +245,7 @@ async fn a_change_without_an_event_is_seen_at_the_next_look() {
     unheard();
     assert_eq!(site.says("bar").await, "not found", "no event");
     drop(looking);
-    // Young, and so perhaps not finished.
+    // The file is young, so it may not be finished.
     assert_eq!(list.look(), QUIET);
     assert_eq!((site.says("foo").await, site.says("bar").await), ("exists".into(), WRITTEN.into()));
     let long = std::time::Duration::from_hours(1);
@@ -258,7 +258,7 @@ async fn a_change_without_an_event_is_seen_at_the_next_look() {
         )
         .unwrap();
     site.becomes("bar", "exists").await;
-    // The events of the new times count once.
+    // The events of the new modification time count once.
     list.look();
     site.becomes("baz", "not found").await;
     let before = Arc::as_ptr(&list.view().list);
@@ -266,9 +266,9 @@ async fn a_change_without_an_event_is_seen_at_the_next_look() {
     assert_eq!(Arc::as_ptr(&list.view().list), before, "an unchanged file is not read again");
 }
 
-/// To set the time of modification raises the event of a write, and none that ends it.
+/// Setting the modification time raises the event of a write, but not that of its end.
 #[tokio::test]
-async fn a_list_that_is_touched_is_not_written_for_ever() {
+async fn touched_list_counts_as_finished_after_a_while() {
     let site = site("foo\n");
     age(&site.path("accounts"), QUIET * 2);
     site.becomes("bar", WRITTEN).await;
@@ -277,7 +277,7 @@ async fn a_list_that_is_touched_is_not_written_for_ever() {
 }
 
 #[tokio::test]
-async fn reading_it_does_not_read_it_again() {
+async fn reading_does_not_trigger_another_read() {
     let site = site("foo\n");
     let before = Arc::as_ptr(&site.source.list.view().list);
     for _ in 0..3 {
@@ -288,9 +288,9 @@ async fn reading_it_does_not_read_it_again() {
     assert_eq!(Arc::as_ptr(&site.source.list.view().list), before);
 }
 
-/// Also where the list is a link to a file that is written in place elsewhere.
+/// Also if the list is a link to a file that is written in place elsewhere.
 #[tokio::test]
-async fn half_a_list_behind_a_link() {
+async fn detects_half_written_target_of_a_link() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     fs::create_dir(path("data")).unwrap();
@@ -311,9 +311,9 @@ async fn half_a_list_behind_a_link() {
     site.becomes("bar", "not found").await;
 }
 
-/// All configurations that name a list share its state.
+/// All configurations with the same list share its state.
 #[tokio::test]
-async fn half_a_list_outlives_a_reload() {
+async fn reload_keeps_the_state_of_a_half_written_list() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("accounts");
     fs::write(&path, "foo\nbar\n").unwrap();
@@ -347,9 +347,9 @@ async fn half_a_list_outlives_a_reload() {
 }
 
 #[tokio::test]
-async fn a_list_that_shrinks_is_accepted_on_request_only() {
+async fn shrunk_list_needs_a_reload_by_the_operator() {
     let site = site("a\nb\nc\nd\n");
-    // Half of them may go.
+    // Up to half of the accounts may disappear.
     fs::write(site.path("accounts"), "a\nb\n").unwrap();
     site.becomes("d", "not found").await;
     fs::write(site.path("accounts"), "a\nb\nc\nd\ne\n").unwrap();
@@ -357,26 +357,26 @@ async fn a_list_that_shrinks_is_accepted_on_request_only() {
     fs::write(site.path("accounts"), "a\nf\n").unwrap();
     site.becomes("f", "temporary failure: the list has shrunk from 5 to 2 accounts").await;
     assert_eq!((site.says("a").await, site.says("e").await), ("exists".into(), "exists".into()));
-    // Not by the next check, nor by one after a reload for another list.
+    // The next check does not accept it, nor does one after a reload for another list.
     site.source.list.look();
     assert_eq!(site.says("e").await, "exists");
     watch::accept();
     site.becomes("f", "exists").await;
     assert_eq!(site.says("e").await, "not found");
-    // The request was for that one.
+    // The request applied to that list only.
     fs::write(site.path("accounts"), "").unwrap();
     site.becomes("a", "temporary failure: the list names no account").await;
     fs::write(site.path("accounts"), "a\nb\nc\n").unwrap();
     site.becomes("c", "exists").await;
     fs::write(site.path("accounts"), "c\n").unwrap();
     site.becomes("f", "temporary failure: the list has shrunk from 3 to 1 accounts").await;
-    // Whole again.
+    // The list is complete again.
     fs::write(site.path("accounts"), "c\nd\n").unwrap();
     site.becomes("a", "not found").await;
 }
 
 #[tokio::test]
-async fn a_folder_that_is_replaced() {
+async fn handles_a_replaced_folder() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     for (folder, list) in [("lists", "foo\n"), ("next", "bar\n")] {
@@ -399,7 +399,7 @@ async fn a_folder_that_is_replaced() {
     site.becomes("foo", WRITTEN).await;
     drop(writer);
     site.becomes("baz", "exists").await;
-    // Gone for a while.
+    // The folder is deleted for a while.
     fs::remove_dir_all(site.path("lists")).unwrap();
     site.becomes("baz", "temporary failure: cannot read the list").await;
     fs::create_dir(site.path("lists")).unwrap();
@@ -407,9 +407,9 @@ async fn a_folder_that_is_replaced() {
     site.becomes("new", "exists").await;
 }
 
-/// The cache drops answers from a changed list.
+/// The cache drops the results of the old list.
 #[tokio::test]
-async fn a_changed_list_leaves_nothing_in_the_cache() {
+async fn changed_list_invalidates_the_cache() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("accounts");
     fs::write(&path, "foo\nbar\n").unwrap();
@@ -435,7 +435,7 @@ async fn a_changed_list_leaves_nothing_in_the_cache() {
 }
 
 #[tokio::test]
-async fn unusable_at_the_start() {
+async fn rejects_unusable_lists_at_start() {
     let directory = tempfile::tempdir().unwrap();
     let open = |name: &str| FileSource::open("file:test".into(), &directory.path().join(name), false.into());
     assert!(open("none").unwrap_err()[0].starts_with("cannot read the list: No such file"));
@@ -446,14 +446,14 @@ async fn unusable_at_the_start() {
     assert!(open("/dev/zero").unwrap_err()[0].starts_with("cannot read the list: not a file"));
     fs::write(directory.path().join("bad"), "a b\nok\nc d\n").unwrap();
     assert_eq!(open("bad").unwrap_err().len(), 2);
-    // An empty list makes no account missing.
+    // With an empty list, no account is "not found".
     fs::write(directory.path().join("empty"), "").unwrap();
     let got = open("empty").unwrap().look_up(&account("foo@example.test")).await.result;
     assert_eq!(got.to_string(), "temporary failure: the list names no account");
 }
 
 #[tokio::test]
-async fn nothing_is_left_running() {
+async fn dropping_the_source_ends_its_tasks() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("accounts");
     fs::write(&path, "foo\n").unwrap();

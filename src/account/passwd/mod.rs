@@ -1,15 +1,15 @@
 //! `passwd:`, the users of this host.
 //!
-//! Asks the name service switch (nsswitch.conf(5)), which includes LDAP, SSSD and the like beside
-//! /etc/passwd. It asks for the local part only, in any domain: the resolver decides which domains are ours.
+//! Asks the name service switch (nsswitch.conf(5)), which besides /etc/passwd may include LDAP, SSSD and
+//! others. It looks up the local part only, in any domain: the resolver decides which domains are local.
 //! System users such as `daemon` exist here too.
 //!
 //! "Not found" counts only if
 //!
 //! - a user that certainly exists is found ([`WITNESS`], see [`crate::lookup::control`]),
-//! - /etc/passwd is whole, where it is asked,
-//! - every other name service replies "not found" (see `proof`): with getpwnam_r(3) a service that is down
-//!   looks like one without that user.
+//! - /etc/passwd is complete, if the name service switch reads it,
+//! - every other name service replies "not found" (see `proof`): getpwnam_r(3) does not distinguish a service
+//!   that is down from one without that user.
 
 mod proof;
 mod services;
@@ -28,21 +28,21 @@ use std::sync::{Arc, LazyLock};
 use tokio::sync::Semaphore;
 use users::UserFile;
 
-/// Most lookups at once. Each holds a thread, also after its asker has given up, since getpwnam_r(3) cannot
-/// be interrupted; a name service that hangs must not take the threads of others.
+/// Maximum number of concurrent lookups. Each occupies a thread, even after the caller has timed out, since
+/// getpwnam_r(3) cannot be interrupted. A name service that hangs must not use up the threads of others.
 const LOOKUPS: usize = 8;
 
-/// One set for the whole process: with one for each source, every reload during such a hang would block
+/// One semaphore for the whole process: with one for each source, every reload during such a hang would block
 /// [`LOOKUPS`] more threads.
 static PERMITS: Semaphore = Semaphore::const_new(LOOKUPS);
 
 /// The default witness.
 const WITNESS: &str = "root";
 
-/// The file of users.
+/// The state of /etc/passwd.
 static USERS: LazyLock<UserFile> = LazyLock::new(|| UserFile::new(Path::new("/etc/passwd")));
 
-/// The server that the controls are about: there is one table of users for all domains.
+/// The server of the controls. Its scope is empty, since there is one table of users for all domains.
 const SERVER: Server<'_> = Server { peer: "getpwnam_r", scope: "" };
 
 /// `passwd:`
@@ -55,8 +55,7 @@ pub(super) const TYPE: SourceType = SourceType {
     },
 };
 
-/// The files on this host that the answers of the C library come from; changes of a remote name service are
-/// not seen.
+/// The files on this host that the C library reads. Changes of a remote name service are not detected.
 const FILES: [&str; 2] = ["/etc/passwd", "/etc/nsswitch.conf"];
 
 #[derive(Debug)]
@@ -73,26 +72,26 @@ impl SourceConfig for NameService {
             control: Control::new(site.name.clone(), site.source.control_interval),
         };
         Box::pin(async {
-            // Where it panics there is nothing to compare with.
+            // If it panics, the first lookup counts the users.
             let _ = tokio::task::spawn_blocking(|| USERS.begin()).await;
             Ok(Arc::new(Follows::new(&FILES, Arc::new(source))) as Arc<AccountSource>)
         })
     }
 }
 
-/// Whether there is a user of this name; the error says why that is not known.
+/// Looks up a user by name. The error is the reason of a temporary failure.
 type Find = fn(&str) -> Result<bool, String>;
 
 fn find_user(name: &str) -> Result<bool, String> {
     User::from_name(name).map(|user| user.is_some()).map_err(|error| error.desc().to_string())
 }
 
-/// The services that are asked for users. Read before getpwnam_r(3) reads the same file: with a line that names no
-/// service first, glibc 2.36 crashes.
+/// Reads the configured services. Must be called before getpwnam_r(3) reads the same file: glibc 2.36 crashes
+/// if a line without services comes first.
 fn services() -> Result<Services, String> {
     let text = match std::fs::read_to_string(NSSWITCH) {
         Ok(text) => text,
-        // The defaults of glibc apply.
+        // Without the file, the defaults of glibc apply.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(format!("{NSSWITCH}: {error}")),
     };
@@ -111,7 +110,7 @@ struct Passwd {
 
 impl Passwd {
     async fn ask(&self, account: &Address) -> Result<Lookup<()>, Reason> {
-        // A NUL would end the name early, and so name another user.
+        // A NUL would truncate the name, which may then be that of another user.
         if account.local().is_empty() || account.local().contains('\0') {
             return Err(Reason::new("getpwnam_r: this local part cannot be asked"));
         }
@@ -160,7 +159,7 @@ impl Passwd {
         found.map_err(|why| Reason::new(format!("getpwnam_r: {why}")))
     }
 
-    /// Runs blocking code with a permit, which it keeps even after the caller has given up.
+    /// Runs blocking code with a permit, which it holds even after the caller has timed out.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -199,7 +198,7 @@ mod tests {
     use std::time::Duration;
 
     fn passwd(case_sensitive: bool, find: Find) -> Arc<Passwd> {
-        // Its own, so that no test waits for another.
+        // A separate semaphore, so that tests do not wait for each other.
         let lookups = Box::leak(Box::new(Semaphore::new(LOOKUPS)));
         Arc::new(Passwd {
             name: "passwd:".into(),
@@ -212,7 +211,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_real_one() {
+    async fn looks_up_users_of_this_host() {
         for (user, want) in [
             ("root@example.test", "exists"),
             ("Root@anywhere.test", "exists"),
@@ -230,7 +229,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn errors_are_unknown() {
+    async fn errors_are_temporary_failures() {
         let got = passwd(false, |_| Err("Connection refused".into())).look_up(&account("foo")).await.result;
         assert_eq!(got.to_string(), "temporary failure: getpwnam_r: Connection refused");
         let got = passwd(false, |_| panic!("in the name service")).look_up(&account("foo")).await.result;
@@ -238,7 +237,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reload_brings_no_more_threads() {
+    async fn sources_share_the_limit_of_threads() {
         let hung = PERMITS.acquire_many(u32::try_from(LOOKUPS).unwrap()).await.unwrap();
         let mut source = SourceSettings::new("passwd:".parse().unwrap());
         source.deadline = Duration::from_millis(50);
@@ -254,7 +253,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_witness_must_be_found() {
+    async fn not_found_needs_the_witness() {
         let account = account("nosuchuser9@example.test");
         for (find, witness, want) in [
             (
@@ -291,7 +290,7 @@ mod tests {
     static OPEN: AtomicBool = AtomicBool::new(false);
 
     #[tokio::test]
-    async fn threads_are_bounded_also_by_askers_who_gave_up() {
+    async fn callers_that_time_out_count_towards_the_limit_of_threads() {
         let slow = passwd(false, |_| {
             MOST.fetch_max(RUNNING.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
             while !OPEN.load(Ordering::SeqCst) {

@@ -1,12 +1,12 @@
-//! Checks that "no such user" is certain.
+//! Checks whether "no such user" is certain.
 //!
 //! getpwnam_r(3) does not distinguish a user that does not exist from a name service that is down: with
 //! `passwd: files sss systemd` and sssd stopped, glibc goes on from `sss` (UNAVAIL or TRYAGAIN) to `systemd`,
-//! whose "not found" is the result. Only glibc knows the answer of each service. So getent(1) is run for the
-//! same user with the same services, each configured to end the search unless it replies "not found", and a
-//! last service that does not exist: only if all services before it replied "not found", the dynamic linker
-//! looks for its library, and reports that (`LD_DEBUG=libs`, ld.so(8)). That takes a process for each unknown
-//! user (about 2 ms); the answer is cached like every other.
+//! and returns the "not found" of `systemd`. Only glibc knows the result of each service. So rcptd runs
+//! getent(1) for the same user with the same services, each configured to end the search unless it replies
+//! "not found", and then a service that does not exist. If all services reply "not found", the dynamic linker
+//! looks for the library of that last service and reports this (`LD_DEBUG=libs`, ld.so(8)). This takes one
+//! process (about 2 ms) for each unknown user; the result is cached like any other.
 
 use super::services::{END, NSSWITCH, Services};
 use crate::lookup::control::canary_name;
@@ -15,22 +15,22 @@ use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 use tokio::sync::Semaphore;
 
-/// Most processes at once; others wait, within the deadline of the source.
+/// Maximum number of concurrent processes. Others wait, within the timeout of the source.
 const PROCESSES: usize = 4;
 
 static PERMITS: Semaphore = Semaphore::const_new(PROCESSES);
 
-/// Longest output of getent(1) that is read. The linker writes about a hundred lines for each library.
+/// Maximum length of the output of getent(1). The linker writes about a hundred lines for each library.
 const MAX_OUTPUT: u64 = 1 << 20;
 
-/// Exit status of getent(1): found, and not found.
+/// Exit statuses of getent(1): found and not found.
 const FOUND: i32 = 0;
 const NOT_FOUND: i32 = 2;
 
-/// Whether all of `services` reply that there is no user called `name`; the error says why that is not
+/// Checks whether all `services` reply that there is no user `name`. The error is the reason why that is not
 /// certain.
 pub(super) async fn prove(services: &Services, name: &str) -> Result<(), String> {
-    // getent(1) takes a number for a user id. So ask the services for a random name instead.
+    // getent(1) takes a number for a user id. Look up a random name instead.
     let number = |name: &str| {
         let digits = name.trim_start().trim_start_matches(['+', '-']);
         !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
@@ -71,5 +71,5 @@ pub(super) async fn prove(services: &Services, name: &str) -> Result<(), String>
     }
 }
 
-/// The name of the users' database in getent(1).
+/// The name of the user database in getent(1).
 const DATABASE: &str = "passwd";

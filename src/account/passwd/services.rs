@@ -1,24 +1,24 @@
-//! Which name services are asked for a user, as nsswitch.conf(5) says. Pure.
+//! Parses the name services for users in nsswitch.conf(5). Pure.
 
-/// Its path.
+/// Path of the configuration.
 pub(super) const NSSWITCH: &str = "/etc/nsswitch.conf";
 
-/// The database of users in it, and the default services (glibc 2.34 and later).
+/// The user database in it, and its default services (glibc 2.34 and later).
 const DATABASE: &str = "passwd";
 const DEFAULT: &str = "files";
 
-/// A name service that does not exist. glibc looks for its library only when it reaches it.
+/// A name service that does not exist. glibc looks for its library only when the search reaches it.
 pub(super) const END: &str = "rcptdend";
 
-/// The service that reads /etc/passwd.
+/// The name service that reads /etc/passwd.
 const FILES: &str = "files";
 
-/// The services that are asked for a user.
+/// The name services for users, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Services(Vec<String>);
 
 impl Services {
-    /// Reads the text of nsswitch.conf(5). The error says what is wrong with it.
+    /// Parses nsswitch.conf(5). The error describes the invalid line.
     pub fn read(text: &str) -> Result<Self, String> {
         let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
         let mut of_users = lines.filter_map(|line| {
@@ -60,18 +60,18 @@ impl Services {
         Ok(Services(services))
     }
 
-    /// Whether /etc/passwd is asked.
+    /// Whether /etc/passwd is one of the services.
     pub fn has_files(&self) -> bool {
         self.0.iter().any(|service| service == FILES || service == "compat")
     }
 
-    /// Whether nothing but /etc/passwd is asked.
+    /// Whether /etc/passwd is the only service.
     pub fn is_files(&self) -> bool {
         self.0.iter().all(|service| service == FILES)
     }
 
-    /// The same services for getent(1), each with actions that end the search unless it replies "not found",
-    /// and [`END`] last: glibc reaches that only if all of them replied that there is no such user.
+    /// The line for getent(1): the same services, each with actions that end the search unless it replies
+    /// "not found", and finally [`END`], which glibc reaches only if all of them replied "not found".
     pub fn to_the_end(&self) -> String {
         let mut line = format!("{DATABASE}:");
         for service in &self.0 {
@@ -82,14 +82,14 @@ impl Services {
     }
 }
 
-/// The services as they are written in nsswitch.conf(5), without their actions.
+/// Formats the services as in nsswitch.conf(5), without their actions.
 impl std::fmt::Display for Services {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0.join(" "))
     }
 }
 
-/// Whether a word is a status and what to do then (nsswitch.conf(5)).
+/// Whether a word is a status with an action (nsswitch.conf(5)).
 fn is_action(word: &str) -> bool {
     let Some((status, action)) = word.split_once('=') else { return false };
     let is_one_of = |word: &str, all: &[&str]| all.iter().any(|one| one.eq_ignore_ascii_case(word));
@@ -97,7 +97,7 @@ fn is_action(word: &str) -> bool {
         && is_one_of(action, &["return", "continue", "merge"])
 }
 
-/// Whether the actions of a service end the search when it replies that there is no such user.
+/// Whether the actions of a service end the search when it replies "not found".
 fn ends_here(actions: &str) -> bool {
     actions.split_whitespace().fold(false, |ends, action| {
         let action = action.to_ascii_lowercase();
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines() {
+    fn parses_lines() {
         for (text, want) in [
             ("passwd: files systemd\ngroup: files\n", Ok("files systemd")),
             ("# passwd: nis\n\tpasswd:\tfiles\tsss # sssd\n", Ok("files sss")),
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_without_an_answer_ends_the_search() {
+    fn failed_service_ends_the_search() {
         let services = Services::read("passwd: files [UNAVAIL=continue] sss").unwrap();
         let each = "[NOTFOUND=continue UNAVAIL=return TRYAGAIN=return]";
         assert_eq!(services.to_the_end(), format!("passwd:files {each} sss {each} rcptdend"));

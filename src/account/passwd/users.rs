@@ -1,4 +1,4 @@
-//! The file of users, as far as it shows whether it is whole: half of it knows half of the users.
+//! Checks whether /etc/passwd is complete: half of the file lists half of the users.
 
 use crate::watch::{WatchedFile, has_shrunk};
 use std::fs::{self, File};
@@ -7,14 +7,15 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-/// How long the file must have been left alone: useradd(8) and the like replace it at once, others write it.
+/// How long the file must be unchanged. useradd(8) and the like replace it by rename, but other programs
+/// write in place.
 pub(super) const QUIET: Duration = Duration::from_secs(2);
 
 /// Largest file that is read: more than half a million users.
 const MAX_FILE: u64 = 64 << 20;
 
-/// The file, and how many users it had. One for the whole process, so that a reload does not forget that it has
-/// shrunk.
+/// The file, and the number of users it had. There is one for the whole process, so that a reload does not
+/// lose the information that the file has shrunk.
 #[derive(Debug)]
 pub(super) struct UserFile {
     file: Arc<WatchedFile>,
@@ -22,29 +23,30 @@ pub(super) struct UserFile {
 }
 
 impl UserFile {
-    /// The file at `path`. It is not read now.
+    /// Creates the state of the file at `path`, without reading it.
     pub fn new(path: &Path) -> Self {
         UserFile { file: WatchedFile::of(path), users: Mutex::default() }
     }
 
-    /// Counts the users if that was not done before, or if the operator has asked for what is there now. Blocks.
+    /// Counts the users at the first call, and when the operator has accepted the present file. Blocks.
     pub fn begin(&self) {
         if self.file.take_accepted() {
             *self.users.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
-        // A file that cannot be read, or that is not whole, shows when a user is not found.
+        // If the file cannot be read or is incomplete, the lookup of a user that is not found reports it.
         let _ = self.is_whole();
     }
 
-    /// Whether the file is there, finished and complete, as far as it shows; the error says why not. Blocks.
+    /// Checks whether the file is readable, finished and has not shrunk. The error is the reason. Blocks.
     pub fn is_whole(&self) -> Result<(), String> {
         let wrong = |why: &dyn std::fmt::Display| format!("{}: {why}", self.file.path().display());
         let metadata = fs::metadata(self.file.path()).map_err(|error| wrong(&error))?;
-        // Opening anything else might wait.
+        // Opening another kind of file might block.
         if !metadata.is_file() {
             return Err(wrong(&"it is not a file"));
         }
-        // A clock that was set back makes it young for that long; a time that cannot be had makes it old.
+        // If the clock was set back, the file looks young for that long. Without a modification time it
+        // counts as old.
         let young = metadata.modified().is_ok_and(|time| {
             SystemTime::now()
                 .duration_since(time)
@@ -85,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_file_is_not_whole() {
+    fn half_written_file_is_incomplete() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("passwd");
         let long_ago = SystemTime::now() - QUIET;
@@ -107,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_has_shrunk_is_not_whole_until_it_is_accepted() {
+    fn shrunk_file_is_incomplete_until_accepted() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("passwd");
         let long_ago = SystemTime::now() - QUIET;

@@ -11,12 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
-/// Why there is no reply.
+/// The reason why there is no reply.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// The connection was closed; a new one may work.
+    /// The server closed the connection. A new one may work.
     Gone(String),
-    /// A protocol error or a timeout; asking again would not help.
+    /// A protocol error or a timeout. Sending the command again would not help.
     Bad(String),
     /// Nothing was sent, since the server would not understand it.
     NotAsked(String),
@@ -38,27 +38,27 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// A session after EHLO. The caller owns it, and returns it to the pool only after a good reply, so a session
-/// in the middle of a command is closed with the question.
+/// A session after EHLO. The caller owns it, and returns it to the pool only after a valid reply, so that a
+/// session in the middle of a command is closed when the lookup is dropped.
 pub(super) struct Connection {
     wire: Wire,
-    /// The reply to EHLO; without extensions after HELO.
+    /// The reply to EHLO or HELO; only that to EHLO lists extensions.
     hello: Reply,
     peer: Peer,
     asked: u32,
 }
 
-/// The peer of a connection, and its age.
+/// The server of a connection, and the age of the connection.
 #[derive(Clone)]
 pub(super) struct Peer {
     pub server: Arc<Server>,
-    /// When the connection was begun. A server with a process for each connection answers from the tables of
-    /// that time as long as the connection lasts.
+    /// When the connection was started. A server with one process for each connection may read its tables at
+    /// that time and use them until the connection ends.
     pub since: Instant,
 }
 
 impl Connection {
-    /// Waits for the greeting and sends EHLO, or HELO if the server does not know EHLO.
+    /// Waits for the greeting and sends EHLO, or HELO if the server does not support EHLO.
     pub async fn open(mut wire: Wire, peer: Peer, me: &ClientId, limit: Duration) -> Result<Self, Failure> {
         let opening = async {
             expect(wire.exchange(None).await?, 220)?;
@@ -70,7 +70,7 @@ impl Connection {
         Ok(Connection { wire, hello, peer, asked: 0 })
     }
 
-    /// Sends STARTTLS, and returns the stream on which TLS begins.
+    /// Sends STARTTLS, and returns the stream on which the TLS handshake follows.
     pub async fn starttls(mut self, limit: Duration) -> Result<(Box<dyn Transport>, Peer), Failure> {
         let reply = timeout(limit, self.wire.exchange(Some(&Starttls.to_string()))).await;
         let late = |_| Failure::Bad(format!("no reply to STARTTLS within {limit:?}"));
@@ -78,7 +78,7 @@ impl Connection {
         Ok((self.wire.into_stream()?, self.peer))
     }
 
-    /// The session inside of TLS: there is no greeting (RFC 3207, section 4.2).
+    /// Starts the session inside TLS, where there is no greeting (RFC 3207, section 4.2).
     pub async fn resume(
         stream: Box<dyn Transport>,
         peer: Peer,
@@ -91,17 +91,17 @@ impl Connection {
         Ok(Connection { wire, hello, peer, asked: 0 })
     }
 
-    /// Whether the server offers this extension, named in upper case.
+    /// Whether the server offers this extension, given in upper case.
     pub fn offers(&self, extension: &str) -> bool {
         self.hello.offers(extension)
     }
 
-    /// How many VRFYs were sent.
+    /// Number of VRFY commands sent.
     pub fn asked(&self) -> u32 {
         self.asked
     }
 
-    /// Its peer.
+    /// The server of the connection, and its age.
     pub fn peer(&self) -> &Peer {
         &self.peer
     }
@@ -127,9 +127,9 @@ impl Connection {
     }
 }
 
-/// Sends EHLO, and HELO if the server refuses EHLO permanently (RFC 5321, sections 3.2 and 4.1.4: 500, 501,
-/// 502 and 550; others use other codes). A server that refuses the client refuses HELO as well. Returns the
-/// reply, which names no extensions after HELO.
+/// Sends EHLO, and HELO if the server rejects EHLO permanently (RFC 5321, sections 3.2 and 4.1.4: 500, 501,
+/// 502 and 550; some servers use other codes). A server that rejects the client rejects HELO as well. The
+/// reply to HELO lists no extensions.
 async fn hello(wire: &mut Wire, me: &ClientId) -> Result<Reply, Failure> {
     let reply = wire.exchange(Some(&Ehlo::new(me.clone()).to_string())).await?;
     if !(500..600).contains(&reply.code) {

@@ -1,4 +1,4 @@
-//! Opens a session with a target: addresses, connection, STARTTLS, EHLO, each step with its time limit.
+//! Opens a session with a target: address lookup, connection, STARTTLS, EHLO. Each step has its own timeout.
 
 use super::connection::{Connection, Failure, Peer};
 use super::target::Target;
@@ -18,11 +18,11 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
-/// Most addresses tried for one connection; a domain has a handful of exchangers.
+/// Maximum number of addresses tried for one connection. A domain has a handful of exchangers.
 pub(super) const MAX_ADDRESSES: usize = 8;
 
-/// Time limits of the steps, as parts of the deadline of the source: if one server does not accept a
-/// connection, there is time for the next one, and each late step has its own reason.
+/// Timeouts of the steps, as fractions of the timeout of the source. If one server does not accept a
+/// connection, there is time for the next one, and each step that times out has its own reason.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub connect: Duration,
@@ -47,20 +47,20 @@ pub(super) struct Dialer {
     pub servers: Servers,
 }
 
-/// What is to be done about STARTTLS.
+/// The use of STARTTLS.
 pub(super) enum Tls {
     Never,
     Offered(Trust),
     Required(Trust),
 }
 
-/// The trusted certificates, and the expected name if it is not that of the host.
+/// The trusted certificates, and the expected name if it differs from that of the host.
 pub(super) struct Trust {
     connector: TlsConnector,
     name: Option<ServerName<'static>>,
 }
 
-/// One place to connect to, with the name that its certificate should have.
+/// An address to connect to, with the expected name of its certificate.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Server {
     Tcp(SocketAddr, String),
@@ -88,7 +88,7 @@ impl Server {
 }
 
 impl Dialer {
-    /// A session with the first server that accepts one; the error tells why all failed.
+    /// Opens a session with the first server that accepts one. The error lists the failures of all servers.
     pub async fn connect(&self) -> Result<Connection, String> {
         let (mut failures, mut failed) = (Vec::new(), Vec::new());
         let mut tried = 0;
@@ -102,7 +102,7 @@ impl Dialer {
                 for (host, port) in names.hosts(&*self.lookup).await? {
                     let addresses = match self.lookup.addresses(&host).await {
                         Ok(addresses) => addresses,
-                        // The next host may have some.
+                        // The next host may have addresses.
                         Err(why) => {
                             failures.push(why);
                             continue;
@@ -146,13 +146,13 @@ impl Dialer {
         }
     }
 
-    /// A session with this server only; the error names it.
+    /// Opens a session with this server only. The error names it.
     pub async fn session(&self, server: Arc<Server>) -> Result<Connection, String> {
         self.try_session(server.clone()).await.map_err(|why| format!("{server}: {why}"))
     }
 
     async fn try_session(&self, server: Arc<Server>) -> Result<Connection, String> {
-        // The server's tables are no older than this.
+        // Taken before the connection: the tables of the server are at least this recent.
         let since = Instant::now();
         let dialing = async {
             Ok::<Box<dyn Transport>, std::io::Error>(match &*server {
@@ -187,8 +187,8 @@ impl Dialer {
         }
     }
 
-    /// Continues a session inside of TLS. Plaintext received after the reply to STARTTLS is not read as if it
-    /// had come over TLS (RFC 3207, section 6, and CVE-2011-0411): it breaks the connection.
+    /// Continues a session inside TLS. Plaintext received after the reply to STARTTLS must not be read as if
+    /// it had come over TLS (RFC 3207, section 6, and CVE-2011-0411), so it breaks the connection.
     async fn start_tls(&self, connection: Connection, trust: &Trust) -> Result<Connection, String> {
         let name = match (&trust.name, &*connection.peer().server) {
             (Some(name), _) => name.clone(),
@@ -214,7 +214,7 @@ impl fmt::Debug for Dialer {
 }
 
 impl Tls {
-    /// As the settings say; the errors are sentences with the remedy.
+    /// Reads the TLS settings. The errors are sentences with the remedy.
     pub fn new(settings: &VrfySettings) -> Result<Self, Vec<String>> {
         let trust = || -> Result<Trust, Vec<String>> {
             let name = settings.tls_name.clone().map(|name| {
@@ -234,7 +234,7 @@ impl Tls {
     }
 }
 
-/// The name in EHLO: the one set, or that of this host.
+/// The name in EHLO: the configured one, or that of this host.
 pub(super) fn me(settings: &VrfySettings) -> Result<ClientId, String> {
     let safe = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
     let literal = |name: &str| {
@@ -260,7 +260,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ehlo_names_are_safe() {
+    fn rejects_unsafe_ehlo_names() {
         for (helo, want) in [
             ("mx.example.test", true),
             ("[192.0.2.1]", true),
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn authorities_must_be_readable() {
+    fn rejects_unreadable_authorities() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("ca.pem");
         let tls = || {

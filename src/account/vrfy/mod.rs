@@ -1,19 +1,19 @@
-//! `vrfy:`, a mail server that answers VRFY.
+//! `vrfy:`, a mail server that supports VRFY.
 //!
-//! | file | owns |
+//! | file | contents |
 //! | --- | --- |
-//! | `target` | the server as the operator writes it, and the order in which hosts are tried |
-//! | `lookup` | names to addresses |
-//! | `dial` | connecting, STARTTLS, EHLO |
-//! | `wire` | the stream on which commands and replies take turns |
+//! | `target` | the server in the configuration, and the order in which hosts are tried |
+//! | `dns` | addresses, mail exchangers and services in DNS |
+//! | `dial` | connection, STARTTLS, EHLO |
+//! | `wire` | the stream on which commands and replies alternate |
 //! | `connection` | one session for VRFY commands |
 //! | `pool` | idle sessions |
 //! | `reply` | the meaning of a reply |
-//! | `words` | the meaning of a refusal's text |
-//! | `source` | the question, the answer, and the control questions that make a reply count |
+//! | `words` | classification of the text of a rejection |
+//! | `source` | the lookup, and the control lookups that make a reply count |
 //!
-//! Nothing is sent that could be more than one command or more than one address: an address with a control
-//! character, without a domain, or with an invalid domain is unknown, without a question.
+//! Nothing is sent that could be more than one command or more than one address. An address with a control
+//! character, without a domain, or with an invalid domain is a temporary failure, and nothing is sent.
 
 mod connection;
 mod dial;
@@ -65,7 +65,7 @@ impl SourceConfig for Server {
     }
 }
 
-/// The source, with the system's lookup of names if none is given.
+/// Builds the source, with the DNS of the system if `lookup` is `None`.
 fn open(
     target: &Target,
     site: BuildContext<'_>,
@@ -75,7 +75,7 @@ fn open(
     let lookup = match lookup {
         Some(lookup) => Ok(lookup),
         None if target.is_name() => SystemDns::new().map(|system| Arc::new(system) as Arc<dyn Dns>),
-        // It is never used, and a host without name servers needs none.
+        // Never used. A host without name servers can still ask a server by address.
         None => Ok(Arc::new(crate::net::dns::NoDns) as Arc<dyn Dns>),
     };
     match (lookup, dial::me(settings), Tls::new(settings)) {
@@ -115,8 +115,8 @@ fn open(
     }
 }
 
-/// Sends VRFY for `path` over one connection, with the code that reads replies: for the fuzz target. No
-/// control question is asked: controls count as passed, except for 252 and unknown texts.
+/// Sends VRFY for `path` over one connection, and interprets the reply: for the fuzz target. It does no
+/// control lookups: controls count as passed, except for 252 and unknown texts.
 #[doc(hidden)]
 pub async fn ask_over<S>(stream: S, path: &str) -> Lookup<()>
 where

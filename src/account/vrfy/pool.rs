@@ -1,11 +1,11 @@
 //! Idle connections.
 //!
-//! A few are kept for a while, and the last one used is taken first. Further ones, those at their limit of
-//! questions, and those at their limit of age are closed with QUIT in a separate task, so that no answer
-//! waits for it. The same happens to the rest when the pool is dropped.
+//! A few connections are kept for a while; the one used last is taken first. Connections beyond the limits
+//! (number, commands, age) are closed with QUIT in a separate task, so that lookups do not wait for it.
+//! Dropping the pool closes the rest in the same way.
 //!
-//! The age is limited because a server may answer from the tables at the start of the connection: an smtpd of
-//! Postfix does so until its client disconnects, also after a reload.
+//! The age is limited because a server may answer from the tables that it read when the connection started:
+//! the smtpd of Postfix does so until its client disconnects, even after a reload.
 
 use super::connection::Connection;
 use super::dial::Server;
@@ -17,14 +17,14 @@ use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
-/// Time limit of QUIT.
+/// Timeout of QUIT.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Most connections that wait for the reply to QUIT; further ones are closed without QUIT, so that they do
-/// not accumulate if a server does not reply.
+/// Maximum number of connections that wait for the reply to QUIT. Further ones are closed without QUIT, so
+/// that they do not accumulate if a server does not reply.
 const FAREWELLS: usize = 16;
 
-/// Longest time one is kept, whatever the settings; no server waits that long.
+/// Maximum time for which an idle connection is kept, whatever the settings. No server waits that long.
 const IDLE: Duration = Duration::from_hours(24);
 
 /// See the module.
@@ -41,15 +41,16 @@ pub(super) struct Pool {
 
 #[derive(Default)]
 struct Rest {
-    /// In the order in which they were returned, with the time at which to close each.
+    /// The idle connections in the order in which they were returned, each with the time at which it is
+    /// closed.
     idle: Vec<(Connection, Instant)>,
-    /// The task that closes expired connections; there is none while no connection is idle.
+    /// The task that closes expired connections, while there are idle ones.
     sweeper: Option<AbortHandle>,
 }
 
 impl Pool {
-    /// Keeps `most` connections, each asked `per_connection` times at most, idle for `idle_timeout` at most, and no
-    /// older than `max_age`.
+    /// Creates a pool of at most `most` idle connections. Each is used for at most `per_connection` commands,
+    /// idle for at most `idle_timeout`, and at most `max_age` old.
     pub fn new(per_connection: u32, most: usize, idle_timeout: Duration, max_age: Duration) -> Arc<Self> {
         Arc::new(Pool {
             per_connection: per_connection.max(1),
@@ -66,28 +67,29 @@ impl Pool {
         self.rest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the connection that was used last, if there is one; only one to `server`, if that is given.
+    /// Takes the connection that was used last; if `server` is given, the last one to this server.
     pub fn take(&self, server: Option<&Server>) -> Option<Connection> {
         let now = Instant::now();
         let mut rest = self.rest();
-        // Expired ones are left to the sweeper.
+        // Expired connections are left to the sweeper.
         let at = rest.idle.iter().rposition(|(connection, until)| {
             *until > now && server.is_none_or(|server| *server == *connection.peer().server)
         })?;
         Some(rest.idle.remove(at).0)
     }
 
-    /// Whether a connection may be asked once more.
+    /// Whether a connection may be used for one more command.
     pub fn has_more(&self, connection: &Connection) -> bool {
         connection.asked() < self.per_connection && self.is_young(connection)
     }
 
-    /// Whether the answers over a connection count: it is not older than its limit.
+    /// Whether replies over a connection count: it has not reached its maximum age.
     pub fn is_young(&self, connection: &Connection) -> bool {
         connection.peer().since.elapsed() < self.max_age
     }
 
-    /// Keeps a connection for the next question, if it may be asked more and there is room.
+    /// Keeps a connection for the next lookup, if it may be used again and there is room. Otherwise closes
+    /// it.
     pub fn put(self: &Arc<Self>, connection: Connection) {
         if self.has_more(&connection) {
             let mut rest = self.rest();
@@ -118,12 +120,12 @@ impl Pool {
         }
     }
 
-    /// Closes expired connections; returns when to check again.
+    /// Closes expired connections. Returns the time of the next check.
     fn sweep(&self) -> Option<Instant> {
         let mut rest = self.rest();
         let now = Instant::now();
         let gone: Vec<_> = rest.idle.extract_if(.., |(_, until)| *until <= now).collect();
-        // One that is returned meanwhile may expire before these, but not earlier than this.
+        // A connection that is returned meanwhile may expire before these, but not earlier than this.
         let next =
             rest.idle.iter().map(|(_, until)| *until).min().map(|next| next.min(now + self.idle_timeout));
         if next.is_none() {

@@ -1,32 +1,32 @@
 //! The meaning of a reply to VRFY. Pure.
 //!
-//! The code decides. The text is used for one purpose only: to turn a refusal into a temporary failure, never
-//! the other way round.
+//! The code decides. The text is used for one purpose only: it may turn a rejection into a temporary failure,
+//! never the other way round.
 //!
-//! | reply | meaning | since |
+//! | reply | meaning | reason |
 //! | --- | --- | --- |
 //! | 250, 251 | exists | RFC 5321, section 3.5.3 |
-//! | 252 | perhaps | Postfix says so for every address that it would not reject, other servers for all |
+//! | 252 | perhaps | Postfix sends it for every address that it would not reject, other servers for all |
 //! | 550 5.1.1 | not found | "bad destination mailbox address" is about the account and nothing else (RFC 3463, 3.2) |
 //! | 550 without enhanced code, a `KNOWN` phrase | not found | Exim, OpenSMTPD and older servers |
-//! | the same two, with a word that may tell of something else (`ELSEWHERE`) | refused | `550 5.1.1 LDAP server down` |
-//! | 550 without enhanced code, no text or another | refused | it may mean anything; it is "not found" if the server says the same of an account that does not exist |
+//! | the same two, with a word that may be about something else (`ELSEWHERE`) | refused | `550 5.1.1 LDAP server down` |
+//! | 550 without enhanced code, no text or another | refused | ambiguous; it is "not found" if the server sends the same text for an account that does not exist |
 //! | the same four, with a phrase that makes it doubtful (`DOUBTS`) | temporary failure | `550 Database error`, `550 Please try again later`; a mailing list exists (RFC 5321, section 3.5.2) |
-//! | 550 with several enhanced codes that differ | temporary failure | contradicts itself |
-//! | 550 5.1.0, 5.1.2, 5.1.3, 5.1.10 | temporary failure | about the domain or the syntax: the forward of an account that exists may lead to a host that does not |
-//! | 550 5.1.4 | temporary failure | ambiguous: there are several |
+//! | 550 with different enhanced codes | temporary failure | contradicts itself |
+//! | 550 5.1.0, 5.1.2, 5.1.3, 5.1.10 | temporary failure | about the domain or the syntax: an account that exists may forward to a host that does not |
+//! | 550 5.1.4 | temporary failure | ambiguous: several accounts match |
 //! | 550 5.1.5, 4.x.x | temporary failure | contradicts itself |
-//! | 550 5.1.6 | temporary failure | moved: a mailbox on its way between two servers is there again soon |
+//! | 550 5.1.6 | temporary failure | moved: a mailbox that is being moved between two servers will soon exist again |
 //! | 550 5.1.7, 5.1.8, 5.1.9 | temporary failure | about the sender |
 //! | 550 5.2.x | temporary failure | the mailbox exists: it is full, disabled, or a mailing list (5.2.4) |
 //! | 550 5.3.x, 5.4.x, 5.5.x, 5.6.x, 5.7.x | temporary failure | about the server, the network, the protocol, the content, the policy |
 //! | 551 | temporary failure | the account exists elsewhere (RFC 5321, section 3.4) |
 //! | 553 | temporary failure | ambiguous, or a matter of syntax (RFC 5321, sections 3.5.1 and 4.2.3; Domino: a name that is not unique) |
-//! | everything else | temporary failure | trouble (4xx), no VRFY here (500 to 504), policy (554) |
+//! | everything else | temporary failure | failure (4xx), VRFY not supported (500 to 504), policy (554) |
 
 use super::words::{DOUBTS, ELSEWHERE, KNOWN, has_any, without_address, without_local_part, without_tables};
 
-/// Longest text of a reply that is quoted in a reason.
+/// Maximum length of the reply text quoted in a reason.
 const MAX_QUOTED: usize = 300;
 
 /// A reply: its code and the texts of its lines.
@@ -36,25 +36,25 @@ pub(super) struct Reply {
     pub lines: Vec<String>,
 }
 
-/// What a reply says about an account.
+/// The meaning of a reply for an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
     Exists,
     /// "Cannot VRFY user, but will accept message and attempt delivery" (RFC 5321, section 3.5.3).
     Perhaps,
     NotFound,
-    /// Not found, if the server replies the same for an account that does not exist.
+    /// Not found, if the server sends the same text for an account that does not exist.
     Refused,
     TempFail,
 }
 
 impl Reply {
-    /// The texts of its lines, joined by blanks.
+    /// The texts of its lines, joined by spaces.
     pub fn text(&self) -> String {
         self.lines.join(" ")
     }
 
-    /// Its meaning for the account of `path`, which was asked for.
+    /// The meaning for the account of `path`, the argument of VRFY.
     pub fn meaning(&self, path: &str) -> Meaning {
         match self.code {
             250 | 251 => return Meaning::Exists,
@@ -72,8 +72,8 @@ impl Reply {
         }
         let left = without_address(&text, path);
         let bare = without_local_part(&left, path);
-        // The account `unknown` must not make of "user unknown is locked" that it does not exist, nor the account
-        // `error` of "error: unknown user" that this is not certain.
+        // The local part is removed first: for the account `unknown`, "user unknown is locked" does not mean
+        // "not found", and for the account `error`, "error: unknown user" is not doubtful.
         if coded || has_any(&bare, KNOWN) {
             if has_any(&bare, DOUBTS) {
                 Meaning::TempFail
@@ -89,45 +89,45 @@ impl Reply {
         }
     }
 
-    /// The text without the address that was asked: the words that this server has for accounts of this kind.
+    /// The text without the address that was sent: the wording of this server for such accounts.
     pub fn wording(&self, path: &str) -> String {
         without_local_part(&without_address(&self.text(), path), path)
     }
 
-    /// Whether this reply about `path` is in the same words as `other` about `other_path`. The name of an account
-    /// may be one of the words.
+    /// Whether this reply about `path` has the same wording as `other` about `other_path`. The local part may
+    /// occur as a word of either.
     pub fn is_worded_like(&self, path: &str, other: &Reply, other_path: &str) -> bool {
         let others = without_local_part(&other.wording(other_path), path);
         self.code == other.code && self.wording(path) == others
     }
 
-    /// Code and text, as a server says them, for a reason.
+    /// Code and text as the server sent them, truncated, for a reason.
     pub fn quoted(&self) -> String {
         let text = self.text();
         let text = text.trim_end();
-        // A character boundary, and so within the text.
+        // Rounds down to a character boundary.
         let end = text.floor_char_boundary(MAX_QUOTED);
         let more = if end < text.len() { "…" } else { "" };
         let blank = if text.is_empty() { "" } else { " " };
         format!("{}{blank}{}{more}", self.code, &text[..end])
     }
 
-    /// Whether a reply to EHLO names this extension; its first line is the server's name.
+    /// Whether a reply to EHLO lists this extension. The first line has the name of the server.
     pub fn offers(&self, extension: &str) -> bool {
         let keyword = |line: &String| line.split_ascii_whitespace().next().map(str::to_ascii_uppercase);
         self.lines.iter().skip(1).filter_map(keyword).any(|keyword| keyword == extension)
     }
 }
 
-/// The enhanced status codes in a text: one at its beginning (RFC 2034, section 4), of each line where there are
-/// several, or one in the midst of it, such as `(#5.1.1)` of qmail.
+/// The enhanced status codes of a text. They may be at the beginning (RFC 2034, section 4), at the beginning
+/// of each line, or within the text, such as the `(#5.1.1)` of qmail.
 fn enhanced_codes(text: &str) -> impl Iterator<Item = [u16; 3]> {
     text.split_whitespace().filter_map(enhanced_code)
 }
 
-/// The enhanced status code that a word is (RFC 3463, section 2), in whatever punctuation.
+/// Parses a word as an enhanced status code (RFC 3463, section 2), ignoring punctuation around it.
 pub(super) fn enhanced_code(word: &str) -> Option<[u16; 3]> {
-    // What is in brackets is an address.
+    // A word with such a character is an address.
     if word.contains(['<', '@']) {
         return None;
     }
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     #[allow(clippy::too_many_lines, reason = "a table")]
-    fn meanings() {
+    fn interprets_replies_of_mail_servers() {
         for (code, text, want) in [
             // Postfix
             (252, "2.0.0 alice", Perhaps),
@@ -234,7 +234,7 @@ mod tests {
             (550, "Requested action not taken: mailbox unavailable", Refused),
             (550, "Access Denied to You", TempFail),
             (553, "Requested action not taken: mailbox name not allowed", TempFail),
-            // What will not last, and what is broken
+            // temporary failures and faults
             (550, "Please try again later", TempFail),
             (550, "5.1.1 Please try again later", TempFail),
             (550, "User unknown, try later", TempFail),
@@ -249,7 +249,7 @@ mod tests {
             (550, "Too many connections", TempFail),
             (550, "mailbox full", TempFail),
             (550, "Error: no such user", NotFound),
-            // Other words, other languages, none
+            // other wording, other languages, no text
             (550, "Benutzer unbekannt", Refused),
             (550, "J\u{fffd}rg gibt es hier nicht", Refused),
             (550, "no", Refused),
@@ -259,7 +259,7 @@ mod tests {
             (550, "\u{2717}", Refused),
             (550, "5.1.1", NotFound),
             (550, "bogus", Refused),
-            // A phrase that is known beside words that may be about something else
+            // a known phrase, with words that may be about something else
             (550, "User not found: directory is down", TempFail),
             (550, "No such user: can't contact LDAP server", TempFail),
             (550, "5.1.1 LDAP server down", TempFail),
@@ -286,7 +286,7 @@ mod tests {
             ),
             (551, "", TempFail),
             (553, "", TempFail),
-            // Enhanced codes
+            // enhanced codes
             (551, "5.1.1 contradicts itself", TempFail),
             (551, "5.7.1 not for you", TempFail),
             (550, "5.7.1 Command rejected", TempFail),
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_no_phrases() {
+    fn ignores_phrases_in_the_local_part() {
         for (path, text, want) in [
             ("<nobody@relay.test>", "<nobody@relay.test> Unknown user", NotFound),
             ("<disabled-user@a.test>", "<disabled-user@a.test> Unknown user", NotFound),
@@ -346,7 +346,7 @@ mod tests {
             ("<Later@a.test>", "later: unknown user", NotFound),
             ("<\"access denied\"@a.test>", "\"Access Denied\"@a.test unknown user", NotFound),
             ("<\"a>access denied\"@a.test>", "<\"a>access denied\"@a.test> unknown user", NotFound),
-            // The name in a text about something else does not make it about the account.
+            // The local part in a text about something else does not make it "not found".
             ("<error@a.test>", "Database error", TempFail),
             ("<relay@a.test>", "relay not permitted", TempFail),
             ("<access@a.test>", "<access@a.test> access denied", TempFail),
@@ -354,7 +354,7 @@ mod tests {
             ("<bogus@a.test>", "relay not permitted to <bogus@a.test>", TempFail),
             ("<bogus@a.test>", "<bogus access denied", TempFail),
             ("<>", "access denied", TempFail),
-            // Nor may it stand for a phrase that says so.
+            // The local part does not complete a known phrase either.
             ("<user@a.test>", "unknown user", Refused),
             ("<unknown@a.test>", "unknown problem", Refused),
             ("<unknown@a.test>", "user unknown ist gesperrt", Refused),
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_words_for_two_accounts() {
+    fn compares_the_wording_for_two_accounts() {
         for (one, other, want) in [
             ("nobody of the name bogus", "nobody of the name canary", true),
             ("5.9.9 <bogus@a.test> ist unbekannt", "5.9.9 <canary@a.test> ist unbekannt", true),
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_are_short() {
+    fn truncates_quoted_replies() {
         assert_eq!(reply(550, &"ü".repeat(1000)).quoted(), format!("550 {}…", "ü".repeat(150)));
         assert_eq!(reply(550, "no").quoted(), "550 no");
         assert_eq!(reply(550, "").quoted(), "550");
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn an_extension_is_a_whole_keyword() {
+    fn extension_must_match_a_whole_keyword() {
         for (lines, want) in [
             ("mx.test\nSIZE\nSTARTTLS", true),
             ("mx.test\nstarttls\nSIZE", true),

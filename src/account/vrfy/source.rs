@@ -1,4 +1,4 @@
-//! Sends VRFY, and the control questions that make its reply count.
+//! Sends VRFY, and does the control lookups that make its reply count.
 
 use super::connection::{Connection, Failure, Peer};
 use super::dial::{Dialer, Server};
@@ -12,16 +12,15 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Longest command, its end included (RFC 5321, section 4.5.3.1.4).
+/// Maximum length of a command, including CRLF (RFC 5321, section 4.5.3.1.4).
 const MAX_COMMAND: usize = 512;
 
-/// Longest part of a server's words that is named in an error.
+/// Maximum length of the server's text in an error.
 const MAX_WORDS: usize = 200;
 
-/// The witness where none is set: RFC 5321, section 4.5.1 requires it in every domain, but many have none.
+/// The default witness. RFC 5321, section 4.5.1 requires it in every domain, but many domains have none.
 const WITNESS: &str = "postmaster";
 
-/// The source.
 #[derive(Debug)]
 pub(super) struct VrfySource {
     pub name: Arc<str>,
@@ -30,21 +29,20 @@ pub(super) struct VrfySource {
     pub witness: Scoped<Witness>,
     pub command: Duration,
     pub control: Control,
-    /// The same for servers whose refusals are recognised by their text only.
+    /// Controls of servers whose rejections are recognised only by their text.
     pub words: Control,
-    /// Tells long words apart.
+    /// Hashes texts that are too long for a control.
     pub digests: RandomState,
     pub pool: Arc<Pool>,
     pub dialer: Dialer,
 }
 
-/// A question, the reply to it, and the server that gave it.
+/// A command, its reply, and the server that sent the reply.
 struct Replied<'a> {
     path: &'a str,
     domain: &'a str,
     reply: Reply,
     peer: Peer,
-    /// The address of the server.
     address: String,
 }
 
@@ -58,7 +56,7 @@ impl Replied<'_> {
     }
 }
 
-/// Question and reply.
+/// Formats command and reply.
 pub(super) fn quoted(path: &str, reply: &Reply) -> String {
     format!("VRFY {path}: {}", reply.quoted())
 }
@@ -98,7 +96,7 @@ impl VrfySource {
         }
     }
 
-    /// The verdict after a positive reply.
+    /// The result after a positive reply.
     async fn found(
         &self,
         code: Trust,
@@ -113,7 +111,7 @@ impl VrfySource {
                 let passed =
                     self.control.canary(replied.server(), |name| self.ask_canary(replied, name, held)).await;
                 passed.map_err(|why| Reason::uncontrolled(format!("{}, but {why}", replied.quoted())))?;
-                // Cached no longer than the canary is valid: if a server begins to accept every name, the
+                // Cached no longer than the canary is valid: if a server starts to accept every name, the
                 // names that it accepted before the next canary must not stay in the cache.
                 answer.with_ttl(self.control.interval())
             }
@@ -122,7 +120,7 @@ impl VrfySource {
         Ok(answer)
     }
 
-    /// The verdict after a negative reply, which counts only if the server finds a witness.
+    /// The result after a negative reply, which counts only if the server finds the witness.
     async fn not_found(
         &self,
         replied: &Replied<'_>,
@@ -139,12 +137,12 @@ impl VrfySource {
         Ok(answer.with_ttl(self.control.interval()))
     }
 
-    /// Whether the server refuses an account that does not exist with the same text, and finds the witness at
-    /// that time, so that the text is not about an outage.
+    /// Checks whether the server sends the same text for an account that does not exist, and finds the
+    /// witness at that time, so that the text is not about an outage.
     async fn compare(&self, replied: &Replied<'_>, held: &mut Option<Connection>) -> Result<(), Reason> {
         let mut words = replied.reply.wording(replied.path);
         if words.len() > MAX_WORDS {
-            // All of them count.
+            // The digest covers the truncated part.
             let all = self.digests.hash_one(&words);
             words.truncate(words.floor_char_boundary(MAX_WORDS));
             words = format!("{words}… {all:016x}");
@@ -181,7 +179,7 @@ impl VrfySource {
         })
     }
 
-    /// The witness for accounts at `domain` as the argument of VRFY, unless it is off.
+    /// The argument of VRFY for the witness at `domain`; `None` if the witness is off.
     fn witness(&self, domain: &str) -> Option<String> {
         match self.witness.of(domain) {
             Witness::Off => None,
@@ -190,8 +188,9 @@ impl VrfySource {
         }
     }
 
-    /// Asks the server that gave `replied` for the canary. A refusal that need not be about the canary, such as the
-    /// one of every question after the first, counts only if the account is still found after it.
+    /// Looks up the canary at the server that sent `replied`. A rejection may not be about the canary: some
+    /// servers reject every command after the first. So it counts only if the server still finds the account
+    /// afterwards.
     async fn ask_canary(
         &self,
         replied: &Replied<'_>,
@@ -219,7 +218,7 @@ impl VrfySource {
         }
     }
 
-    /// Asks a control question of the server that gave `replied`.
+    /// Does a control lookup at the server that sent `replied`.
     async fn ask_again(
         &self,
         replied: &Replied<'_>,
@@ -227,7 +226,7 @@ impl VrfySource {
         held: &mut Option<Connection>,
     ) -> control::Reply {
         let reply = if path == replied.path {
-            // It has been asked.
+            // This lookup has just been done.
             Ok(replied.reply.clone())
         } else {
             self.exchange_with(&replied.peer.server, held, &path).await
@@ -244,8 +243,8 @@ impl VrfySource {
 
     /// Sends one VRFY to any server, and leaves the connection in `held` if it can be used again.
     ///
-    /// If the connection was closed, as idle ones are, or the reply is 421, it asks once more over another
-    /// connection, but not twice, to spare a server with problems.
+    /// If the server has closed the connection, as servers do with idle ones, or replies 421, it is sent once
+    /// more over another connection, but not twice, to spare a server with problems.
     async fn exchange(&self, held: &mut Option<Connection>, path: &str) -> Result<(Reply, Peer), String> {
         let mut next = self.pool.take(None);
         let mut once_more = true;
@@ -264,7 +263,7 @@ impl VrfySource {
         }
     }
 
-    /// Sends one VRFY to this server only: over the held connection, an idle one, or a new one.
+    /// Sends one VRFY to this server only, over the held connection, an idle one, or a new one.
     async fn exchange_with(
         &self,
         server: &Arc<Server>,
@@ -281,7 +280,7 @@ impl VrfySource {
         };
         if let Some(connection) = usable.or_else(|| self.pool.take(Some(server))) {
             match self.send(connection, held, path).await {
-                // The server ended this connection.
+                // The server closed this connection.
                 Ok(Reply { code: 421, .. }) | Err(Failure::Gone(_)) => (),
                 Ok(reply) => return Ok(reply),
                 Err(failure) => return Err(failure.to_string()),
@@ -299,7 +298,7 @@ impl VrfySource {
     ) -> Result<Reply, Failure> {
         let reply = connection.vrfy(path, self.command).await;
         let usable = match &reply {
-            // A server that says 421 closes the connection.
+            // A server that replies 421 closes the connection.
             Ok(reply) => reply.code != 421,
             Err(failure) => matches!(failure, Failure::NotAsked(_)),
         };
@@ -317,7 +316,7 @@ impl Source<Address, Verification> for VrfySource {
     }
 }
 
-/// The argument of VRFY: the address in brackets, if it is exactly one address.
+/// The argument of VRFY: the address in brackets. The error is the reason if it is not exactly one address.
 fn path(account: &Address) -> Result<String, String> {
     let not_asked = |why: &str| Err(format!("not asked: {why}"));
     if let Some(malformed) = account.malformed() {

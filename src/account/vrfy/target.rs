@@ -1,4 +1,4 @@
-//! Which server to ask, as the operator writes it behind `vrfy:`.
+//! The server of a `vrfy:` source: parsing, and the order in which its hosts are tried.
 
 use crate::net::dns::{Dns, Place};
 use mail_address::canonical_domain;
@@ -6,13 +6,13 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// SMTP's port.
+/// The port of SMTP.
 const SMTP: u16 = 25;
 
-/// Longest name in DNS (RFC 1035, section 2.3.4).
+/// Maximum length of a DNS name (RFC 1035, section 2.3.4).
 const MAX_NAME: usize = 253;
 
-/// A server, or where to look for one.
+/// A server, or the name with which it is looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Target {
     /// `ADDRESS[:PORT]`
@@ -89,7 +89,7 @@ fn host(name: &str) -> Result<String, String> {
         (1..=63).contains(&label.len())
             && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
     };
-    // What ends in a number is an address (RFC 1123, section 2.1), here one that was mistyped.
+    // A name that ends in a number is an address (RFC 1123, section 2.1), here a mistyped one.
     let address = name.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
     if name.len() <= MAX_NAME && name.split('.').all(label) && !address {
         Ok(name.into_owned())
@@ -99,12 +99,12 @@ fn host(name: &str) -> Result<String, String> {
 }
 
 impl Target {
-    /// Whether its addresses are to be looked up.
+    /// Whether its addresses are looked up in DNS.
     pub fn is_name(&self) -> bool {
         matches!(self, Target::Host(..) | Target::Mx(..) | Target::Srv(_))
     }
 
-    /// The hosts to be tried in this order, with their ports.
+    /// The hosts in the order in which they are tried, with their ports.
     pub async fn hosts(&self, lookup: &dyn Dns) -> Result<Vec<(String, u16)>, String> {
         let places = match self {
             Target::Address(_) | Target::Unix(_) => return Ok(Vec::new()),
@@ -112,7 +112,7 @@ impl Target {
             Target::Mx(domain, port) => {
                 let places = lookup.mx(domain).await?;
                 if places.is_empty() {
-                    // RFC 5321, section 5.1: a domain without MX is its own.
+                    // RFC 5321, section 5.1: a domain without MX records is its own exchanger.
                     return Ok(vec![(domain.clone(), *port)]);
                 }
                 if places.iter().any(is_nowhere) {
@@ -145,8 +145,8 @@ fn is_nowhere(place: &Place) -> bool {
     place.host == "." || place.host.is_empty()
 }
 
-/// Sorted, the preferred first. RFC 2782 draws lots by weight to spread load; a few connections that are
-/// kept open are no load, so the heaviest is simply the first.
+/// Sorts by preference and weight. RFC 2782 chooses at random by weight to distribute load. A few connections
+/// that stay open are no relevant load, so the heaviest host is always first.
 fn in_order(mut places: Vec<Place>) -> Vec<Place> {
     places.retain(|place| !is_nowhere(place));
     places.sort_by_key(|place| (place.preference, std::cmp::Reverse(place.weight)));
@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spellings() {
+    fn parses_targets() {
         let address = |text: &str| Target::Address(text.parse().unwrap());
         for (text, want) in [
             ("127.0.0.1", address("127.0.0.1:25")),
@@ -205,7 +205,7 @@ mod tests {
             "-",
             "*",
         ] {
-            // A hyphen alone is odd, but only DNS can tell.
+            // A hyphen alone is unusual, but only DNS can show that it does not exist.
             assert!(bad.parse::<Target>().is_err() || bad == "-", "{bad}");
         }
         let long = format!("{}.test", ["a"; 130].join("."));
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn hosts_in_order() {
+    async fn sorts_hosts_by_preference_and_weight() {
         let table = Table::new()
             .mx("example.test", &[(20, "b.test"), (10, "C.test."), (30, "a.test")])
             .mx("null.test", &[(0, ".")])

@@ -1,10 +1,10 @@
-//! Names for tests.
+//! A DNS for tests.
 
 use crate::net::dns::{Dns, Found, Place};
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-/// A table of names. What is not in it does not exist.
+/// A table of DNS records. Other names do not exist.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     addresses: HashMap<String, Vec<IpAddr>>,

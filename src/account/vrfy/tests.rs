@@ -1,4 +1,4 @@
-//! Tests of the choice of servers. The dialogue is tested by `tests/account_vrfy.rs`.
+//! Tests the choice of servers. `tests/account_vrfy.rs` tests the dialogue.
 
 use super::super::Source;
 use super::super::settings::{CacheSettings, Settings, SourceSettings, Witness};
@@ -13,12 +13,12 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
-/// Serves at a port of an address, greeting with this line; counts connections. No account exists there.
+/// Starts a server that sends this greeting, counts connections, and replies "not found" for every account.
 async fn serve(address: &str, port: u16, greeting: &'static str) -> (u16, Arc<AtomicUsize>) {
     serve_with(address, port, greeting, |_| "550 5.1.1 no").await
 }
 
-/// The same with these replies to VRFY, given its argument.
+/// Starts a server with these replies to VRFY, given its argument.
 async fn serve_with(
     address: &str,
     port: u16,
@@ -64,11 +64,11 @@ async fn ask(spec: &str, table: Table) -> String {
 }
 
 #[tokio::test]
-async fn hosts_and_addresses_are_tried_in_order() {
+async fn tries_hosts_and_addresses_in_order() {
     let (port, second) = serve("127.0.0.3", 0, "220 hi\r\n").await;
     let (_, full) = serve("127.0.0.2", port, "421 4.7.0 too many connections\r\n").await;
     let (_, last) = serve("127.0.0.4", port, "220 hi\r\n").await;
-    // No server listens at 127.0.0.1.
+    // No server listens on 127.0.0.1.
     let table = Table::new()
         .mx("example.test", &[(20, "last.test"), (10, "first.test"), (5, "gone.test"), (7, "empty.test")])
         .host("empty.test", &[])
@@ -79,7 +79,7 @@ async fn hosts_and_addresses_are_tried_in_order() {
         SourceSettings { witness: Witness::Off.into(), ..SourceSettings::new(source.parse().unwrap()) };
     let source = vrfy(&source, Arc::new(table));
     assert_eq!(source.look_up(&account("foo@example.test")).await.result.to_string(), "not found");
-    // Failures are recorded also if another server answered.
+    // Failures are recorded even if another server replied.
     let failing = standings().into_iter().filter(|one| *one.source == *source.name && one.failing.is_some());
     let failing: Vec<_> = failing.map(|one| one.server.into_string()).collect();
     assert_eq!(failing, [format!("127.0.0.1:{port}"), format!("127.0.0.2:{port}")]);
@@ -94,7 +94,7 @@ async fn hosts_and_addresses_are_tried_in_order() {
 }
 
 #[tokio::test]
-async fn a_misnamed_server_is_no_missing_account() {
+async fn failed_name_lookup_is_temporary_failure() {
     let (port, connections) = serve("127.0.0.1", 0, "554 no\r\n").await;
     for (spec, want) in [
         ("vrfy:nowhere.test", "temporary failure: there is no name nowhere.test"),
@@ -118,7 +118,7 @@ async fn a_misnamed_server_is_no_missing_account() {
 }
 
 #[tokio::test]
-async fn addresses_tried_are_bounded() {
+async fn limits_addresses_tried() {
     let (port, connections) = serve("127.0.0.1", 0, "554 no\r\n").await;
     let table = Table::new().host("host.test", &["127.0.0.1"; dial::MAX_ADDRESSES + 1]);
     assert!(ask(&format!("vrfy:host.test:{port}"), table).await.starts_with("temporary failure: "));
@@ -126,8 +126,8 @@ async fn addresses_tried_are_bounded() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_accept_leaves_time_for_the_next() {
-    // A listener whose queue is full lets connections hang.
+async fn connect_timeout_leaves_time_for_the_next_server() {
+    // Connections to a listener with a full queue hang.
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.9:0".parse().unwrap()).unwrap();
     let full = socket.listen(1).unwrap();
@@ -150,7 +150,7 @@ async fn a_server_that_does_not_accept_leaves_time_for_the_next() {
     assert!(begin.elapsed() >= Duration::from_millis(100), "the first one must have been waited for");
 }
 
-/// Names that resolve to two servers in turn.
+/// A DNS whose names resolve to two servers in turn.
 #[derive(Debug)]
 struct InTurn(AtomicUsize, [Table; 2]);
 
@@ -168,14 +168,15 @@ impl Dns for InTurn {
     }
 }
 
-/// An exchanger that checks its recipients, and a backup that does not, or has lost its table. A control
-/// question goes to the server that gave the answer, and is valid for no other one.
+/// The first exchanger checks its recipients; the backup does not, or has lost its table. A control lookup
+/// goes to the server that sent the reply, and is valid for that server only.
 #[tokio::test]
-async fn no_server_vouches_for_another() {
+async fn controls_are_per_server() {
     const GOOD_252: [&str; 3] = ["252 ok", "252 ok", "550 5.1.1 no"];
     const GOOD_250: [&str; 3] = ["250 ok", "250 ok", "550 5.1.1 no"];
     for (replies, wants) in [
-        // Replies of each for foo, for postmaster and for all others; verdicts about foo and nobody, of each.
+        // Replies of each server for foo, postmaster and all others; results for foo and nobody, of each
+        // server.
         ([GOOD_252, ["252 ok"; 3]], ["exists", "temporary failure", "not found", "temporary failure"]),
         ([GOOD_250, ["250 ok"; 3]], ["exists", "temporary failure", "not found", "temporary failure"]),
         ([GOOD_250, ["550 5.1.1 no"; 3]], ["exists", "temporary failure", "not found", "temporary failure"]),
@@ -198,7 +199,7 @@ async fn no_server_vouches_for_another() {
         };
         let names = InTurn(AtomicUsize::new(0), [table("a.test"), table("b.test")]);
         let mut source = SourceSettings::new(format!("vrfy:mx:example.test:{port}").parse().unwrap());
-        // So that no connection is kept, and every control question needs a new one.
+        // No connection is kept, so every control lookup needs a new one.
         source.vrfy.per_connection = 1;
         let vrfy = vrfy(&source, Arc::new(names));
         for (name, want) in ["foo", "foo", "nobody", "nobody"].into_iter().zip(wants) {

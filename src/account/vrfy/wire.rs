@@ -1,12 +1,12 @@
-//! A stream on which commands and replies alternate, and which breaks if they do not.
+//! A stream on which commands and replies alternate. It breaks permanently if they do not.
 //!
-//! The SMTP library makes the commands, but replies have their own reader here. The library reads lines of
-//! any length, keeps what follows a reply as the answer to the next command, carries on after an error,
-//! refuses text that is not UTF-8 and replies without text, and panics at an EHLO line of blanks. If one
-//! reply were taken for another, mail for an account that exists would be refused. So [`Wire`] returns one
-//! reply for each command, limits its size while reading, and anything more (a second reply, plaintext
-//! injected after the reply to STARTTLS, an unexpected 221) breaks it permanently. The text of a reply may
-//! hold any bytes: only its code decides.
+//! The SMTP library formats the commands, but this file reads the replies. The library reads lines of any
+//! length, keeps data after a reply as the reply to the next command, continues after an error, rejects text
+//! that is not UTF-8 and replies without text, and panics on an EHLO line of spaces. If one reply were taken
+//! for another, mail for an account that exists would be rejected. So [`Wire`] returns one reply for each
+//! command, limits its size while reading, and breaks on anything more: a second reply, plaintext injected
+//! after the reply to STARTTLS, an unexpected 221. The text of a reply may have any bytes, since its code
+//! decides.
 
 use super::reply::Reply;
 use std::fmt;
@@ -16,15 +16,15 @@ use std::pin::Pin;
 use std::task::Poll;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-/// Longest line of a reply in octets, its end included. RFC 5321, section 4.5.3.1.5 allows 512; Sendmail and
-/// Postfix quote long addresses.
+/// Maximum length of a line of a reply in octets, including CRLF. RFC 5321, section 4.5.3.1.5 allows 512;
+/// Sendmail and Postfix quote long addresses.
 pub(super) const MAX_LINE: usize = 1000;
-/// Most lines of a reply. The longest, that to EHLO, has some twenty.
+/// Maximum number of lines of a reply. The longest reply, that to EHLO, has about twenty.
 pub(super) const MAX_LINES: usize = 100;
-/// Most octets of a reply, which bounds the memory for it.
+/// Maximum length of a reply in octets, which bounds its memory.
 pub(super) const MAX_REPLY: usize = 16 * 1024;
 
-/// Size of one read. A reply is one packet.
+/// Size of one read. A reply is usually one packet.
 const CHUNK: usize = 2048;
 
 /// A byte stream for SMTP.
@@ -43,9 +43,9 @@ impl Wire {
         Wire { stream, broken: false }
     }
 
-    /// Reads a reply, after sending a command if there is one. A wire on which this fails, or is given up, is broken.
+    /// Sends a command, if given, and reads a reply. If this fails or is dropped, the wire is broken.
     pub async fn exchange(&mut self, command: Option<&str>) -> Result<Reply> {
-        // Not a disconnect: the error that broke the stream was reported then.
+        // Not reported as a disconnect: the error that broke the stream has been reported.
         if self.broken {
             return Err(Error::other("the connection is broken"));
         }
@@ -66,7 +66,7 @@ impl Wire {
             received.extend_from_slice(bytes.get(..end.unwrap_or(length)).unwrap_or_default());
             match end {
                 None => (),
-                // Then it is not certain which of the replies is the one to this command.
+                // After data beyond the reply, it is not certain which reply belongs to this command.
                 Some(end) if end < length => return Err(out_of_turn()),
                 Some(_) => break,
             }
@@ -93,7 +93,7 @@ impl Wire {
         }
     }
 
-    /// The stream itself, if nothing was received beyond the last reply.
+    /// The stream itself, if nothing was received after the last reply.
     pub fn into_stream(self) -> Result<Box<dyn Transport>> {
         if self.broken { Err(Error::other("the connection is broken")) } else { Ok(self.stream) }
     }
@@ -114,7 +114,7 @@ impl fmt::Debug for Wire {
 struct Progress {
     bytes: usize,
     lines: usize,
-    /// Octets of the line under way, and the first of them: three digits and what follows.
+    /// Length of the current line, and its first octets: three digits and a separator.
     line: usize,
     head: [u8; 4],
     /// The code of the first line.
@@ -123,7 +123,7 @@ struct Progress {
 }
 
 impl Progress {
-    /// Reads more octets, and returns where the reply ends among them.
+    /// Reads more octets. Returns the position of the end of the reply among them.
     fn see(&mut self, bytes: &[u8]) -> Result<Option<usize>> {
         for (i, byte) in bytes.iter().enumerate() {
             if self.see_one(*byte)? {
@@ -155,7 +155,6 @@ impl Progress {
             if self.lines == 0 {
                 self.code = code;
             }
-            // The lines have different codes.
             if self.code != code {
                 return bad("the lines of the reply have different codes");
             }
@@ -183,13 +182,13 @@ impl Progress {
         Ok(false)
     }
 
-    /// The reply that `received` is, after its end was seen.
+    /// Parses `received`, a complete reply.
     fn reply(&self, received: &[u8]) -> Reply {
         let code = self.code.iter().fold(0, |code, digit| code * 10 + u16::from(digit.saturating_sub(b'0')));
         let text = |line: &[u8]| {
-            // After the code and what separates it from the text.
+            // Skip the code and the separator.
             let text = line.get(4..).unwrap_or_default().trim_ascii().to_vec();
-            // What is not UTF-8 is taken for ISO 8859-1, so that different texts stay different.
+            // Text that is not UTF-8 is decoded as ISO 8859-1, so that different texts stay different.
             String::from_utf8(text)
                 .unwrap_or_else(|error| error.as_bytes().iter().copied().map(char::from).collect())
         };
@@ -214,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn where_a_reply_ends() {
+    fn finds_the_end_of_a_reply() {
         let cases: &[(&[u8], &str)] = &[
             (b"", "goes on"),
             (b"250", "goes on"),
@@ -244,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn limits() {
+    fn limits_lines_and_length() {
         let line = |length: usize| format!("250 {}\r\n", "x".repeat(length - 6));
         assert_eq!(ends(line(MAX_LINE).as_bytes()), format!("ends at {MAX_LINE}"));
         assert_eq!(ends(line(MAX_LINE + 1).as_bytes()), "a line of the reply is too long");
@@ -256,9 +255,9 @@ mod tests {
     }
 
     proptest! {
-        /// The end does not depend on how the octets arrive.
+        /// The end does not depend on how the octets are split.
         #[test]
-        fn pieces_do_not_matter(reply in "([2-5]5[01][ -][a-z\r\n]{0,5}\r\n){1,4}", cut in 0usize..40) {
+        fn ignores_packet_splits(reply in "([2-5]5[01][ -][a-z\r\n]{0,5}\r\n){1,4}", cut in 0usize..40) {
             let bytes = reply.as_bytes();
             let (head, tail) = bytes.split_at(cut.min(bytes.len()));
             let whole = Progress::default().see(bytes).ok();
@@ -271,7 +270,7 @@ mod tests {
         }
     }
 
-    /// The result of reading these bytes, sent at once.
+    /// Reads a reply from these bytes, sent at once.
     async fn read(bytes: &[u8]) -> Result<Reply> {
         let (ours, mut theirs) = duplex(bytes.len().max(1));
         theirs.write_all(bytes).await.unwrap();
@@ -280,7 +279,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn any_text_will_do() {
+    async fn accepts_any_text() {
         for (bytes, code, lines) in [
             (&b"220 hello\r\n"[..], 220, &["hello"][..]),
             (b"250\r\n", 250, &[""]),
@@ -299,13 +298,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn turns_are_kept() {
+    async fn unexpected_data_breaks_the_stream() {
         let (ours, mut theirs) = duplex(4096);
         let mut wire = Wire::new(Box::new(ours));
         theirs.write_all(b"220 hello\r\n").await.unwrap();
         assert_eq!(wire.exchange(None).await.unwrap().code, 220);
         theirs.write_all(b"421 bye\r\n").await.unwrap();
-        // It sent data before a command.
+        // The server sent data before a command.
         for want in ["unexpected data from the server", "the connection is broken"] {
             assert_eq!(wire.exchange(Some("NOOP\r\n")).await.unwrap_err().to_string(), want);
         }
@@ -313,7 +312,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_beyond_a_reply_breaks_it() {
+    async fn data_after_a_reply_breaks_the_stream() {
         let (ours, mut theirs) = duplex(4096);
         let mut wire = Wire::new(Box::new(ours));
         theirs.write_all(b"220 hello\r\n250 injected\r\n").await.unwrap();
@@ -322,7 +321,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_exchange_that_is_given_up_breaks_it() {
+    async fn dropped_exchange_breaks_the_stream() {
         let (ours, mut theirs) = duplex(4096);
         let mut wire = Wire::new(Box::new(ours));
         theirs.write_all(b"220 he").await.unwrap();
@@ -332,7 +331,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn hanging_up_is_told_apart() {
+    async fn reports_a_disconnect_separately() {
         let (ours, mut theirs) = duplex(4096);
         let mut wire = Wire::new(Box::new(ours));
         theirs.write_all(b"220 hello\r\n").await.unwrap();

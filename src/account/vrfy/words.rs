@@ -1,9 +1,9 @@
-//! Classifies the text of a refusal by its words. Pure.
+//! Classifies the text of a rejection by its words. Pure.
 
 use super::reply::enhanced_code;
 
-/// Texts of a 550 without an enhanced code that are about the account, as a rule. A server with other words is
-/// asked for an account that does not exist, to compare.
+/// Phrases of a 550 without an enhanced code that are usually about the account. If a server uses other
+/// words, its text is compared with that for an account that does not exist.
 pub(super) const KNOWN: &[&str] = &[
     // Exim, Postfix, Sendmail, Courier, MDaemon
     "unknown user",
@@ -36,12 +36,12 @@ pub(super) const KNOWN: &[&str] = &[
     "account doesn't exist",
 ];
 
-/// Words and phrases of a temporary refusal, of a fault, or about an account that exists; in lower case,
-/// found as whole words. Each turns a refusal into a temporary failure and has no other effect. They need not
-/// be complete: during an outage a server does not find its witness, and a text that it does not send for a
-/// nonexistent account does not mean "not found".
+/// Words and phrases of a temporary rejection, of a fault, or about an account that exists; in lower case,
+/// matched as whole words. Each turns a rejection into a temporary failure and has no other effect. The list
+/// need not be complete: during an outage a server does not find its witness, and a text that it does not
+/// send for a nonexistent account does not mean "not found".
 pub(super) const DOUBTS: &[&str] = &[
-    // The refusal is temporary.
+    // The rejection is temporary.
     "later",
     "again in",
     "temporary",
@@ -69,7 +69,7 @@ pub(super) const DOUBTS: &[&str] = &[
     "cannot contact",
     "can't contact",
     "could not contact",
-    // Something does not work.
+    // A fault.
     "error",
     "errors",
     "failed",
@@ -99,8 +99,8 @@ pub(super) const DOUBTS: &[&str] = &[
     "locked",
 ];
 
-/// What a text may be about instead of the account. It makes a doubt of one that holds no [`KNOWN`] phrase; one that
-/// does is compared with that for an account that does not exist.
+/// Words of a text that may not be about the account. A text without a [`KNOWN`] phrase becomes a temporary
+/// failure; one with such a phrase is compared with that for an account that does not exist.
 pub(super) const ELSEWHERE: &[&str] = &[
     "again",
     "wait",
@@ -181,17 +181,19 @@ pub(super) const ELSEWHERE: &[&str] = &[
     "not local",
 ];
 
-/// The tables in which Postfix does not find a recipient: to be named in a refusal tells of nothing else.
+/// The tables in which Postfix looks for a recipient. Their names in a rejection are not about something
+/// else.
 const TABLES: &[&str] =
     &["relay recipient table", "virtual alias table", "virtual mailbox table", "local recipient table"];
 
-/// `text` without [`TABLES`].
+/// Removes [`TABLES`] from `text`.
 pub(super) fn without_tables(text: &str) -> String {
     TABLES.iter().fold(text.to_owned(), |text, table| text.replace(table, ""))
 }
 
-/// `text` in lower case, without its enhanced code, what is in angle brackets and the address of `path`, in brackets
-/// or not. Brackets stay in the place of each, so that what was before and after does not become a phrase.
+/// Returns `text` in lower case, without its enhanced code, text in angle brackets and the address of `path`,
+/// with or without brackets. Empty brackets replace each, so that the words before and after do not become a
+/// phrase.
 pub(super) fn without_address(text: &str, path: &str) -> String {
     let text = text.to_lowercase();
     let address = path.trim_matches(['<', '>']).to_lowercase();
@@ -200,17 +202,17 @@ pub(super) fn without_address(text: &str, path: &str) -> String {
     while let Some((before, after)) = rest.split_once('<') {
         left.push_str(before);
         left.push_str("<>");
-        // Without a closing bracket it is no address.
+        // Without a closing bracket it is not an address.
         rest = after.split_once('>').map_or(after, |(_, after)| after);
     }
     left.push_str(rest);
     let words = left.split_whitespace().filter(|word| enhanced_code(word).is_none());
     let left = words.collect::<Vec<_>>().join(" ");
-    // Some servers begin every refusal with it.
+    // Some servers begin every rejection with it.
     left.strip_prefix("error:").map_or_else(|| left.clone(), str::to_owned)
 }
 
-/// `text` without the local part of `path` as a separate word.
+/// Removes the local part of `path` from `text`, where it is a separate word.
 pub(super) fn without_local_part(text: &str, path: &str) -> String {
     let address = path.trim_matches(['<', '>']).to_lowercase();
     let local = address.rsplit_once('@').map_or(&*address, |(local, _)| local).trim_matches('"');
@@ -227,10 +229,10 @@ pub(super) fn has_any(text: &str, phrases: &[&str]) -> bool {
     phrases.iter().any(|phrase| find_phrase(text, phrase).is_some())
 }
 
-/// Where `phrase` is in `text`, with nothing beside it that belongs to a word.
+/// Position of `phrase` in `text` as whole words.
 fn find_phrase(text: &str, phrase: &str) -> Option<usize> {
     let in_word = |c: char| c.is_alphanumeric() || "-_.@".contains(c);
-    // A full stop at the end of a sentence does not belong to its last word.
+    // A full stop at the end of a sentence does not belong to the last word.
     let goes_on =
         |after: &str| after.trim_start_matches(['.', '-']).starts_with(in_word) && after.starts_with(in_word);
     let begins = |before: &str| !before.ends_with(in_word);

@@ -3,20 +3,20 @@
 use super::check::{address, transport};
 use diagnostics::nearest;
 
-/// What an action wants behind its name.
+/// The argument of an action.
 #[derive(Clone, Copy, Debug)]
 enum Wants {
-    /// Any text, or none.
+    /// Optional text.
     Text,
     /// `name: value` of a header field.
     Header,
     /// `transport:destination`.
     Filter,
-    /// An address with its domain.
+    /// An address with a domain.
     Address,
 }
 
-/// The actions, whose case does not count.
+/// The actions, in any case.
 const ACTIONS: [(&str, Wants); 14] = [
     ("OK", Wants::Text),
     ("DUNNO", Wants::Text),
@@ -34,7 +34,7 @@ const ACTIONS: [(&str, Wants); 14] = [
     ("BCC", Wants::Address),
 ];
 
-/// Whether a restriction has something behind it.
+/// Whether a restriction takes an argument.
 fn has_argument(restriction: &str) -> bool {
     let among = |begin: &str, end: &str| restriction.starts_with(begin) && restriction.ends_with(end);
     among("check_", "_access")
@@ -49,7 +49,7 @@ fn has_argument(restriction: &str) -> bool {
         .contains(&restriction)
 }
 
-/// Whether it is an action; the error is what is wrong with it.
+/// Checks that a value is an action. The error is the problem.
 pub(super) fn action(value: &str) -> Result<(), String> {
     let (word, rest) = value.split_once(char::is_whitespace).unwrap_or((value, ""));
     let rest = rest.trim();
@@ -62,7 +62,7 @@ pub(super) fn action(value: &str) -> Result<(), String> {
     }
 }
 
-/// A reply code with a text, or a number that means OK.
+/// Checks a reply code with a text, or a number that means OK.
 fn code(word: &str, rest: &str) -> Result<(), String> {
     let is_number = word.bytes().all(|b| b.is_ascii_digit());
     let is_reply = is_number && word.len() == 3 && word.starts_with(['4', '5']);
@@ -92,12 +92,13 @@ fn argument(name: &str, wants: Wants, rest: &str) -> Result<(), String> {
     }
 }
 
-/// Whether it can be the name of a header field (RFC 5322, section 2.2).
+/// Whether it is a valid name of a header field (RFC 5322, section 2.2).
 fn is_field(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic())
 }
 
-/// Names of restrictions, or of classes of them. One that is nearly an action is an action misspelt.
+/// Checks names of restrictions or restriction classes. A name that resembles an action is reported as a
+/// misspelt action.
 fn restrictions(value: &str) -> Result<(), String> {
     let separates = |c: char| c == ',' || c.is_whitespace();
     let mut words = value.split(separates).filter(|word| !word.is_empty());
@@ -107,7 +108,7 @@ fn restrictions(value: &str) -> Result<(), String> {
         let fits = |b: u8| b.is_ascii_alphanumeric() || b"_-".contains(&b);
         let is_lower = !word.bytes().any(|b| b.is_ascii_uppercase());
         let meant = nearest(word, ACTIONS.map(|(name, _)| name)).filter(|_| !is_lower);
-        // Several words with capitals are a text for somebody to read.
+        // Several words with capitals are prose.
         let is_prose = !is_lower && word.len() != value.len();
         if meant.is_some() || is_prose || !word.bytes().all(fits) {
             let meant = meant.map_or(String::new(), |meant| format!(", perhaps {meant}"));
@@ -115,7 +116,7 @@ fn restrictions(value: &str) -> Result<(), String> {
         }
         if has_argument(word) {
             let argument = words.next().ok_or(format!("the restriction {word} needs something behind it"))?;
-            // In braces it may have blanks in it.
+            // An argument in braces may contain spaces.
             if argument.starts_with('{') && !argument.ends_with('}') && !words.any(|word| word.ends_with('}'))
             {
                 return Err(format!("the restriction {word} needs a }} behind the {{"));

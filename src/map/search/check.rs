@@ -1,4 +1,4 @@
-//! What a value has to be.
+//! Checks the values of each search strategy.
 
 use super::{Candidate, SearchStrategy, access, search};
 use crate::map::MAX_VALUE;
@@ -6,11 +6,11 @@ use mail_address::{Address, canonical_domain, is_domain};
 use std::borrow::{Borrow, Cow};
 use std::fmt::Write;
 
-/// Most addresses of one value: as many as Postfix takes by default (`virtual_alias_expansion_limit`). With more
-/// of them it would defer the mail.
+/// Maximum number of addresses of one value: Postfix's default (`virtual_alias_expansion_limit`). With more,
+/// Postfix would defer the mail.
 pub const MAX_ADDRESSES: usize = 1000;
 
-/// The value to answer with; the error is what is wrong with it.
+/// Returns the value for the mail server. The error is the reason why it is invalid.
 pub(super) fn value(
     profile: SearchStrategy,
     candidate: &Candidate<'_>,
@@ -40,7 +40,7 @@ pub(super) fn value(
             }
             one(value, key, None)?
         }
-        // It stands for a domain, and Postfix does not look at it (virtual(5)).
+        // The value for a domain is arbitrary; Postfix ignores it (virtual(5)).
         SearchStrategy::VirtualAlias if search::at(key).is_none() => value.into(),
         SearchStrategy::VirtualAlias => {
             let extension = extension(candidate, key);
@@ -64,8 +64,8 @@ fn join<M: Borrow<str>>(members: &[M]) -> Result<String, String> {
     if members.is_empty() { Err("nothing but commas and blanks".into()) } else { Ok(members.join(",")) }
 }
 
-/// `transport:nexthop`, where each side may be empty. The next hop is what the transport takes: a text with
-/// blanks for `error:`, several hosts for `smtp:`.
+/// Checks `transport:nexthop`, where each side may be empty. The format of the next hop depends on the
+/// transport: a text with spaces for `error:`, several hosts for `smtp:`.
 pub(super) fn transport(value: &str) -> Result<(), String> {
     let (transport, _) =
         value.split_once(':').ok_or("a transport needs a colon, as in smtp:[mx.example.com]")?;
@@ -77,7 +77,7 @@ pub(super) fn transport(value: &str) -> Result<(), String> {
     }
 }
 
-/// Exactly one address.
+/// Checks that the value is one address.
 fn one(value: &str, key: &str, extension: Option<&str>) -> Result<String, String> {
     match items(value).as_slice() {
         [text] => resulting(text, key, extension),
@@ -85,8 +85,8 @@ fn one(value: &str, key: &str, extension: Option<&str>) -> Result<String, String
     }
 }
 
-/// The extension of the candidate as it was asked. Delimiters are what they were when the key was folded, so it
-/// begins where the first one of its kind does.
+/// The extension of the candidate as it is written in `key`. Folding does not change delimiters, so the
+/// extension begins at the first delimiter of this kind.
 fn extension(candidate: &Candidate<'_>, key: &str) -> Option<String> {
     let delimiter = candidate.extension.as_ref()?.chars().next()?;
     let at = search::at(key).unwrap_or(key.len());
@@ -94,7 +94,7 @@ fn extension(candidate: &Candidate<'_>, key: &str) -> Option<String> {
     local.find(delimiter).map(|at| local[at..].to_owned())
 }
 
-/// The address that a text of a value stands for.
+/// The address that results from an address of a value.
 fn resulting(text: &str, key: &str, extension: Option<&str>) -> Result<String, String> {
     if let Some(domain) = text.strip_prefix('@') {
         domain_of(domain)?;
@@ -114,7 +114,7 @@ fn resulting(text: &str, key: &str, extension: Option<&str>) -> Result<String, S
     Ok(made)
 }
 
-/// An address, with a domain or without.
+/// Parses an address with or without a domain.
 pub(super) fn address(text: &str) -> Result<Address, String> {
     let at = search::at(text);
     let local = &text[..at.unwrap_or(text.len())];
@@ -143,7 +143,7 @@ fn domain_of(domain: &str) -> Result<(), String> {
     }
 }
 
-/// What stands between commas and blanks that are in no quotes.
+/// Splits a value at commas and spaces outside of quotes.
 fn items(value: &str) -> Vec<&str> {
     let (mut quoted, mut escaped) = (false, false);
     let separates = |c: char| {

@@ -1,10 +1,11 @@
-//! What a map is used for: which keys are looked up for the one that was asked, and what a value has to be.
+//! The search strategies of maps: the keys to look up for the key of a request, and the checks of a value.
 //!
-//! Of the tables it opens itself Postfix asks parts of a key too: an address without its extension, its domain,
-//! the parents of a domain, the network of an address. Of tcp_table(5) and socketmap_table(5) it asks the whole
-//! key alone, so the search is done here, in the order of the manual page of each use.
+//! For tables that Postfix opens itself, it also looks up parts of a key: an address without its extension,
+//! its domain, the parents of a domain, the network of an address. To tcp_table(5) and socketmap_table(5)
+//! servers it sends the whole key only. So rcptd does the search, in the order of the manual page of each
+//! use.
 //!
-//! | profile | searched as in | value |
+//! | strategy | search | value |
 //! | --- | --- | --- |
 //! | `plain` | the key alone | anything |
 //! | `transport` | transport(5) | `transport:nexthop` |
@@ -18,10 +19,10 @@
 //! | `virtual_mailbox_domains` | the key alone | anything |
 //! | `sender_login` | postconf(5) | login names |
 //!
-//! Where Postfix looks at `parent_domain_matches_subdomains`, its default is taken: for `access` an entry of a
-//! domain counts for what is below it too (`.example.com` is asked before `example.com`, since it says so in as
-//! many words), for `transport` only one with a dot in front does. `sender_login` is searched without the
-//! extension too: postconf(5) does not say so, but it is what Postfix does with tables of its own.
+//! For `parent_domain_matches_subdomains` the default of Postfix applies. For `access` the entry of a domain
+//! also matches its subdomains (`.example.com` is looked up before `example.com`, since it is explicit); for
+//! `transport` only an entry with a leading dot does. `sender_login` is also searched without the extension:
+//! postconf(5) does not document it, but Postfix does so for its own tables.
 
 mod access;
 mod check;
@@ -37,43 +38,43 @@ use std::str::FromStr;
 pub use check::MAX_ADDRESSES;
 pub use search::{MAX_CANDIDATES, MAX_PARENTS};
 
-/// What a map is used for.
+/// The use of a map.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum SearchStrategy {
-    /// Nothing in particular: the key as it is asked, any value.
+    /// No particular use: the key only, any value.
     #[default]
     Plain,
-    /// Where mail is sent on to: `transport_maps`.
+    /// The transport and next hop of an address or domain: `transport_maps`.
     Transport,
-    /// Whether a client, sender or recipient is welcome: `check_recipient_access` and its like.
+    /// The action for a client, sender or recipient: `check_recipient_access` and the like.
     Access,
-    /// Who gets a copy of what a sender sends: `sender_bcc_maps`.
+    /// The address that gets a copy of mail from a sender: `sender_bcc_maps`.
     SenderBcc,
-    /// Who gets a copy of what a recipient gets: `recipient_bcc_maps`.
+    /// The address that gets a copy of mail to a recipient: `recipient_bcc_maps`.
     RecipientBcc,
-    /// What an address is in truth: `canonical_maps` and its like.
+    /// The canonical form of an address: `canonical_maps` and the like.
     Canonical,
-    /// Where somebody has gone: `relocated_maps`.
+    /// The new location of an account: `relocated_maps`.
     Relocated,
-    /// What a local address is called outside: `smtp_generic_maps`.
+    /// The address that replaces a local one in outgoing mail: `smtp_generic_maps`.
     Generic,
-    /// Who gets the mail for an address: `virtual_alias_maps`. It may be asked for a domain as well, by
-    /// `virtual_alias_domains`.
+    /// The recipients of mail to an address: `virtual_alias_maps`. `virtual_alias_domains` may look up a
+    /// domain as well.
     VirtualAlias,
-    /// The mailboxes: `virtual_mailbox_maps`. It may be asked for a domain as well.
+    /// The mailboxes: `virtual_mailbox_maps`. Postfix may look up a domain as well.
     VirtualMailbox,
     /// The domains that have mailboxes: `virtual_mailbox_domains`.
     VirtualMailboxDomains,
-    /// Who may send as a sender: `smtpd_sender_login_maps`.
+    /// The logins that may use a sender address: `smtpd_sender_login_maps`.
     SenderLogin,
 }
 
-/// What the search needs to know of the mail server.
+/// Settings of the mail server that affect the search.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
     /// `recipient_delimiter`: each of these characters begins an extension.
     pub delimiters: &'a str,
-    /// Whether entries of a local part alone count in a domain: it is `myorigin`, or in `mydestination`,
+    /// Whether entries with only a local part match a domain: it is `myorigin`, or in `mydestination`,
     /// `inet_interfaces` or `proxy_interfaces`.
     pub is_local: &'a dyn Fn(&str) -> bool,
 }
@@ -89,12 +90,12 @@ impl fmt::Debug for Context<'_> {
 pub struct Candidate<'k> {
     /// The key, never empty.
     pub key: Cow<'k, str>,
-    /// The extension that this key lacks, its delimiter included, where the address that was asked has one.
+    /// The extension that this key lacks, with its delimiter, if the requested address has one.
     pub extension: Option<Cow<'k, str>>,
 }
 
 impl SearchStrategy {
-    /// All there are, by the word an operator writes.
+    /// All strategies, with their names in the configuration.
     pub const ALL: [(&'static str, SearchStrategy); 12] = [
         ("plain", SearchStrategy::Plain),
         ("transport", SearchStrategy::Transport),
@@ -110,28 +111,28 @@ impl SearchStrategy {
         ("sender_login", SearchStrategy::SenderLogin),
     ];
 
-    /// The word an operator writes.
+    /// Its name in the configuration.
     pub fn name(self) -> &'static str {
         SearchStrategy::ALL.iter().find(|(_, profile)| *profile == self).map_or("", |(name, _)| name)
     }
 
-    /// The keys to look up for `key`, which comes folded if case does not matter: `key` itself, then the others
-    /// in the order in which they count. There are [`MAX_CANDIDATES`] at most, none twice; none for an empty key.
+    /// The keys to look up for `key` in order, beginning with `key` itself. `key` is folded if case does not
+    /// matter. There are at most [`MAX_CANDIDATES`], without duplicates; an empty key has no candidates.
     ///
-    /// A local part counts in whichever way it is quoted, since Postfix asks with quotes and entries may have
-    /// them or not: `"a b"@example.com` and `a b@example.com` find the same.
+    /// The quotes of a local part do not matter, since Postfix sends keys with quotes and entries may have
+    /// them or not: `"a b"@example.com` and `a b@example.com` find the same entries.
     pub fn candidates<'k>(self, key: &'k str, context: &Context<'_>) -> Vec<Candidate<'k>> {
         search::candidates(self, key, context)
     }
 
-    /// What to answer with, when `value` was found for `candidate` and `key` had been asked. `key` is as the
-    /// server wrote it, not folded, since parts of it may come back in the value.
+    /// Checks and completes `value`, which was found for `candidate` in the search for `key`. `key` is as the
+    /// server sent it, not folded, since parts of it may be copied to the value.
     ///
-    /// An address of the form `@domain` becomes the local part that was asked at this domain, and the extension
-    /// that the candidate lacks is added to the addresses of `canonical` and `virtual_alias`, as Postfix does it
-    /// by default (`propagate_unmatched_extensions`). Lists come with commas between their members.
+    /// An address of the form `@domain` becomes the requested local part at this domain. The extension that
+    /// the candidate lacks is added to the addresses of `canonical` and `virtual_alias`, as Postfix does by
+    /// default (`propagate_unmatched_extensions`). Lists are joined with commas.
     ///
-    /// The error says why the value cannot be used; to answer "not found" in its place would be a lie.
+    /// The error is the reason why the value cannot be used. The caller must not turn it into "not found".
     pub fn value(self, candidate: &Candidate<'_>, key: &str, value: &str) -> Result<String, String> {
         check::value(self, candidate, key, value.trim())
             .map_err(|why| format!("{} for \"{}\": {why}: \"{value}\"", self.name(), candidate.key))
@@ -153,7 +154,7 @@ impl FromStr for SearchStrategy {
             return Ok(*profile);
         }
         let known = SearchStrategy::ALL.map(|(name, _)| name);
-        // The word may be the end or the beginning of what Postfix calls it.
+        // The word may be a part of the name in Postfix, such as `virtual_alias_maps`.
         let word = text.strip_suffix("_maps").unwrap_or(text);
         let word = word.strip_prefix("smtpd_").or_else(|| word.strip_prefix("smtp_")).unwrap_or(word);
         let meant =

@@ -1,16 +1,18 @@
-//! Which keys are looked up, and in which order.
+//! The keys to look up for a request, in order.
 
 use super::{Candidate, Context, SearchStrategy};
 use mail_address::{Address, Forms};
 use std::borrow::Cow;
 use std::net::Ipv4Addr;
 
-/// Most parents of a domain that are looked up. A domain of 255 octets has no more; of a longer name, which is
-/// none, the last ones are, so that nobody gets round an entry by writing more.
+/// Maximum number of parents of a domain that are looked up. A domain of 255 octets has no more. For a longer
+/// name, which is invalid, the last parents are looked up, so that a client cannot evade an entry with a
+/// longer name.
 pub const MAX_PARENTS: usize = 127;
 
-/// Most keys that are looked up for one: a domain and each parent with a dot in front and without, an address in
-/// three spellings, and in two without its extension, both without a domain, and the one for everything.
+/// Maximum number of keys looked up for one request: a domain and its parents, each with a leading dot and
+/// without; an address in three spellings, and in two without its extension; both without a domain; and the
+/// catch-all key.
 pub const MAX_CANDIDATES: usize = (1 + 2 * MAX_PARENTS) + 3 + 2 + 4 + 1;
 
 pub(super) fn candidates<'k>(
@@ -50,8 +52,8 @@ pub(super) fn candidates<'k>(
         | SearchStrategy::VirtualAlias
         | SearchStrategy::VirtualMailbox
         | SearchStrategy::SenderLogin => {
-            // Without an @ it is a domain that is asked for, as virtual_alias_domains does it: what is before a
-            // hyphen in its name is no user.
+            // A key without an @ is a domain, which `virtual_alias_domains` looks up. A hyphen in its name
+            // does not begin an extension.
             if let Some(parts) = Parts::of(key, context) {
                 found.mailbox(&parts);
                 if profile != SearchStrategy::VirtualMailbox && (context.is_local)(parts.domain()) {
@@ -76,21 +78,21 @@ impl<'k> Found<'k> {
         }
     }
 
-    /// The address, and then without its extension.
+    /// The address, then the address without its extension.
     fn mailbox(&mut self, parts: &Parts<'k>) {
         for (name, extension) in parts.forms.each() {
             self.spellings(name, parts.at_domain, extension);
         }
     }
 
-    /// The local part with `behind` in place of its domain, and then without its extension.
+    /// The local part followed by `behind`, then the same without its extension.
     fn local(&mut self, parts: &Parts<'k>, behind: &str) {
         for (name, extension) in parts.forms.each().filter(|(name, _)| !name.is_empty()) {
             self.spellings(name, behind, extension);
         }
     }
 
-    /// Without quotes and, where they are needed, with them.
+    /// The spelling without quotes and, if they are needed, the one with quotes.
     fn spellings(&mut self, local: &str, behind: &str, extension: Option<&str>) {
         let extension = || extension.map(|it| Cow::Owned(it.to_owned()));
         self.add([local, behind].concat(), extension());
@@ -99,10 +101,10 @@ impl<'k> Found<'k> {
         }
     }
 
-    /// A domain and its parents, with a dot in front and, if these count for what is below them, without.
+    /// A domain and its parents, with a leading dot and, if parents match subdomains, without.
     fn domain(&mut self, domain: &'k str, parents_match: bool) {
         self.add(domain, None);
-        // An address in brackets has no parents.
+        // An address literal has no parents.
         if domain.starts_with('[') {
             return;
         }
@@ -121,13 +123,13 @@ impl<'k> Found<'k> {
         }
     }
 
-    /// A host: its address and the networks that this is in, or its name and the domains.
+    /// A host: an address and its networks, or a name and its parents.
     fn host(&mut self, host: &'k str) {
         let separator = match host {
             host if host.parse::<Ipv4Addr>().is_ok() => '.',
-            // No name has a colon.
+            // A host name has no colon.
             host if host.contains(':') => ':',
-            // No domain either, as that of the null sender.
+            // The null sender is not a domain either.
             host if host.starts_with('<') => return,
             host => return self.domain(host, true),
         };
@@ -135,7 +137,7 @@ impl<'k> Found<'k> {
         while let Some((network, _)) = rest.rsplit_once(separator)
             && self.0.len() < MAX_PARENTS
         {
-            // Behind :: there is nothing to cut but the other colon, and nobody writes a network with it.
+            // After `::` only the other colon could be cut off, and networks are not written that way.
             rest = network;
             if !network.ends_with(separator) {
                 self.add(network, None);
@@ -144,11 +146,11 @@ impl<'k> Found<'k> {
     }
 }
 
-/// An address that was asked.
+/// The parts of a requested address.
 struct Parts<'k> {
-    /// The names that the local part, without its quotes, may stand for.
+    /// The local part without quotes, with and without its extension.
     forms: Forms<'k>,
-    /// The domain with the @ in front.
+    /// The domain with its @.
     at_domain: &'k str,
 }
 
@@ -163,7 +165,7 @@ impl<'k> Parts<'k> {
     }
 }
 
-/// The @ before the domain: the last one that is in no quotes.
+/// The position of the @ before the domain: the last one outside of quotes.
 pub(super) fn at(key: &str) -> Option<usize> {
     let (mut found, mut quoted, mut escaped) = (None, false, false);
     for (at, c) in key.char_indices() {
@@ -175,17 +177,17 @@ pub(super) fn at(key: &str) -> Option<usize> {
             _ => (),
         }
     }
-    // What is quoted without an end is not quoted.
+    // Quotes without an end are ordinary characters.
     if quoted { key.rfind('@') } else { found }
 }
 
-/// A local part without its quotes, or as it is where they are wrong.
+/// A local part without its quotes, or unchanged if they are invalid.
 pub(super) fn unquoted(local: &str) -> Cow<'_, str> {
     if !local.contains('"') {
         return Cow::Borrowed(local);
     }
-    // The domain keeps what stands in quotes from being taken for one, and what may be left out at the edges of
-    // a path belongs to the local part here.
+    // The domain `x` prevents an @ in quotes from being parsed as the separator. Characters that a path may
+    // have at its edges belong to the local part here.
     let address = Address::from_server(format!("{local}@x").as_bytes());
     let is_whole = !local.starts_with(['<', '@', ' ', '\t']) && address.domain() == Some("x");
     if address.malformed().is_none() && is_whole {
@@ -195,7 +197,7 @@ pub(super) fn unquoted(local: &str) -> Cow<'_, str> {
     }
 }
 
-/// A local part in quotes; `None` where it needs none, or is too long to be any.
+/// A local part in quotes; `None` if it needs no quotes, or is too long.
 pub(super) fn quoted(local: &str) -> Option<String> {
     let quoted = Address::new(local, "").ok()?.to_string();
     (!local.is_empty() && quoted != local).then_some(quoted)

@@ -1,4 +1,4 @@
-//! What a map says of a key, search and value together.
+//! Tests the search and the values of each strategy.
 
 use super::*;
 use crate::map::list::List;
@@ -10,14 +10,14 @@ fn context(is_local: &dyn Fn(&str) -> bool) -> Context<'_> {
     Context { delimiters: "+-", is_local }
 }
 
-/// Keys in their order, for a server that is `local.example`.
+/// The candidates in order, for a server whose local domain is `local.example`.
 fn keys(profile: SearchStrategy, key: &str) -> Vec<String> {
     let is_local = |domain: &str| domain == "local.example";
     let candidates = profile.candidates(key, &context(&is_local));
     candidates.into_iter().map(|candidate| candidate.key.into_owned()).collect()
 }
 
-/// What a map of these entries says: `-` for nothing, `!` and the reason where it cannot say.
+/// The result for a map with these entries: the value, `-` for not found, or `!` and a reason.
 fn says(profile: SearchStrategy, entries: &str, key: &str) -> String {
     let (list, problems) = List::parse(&Text::new("list", entries), true);
     assert_eq!(problems, [], "{entries}");
@@ -32,7 +32,7 @@ fn says(profile: SearchStrategy, entries: &str, key: &str) -> String {
 }
 
 #[test]
-fn names() {
+fn parses_strategies() {
     for (name, profile) in SearchStrategy::ALL {
         assert_eq!((name.parse(), profile.name()), (Ok(profile), name));
     }
@@ -49,7 +49,7 @@ fn names() {
 }
 
 #[test]
-fn orders() {
+fn candidates_are_in_the_order_of_postfix() {
     use SearchStrategy::*;
     let by_address = ["u+x@local.example", "u@local.example", "u+x", "u", "@local.example"];
     for profile in [SenderBcc, RecipientBcc, Canonical, Relocated, Generic, VirtualAlias, SenderLogin] {
@@ -145,20 +145,20 @@ fn orders() {
 }
 
 #[test]
-fn nobody_gets_round_an_entry() {
-    // Longer than a domain can be, with labels that are none.
+fn long_names_do_not_evade_an_entry() {
+    // Longer than a domain can be, with invalid labels.
     for host in [format!("{}spam.example", "a.".repeat(1000)), format!("{}spam.example", ".".repeat(1000))] {
         assert_eq!(says(SearchStrategy::Access, "spam.example REJECT", &host), "REJECT");
         assert_eq!(says(SearchStrategy::Access, "spam.example REJECT", &format!("u@{host}")), "REJECT");
     }
 }
 
-/// profile, entries, key, what the map says
+/// strategy, entries, key, result
 const CASES: &[(SearchStrategy, &str, &str, &str)] = &[
     (SearchStrategy::Plain, "u@a.example  any thing", "u@a.example", "any thing"),
     (SearchStrategy::Plain, "u@a.example x", "u+y@a.example", "-"),
     (SearchStrategy::Plain, "@a.example x", "u@a.example", "-"),
-    // Transports.
+    // transports
     (SearchStrategy::Transport, "a.example smtp:[mx.a.example]:25", "u@a.example", "smtp:[mx.a.example]:25"),
     (SearchStrategy::Transport, "u@a.example local:\na.example smtp:x", "U+y@A.example", "local:"),
     (SearchStrategy::Transport, "a.example smtp:x", "u@b.a.example", "-"),
@@ -175,7 +175,7 @@ const CASES: &[(SearchStrategy, &str, &str, &str)] = &[
     ),
     (SearchStrategy::Transport, "a.example smtp", "u@a.example", "! a transport needs a colon"),
     (SearchStrategy::Transport, "a.example s p:x", "u@a.example", "! the name of a transport has letters"),
-    // Addresses, and what becomes of extensions.
+    // addresses and extensions
     (SearchStrategy::VirtualAlias, "u@a.example v@b.example", "u@a.example", "v@b.example"),
     (SearchStrategy::VirtualAlias, "u@a.example v@b.example", "U+Shop@a.example", "v+Shop@b.example"),
     (
@@ -247,7 +247,7 @@ const CASES: &[(SearchStrategy, &str, &str, &str)] = &[
         "! it has to be one address",
     ),
     (SearchStrategy::RecipientBcc, "u@a.example @c.example", "u@a.example", "! a user is missing"),
-    // Texts and lists.
+    // texts and lists
     (SearchStrategy::Relocated, "@a.example Some Street 1, Town", "u@a.example", "Some Street 1, Town"),
     (SearchStrategy::VirtualMailbox, "u@a.example a/u/", "u+x@a.example", "a/u/"),
     (SearchStrategy::VirtualMailbox, "u x", "u@local.example", "-"),
@@ -256,7 +256,7 @@ const CASES: &[(SearchStrategy, &str, &str, &str)] = &[
     (SearchStrategy::SenderLogin, "u@a.example u, v  w", "u@a.example", "u,v,w"),
     (SearchStrategy::SenderLogin, "@a.example u", "u+x@a.example", "u"),
     (SearchStrategy::SenderLogin, "@a.example ,", "u@a.example", "! nothing but commas"),
-    // Actions.
+    // actions
     (SearchStrategy::Access, "a.example OK", "u@b.a.example", "OK"),
     (SearchStrategy::Access, "a.example ok\n.a.example REJECT no", "u@b.a.example", "REJECT no"),
     (SearchStrategy::Access, "a.example ok\n.a.example REJECT no", "u@a.example", "ok"),
@@ -269,7 +269,7 @@ const CASES: &[(SearchStrategy, &str, &str, &str)] = &[
 ];
 
 #[test]
-fn what_maps_say() {
+fn returns_values_as_in_the_table() {
     for (profile, entries, key, want) in CASES {
         let got = says(*profile, entries, key);
         let fits = match want.strip_prefix("! ") {
@@ -281,7 +281,7 @@ fn what_maps_say() {
 }
 
 #[test]
-fn actions() {
+fn checks_actions() {
     for good in [
         "OK",
         "dunno",
@@ -341,7 +341,7 @@ fn actions() {
 }
 
 #[test]
-fn bounds() {
+fn limits_candidates_and_values() {
     let is_local = |_: &str| true;
     let value = |profile: SearchStrategy, key: &str, value: &str| {
         let candidates = profile.candidates(key, &context(&is_local));
@@ -354,14 +354,14 @@ fn bounds() {
                 "{profile}"
             );
         }
-        // Not all that is long is too long.
+        // Longer than `MAX_VALUE`.
         let got = value(profile, "u@a.example", &"x".repeat(crate::map::MAX_VALUE + 1));
         assert!(got.is_err(), "{profile}");
     }
     let many = |count: usize| value(SearchStrategy::VirtualAlias, "u@a.example", &"v ".repeat(count));
     assert!(many(MAX_ADDRESSES).is_ok());
     assert!(many(MAX_ADDRESSES + 1).is_err_and(|why| why.contains("more than 1000 addresses")));
-    // All that there can be.
+    // the maximum number of candidates
     let key = format!("a.\" b+x\"@{}", "a.".repeat(MAX_PARENTS + 10));
     let most = SearchStrategy::Access.candidates(&key, &context(&is_local)).len();
     assert_eq!(most, MAX_CANDIDATES - 1, "all but the one for everything");
@@ -369,7 +369,7 @@ fn bounds() {
 
 proptest! {
     #[test]
-    fn candidates_are_sound(
+    fn candidates_are_unique_and_not_empty(
         key in "[ab+\\-.@\" \\\\:<>1éß\\[\\]*]{0,24}|\"?[a-c +]{1,6}\"?@([a-c]{1,2}\\.){0,140}[a-c]{0,2}|\\PC{0,12}",
         local in any::<bool>(),
         delimiters in "[+=-]{0,2}",
@@ -392,9 +392,9 @@ proptest! {
         }
     }
 
-    /// However a local part is quoted, the same entries are found.
+    /// The same entries are found, however the local part is quoted.
     #[test]
-    fn quotes_make_no_difference(local in "[a-b+ .]{1,8}", local_domain in any::<bool>()) {
+    fn quotes_do_not_matter(local in "[a-b+ .]{1,8}", local_domain in any::<bool>()) {
         let address = mail_address::Address::new(&local, "a.example").unwrap();
         let is_local = |_: &str| local_domain;
         for (_, profile) in SearchStrategy::ALL.into_iter().filter(|(_, profile)| {
@@ -410,7 +410,7 @@ proptest! {
     }
 
     #[test]
-    fn values_are_lists_again(
+    fn returned_values_are_valid(
         value in "[a-c@. ,\"+\\\\<]{0,20}",
         key in "[a-c+ ]{1,6}@a\\.example",
     ) {
@@ -419,7 +419,7 @@ proptest! {
             for candidate in profile.candidates(&key, &context(&is_local)) {
                 let Ok(made) = profile.value(&candidate, &key, &value) else { continue };
                 prop_assert!(!made.is_empty());
-                // What was made is a value itself, and stays what it is.
+                // A value that was returned is valid itself, and does not change.
                 let whole = Candidate { key: candidate.key.clone(), extension: None };
                 prop_assert_eq!(profile.value(&whole, &key, &made), Ok(made.clone()), "{} {:?}", profile, value);
             }

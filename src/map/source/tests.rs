@@ -6,9 +6,9 @@ fn inline(entries: &[(&str, &str)]) -> SourceSpec {
 }
 
 #[test]
-fn spellings() {
+fn parses_and_formats_sources() {
     let host = |host: &str, port| Host::Inet(host.into(), port);
-    // as it may be written, what it is, as it is shown where that differs
+    // text, parsed source, its formatted text if that differs
     for (text, want, shown) in [
         ("resolver:virtual_alias", SourceSpec::Resolver("virtual_alias".into()), None),
         (" static:OK ", SourceSpec::Static("OK".into()), Some("static:OK")),
@@ -101,7 +101,7 @@ fn errors_name_the_remedy() {
 }
 
 #[test]
-fn bounds() {
+fn limits_nesting_and_members() {
     let nested = |depth: usize| {
         format!("{}static:x{}", "unionmap:{".repeat(depth - 1), "}".repeat(depth - 1)).parse::<SourceSpec>()
     };
@@ -118,7 +118,7 @@ fn bounds() {
 }
 
 #[test]
-fn all_of_them_are_walked() {
+fn walk_visits_all_members() {
     let source: SourceSpec = "pipemap:{unionmap:{map:a,map:b},unionmap:{map:c}}".parse().unwrap();
     let mut seen = String::new();
     source.walk(&mut |source| match source {
@@ -157,12 +157,12 @@ fn source() -> impl Strategy<Value = SourceSpec> {
 
 proptest! {
     #[test]
-    fn what_is_shown_reads_as_the_same(source in source()) {
+    fn formatted_sources_parse_as_the_same(source in source()) {
         prop_assert_eq!(source.to_string().parse(), Ok(source));
     }
 
     #[test]
-    fn so_does_what_was_read(
+    fn parsed_texts_format_and_parse_as_the_same(
         text in "(static|inline|unionmap|pipemap|tcp|socketmap|fail):[a-z{}:=, /\"]{0,30}",
     ) {
         if let Ok(source) = text.parse::<SourceSpec>() {

@@ -1,20 +1,20 @@
-//! PostgreSQL, MySQL and SQLite.
+//! SQL databases: PostgreSQL, MySQL and SQLite.
 //!
-//! | module | |
+//! | module | contents |
 //! | --- | --- |
 //! | `query`, `scan` | the text of a query, and its bound values (pure) |
-//! | `rows` | the rows of one key, as one value (pure) |
+//! | `rows` | joins the rows of one key to one value (pure) |
 //! | `pool` | the connections to one server |
-//! | `postgres`, `mysql`, `sqlite` | the differences: connecting, binding, reading columns, classes of errors |
-//! | here | the choice of the server, retries and time limits |
+//! | `postgres`, `mysql`, `sqlite` | the differences: connecting, binding, reading columns, types of errors |
+//! | this module | choice of the server, retries and timeouts |
 //!
-//! The first server that can be reached is asked. One that cannot is passed over for [`PASSED_OVER`], then
-//! tried first again. A connection that breaks is replaced once: the server was restarted, or has closed idle
-//! connections. A query that a database has understood and refused (no such table, no permission) is not
-//! repeated. All of these are [`Lookup::TempFail`].
+//! The first server that can be reached gets the query. A server that cannot be reached is tried after the
+//! others for [`PASSED_OVER`], then first again. A connection that breaks is replaced once: the server was
+//! restarted, or has closed idle connections. A query that the database rejects (no such table, no
+//! permission) is not repeated. All of these are [`Lookup::TempFail`].
 //!
-//! Sessions keep the settings of the server and the role (time zone, SQL mode, style of dates): a query has
-//! the same meaning as in Postfix and psql(1). Only the encoding of texts and a time limit are set.
+//! Sessions keep the settings of the server and the role (time zone, SQL mode, date style), so that a query
+//! has the same meaning as in Postfix and psql(1). rcptd sets only the encoding and a time limit.
 
 #[cfg(feature = "sql-mysql")]
 mod mysql;
@@ -41,8 +41,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-/// The SQL database of these settings. It connects at the first query. The error is a sentence with the
-/// remedy.
+/// Creates the SQL database of these settings. It connects at the first query. The error is a sentence with
+/// the remedy.
 pub(super) fn open(settings: &DatabaseSettings) -> Result<Arc<dyn Database>, String> {
     match settings.kind {
         #[cfg(feature = "sql-postgres")]
@@ -58,7 +58,7 @@ pub(super) fn open(settings: &DatabaseSettings) -> Result<Arc<dyn Database>, Str
 /// A server with its name for messages.
 type Named<D> = (String, D);
 
-/// Those of `hosts`, each with the driver that `driver` makes of it.
+/// Creates the driver of each server.
 #[cfg(any(feature = "sql-postgres", feature = "sql-mysql"))]
 fn each_host<D>(
     settings: &DatabaseSettings,
@@ -73,15 +73,14 @@ fn each_host<D>(
     Ok(settings.hosts.iter().map(|host| (host.to_string(), driver(host))).collect())
 }
 
-/// An SQL database.
 struct Sql<D: Driver>(Arc<Shared<D>>);
 
-/// The state shared by its tables.
+/// The state that the tables of a database share.
 struct Shared<D: Driver> {
     name: Arc<str>,
     kind: Kind,
     case_sensitive: bool,
-    /// In the order in which they are asked.
+    /// The servers in the order in which they are tried.
     servers: Vec<Arc<Server<D>>>,
     outages: Servers,
     deadline: Duration,
@@ -174,7 +173,7 @@ impl<D: Driver> Shared<D> {
                         return answer;
                     }
                     Ok(Ok(Err(Failure::Refused(why) | Failure::Spoiled(why)))) => why,
-                    // The panic itself is in the log.
+                    // The panic itself has been logged.
                     Ok(Err(_)) => "the question was given up".to_owned(),
                     Ok(Ok(Err(Failure::Broken(why)))) => {
                         server.distrust();
@@ -184,7 +183,7 @@ impl<D: Driver> Shared<D> {
                         why
                     }
                     Err(_) => {
-                        // It may be slow or down; new connections will show.
+                        // The server may be slow or down. New connections will show it.
                         server.distrust();
                         format!("no answer within {:?}", self.deadline)
                     }
@@ -196,7 +195,7 @@ impl<D: Driver> Shared<D> {
         self.unknown(&troubles)
     }
 
-    /// The servers, first those that are not passed over.
+    /// The servers, those that failed recently last.
     fn in_order(&self, now: Instant) -> Vec<&Arc<Server<D>>> {
         let (mut first, last): (Vec<_>, Vec<_>) =
             self.servers.iter().partition(|server| !server.is_passed_over(now));
@@ -210,8 +209,8 @@ impl<D: Driver> Shared<D> {
     }
 }
 
-/// Why a query by sqlx failed, as far as that does not depend on the database: `broken` decides for its
-/// errors whether the connection is broken.
+/// Classifies an error of sqlx, as far as that does not depend on the database. `broken` decides whether an
+/// error of the database broke the connection.
 #[cfg(any(feature = "sql-mysql", feature = "sql-sqlite"))]
 fn failure(error: &sqlx::Error, broken: impl Fn(&dyn sqlx::error::DatabaseError) -> bool) -> Failure {
     let why = explain(error);
@@ -225,7 +224,7 @@ fn failure(error: &sqlx::Error, broken: impl Fn(&dyn sqlx::error::DatabaseError)
     }
 }
 
-/// The error in the words of the database or the system.
+/// The text of the error from the database or the system.
 #[cfg(any(feature = "sql-mysql", feature = "sql-sqlite"))]
 fn explain(error: &sqlx::Error) -> String {
     match error {

@@ -20,12 +20,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// sqlx connects with the capability IGNORE_SPACE, which adds a mode to the session: with it names of
-/// functions are reserved words, and a column `position` is a syntax error. Remove it, unless the server sets
-/// it globally.
+/// sqlx connects with the capability IGNORE_SPACE, which adds a mode to the session: it makes function names
+/// reserved words, so that a column `position` is a syntax error. Remove the mode, unless the server sets it
+/// globally.
 const OWN_MODE: &str = "sql_mode = IF(FIND_IN_SET('IGNORE_SPACE', @@GLOBAL.sql_mode), @@SESSION.sql_mode, \
                         TRIM(BOTH ',' FROM REPLACE(CONCAT(',', @@SESSION.sql_mode, ','), ',IGNORE_SPACE,', ',')))";
-/// "Error Codes": a variable that this server does not have.
+/// "Error Codes": the server does not have this variable.
 const UNKNOWN_VARIABLE: u16 = 1193;
 
 /// Identifies the server, since a name may have several.
@@ -41,17 +41,17 @@ pub(super) struct MysqlDriver {
     deadline: Duration,
 }
 
-/// The servers of these settings.
+/// Creates the driver of each server.
 pub(super) fn servers(settings: &DatabaseSettings) -> Result<Vec<Named<MysqlDriver>>, String> {
     each_host(settings, |host| MysqlDriver { options: options(settings, host), deadline: settings.deadline })
 }
 
 fn options(settings: &DatabaseSettings, host: &Host) -> MySqlConnectOptions {
-    // Without a user use the anonymous one; the default of sqlx would be root.
+    // An empty name is the anonymous user. The default of sqlx is root.
     let user = settings.user.as_deref().unwrap_or_default();
     let mut options = MySqlConnectOptions::new()
         .username(user)
-        // Leave the meaning of || and the time zone to the server.
+        // Keep the server's settings for || and the time zone.
         .pipes_as_concat(false)
         .no_engine_substitution(false)
         .timezone(None);
@@ -65,7 +65,7 @@ fn options(settings: &DatabaseSettings, host: &Host) -> MySqlConnectOptions {
     } else {
         options.ssl_mode(MySqlSslMode::Disabled)
     };
-    // sqlx adds it to the certificates of the system, and has no way to use it alone.
+    // sqlx adds the file to the certificates of the system, and cannot use it alone.
     if let Some(file) = &settings.tls_ca {
         options = options.ssl_ca(file);
     }
@@ -101,7 +101,7 @@ impl Driver for MysqlDriver {
     fn stop(_: &Connection) {}
 
     async fn end((): &()) {
-        // The server ends it at the time limit of the session.
+        // The time limit of the session ends the query.
     }
 
     async fn ask<'c>(
@@ -122,7 +122,7 @@ impl Driver for MysqlDriver {
             let mut parts = Executor::fetch_many(&mut *connection, sqlx::query_with(text(), arguments));
             while let Some(part) = parts.try_next().await.map_err(|error| failure(&error))? {
                 match part {
-                    // Each result has one at its end, with or without rows.
+                    // Each result set ends with one, even without rows.
                     Either::Left(_) => results += 1,
                     Either::Right(row) => {
                         if !rows.add(row.len(), |at| cell(&row, at)) {
@@ -132,7 +132,7 @@ impl Driver for MysqlDriver {
                 }
             }
         }
-        // After the rows of a CALL comes the result of the CALL itself.
+        // A CALL returns its own result after the rows.
         if results < 2 && !has_rows(connection, text()).await? {
             return Err(Failure::Refused(no_rows()));
         }
@@ -147,9 +147,8 @@ async fn has_rows(connection: &mut MySqlConnection, text: AssertSqlSafe<Arc<str>
     Ok(!sqlx::Statement::columns(&prepared).is_empty())
 }
 
-/// Sets the modes of the server in a session, and a time limit, which ends abandoned queries. MariaDB has it
-/// in seconds, MySQL in milliseconds and for SELECT only; older versions have none. A stricter limit of the
-/// server stays.
+/// Sets the SQL mode and a time limit, which ends abandoned queries. MariaDB has the limit in seconds; MySQL
+/// in milliseconds, for SELECT only; older versions have none. A stricter limit of the server stays.
 async fn set_up(connection: &mut MySqlConnection, limit: Duration) -> Result<(), sqlx::Error> {
     let limits = [
         ("max_statement_time", limit.as_secs_f64().to_string()),
@@ -183,7 +182,7 @@ fn cell(row: &MySqlRow, at: usize) -> Cell<'_> {
 
 fn value<'r>(raw: MySqlValueRef<'r>, kind: &MySqlTypeInfo, column: &str) -> Result<Cow<'r, str>, String> {
     let text = match kind.name() {
-        // In the binary protocol, too, a DECIMAL is a text ("Binary Protocol Resultset").
+        // A DECIMAL is text even in the binary protocol ("Binary Protocol Resultset").
         "VARCHAR" | "CHAR" | "TEXT" | "TINYTEXT" | "MEDIUMTEXT" | "LONGTEXT" | "ENUM" | "SET" | "JSON"
         | "DECIMAL" | "BINARY" | "VARBINARY" | "BLOB" | "TINYBLOB" | "MEDIUMBLOB" | "LONGBLOB" => {
             return <&str as Decode<MySql>>::decode(raw).map(Cow::Borrowed).map_err(|_| not_text(column));
@@ -209,19 +208,19 @@ fn failure(error: &sqlx::Error) -> Failure {
     })
 }
 
-/// Whether an error is about the connection, not about the query. Numbers are those of the manuals' "Error
-/// Codes"; MariaDB and MySQL share those below 1900.
+/// Whether an error is about the connection, not the query. The numbers are those of "Error Codes" in the
+/// manuals; MariaDB and MySQL share those below 1900.
 fn is_over(number: u16) -> bool {
     matches!(
         number,
-        1053 // the server is going down
+        1053 // the server is shutting down
         | 1152
-            ..=1161 // the connection was aborted, or a packet of it is wrong
+            ..=1161 // the connection was aborted, or a packet is invalid
         | 1184
-        | 1243 // a prepared statement that is gone
-        | 1317 // the question was interrupted
-        | 1615 // a prepared statement that no longer fits
+        | 1243 // the prepared statement no longer exists
+        | 1317 // the query was interrupted
+        | 1615 // the prepared statement must be prepared again
         | 1927 // MariaDB: the connection was killed
-        | 4031 // MySQL: it was idle too long
+        | 4031 // MySQL: the connection was idle for too long
     )
 }

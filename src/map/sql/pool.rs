@@ -1,13 +1,13 @@
 //! The connections to one server.
 //!
-//! sqlx has a pool of its own, which does three things that are wrong here: it pings each returned
-//! connection, which is a second round trip per query; it retries a server that refuses connections until the
-//! timeout, so that the next server is asked two seconds late; and it then reports `pool timed out`, whatever
-//! the cause. The connections themselves are those of sqlx.
+//! The pool of sqlx is not used. It pings each returned connection, which is a second round trip per query.
+//! It retries a server that refuses connections until its timeout, so that the next server is tried two
+//! seconds late. Then it reports `pool timed out`, whatever the cause. The connections themselves are those
+//! of sqlx.
 //!
-//! A connection returns to the pool only after a complete answer, so none is out of step. An abandoned query
-//! is ended in the server, and its connection counts until it has ended: otherwise a slow database would get
-//! more and more connections, each of which makes it slower.
+//! A connection returns to the pool only after a complete result, so none is out of step. An abandoned query
+//! is cancelled in the server, and its connection counts until the query has ended. Otherwise a slow database
+//! would get more and more connections, each of which makes it slower.
 
 use super::super::Lookup;
 use super::super::witness::Witness;
@@ -20,23 +20,23 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
-/// How much longer than the deadline a server may work on a query that only its own limit can end: so the
-/// deadline comes first, and is the reason in the log.
+/// Time added to the timeout of a lookup for a limit in the server. So the timeout expires first, and is the
+/// reason in the log.
 pub(super) const GRACE: Duration = Duration::from_secs(1);
-/// How long an abandoned query is waited for and counted. The server ends it on request, or by its own limit
-/// (the deadline, at most 1 m); a server that does neither in this time is considered down.
+/// How long an abandoned query is waited for and counted. The server ends it on request, or at its own limit
+/// (the timeout, at most 1 min). A server that does neither in this time is considered down.
 const LINGER: Duration = Duration::from_mins(2);
-/// Interval between requests to end it: the first may be too early, before the query has begun.
+/// Interval between requests to cancel a query. The first may arrive before the query has begun.
 const END_AGAIN: Duration = Duration::from_secs(1);
 
-/// The differences between kinds of databases.
+/// The differences between types of databases.
 pub(super) trait Driver: Send + Sync + 'static {
     /// A connection.
     type Connection: Send + 'static;
-    /// Ends the query on a connection.
+    /// Cancels the query on a connection.
     type Stop: Send + Sync + 'static;
 
-    /// Opens a connection; the error is why that failed.
+    /// Opens a connection. The error is the reason of a failure.
     fn connect(&self) -> impl Future<Output = Result<Self::Connection, String>> + Send;
 
     /// Whether a new connection would have the same peer.
@@ -45,14 +45,14 @@ pub(super) trait Driver: Send + Sync + 'static {
     /// The peer of a connection, to recognise connections to the same server.
     fn peer(connection: &Self::Connection) -> Arc<str>;
 
-    /// The handle that ends the next query on this connection.
+    /// The handle that cancels the next query on this connection.
     fn stop(connection: &Self::Connection) -> Self::Stop;
 
-    /// Requests the server to end the query. The result shows on the connection; if there is none, the
-    /// request is repeated.
+    /// Requests the server to cancel the query. The connection shows the outcome; until then the request is
+    /// repeated.
     fn end(stop: &Self::Stop) -> impl Future<Output = ()> + Send;
 
-    /// The answer of the database for `key`, with the `bindings` of `statement`.
+    /// Looks up `key` with `statement` and its `bindings`.
     fn ask<'c>(
         connection: &'c mut Self::Connection,
         statement: &'c Statement,
@@ -61,48 +61,49 @@ pub(super) trait Driver: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Lookup<String>, Failure>> + Send + 'c;
 }
 
-/// Why a query has no answer.
+/// The reason why a query has no result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// The connection broke: a retry on another one may succeed.
+    /// The connection broke. A retry on another connection may succeed.
     Broken(String),
-    /// The database has understood the query and refused it; a retry would not help.
+    /// The database rejected the query. A retry would not help.
     Refused(String),
-    /// The same, but the answer was not read to its end.
+    /// Like `Refused`, but the result was not read completely.
     Spoiled(String),
 }
 
-/// One server, or the file of SQLite.
+/// One server, or an SQLite file.
 pub(super) struct Server<D: Driver> {
     name: String,
     driver: D,
-    /// One for each connection that may be open.
+    /// One permit for each connection that may be open.
     permits: Arc<Semaphore>,
     connect_timeout: Duration,
     witness: Arc<Witness<Statement>>,
     state: Mutex<State<D::Connection>>,
-    /// A connection was returned or closed.
+    /// Notified when a connection is returned or closed.
     changed: Notify,
 }
 
 struct State<C> {
-    /// The last one used is used next, so that those that are not needed grow old.
+    /// Used from the end, so that connections that are not needed become old.
     idle: Vec<Idle<C>>,
-    /// Connections with a query that a caller waits for.
+    /// Number of connections with a query for which a caller waits.
     answering: usize,
-    /// Connections being opened.
+    /// Number of connections that are being opened.
     dialing: usize,
-    /// Incremented when all connections are distrusted: older ones are not returned to the pool.
+    /// Incremented when all connections are distrusted. Connections of older generations are not returned to
+    /// the pool.
     generation: u64,
-    /// The last failure to connect.
+    /// Time and reason of the last failure to connect.
     failed: Option<(Instant, Dial)>,
-    /// Until when other servers are asked instead.
+    /// Until then, other servers are tried first.
     passed_over: Option<Instant>,
-    /// A task is running that closes idle connections.
+    /// Whether the task that closes idle connections is running.
     reaped: bool,
 }
 
-/// A connection being opened, until this is dropped.
+/// Counts a connection that is being opened, until it is dropped.
 struct Dialing<'s, D: Driver>(&'s Server<D>);
 
 impl<'s, D: Driver> Dialing<'s, D> {
@@ -119,12 +120,12 @@ impl<D: Driver> Drop for Dialing<'_, D> {
     }
 }
 
-/// Why there is no new connection.
+/// The reason why a connection could not be opened.
 #[derive(Clone)]
 enum Dial {
     /// The server or the system refused it.
     Refused(String),
-    /// No answer.
+    /// The server did not reply.
     TimedOut(String),
 }
 
@@ -133,20 +134,21 @@ struct Idle<C> {
     age: Age,
 }
 
-/// A connection on loan. Dropped, it is closed.
+/// A connection in use. Dropping it closes the connection.
 pub(super) struct Lease<D: Driver> {
     server: Arc<Server<D>>,
-    /// `None` after it is returned.
+    /// `None` after the connection was returned.
     connection: Option<D::Connection>,
     age: Age,
     generation: u64,
-    /// A caller waits for its answer.
+    /// Whether a caller waits for the result.
     awaited: bool,
     _permit: OwnedSemaphorePermit,
 }
 
 impl<D: Driver> Server<D> {
-    /// A server called `name` in messages, with at most this many connections. It does not connect yet.
+    /// Creates a server called `name` in messages, with at most this many connections. It does not connect
+    /// yet.
     pub fn new(
         name: String,
         driver: D,
@@ -184,9 +186,9 @@ impl<D: Driver> Server<D> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether other servers are to be asked first. The first caller after that time tries the server; until
-    /// its result, further callers still use other servers, since a server that hangs would cost each of them
-    /// the timeout.
+    /// Whether other servers are tried first. After that period, the first caller tries this server again.
+    /// Until that attempt ends, other callers still use other servers, since a server that hangs would cost
+    /// each of them the timeout.
     pub fn is_passed_over(&self, now: Instant) -> bool {
         let mut state = self.state();
         match state.passed_over {
@@ -199,13 +201,13 @@ impl<D: Driver> Server<D> {
         }
     }
 
-    /// Lets other servers be asked first for this time.
+    /// Lets other servers be tried first for this period.
     pub fn pass_over(&self, period: Duration) {
         self.state().passed_over = Some(Instant::now() + period);
     }
 
-    /// Closes idle connections, and those in use when they are returned: a fault of one connection is
-    /// probably a fault of all.
+    /// Closes idle connections, and those in use when they are returned: if one connection has broken, the
+    /// others probably have, too.
     pub fn distrust(&self) {
         let idle = {
             let mut state = self.state();
@@ -215,18 +217,18 @@ impl<D: Driver> Server<D> {
         drop(idle);
     }
 
-    /// A connection, for a query that began at `asked`. Waits while all are in use; the error is why none can
-    /// be opened.
+    /// Returns a connection for a query that began at `asked`. Waits while all are in use. The error is the
+    /// reason why none can be opened.
     ///
-    /// A server that refuses a new connection while it answers on others is full, not down: then this waits
-    /// for one of those, up to the time for a connection.
+    /// A server that refuses a new connection while others are in use is full, not down. Then this waits for
+    /// one of those, up to the timeout of a connection.
     pub async fn lend(self: &Arc<Self>, asked: Instant) -> Result<Lease<D>, String> {
         let permits = Arc::clone(&self.permits);
         let permit = permits.acquire_owned().await.map_err(|_| "its connections are closed".to_owned())?;
         let mut refused: Option<(String, Instant)> = None;
         loop {
             let mut changed = pin!(self.changed.notified());
-            // From here, no change is missed.
+            // From here on, no change is missed.
             changed.as_mut().enable();
             while let Some((mut idle, generation)) = self.idle() {
                 if self.driver.is_current(&mut idle.connection).await {
@@ -251,8 +253,8 @@ impl<D: Driver> Server<D> {
         }
     }
 
-    /// Whether there is a connection: one that answers, one that is being opened, or one that was returned since
-    /// idle ones were looked for.
+    /// Whether there is a connection: one in use, one that is being opened, or one that was returned since
+    /// the check of idle ones.
     fn has_connections(&self) -> bool {
         let state = self.state();
         state.answering > 0 || state.dialing > 0 || !state.idle.is_empty()
@@ -276,7 +278,7 @@ impl<D: Driver> Server<D> {
         }
     }
 
-    /// Opens a connection; returns it with its generation. If an attempt failed since `asked`, it is not
+    /// Opens a connection, and returns it with its generation. If an attempt failed since `asked`, it is not
     /// repeated, unless `again`.
     async fn dial(&self, asked: Instant, again: bool) -> Result<(D::Connection, u64), Dial> {
         let generation = {
@@ -297,7 +299,7 @@ impl<D: Driver> Server<D> {
             Ok(connection) => {
                 state.failed = None;
                 state.passed_over = None;
-                // Before it stops counting as being opened, since others read both.
+                // Before `Dialing` is dropped, since other callers read both counters.
                 state.answering += 1;
                 Ok((connection, generation))
             }
@@ -321,7 +323,7 @@ impl<D: Driver> Server<D> {
         idle
     }
 
-    /// Closes connections that have been idle too long. False if none is left.
+    /// Closes connections that have been idle for too long. Returns false if none is left.
     fn reap(&self) -> bool {
         let (old, more) = {
             let mut state = self.state();
@@ -337,8 +339,8 @@ impl<D: Driver> Server<D> {
 }
 
 impl<D: Driver> Lease<D> {
-    /// Runs a query in a separate task, which returns the connection after a complete answer. If the receiver
-    /// is dropped, the query is ended.
+    /// Runs a query in a separate task, which returns the connection after a complete result. If the receiver
+    /// is dropped, the query is cancelled.
     pub fn put(
         self,
         statement: Arc<Statement>,
@@ -375,7 +377,7 @@ impl<D: Driver> Lease<D> {
                         _ = asking => (),
                         _ = timeout(LINGER, ending) => (),
                     }
-                    // A late request to end this query might end the next one, so do not reuse the
+                    // A late request to cancel this query might cancel the next one, so do not reuse the
                     // connection.
                     None
                 }
@@ -388,7 +390,7 @@ impl<D: Driver> Lease<D> {
         let _ = reply.send(answer);
     }
 
-    /// The query goes on, but its caller has gone.
+    /// Records that the caller has timed out while the query continues.
     fn is_given_up(&mut self) {
         if std::mem::take(&mut self.awaited) {
             self.server.state().answering -= 1;
@@ -396,7 +398,7 @@ impl<D: Driver> Lease<D> {
         }
     }
 
-    /// Returns a connection to the pool, after a complete answer.
+    /// Returns a connection to the pool, after a complete result.
     fn give_back(self, connection: D::Connection) {
         let mut age = self.age;
         age.renew();
@@ -418,7 +420,7 @@ impl<D: Driver> Drop for Lease<D> {
     }
 }
 
-/// The answer for a key on this connection: "not found" only if the control of the server passes.
+/// Looks up a key on this connection. "Not found" counts only if the control of the server passes.
 async fn believed<D: Driver>(
     connection: &mut D::Connection,
     witness: &Witness<Statement>,
@@ -469,7 +471,7 @@ async fn asked<D: Driver>(
     D::ask(connection, statement, key, &bindings).await
 }
 
-/// Closes idle connections while there are any.
+/// Closes idle connections until none is left.
 async fn reap<D: Driver>(server: Weak<Server<D>>) {
     loop {
         sleep(IDLE / 2).await;

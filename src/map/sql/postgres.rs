@@ -19,15 +19,14 @@ use std::sync::Arc;
 use tokio_rustls::TlsConnector;
 use wire::{Cancel, Error, Login, TEXT, Wire};
 
-/// The name of PostgreSQL's sockets, followed by the port (the manual's "unix_socket_directories").
+/// The name of PostgreSQL's sockets, before the port ("unix_socket_directories" in the manual).
 const SOCKET: &str = ".s.PGSQL.";
-/// "PostgreSQL Error Codes": a parameter whose type cannot be determined.
+/// "PostgreSQL Error Codes": the type of a parameter cannot be determined.
 const INDETERMINATE: &str = "42P18";
-/// "PostgreSQL Error Codes": a text that the encoding of the database cannot represent, so is not stored
-/// there.
+/// "PostgreSQL Error Codes": the encoding of the database cannot represent a text, so it is not stored there.
 const UNTRANSLATABLE: &str = "22P05";
-/// The server determines the type (the manual's "Message Formats", Parse), as that of a literal: a key
-/// declared as `text` would not find a `citext` in another case.
+/// The server determines the type ("Message Formats", Parse), as for a literal. A key declared as `text`
+/// would not match a `citext` in another case.
 const UNSPECIFIED: Oid = 0;
 
 pub(super) struct PostgresDriver {
@@ -42,7 +41,7 @@ pub(super) struct Connection {
     types: HashMap<Arc<str>, Vec<Oid>>,
 }
 
-/// The servers of these settings.
+/// Creates the driver of each server.
 pub(super) fn servers(settings: &DatabaseSettings) -> Result<Vec<Named<PostgresDriver>>, String> {
     let tls = settings.tls.then(|| tls::client(settings.tls_ca.as_deref())).transpose()?;
     let login = Arc::new(Login {
@@ -67,7 +66,7 @@ fn own_name() -> Result<String, String> {
     user.map(|user| user.name).ok_or_else(|| "the user of rcptd has no name: say in user who asks".into())
 }
 
-/// The file of a socket: the path may be its folder.
+/// The path of a socket; `path` may be its folder.
 fn socket(path: &Path) -> PathBuf {
     let is_port = |name: &str| name.strip_prefix(SOCKET).is_some_and(|port| port.parse::<u16>().is_ok());
     if path.file_name().and_then(OsStr::to_str).is_some_and(is_port) {
@@ -100,7 +99,7 @@ impl Driver for PostgresDriver {
 
     async fn end(stop: &Option<Cancel>) {
         if let Some(stop) = stop {
-            // If it fails, the query goes on, and still counts.
+            // If this fails, the query continues, and still counts.
             let _ = stop.send().await;
         }
     }
@@ -111,7 +110,7 @@ impl Driver for PostgresDriver {
         key: &'c str,
         bindings: &'c [&'c str],
     ) -> Result<Lookup<String>, Failure> {
-        // No text of PostgreSQL contains it ("Character Types").
+        // A PostgreSQL text cannot contain it ("Character Types").
         if key.contains('\0') {
             return if statement.by_key {
                 Ok(Lookup::NotFound)
@@ -161,15 +160,15 @@ impl Driver for PostgresDriver {
     }
 }
 
-/// The parameter in a message of the server, counted from 0: `$1` is the same in all languages.
+/// The parameter in a message of the server, counted from 0. `$1` is the same in all languages.
 fn parameter(message: &str) -> Option<usize> {
     let (_, behind) = message.split_once('$')?;
     let digits = behind.find(|c: char| !c.is_ascii_digit()).map_or(behind, |end| &behind[..end]);
     digits.parse::<usize>().ok()?.checked_sub(1)
 }
 
-/// Whether an error is about the connection or the moment, not about the query. Codes are those of the
-/// manual's "PostgreSQL Error Codes".
+/// Whether an error is about the connection or temporary, not about the query. The codes are those of
+/// "PostgreSQL Error Codes" in the manual.
 fn is_over(code: &str) -> bool {
     // Connection errors; server shutdown; a conflict on a standby.
     code.starts_with("08") || code.starts_with("57P") || code == "40001"
@@ -180,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sockets_are_folders_or_files() {
+    fn accepts_sockets_and_their_folders() {
         for (path, want) in [
             ("/run/postgresql", "/run/postgresql/.s.PGSQL.5432"),
             ("/run/postgresql/.s.PGSQL.5433", "/run/postgresql/.s.PGSQL.5433"),
@@ -191,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_read_from_messages() {
+    fn finds_the_parameter_in_a_message() {
         for (message, want) in [
             ("could not determine data type of parameter $1", Some(0)),
             ("konnte Datentyp von Parameter $12 nicht ermitteln", Some(11)),

@@ -1,4 +1,4 @@
-//! The text of a query for all keys, and the values bound to it for one key.
+//! The statement of a query, and the values bound to it for each key.
 
 use super::super::settings::{Kind, MAX_ROWS, Query};
 use super::super::template::{Part, Sides, Template};
@@ -12,22 +12,22 @@ pub struct Statement {
     pub text: Arc<str>,
     /// The part of the key for each parameter.
     places: Vec<Part>,
-    /// Whether it only selects rows with the given key: then a key that cannot be stored is not found.
+    /// Whether it only selects rows with the given key. Then a key that cannot be stored is not found.
     pub by_key: bool,
     /// Whether the last column is the stored key, to be compared with the given one.
     ///
     /// In MySQL `a` equals `ä`, `a ` equals `a`, and the number 5 equals `5x`, depending on the collation and
-    /// type of the column; in SQLite, the number 5 equals `05`. For a mail server these are different keys.
+    /// type of the column; in SQLite the number 5 equals `05`. For a mail server these are different keys.
     pub shows_key: bool,
-    /// Whether keys that differ by case only are different.
+    /// Whether keys that differ only by case are different.
     pub case_sensitive: bool,
-    /// How many columns of a query are values. Postfix reads all in MySQL and PostgreSQL, the first in
+    /// Number of columns that are values. Postfix reads all in MySQL and PostgreSQL, but only the first in
     /// SQLite.
     pub columns: usize,
 }
 
 impl Statement {
-    /// The statement of `query` for a database of `kind`; the error is a sentence with the remedy.
+    /// Creates the statement of `query` for a database of `kind`. The error is a sentence with the remedy.
     pub fn new(kind: Kind, query: &Query) -> Result<Self, String> {
         match query {
             Query::Columns { table, key, value, reason } => {
@@ -74,7 +74,7 @@ impl Statement {
         }
     }
 
-    /// The values bound for `key`, in the order of the parameters; `None` if the query needs a user or a
+    /// The values bound for `key`, in the order of the parameters. `None` if the query needs a user or a
     /// domain that the key does not have.
     pub fn bindings<'a>(&'a self, key: &'a str) -> Option<Vec<&'a str>> {
         let sides = Sides::of(key);
@@ -82,9 +82,9 @@ impl Statement {
     }
 }
 
-/// Quotes an identifier. SQLite takes an unknown name in double quotes for a text ("The Double-quoted String
-/// Literals Misfeature"), so that a misspelt column would never equal a key: so it gets the quotes of MySQL,
-/// which SQLite accepts, too.
+/// Quotes an identifier. SQLite takes an unknown name in double quotes as a text ("The Double-quoted String
+/// Literals Misfeature"), so that a misspelt column would never equal a key. So for SQLite the quotes of
+/// MySQL are used, which it also accepts.
 fn quoted(kind: Kind, name: &str) -> Result<String, String> {
     if name.is_empty() {
         return Err(
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_names() {
+    fn quotes_names_of_columns() {
         use Kind::{Mysql, Postgresql, Sqlite};
         for (kind, query, want) in [
             (Postgresql, columns("t", "k", Some("v"), None), r#"SELECT "v" FROM "t" WHERE "k" = $1"#),
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn sides_are_bound() {
+    fn binds_the_sides_of_a_key() {
         let statement = |text: &str| Statement::new(Kind::Mysql, &Query::Sql(text.into())).unwrap();
         for (text, key, want) in [
             ("f(%s)", "a@b", Some(vec!["a@b"])),

@@ -1,4 +1,4 @@
-//! The rows of one key, as one value.
+//! Joins the rows of one key to one value.
 
 use super::super::settings::MAX_ROWS;
 use super::super::{Lookup, MAX_VALUE};
@@ -6,18 +6,17 @@ use super::query::Statement;
 use mail_address::fold;
 use std::borrow::Cow;
 
-/// The content of a column; `None` for NULL. The error is why it cannot be read.
+/// The content of a column; `None` for NULL. The error is the reason why it cannot be read.
 pub type Cell<'r> = Result<Option<Cow<'r, str>>, String>;
 
 /// The rows read so far.
 ///
-/// For an operator's query, as in Postfix' tables (mysql_table(5), pgsql_table(5), sqlite_table(5)): all
-/// columns of all rows are joined with commas, except those that are NULL or empty; with SQLite only the
-/// first column counts.
+/// For a query in SQL, the columns of all rows are joined with commas, except those that are NULL or empty,
+/// as in Postfix (mysql_table(5), pgsql_table(5), sqlite_table(5)). With SQLite only the first column counts.
 ///
-/// For a table with columns for keys and values: the value, and after a blank the reason; rows are joined
-/// with commas. A row whose value is NULL is ignored. An empty value is an error, since it is unclear whether
-/// an account with an empty path exists.
+/// For a table with columns for keys and values, a row is the value and, after a space, the reason; rows are
+/// joined with commas. A row whose value is NULL is ignored. An empty value is an error, since it is unclear
+/// whether an account with an empty path exists.
 #[derive(Debug)]
 pub struct Rows<'k> {
     style: Style<'k>,
@@ -32,13 +31,13 @@ pub struct Rows<'k> {
 enum Style<'k> {
     /// At most this many columns, each of them a value.
     Query { columns: usize },
-    /// A value and perhaps a reason. With a key, the last column is the stored key, and rows of other keys
-    /// are left out; `exact`: also those that differ by case only.
+    /// A value and an optional reason. With `key`, the last column is the stored key, and rows with other
+    /// keys are skipped; with `exact`, also those that differ only by case.
     Table { key: Option<&'k str>, exact: bool },
 }
 
 impl<'k> Rows<'k> {
-    /// No rows yet, for `key`.
+    /// Creates an empty set of rows for `key`.
     pub fn new(statement: &Statement, key: &'k str) -> Self {
         Rows::of(if statement.by_key {
             Style::Table { key: statement.shows_key.then_some(key), exact: statement.case_sensitive }
@@ -51,14 +50,14 @@ impl<'k> Rows<'k> {
         Rows { style, seen: 0, text: String::new(), found: false, fault: None }
     }
 
-    /// Adds a row with this many columns. False to stop: there are too many rows.
+    /// Adds a row with this many columns. Returns false to stop if there are too many rows.
     pub fn add<'r>(&mut self, columns: usize, cell: impl Fn(usize) -> Cell<'r>) -> bool {
         self.seen += 1;
         if self.seen > MAX_ROWS {
             self.fault = Some(format!("this key has more than {MAX_ROWS} rows"));
             return false;
         }
-        // After a fault the rest is read and ignored, so that the connection can be used again.
+        // After a fault the remaining rows are read and ignored, so that the connection can be used again.
         if self.fault.is_none() {
             self.fault = self.row(columns, cell).err();
         }
@@ -115,7 +114,7 @@ impl<'k> Rows<'k> {
         self.text.push_str(value);
     }
 
-    /// The answer for the key, or the reason of a failure.
+    /// Returns the result for the key, or the reason of a temporary failure.
     pub fn finish(self) -> Result<Lookup<String>, String> {
         match self.fault {
             Some(fault) => Err(fault),
@@ -125,7 +124,7 @@ impl<'k> Rows<'k> {
     }
 }
 
-/// The error for a statement that never returns rows, as an UPDATE: "not found" would be wrong.
+/// The error for a statement that never returns rows, such as an UPDATE: "not found" would be wrong.
 pub fn no_rows() -> String {
     "the query gives no result set: write a SELECT".into()
 }
@@ -162,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_tables_are_joined() {
+    fn joins_rows_of_tables() {
         let found = |text: &str| Ok(Lookup::Found(text.into()));
         let fault = |text: &str| Err(text.to_owned());
         for (key, rows, want) in [
@@ -188,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_queries_are_joined() {
+    fn joins_rows_of_queries() {
         let found = |text: &str| Ok(Lookup::Found(text.into()));
         for (columns, rows, want) in [
             (9, &[][..], Ok(Lookup::NotFound)),
@@ -206,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_cut_off() {
+    fn limits_rows_and_length() {
         let row: Row = &[Some("a")];
         let style = Style::Query { columns: 1 };
         assert!(joined(style, &vec![row; MAX_ROWS]).is_ok());

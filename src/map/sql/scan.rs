@@ -1,20 +1,19 @@
-//! An operator's query with its places for the key, as text for a prepared statement.
+//! Turns a query template into the text of a prepared statement.
 //!
-//! A place becomes a parameter, so whatever a key contains stays a value. That only holds outside of quotes:
-//! within them the sign of a parameter is text like any other, and the query would ask for something else than
-//! was meant. So the text is read as far as is needed to know where quotes and comments are, as each database
-//! has them:
+//! A place for the key becomes a parameter, so a key is always a value. This only works outside of quotes: in
+//! quotes the sign of a parameter is ordinary text, and the query would have another meaning. So the scanner
+//! finds quotes and comments, in the syntax of each database:
 //!
 //! - PostgreSQL: "Lexical Structure" of its manual: `E'...'` with backslashes, `$tag$...$tag$`, nested `/* */`
 //! - MySQL and MariaDB: "String Literals" and "Comment Syntax": backslashes in `'...'` and `"..."`, `#`, and
-//!   `--` only before a blank
+//!   `--` only before a space
 //! - SQLite: "SQLite Keywords" and "SQL Comment Syntax": `[...]` and `` `...` `` are names
 
 use super::super::settings::Kind;
 use super::super::template::{Part, Template};
 
-/// Reads `template` as a query for a database of `kind`: its text with the signs of parameters, and what each of
-/// them stands for. The error is a sentence with the remedy.
+/// Scans `template` as a query for a database of `kind`. Returns its text with the signs of parameters, and
+/// the part of the key for each. The error is a sentence with the remedy.
 pub fn scan(kind: Kind, template: &Template) -> Result<(String, Vec<Part>), String> {
     if !template.has_key() {
         return Err("the query has no place for the key: write %s where it belongs".into());
@@ -40,19 +39,19 @@ pub fn parameter(kind: Kind, number: usize) -> String {
     if kind == Kind::Postgresql { format!("${number}") } else { "?".into() }
 }
 
-/// Where in the query the scanner is.
+/// The position of the scanner in the syntax.
 #[derive(Debug)]
 enum State {
     Code,
-    /// Behind the semicolon that ends the query.
+    /// After the semicolon that ends the query.
     Ended,
     Quoted {
         close: char,
         backslashes: bool,
     },
-    /// PostgreSQL's quotes of dollars, with both of them: `$tag$`.
+    /// In dollar quotes of PostgreSQL, with the delimiter: `$tag$`.
     Dollar(String),
-    /// A comment to the end of the line.
+    /// In a comment to the end of the line.
     Line {
         ended: bool,
     },
@@ -67,7 +66,7 @@ struct Scanner {
     state: State,
     out: String,
     places: Vec<Part>,
-    /// A place has just been written.
+    /// Whether a place was written immediately before.
     fresh: bool,
 }
 
@@ -111,7 +110,7 @@ impl Scanner {
         Ok(())
     }
 
-    /// Takes what `rest` begins with, and says how many octets that is.
+    /// Scans the beginning of `rest`, and returns its length in octets.
     fn step(&mut self, c: char, rest: &str) -> Result<usize, String> {
         match &mut self.state {
             State::Code => self.code(c, rest, false),
@@ -120,7 +119,7 @@ impl Scanner {
                 if c == '\\' && *backslashes {
                     return Ok(rest.chars().take(2).map(char::len_utf8).sum());
                 }
-                // Two of them are one that is meant; they close the quotes and open them again.
+                // A doubled quote is one quote in the text. It closes the quotes and opens them again.
                 if c == *close {
                     self.state = State::Code;
                 }
@@ -211,7 +210,7 @@ impl Scanner {
     }
 }
 
-/// The `$tag$` that `text` begins with.
+/// The `$tag$` at the beginning of `text`.
 fn dollar(text: &str) -> Option<&str> {
     let behind = text.strip_prefix('$')?;
     let tag = &behind[..behind.find('$')?];
@@ -251,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn places_become_parameters() {
+    fn replaces_places_with_parameters() {
         use Part::{Domain, Key, User};
         for (kinds, text, want, places) in [
             (PG, "SELECT a FROM t WHERE k = %s", "SELECT a FROM t WHERE k = $1", &[Key][..]),
@@ -296,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_is_refused() {
+    fn rejects_places_in_quotes_and_several_statements() {
         for (kinds, text, want) in [
             (ALL, "SELECT 1", "no place for the key"),
             (ALL, "k = '%s'", "write %s without quotes: it is bound"),
@@ -341,9 +340,9 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Apart from the places the text is the operator's, and there are as many signs as places.
+        /// The text is unchanged except for the places, and there is one sign for each place.
         #[test]
-        fn nothing_else_changes(text in "([a'\"`\\[\\]$\\-/*;# \\\\é\n]|%s|%%){0,20}") {
+        fn changes_places_only(text in "([a'\"`\\[\\]$\\-/*;# \\\\é\n]|%s|%%){0,20}") {
             for kind in ALL {
                 if let Ok((out, places)) = scanned(*kind, &text) {
                     let mut want = text.replace("%%", "%");

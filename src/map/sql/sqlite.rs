@@ -17,8 +17,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How often to check that the file is still the opened one: after a replacement by name, the old file would
-/// be read for ever.
+/// Interval between checks whether the path still leads to the open file. After a replacement by rename, the
+/// old file would be read forever.
 const LOOKED_AT: Duration = Duration::from_secs(1);
 
 pub(super) struct SqliteDriver {
@@ -26,13 +26,13 @@ pub(super) struct SqliteDriver {
     options: SqliteConnectOptions,
 }
 
-/// After how many steps of its virtual machine SQLite checks whether to go on ("Query Progress Callbacks"):
-/// some microseconds.
+/// Number of virtual machine steps after which SQLite checks whether to continue ("Query Progress
+/// Callbacks"): some microseconds.
 const STEPS: i32 = 1000;
 
 pub(super) struct Connection {
     inner: SqliteConnection,
-    /// Set to end the query.
+    /// Set to cancel the query.
     stopped: Arc<AtomicBool>,
     file: Identity,
     looked_at: Instant,
@@ -41,19 +41,19 @@ pub(super) struct Connection {
 /// Identity of a file: device and inode.
 type Identity = (u64, u64);
 
-/// The one file of these settings.
+/// Creates the driver of the file.
 pub(super) fn servers(settings: &DatabaseSettings) -> Result<Vec<Named<SqliteDriver>>, String> {
     let Some(file) = settings.file.clone().filter(|file| !file.as_os_str().is_empty()) else {
         return Err("say in file where the database is".into());
     };
-    // "file:..." and ":memory:" are special in SQLite (its "URI Filenames"); an absolute path never begins
-    // like that.
+    // "file:..." and ":memory:" have a special meaning in SQLite ("URI Filenames"); an absolute path never
+    // begins like that.
     let path = if file.is_absolute() { file.clone() } else { PathBuf::from(".").join(&file) };
     let options = SqliteConnectOptions::new()
         .filename(&path)
         .read_only(true)
         .create_if_missing(false)
-        // Shorter than the deadline, so that the reason is known.
+        // Shorter than the timeout of a lookup, so that the reason is logged.
         .busy_timeout(settings.deadline / 2)
         .disable_statement_logging();
     Ok(vec![(file.display().to_string(), SqliteDriver { file: path, options })])
@@ -140,7 +140,7 @@ async fn has_rows(connection: &mut SqliteConnection, statement: &Statement) -> R
     Ok(!sqlx::Statement::columns(&prepared).is_empty())
 }
 
-/// Numbers are read as SQLite prints them, so all types are supported.
+/// Reads numbers as SQLite prints them, so all types are supported.
 fn cell(row: &SqliteRow, at: usize) -> Cell<'_> {
     let name = row.columns().get(at).map_or("", |column| column.name());
     let raw = row.try_get_raw(at).map_err(|error| error.to_string())?;
@@ -151,8 +151,8 @@ fn cell(row: &SqliteRow, at: usize) -> Cell<'_> {
     Ok(Some(Cow::Owned(text)))
 }
 
-/// Whether an error is about the open file rather than about the query: IOERR, CORRUPT, CANTOPEN, NOTADB
-/// ("Result and Error Codes"), the low octet of an extended code. The file may be another by now.
+/// Whether an error is about the open file, not the query: IOERR, CORRUPT, CANTOPEN, NOTADB ("Result and
+/// Error Codes"), in the low octet of an extended code. The path may lead to another file by now.
 fn is_over(error: &dyn DatabaseError) -> bool {
     let code = error.code().and_then(|code| code.parse::<i32>().ok());
     code.is_some_and(|code| matches!(code & 0xff, 10 | 11 | 14 | 26))

@@ -1,4 +1,4 @@
-//! Tests the choice of servers, retries and time limits, with simulated servers and a paused clock.
+//! Tests the choice of servers, retries and timeouts, with simulated servers and a paused clock.
 
 use super::pool::{Driver, Failure, Server};
 use super::query::Statement;
@@ -16,11 +16,11 @@ enum Mood {
     Up,
     /// Connections are refused.
     Down,
-    /// New connections are refused, and existing ones answer.
+    /// New connections are refused, and existing ones work.
     Full,
-    /// The same, and refusing takes 1.5 s.
+    /// Like `Full`, but refusing takes 1.5 s.
     FullAndSlow,
-    /// Nothing is ever answered.
+    /// The server never replies.
     Silent,
     /// Existing and new connections break.
     Breaking,
@@ -29,13 +29,13 @@ enum Mood {
 #[derive(Debug)]
 struct World {
     mood: Mutex<Mood>,
-    /// Connections opened, and failed attempts.
+    /// Number of connections opened, and of attempts.
     made: AtomicUsize,
     tried: AtomicUsize,
     open: AtomicUsize,
     most_open: AtomicUsize,
     asked: AtomicUsize,
-    /// Queries that the server was requested to end.
+    /// Number of requests to cancel a query.
     ended: AtomicUsize,
 }
 
@@ -68,7 +68,7 @@ impl World {
 
 struct Fake(Arc<World>);
 
-/// A connection: it may have been broken since it was made.
+/// A connection, which may have broken since it was opened.
 struct Wire {
     world: Arc<World>,
     broken: bool,
@@ -129,7 +129,7 @@ impl Driver for Fake {
         match (wire.world.mood(), key) {
             (Mood::Silent, _) => pending().await,
             (Mood::Breaking | Mood::Down, _) => Err(Failure::Broken("broken".into())),
-            // Broken on any connection that had answered before.
+            // Breaks on any connection that has been used before.
             (_, "stale") if std::mem::replace(&mut wire.broken, true) => Err(Failure::Broken("stale".into())),
             (_, "refused") => Err(Failure::Refused("no such table".into())),
             (_, "spoiled") => Err(Failure::Spoiled("too much".into())),
@@ -139,7 +139,7 @@ impl Driver for Fake {
                     () = wire.end.notified() => Err(Failure::Refused("ended".into())),
                 }
             }
-            // The server ignores requests to end it.
+            // The server ignores requests to cancel it.
             (_, "stubborn") => {
                 sleep(Duration::from_secs(8)).await;
                 Ok(Lookup::Found("stubborn".into()))
@@ -156,7 +156,7 @@ fn settings() -> DatabaseSettings {
     DatabaseSettings { connections: 2, ..DatabaseSettings::new("users", Kind::Postgresql) }
 }
 
-/// A table on these servers, with two connections each, 2 s to connect and 5 s in all.
+/// A table on these servers, with two connections each, 2 s to connect and 5 s for a lookup.
 fn table(worlds: &[&Arc<World>]) -> Arc<SqlTable<Fake>> {
     let witness = Arc::new(Witness::new(&settings()));
     let server = |(at, world): (usize, &&Arc<World>)| {
@@ -176,12 +176,12 @@ fn table(worlds: &[&Arc<World>]) -> Arc<SqlTable<Fake>> {
     Arc::new(SqlTable { database, statement: Arc::new(Statement::new(Kind::Postgresql, &query).unwrap()) })
 }
 
-/// A name that no other test has, since outages are those of the whole process.
+/// A unique name for each test, since outages are recorded for the whole process.
 fn source(world: &Arc<World>) -> String {
     format!("{:p}", Arc::as_ptr(world))
 }
 
-/// The servers that fail while others answer for them.
+/// The servers that fail while others reply.
 fn failing(world: &Arc<World>) -> Vec<Box<str>> {
     let source = source(world);
     let of_it = standings().into_iter().filter(|one| *one.source == source && one.failing.is_some());
@@ -200,7 +200,7 @@ fn why(answer: Lookup<String>) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_cannot_be_reached_is_passed_over_for_a_while() {
+async fn unreachable_server_is_tried_last_for_a_while() {
     for mood in [Mood::Down, Mood::Silent] {
         let (first, second) = (World::new(mood), World::new(Mood::Up));
         let table = table(&[&first, &second]);
@@ -214,7 +214,7 @@ async fn a_server_that_cannot_be_reached_is_passed_over_for_a_while() {
         let both = tokio::join!(table.look_up("k"), table.look_up("k"), table.look_up("k"));
         assert_eq!(both, (value(), value(), value()));
         assert_eq!(first.counts().1, 2, "{mood:?}");
-        // When it is back it is the first again.
+        // When the server is up again, it is the first again.
         first.is(Mood::Up);
         advance(PASSED_OVER).await;
         let before = second.asked.load(Relaxed);
@@ -227,7 +227,7 @@ async fn a_server_that_cannot_be_reached_is_passed_over_for_a_while() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_none_can_be_reached_all_are_tried_and_named() {
+async fn tries_all_servers_if_all_failed_recently() {
     let (first, second) = (World::new(Mood::Down), World::new(Mood::Silent));
     let table = table(&[&first, &second]);
     for round in 1..4 {
@@ -235,14 +235,14 @@ async fn where_none_can_be_reached_all_are_tried_and_named() {
         assert_eq!(why(table.look_up("k").await), want);
         assert_eq!((first.counts().1, second.counts().1), (round, round));
     }
-    // As soon as one is back it answers, though both are passed over.
+    // A server that is up again replies at once, although both failed recently.
     second.is(Mood::Up);
     assert_eq!(table.look_up("k").await, value());
 }
 
-/// Callers do not wait two seconds each, one after the other.
+/// Callers do not wait for a timeout one after the other.
 #[tokio::test(start_paused = true)]
-async fn those_who_wait_learn_from_the_one_who_tried() {
+async fn waiting_callers_share_a_failed_connection() {
     let world = World::new(Mood::Silent);
     let table = table(&[&world]);
     let begin = Instant::now();
@@ -260,21 +260,21 @@ async fn those_who_wait_learn_from_the_one_who_tried() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broken_connection_is_replaced_once() {
+async fn replaces_a_broken_connection_once() {
     let (first, second) = (World::new(Mood::Up), World::new(Mood::Up));
     let table = table(&[&first, &second]);
     let many = || async { tokio::join!(table.look_up("slow"), table.look_up("k")) };
     assert_eq!(many().await, (Lookup::Found("slow".into()), value()));
     assert_eq!(first.counts(), (2, 2, 2));
-    // One is stale, so all count as stale.
+    // One connection is stale, so all count as stale.
     assert_eq!(table.look_up("k").await, value());
     assert_eq!(table.look_up("stale").await, value());
     assert_eq!(first.counts(), (3, 3, 1));
-    // A query that breaks again is not retried for ever, nor elsewhere: the query may be the cause.
+    // A query that breaks again is not retried on any server: the query may be the cause.
     first.is(Mood::Breaking);
     assert_eq!(why(table.look_up("k").await), "database users: db0: broken");
     assert_eq!((first.counts(), second.counts().1), ((4, 4, 0), 0));
-    // If it broke because the server went away, the next one answers.
+    // If it broke because the server was restarted, the next query succeeds.
     first.is(Mood::Up);
     assert_eq!(table.look_up("k").await, value());
     first.is(Mood::Down);
@@ -283,19 +283,19 @@ async fn a_broken_connection_is_replaced_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_refused_is_not_asked_again() {
+async fn does_not_retry_a_rejected_query() {
     let (first, second) = (World::new(Mood::Up), World::new(Mood::Up));
     let table = table(&[&first, &second]);
     assert_eq!(why(table.look_up("refused").await), "database users: db0: no such table");
     assert_eq!((first.asked.load(Relaxed), first.counts()), (1, (1, 1, 1)));
-    // If the answer was not read to its end, the connection is closed.
+    // If the result was not read completely, the connection is closed.
     assert_eq!(why(table.look_up("spoiled").await), "database users: db0: too much");
     assert_eq!((first.asked.load(Relaxed), first.counts()), (2, (1, 1, 0)));
     assert_eq!(second.counts().1, 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_falls_silent_costs_the_deadline_once() {
+async fn hanging_server_costs_one_timeout() {
     let (first, second) = (World::new(Mood::Up), World::new(Mood::Up));
     let table = table(&[&first, &second]);
     assert_eq!(table.look_up("k").await, value());
@@ -305,15 +305,15 @@ async fn a_server_that_falls_silent_costs_the_deadline_once() {
     assert_eq!(begin.elapsed().as_secs(), 5);
     assert_eq!(table.look_up("k").await, value());
     assert_eq!(begin.elapsed().as_secs(), 7);
-    // It is unknown whether the server still works on the query; after a while it is considered down.
+    // The server may still work on the query. After a while it is considered down.
     assert_eq!(first.counts().2, 1);
     sleep(Duration::from_mins(2)).await;
     assert_eq!(first.counts().2, 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_question_that_is_given_up_counts_until_it_has_ended() {
-    // key, seconds until the connection is free again, number of requests to end it
+async fn abandoned_query_counts_until_it_has_ended() {
+    // key, seconds until the connection is free again, number of requests to cancel it
     for (key, freed, told) in [("slow", 0, 2..=2), ("stubborn", 7, 12..=16)] {
         let world = World::new(Mood::Up);
         let table = table(&[&world]);
@@ -330,20 +330,20 @@ async fn a_question_that_is_given_up_counts_until_it_has_ended() {
             asked.await.unwrap();
         }
         let begin = Instant::now();
-        // Others wait, and fail if their deadline comes first.
+        // Other callers wait, and fail if their timeout comes first.
         while table.look_up("k").await != value() {
             assert_eq!(world.counts().2, 2, "{key}");
         }
         assert_eq!(begin.elapsed().as_secs(), freed, "{key}");
         assert_eq!(world.most_open.load(Relaxed), 2, "{key}");
         assert!(told.contains(&world.ended.load(Relaxed)), "{key}: {}", world.ended.load(Relaxed));
-        // Its connection is not used again: the request to end it may come late.
+        // Its connection is not used again: the request to cancel the query may arrive late.
         assert_eq!(world.counts().0, 3, "{key}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_is_full_answers_on_what_is_open() {
+async fn full_server_is_used_over_open_connections() {
     let world = World::new(Mood::Up);
     let table = table(&[&world]);
     assert_eq!(table.look_up("k").await, value());
@@ -359,20 +359,20 @@ async fn a_server_that_is_full_answers_on_what_is_open() {
         (Lookup::Found("slow".into()), value())
     );
     world.is(Mood::Full);
-    // Without an open connection there is nothing to wait for.
+    // Without an open connection there is none to wait for.
     table.database.servers[0].distrust();
     assert_eq!(why(table.look_up("k").await), "database users: db0: refused");
 }
 
 #[tokio::test(start_paused = true)]
-async fn there_are_no_more_connections_than_allowed() {
+async fn limits_connections() {
     let world = World::new(Mood::Up);
     let table = table(&[&world]);
     let ask = || {
         let table = Arc::clone(&table);
         tokio::spawn(async move { table.look_up("slow").await })
     };
-    // Eight fit into four seconds; of twelve, the last two come too late.
+    // Eight queries fit into four seconds; of twelve, the last two time out.
     let answers: Vec<_> = (0..12).map(|_| ask()).collect();
     let mut found = 0;
     for answer in answers {
@@ -386,13 +386,13 @@ async fn there_are_no_more_connections_than_allowed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_is_dropped_takes_his_connection_with_him() {
+async fn dropped_query_closes_its_connection() {
     let world = World::new(Mood::Up);
     let table = table(&[&world]);
     for _ in 0..5 {
         let asked = tokio::time::timeout(Duration::from_millis(500), table.look_up("slow")).await;
         assert!(asked.is_err());
-        // The server is requested to end it, and does.
+        // The server cancels the query on request.
         sleep(Duration::from_millis(1)).await;
         assert_eq!(world.counts().2, 0);
     }
@@ -401,13 +401,13 @@ async fn whoever_is_dropped_takes_his_connection_with_him() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_idle_is_closed() {
+async fn closes_idle_and_old_connections() {
     let world = World::new(Mood::Up);
     let table = table(&[&world]);
     let both = tokio::join!(table.look_up("slow"), table.look_up("slow"));
     assert!(matches!(both, (Lookup::Found(_), Lookup::Found(_))));
     assert_eq!(world.counts().2, 2);
-    // One is enough from now on, so the other stays idle.
+    // One connection is enough from now on, so the other stays idle.
     for _ in 0..20 {
         assert_eq!(table.look_up("k").await, value());
         sleep(Duration::from_secs(10)).await;
@@ -415,7 +415,7 @@ async fn what_is_idle_is_closed() {
     assert_eq!(world.counts(), (2, 2, 1));
     sleep(Duration::from_mins(2)).await;
     assert_eq!(world.counts(), (2, 2, 0));
-    // Even a busy connection is closed after its lifetime.
+    // Even a busy connection is closed at its maximum age.
     for _ in 0..400 {
         assert_eq!(table.look_up("k").await, value());
         sleep(Duration::from_secs(10)).await;

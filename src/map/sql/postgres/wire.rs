@@ -1,16 +1,16 @@
-//! A connection to PostgreSQL, in version 3.0 of its protocol (the manual's "Frontend/Backend Protocol").
+//! A connection to PostgreSQL, in version 3.0 of its protocol ("Frontend/Backend Protocol" in the manual).
 //!
 //! A query is one batch, from Parse to Sync, with the unnamed statement and portal. A pooler that assigns a
-//! server for one transaction (PgBouncer) assigns it for a whole batch, so the executed statement is the
-//! parsed one; a named one might be prepared by another client under that name.
+//! server for one transaction (PgBouncer) assigns it for a whole batch, so the statement that is executed is
+//! the one that was parsed. Another client might have prepared a named statement under the same name.
 //!
 //! Keys and values are texts in the format of the server: a key is read like a literal in the query, and a
-//! value of any type is what psql(1) and Postfix show. The session keeps the settings of the server and the
-//! role; only the encoding of texts and the name of the program are set.
+//! value of any type is formatted as in psql(1) and Postfix. The session keeps the settings of the server and
+//! the role; rcptd sets only the encoding and the application name.
 //!
-//! An abandoned query is ended by a cancel request if the peer is PostgreSQL itself. A pooler gets none:
-//! PgBouncer 1.18 to 1.20 crashes if the answer comes while it forwards one (its issues 822 and 904). There
-//! each batch limits its own time instead.
+//! An abandoned query is ended with a cancel request if the peer is PostgreSQL itself. Poolers do not get
+//! one: PgBouncer 1.18 to 1.20 crashes if the reply arrives while it forwards a cancel request (its issues
+//! 822 and 904). There each batch limits its own time instead.
 
 use super::super::super::settings::Password;
 use super::super::super::value::quoted;
@@ -28,21 +28,21 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 
-/// Longest message that is read, in octets: a value of [`MAX_VALUE`](super::super::super::MAX_VALUE) with
-/// some further columns. A longer row is useless, and must not fill the memory.
+/// Maximum length of a message in octets: a value of [`MAX_VALUE`](super::super::super::MAX_VALUE) with some
+/// further columns. A longer row is useless, and must not fill the memory.
 const MAX_MESSAGE: usize = 1 << 20;
 /// Octets read at once.
 const PIECE: usize = 8192;
-/// The answers of a server to a request for encryption (the manual's "Message Formats", SSLRequest).
+/// The reply of a server that supports encryption ("Message Formats", SSLRequest).
 const ENCRYPTS: u8 = b'S';
 /// The type `text`.
 pub(super) const TEXT: Oid = 25;
-/// The type `char(n)` ("System Catalog Initial Data"). It is padded with blanks, which are not part of the
+/// The type `char(n)` ("System Catalog Initial Data"). It is padded with spaces, which do not belong to the
 /// value ("Character Types").
 const PADDED: Oid = 1042;
-/// The server is in no transaction ("Message Formats", ReadyForQuery).
+/// The server is not in a transaction ("Message Formats", ReadyForQuery).
 const IDLE: u8 = b'I';
-/// The process id of the server. A pooler announces another number at login.
+/// The process id of the server. A pooler reports another number at login.
 const WHO: &str = "SELECT pg_backend_pid()";
 /// Limits the time of the later statements in the same batch, which is one transaction ("Pipelining"). A
 /// shorter limit of the role stays.
@@ -53,28 +53,27 @@ const LIMIT: &str = "SELECT set_config('statement_timeout', $1, true) \
 pub(super) struct Login {
     pub user: String,
     pub password: Option<Password>,
-    /// Empty: the one with the name of the user.
+    /// Empty: the database with the name of the user.
     pub database: String,
     pub tls: Option<TlsConnector>,
     /// How long the server may work on a query that cannot be cancelled.
     pub limit: Duration,
 }
 
-/// A connection.
 pub(super) struct Wire {
     stream: Box<dyn Stream>,
     buffer: BytesMut,
     cancel: Cancel,
-    /// For [`LIMIT`], if there is a pooler.
+    /// The value for [`LIMIT`], if there is a pooler.
     limit: Option<String>,
-    /// False while an answer is not read to its end: the next query would read it.
+    /// False while a result is not read completely: the next query would read the rest.
     in_step: bool,
 }
 
 /// Identifies a connection in its server, so that another connection can cancel its query.
 #[derive(Clone)]
 pub(in super::super) struct Cancel {
-    /// The address of the connection: another address of the same name may be another server.
+    /// The address of the connection, since another address of the same name may be another server.
     peer: Host,
     /// The name in the certificate.
     host: Host,
@@ -83,14 +82,14 @@ pub(in super::super) struct Cancel {
     secret: i32,
 }
 
-/// Why there is no answer.
+/// The reason why there is no result.
 #[derive(Debug)]
 pub(super) enum Error {
-    /// The server refused, and can be asked again.
+    /// The server rejected the query. The connection can be used again.
     Refused { code: String, why: String },
-    /// Nothing more can come over this connection.
+    /// The connection can no longer be used.
     Broken(String),
-    /// There is an answer, but it was not read to its end.
+    /// The result was not read completely.
     Unread(String),
 }
 
@@ -124,7 +123,7 @@ fn bound(text: &str, types: &[Oid], values: &[&str], out: &mut BytesMut) -> io::
         out.extend_from_slice(value.as_bytes());
         Ok(IsNull::No)
     };
-    // No formats at all: all of them are texts.
+    // Without formats, all values are texts.
     frontend::bind("", "", [], values, value, [], out).map_err(|error| match error {
         frontend::BindError::Serialization(error) => error,
         frontend::BindError::Conversion(error) => io::Error::other(error),
@@ -136,7 +135,7 @@ fn broken(error: &io::Error) -> Error {
 }
 
 impl Wire {
-    /// Connects, starts TLS, and logs in; the error is why that failed.
+    /// Connects, starts TLS, and logs in. The error is the reason of a failure.
     pub async fn open(host: &Host, login: &Login) -> Result<Self, String> {
         let (stream, peer) = dial(host, host, login.tls.as_ref()).await?;
         let cancel = Cancel { peer, host: host.clone(), tls: login.tls.clone(), process: 0, secret: 0 };
@@ -154,7 +153,7 @@ impl Wire {
         Ok(wire)
     }
 
-    /// Whether the process that answers is the one announced at login.
+    /// Whether the server process is the one reported at login.
     async fn is_direct(&mut self) -> Result<bool, Error> {
         let announced = self.cancel.process.to_string();
         let mut is_same = false;
@@ -240,8 +239,8 @@ impl Wire {
         self.limit.is_none().then(|| self.cancel.clone())
     }
 
-    /// Runs `text` with `values` for its parameters, whose types are `types` (0: the server determines it, as
-    /// of a literal). `row` gets the rows; it returns false to stop. Returns whether the statement is of a
+    /// Runs `text` with `values` for its parameters. `types` are their types (0: the server determines it, as
+    /// for a literal). `row` gets each row, and returns false to stop. Returns whether the statement is of a
     /// kind that returns rows, even if there are none.
     pub async fn ask(
         &mut self,
@@ -263,7 +262,7 @@ impl Wire {
             Ok(())
         };
         let mut limiting = self.limit.is_some();
-        // If this is dropped from here on, half of an answer is left.
+        // If this is dropped from here on, a part of the result is unread.
         if !std::mem::replace(&mut self.in_step, false) {
             return Err(Error::Broken("the answer before was not read to its end".into()));
         }
@@ -301,7 +300,7 @@ impl Wire {
                         }
                     };
                 }
-                // It waits for data, and ignores everything else.
+                // The server waits for data, and ignores everything else.
                 Ok(Message::CopyInResponse(_)) => {
                     return Err(Error::Unread("the query wants data: write a SELECT".into()));
                 }
@@ -319,7 +318,7 @@ impl Wire {
                     | Message::CopyDone,
                 ) => (),
                 Ok(_) => return Err(out_of_order()),
-                // It ends the connection after a fatal error.
+                // The server ends the connection after a fatal error.
                 Err(error) => return Err(refused.map_or(error, dying)),
             }
         }
@@ -332,7 +331,7 @@ impl Wire {
         };
         match sent.await {
             Ok(()) => Ok(()),
-            // It may have sent the reason before it closed.
+            // The server may have sent the reason before it closed the connection.
             Err(error) => match self.message().await {
                 Ok(Message::ErrorResponse(body)) => Err(dying(refusal(&body))),
                 _ => Err(broken(&error)),
@@ -365,8 +364,8 @@ impl Login {
 }
 
 impl Cancel {
-    /// Requests the server to cancel the query; the answer comes on the connection of the query only. Returns
-    /// when the server has read the request.
+    /// Requests the server to cancel the query, and returns when the server has read the request. The result
+    /// is only visible on the connection of the query.
     pub async fn send(&self) -> Result<(), String> {
         let (mut stream, _) = dial(&self.peer, &self.host, self.tls.as_ref()).await?;
         let mut out = BytesMut::new();
@@ -374,21 +373,21 @@ impl Cancel {
         let sent = async {
             stream.write_all(&out).await?;
             stream.flush().await?;
-            // It closes the connection then.
+            // The server then closes the connection.
             stream.read(&mut [0]).await
         };
         sent.await.map(drop).map_err(|error| error.to_string())
     }
 }
 
-/// Connects to `peer`, encrypted for the name of `host`; returns the address of the peer, too.
+/// Connects to `peer`, encrypted for the host name in `host`. Also returns the address of the peer.
 async fn dial(
     peer: &Host,
     host: &Host,
     tls: Option<&TlsConnector>,
 ) -> Result<(Box<dyn Stream>, Host), String> {
     let mut stream = match connect(peer).await.map_err(|error| error.to_string())? {
-        // Data on a UNIX socket does not leave the machine.
+        // Data on a UNIX socket does not leave the host.
         Socket::Unix(stream) => return Ok((Box::new(stream), peer.clone())),
         Socket::Tcp(stream) => stream,
     };
@@ -400,7 +399,7 @@ async fn dial(
     let mut out = BytesMut::new();
     frontend::ssl_request(&mut out);
     stream.write_all(&out).await.map_err(|error| error.to_string())?;
-    // Exactly one octet: later plaintext must not be taken for encrypted.
+    // Read exactly one octet: later plaintext must not be taken as encrypted.
     if stream.read_u8().await.map_err(|error| error.to_string())? != ENCRYPTS {
         return Err("the server does not encrypt: set it up with a certificate, or tls = false".into());
     }
