@@ -85,13 +85,13 @@ pub struct Client {
 /// Limits of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Counts the connections of all listeners of the process.
+    /// Most connections at once; a further one replaces the one that was idle for longest (see [`YIELD`]).
     pub connections: usize,
     /// How long a connection may be silent.
     pub idle: Duration,
 }
 
-/// Numbers of connections, over all listeners of the process.
+/// Counts the connections of all listeners of the process, to number them.
 static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
 
 /// Serves a listener. When `stop` is raised, it accepts no more connections. When `end` is raised, each
