@@ -23,8 +23,8 @@ fn call(script: &Script, local: &str) -> String {
     }
 }
 
-/// Scripts, each with names and their results. A body is put into `fn preprocess(alias, domain)`. The trial
-/// call with postmaster is suppressed, except in the cases for it.
+/// Scripts, each with names and their results. A script is the body of `fn preprocess(alias, domain)`, and must
+/// pass the trial call with postmaster.
 #[test]
 fn converts_names() {
     let cases: &[(&str, &[(&str, &str)])] = &[
