@@ -19,26 +19,26 @@ use std::sync::Arc;
 
 /// Everything that a reload replaces.
 pub struct Live {
-    /// The settings and the resolver of milter sessions.
+    /// Settings and resolver of milter sessions.
     pub service: Service,
     /// The maps.
     pub maps: Vec<Arc<Map>>,
-    /// The account sources of both.
+    /// The account sources that both use.
     pub accounts: Sources,
 }
 
-/// Builds everything. Returns all errors, as sentences with the remedy.
+/// Builds everything. The error lists all problems, as sentences with the remedy.
 pub async fn build(config: &Config) -> Result<Live, Vec<String>> {
     rebuild(config, None).await
 }
 
-/// The same after a reload: cached accounts stay if their sources are the same as in `before`.
+/// Builds everything for a reload. Cached accounts are kept if their sources are the same as in `before`.
 pub async fn rebuild(config: &Config, before: Option<&Sources>) -> Result<Live, Vec<String>> {
     let accounts = sources(config)?;
     let sources = Sources::rebuild(&accounts, config.cases.clone(), before).await?;
     let resolver = Arc::new(resolver(config, sources.composed.clone()));
     let (all, asked) = (config.clone(), resolver.clone());
-    // This reads certificates and files of LMDB, from a disk that may hang.
+    // Reads certificates and LMDB files, from a disk that may hang.
     let maps = tokio::task::spawn_blocking(move || maps(&all, &asked)).await;
     let maps = maps.map_err(|e| vec![format!("a defect in rcptd: {e}")])??;
     let policy = Arc::new(policy(config));
@@ -46,8 +46,8 @@ pub async fn rebuild(config: &Config, before: Option<&Sources>) -> Result<Live, 
     Ok(Live { service, maps, accounts: sources })
 }
 
-/// The account sources; if none is configured, because nothing is resolved, one that always fails
-/// temporarily.
+/// The settings of the account sources. Without any configured source, because recipients are not resolved,
+/// it is a source that always fails temporarily.
 fn sources(config: &Config) -> Result<AccountSettings, Vec<String>> {
     let mut settings = config.account.clone();
     if settings.sources.is_empty() {
@@ -56,7 +56,7 @@ fn sources(config: &Config) -> Result<AccountSettings, Vec<String>> {
     Ok(settings)
 }
 
-/// The resolver of a configuration over these accounts.
+/// Creates the resolver of a configuration with these accounts.
 pub fn resolver(config: &Config, accounts: Arc<AccountSource>) -> Resolver {
     let settings = Settings {
         domains: config.domains.clone(),
@@ -69,22 +69,23 @@ pub fn resolver(config: &Config, accounts: Arc<AccountSource>) -> Resolver {
     Resolver::new(settings, form, accounts).with_other_case(config.other_case.clone())
 }
 
-/// The policy of sessions.
+/// Creates the policy of milter sessions.
 pub fn policy(config: &Config) -> Policy {
     Policy {
         unknown: config.milter.reject_reply.clone(),
         later: config.milter.defer_reply.clone(),
         max_recipients: config.milter.max_recipients,
         header: config.milter.header.clone(),
-        // The case policy of other domains is unknown; taking two mailboxes for one would lose a copy.
+        // The case sensitivity of other domains is unknown; treating two mailboxes as one would lose a
+        // copy.
         case_sensitive: config.cases.clone().with_default(true),
         dry_run: config.dry_run,
         origin: config.origin.clone(),
     }
 }
 
-/// The maps of a configuration over this resolver. It does not connect to databases yet, so rcptd also starts
-/// while one is down.
+/// Creates the maps of a configuration with this resolver. Databases are connected to later, so rcptd also
+/// starts while one is down.
 pub fn maps(config: &Config, resolver: &Arc<Resolver>) -> Result<Vec<Arc<Map>>, Vec<String>> {
     let tables = &config.tables;
     let mut errors = Vec::new();
@@ -102,8 +103,8 @@ pub fn maps(config: &Config, resolver: &Arc<Resolver>) -> Result<Vec<Arc<Map>>, 
     let refusal = config.milter.reject_reply.to_string();
     let mut made: HashMap<Arc<str>, Arc<Map>> = HashMap::new();
     let mut waiting: Vec<&MapSettings> = tables.maps.iter().collect();
-    // Maps that others depend on come first. The configuration has no loops, so each round makes at least
-    // one.
+    // Maps that others depend on are created first. The configuration has no loops, so each round creates
+    // at least one.
     while !waiting.is_empty() {
         let (ready, later): (Vec<&MapSettings>, Vec<&MapSettings>) =
             waiting.into_iter().partition(|map| others(map).iter().all(|name| made.contains_key(&**name)));
@@ -134,7 +135,7 @@ pub fn maps(config: &Config, resolver: &Arc<Resolver>) -> Result<Vec<Arc<Map>>, 
                 }
                 Err(why) => {
                     errors.extend(why.into_iter().map(|why| format!("map {}: {why}", settings.name)));
-                    // So that maps that depend on it do not report errors, too.
+                    // A placeholder, so that maps that depend on it do not report errors, too.
                     let nothing = Arc::new(Always::new(Lookup::temp_fail("it could not be made")));
                     let map = Map::new(settings.name.clone(), nothing, settings.search, reading.clone());
                     made.insert(settings.name.clone(), Arc::new(map));
@@ -146,7 +147,7 @@ pub fn maps(config: &Config, resolver: &Arc<Resolver>) -> Result<Vec<Arc<Map>>, 
     if errors.is_empty() { Ok(made.into_values().collect()) } else { Err(errors) }
 }
 
-/// The maps that a map depends on.
+/// The names of the maps that a map depends on.
 fn others(map: &MapSettings) -> Vec<String> {
     let mut names = Vec::new();
     for source in &map.sources {
@@ -159,7 +160,7 @@ fn others(map: &MapSettings) -> Vec<String> {
     names
 }
 
-/// The normalisation of keys.
+/// The normalisation of keys in maps.
 fn reading(config: &Config) -> Reading {
     let delimiters = config.normal.iter().map(|(domain, normal)| (domain.clone(), normal.delimiters.clone()));
     Reading {
