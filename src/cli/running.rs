@@ -1,4 +1,4 @@
-//! Questions to the daemon that runs with a configuration, if one does.
+//! Requests to the daemon that runs with a configuration, if one does.
 
 use crate::config::Config;
 use serde_json::Value;
@@ -7,10 +7,11 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-/// How much longer than its own deadline a daemon may take to answer.
+/// How much longer than its own deadline a daemon may take to reply.
 const MARGIN: Duration = Duration::from_secs(2);
 
-/// The first answer to a command of the control socket; `None` without a daemon that answers.
+/// Returns the first line of the reply to a command of the control socket; `None` without a daemon that
+/// replies.
 pub async fn ask(config: &Config, command: &str) -> Option<Value> {
     let path = config.control.path.as_ref()?;
     let asked = async {
