@@ -14,12 +14,12 @@ const MARGIN: Duration = Duration::from_secs(2);
 /// replies.
 pub async fn ask(config: &Config, command: &str) -> Option<Value> {
     let path = config.control.path.as_ref()?;
-    let asked = async {
+    let reply = async {
         let mut stream = UnixStream::connect(path).await.ok()?;
         stream.write_all(format!("{command}\n").as_bytes()).await.ok()?;
         let mut line = String::new();
         BufReader::new(stream).read_line(&mut line).await.ok()?;
         serde_json::from_str(&line).ok()
     };
-    timeout(config.milter.deadline + MARGIN, asked).await.ok().flatten()
+    timeout(config.milter.deadline + MARGIN, reply).await.ok().flatten()
 }

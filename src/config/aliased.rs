@@ -77,10 +77,10 @@ pub(super) fn aliased_accounts(
 /// Returns where the mail of an account goes, if not to the account itself.
 fn way(rules: &Rules, normal: &LocalPartPolicy, domain: Option<&str>, account: &str) -> Option<Way> {
     let same = |a: &str, b: &str| if normal.case_sensitive { a == b } else { fold(a) == fold(b) };
-    let mut met = vec![account.to_owned()];
+    let mut chain = vec![account.to_owned()];
     loop {
-        let here = met.last()?;
-        let forms = normal.typed(here);
+        let current = chain.last()?;
+        let forms = normal.typed(current);
         let found = forms.each().map(|(name, _)| rules.find(Query { name, domain, today: None }));
         let next = match found.into_iter().find(|decision| !matches!(decision, Decision::NoMatch)) {
             // The operator knows of this redirect, and an address in another domain may be redirected
@@ -88,13 +88,13 @@ fn way(rules: &Rules, normal: &LocalPartPolicy, domain: Option<&str>, account: &
             Some(Decision::Account { target: Some(target), .. }) => {
                 return Some(Way::Leads(target.into_owned()));
             }
-            Some(Decision::Account { name, target: None, .. }) if !same(name, here) => name.to_owned(),
-            _ => return met.get(1..)?.last().cloned().map(Way::Leads),
+            Some(Decision::Account { name, target: None, .. }) if !same(name, current) => name.to_owned(),
+            _ => return chain.get(1..)?.last().cloned().map(Way::Leads),
         };
-        if met.len() > MAX_HOPS || met.iter().any(|before| same(before, &next)) {
+        if chain.len() > MAX_HOPS || chain.iter().any(|before| same(before, &next)) {
             return Some(Way::Round);
         }
-        met.push(next);
+        chain.push(next);
     }
 }
 
@@ -164,14 +164,14 @@ mod tests {
             let options = Options { fold: true, dialect: Dialect::Any, ..Options::default() };
             let rules = load(std::slice::from_ref(&text), &options).expect("rules").rules;
             let found = aliased_accounts(&rules, &[text], &[(Some("a.test"), normal)]);
-            let said: Vec<String> = found
+            let messages: Vec<String> = found
                 .iter()
                 .map(|problem| {
                     assert!(problem.span.start >= foo.len(), "{rule}: it is about the second line");
                     format!("{}: {}", problem.severity, problem.message)
                 })
                 .collect();
-            assert_eq!(said.join("; "), want, "{rule}");
+            assert_eq!(messages.join("; "), want, "{rule}");
         }
     }
 }

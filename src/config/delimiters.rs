@@ -37,10 +37,10 @@ impl Check<'_> {
                 case_sensitive,
             };
             let others = || domains.iter().filter(|domain| !all_named.contains(*domain)).cloned().collect();
-            let read_so: Vec<String> = named(table).unwrap_or_else(others);
+            let concerned: Vec<String> = named(table).unwrap_or_else(others);
             // Without our domains, any domain may be ours.
             let found =
-                alias_rules::unprotected(rules, &normal, Some(&*read_so).filter(|_| !domains.is_empty()));
+                alias_rules::unprotected(rules, &normal, Some(&*concerned).filter(|_| !domains.is_empty()));
             let Some(first) = found.first() else { continue };
             let rule = rules.statement(first.statement);
             let (others, protect) = match found.len() - 1 {

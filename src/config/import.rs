@@ -1,6 +1,7 @@
-//! Converts settings of other programs to a configuration: those of trualias' servers here, which
-//! [`legacy`](super::legacy) only uses in place of keys, and those of sockmapd in [`sockmapd`]. Settings
-//! without a counterpart are reported.
+//! Converts settings of other programs to a configuration.
+//!
+//! This module converts those of trualias' servers permanently, which [`legacy`](super::legacy) only reads in
+//! place of keys; [`sockmapd`] converts those of sockmapd. Settings without a counterpart are reported.
 
 mod sockmapd;
 

@@ -212,7 +212,7 @@ sections! {
         deadline: Duration,
         /// Most concurrent lookups in a source.
         concurrency: u64,
-        /// What happens to mail while a source fails temporarily: defer or accept.
+        /// Whether mail is deferred or accepted while a source fails temporarily.
         tempfail_action: String,
         /// How long a passed control by a witness or a canary is valid.
         control_interval: Duration,

@@ -231,7 +231,7 @@ const MAX_PASSES: usize = 20;
 /// the errors in those lines. The lines are replaced by blanks, so that all positions stay the same.
 fn passable(text: &Text) -> (String, Vec<toml::de::Error>) {
     let mut source = text.content.to_string();
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     for _ in 0..MAX_PASSES {
         let (table, mut errors) = DeTable::parse_recoverable(&source);
         let Some(last) = errors.iter().filter_map(toml::de::Error::span).map(|span| span.start).max() else {
@@ -244,10 +244,10 @@ fn passable(text: &Text) -> (String, Vec<toml::de::Error>) {
             break;
         }
         errors.retain(|error| error.span().is_some_and(|span| (line.start..=line.end).contains(&span.start)));
-        told.append(&mut errors);
+        reported.append(&mut errors);
         source.replace_range(line.clone(), &" ".repeat(line.len()));
     }
-    (source, told)
+    (source, reported)
 }
 
 /// Returns the end of the last value of a table.

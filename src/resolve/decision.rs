@@ -24,7 +24,7 @@ pub(super) fn next(decision: Decision<'_>, domain: &str) -> (RuleTrace, Next) {
         Decision::Ambiguous { statements } => {
             (RuleTrace::Ambiguous(statements.first().copied().unwrap_or_default()), Next::Own)
         }
-        // No account is looked up: even if it exists, the address is no longer valid.
+        // The account is not looked up: even if it exists, the address is no longer valid.
         Decision::Expired { statement, last, .. } => {
             (RuleTrace::Expired(statement), Next::Stop(Outcome::NoSuchUser(RejectReason::Expired(last))))
         }

@@ -88,9 +88,9 @@ impl Resolver {
         domain: &'a str,
         show: &mut Show<'_>,
     ) -> Result<Option<Asked<'a>>, DeferReason> {
-        let said =
+        let returned =
             script.and_then(|script| call(script, ScriptFunction::Preprocess, own.whole(), domain, show));
-        let (local, to) = match said.transpose()? {
+        let (local, to) = match returned.transpose()? {
             None => return Ok(Some(Asked { names: own, domain: domain.into() })),
             Some(Returned::NoAlias) => return Ok(None),
             Some(Returned::Name { local, domain: None }) => (local, Cow::Borrowed(domain)),
@@ -148,8 +148,9 @@ fn postprocess(
 ) -> Result<Option<Next>, DeferReason> {
     let (Next::Account(to) | Next::Target(to)) = next else { return Ok(None) };
     let domain = to.domain().unwrap_or_default();
-    let said = script.and_then(|script| call(script, ScriptFunction::Postprocess, to.local(), domain, show));
-    let (local, other) = match said.transpose()? {
+    let returned =
+        script.and_then(|script| call(script, ScriptFunction::Postprocess, to.local(), domain, show));
+    let (local, other) = match returned.transpose()? {
         None => return Ok(None),
         Some(Returned::NoAlias) => return Ok(Some(Next::Own)),
         Some(Returned::Name { local, domain }) => (local, domain),
@@ -176,7 +177,7 @@ fn call(
     domain: &str,
     show: &mut Show<'_>,
 ) -> Option<Result<Returned, DeferReason>> {
-    let said = script.call(function, local, domain)?;
-    show(Event::Script(function, local, domain, &said));
-    Some(said.map_err(|fault| DeferReason::Script(fault.to_string().into())))
+    let returned = script.call(function, local, domain)?;
+    show(Event::Script(function, local, domain, &returned));
+    Some(returned.map_err(|fault| DeferReason::Script(fault.to_string().into())))
 }

@@ -5,7 +5,7 @@ use alias_rules::Day;
 use mail_address::{Address, Malformed};
 use std::fmt;
 
-/// What to do with a recipient.
+/// The decision about a recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Not in one of our domains: the milter does not interfere.

@@ -34,9 +34,9 @@ impl Way {
         next: Address,
         same: impl Fn(&Address, &Address) -> bool,
     ) -> Result<(), DeferReason> {
-        let met = self.behind.iter().chain([&self.here]).any(|address| same(address, &next));
+        let is_loop = self.behind.iter().chain([&self.here]).any(|address| same(address, &next));
         self.behind.push(std::mem::replace(&mut self.here, next));
-        if !met && self.behind.len() <= MAX_HOPS {
+        if !is_loop && self.behind.len() <= MAX_HOPS {
             return Ok(());
         }
         Err(DeferReason::Loop(self.behind.iter().chain([&self.here]).cloned().collect()))
@@ -55,7 +55,7 @@ mod tests {
     fn go(numbers: impl IntoIterator<Item = usize>) -> Option<String> {
         let mut way = Way::new(address(0));
         let same = |a: &Address, b: &Address| a.same_mailbox(b, false);
-        numbers.into_iter().find_map(|i| way.go(address(i), same).err()).map(|doubt| doubt.to_string())
+        numbers.into_iter().find_map(|i| way.go(address(i), same).err()).map(|reason| reason.to_string())
     }
 
     #[test]

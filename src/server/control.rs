@@ -30,7 +30,7 @@ pub const MAX_COMMAND: usize = 4096;
 /// Longest wait for the command line, and for a client to read a reply.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The data behind the control socket.
+/// Sources of the replies at the control socket.
 pub struct Control {
     /// Source of the events for `trace`.
     pub tap: Arc<TraceBus>,

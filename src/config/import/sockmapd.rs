@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn accepts_names_of_maps() {
+    fn accepts_valid_map_names() {
         for (name, want) in [
             ("aliases", true),
             ("a.b_c-1", true),

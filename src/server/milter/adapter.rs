@@ -125,14 +125,14 @@ impl Milter {
             end.await;
             shared.stopping.store(true, Relaxed);
         };
-        let told = async {
+        let stop_requested = async {
             stop.await;
             shared.last.send_replace(true);
             std::future::pending().await
         };
         tokio::select! {
             ended = indymilter::run(accept, self.callbacks(), config, end) => ended,
-            ended = told => ended,
+            ended = stop_requested => ended,
         }
     }
 
@@ -444,7 +444,7 @@ fn log(conn: &Conn, macros: &Macros, argument: &[u8], resolution: &Resolution, s
         client: (get(macros, c"{client_name}"), get(macros, c"{client_addr}")),
         source: match (answer, outcome) {
             (Some(answer), _) => Some((&*answer.source, Some(answer.cached))),
-            // No source was asked: the rule names the destination.
+            // No account was looked up: the rule names the destination.
             (None, Outcome::Rewrite(_)) => Some(("rule", None)),
             (None, _) => None,
         },

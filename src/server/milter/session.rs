@@ -64,7 +64,7 @@ pub struct Rcpt<'a> {
     pub origin: SubmissionPath,
 }
 
-/// What to do after a RCPT event.
+/// The next action after a RCPT event.
 #[derive(Clone, Debug)]
 #[must_use]
 pub enum Action {
@@ -160,8 +160,8 @@ impl Session {
         }
         let recipient = Address::from_rcpt(rcpt.argument);
         // Only the server knows where a route leads, and this server does not report it.
-        let untold = rcpt.mta_route.is_none() && recipient.may_be_rerouted();
-        let recipient = if untold { recipient.uncertain() } else { recipient };
+        let is_unreported = rcpt.mta_route.is_none() && recipient.may_be_rerouted();
+        let recipient = if is_unreported { recipient.uncertain() } else { recipient };
         // Macros remain set until the server sends others. If they are the same as for the previous
         // recipient, they may not belong to this one, and count only if they agree with the argument.
         let is_new = self.mta_route.as_deref() != rcpt.mta_route;
@@ -191,7 +191,7 @@ impl Session {
     /// domains, if any; without one the reply is to continue.
     pub fn resolved(&mut self, outcome: &Outcome, mailbox: Option<Address>) -> Reply {
         let Some((question, parameters, origin)) = self.pending.take() else { return Reply::Continue };
-        let say = match outcome {
+        let reply = match outcome {
             Outcome::TempFail(doubt) => self.defer(doubt.clone(), origin, self.policy.later.clone()),
             Outcome::NoSuchUser(_) if origin == SubmissionPath::Smtp && !self.policy.dry_run => {
                 Reply::Error(self.policy.unknown.clone())
@@ -200,7 +200,7 @@ impl Session {
                 Reply::Continue
             }
         };
-        if say == Reply::Continue {
+        if reply == Reply::Continue {
             let target = match outcome {
                 Outcome::Rewrite(target) => Some(target.clone()),
                 _ => None,
@@ -209,7 +209,7 @@ impl Session {
             let recipient = mailbox.unwrap_or(question.recipient);
             self.accepted.push(Accepted { recipient, typed, target, parameters, origin });
         }
-        say
+        reply
     }
 
     /// Handles a header field of the message: counts incoming fields with the name of our header.

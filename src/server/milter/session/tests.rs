@@ -133,9 +133,9 @@ fn replaces_recipients() {
         let mut session = Session::new(policy().into());
         session.mail();
         for (arguments, outcome) in *recipients {
-            let say = rcpt(&mut session, arguments, outcome);
+            let reply = rcpt(&mut session, arguments, outcome);
             let refused = matches!(outcome, Outcome::NoSuchUser(_) | Outcome::TempFail(_));
-            assert_eq!(say != Reply::Continue, refused, "{what}: {arguments}");
+            assert_eq!(reply != Reply::Continue, refused, "{what}: {arguments}");
         }
         assert_eq!(show(&session.end_of_message().edits), *want, "{what}");
         assert!(session.end_of_message().edits.is_empty(), "{what}: edits twice");
@@ -293,7 +293,7 @@ fn deletes_local_recipient_by_every_form() {
 }
 
 #[test]
-fn deletes_by_the_address_of_the_server() {
+fn deletes_recipient_as_typed_and_as_read_by_the_server() {
     let mut session = Session::new(Policy { header: None, ..policy() }.into());
     let recipients = [
         ("<<foo-a-1@d.test>>", rewrite("<foo@d.test>")),
@@ -426,7 +426,7 @@ fn keeps_a_bare_name_of_another_recipient() {
 }
 
 #[test]
-fn rejects_overlong_arguments() {
+fn defers_overlong_arguments() {
     let long = format!("<{}@d.test>", "x".repeat(MAX_ARGUMENT));
     let mut session = Session::new(policy().into());
     assert_eq!(rcpt(&mut session, &long, &Outcome::Keep), Reply::Error(policy().later));
