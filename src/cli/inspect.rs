@@ -126,8 +126,8 @@ fn number(value: &Value, name: &str) -> u64 {
     value.get(name).and_then(Value::as_u64).unwrap_or_default()
 }
 
-/// Formats a trace event: `aliases foo-macys-m5@example.com found foo@example.com (socketmap at unix:… from
-/// pid:7, 0.031 ms)`
+/// Formats a trace event:
+/// `aliases  foo-macys-m5@example.com  found foo@example.com  (socketmap at unix:… from pid:7, 0.031 ms)`
 fn exchange(value: &Value) -> String {
     let us = number(value, "us");
     let answer = format!("{} {}", text(value, "verdict"), text(value, "text"));

@@ -1,4 +1,5 @@
-//! `rcptd check --postfix`: compares the configuration with that of Postfix, from postconf(1) and the file system.
+//! `rcptd check --postfix`: compares the configuration with that of Postfix, as read from postconf(1) and the
+//! file system.
 
 use super::args::PostfixFolder;
 use crate::config::Config;

@@ -28,8 +28,8 @@ pub struct Message<'a> {
     pub deferred: Option<&'a dyn Display>,
 }
 
-/// Formats the fields of the line, as in: `4XyZ12: session=7 listener=milter stage=EOM verdict=rewrite
-/// recipients=2 replaced=1 names="<alias> -> <account>"`
+/// Formats the line:
+/// `4XyZ12: session=7 listener=milter stage=EOM verdict=rewrite recipients=2 replaced=1 names="<alias> -> <account>"`
 impl Display for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let observed = if self.observed { "would_" } else { "" };

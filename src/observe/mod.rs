@@ -1,9 +1,13 @@
 //! Logging and counting: one function per event, so that the lines stay consistent.
 //!
-//! The levels: - `error`: rcptd cannot work correctly, and the operator must act: a failed reload, a server
-//! that accepts the canary address. - `warn`: a fault from which rcptd recovers: a session that broke, a
-//! connection that could not be accepted. - `info`: start, stop, reload, and **one line for each decided
-//! recipient**, queue id first. - `debug`: the course of single connections.
+//! The levels:
+//!
+//! - `error`: rcptd cannot work correctly, and the operator must act: a failed reload, a server that accepts
+//!   the canary address.
+//! - `warn`: a fault from which rcptd recovers: a session that broke, a connection that could not be
+//!   accepted.
+//! - `info`: start, stop, reload, and **one line for each decided recipient**, queue id first.
+//! - `debug`: the course of single connections.
 //!
 //! Every text from outside is escaped, and the fields of a line have a fixed order ([`line`]). These texts
 //! are never sent to a client.

@@ -2,10 +2,10 @@
 //!
 //! It is written in Rhai (<https://rhai.rs/book>) and may define two functions:
 //!
-//! * `preprocess(alias, domain)` is called with a recipient before the rules are searched; the rules are searched
-//!   for its result.
-//! * `postprocess(account, domain)` is called with the account that the rules found; the mail is redirected to its
-//!   result.
+//! * `preprocess(alias, domain)` is called with a recipient before the rules are searched; the rules are
+//!   searched for its result.
+//! * `postprocess(account, domain)` is called with the account that the rules found; the mail is redirected to
+//!   its result.
 //!
 //! Each returns a text, which is another name at the same domain; a list of two texts, a name and a domain;
 //! or `()` or an empty text for "not an alias". `ACCOUNTS` and `ALIASES` are the names in the rules: `name
