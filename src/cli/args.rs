@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn days() {
+    fn parses_days() {
         for (text, want) in [
             ("2026-11-30", Ok("2026-11-30")),
             ("2028-02-29", Ok("2028-02-29")),

@@ -70,11 +70,11 @@ fn sources(checked: &mut Checked) -> Result<(), u8> {
     Ok(())
 }
 
-/// Most domains for which each source is asked, since the questions are asked one by one.
+/// Most domains for which each source is checked, since the lookups are made one after the other.
 const MAX_DOMAINS: usize = 100;
 
-/// Reports sources that would defer mail: "not found" would not count, since the witness is not found, or the
-/// server accepts every name. A server that does not answer now is not reported.
+/// Reports sources that would defer mail: their "not found" would not be used, because the witness is not
+/// found or the server accepts every name. A server that does not answer now is not reported.
 async fn uncontrolled(config: &Config) -> Vec<String> {
     let mut settings = config.account.clone();
     settings.sources.retain(|source| ["vrfy", "passwd"].contains(&source.spec.kind()));
@@ -94,7 +94,7 @@ async fn uncontrolled(config: &Config) -> Vec<String> {
                     ));
                 }
                 Lookup::Found(()) | Lookup::NotFound => (),
-                // It would fail for the next domain, too.
+                // The lookup would fail for the next domain, too.
                 Lookup::TempFail(_) => break,
             }
         }
@@ -102,8 +102,8 @@ async fn uncontrolled(config: &Config) -> Vec<String> {
     lines
 }
 
-/// What the running daemon does not use as it is now, whatever is right about it: what it has from before is not
-/// seen in the files.
+/// Reports what the running daemon does not use: single files in their current state, or the whole
+/// configuration after a failed reload. The files alone do not show that.
 async fn daemon_differs(config: &Config) -> Vec<String> {
     let Some(status) = running::ask(config, "status").await else { return Vec::new() };
     let each = |name: &str| status.get(name).and_then(Value::as_array).into_iter().flatten();
@@ -117,12 +117,12 @@ async fn daemon_differs(config: &Config) -> Vec<String> {
     files.chain(reload).collect()
 }
 
-/// A line for each statement: how easy its aliases are to guess.
+/// Formats a line for each statement: how easy its aliases are to guess.
 fn guesses(checked: &Checked, json: bool) -> String {
     let mut out = String::new();
     for guess in &checked.guesses {
         let statement = checked.rules.statement(guess.statement);
-        // Writing to a string does not fail.
+        // Writing to a String cannot fail.
         let _ = if json {
             let object = json!({
                 "kind": "guess",

@@ -1,7 +1,7 @@
 //! `rcptd demo`: the milter at work, without a mail server.
 //!
-//! What is shown is what happened: the daemon's own milter with built-in rules and accounts, driven over a
-//! TCP connection by the mail server's side of the protocol.
+//! The output shows real results: those of the daemon's own milter with built-in rules and accounts, driven
+//! over a TCP connection by the mail server's side of the protocol.
 
 mod mta;
 
@@ -33,7 +33,7 @@ WITH CHAR(1,-), CHARS();
 ";
 const ACCOUNTS: [&str; 3] = ["alice", "bar", "foo"];
 
-/// Messages: what is shown, and recipients with what is to be seen about each.
+/// Messages: title, and recipients with an explanation for each.
 const MESSAGES: [(&str, &[(&str, &str)]); 2] = [
     (
         "One message, five recipients",
@@ -70,7 +70,7 @@ pub fn run(args: &args::Demo) -> u8 {
     }
 }
 
-/// The accounts of the demonstration: an `AccountSource` in its smallest form.
+/// The accounts of the demonstration: a minimal `AccountSource`.
 #[derive(Debug)]
 struct Accounts(Arc<str>);
 

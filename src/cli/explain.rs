@@ -71,12 +71,12 @@ struct Explained {
     resolution: Resolution,
     reply: String,
     edits: Vec<Edit>,
-    /// The decision of the running daemon: the word and the text. `None` without a daemon.
+    /// The decision of the running daemon, as a word and as a text. `None` without a daemon.
     daemon: Option<(String, String)>,
 }
 
-/// The decision about `address` of the daemon that runs with this configuration. It may differ from that of
-/// the files: one may be half written, or was refused.
+/// Returns the decision about `address` of the daemon that runs with this configuration. It may differ from
+/// that of the files: one may be incomplete, or was rejected at the last reload.
 async fn ask_daemon(config: &Config, address: &str) -> Option<(String, String)> {
     let value = running::ask(config, &format!("resolve {}", json!(address))).await?;
     let text = |name: &str| value.get(name).and_then(|text| text.as_str()).map(str::to_owned);
@@ -227,7 +227,7 @@ impl Explained {
     }
 }
 
-/// The answer of a source: the word for programs, and the text for people with the quoted reply.
+/// The result of a source: the word for programs, and the text for operators with the quoted reply.
 fn verdict(answer: &Verification) -> (&'static str, String) {
     let detail = answer.detail.as_deref().map(|detail| format!(": {}", escape(detail))).unwrap_or_default();
     match &answer.result {

@@ -15,7 +15,7 @@ pub fn run(args: &args::Fmt) -> u8 {
     worst
 }
 
-/// Lays out one file; the exit code is the result or the error.
+/// Formats one file. Both results are exit codes.
 fn one(check: bool, path: &Path) -> Result<u8, u8> {
     let is_stdin = path.as_os_str() == "-";
     let name = if is_stdin { "standard input".to_owned() } else { path.display().to_string() };

@@ -14,7 +14,7 @@ use alias_rules::Difference;
 use std::path::Path;
 use std::{fs, io};
 
-/// The names of the files written.
+/// Names of the written files.
 const CONFIG: &str = "rcptd.conf";
 const RULES: &str = "aliases.rules";
 const PASSWORD: &str = "database.password";
@@ -24,11 +24,11 @@ const PASSWORD: &str = "database.password";
 struct New<'n> {
     name: &'static str,
     content: &'n str,
-    /// Whether it is for its owner's eyes only.
+    /// Whether only its owner may read it.
     private: bool,
 }
 
-/// The content of a file to be taken over; what keeps it from being read is said.
+/// Reads a file to be converted. Errors are reported; the error is the exit code.
 fn read(path: &Path, limit: u64) -> Result<String, u8> {
     input::file(path, limit).map_err(|(message, code)| {
         eprintln!("rcptd: {message}");
@@ -36,25 +36,25 @@ fn read(path: &Path, limit: u64) -> Result<String, u8> {
     })
 }
 
-/// Says that nothing comes of it; the exit code.
+/// Reports that nothing was converted, and returns the exit code.
 fn refused() -> u8 {
     eprintln!("rcptd: nothing is taken over; mend the file and try again");
     exit::CONFIG
 }
 
-/// So many of these.
+/// Formats a number with its noun, in singular or plural.
 fn count(number: usize, one: &str) -> String {
     format!("{number} {one}{}", if number == 1 { "" } else { "s" })
 }
 
-/// Says what differs, and writes or prints the files.
+/// Reports the differences, and writes or prints the files.
 fn hand_over(
     what: &str,
     differences: &[Difference],
     files: &[New<'_>],
     output: &args::Output,
 ) -> Result<(), u8> {
-    // First of all what is to be known, whatever becomes of the files.
+    // Report the differences first, in case that writing the files fails.
     eprintln!("rcptd: {what} taken over; what differs:");
     for difference in differences {
         eprintln!("- {difference}");
@@ -68,7 +68,7 @@ fn hand_over(
         return Ok(());
     };
     write(folder, files, output.force)?;
-    // Whether the configuration can be used as it is; what is to be written yet was said.
+    // Check whether the configuration is usable as written; missing settings were reported.
     let path = folder.join(CONFIG);
     let name = path.display();
     match config::load(&path) {
@@ -78,7 +78,7 @@ fn hand_over(
     Ok(())
 }
 
-/// Writes all files, or, where one is there already and is not to be overwritten, none.
+/// Writes all files, or none if one exists and must not be overwritten.
 fn write(folder: &Path, files: &[New<'_>], force: bool) -> Result<(), u8> {
     let failed = |path: &Path, e: &io::Error| {
         eprintln!("rcptd: {}: cannot be written: {e}", path.display());
@@ -91,7 +91,7 @@ fn write(folder: &Path, files: &[New<'_>], force: bool) -> Result<(), u8> {
             return Err(exit::IO_ERROR);
         }
     }
-    // Its parents have to be there: a name with a mistake in it makes no tree of folders.
+    // The parent folder must exist, so that a mistyped name does not create folders.
     match fs::create_dir(folder) {
         Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
             eprintln!("rcptd: {}: the folder cannot be made: {e}", folder.display());

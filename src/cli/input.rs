@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Reads what is to be UTF-8, of at most `limit` bytes. The error is a message and an exit code.
+/// Reads a UTF-8 text of at most `limit` bytes. The error is a message and an exit code.
 pub fn read(from: impl Read, name: &str, limit: u64) -> Result<String, (String, u8)> {
     let mut text = String::new();
     match from.take(limit + 1).read_to_string(&mut text) {
@@ -24,7 +24,7 @@ fn unread(name: &str, error: &io::Error) -> String {
     format!("{name}: {error} ({})", config::remedy(error))
 }
 
-/// The file at `path`, with what [`read`] says about it.
+/// Reads the file at `path`; errors as in [`read`].
 pub fn file(path: &Path, limit: u64) -> Result<String, (String, u8)> {
     let name = path.display().to_string();
     let file = File::open(path).map_err(|e| (unread(&name, &e), exit::NO_INPUT))?;
@@ -39,7 +39,7 @@ pub struct Source {
     pub rules: Arc<Rules>,
 }
 
-/// Loads rules without a configuration; what is wrong with them is said, and the exit code handed back.
+/// Loads rules without a configuration. Problems are reported; the error is the exit code.
 pub fn rules(paths: &[PathBuf], secrets: Option<&Path>, fold: bool) -> Result<Source, u8> {
     let Alone { texts, options, rules, problems, unread } = config::rules_alone(paths, secrets, fold);
     match rules {
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_read_is_limited_and_text() {
+    fn limits_input_and_requires_utf8() {
         assert_eq!(read(&b"abc"[..], "x", 3), Ok("abc".into()));
         let (message, code) = read(&b"abcd"[..], "x", 3).unwrap_err();
         assert_eq!((&*message, code), ("x: it is larger than 3 bytes", exit::CONFIG));

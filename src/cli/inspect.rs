@@ -13,7 +13,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Longest wait for the first answer of a daemon.
+/// Longest wait for the first line of the reply.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// `rcptd status`
@@ -45,7 +45,7 @@ pub fn trace(args: &args::Trace) -> u8 {
     })
 }
 
-/// Sends a command, and passes each line of the answer to `take` until that returns false.
+/// Sends a command, and passes each line of the reply to `take` until that returns false.
 fn told(daemon: &Daemon, command: &str, mut take: impl FnMut(&str, &Value) -> Result<bool, u8>) -> u8 {
     let path = match socket(daemon) {
         Ok(path) => path,
@@ -99,7 +99,7 @@ fn told(daemon: &Daemon, command: &str, mut take: impl FnMut(&str, &Value) -> Re
     }
 }
 
-/// The control socket of the daemon.
+/// Returns the path of the daemon's control socket.
 fn socket(daemon: &Daemon) -> Result<PathBuf, u8> {
     if let Some(path) = &daemon.socket {
         return Ok(path.clone());
@@ -126,6 +126,7 @@ fn number(value: &Value, name: &str) -> u64 {
     value.get(name).and_then(Value::as_u64).unwrap_or_default()
 }
 
+/// Formats a trace event:
 /// `aliases  foo-macys-m5@example.com  found foo@example.com  (socketmap at unix:… from pid:7, 0.031 ms)`
 fn exchange(value: &Value) -> String {
     let us = number(value, "us");
@@ -143,7 +144,7 @@ fn exchange(value: &Value) -> String {
     )
 }
 
-/// The status as a person reads it.
+/// Formats the status for operators.
 fn report(value: &Value) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
@@ -211,7 +212,7 @@ fn report(value: &Value) -> String {
     out
 }
 
-/// Results of requests since the start, and the rate in the last minute.
+/// Formats the results of requests since the start, and the rate in the last minute.
 fn answered(of: &Value) -> String {
     let counts = of.get("answered").cloned().unwrap_or_default();
     let words = [

@@ -8,7 +8,7 @@ use serde_json::json;
 use std::io::{self, BufRead, BufWriter, Read, Write};
 
 /// Longest line of standard input that is kept, with its end: a little more than the longest name for the
-/// rules, so that a cut name never matches.
+/// rules, so that a truncated name never matches.
 const MAX_LINE: u64 = MAX_NAME as u64 + 2;
 
 pub fn run(args: &args::Lookup) -> u8 {
@@ -62,7 +62,7 @@ fn names(args: &args::Lookup, rules: &Rules, out: &mut impl Write) -> io::Result
 }
 
 fn one(name: &[u8], about: &Query<'_>, json: bool, rules: &Rules, out: &mut impl Write) -> io::Result<u8> {
-    // No rule matches octets that are not UTF-8.
+    // Names that are not UTF-8 never match.
     let decision =
         std::str::from_utf8(name).map_or(Decision::NoMatch, |name| rules.find(Query { name, ..*about }));
     let (account, ambiguous, code) = match decision {
@@ -98,7 +98,7 @@ fn answer(
     }
 }
 
-/// The next line of standard input.
+/// A line of standard input.
 #[derive(Debug, PartialEq, Eq)]
 enum Line {
     End,
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_bounded() {
+    fn limits_lines() {
         let max = MAX_NAME + 2;
         let long = |len| vec![b'x'; len];
         for (first, want) in [

@@ -21,14 +21,14 @@ pub fn run(args: &args::Make) -> u8 {
     }
 }
 
-/// Everything needed to make addresses.
+/// Rules, domain and checks for making addresses.
 struct Source {
     texts: Vec<Text>,
     rules: Arc<Rules>,
     options: Options,
-    /// The domain of the addresses; with a configuration there is one.
+    /// The domain of the addresses; always set with a configuration.
     domain: Option<String>,
-    /// How the daemon resolves them; `None` without a configuration.
+    /// Resolves them as the daemon does; `None` without a configuration.
     way: Option<Way>,
 }
 
@@ -105,7 +105,7 @@ fn configured(args: &args::Make) -> Result<Source, u8> {
     Ok(Source { texts, rules, options, domain: Some(domain), way: Some(way) })
 }
 
-/// The domain `given`, which must be in the configuration, or the first one there.
+/// Returns the domain `given`, which must be in the configuration, or else the first one there.
 fn domain(config: &Config, given: Option<&str>) -> Result<String, u8> {
     let Some(given) = given else {
         return config.domains.first().cloned().ok_or_else(|| {
@@ -127,13 +127,13 @@ fn domain(config: &Config, given: Option<&str>) -> Result<String, u8> {
     Err(exit::NOT_FOUND)
 }
 
-/// The form in which it is handed out: the local part as it is looked up, or the whole address.
+/// Formats an address as it is handed out: the local part as it is looked up, or the whole address.
 fn address(name: &str, domain: Option<&str>) -> String {
     let whole = domain.and_then(|domain| Address::new(name, domain).ok());
     whole.map_or_else(|| name.to_owned(), |address| address.to_string())
 }
 
-/// The text for standard output; remarks and reasons go to standard error.
+/// Formats the text for standard output; remarks and reasons go to standard error.
 fn told(made: &Generated, result: Result<&GeneratedAddress, String>, explain: bool) -> String {
     let rule = format!("rule {} ({} {})", made.rule, escape(&made.place), escape(&made.expression));
     let good = match result {

@@ -1,4 +1,4 @@
-//! The commands an operator types.
+//! The commands of the program.
 
 mod args;
 mod check;
@@ -35,7 +35,7 @@ pub mod exit {
     pub const UNAVAILABLE: u8 = 69;
     /// A defect in rcptd.
     pub const SOFTWARE: u8 = 70;
-    /// The operating system refuses a necessary operation.
+    /// The operating system rejects a necessary operation.
     pub const OS_ERROR: u8 = 71;
     /// An output cannot be written.
     pub const IO_ERROR: u8 = 74;
@@ -51,7 +51,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(e) => {
             let asked = matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            // If even that cannot be written, there is nowhere to report it.
+            // If this cannot be written, it cannot be reported either.
             let _ = e.print();
             return if asked { exit::OK } else { exit::USAGE }.into();
         }

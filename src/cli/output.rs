@@ -1,26 +1,26 @@
-//! Files that the commands write: whole, or not at all.
+//! Files that the commands write: completely, or not at all.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
-/// Puts `content` in the place of the file at `path`, with its mode and owner. A reader finds the old file or
-/// the new one, also after a crash; where `path` is a link, the file it leads to is replaced.
+/// Replaces the file at `path` by `content`, with its mode and owner. A reader sees the old file or the new
+/// one, also after a crash. If `path` is a link, its target is replaced.
 pub fn replace(path: &Path, content: &str) -> io::Result<()> {
     replace_with(path, content, |mode| mode)
 }
 
-/// What a mode allows to whoever is neither the owner nor in the group.
+/// Access bits of users who are neither the owner nor in the group.
 const OTHERS: u32 = 0o007;
 
-/// Readable by its owner alone.
+/// Permissions of a file that only its owner can read.
 pub fn private() -> Permissions {
     Permissions::from_mode(0o600)
 }
 
-/// The same for content that is nobody else's business: a file that everybody on this host can get at becomes
-/// [`private`], any other keeps its mode.
+/// Replaces a file as [`replace`] does, for private content: a file that other users can access becomes
+/// [`private`], any other file keeps its mode.
 pub fn replace_private(path: &Path, content: &str) -> io::Result<()> {
     replace_with(path, content, |mode| if mode.mode() & OTHERS == 0 { mode } else { private() })
 }
@@ -33,7 +33,7 @@ fn replace_with(path: &Path, content: &str, mode: impl Fn(Permissions) -> Permis
     let written = create(&new, content, Some(mode(old.permissions())))
         .and_then(|()| {
             let now = fs::metadata(&new)?;
-            // A file of another owner is not quietly made one's own.
+            // Keep the owner: a file of another user must not become ours unnoticed.
             let same = now.uid() == old.uid() && now.gid() == old.gid();
             if same { Ok(()) } else { chown(&new, Some(old.uid()), Some(old.gid())) }
         })
@@ -41,15 +41,15 @@ fn replace_with(path: &Path, content: &str, mode: impl Fn(Permissions) -> Permis
     if let Err(e) = &written
         && e.kind() != io::ErrorKind::AlreadyExists
     {
-        // It may not be there.
+        // The file may not exist.
         let _ = fs::remove_file(&new);
     }
     written?;
-    // The name is on the disk when its folder is.
+    // The new name is durable after the folder is synced.
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
-/// Makes a file that is not there yet.
+/// Creates a file; fails if it exists.
 pub fn create(path: &Path, content: &str, mode: Option<Permissions>) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
     if let Some(mode) = mode {
@@ -65,7 +65,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     #[test]
-    fn mode_and_links_are_kept() {
+    fn keeps_mode_and_links() {
         let folder = tempfile::tempdir().unwrap();
         let (file, link) = (folder.path().join("a"), folder.path().join("b"));
         create(&file, "old", None).unwrap();
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_private_becomes_so() {
+    fn restricts_access_to_private_content() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a");
         create(&file, "old", None).unwrap();

@@ -1,4 +1,5 @@
-//! `rcptd check --postfix`: asks postconf(1) and the file system, and compares.
+//! `rcptd check --postfix`: compares the configuration with that of Postfix, as read from postconf(1) and the
+//! file system.
 
 use super::args::PostfixFolder;
 use crate::config::Config;
@@ -13,14 +14,14 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The path of postconf(1), if it is not on the PATH: for users other than root that lacks sbin.
+/// Path of postconf(1), if it is not in PATH: only root's PATH usually contains sbin.
 const ELSEWHERE: &str = "/usr/sbin/postconf";
 /// Largest main.cf or master.cf that is read to show its lines.
 const MAX_FILE: u64 = 4 << 20;
 /// Largest text of a table that is read.
 const MAX_TABLE: u64 = 64 << 20;
 
-/// The problems in the wiring of Postfix with `config`.
+/// Returns the problems in the connection of Postfix with `config`.
 pub fn check(folder: PostfixFolder<'_>, config: &Config) -> Vec<Problem> {
     let mut warnings = BTreeSet::new();
     let mut ask = |option: Option<&str>| postconf(folder, option, &mut warnings);
@@ -41,7 +42,7 @@ pub fn check(folder: PostfixFolder<'_>, config: &Config) -> Vec<Problem> {
     findings.iter().map(|finding| files.problem(finding)).chain(warned).collect()
 }
 
-/// The output of postconf(1); its warnings go to standard error. The error is a sentence.
+/// Returns the output of postconf(1); its warnings go to standard error. The error is a sentence.
 fn postconf(
     folder: PostfixFolder<'_>,
     option: Option<&str>,
@@ -67,14 +68,14 @@ fn postconf(
     Ok(String::from_utf8_lossy(&got.stdout).into_owned())
 }
 
-/// A file to show its lines; empty if it cannot be read, since postconf(1) could read it.
+/// Reads a file to quote its lines; empty if it cannot be read, since postconf(1) could read it.
 fn file(path: &Path) -> Text {
     let small = fs::metadata(path).is_ok_and(|found| found.len() <= MAX_FILE);
     let content = if small { fs::read(path).unwrap_or_default() } else { Vec::new() };
     Text::new(&path.display().to_string(), &String::from_utf8_lossy(&content))
 }
 
-/// The text of a table, if it can be read: what a database was made of, or a text that Postfix reads itself.
+/// Reads the text of a table, if possible: the source of a database, or a text that Postfix reads itself.
 fn table(path: &Path) -> Option<TableText> {
     let found = fs::metadata(path).ok()?;
     if !found.is_file() || found.len() > MAX_TABLE {
@@ -104,7 +105,7 @@ fn facts(postfix: &Postfix, ours: &Ours) -> Facts {
     }
 }
 
-/// The user of the programs of Postfix.
+/// The user that runs the programs of Postfix.
 struct Identity {
     name: String,
     uid: u32,
@@ -122,7 +123,7 @@ impl Identity {
         }
     }
 
-    /// Whether it has the permission on `found` that this bit of the mode for others stands for.
+    /// Whether the user has a permission on `found`; `bit` is its bit in the mode for others.
     fn may(&self, found: &fs::Metadata, bit: u32) -> bool {
         let bit = match () {
             () if found.uid() == self.uid => bit << 6,
@@ -132,8 +133,8 @@ impl Identity {
         self.uid == 0 || found.mode() & bit != 0
     }
 
-    /// Whether it may connect to a socket: it needs search permission in each folder above, and write
-    /// permission.
+    /// Whether the user may connect to a socket: this needs search permission in each folder above, and
+    /// write permission.
     fn reach(&self, path: &Path) -> Reach {
         const SEARCH: u32 = 0o1;
         const WRITE: u32 = 0o2;

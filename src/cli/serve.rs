@@ -36,7 +36,7 @@ pub fn run(args: &args::Serve) -> u8 {
             .map_err(|e| Failure::Unavailable(vec![format!("cannot catch signals: {e}")]))?;
         daemon::run(config, control).await
     });
-    // Questions still under way (a name service that hangs) are no reason to stay.
+    // Do not wait for pending lookups, such as those of a name service that hangs.
     runtime.shutdown_background();
     match result {
         Ok(()) => exit::OK,
@@ -46,7 +46,7 @@ pub fn run(args: &args::Serve) -> u8 {
             }
             match failure {
                 Failure::Configuration(_) => exit::CONFIG,
-                // A list on a file system that is not mounted yet: worth another try.
+                // A list on a file system that is not mounted yet: starting again may succeed.
                 Failure::Sources(_) => exit::TEMPORARY,
                 Failure::Unavailable(_) => exit::UNAVAILABLE,
             }
@@ -69,22 +69,22 @@ fn runtime(config: &Config) -> std::io::Result<tokio::runtime::Runtime> {
     use tokio::runtime::Builder;
     match config.workers {
         0 => Builder::new_multi_thread().enable_all().build(),
-        // Alone it need not look after others.
+        // A single worker does not need the scheduler for several.
         1 => Builder::new_current_thread().enable_all().build(),
         workers => Builder::new_multi_thread().worker_threads(workers).enable_all().build(),
     }
 }
 
-/// A panic costs one session; it must not go unseen.
+/// Logs panics. A panic ends only one session, so it would go unnoticed otherwise.
 fn report_panics() {
     std::panic::set_hook(Box::new(|what| observe::panicked(&what)));
 }
 
-/// As many open files as the system lets us have, for as many connections as the operator allows. systemd's
-/// soft limit of 1024 is for programs that use select(2).
+/// Raises the limit of open files to the hard limit, for as many connections as the operator allows.
+/// systemd's soft limit of 1024 is for programs that use select(2).
 fn raise_open_files() {
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        // With the old limit fewer connections fit; the listener waits for room then.
+        // If it fails, fewer connections are possible; the listener waits for free descriptors then.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
 }

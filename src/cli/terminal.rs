@@ -6,8 +6,8 @@ use mail_address::plain_json;
 use serde_json::Value;
 use std::io::{self, IsTerminal, Write};
 
-/// Writes `text` to standard output; the exit code if that fails. A reader that stops early (`head`) is no
-/// failure.
+/// Writes `text` to standard output; the error is the exit code. A reader that stops early (`head`) is not
+/// an error.
 pub fn print(text: &str) -> Result<(), u8> {
     match io::stdout().lock().write_all(text.as_bytes()) {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
@@ -18,12 +18,12 @@ pub fn print(text: &str) -> Result<(), u8> {
     }
 }
 
-/// A line of JSON that is safe on a terminal, whatever its texts contain.
+/// Formats a line of JSON that is safe on a terminal with any texts.
 pub fn json(value: &Value) -> String {
     format!("{}\n", plain_json(&value.to_string()))
 }
 
-/// Shows problems on standard error, in full on a terminal, else one line each.
+/// Prints problems on standard error, in full on a terminal, else one line each.
 pub fn show(problems: &[Problem]) {
     let colour = io::stderr().is_terminal();
     for problem in problems {
@@ -35,7 +35,7 @@ pub fn show(problems: &[Problem]) {
     }
 }
 
-/// A single-threaded runtime, for commands that ask a few questions.
+/// Creates a single-threaded runtime, for commands that make a few requests.
 pub fn runtime() -> Result<tokio::runtime::Runtime, u8> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| {
         eprintln!("rcptd: cannot start: {e}");

@@ -1,4 +1,4 @@
-//! `[account]`, checked: it fills [`crate::account::settings`].
+//! Checks `[account]` and converts it to [`crate::account::settings`].
 
 use super::account_source::{Around, Chosen, Keys};
 use super::check::Check;
@@ -16,15 +16,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Most sources in a chain: each may cost its whole deadline, so a longer one is never asked to its end.
+/// Most sources in a chain. Each may take its whole deadline, so the last sources of a longer chain would
+/// never be used.
 pub const MAX_SOURCES: usize = 16;
-/// Bounds of what is remembered: an account that is long gone or long there must be noticed some day.
+/// Bounds of the TTLs: a created or deleted account must be noticed eventually.
 const REMEMBERED: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(7 * 24);
-/// Bounds of the cache; an entry takes some 200 bytes.
+/// Bounds of the cache size; an entry takes some 200 bytes.
 const ENTRIES: RangeInclusive<u64> = 0..=10_000_000;
 impl Check<'_> {
-    /// The whole section. Files are relative to `folder`; `milter` and the deadline it was given are what those of the
-    /// sources have to fit into. There has to be a source if recipients at `domains` are resolved (`needed`).
+    /// Checks the whole section. Files are relative to `folder`. `milter` and the key of its deadline are
+    /// used to check the deadlines of the sources. A source is required if recipients at `domains` are
+    /// resolved (`needed`).
     pub fn account(
         &mut self,
         raw: &raw::Account,
@@ -41,7 +43,7 @@ impl Check<'_> {
         const HELP: &str = "write source = \"vrfy:HOST:PORT\" below [account] to ask a mail server, or \
                             \"static:exists\" to take every account as existing";
         let sections = Keys::of_sections(raw);
-        // The settings of the sections, of whatever source.
+        // The settings of the sections, which apply to every source.
         let common = self.source_settings(&Chosen::default(), &sections, around);
         let given = match &raw.source {
             Field::Given(given) => given,
@@ -69,7 +71,7 @@ impl Check<'_> {
             let kind = spec.as_ref().map_or("vrfy", Spec::kind);
             let mut chosen = common.clone();
             if kind == "passwd" {
-                // That of the section is an account of a mail server.
+                // The witness of the section is an account of a mail server.
                 chosen.witness = Scoped::default();
             }
             if let Some(table) = table {
@@ -129,14 +131,14 @@ impl Check<'_> {
         }
     }
 
-    /// Warns of sources whose answer would come after the milter has given its own.
+    /// Warns of sources whose result would arrive after the milter has replied.
     fn deadlines(
         &mut self,
         raw: &raw::Account,
         sources: &[SourceSettings],
         (milter, field): (&Milter, &Field<Duration>),
     ) {
-        // The last of a chain is asked when all others have used up their time.
+        // The last source of a chain is used when all others have taken their whole time.
         let before: Duration = sources.iter().rev().skip(1).map(|source| source.deadline).sum();
         let longest = sources.iter().map(|source| source.deadline).max().unwrap_or_default();
         let all: Duration = sources.iter().map(|source| source.deadline).sum();
@@ -151,7 +153,7 @@ impl Check<'_> {
                 "make account.deadline shorter than milter.deadline, so that the log tells which source was late",
             )
         } else if accepts && all >= milter.deadline {
-            // The chain accepts only once its last member has been silent for its whole time.
+            // The chain accepts only after the last source has taken its whole time.
             (
                 format!(
                     "the sources have up to {} in all, when the milter has answered \"try later\" after {}, \

@@ -1,5 +1,5 @@
-//! The settings of one account source: those of `[account]` and `[account.vrfy]`, and in their place those of the
-//! source's own table.
+//! Settings of one account source: those of `[account]` and `[account.vrfy]`, overridden by the source's
+//! own table.
 
 use super::check::{Check, text};
 use super::files;
@@ -15,34 +15,37 @@ use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Bounds of the deadline of a source; the milter's own is the real one, but `rcptd check` waits for it too.
+/// Bounds of the deadline of a source. The milter's deadline limits it, but `rcptd check` waits for it,
+/// too.
 const DEADLINES: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_mins(1);
-/// Bounds of the questions to a source at once: each is a connection, of which a server has few.
+/// Bounds of concurrent lookups in a source: each needs a connection, and servers limit those.
 const CONCURRENCIES: RangeInclusive<usize> = 1..=10_000;
-/// Bounds of the time for which a control holds: oftener would be a burden, and later no control.
+/// Bounds of the time for which a control is valid: a shorter one would burden the server, a longer one
+/// would not notice a loss.
 const CONTROL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
-/// Bounds of VRFYs over one connection.
+/// Bounds of VRFY commands in one connection.
 const PER_CONNECTION: RangeInclusive<u32> = 1..=1_000_000;
-/// Bounds of idle connections: each takes one of the server's places.
+/// Bounds of idle connections: each counts in the connection limit of the server.
 const IDLE_CONNECTIONS: RangeInclusive<usize> = 0..=1000;
-/// Bounds of the time a connection is idle.
+/// Bounds of the time for which a connection is idle.
 const IDLE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(1);
-/// The witness of mail servers where none is set, written out: RFC 5321, section 4.5.1 demands it of every domain.
+/// Default witness of mail servers, in the canonical spelling: RFC 5321, section 4.5.1 requires it in every
+/// domain.
 const POSTMASTER: &str = "postmaster";
-/// Largest file of certificates: all authorities there are take less than one megabyte.
+/// Largest certificate file: the certificates of all public authorities take less than one megabyte.
 const MAX_CERTIFICATES: u64 = 16 << 20;
-/// Words of `account.tempfail_action`.
+/// Values of `account.tempfail_action`.
 const TEMPFAIL_ACTION: [(&str, bool); 2] = [("defer", false), ("accept", true)];
-/// Words of `code_250`.
+/// Values of `code_250`.
 const CODE_250: [(&str, Trust); 2] = [("canary", Trust::Canary), ("exists", Trust::Exists)];
-/// Words of `code_252`.
+/// Values of `code_252`.
 const CODE_252: [(&str, Trust); 3] =
     [("canary", Trust::Canary), ("exists", Trust::Exists), ("tempfail", Trust::TempFail)];
-/// Words of `starttls`.
+/// Values of `starttls`.
 const STARTTLS: [(&str, StartTls); 3] =
     [("never", StartTls::Never), ("offered", StartTls::Offered), ("required", StartTls::Required)];
 
-/// The keys of a source, from the sections or from its own table.
+/// Keys of a source, from the sections or from its own table.
 pub(super) struct Keys<'a> {
     deadline: &'a Field<Duration>,
     concurrency: &'a Field<u64>,
@@ -82,18 +85,18 @@ macro_rules! keys {
 }
 
 impl<'a> Keys<'a> {
-    /// Those of the sections.
+    /// Takes the keys of the sections.
     pub fn of_sections(raw: &'a raw::Account) -> Self {
         keys!(raw, raw.vrfy)
     }
 
-    /// Those of a source's own table.
+    /// Takes the keys of a source's own table.
     pub fn of_table(table: &'a raw::SourceTable) -> Self {
         keys!(table, table)
     }
 }
 
-/// The settings of a source, whichever it is.
+/// Settings of a source, without the source itself.
 #[derive(Clone)]
 pub(super) struct Chosen {
     deadline: Duration,
@@ -118,24 +121,24 @@ impl Default for Chosen {
 }
 
 impl Chosen {
-    /// These for the source that is `spec`.
+    /// Converts the settings to those of the source `spec`.
     pub fn of(self, spec: Spec) -> SourceSettings {
         let Chosen { deadline, concurrency, accept_tempfail, control_interval, witness, vrfy } = self;
         SourceSettings { spec, deadline, concurrency, accept_tempfail, control_interval, witness, vrfy }
     }
 }
 
-/// What the values of keys are checked against.
+/// Context for checking the values of keys.
 #[derive(Clone, Copy)]
 pub(super) struct Around<'a> {
-    /// Files are relative to it.
+    /// Files are relative to this folder.
     pub folder: &'a Path,
-    /// The domains whose recipients are looked at.
+    /// The domains whose recipients are resolved.
     pub domains: &'a [String],
 }
 
 impl Check<'_> {
-    /// The settings in `keys`, those of `default` where a key is not there.
+    /// Returns the settings in `keys`, with those of `default` for absent keys.
     pub(super) fn source_settings(
         &mut self,
         default: &Chosen,
@@ -152,7 +155,7 @@ impl Check<'_> {
         }
     }
 
-    /// Says of keys in the table of a source that they have no effect on it.
+    /// Warns of keys in the table of a source that have no effect on it.
     pub(super) fn without_effect(&mut self, kind: &str, keys: &Keys<'_>) {
         let mut others: Vec<Given<()>> = Vec::new();
         if kind != "vrfy" {
@@ -172,7 +175,7 @@ impl Check<'_> {
         }
     }
 
-    /// A choice for each domain, each of which `read` reads. What is written stands for all of `default`.
+    /// Checks a value for each domain with `read`. A value in the file replaces all of `default`.
     fn by_domain<T, R: Clone>(
         &mut self,
         field: &Field<ByDomain<T>>,
@@ -206,7 +209,7 @@ impl Check<'_> {
 
     fn witness<T>(&mut self, at: &Given<T>, span: Range<usize>, name: &WitnessName) -> Option<Witness> {
         let WitnessName::Account(name) = name else { return Some(Witness::Off) };
-        // What needs no quotes: an account of that kind can be found anywhere.
+        // A name that needs no quotes, since every server can find such an account.
         let plain = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c);
         let good = name.split('.').all(|part| !part.is_empty() && part.chars().all(plain));
         if good && name.len() <= MAX_LOCAL_PART {
@@ -240,7 +243,7 @@ impl Check<'_> {
         }
     }
 
-    /// Says of `tls_name` and `tls_ca` that they have no effect where no connection is encrypted.
+    /// Warns of `tls_name` and `tls_ca` if connections are not encrypted.
     pub(super) fn without_tls(&mut self, keys: &Keys<'_>) {
         for given in [keys.tls_name, keys.tls_ca].into_iter().filter_map(text) {
             let help = "write starttls = \"offered\" or \"required\" for an encrypted connection";
@@ -248,7 +251,7 @@ impl Check<'_> {
         }
     }
 
-    /// A file that must be there; what it holds is seen when the connections are set up.
+    /// Checks that a certificate file exists; its contents are checked when the connections are set up.
     pub(super) fn certificates(&mut self, field: &Field<String>, folder: &Path) -> Option<PathBuf> {
         let given = text(field)?;
         let path = folder.join(&given.value);
@@ -259,7 +262,7 @@ impl Check<'_> {
         Some(path)
     }
 
-    /// A name of a host, or its address in brackets, as EHLO and certificates have it.
+    /// Checks a host name, or an address in brackets, as used in EHLO and in certificates.
     fn host_name(&mut self, field: &Field<String>) -> Option<String> {
         let given = text(field)?;
         if given.value.len() <= MAX_DOMAIN && is_domain(&given.value) {
@@ -271,7 +274,7 @@ impl Check<'_> {
     }
 }
 
-/// Where a key is, if it is there.
+/// Returns where a key is in the file, if present.
 fn place<T>(field: &Field<T>) -> Option<Given<()>> {
     field.given().map(|given| Given {
         key: given.key,

@@ -1,7 +1,7 @@
-//! Accounts of rules that are aliases by another rule.
+//! Detects accounts of rules that are aliases by another rule.
 //!
-//! The daemon follows them, as a mail server does that asks tables: their mail goes to somebody else, which is seldom
-//! meant. Where they lead back to themselves no mail is delivered at all.
+//! The daemon follows such aliases, as a mail server that uses tables does: mail for the account is
+//! redirected to another account, which is rarely intended. If they form a loop, no mail is delivered.
 
 use crate::resolve::MAX_HOPS;
 use alias_rules::{Decision, Query, Rules};
@@ -9,22 +9,22 @@ use diagnostics::{Problem, Text};
 use mail_address::{LocalPartPolicy, escape, fold};
 use std::collections::HashSet;
 
-/// Most look-ups, for the time it takes: about a second.
+/// Most lookups, to limit the time to about a second.
 const MAX_LOOK_UPS: usize = 500_000;
 
-/// Most warnings and most errors; who has more has one reason for all of them.
+/// Most warnings and most errors; a larger number has a common cause.
 const MAX_FOUND: usize = 20;
 
-/// Where the mail of an account goes.
+/// Destination of the mail of an account that is an alias.
 enum Way {
-    /// To another, in the end.
+    /// Another account, after all redirects.
     Leads(String),
-    /// Nowhere: it comes back, or goes on for too long.
+    /// None: the redirects form a loop or are too many.
     Round,
 }
 
-/// The warnings and errors of these rules. `domains` are ours, with how they read local parts; without any, all that
-/// are not named in a rule.
+/// Returns the warnings and errors for these rules. `domains` are ours, with the normalisation of their
+/// local parts; without any, it checks all domains that are not named in a rule.
 pub(super) fn aliased_accounts(
     rules: &Rules,
     texts: &[Text],
@@ -74,30 +74,31 @@ pub(super) fn aliased_accounts(
     errors
 }
 
-/// Where the mail of an account goes, if not to the account itself.
+/// Returns where the mail of an account goes, if not to the account itself.
 fn way(rules: &Rules, normal: &LocalPartPolicy, domain: Option<&str>, account: &str) -> Option<Way> {
     let same = |a: &str, b: &str| if normal.case_sensitive { a == b } else { fold(a) == fold(b) };
-    let mut met = vec![account.to_owned()];
+    let mut chain = vec![account.to_owned()];
     loop {
-        let here = met.last()?;
-        let forms = normal.typed(here);
+        let current = chain.last()?;
+        let forms = normal.typed(current);
         let found = forms.each().map(|(name, _)| rules.find(Query { name, domain, today: None }));
         let next = match found.into_iter().find(|decision| !matches!(decision, Decision::NoMatch)) {
-            // The address of another domain may be followed there; whoever wrote it knows of it.
+            // The operator knows of this redirect, and an address in another domain may be redirected
+            // there.
             Some(Decision::Account { target: Some(target), .. }) => {
                 return Some(Way::Leads(target.into_owned()));
             }
-            Some(Decision::Account { name, target: None, .. }) if !same(name, here) => name.to_owned(),
-            _ => return met.get(1..)?.last().cloned().map(Way::Leads),
+            Some(Decision::Account { name, target: None, .. }) if !same(name, current) => name.to_owned(),
+            _ => return chain.get(1..)?.last().cloned().map(Way::Leads),
         };
-        if met.len() > MAX_HOPS || met.iter().any(|before| same(before, &next)) {
+        if chain.len() > MAX_HOPS || chain.iter().any(|before| same(before, &next)) {
             return Some(Way::Round);
         }
-        met.push(next);
+        chain.push(next);
     }
 }
 
-/// A problem of a statement.
+/// Returns a problem at a statement.
 fn at(
     rules: &Rules,
     texts: &[Text],
@@ -119,14 +120,14 @@ mod tests {
     use alias_rules::{Dialect, Options, load};
 
     #[test]
-    fn accounts_that_are_aliases() {
+    fn finds_accounts_that_are_aliases() {
         let plain = LocalPartPolicy::plain(false);
         let plus = LocalPartPolicy { delimiters: "+".into(), ..LocalPartPolicy::plain(false) };
         let foo = "ACCOUNT foo MATCHES %alpha%.%code% WITH CHARS();";
-        // the other rule, how local parts are read, what is said
+        // the other rule, normalisation of local parts, problem
         for (rule, normal, want) in [
             ("ACCOUNT bar MATCHES up-%alpha%-%code% WITH CHARS();", &plain, ""),
-            // The account of its own alias.
+            // An account that is its own alias.
             ("ACCOUNT foo MATCHES up-%alpha%-%code% WITH CHARS();", &plain, ""),
             (
                 "ACCOUNT abc.3 MATCHES up-%alpha%-%code% WITH CHARS();",
@@ -163,14 +164,14 @@ mod tests {
             let options = Options { fold: true, dialect: Dialect::Any, ..Options::default() };
             let rules = load(std::slice::from_ref(&text), &options).expect("rules").rules;
             let found = aliased_accounts(&rules, &[text], &[(Some("a.test"), normal)]);
-            let said: Vec<String> = found
+            let messages: Vec<String> = found
                 .iter()
                 .map(|problem| {
                     assert!(problem.span.start >= foo.len(), "{rule}: it is about the second line");
                     format!("{}: {}", problem.severity, problem.message)
                 })
                 .collect();
-            assert_eq!(said.join("; "), want, "{rule}");
+            assert_eq!(messages.join("; "), want, "{rule}");
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The tools of the checks: a key of the raw form, its default and its bounds make one checked value.
+//! Tools for checking values: each converts a key of the raw form, with its default and bounds, to a
+//! checked value.
 
 use super::raw::{Field, Given};
 use super::time;
@@ -9,24 +10,24 @@ use std::ops::{Range, RangeInclusive};
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Collects what is wrong with the meaning of the configuration. Every check returns something usable, so
-/// that the next one can be made.
+/// Collects errors in the meaning of the configuration. After an error, every check returns a usable value,
+/// so that the following checks still run.
 pub(super) struct Check<'a> {
     /// The configuration file.
     pub text: &'a Text,
-    /// What is wrong so far.
+    /// The problems so far.
     pub problems: Vec<Problem>,
-    /// Whether the whole file could be read; a key that seems to be missing may otherwise be in the rest.
+    /// Whether the whole file could be read; otherwise a key that is not found may be in the rest.
     pub complete: bool,
 }
 
 impl Check<'_> {
-    /// An error in the value of a key.
+    /// Adds an error in the value of a key.
     pub fn error<T>(&mut self, at: &Given<T>, message: impl Into<String>, help: impl Into<String>) {
         self.error_in(at, at.span.clone(), message, help);
     }
 
-    /// An error in a part of the value of a key.
+    /// Adds an error in a part of the value of a key.
     pub fn error_in<T>(
         &mut self,
         at: &Given<T>,
@@ -37,19 +38,19 @@ impl Check<'_> {
         self.problems.push(Problem::error(&at.text, span, message).help(help));
     }
 
-    /// A warning about the value of a key.
+    /// Adds a warning about the value of a key.
     pub fn warning<T>(&mut self, at: &Given<T>, message: impl Into<String>, help: impl Into<String>) {
         self.problems.push(Problem::warning(&at.text, at.span.clone(), message).help(help));
     }
 
-    /// A key that has to be there and is not.
+    /// Adds an error about a required key that is absent.
     pub fn missing(&mut self, key: &str, help: &str) {
         if self.complete {
             self.problems.push(Problem::error(self.text, 0..0, format!("{key} is missing")).help(help));
         }
     }
 
-    /// A number within bounds.
+    /// Checks a number against bounds.
     pub fn number<T>(&mut self, field: &Field<u64>, default: T, bounds: &RangeInclusive<T>) -> T
     where
         T: TryFrom<u64> + PartialOrd + Display,
@@ -69,7 +70,7 @@ impl Check<'_> {
         }
     }
 
-    /// A time within bounds.
+    /// Checks a time against bounds.
     pub fn time(
         &mut self,
         field: &Field<Duration>,
@@ -87,13 +88,13 @@ impl Check<'_> {
         default
     }
 
-    /// One of some words.
+    /// Checks that a value is one of `choices`.
     pub fn choice<T: Copy>(&mut self, field: &Field<String>, default: T, choices: &[(&str, T)]) -> T {
         let Some(given) = field.given() else { return default };
         self.word(given, given.span.clone(), &given.value, choices).unwrap_or(default)
     }
 
-    /// One of some words, in the value of a key.
+    /// Checks that a word in the value of a key is one of `choices`.
     pub fn word<T: Copy, U>(
         &mut self,
         at: &Given<U>,
@@ -113,7 +114,7 @@ impl Check<'_> {
         None
     }
 
-    /// A text that has a reader of its own.
+    /// Parses a text with its `FromStr`.
     pub fn parsed<T, U>(&mut self, at: &Given<U>, span: Range<usize>, text: &str) -> Option<T>
     where
         T: FromStr<Err = String>,
@@ -126,7 +127,7 @@ impl Check<'_> {
             .ok()
     }
 
-    /// A domain in canonical spelling.
+    /// Checks a domain and returns it in canonical spelling.
     pub fn domain<T>(&mut self, at: &Given<T>, span: Range<usize>, domain: &str) -> Option<String> {
         match parse_domain(domain) {
             Ok(canonical) => Some(canonical.into_owned()),
@@ -139,7 +140,7 @@ impl Check<'_> {
     }
 }
 
-/// What is written, where something is: an empty text stands for nothing.
+/// Returns the value of a key, if present and not empty: an empty text counts as absent.
 pub(super) fn text(field: &Field<String>) -> Option<&Given<String>> {
     field.given().filter(|given| !given.value.is_empty())
 }

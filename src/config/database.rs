@@ -1,4 +1,4 @@
-//! `[[database]]`, checked.
+//! Checks `[[database]]`.
 
 use super::check::{Check, text};
 use super::files;
@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::Spanned;
 
-/// Most servers of a database: each may cost its whole `connect_timeout`.
+/// Most servers of a database: each may take its whole `connect_timeout`.
 pub const MAX_HOSTS: usize = 16;
-/// Largest file of a password.
+/// Largest password file.
 const MAX_PASSWORD: u64 = 4096;
 /// Bounds of `connections`.
 const CONNECTION_COUNTS: RangeInclusive<u32> = 1..=1000;
@@ -27,7 +27,8 @@ const TIMES: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::fr
 const INTERVALS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
 
 impl Check<'_> {
-    /// All of them; files are relative to `folder`, and added to `watched` where a change asks for a reload.
+    /// Checks all databases. Files are relative to `folder`, and added to `watched` if a change causes a
+    /// reload.
     pub fn databases(
         &mut self,
         field: &Field<List<DatabaseTable>>,
@@ -203,7 +204,7 @@ impl Check<'_> {
         given.value.clone()
     }
 
-    /// The password in the first line of a file that nobody else can read.
+    /// Reads the password in the first line of a file that other users cannot read.
     fn password(
         &mut self,
         field: &Field<String>,
@@ -228,14 +229,14 @@ impl Check<'_> {
             Ok(Password::new(line))
         });
         read.map_err(|(why, help)| {
-            // Not what is written: it may be the password in the place of its file.
+            // Do not quote the value: it may be the password instead of its file.
             self.error(given, format!("the file of {} cannot be read: {why}", given.key), help);
         })
         .ok()
     }
 }
 
-/// `HOST`, `HOST:PORT`, `[ADDRESS]:PORT`, `unix:/PATH`.
+/// Parses `HOST`, `HOST:PORT`, `[ADDRESS]:PORT`, `unix:/PATH`.
 fn host(text: &str, port: u16) -> Option<Host> {
     if let Some(path) = text.strip_prefix("unix:") {
         return path.starts_with('/').then(|| Host::Unix(path.into()));
@@ -259,7 +260,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn servers() {
+    fn parses_hosts() {
         for (text, want) in [
             ("db1.example.com", Some("db1.example.com:5432")),
             ("db1.example.com:5433", Some("db1.example.com:5433")),

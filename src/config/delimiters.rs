@@ -1,4 +1,4 @@
-//! Delimiters of `[[normalise]]` that separate the parts of a rule, too.
+//! Detects delimiters of `[[normalise]]` that are also part of a rule.
 
 use super::check::Check;
 use super::raw::{Field, List, NormaliseTable};
@@ -8,9 +8,9 @@ use mail_address::{LocalPartPolicy, canonical_domain, escape};
 use std::collections::HashSet;
 
 impl Check<'_> {
-    /// Warns of rules whose check codes protect nothing: where the delimiter follows the account, a name that is
-    /// no alias, as its code is wrong, is delivered as the account with an extension. `case_sensitive` is what the
-    /// rules were read with, `domains` are ours.
+    /// Warns of rules whose check codes give no protection: if a delimiter follows the account, a name with
+    /// a wrong code is not an alias, but is delivered as the account with an extension. `case_sensitive` is
+    /// the setting with which the rules were read, `domains` are ours.
     pub fn unprotected_rules(
         &mut self,
         field: &Field<List<NormaliseTable>>,
@@ -37,10 +37,10 @@ impl Check<'_> {
                 case_sensitive,
             };
             let others = || domains.iter().filter(|domain| !all_named.contains(*domain)).cloned().collect();
-            let read_so: Vec<String> = named(table).unwrap_or_else(others);
-            // Where no domains are ours, all that are asked about may be.
+            let concerned: Vec<String> = named(table).unwrap_or_else(others);
+            // Without our domains, any domain may be ours.
             let found =
-                alias_rules::unprotected(rules, &normal, Some(&*read_so).filter(|_| !domains.is_empty()));
+                alias_rules::unprotected(rules, &normal, Some(&*concerned).filter(|_| !domains.is_empty()));
             let Some(first) = found.first() else { continue };
             let rule = rules.statement(first.statement);
             let (others, protect) = match found.len() - 1 {

@@ -1,4 +1,4 @@
-//! The files: the one place where the configuration touches the disk.
+//! Reads files: the only module of the configuration that reads from disk.
 
 use diagnostics::{Problem, Text};
 use mail_address::escape;
@@ -7,15 +7,15 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Largest configuration file: hundreds of times the sample, so that the path of a mailbox or a disk given
-/// by mistake does not fill the memory.
+/// Largest configuration file: hundreds of times the sample. The limit keeps a mailbox or disk given by
+/// mistake from filling the memory.
 pub const MAX_CONFIG: u64 = 1 << 20;
-/// Largest file of rules: some hundred thousand rules.
+/// Largest rules file: some hundred thousand rules.
 pub const MAX_RULES: u64 = 16 << 20;
-/// Most files of rules; each is watched.
+/// Most rules files; each is watched.
 pub const MAX_RULES_FILES: usize = 1000;
 
-/// A sentence fragment on what is wrong with a file, and a remedy.
+/// Why a file cannot be used, as a sentence fragment, and a remedy.
 type Wrong = (String, String);
 
 /// Reads a text file of at most `limit` bytes.
@@ -23,10 +23,11 @@ pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Wrong> {
     open(path).and_then(|file| all(file, limit))
 }
 
-/// The same of a file that holds secrets: it is refused if everybody on this host can get at it.
+/// Reads a text file of at most `limit` bytes with secrets. Fails if all users of this host have access to
+/// it.
 pub(super) fn read_private(path: &Path, limit: u64) -> Result<Vec<u8>, Wrong> {
     let file = open(path)?;
-    // Of the file that was opened, whatever becomes of its name.
+    // Check the opened file: its name may change.
     let mode = file.metadata().map_err(|error| failed(&error))?.mode() & 0o7777;
     if mode & OTHERS != 0 {
         let help =
@@ -36,14 +37,14 @@ pub(super) fn read_private(path: &Path, limit: u64) -> Result<Vec<u8>, Wrong> {
     all(file, limit)
 }
 
-/// What a mode allows to whoever is neither the owner nor in the group.
+/// Access bits of users who are neither the owner nor in the group.
 const OTHERS: u32 = 0o007;
 
 fn failed(error: &io::Error) -> Wrong {
     (error.to_string(), remedy(error).to_owned())
 }
 
-/// What to do about a file that cannot be read.
+/// Returns the remedy for a file that cannot be read.
 pub fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::NotFound => "check the name",
@@ -53,7 +54,7 @@ pub fn remedy(error: &io::Error) -> &'static str {
 }
 
 fn open(path: &Path) -> Result<File, Wrong> {
-    // A pipe or a device could keep the reader waiting for ever; below /dev it is what a shell hands over.
+    // A pipe or a device could block the reader forever; below /dev it is a file that a shell passes.
     if !path.starts_with("/dev") && std::fs::metadata(path).is_ok_and(|meta| !meta.is_file()) {
         return Err(("it is not a file".into(), "check the name".into()));
     }
@@ -69,11 +70,11 @@ fn all(file: File, limit: u64) -> Result<Vec<u8>, Wrong> {
     Ok(bytes)
 }
 
-/// Makes a text of what was read; what is not UTF-8 is a problem of its own, and replaced.
+/// Decodes the contents of a file. Reports invalid UTF-8 as a problem and replaces it.
 pub(super) fn text(path: &Path, bytes: &[u8], problems: &mut Vec<Problem>) -> Text {
     let text = Text::new(&path.display().to_string(), &String::from_utf8_lossy(bytes));
     if let Err(error) = std::str::from_utf8(bytes) {
-        // Up to there the replaced text is the original one, so the place is right.
+        // Up to there the replaced text equals the original, so the position is right.
         let at = error.valid_up_to();
         problems.push(
             Problem::error(&text, at..at + 1, "this is not UTF-8")

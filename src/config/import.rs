@@ -1,6 +1,7 @@
-//! The settings of other programs written down as a configuration: here those of the predecessor's servers, what
-//! [`legacy`](super::legacy) lets stand in for a key, for good; in [`sockmapd`] those of sockmapd. What has no
-//! counterpart is said.
+//! Converts settings of other programs to a configuration.
+//!
+//! This module converts those of trualias' servers permanently, which [`legacy`](super::legacy) only reads in
+//! place of keys; [`sockmapd`] converts those of sockmapd. Settings without a counterpart are reported.
 
 mod sockmapd;
 
@@ -13,23 +14,23 @@ use mail_address::{canonical_domain, escape, is_domain};
 use std::fmt::Write;
 use std::time::Duration;
 
-/// Longest time between two lines of statistics that is taken over: a day.
+/// Longest interval between two lines of statistics that is converted: a day.
 const MAX_LOG_INTERVAL: Duration = Duration::from_hours(24);
 
-/// Which of the servers a configuration was for.
+/// The server that a configuration of trualias is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Server {
-    /// One of local parts, for `tcp:` in Postfix' `alias_maps` and the like: `tcp_table_server`.
+    /// `tcp_table_server`: local parts, for `tcp:` in Postfix' `alias_maps` and similar.
     Table,
-    /// One of addresses, for `virtual_alias_maps`: `tcp_virtual_server`.
+    /// `tcp_virtual_server`: addresses, for `virtual_alias_maps`.
     Virtual,
-    /// The milter: `milter_server`.
+    /// `milter_server`: the milter.
     Milter,
 }
 
 /// Writes a configuration with the settings of `legacy`, found in the file called `file`, for rules in
-/// `aliases.rules`. It is for `server`, or for the one whose statements these are. Beside it, what is not as it
-/// was.
+/// `aliases.rules`. It is for `server`, or else for the server that its statements belong to. Also returns
+/// the differences.
 pub fn import_trualias(file: &str, legacy: &Settings, server: Option<Server>) -> (String, Vec<Difference>) {
     let (was, guessed) = which(file, legacy);
     let (server, guessed) = server.map_or((was, guessed), |server| (server, false));
@@ -79,7 +80,8 @@ pub fn import_trualias(file: &str, legacy: &Settings, server: Option<Server>) ->
     (out, import.differences)
 }
 
-/// The server whose statements these are; where they do not say, its file does. Beside it, whether neither does.
+/// Returns the server that these statements belong to, or else the one that the name of the file suggests.
+/// Also returns whether neither is conclusive.
 fn which(file: &str, legacy: &Settings) -> (Server, bool) {
     let name = file.rsplit('/').next().unwrap_or(file);
     let milter = legacy.smtp_host.is_some()
@@ -119,7 +121,7 @@ impl Import {
         self.differences.push(difference(about, text.into()));
     }
 
-    /// What makes rcptd a milter, and whom it asks.
+    /// Writes the settings of the milter and its account source.
     fn milter(&mut self, legacy: &Settings, out: &mut String) {
         let source = self.source(legacy);
         let _ = writeln!(out, "\n[milter]\nlisten = {}\n\n[account]", quoted(&listen(legacy)));
@@ -135,7 +137,7 @@ impl Import {
         }
     }
 
-    /// A table that is served where the server was, and nothing else: by this name and for this purpose.
+    /// Writes a table of this name and purpose that is served where the server listened, and nothing else.
     fn table(&mut self, was: Server, legacy: &Settings, (name, purpose): (&str, &str), out: &mut String) {
         let place = if was == Server::Milter {
             "is served where the milter was: write tcp:HOST:PORT in main.cf and remove the milter there"
@@ -150,7 +152,7 @@ impl Import {
         let text = "is \"static:exists\": trualias' tables verified nothing, and neither does this one. To verify, \
                     write source = \"vrfy:HOST:PORT\", \"passwd:\" or \"file:/PATH\"";
         self.say_of_file("account.source", text);
-        // These are there only where somebody says that the server is another one than it seems.
+        // These are present only if the operator named another server than the statements suggest.
         let text = "is of the milter and left out: the tables asked nobody";
         if let Some(host) = &legacy.smtp_host {
             self.say("SMTP HOST", host, text);
@@ -274,7 +276,7 @@ impl Import {
     }
 }
 
-/// Where the server listened.
+/// The address that the server listened on.
 fn listen(legacy: &Settings) -> String {
     let host = legacy.host.as_ref().map_or_else(|| HOST.to_owned(), |host| host.value.to_string());
     let port = legacy.port.as_ref().map_or(PORT, |port| port.value);

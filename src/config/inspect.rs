@@ -1,4 +1,4 @@
-//! `[statistics]`, `[metrics]` and `[control]`, checked: how one looks into the running daemon.
+//! Checks `[statistics]`, `[metrics]` and `[control]`: the settings for monitoring the running daemon.
 
 use super::check::{Check, text};
 use super::raw;
@@ -7,24 +7,25 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Bounds of `statistics.log_interval`, where it is not 0: the figures are of whole seconds, up to sixty of them.
+/// Bounds of `statistics.log_interval`, if it is not 0: the statistics cover whole seconds, up to sixty of
+/// them.
 const INTERVALS: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(24);
-/// Default of `control.socket_mode`: the owner alone, since addresses are told there.
+/// Default of `control.socket_mode`: the owner only, since replies contain addresses.
 pub const CONTROL_MODE: u32 = 0o600;
 
-/// What is counted.
+/// Settings of the statistics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Statistics {
     /// Whether the figures of `stats`, `jstats` and `rcptd status` are collected.
     pub enabled: bool,
-    /// How often they are logged.
+    /// Interval at which they are logged.
     pub log_interval: Option<Duration>,
 }
 
-/// Where the other commands find the daemon.
+/// The control socket, for the other commands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Control {
-    /// A UNIX socket, if there is to be one.
+    /// Path of the UNIX socket, if enabled.
     pub path: Option<PathBuf>,
     /// Its permissions.
     pub socket_mode: u32,
@@ -33,19 +34,19 @@ pub struct Control {
 }
 
 impl Check<'_> {
-    /// `[statistics]`
+    /// Checks `[statistics]`.
     pub fn statistics(&mut self, raw: &raw::Statistics) -> Statistics {
         let interval = self.time(&raw.log_interval, Duration::ZERO, &INTERVALS);
         let enabled = raw.enabled.given().is_none_or(|given| given.value);
         if let Some(given) = raw.log_interval.given().filter(|_| !enabled && !interval.is_zero()) {
             self.warning(given, format!("{} has no effect", given.key), "write enabled = true");
         }
-        // Shorter than a second there is nothing new.
+        // Statistics do not change within a second.
         let log_interval = (enabled && !interval.is_zero()).then(|| interval.max(Duration::from_secs(1)));
         Statistics { enabled, log_interval }
     }
 
-    /// `[control]`
+    /// Checks `[control]`.
     pub fn control(&mut self, raw: &raw::Control) -> Control {
         let path = text(&raw.listen).and_then(|given| {
             if let Ok(Endpoint::Unix(path)) = given.value.parse() {

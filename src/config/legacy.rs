@@ -1,8 +1,8 @@
-//! The server statements of the predecessor, which its sites have in one file with their rules: each stands
-//! in for the key that took its place, as long as the configuration does not have that key itself. So such
-//! a site can begin with `rules = ["milter_server.conf"]` alone.
+//! Server statements of trualias, which has them in one file with the rules.
 //!
-//! A statement becomes a value of the raw form, with its own place, and is checked like any other.
+//! Each statement sets the key that replaced it, unless the configuration has that key itself. So a site
+//! that used trualias can start with `rules = ["milter_server.conf"]` alone. A statement becomes a value of
+//! the raw form, with its own position, and is checked like any other.
 
 use super::raw::{Field, Given, List, Source, Top};
 use alias_rules::{Logging, Setting, Settings};
@@ -11,14 +11,14 @@ use std::collections::HashSet;
 use std::ops::Range;
 use toml::Spanned;
 
-/// Where the predecessor listened by default.
+/// Default address of trualias' servers.
 pub(super) const HOST: &str = "127.0.0.1";
-/// And on which port.
+/// Default port of trualias' servers.
 pub(super) const PORT: u16 = 3047;
 /// The port of SMTP.
 pub(super) const SMTP_PORT: u16 = 25;
 
-/// Fills the keys that `raw` does not have, and says so of each statement.
+/// Sets the keys that `raw` does not have, and reports each statement.
 pub(super) fn fill(raw: &mut Top, legacy: &Settings, problems: &mut Vec<Problem>) {
     let mut fill = Fill { problems };
     fill.listen(&mut raw.milter.listen, legacy);
@@ -43,7 +43,7 @@ pub(super) fn fill(raw: &mut Top, legacy: &Settings, problems: &mut Vec<Problem>
     }
 }
 
-/// Whether rules that cannot be read further may hold a statement for a key that has to be there.
+/// Whether rules that could not be parsed to the end may contain a statement for a required key.
 pub(super) fn may_stand_in(text: &Text) -> bool {
     text.content.lines().any(|line| {
         let word = line.split_whitespace().next().unwrap_or_default();
@@ -64,14 +64,14 @@ impl<'l> Statement<'l> {
     }
 }
 
-/// A key and what to write for it.
+/// A key and the value to write for it.
 struct Key {
     name: &'static str,
     value: String,
 }
 
 impl Key {
-    /// What to write, and where.
+    /// Returns the remedy: the key to write, and its section.
     fn remedy(&self) -> String {
         match self.name.rsplit_once('.') {
             Some((section, key)) => format!("write {key} = {} below [{section}] instead", self.value),
@@ -85,7 +85,7 @@ struct Fill<'p> {
 }
 
 impl Fill<'_> {
-    /// Puts what `statements` say together into `field`, at the place of the first of them.
+    /// Sets `field` to the combined value of `statements`, at the position of the first of them.
     fn one<T>(
         &mut self,
         field: &mut Field<T>,
@@ -154,8 +154,8 @@ impl Fill<'_> {
         self.one(field, &key, &statements, |span| list([(span, Source::Name(source))]));
     }
 
-    /// The domains of both kinds of server. The milter had its own name for the only one where none was
-    /// written.
+    /// Sets the domains from the statements of both kinds of server. Without any, the domain of the milter
+    /// is its own name.
     fn domains(&mut self, field: &mut Field<List<String>>, legacy: &Settings) {
         let mut statements = Vec::new();
         let mut domains: Vec<String> = Vec::new();
@@ -169,7 +169,7 @@ impl Fill<'_> {
         }
         if let (true, Some(host)) = (statements.is_empty(), &legacy.local_host) {
             if !matches!(field, Field::Absent) {
-                // It is the name for EHLO first of all, and has had its say there.
+                // This statement is primarily the name for EHLO, and was reported for that.
                 return;
             }
             statements.push(Statement::new("LOCAL HOST", host));
@@ -195,7 +195,7 @@ fn quoted(text: &str) -> String {
     format!("{text:?}")
 }
 
-/// What a level of the predecessor's log is called here.
+/// Returns the level that corresponds to a level of trualias' log.
 pub(super) fn level(logging: Logging) -> &'static str {
     match logging {
         Logging::Debug => "debug",

@@ -1,4 +1,4 @@
-//! `[[tcp_table]]` and `[[socketmap]]`, checked: where maps are served.
+//! Checks `[[tcp_table]]` and `[[socketmap]]`: the listeners that serve maps.
 
 use super::check::{Check, text};
 use super::milter::{CONNECTIONS, DEADLINE, DEADLINES, MAX_CONNECTIONS, SOCKET_MODE};
@@ -12,27 +12,27 @@ use std::time::Duration;
 
 /// Most listeners of a protocol.
 pub const MAX_LISTENERS: usize = 100;
-/// Default of `idle_timeout`: Postfix keeps its connections open for as long as its processes live and ends them
-/// itself (`max_idle`, 100 s; `max_ttl`); a shorter one costs a tcp: look-up a second.
+/// Default of `idle_timeout`. Postfix keeps its connections open as long as its processes live and closes
+/// them itself (`max_idle`, 100 s; `max_ttl`); with a shorter timeout some tcp: lookups take a second more.
 pub const IDLE_TIMEOUT: Duration = Duration::from_hours(1);
 /// Bounds of `idle_timeout`.
 const IDLE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(7 * 24);
 
-/// The limits of a listener.
+/// Limits of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Served {
-    /// Longest time from question to answer.
+    /// Longest time from request to reply.
     pub deadline: Duration,
     /// Most connections at once.
     pub max_connections: usize,
-    /// How long one may be silent.
+    /// How long a connection may be silent.
     pub idle_timeout: Duration,
 }
 
 /// A `[[tcp_table]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TcpTable {
-    /// Where it listens.
+    /// Addresses to listen on.
     pub listen: Vec<Endpoint>,
     /// The map it serves.
     pub map: Arc<str>,
@@ -43,11 +43,11 @@ pub struct TcpTable {
 /// A `[[socketmap]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Socketmap {
-    /// Where it listens.
+    /// Addresses to listen on.
     pub listen: Vec<Endpoint>,
-    /// The maps it serves; `None`: all there are.
+    /// The maps it serves; `None`: all maps.
     pub maps: Option<Vec<Arc<str>>>,
-    /// Whether Sendmail asks, which takes PERM for "not found".
+    /// Whether the client is Sendmail, which treats PERM as "not found".
     pub sendmail: bool,
     /// Permissions of UNIX sockets.
     pub socket_mode: u32,
@@ -58,7 +58,7 @@ pub struct Socketmap {
 }
 
 impl Check<'_> {
-    /// All `[[tcp_table]]`. `names` are those of the maps, all of them if `complete`.
+    /// Checks all `[[tcp_table]]`. `names` are those of the maps; all of them if `complete`.
     pub(super) fn tcp_tables(
         &mut self,
         field: &Field<List<raw::TcpTable>>,
@@ -89,7 +89,7 @@ impl Check<'_> {
         all
     }
 
-    /// All `[[socketmap]]`; see [`tcp_tables`](Check::tcp_tables).
+    /// Checks all `[[socketmap]]`; see [`tcp_tables`](Check::tcp_tables).
     pub(super) fn socketmaps(
         &mut self,
         field: &Field<List<raw::Socketmap>>,
@@ -121,7 +121,7 @@ impl Check<'_> {
         all
     }
 
-    /// Where a listener listens, which has no default.
+    /// Checks the addresses of a listener, which have no default.
     fn places<T>(
         &mut self,
         field: &Field<List<String>>,
@@ -158,7 +158,7 @@ impl Check<'_> {
     }
 }
 
-/// The places at which no two listeners can be at once.
+/// Reports addresses that more than one listener uses.
 pub(super) fn places_taken_twice(check: &mut Check<'_>, raw: &raw::Top) {
     let mut seen: HashSet<Endpoint> = HashSet::new();
     let mut lists: Vec<&Given<List<String>>> = Vec::new();
@@ -176,7 +176,7 @@ pub(super) fn places_taken_twice(check: &mut Check<'_>, raw: &raw::Top) {
         let mut own = Vec::new();
         for item in &given.value.items {
             let Ok(endpoint) = item.get_ref().parse::<Endpoint>() else { continue };
-            // Of the system's own choice there are as many as are wanted.
+            // With port 0 the system chooses a different port for each listener.
             let any = matches!(endpoint, Endpoint::Inet { port: 0, .. });
             if !any && seen.contains(&endpoint) {
                 let message = format!("{}: another listener is at {endpoint}", given.key);

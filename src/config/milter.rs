@@ -1,4 +1,4 @@
-//! `[milter]`, checked.
+//! Checks `[milter]`.
 
 use super::check::{Check, text};
 use super::raw::{self, Field, Given, Section};
@@ -8,37 +8,38 @@ use mail_address::escape;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// How the milter is served.
+/// Settings of the milter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Milter {
-    /// Where the mail server finds it.
+    /// Addresses to listen on.
     pub listen: Vec<Endpoint>,
     /// Permissions of UNIX sockets.
     pub socket_mode: u32,
     /// Group of UNIX sockets.
     pub socket_group: Option<String>,
-    /// Longest time from question to answer.
+    /// Longest time from request to reply.
     pub deadline: Duration,
     /// Most connections at once.
     pub max_connections: usize,
     /// How long a connection may be silent.
     pub idle_timeout: Duration,
-    /// Most recipients remembered of one message; further ones are deferred.
+    /// Most recipients of one message; further ones are deferred.
     pub max_recipients: usize,
-    /// What is said of a recipient whose account does not exist: a refusal for good.
+    /// Reply that rejects a recipient whose account does not exist.
     pub reject_reply: SmtpReply,
-    /// What is said while nobody can tell: a deferral.
+    /// Reply that defers a recipient when the lookup fails temporarily.
     pub defer_reply: SmtpReply,
     /// The header that records the alias of a message to one recipient.
     pub header: Option<String>,
 }
 
-/// Default of `milter.listen`: this host only, since whoever reaches the port can ask for accounts.
+/// Default of `milter.listen`: this host only, since every client of the port can test which accounts
+/// exist.
 pub const LISTEN: &str = "inet:127.0.0.1:3047";
-/// Default of `milter.socket_mode`: owner and group, to which the mail server is added.
+/// Default of `milter.socket_mode`: owner and group; the mail server's user is added to the group.
 pub const SOCKET_MODE: u32 = 0o660;
-/// Default of `milter.deadline`: Sendmail waits 10 s for an answer (timeout `R` of `INPUT_MAIL_FILTER`),
-/// Postfix 30 s; whoever is late has the message treated by `milter_default_action`.
+/// Default of `milter.deadline`: Sendmail waits 10 s for a reply (timeout `R` of `INPUT_MAIL_FILTER`),
+/// Postfix 30 s; after that Postfix applies `milter_default_action`.
 pub const DEADLINE: Duration = Duration::from_secs(8);
 /// Default of `milter.max_connections`: well above Postfix's `default_process_limit` of 100, since each of
 /// its smtpd and cleanup processes may keep one.
@@ -46,16 +47,17 @@ pub const MAX_CONNECTIONS: usize = 1000;
 /// Default of `milter.idle_timeout`: a milter connection lives as long as the SMTP session, in which a client
 /// may be silent for 5 minutes at a time (RFC 5321, section 4.5.3.2) and a message may take long.
 pub const IDLE_TIMEOUT: Duration = Duration::from_hours(2);
-/// Default of `milter.max_recipients`: Postfix's `smtpd_recipient_limit` is 1000; lists may have it higher.
+/// Default of `milter.max_recipients`: Postfix' `smtpd_recipient_limit` is 1000; list servers may set it
+/// higher.
 pub const MAX_RECIPIENTS: usize = 10_000;
 /// Default of `milter.reject_reply`.
 pub const UNKNOWN_REPLY: &str = "550 5.1.1 Recipient address rejected: User unknown";
 /// Default of `milter.defer_reply`.
 pub const LATER_REPLY: &str = "451 4.3.0 Recipient address lookup failed, please try again later";
 
-/// Most places to listen at; more is a mistake, and each costs a task.
+/// Most addresses to listen on; more are a mistake, and each needs a task.
 pub const MAX_LISTEN: usize = 32;
-/// Bounds of `milter.deadline`: above them Postfix's `milter_command_timeout` of 30 s has gone by.
+/// Bounds of `milter.deadline`: it must be below Postfix' `milter_command_timeout` of 30 s.
 pub(super) const DEADLINES: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(29);
 /// Bounds of `milter.max_connections`: each is a file descriptor and some memory.
 pub(super) const CONNECTIONS: RangeInclusive<usize> = 1..=100_000;
@@ -63,13 +65,13 @@ pub(super) const CONNECTIONS: RangeInclusive<usize> = 1..=100_000;
 const IDLE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(7 * 24);
 /// Bounds of `milter.max_recipients`: each is an address in memory until the message ends.
 const RECIPIENTS: RangeInclusive<usize> = 1..=1_000_000;
-/// Longest silence of an SMTP client that is in order (RFC 5321, section 4.5.3.2).
+/// Longest silence that an SMTP client is allowed (RFC 5321, section 4.5.3.2).
 const CLIENT_SILENCE: Duration = Duration::from_mins(5);
 /// Longest name of a header: the line with a short value stays below the 78 characters that RFC 5322,
 /// section 2.1.1 recommends.
 pub const MAX_HEADER: usize = 64;
-/// Headers that mean something to others: those of RFC 5322, section 3.6, and the one by which Postfix sees
-/// mail loops.
+/// Headers that have a meaning already: those of RFC 5322, section 3.6, and the one by which Postfix
+/// detects mail loops.
 const TAKEN: [&str; 24] = [
     "Bcc",
     "Cc",
@@ -98,7 +100,7 @@ const TAKEN: [&str; 24] = [
 ];
 
 impl Check<'_> {
-    /// The whole section. `tables`: whether there are maps.
+    /// Checks the whole section. `tables`: whether there are maps.
     pub fn milter(&mut self, raw: &raw::Milter, tables: bool) -> Milter {
         let listen = self.listen(raw, tables);
         let unix = listen.iter().any(|endpoint| matches!(endpoint, Endpoint::Unix(_)));
@@ -130,8 +132,8 @@ impl Check<'_> {
         milter
     }
 
-    /// Where the milter is found: where the operator says; else at [`LISTEN`], unless there are maps and
-    /// nothing is said of a milter.
+    /// Returns the addresses of the milter: those set by the operator, or else [`LISTEN`], unless there are
+    /// maps and no settings of the milter.
     fn listen(&mut self, raw: &raw::Milter, tables: bool) -> Vec<Endpoint> {
         match &raw.listen {
             Field::Given(given) => {
@@ -146,7 +148,7 @@ impl Check<'_> {
         }
     }
 
-    /// Places to listen at.
+    /// Checks addresses to listen on.
     pub(super) fn endpoints(&mut self, given: &Given<raw::List<String>>) -> Vec<Endpoint> {
         let mut listen: Vec<Endpoint> = Vec::new();
         if given.value.items.len() > MAX_LISTEN {
@@ -165,7 +167,7 @@ impl Check<'_> {
         listen
     }
 
-    /// The permissions of a UNIX socket.
+    /// Checks the permissions of a UNIX socket.
     pub(super) fn socket_mode(&mut self, field: &Field<String>, default: u32) -> u32 {
         let Some(given) = field.given() else { return default };
         match u32::from_str_radix(&given.value, 8) {
@@ -201,7 +203,7 @@ impl Check<'_> {
     fn header(&mut self, field: &Field<String>) -> Option<String> {
         let given = text(field)?;
         let name = &given.value;
-        // RFC 5322, section 2.2: printable characters without the colon.
+        // RFC 5322, section 2.2: printable characters except the colon.
         let help = if !name.bytes().all(|b| b.is_ascii_graphic() && b != b':') {
             "write printable ASCII without blanks and colons, such as \"X-Alias\"".to_owned()
         } else if name.len() > MAX_HEADER {

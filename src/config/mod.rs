@@ -1,11 +1,11 @@
-//! What the operator wrote, checked.
+//! The configuration: reads and checks it.
 //!
-//! The configuration takes three forms. `raw` is the file: each key with its type and its place. The checks
-//! make of it a [`Config`]: defaults, bounds and what one key means for another. The live form, with sockets
-//! and connections, is made elsewhere.
+//! The configuration has three forms. `raw` is the file: each key with its type and its position. The
+//! checks convert it to a [`Config`], with defaults, bounds and dependencies between keys. The live form,
+//! with sockets and connections, is created elsewhere.
 //!
-//! A run names everything that is wrong, in this file and in the rules, since an operator who mends one error
-//! to be shown the next has a bad day. So no step stops at an error; [`load`] refuses the whole at the end.
+//! A run reports all errors in the configuration and in the rules, so that the operator can fix them
+//! together. So no step stops at an error; [`load`] fails at the end.
 
 mod account;
 mod account_source;
@@ -53,62 +53,63 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A configuration that can be used.
+/// A valid configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The file it is from.
+    /// The configuration file.
     pub path: PathBuf,
-    /// The domains whose recipients are looked at, in canonical spelling.
+    /// The domains whose recipients are resolved, in canonical spelling.
     pub domains: Vec<String>,
-    /// The domain understood where a recipient has none.
+    /// The domain of a recipient without one.
     pub origin: String,
-    /// The alias rules, with the debug account that counts.
+    /// The alias rules, with the debug account set.
     pub rules: Arc<Rules>,
     /// The operator's script.
     pub script: Option<Arc<Script>>,
-    /// The same rules and script for domains that differ from the others in whether case matters, if there are
+    /// The same rules and script for domains whose case sensitivity differs from the default, if there are
     /// any.
     pub other_case: Option<Form>,
     /// Whether local parts that differ by case only are different.
     pub case_sensitive: bool,
-    /// The same domain by domain.
+    /// Case sensitivity by domain.
     pub cases: CaseSensitivity,
-    /// How the local parts of single domains are read.
+    /// Normalisation of local parts by domain.
     pub normal: BTreeMap<String, LocalPartPolicy>,
-    /// How those of all others are read, for maps that know more domains.
+    /// Normalisation in all other domains, for maps that serve more domains.
     pub normal_elsewhere: Option<LocalPartPolicy>,
-    /// How often, in percent, a random address may pass a rule before that is warned of; `None` for never.
+    /// Percentage of random addresses above which a rule causes a warning; `None`: never.
     pub guessable: Option<f64>,
-    /// What the rules compute codes with.
+    /// Secrets that the rules use to compute codes.
     pub secrets: Secrets,
-    /// Whether everything is decided and logged, but nothing done.
+    /// Whether to decide and log, but change nothing.
     pub dry_run: bool,
-    /// Whether a changed file is read again without being told to.
+    /// Whether a changed file causes a reload.
     pub watch: bool,
-    /// How many threads work; 0 for as many as there are cores.
+    /// Number of threads; 0: as many as there are cores.
     pub workers: usize,
     /// The milter.
     pub milter: Milter,
-    /// Which accounts exist.
+    /// The account sources.
     pub account: Settings,
-    /// The maps, and where they are served.
+    /// The maps, databases and listeners.
     pub tables: Tables,
-    /// What is counted.
+    /// The statistics.
     pub statistics: Statistics,
-    /// Where monitoring finds the figures.
+    /// Addresses of the metrics server.
     pub metrics: Vec<Endpoint>,
-    /// Where the other commands find the daemon.
+    /// The control socket.
     pub control: Control,
-    /// What is logged, and where to.
+    /// Level and target of the log.
     pub log: Log,
-    /// Every file that was read: a change in one asks for a reload.
+    /// All files that were read: a change in one causes a reload.
     pub files: Vec<PathBuf>,
     /// Warnings and notes.
     pub problems: Vec<Problem>,
 }
 
 impl Config {
-    /// The same without rules, script and lists: what [`needs_restart`] compares, to be kept for long.
+    /// Returns a copy without rules, script and lists: the part that [`needs_restart`] compares, cheap to
+    /// keep.
     #[must_use]
     pub fn without_content(&self) -> Config {
         let tables = Tables { lists: std::collections::HashMap::new(), ..self.tables.clone() };
@@ -116,17 +117,17 @@ impl Config {
     }
 }
 
-/// What to do where there is no configuration yet.
+/// Remedy if there is no configuration file.
 const BEGIN: &str = "-c names another; begin with milter.conf.sample, or try rcptd demo";
 
 /// Reads the configuration file at `path` and the files it names.
 ///
-/// The error is a list of all that is wrong, with at least one error in it.
+/// The error lists all problems, at least one of which is an error.
 pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
     read(path).map(|(config, _)| config)
 }
 
-/// The same with the texts of the rules.
+/// Reads the configuration like [`load`], and also returns the texts of the rules.
 fn read(path: &Path) -> Result<(Config, Vec<Text>), Vec<Problem>> {
     let bytes = files::read(path, MAX_CONFIG).map_err(|wrong| vec![unreadable(path, wrong)])?;
     let mut problems = Vec::new();
@@ -152,7 +153,7 @@ fn read(path: &Path) -> Result<(Config, Vec<Text>), Vec<Problem>> {
         }
         Err(wrong) => {
             problems.extend(wrong);
-            // What these would have stood in for is not missing.
+            // A key that a statement in the unread rest may set is not missing.
             check.complete &= !texts.iter().any(legacy::may_stand_in);
         }
     }
@@ -232,12 +233,12 @@ fn read(path: &Path) -> Result<(Config, Vec<Text>), Vec<Problem>> {
     Ok((config, texts))
 }
 
-/// How the rules of a configuration are read.
+/// Returns the options for reading the rules.
 fn options(case_sensitive: bool, secrets: &Secrets) -> alias_rules::Options {
     alias_rules::Options { fold: !case_sensitive, dialect: Dialect::Any, secrets: secrets.clone() }
 }
 
-/// The rules once more, in the other of their two forms. What is wrong with them in both forms has been said.
+/// Loads the rules with the other case sensitivity. Problems that were already reported are not repeated.
 fn other_form(texts: &[Text], options: &alias_rules::Options, problems: &mut Vec<Problem>) -> Rules {
     let (rules, found) = match alias_rules::load(texts, options) {
         Ok(loaded) => (loaded.rules, loaded.problems),
@@ -251,8 +252,8 @@ fn other_form(texts: &[Text], options: &alias_rules::Options, problems: &mut Vec
     rules
 }
 
-/// The files that the configuration at `path` names, and itself, whether it can be used or not: any of them,
-/// also one that is not there yet, may be the one that will mend it.
+/// Returns the configuration at `path` and all files that it names, even if it is invalid: a change of any
+/// of them, also of one that does not exist yet, may fix it.
 pub fn files_named(path: &Path) -> Vec<PathBuf> {
     let mut named = vec![path.to_owned()];
     match (load(path), files::read(path, MAX_CONFIG)) {
@@ -272,8 +273,8 @@ pub fn files_named(path: &Path) -> Vec<PathBuf> {
     named
 }
 
-/// The files of rules that the configuration at `path` names, as far as they can be read: what they say is a
-/// matter of [`load`].
+/// Returns the readable rules files that the configuration at `path` names. Their contents are checked by
+/// [`load`].
 pub fn rules_of(path: &Path) -> Vec<Text> {
     let Ok(bytes) = files::read(path, MAX_CONFIG) else { return Vec::new() };
     let text = files::text(path, &bytes, &mut Vec::new());
@@ -282,8 +283,8 @@ pub fn rules_of(path: &Path) -> Vec<Text> {
     check.rules(&raw.rules, path.parent().unwrap_or(Path::new("")), &mut vec![path.to_owned()])
 }
 
-/// The control socket that the configuration at `path` names, whether the rest of it can be used or not: who asks a
-/// daemon why it refused a file must not need that file to be in order. The error is that it cannot be read.
+/// Returns the control socket that the configuration at `path` names, even if the rest of it is invalid:
+/// the daemon must be reachable to report why it rejected a file. Fails if the file cannot be read.
 pub fn control_of(path: &Path) -> Result<Option<PathBuf>, Vec<Problem>> {
     let bytes = files::read(path, MAX_CONFIG).map_err(|wrong| vec![unreadable(path, wrong)])?;
     let text = files::text(path, &bytes, &mut Vec::new());
@@ -292,7 +293,7 @@ pub fn control_of(path: &Path) -> Result<Option<PathBuf>, Vec<Problem>> {
     Ok(check.control(&raw.control).path)
 }
 
-/// That there is no configuration to be read.
+/// Returns the problem of a configuration file that cannot be read.
 fn unreadable(path: &Path, (why, help): (String, String)) -> Problem {
     let text = Text::new(&path.display().to_string(), "");
     let missing = matches!(path.try_exists(), Ok(false));
@@ -300,8 +301,8 @@ fn unreadable(path: &Path, (why, help): (String, String)) -> Problem {
     Problem::error(&text, 0..0, format!("the configuration cannot be read: {why}")).help(help)
 }
 
-/// Orders problems as one reads: this file, then the rules, then what else there is, each from its beginning to
-/// its end.
+/// Sorts problems in reading order: this file, then the rules, then other files, each from beginning to
+/// end.
 fn sort(problems: &mut [Problem], text: &Text, rules: &[Text]) {
     problems.sort_by_cached_key(|problem| {
         let file = std::iter::once(text).chain(rules).position(|text| text.file == problem.text.file);
@@ -309,11 +310,11 @@ fn sort(problems: &mut [Problem], text: &Text, rules: &[Text]) {
     });
 }
 
-/// The keys in which a configuration differs from the one that `running` was started with, and that a reload cannot
-/// apply: sockets are open, threads run, the log is set up.
+/// Returns the keys whose values differ from `running`, the configuration at the start, and that a reload
+/// cannot apply: sockets are open, threads run, the log is set up.
 pub fn needs_restart(running: &Config, new: &Config) -> Vec<&'static str> {
     let (a, b) = (&running.milter, &new.milter);
-    // What a reload applies, it applies to open connections, too: which maps there are, and what is in them.
+    // A reload applies the other settings to open connections, too: the maps and their contents.
     let (old, s, t) = (running, &running.tables, &new.tables);
     [
         ("workers", old.workers != new.workers),

@@ -1,4 +1,4 @@
-//! `[[normalise]]`, checked: how the local parts of domains are read.
+//! Checks `[[normalise]]`: how the local parts of domains are normalised.
 
 use super::check::Check;
 use super::raw::{Field, Given, List, NormaliseTable};
@@ -8,8 +8,8 @@ use mail_address::{LocalPartPolicy, canonical_domain, escape, is_mark};
 use std::collections::{BTreeMap, HashSet};
 
 impl Check<'_> {
-    /// What each domain does that is named by an entry, or that the entry for all others stands for; and that entry.
-    /// `case_sensitive` is what counts where an entry does not say.
+    /// Returns the policy of each domain that an entry names or that the entry for all other domains
+    /// applies to, and the policy of that entry. `case_sensitive` is the default.
     pub fn normalise(
         &mut self,
         field: &Field<List<NormaliseTable>>,
@@ -19,7 +19,7 @@ impl Check<'_> {
         let mut normal = BTreeMap::new();
         let mut others = None;
         let Some(given) = field.given() else { return (normal, others) };
-        // As many as fit into the file.
+        // Their number is limited only by the size of the file.
         let ours: HashSet<&str> = domains.iter().map(String::as_str).collect();
         for item in &given.value.items {
             let entry = self.entry(item.get_ref(), case_sensitive);
@@ -84,7 +84,7 @@ impl Check<'_> {
         given.value.clone()
     }
 
-    /// A domain that has to be one of ours.
+    /// Checks that a domain is one of ours.
     pub fn our_domain<T>(
         &mut self,
         at: &Given<T>,
@@ -93,7 +93,7 @@ impl Check<'_> {
         ours: &HashSet<&str>,
     ) -> Option<String> {
         let canonical = canonical_domain(domain);
-        // Where our domains could not be read it would be an error that follows from another.
+        // If our domains could not be read, this would only be a consequence of that error.
         if ours.is_empty() || ours.contains(&*canonical) {
             return Some(canonical.into_owned());
         }
@@ -104,8 +104,8 @@ impl Check<'_> {
         None
     }
 
-    /// Warns of rules that want a character in a name which is removed before they see it: aliases that were
-    /// handed out would be refused.
+    /// Warns of rules that contain a character that is removed before they are searched: aliases that were
+    /// handed out would be rejected.
     pub fn removed_from_rules(&mut self, field: &Field<List<NormaliseTable>>, rules: &Rules) {
         let Some(given) = field.given() else { return };
         for item in &given.value.items {
@@ -136,8 +136,8 @@ impl Check<'_> {
         }
     }
 
-    /// Warns of accounts and aliases in expressions that no local part holds once it has been read: in these
-    /// domains they are nobody.
+    /// Warns of accounts and aliases in expressions that a normalised local part cannot equal: in these
+    /// domains they never match.
     fn unread_names(&mut self, table: &NormaliseTable, rules: &Rules) {
         let nfkc = table.nfkc.given().filter(|nfkc| nfkc.value);
         let remove = table.remove.given().filter(|remove| !remove.value.is_empty());
@@ -169,7 +169,8 @@ impl Check<'_> {
     }
 }
 
-/// The literal text of an expression: what is not between percent signs, of which two are one.
+/// Returns the literal text of an expression: everything outside of percent signs, with `%%` as one percent
+/// sign.
 fn literals(expression: &str) -> String {
     let parts = expression.split('%').enumerate();
     parts
@@ -190,7 +191,7 @@ mod tests {
     use super::literals;
 
     #[test]
-    fn literal_text() {
+    fn extracts_literal_text() {
         for (expression, want) in [
             ("%account%-%alnum%.%code%", "-."),
             ("twice%%+%alpha%", "twice%+"),

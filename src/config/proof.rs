@@ -1,5 +1,6 @@
-//! What `rcptd check` looks at: a configuration or rules alone, and what can be proved about the rules. The
-//! daemon does without the proofs: what clashes is refused name by name, and the rest goes on.
+//! The checks of `rcptd check`, for a configuration or for rules alone, with proofs about the rules.
+//!
+//! The daemon does not run the proofs: at run time it rejects each ambiguous name, and other names work.
 
 use super::aliased::aliased_accounts;
 use super::{Config, MAX_RULES, files, options, read, read_secrets, sort};
@@ -9,16 +10,16 @@ use mail_address::{LocalPartPolicy, canonical_domain, escape};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What was found.
+/// The result of a check.
 #[derive(Clone, Debug, Default)]
 pub struct Checked {
-    /// All there is to say.
+    /// All problems.
     pub problems: Vec<Problem>,
-    /// The configuration, if it can be used.
+    /// The configuration, if valid.
     pub config: Option<Config>,
-    /// The rules, if they can.
+    /// The rules, if valid.
     pub rules: Arc<Rules>,
-    /// How easy their aliases are to guess, if that was asked.
+    /// How easy their aliases are to guess, if requested.
     pub guesses: Vec<GuessRate>,
 }
 
@@ -53,8 +54,9 @@ impl Checked {
 }
 
 impl Checked {
-    /// Notes rules whose check codes protect nothing where the mail server, not the configuration, takes "+" for the
-    /// beginning of an extension: Sendmail always does, Postfix as Debian sets it up.
+    /// Reports rules whose check codes give no protection if the mail server, not the configuration, treats
+    /// "+" as the beginning of an extension: Sendmail always does, and Postfix in Debian's default
+    /// configuration.
     fn plus(&mut self, texts: &[Text], plain: &LocalPartPolicy) {
         let is_silent = |config: &Config, domain: &String| {
             config.normal.get(domain).is_none_or(|normal| !normal.delimiters.contains('+'))
@@ -104,20 +106,20 @@ pub fn check(path: &Path, guess: bool) -> Checked {
 /// Rules without a configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Alone {
-    /// What the files say.
+    /// The contents of the files.
     pub texts: Vec<Text>,
-    /// How they were loaded.
+    /// The options with which they were loaded.
     pub options: Options,
-    /// The rules of those that could be read, if nothing is wrong with them.
+    /// The rules of all readable files, if valid.
     pub rules: Option<Arc<Rules>>,
-    /// All there is to say. With an error in it the rules are not to be used.
+    /// All problems. If one is an error, the rules must not be used.
     pub problems: Vec<Problem>,
-    /// Whether a file of rules could not be read.
+    /// Whether a rules file could not be read.
     pub unread: bool,
 }
 
-/// Loads files of rules without a configuration. Unlike the rules of a configuration they may hold no statements
-/// that are settings of rcptd.
+/// Loads rules files without a configuration. Unlike the rules of a configuration they must not contain
+/// statements that are settings of rcptd.
 pub fn rules_alone(paths: &[PathBuf], secrets: Option<&Path>, fold: bool) -> Alone {
     let mut alone = Alone::default();
     let secrets = secrets.map(read_secrets).transpose().unwrap_or_else(|wrong| {
@@ -147,7 +149,7 @@ pub fn rules_alone(paths: &[PathBuf], secrets: Option<&Path>, fold: bool) -> Alo
     alone
 }
 
-/// Checks files of rules without a configuration.
+/// Checks rules files without a configuration.
 pub fn check_rules(paths: &[PathBuf], secrets: Option<&Path>, fold: bool, guess: bool) -> Checked {
     let Alone { texts, options, rules, problems, .. } = rules_alone(paths, secrets, fold);
     let mut checked = Checked { problems, ..Checked::default() };

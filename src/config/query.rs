@@ -1,4 +1,4 @@
-//! What a map asks of its database, checked.
+//! Checks the database query of a map.
 
 use super::check::{Check, text};
 use super::raw::{Given, MapTable};
@@ -8,9 +8,9 @@ use crate::map::template::Template;
 use diagnostics::nearest;
 use mail_address::escape;
 
-/// The keys of a map that say what is asked of a database.
+/// The keys of a map that define its database query.
 struct Asked<'t> {
-    /// Those that are given, with the name of each.
+    /// The keys that are present, with their names.
     given: Vec<(&'static str, &'t Given<String>)>,
 }
 
@@ -37,7 +37,7 @@ impl<'t> Asked<'t> {
 }
 
 impl Check<'_> {
-    /// What is asked of the database that a map names, if it names one.
+    /// Returns the query for the database that a map names, if it names one.
     pub(super) fn query(
         &mut self,
         table: &MapTable,

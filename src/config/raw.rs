@@ -1,7 +1,7 @@
-//! The configuration as it is written: each key with its type, nothing checked against another.
+//! The configuration as written: each key with its type, before checks between keys.
 //!
-//! The macro makes of one list the fields, their reader and the names known to [`keys`], so that the
-//! three cannot differ.
+//! The macro derives the fields, their reader and the names in [`keys`] from one list, so that the three
+//! cannot differ.
 
 use super::read::{Reader, Value};
 use diagnostics::Text;
@@ -10,33 +10,33 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// A key's value and where it stands.
+/// A key's value and its position.
 #[derive(Clone, Debug)]
 pub(super) struct Given<T> {
     /// The key with its section, such as `milter.listen`.
     pub key: &'static str,
-    /// The file, which is another one where an old statement in the rules stands for the key.
+    /// The file; for an old statement in the rules that sets the key, the rules file.
     pub text: Text,
-    /// The bytes of the value in it.
+    /// The position of the value in the file, in bytes.
     pub span: Range<usize>,
-    /// What was written.
+    /// The value.
     pub value: T,
 }
 
 /// A key in the file.
 #[derive(Debug, Default)]
 pub(super) enum Field<T> {
-    /// It is not there.
+    /// The key is not present.
     #[default]
     Absent,
-    /// It is there, but not of its type; that has been said.
+    /// The key is present, but not of its type; the error was reported.
     Broken,
-    /// It is there.
+    /// The key is present and has its type.
     Given(Given<T>),
 }
 
 impl<T> Field<T> {
-    /// What is there, if it can be used.
+    /// Returns the value, if present and usable.
     pub fn given(&self) -> Option<&Given<T>> {
         match self {
             Field::Given(given) => Some(given),
@@ -48,28 +48,28 @@ impl<T> Field<T> {
 /// One value or a list of them.
 #[derive(Debug)]
 pub(super) struct List<T> {
-    /// Those that could be read.
+    /// The items that could be read.
     pub items: Vec<Spanned<T>>,
-    /// Whether that is all of them.
+    /// Whether these are all items.
     pub complete: bool,
 }
 
 /// A table whose keys are known.
 pub(super) trait Section: Default {
-    /// What stands before its keys: `milter.`, or nothing for the top of the file.
+    /// Prefix of its keys: `milter.`, or empty for the top of the file.
     const PREFIX: &'static str;
     /// Its keys.
     const KEYS: &'static [&'static str];
-    /// The sections in it.
+    /// Its subsections.
     const SECTIONS: &'static [&'static str];
 
-    /// Reads one key; `false` if there is none of that name.
+    /// Reads one key; returns `false` if there is no key of that name.
     fn set(&mut self, name: &str, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> bool;
 
-    /// Adds its keys and those of the sections in it to `keys`.
+    /// Adds its keys and those of its subsections to `keys`.
     fn list(keys: &mut Vec<(&'static str, &'static str)>);
 
-    /// Whether none of its own keys is there.
+    /// Whether all of its own keys are absent.
     fn is_absent(&self) -> bool;
 
     /// Reads a whole table.
@@ -133,99 +133,99 @@ macro_rules! sections {
 sections! {
     /// The top of the file.
     Top "" {
-        /// The domains whose recipients are looked at.
+        /// The domains whose recipients are resolved.
         domains: List<String>,
-        /// The domain understood where a recipient has none; the first of `domains` where empty.
+        /// The domain of a recipient without one; if empty, the first of `domains`.
         origin: String,
         /// Files of alias rules, relative to this file.
         rules: List<String>,
         /// Whether local parts that differ by case only are different.
         case_sensitive: bool,
-        /// The account of aliases that lead to several; none where empty.
+        /// The account for ambiguous aliases; if empty, there is none.
         debug_account: String,
-        /// A file with the secrets of the rules, relative to this file; none where empty.
+        /// A file with the secrets of the rules, relative to this file; if empty, there is none.
         secrets: String,
-        /// How often, in percent, a random address may pass a rule before that is warned of; 0 for never.
+        /// Percentage of random addresses above which a rule causes a warning; 0: never.
         guessable: Percent,
-        /// The operator's script, relative to this file; none where empty.
+        /// The operator's script, relative to this file; if empty, there is none.
         script: String,
-        /// How local parts are read, by domain.
+        /// How local parts are normalised, by domain.
         normalise: List<NormaliseTable>,
-        /// Whether everything is decided and logged, but nothing done.
+        /// Whether to decide and log, but change nothing.
         dry_run: bool,
-        /// Whether a changed file is read again without being told to.
+        /// Whether a changed file causes a reload.
         watch: bool,
-        /// How many threads work; 0 for as many as there are cores.
+        /// Number of threads; 0: as many as there are cores.
         workers: u64,
-        /// The maps that are served.
+        /// The maps.
         map: List<MapTable>,
-        /// The databases that maps ask.
+        /// The databases that maps use.
         database: List<DatabaseTable>,
-        /// Where maps are served to Postfix by tcp_table(5).
+        /// Listeners that serve maps to Postfix by tcp_table(5).
         tcp_table: List<TcpTable>,
-        /// Where they are served by socketmap_table(5).
+        /// Listeners that serve maps by socketmap_table(5).
         socketmap: List<Socketmap>,
     } + {
         /// The milter.
         milter: Milter,
-        /// Which accounts exist.
+        /// The account sources.
         account: Account,
-        /// What is counted.
+        /// The statistics.
         statistics: Statistics,
-        /// Where monitoring finds the figures.
+        /// The metrics server.
         metrics: Metrics,
-        /// Where the other commands find the daemon.
+        /// The control socket.
         control: Control,
-        /// What is logged, and where to.
+        /// Level and target of the log.
         log: Log,
     }
 
     /// `[milter]`
     Milter "milter." {
-        /// Where the mail server finds the milter.
+        /// Addresses to listen on.
         listen: List<String>,
-        /// The permissions of UNIX sockets, in octal digits.
+        /// Permissions of UNIX sockets, in octal digits.
         socket_mode: String,
-        /// The group of UNIX sockets; the program's own where empty.
+        /// Group of UNIX sockets; if empty, the group of the process.
         socket_group: String,
-        /// Longest time from question to answer.
+        /// Longest time from request to reply.
         deadline: Duration,
         /// Most connections of the mail server at once.
         max_connections: u64,
         /// How long a connection may be silent.
         idle_timeout: Duration,
-        /// Most recipients remembered of one message.
+        /// Most recipients of one message.
         max_recipients: u64,
-        /// What is said of a recipient whose account does not exist.
+        /// Reply to a recipient whose account does not exist.
         reject_reply: String,
-        /// What is said while nobody can tell.
+        /// Reply when the lookup fails temporarily.
         defer_reply: String,
-        /// A header that records the alias of a message to one recipient; none where empty.
+        /// A header that records the alias of a message to one recipient; if empty, there is none.
         header: String,
     }
 
     /// `[account]`
     Account "account." {
-        /// Who knows the accounts; several are asked in turn.
+        /// The sources of accounts, in the order in which they are used.
         source: List<Source>,
         /// Longest wait for a source.
         deadline: Duration,
-        /// Most questions to a source at once.
+        /// Most concurrent lookups in a source.
         concurrency: u64,
-        /// What happens to mail while a source fails temporarily.
+        /// Whether mail is deferred or accepted while a source fails temporarily.
         tempfail_action: String,
-        /// How long a witness or a canary vouches for a server.
+        /// How long a passed control by a witness or a canary is valid.
         control_interval: Duration,
     } + {
-        /// What is remembered.
+        /// Cache of the results.
         cache: Cache,
         /// For `vrfy:` sources.
         vrfy: Vrfy,
     }
 
-    /// A source with settings of its own.
+    /// A source with its own settings.
     SourceTable "account.source." {
-        /// Which one.
+        /// The source.
         source: String,
         /// As `account.deadline`.
         deadline: Duration,
@@ -235,7 +235,7 @@ sections! {
         tempfail_action: String,
         /// As `account.control_interval`.
         control_interval: Duration,
-        /// As `account.vrfy.witness`; of `passwd:` the user that exists.
+        /// As `account.vrfy.witness`; for `passwd:` a user that exists.
         witness: ByDomain<WitnessName>,
         /// As the keys of these names in `account.vrfy`.
         helo: String,
@@ -251,89 +251,89 @@ sections! {
 
     /// An entry of `normalise`.
     NormaliseTable "normalise." {
-        /// The domains it is about; all that no other entry names where it is not there.
+        /// The domains of the entry; if absent, all domains that no other entry names.
         domains: List<String>,
         /// As the key of this name at the top.
         case_sensitive: bool,
         /// The characters that begin an extension.
         delimiters: String,
-        /// The characters that do not count.
+        /// The characters that are removed.
         remove: String,
-        /// Whether local parts are brought to Unicode's form NFKC.
+        /// Whether local parts are converted to Unicode's form NFKC.
         nfkc: bool,
     }
 
     /// An entry of `map`.
     MapTable "map." {
-        /// What servers call it.
+        /// The name of the map in requests.
         name: String,
-        /// Where its values come from; several are asked in turn.
+        /// The sources of its values, in the order in which they are used.
         source: List<String>,
-        /// How it is searched.
+        /// The search strategy.
         search: String,
-        /// How long answers of databases and other servers are cached.
+        /// How long results of databases and other servers are cached.
         cache_ttl: Duration,
-        /// The table of SQL.
+        /// The SQL table.
         table: String,
-        /// Its column of keys; of Redis the key.
+        /// The column of keys; for Redis the key.
         key: String,
-        /// Its column of values.
+        /// The column of values.
         value: String,
-        /// Its column of what is added to the value.
+        /// The column of the text that is appended to the value.
         reason: String,
-        /// A query of SQL.
+        /// An SQL query.
         query: String,
-        /// Where a search of LDAP begins.
+        /// The base of an LDAP search.
         base: String,
-        /// What it looks for.
+        /// The filter of an LDAP search.
         filter: String,
-        /// The attribute that counts.
+        /// The attribute with the value.
         attribute: String,
-        /// How deep it goes.
+        /// The scope of an LDAP search.
         scope: String,
-        /// The field of a hash of Redis.
+        /// The field of a Redis hash.
         field: String,
     }
 
     /// An entry of `database`.
     DatabaseTable "database." {
-        /// What maps call it.
+        /// The name of the database in maps.
         name: String,
-        /// What it is.
+        /// The kind of the database.
         kind: String,
         /// Its servers.
         hosts: List<String>,
-        /// Who asks.
+        /// The user name.
         user: String,
-        /// The file with the password, relative to this one.
+        /// The file with the password, relative to this file.
         password_file: String,
-        /// Which database of the server.
+        /// The database of the server.
         database: String,
-        /// The file of SQLite, relative to this one.
+        /// The SQLite file, relative to this file.
         file: String,
         /// Whether connections are encrypted.
         tls: bool,
-        /// The certificates that may have signed the server's.
+        /// Certificates that the server's certificate must be signed with.
         tls_ca: String,
         /// Most connections to a server.
         connections: u64,
         /// Longest wait for a connection.
         connect_timeout: Duration,
-        /// Longest wait for an answer.
+        /// Longest wait for a result.
         deadline: Duration,
-        /// A key that is certainly there.
+        /// A key that certainly exists.
         witness: String,
-        /// How long it counts that a server has found a key.
+        /// How long a lookup of the witness is valid.
         control_interval: Duration,
     }
 
     /// An entry of `tcp_table`.
     TcpTable "tcp_table." {
-        /// Where Postfix finds it.
+        /// Addresses to listen on.
         listen: List<String>,
         /// The map it serves.
         map: String,
-        /// Longest time from question to answer.
+        /// Longest time from request to reply.
         deadline: Duration,
         /// Most connections at once.
         max_connections: u64,
@@ -343,17 +343,17 @@ sections! {
 
     /// An entry of `socketmap`.
     Socketmap "socketmap." {
-        /// Where the mail server finds it.
+        /// Addresses to listen on.
         listen: List<String>,
-        /// The maps it serves; all where it is not there.
+        /// The maps it serves; if absent, all maps.
         maps: List<String>,
-        /// Which mail server asks.
+        /// The mail server that is the client.
         mta: String,
-        /// The permissions of UNIX sockets, in octal digits.
+        /// Permissions of UNIX sockets, in octal digits.
         socket_mode: String,
-        /// The group of UNIX sockets; the program's own where empty.
+        /// Group of UNIX sockets; if empty, the group of the process.
         socket_group: String,
-        /// Longest time from question to answer.
+        /// Longest time from request to reply.
         deadline: Duration,
         /// Most connections at once.
         max_connections: u64,
@@ -363,25 +363,25 @@ sections! {
 
     /// `[statistics]`
     Statistics "statistics." {
-        /// Whether figures are collected for `stats`, `jstats` and `rcptd status`.
+        /// Whether statistics are collected for `stats`, `jstats` and `rcptd status`.
         enabled: bool,
-        /// How often they are logged; never where 0.
+        /// Interval at which they are logged; 0: never.
         log_interval: Duration,
     }
 
     /// `[metrics]`
     Metrics "metrics." {
-        /// Where they are served by HTTP; nowhere where empty.
+        /// Addresses of the HTTP server; if empty, there is none.
         listen: List<String>,
     }
 
     /// `[control]`
     Control "control." {
-        /// A UNIX socket; none where empty.
+        /// Path of a UNIX socket; if empty, there is none.
         listen: String,
-        /// Its permissions, in octal digits.
+        /// Permissions of the socket, in octal digits.
         socket_mode: String,
-        /// Its group; the program's own where empty.
+        /// Group of the socket; if empty, the group of the process.
         socket_group: String,
     }
 
@@ -391,44 +391,45 @@ sections! {
         positive_ttl: Duration,
         /// How long "not found" is cached.
         negative_ttl: Duration,
-        /// Most accounts cached.
+        /// Most cached accounts.
         entries: u64,
     }
 
     /// `[account.vrfy]`
     Vrfy "account.vrfy." {
-        /// The name said in EHLO; the host's own where empty.
+        /// The name in EHLO; if empty, the name of the host.
         helo: String,
-        /// VRFYs sent over one connection.
+        /// Most VRFY commands in one connection.
         per_connection: u64,
-        /// Idle connections kept open.
+        /// Most idle connections that are kept open.
         idle_connections: u64,
         /// How long an idle connection is kept.
         idle_timeout: Duration,
-        /// What a reply 250 or 251 means.
+        /// Meaning of a reply 250 or 251.
         code_250: ByDomain<String>,
-        /// What a reply 252 means.
+        /// Meaning of a reply 252.
         code_252: ByDomain<String>,
-        /// The account that a server must find before its "not found" counts.
+        /// The account that a server must find before its "not found" is used.
         witness: ByDomain<WitnessName>,
         /// Whether connections are encrypted.
         starttls: String,
-        /// The name in the server's certificate; the host name of the source where empty.
+        /// The name in the server's certificate; if empty, the host name of the source.
         tls_name: String,
-        /// A file of certificates that may have signed the server's; the system's where empty.
+        /// A file of certificates that the server's certificate must be signed with; if empty, those of the
+        /// system.
         tls_ca: String,
     }
 
     /// `[log]`
     Log "log." {
-        /// Where the log goes.
+        /// The target of the log.
         target: String,
-        /// The least important events logged.
+        /// The lowest level that is logged.
         level: String,
     }
 }
 
-/// An entry of `account.source`: the source alone, or a table with it.
+/// An entry of `account.source`: the source alone, or a table with its settings.
 #[derive(Debug)]
 pub(super) enum Source {
     /// `"vrfy:127.0.0.1:5025"`
@@ -464,12 +465,12 @@ impl Source {
     }
 }
 
-/// One choice for all domains, or a table with a choice for each and a `default` for the others.
+/// One value for all domains, or a table with a value for each and a `default` for the others.
 #[derive(Debug)]
 pub(super) struct ByDomain<T> {
-    /// For all domains that are not named.
+    /// The value for all domains that are not named.
     pub default: Option<Spanned<T>>,
-    /// The domains that are named.
+    /// The values of the named domains.
     pub domains: Vec<(Spanned<String>, Spanned<T>)>,
 }
 
@@ -516,9 +517,9 @@ impl Value for WitnessName {
     }
 }
 
-/// A section that there may be several of, each below a heading `[[name]]`.
+/// A section that may occur several times, each time with a heading `[[name]]`.
 trait Entry: Section {
-    /// How it is begun.
+    /// The heading.
     const BEGIN: &'static str;
 }
 
@@ -553,7 +554,7 @@ impl<T: Entry> Value for T {
     }
 }
 
-/// A number of percent.
+/// A percentage.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Percent(pub f64);
 
@@ -567,7 +568,7 @@ impl Value for Percent {
     }
 }
 
-/// The keys of the sections that there may be several of, with the name of the section.
+/// Returns the keys of the sections that may occur several times, each with the name of its section.
 pub fn keys_of_entries() -> Vec<(&'static str, &'static str)> {
     let mut keys = Vec::new();
     NormaliseTable::list(&mut keys);
@@ -578,7 +579,7 @@ pub fn keys_of_entries() -> Vec<(&'static str, &'static str)> {
     keys
 }
 
-/// Every key with its section (`""` for the top of the file), in the order of the reference.
+/// Returns every key with its section (`""` for the top of the file), in the order of the reference.
 pub fn keys() -> Vec<(&'static str, &'static str)> {
     let mut keys = Vec::new();
     Top::list(&mut keys);

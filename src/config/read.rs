@@ -1,4 +1,4 @@
-//! From the text of the file to the raw form, with every problem on the way.
+//! Parses the text of the file into the raw form, and reports all problems.
 
 use super::raw::{self, Field, Given, List, Section, Top};
 use super::time;
@@ -9,12 +9,12 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-/// A type a key can have.
+/// A type of values.
 pub(super) trait Value: Sized {
-    /// What a list of it is called, and how it is written.
+    /// Name of a list of such values, and its syntax, for messages.
     const LIST: [&'static str; 2] = ["a list of texts", "write it as [\"...\", \"...\"]"];
 
-    /// Reads it; a problem of `key` is told to `reader`, and `None` returned.
+    /// Reads a value. Reports a problem of `key` to `reader` and returns `None`.
     fn read(key: &str, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self>;
 }
 
@@ -66,7 +66,7 @@ impl Value for Duration {
     }
 }
 
-/// One value stands for a list of one.
+/// A single value is read as a list of one.
 impl<T: Value> Value for List<T> {
     fn read(key: &str, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
         let values = match value.get_ref() {
@@ -85,7 +85,7 @@ impl<T: Value> Value for List<T> {
     }
 }
 
-/// Collects what is wrong with the file.
+/// Collects the problems of the file.
 pub(super) struct Reader<'t> {
     text: &'t Text,
     problems: Vec<Problem>,
@@ -102,7 +102,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads a section in a section.
+    /// Reads a subsection.
     pub fn section<T: Section>(&mut self, key: &'static str, value: &Spanned<DeValue<'_>>) -> T {
         if let DeValue::Table(table) = value.get_ref() {
             return T::read_table(table, self);
@@ -112,7 +112,7 @@ impl Reader<'_> {
             .unwrap_or_default()
     }
 
-    /// Says that `S` has no such key, and which one may have been meant.
+    /// Reports that `S` has no such key, with a suggestion.
     pub fn unknown_key<S: Section>(&mut self, name: &Spanned<DeString<'_>>) {
         let known: Vec<&str> = S::KEYS.iter().chain(S::SECTIONS).copied().collect();
         let place = match S::PREFIX.trim_end_matches('.') {
@@ -143,7 +143,7 @@ impl Reader<'_> {
         None
     }
 
-    /// Says that the value of `key` is of another type.
+    /// Reports that the value of `key` has the wrong type.
     pub fn wrong_type<T>(
         &mut self,
         key: &str,
@@ -182,18 +182,18 @@ fn type_name(value: &Spanned<DeValue<'_>>) -> &'static str {
     }
 }
 
-/// What was read of a file.
+/// The result of reading a file.
 pub(super) struct Read {
-    /// The raw form of all that could be read.
+    /// The raw form of everything that could be read.
     pub raw: Top,
-    /// What is wrong so far.
+    /// The problems so far.
     pub problems: Vec<Problem>,
-    /// Bytes that a syntax error makes doubtful: what is found wrong there may be wrong only because of it.
+    /// Bytes whose meaning is uncertain after a syntax error: problems there may be consequences of it.
     pub doubtful: Vec<Range<usize>>,
 }
 
-/// Reads the text of a configuration file. The TOML reader recovers from errors, so that one run names
-/// all of them, and what is wrong in meaning besides.
+/// Reads the text of a configuration file. The TOML parser recovers from errors, so that one run reports
+/// all syntax errors, and errors in the meaning, too.
 pub(super) fn read(text: &Text) -> Read {
     let (source, mut errors) = passable(text);
     let (table, last) = DeTable::parse_recoverable(&source);
@@ -222,16 +222,16 @@ pub(super) fn read(text: &Text) -> Read {
     Read { raw, problems, doubtful }
 }
 
-/// Most errors of syntax told; a file with more of them is none of ours.
+/// Most syntax errors that are reported; a file with more is not a configuration of rcptd.
 const MAX_SYNTAX_ERRORS: usize = 100;
-/// How often a line is taken out in [`passable`]; an operator has mended the first ones by then.
+/// How often [`passable`] removes a line; the first errors are enough to begin with.
 const MAX_PASSES: usize = 20;
 
-/// The text without the lines at which the TOML reader gives up, such as a key without a value, and the
-/// errors in those lines. They are made blank, so that all places stay what they are.
+/// Returns the text without the lines at which the TOML parser gives up, such as a key without a value, and
+/// the errors in those lines. The lines are replaced by blanks, so that all positions stay the same.
 fn passable(text: &Text) -> (String, Vec<toml::de::Error>) {
     let mut source = text.content.to_string();
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     for _ in 0..MAX_PASSES {
         let (table, mut errors) = DeTable::parse_recoverable(&source);
         let Some(last) = errors.iter().filter_map(toml::de::Error::span).map(|span| span.start).max() else {
@@ -244,13 +244,13 @@ fn passable(text: &Text) -> (String, Vec<toml::de::Error>) {
             break;
         }
         errors.retain(|error| error.span().is_some_and(|span| (line.start..=line.end).contains(&span.start)));
-        told.append(&mut errors);
+        reported.append(&mut errors);
         source.replace_range(line.clone(), &" ".repeat(line.len()));
     }
-    (source, told)
+    (source, reported)
 }
 
-/// Where the last value of a table ends.
+/// Returns the end of the last value of a table.
 fn end(table: &DeTable<'_>) -> usize {
     let ends = table.values().map(|value| match value.get_ref() {
         DeValue::Table(table) => end(table).max(value.span().end),
@@ -259,7 +259,7 @@ fn end(table: &DeTable<'_>) -> usize {
     ends.max().unwrap_or(0)
 }
 
-/// Whether a problem begins where a syntax error leaves a doubt.
+/// Whether a problem begins where the meaning is uncertain after a syntax error.
 pub(super) fn is_doubtful(doubtful: &[Range<usize>], problem: &Problem) -> bool {
     doubtful.iter().any(|range| range.contains(&problem.span.start))
 }
@@ -274,8 +274,8 @@ fn duplicate(text: &Text, span: Range<usize>) -> Problem {
     }
 }
 
-/// The bytes a syntax error at `offset` may have changed the meaning of: the value it is in and its line,
-/// or, where that line is a section's heading, everything after it.
+/// Returns the bytes whose meaning a syntax error at `offset` may have changed: the value that contains it
+/// and its line, or everything after the line if that is the heading of a section.
 fn doubt(text: &Text, table: &DeTable<'_>, offset: usize) -> Range<usize> {
     let line = line(text, offset);
     match value_at(table, offset) {
@@ -285,7 +285,7 @@ fn doubt(text: &Text, table: &DeTable<'_>, offset: usize) -> Range<usize> {
     }
 }
 
-/// The value that is not a table and holds `offset`.
+/// Returns the value that contains `offset` and is not a table.
 fn value_at(table: &DeTable<'_>, offset: usize) -> Option<Range<usize>> {
     table.values().find_map(|value| match value.get_ref() {
         DeValue::Table(table) => value_at(table, offset),
@@ -298,7 +298,7 @@ fn is_heading(text: &Text, line: &Range<usize>) -> bool {
     text.content.get(line.clone()).is_some_and(|line| line.trim_start().starts_with('['))
 }
 
-/// The line round `offset`, without its end.
+/// Returns the line that contains `offset`, without its end.
 fn line(text: &Text, offset: usize) -> Range<usize> {
     let offset = text.content.floor_char_boundary(offset);
     let start = text.content[..offset].rfind('\n').map_or(0, |end| end + 1);
@@ -316,9 +316,9 @@ mod tests {
         problems.iter().map(|problem| format!("{}: {}", problem.place().0, problem.message)).collect()
     }
 
-    /// A line that the TOML reader cannot pass hides nothing behind it.
+    /// A line at which the TOML parser gives up does not hide errors after it.
     #[test]
-    fn the_rest_is_read_too() {
+    fn reports_errors_after_an_unparsable_line() {
         for (content, want) in [
             ("watch\nwatch = 1\n", vec!["1: key with no value", "2: watch must be"]),
             (
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_bounded() {
+    fn limits_reported_errors() {
         assert_eq!(told(&"watch\n".repeat(5000)).len(), MAX_SYNTAX_ERRORS);
         assert_eq!(told(&"workers = tru\n".repeat(5000)).len(), MAX_SYNTAX_ERRORS);
     }

@@ -1,4 +1,4 @@
-//! `script`: the operator's script.
+//! Checks `script`: the operator's script.
 
 use super::check::{Check, text};
 use super::files;
@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 impl Check<'_> {
-    /// The script that `script` names, relative to `folder`. The file is added to `watched` either way.
+    /// Reads the file that `script` names, relative to `folder`. The file is added to `watched` even if it
+    /// cannot be read.
     pub fn script(
         &mut self,
         field: &Field<String>,
@@ -30,8 +31,8 @@ impl Check<'_> {
     }
 }
 
-/// The script with the rules it may ask for names. It is tried out with the first of `domains`; without any it
-/// waits until there is one, since that is another error.
+/// Loads the script with the rules whose names it may look up. Its trial call uses the first of `domains`;
+/// without any, the script is not loaded, since that is an error already.
 pub(super) fn load(
     script: Option<&Text>,
     rules: &Arc<Rules>,
@@ -42,7 +43,7 @@ pub(super) fn load(
         Ok(script) => Some(Arc::new(script)),
         Err(wrong) => {
             for problem in wrong {
-                // With the other form of the rules it says the same.
+                // With the other form of the rules the problems are the same.
                 if !problems.contains(&problem) {
                     problems.push(problem);
                 }

@@ -1,4 +1,4 @@
-//! `secrets`: a file that nobody but the daemon is to read.
+//! Checks `secrets`: a file that only the daemon may read.
 
 use super::check::{Check, text};
 use super::files;
@@ -7,24 +7,24 @@ use alias_rules::{BadSecret, Secrets};
 use diagnostics::{Problem, Text};
 use std::path::{Path, PathBuf};
 
-/// Largest file of secrets: hundreds of times what the few there may be take.
+/// Largest secrets file: hundreds of times the size of the most secrets that are allowed.
 pub const MAX_SECRETS_FILE: u64 = 64 << 10;
 
-/// Why there are no secrets.
+/// Why the secrets cannot be used.
 enum Fault {
-    /// The file is not to be read: why, and the remedy.
+    /// The file cannot be used: reason and remedy.
     File(String, String),
-    /// What is wrong in it.
+    /// The contents are invalid.
     Content(Vec<Problem>),
 }
 
 fn read(path: &Path) -> Result<Secrets, Fault> {
     let bytes = files::read_private(path, MAX_SECRETS_FILE).map_err(|(why, help)| Fault::File(why, help))?;
-    // A secret is a sequence of octets; what is not UTF-8 is hardly meant, though.
+    // A secret is a sequence of octets, but invalid UTF-8 is probably a mistake.
     let content = String::from_utf8(bytes)
         .map_err(|_| Fault::File("it is not UTF-8".into(), "write secrets of printable characters".into()))?;
     Secrets::parse(&content).map_err(|wrong| {
-        // As many lines, and none of what is in them: a problem may quote its line.
+        // The same number of lines, without their contents: a problem may quote its line.
         let lines = Text::new(&path.display().to_string(), &"\n".repeat(content.lines().count()));
         let problem = |bad: BadSecret| {
             let at = bad.line.saturating_sub(1);
@@ -34,7 +34,7 @@ fn read(path: &Path) -> Result<Secrets, Fault> {
     })
 }
 
-/// Reads a file of secrets without a configuration.
+/// Reads a secrets file without a configuration.
 pub fn read_secrets(path: &Path) -> Result<Secrets, Vec<Problem>> {
     read(path).map_err(|fault| match fault {
         Fault::Content(problems) => problems,
@@ -46,8 +46,8 @@ pub fn read_secrets(path: &Path) -> Result<Secrets, Vec<Problem>> {
 }
 
 impl Check<'_> {
-    /// The secrets in the file of `secrets`, relative to `folder`; none where nothing is written. The file is
-    /// added to `watched` either way.
+    /// Reads the file that `secrets` names, relative to `folder`; without the key there are no secrets. The
+    /// file is added to `watched` even if it cannot be read.
     pub fn secrets(&mut self, field: &Field<String>, folder: &Path, watched: &mut Vec<PathBuf>) -> Secrets {
         let Some(given) = text(field) else { return Secrets::default() };
         let path = folder.join(&given.value);
@@ -55,7 +55,7 @@ impl Check<'_> {
             match fault {
                 Fault::Content(problems) => self.problems.extend(problems),
                 Fault::File(why, help) => {
-                    // Not what is written: it may be a secret in the place of its file.
+                    // Do not quote the value: it may be a secret instead of its file.
                     self.error(given, format!("the file of secrets cannot be read: {why}"), help);
                 }
             }

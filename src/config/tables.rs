@@ -1,4 +1,4 @@
-//! `[[map]]`, checked, and all that belongs to maps put together.
+//! Checks `[[map]]`, and combines all settings that belong to maps.
 
 use super::check::Check;
 use super::files;
@@ -18,36 +18,36 @@ use std::sync::Arc;
 use std::time::Duration;
 use toml::Spanned;
 
-/// Most maps; each is a few hundred bytes and some counters, and more of them are a mistake.
+/// Most maps; each takes a few hundred bytes and some counters, and more are a mistake.
 pub const MAX_MAPS: usize = 1000;
-/// Longest name of a map, in octets. No limit of the protocols: a name is typed into main.cf, stands in every request
-/// and in every metric, and is read in logs.
+/// Longest name of a map, in octets. The protocols have no limit; a name is typed into main.cf, is part of
+/// every request and every metric, and is read in logs.
 pub const MAX_MAP_NAME: usize = 64;
-/// Largest text of a `texthash:`: hundreds of thousands of entries. Larger ones belong into a database.
+/// Largest text of a `texthash:`: hundreds of thousands of entries. Larger ones belong in a database.
 pub const MAX_LIST: u64 = 64 << 20;
-/// Bounds of `remember`: what was changed must count some day.
+/// Bounds of `cache_ttl`: changes must take effect eventually.
 const REMEMBERED: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(24);
 
-/// Most sources that a map is made of, those of the maps it names and these themselves included: each may be asked for
-/// each key, one inside of the other.
+/// Most sources of a map, including the maps that it names and their sources: each may be used for each
+/// key, nested in one another.
 pub const MAX_PARTS: usize = 200;
 
-/// Whether a map can be called so: by letters, digits, `.`, `_` and `-` of ASCII, at most [`MAX_MAP_NAME`]. A
-/// blank ends the name in a request (socketmap_table(5)), and braces, commas and colons mean something where
-/// maps are named.
+/// Whether a name is valid for a map: letters, digits, `.`, `_` and `-` of ASCII, at most [`MAX_MAP_NAME`].
+/// A blank ends the name in a request (socketmap_table(5)), and braces, commas and colons have a meaning in
+/// lists of maps.
 pub fn is_map_name(name: &str) -> bool {
     let good = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     (1..=MAX_MAP_NAME).contains(&name.len()) && name.bytes().all(good)
 }
 
-/// What is served, and to whom.
+/// Settings of maps, databases and their listeners.
 #[derive(Clone, Debug, Default)]
 pub struct Tables {
     /// The maps.
     pub maps: Vec<MapSettings>,
-    /// The databases they ask.
+    /// The databases that they use.
     pub databases: Vec<DatabaseSettings>,
-    /// The texts of their lists, read.
+    /// The contents of their lists.
     pub lists: HashMap<PathBuf, Arc<KeyList>>,
     /// Listeners for tcp_table(5).
     pub tcp_tables: Vec<TcpTable>,
@@ -55,23 +55,23 @@ pub struct Tables {
     pub socketmaps: Vec<Socketmap>,
 }
 
-/// A map.
+/// Settings of a map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MapSettings {
-    /// What servers call it.
+    /// Name of the map in requests.
     pub name: Arc<str>,
-    /// Where its values come from, in this order.
+    /// The sources of its values, in the order in which they are used.
     pub sources: Vec<SourceSpec>,
-    /// How it is searched.
+    /// The search strategy.
     pub search: SearchStrategy,
-    /// How long answers from elsewhere are remembered.
+    /// How long results of databases and other servers are cached.
     pub cache_ttl: Duration,
-    /// What is asked of a database.
+    /// The query for a database.
     pub query: Option<Query>,
 }
 
 impl Tables {
-    /// Whether a map is one of the resolver's.
+    /// Whether a map uses the resolver.
     pub fn resolve(&self) -> bool {
         let mut found = false;
         for source in self.maps.iter().flat_map(|map| &map.sources) {
@@ -85,15 +85,15 @@ impl Tables {
         !self.tcp_tables.is_empty() || !self.socketmaps.is_empty()
     }
 
-    /// Whether there is anything of them at all.
+    /// Whether there are any maps, databases or listeners.
     pub fn are_there(&self) -> bool {
         self.are_served() || !self.maps.is_empty() || !self.databases.is_empty()
     }
 }
 
 impl Check<'_> {
-    /// All of them. Files are relative to `folder`; those that are read are added to `watched`. `fold`: keys that
-    /// differ by case only are the same.
+    /// Checks all of them. Files are relative to `folder`; those that are read are added to `watched`.
+    /// `fold`: keys that differ by case only are the same.
     pub fn tables(
         &mut self,
         raw: &raw::Top,
@@ -121,7 +121,7 @@ impl Check<'_> {
                 places.extend(sources.map(|sources| (tables.maps.len(), sources)));
             }
         }
-        // A map that could not be read may be the one that is named; that has been said.
+        // A map that could not be read may be the one that is named; its error was reported.
         let complete = raw
             .map
             .given()
@@ -148,7 +148,7 @@ impl Check<'_> {
         tables
     }
 
-    /// Says so where a list is longer than it may be.
+    /// Reports a list that is longer than allowed.
     pub(super) fn at_most<T>(&mut self, given: &Given<List<T>>, most: usize) {
         if given.value.items.len() > most {
             let help = format!("at most {most} are possible");
@@ -190,7 +190,7 @@ impl Check<'_> {
         Some(MapSettings { name: name?, sources: sources?, search, cache_ttl, query })
     }
 
-    /// A name for maps or databases.
+    /// Checks a name of a map or database.
     pub(super) fn name<T>(
         &mut self,
         field: &Field<String>,
@@ -212,7 +212,7 @@ impl Check<'_> {
         }
         None
     }
-    /// Maps and purposes that a source names.
+    /// Checks the maps and views that a source names.
     fn names_in<T>(
         &mut self,
         at: &Given<T>,
@@ -240,7 +240,7 @@ impl Check<'_> {
         });
     }
 
-    /// The name of a map has to be one of `names`.
+    /// Checks that the name of a map is one of `names`.
     pub(super) fn map_name<T>(
         &mut self,
         at: &Given<T>,
@@ -259,7 +259,7 @@ impl Check<'_> {
         self.error_in(at, span, format!("{}: there is no map {}", at.key, escape(name)), help);
     }
 
-    /// Reads the texts that a source names.
+    /// Reads the lists that a source names.
     fn lists<T>(
         &mut self,
         at: &Given<T>,
@@ -294,8 +294,7 @@ impl Check<'_> {
         });
     }
 
-    /// Maps that name each other in a circle have no end, and those that name many others for each key have hardly
-    /// one.
+    /// Reports maps that name each other in a loop, and maps that use too many others for each key.
     fn circles(&mut self, maps: &[MapSettings], field: &Field<List<MapTable>>) {
         let Some(given) = field.given() else { return };
         let mut waiting: BTreeMap<&str, Vec<Part<'_>>> = BTreeMap::new();
@@ -305,8 +304,8 @@ impl Check<'_> {
                 parts_of(source, parts);
             }
         }
-        // What a map comes to is known when all is known that it is made of. What stays is in a circle, or leads
-        // into one.
+        // The number of sources of a map is known when it is known for all its parts. The remaining maps
+        // are in a loop, or use one that is.
         let mut known: BTreeMap<&str, usize> = BTreeMap::new();
         loop {
             let is_known = |part: &Part<'_>| match part {
@@ -344,7 +343,7 @@ impl Check<'_> {
     }
 }
 
-/// What a map is made of.
+/// A part of a map.
 enum Part<'s> {
     Map(&'s str),
     Other,
@@ -362,6 +361,6 @@ fn parts_of<'s>(source: &'s SourceSpec, parts: &mut Vec<Part<'s>>) {
     }
 }
 
-/// What to write for `from`.
+/// Remedy for an invalid `source`.
 const FROM: &str = "write where its values come from, such as \"resolver:virtual_alias\", \"texthash:/PATH\" or \
                     \"database:NAME\"";

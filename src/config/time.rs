@@ -1,15 +1,15 @@
-//! Times as the operator writes them.
+//! Times in the configuration.
 
 use std::time::Duration;
 
-/// How one is written, for the remedy of an error.
+/// Remedy for an invalid time.
 pub(super) const REMEDY: &str = "write a number and one of ms, s, m, h, d, w, such as \"8s\"";
 
 /// The units, longest first, in milliseconds.
 const UNITS: [(&str, u64); 6] =
     [("w", 604_800_000), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
-/// Reads `250ms`, `8s`, `5m`, `2h`, `1d` or `1w`; a number alone is of seconds.
+/// Parses `250ms`, `8s`, `5m`, `2h`, `1d` or `1w`; a number alone is in seconds.
 pub(super) fn parse(text: &str) -> Option<Duration> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -21,7 +21,7 @@ pub(super) fn parse(text: &str) -> Option<Duration> {
     number.checked_mul(unit).map(Duration::from_millis)
 }
 
-/// A time as it would be written.
+/// Formats a time as it would be written.
 pub(super) fn show(time: Duration) -> String {
     let millis = time.as_millis();
     UNITS
@@ -36,7 +36,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn units() {
+    fn parses_units() {
         for (text, want) in [
             ("250ms", 250),
             ("8s", 8000),
@@ -69,7 +69,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_shown_is_read_back(millis in 0..10_000_000_000_u64) {
+        fn formatted_times_parse_to_the_same_value(millis in 0..10_000_000_000_u64) {
             let want = Duration::from_millis(millis);
             prop_assert_eq!(parse(&show(want)), Some(want));
         }

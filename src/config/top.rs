@@ -1,4 +1,4 @@
-//! The top of the file and `[log]`, checked.
+//! Checks the top of the file and `[log]`.
 
 use super::check::{Check, text};
 use super::files;
@@ -10,7 +10,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-/// Bounds of `workers` where it is not 0: the work is mostly waiting, so even few do.
+/// Bounds of `workers`, if it is not 0. Threads mostly wait, so a few are enough.
 const WORKERS: RangeInclusive<usize> = 0..=256;
 
 /// Default of `guessable`, in percent.
@@ -18,7 +18,7 @@ pub const GUESSABLE: f64 = 100.0 * alias_rules::GUESSABLE;
 /// Bounds of `guessable`.
 const PERCENT: RangeInclusive<f64> = 0.0..=100.0;
 
-/// Where the log goes.
+/// Target of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Target {
     /// Standard error, which systemd and containers collect.
@@ -28,24 +28,24 @@ pub enum Target {
     Journald,
 }
 
-/// The least important events logged.
+/// The lowest level that is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// What keeps mail from flowing.
+    /// Faults that stop mail.
     Error,
-    /// What somebody should look at.
+    /// Events that the operator should look at.
     Warn,
     /// One line per decision, and start, stop and reload.
     #[default]
     Info,
-    /// How decisions came about.
+    /// The course of decisions.
     Debug,
     /// Everything.
     Trace,
 }
 
 impl Level {
-    /// As it is written.
+    /// Returns the level as it is written.
     pub fn name(self) -> &'static str {
         match self {
             Level::Error => "error",
@@ -63,17 +63,18 @@ impl fmt::Display for Level {
     }
 }
 
-/// What is logged, and where to.
+/// Settings of the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Log {
-    /// Where to.
+    /// Target of the log.
     pub target: Target,
-    /// What.
+    /// Lowest level that is logged.
     pub level: Level,
 }
 
 impl Check<'_> {
-    /// `domains`, in canonical spelling. They have to be there if recipients are resolved.
+    /// Checks `domains`, and returns them in canonical spelling. They are required if recipients are
+    /// resolved.
     pub fn domains(&mut self, field: &Field<List<String>>, needed: bool) -> Vec<String> {
         const HELP: &str = "write the domains of your aliases, such as domains = [\"example.com\"]";
         let given = match field {
@@ -86,7 +87,7 @@ impl Check<'_> {
             }
             Field::Broken => return Vec::new(),
         };
-        // As many as fit into the file, so they are looked up rather than searched for.
+        // Their number is limited only by the size of the file, so use a hash set.
         let mut domains: Vec<String> = Vec::new();
         let mut seen = HashSet::new();
         for item in &given.value.items {
@@ -105,7 +106,7 @@ impl Check<'_> {
         domains
     }
 
-    /// `origin`, by default the first of `domains`.
+    /// Checks `origin`; the default is the first of `domains`.
     pub fn origin(&mut self, field: &Field<String>, domains: &[String]) -> String {
         text(field)
             .and_then(|given| self.domain(given, given.span.clone(), &given.value))
@@ -113,7 +114,7 @@ impl Check<'_> {
             .unwrap_or_default()
     }
 
-    /// `debug_account`: the local part of a mailbox.
+    /// Checks `debug_account`: the local part of a mailbox.
     pub fn debug_account(&mut self, field: &Field<String>) -> Option<String> {
         let given = text(field)?;
         let account = &given.value;
@@ -130,11 +131,11 @@ impl Check<'_> {
         None
     }
 
-    /// `guessable`, in percent; `None` where nothing is to be said.
+    /// Checks `guessable`, in percent; `None` disables the warnings.
     pub fn guessable(&mut self, field: &Field<Percent>) -> Option<f64> {
         let percent = match field.given() {
             None => GUESSABLE,
-            // Neither is what is no number.
+            // NaN is also rejected.
             Some(given) if !PERCENT.contains(&given.value.0) => {
                 let help = format!("write a number from {} to {}", PERCENT.start(), PERCENT.end());
                 self.error(given, format!("{} = {} is out of range", given.key, given.value.0), help);
@@ -145,12 +146,12 @@ impl Check<'_> {
         (percent > 0.0).then_some(percent)
     }
 
-    /// `workers`.
+    /// Checks `workers`.
     pub fn workers(&mut self, field: &Field<u64>) -> usize {
         self.number(field, 0, &WORKERS)
     }
 
-    /// `[log]`
+    /// Checks `[log]`.
     pub fn log(&mut self, raw: &raw::Log) -> Log {
         let levels = [Level::Error, Level::Warn, Level::Info, Level::Debug, Level::Trace];
         Log {
@@ -163,8 +164,8 @@ impl Check<'_> {
         }
     }
 
-    /// The files of `rules`, relative to `folder`, and their texts as far as they can be read. What was
-    /// tried is added to `watched` either way, since a missing file may come.
+    /// Reads the files of `rules`, relative to `folder`, as far as possible. Every file is added to
+    /// `watched`, even if it cannot be read, since a missing file may be created.
     pub fn rules(
         &mut self,
         field: &Field<List<String>>,

@@ -1,5 +1,7 @@
-//! The decision of the running daemon about a recipient, for `rcptd explain`: the files may be half written,
-//! or refused, so that the daemon uses older ones.
+//! The decision of the running daemon about a recipient, for `rcptd explain`.
+//!
+//! It may differ from the configuration files: a file may be incomplete, or the last reload failed, so that
+//! the daemon uses older contents.
 
 use crate::resolve::{DeferReason, Outcome, Resolution};
 use crate::server::milter::adapter::Milter;
@@ -8,7 +10,8 @@ use mail_address::escape;
 use serde_json::json;
 use tokio::time::timeout;
 
-/// The current outcome of the milter for a recipient, a line of JSON. Nothing is logged or counted.
+/// Returns the current outcome of the milter for a recipient, as a line of JSON. Nothing is logged or
+/// counted.
 pub(super) async fn decide(milter: &Milter, address: &str) -> String {
     let service = milter.service();
     let mut session = Session::new(service.policy.clone());
@@ -23,7 +26,7 @@ pub(super) async fn decide(milter: &Milter, address: &str) -> String {
     json!({ "outcome": outcome_word(&resolution), "text": outcome_text(&resolution) }).to_string()
 }
 
-/// The outcome in a word, for JSON.
+/// The outcome as a word, for JSON.
 pub fn outcome_word(resolution: &Resolution) -> &'static str {
     match resolution.outcome {
         Outcome::NotOurs => "not_ours",
@@ -34,7 +37,7 @@ pub fn outcome_word(resolution: &Resolution) -> &'static str {
     }
 }
 
-/// The outcome in a sentence fragment, escaped.
+/// The outcome as a sentence fragment, escaped.
 pub fn outcome_text(resolution: &Resolution) -> String {
     let why = || resolution.why().unwrap_or_default();
     match &resolution.outcome {

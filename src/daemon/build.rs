@@ -19,25 +19,25 @@ use std::sync::Arc;
 
 /// Everything that a reload replaces.
 pub struct Live {
-    /// The settings and the resolver of milter sessions.
+    /// Settings and resolver of milter sessions.
     pub service: Service,
     /// The maps.
     pub maps: Vec<Arc<Map>>,
-    /// The account sources of both.
+    /// The account sources that both use.
     pub accounts: Sources,
 }
 
-/// Builds everything. Returns all errors, as sentences with the remedy.
+/// Builds everything. The error lists all problems, as sentences with the remedy.
 pub async fn build(config: &Config) -> Result<Live, Vec<String>> {
     rebuild(config, None).await
 }
 
-/// The same after a reload: cached accounts stay if their sources are the same as in `before`.
+/// Builds everything for a reload. Cached accounts are kept if their sources are the same as in `before`.
 pub async fn rebuild(config: &Config, before: Option<&Sources>) -> Result<Live, Vec<String>> {
     let (sources, builder) = accounts(config, before).await?;
     let resolver = Arc::new(resolver(config, sources.composed.clone()));
     let asked = resolver.clone();
-    // This reads certificates and files of LMDB, from a disk that may hang.
+    // Reads certificates and LMDB files, from a disk that may hang.
     let maps = tokio::task::spawn_blocking(move || builder.finish(&asked)).await;
     let maps = maps.map_err(|e| vec![format!("a defect in rcptd: {e}")])??;
     let policy = Arc::new(policy(config));
@@ -58,8 +58,8 @@ pub async fn accounts(
     Ok((sources, builder))
 }
 
-/// The account sources; if none is configured, because nothing is resolved, one that always fails
-/// temporarily.
+/// The settings of the account sources. Without any configured source, because recipients are not resolved,
+/// it is a source that always fails temporarily.
 fn sources(config: &Config) -> Result<AccountSettings, Vec<String>> {
     let mut settings = config.account.clone();
     if settings.sources.is_empty() {
@@ -68,7 +68,7 @@ fn sources(config: &Config) -> Result<AccountSettings, Vec<String>> {
     Ok(settings)
 }
 
-/// The resolver of a configuration over these accounts.
+/// Creates the resolver of a configuration with these accounts.
 pub fn resolver(config: &Config, accounts: Arc<AccountSource>) -> Resolver {
     let settings = Settings {
         domains: config.domains.clone(),
@@ -81,14 +81,15 @@ pub fn resolver(config: &Config, accounts: Arc<AccountSource>) -> Resolver {
     Resolver::new(settings, form, accounts).with_other_case(config.other_case.clone())
 }
 
-/// The policy of sessions.
+/// Creates the policy of milter sessions.
 pub fn policy(config: &Config) -> Policy {
     Policy {
         unknown: config.milter.reject_reply.clone(),
         later: config.milter.defer_reply.clone(),
         max_recipients: config.milter.max_recipients,
         header: config.milter.header.clone(),
-        // The case policy of other domains is unknown; taking two mailboxes for one would lose a copy.
+        // The case sensitivity of other domains is unknown; treating two mailboxes as one would lose a
+        // copy.
         case_sensitive: config.cases.clone().with_default(true),
         dry_run: config.dry_run,
         origin: config.origin.clone(),
@@ -197,7 +198,7 @@ impl MapBuilder {
     }
 }
 
-/// The normalisation of keys.
+/// The normalisation of keys in maps.
 fn reading(config: &Config) -> Reading {
     let delimiters = config.normal.iter().map(|(domain, normal)| (domain.clone(), normal.delimiters.clone()));
     Reading {

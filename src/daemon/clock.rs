@@ -1,16 +1,16 @@
-//! What day it is.
+//! The current day, for aliases that expire.
 
 use alias_rules::Day;
 use jiff::Timestamp;
 use jiff::tz::{Offset, offset};
 use std::time::SystemTime;
 
-/// Where a day ends last of all on Earth: twelve hours behind UTC.
+/// The last time zone in which a day ends: twelve hours behind UTC.
 const LAST: Offset = offset(-12);
 
-/// Today, for aliases that expire: the earliest date there is anywhere on Earth now. Whoever wrote a date into
-/// an alias meant it to the end of that day where he lives, and nobody knows where that is; until the day has
-/// ended everywhere the alias holds. `None` where the clock is out of its mind; nothing expires then.
+/// Returns the earliest current date anywhere on Earth. An alias with a date is valid to the end of that
+/// day in the time zone of its author, which rcptd does not know, so it is valid until the day has ended
+/// everywhere. `None` if the system clock is out of range; then aliases do not expire.
 pub fn today() -> Option<Day> {
     day(SystemTime::now())
 }
@@ -26,7 +26,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_day_lasts_until_it_has_ended_everywhere() {
+    fn day_ends_when_it_has_ended_everywhere() {
         // seconds since 1970 began in UTC
         for (seconds, want) in [
             (0, "1969-12-31"),
@@ -35,7 +35,7 @@ mod tests {
             // 2026-11-30 23:59:59 and the next second, twelve hours behind UTC
             (1_796_126_399, "2026-11-30"),
             (1_796_126_400, "2026-12-01"),
-            // The leap day of 2028 and the day behind it.
+            // The leap day of 2028 and the following day.
             (1_835_524_800 - 1, "2028-02-29"),
             (1_835_524_800, "2028-03-01"),
         ] {

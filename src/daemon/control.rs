@@ -1,29 +1,29 @@
-//! When to reload and when to stop.
+//! Requests to reload and to stop.
 
 use std::io;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-/// What the daemon is told.
+/// A request to the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Read the configuration again; the word says on whose behalf.
+    /// Read the configuration again; the text is the cause, for the log.
     Reload(&'static str),
-    /// Finish what is under way and stop; said twice, stop at once.
+    /// Finish pending work and stop; a second request stops at once.
     Stop(&'static str),
 }
 
-/// Commands waiting to be obeyed; more than these few say nothing new.
+/// Most queued commands. Further ones are redundant.
 const WAITING: usize = 4;
 
-/// The receiving end.
+/// Receiver of commands.
 #[derive(Debug)]
 pub struct Control {
     commands: mpsc::Receiver<Command>,
     sender: mpsc::WeakSender<Command>,
 }
 
-/// A control and the end to command it by. When that end is dropped the daemon goes on.
+/// Creates a control and the sender of its commands. The daemon continues when the sender is dropped.
 pub fn channel() -> (mpsc::Sender<Command>, Control) {
     let (sender, commands) = mpsc::channel(WAITING);
     let weak = sender.downgrade();
@@ -31,7 +31,7 @@ pub fn channel() -> (mpsc::Sender<Command>, Control) {
 }
 
 impl Control {
-    /// The next command; waits for ever where none can come any more.
+    /// Waits for the next command; never returns after all senders were dropped.
     pub async fn next(&mut self) -> Command {
         match self.commands.recv().await {
             Some(command) => command,
@@ -39,7 +39,7 @@ impl Control {
         }
     }
 
-    /// The next command to stop; reloads asked for meanwhile are forgotten, as one is under way.
+    /// Waits for the next command to stop. Reload commands are discarded, since a reload is in progress.
     pub(super) async fn stop(&mut self) -> &'static str {
         loop {
             if let Command::Stop(signal) = self.next().await {
@@ -48,13 +48,13 @@ impl Control {
         }
     }
 
-    /// Another end to command by, while there is one.
+    /// Another sender of commands, while one exists.
     pub(super) fn sender(&self) -> Option<mpsc::Sender<Command>> {
         self.sender.upgrade()
     }
 }
 
-/// The control of a real process: SIGHUP and SIGUSR1 reload, SIGTERM and SIGINT stop.
+/// Creates the control of a real process: SIGHUP and SIGUSR1 reload, SIGTERM and SIGINT stop.
 pub fn signals() -> io::Result<Control> {
     let (sender, control) = channel();
     let mut hangup = signal(SignalKind::hangup())?;

@@ -22,26 +22,26 @@ use tokio::sync::watch as flag;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-/// How long an answer to a look-up may take, at the listener that allows most.
+/// The longest time that a reply to a lookup may take at any listener.
 pub(super) fn longest_answer(config: &Config) -> Duration {
     let tables = &config.tables;
     let of_tcp = tables.tcp_tables.iter().map(|table| table.served.deadline);
     let all = of_tcp.chain(tables.socketmaps.iter().map(|table| table.served.deadline));
-    // Plus the time of the transfer.
+    // Add the time of the transfer.
     all.max().map_or(Duration::ZERO, |deadline| deadline + Duration::from_secs(1))
 }
 
-/// The shared state of the listeners.
+/// State that the listeners share.
 pub(super) struct Fronts {
     pub milter: Arc<Milter>,
     pub maps: Arc<Maps>,
     pub tap: Arc<TraceBus>,
     pub status: Arc<Status>,
-    /// The maps named by the open listeners, which may differ from the current configuration.
+    /// The maps that the open listeners name, which may differ from the current configuration.
     pub served: BTreeSet<Arc<str>>,
 }
 
-/// The maps that listeners name.
+/// Returns the maps that listeners name.
 pub(super) fn names_served(config: &Config) -> BTreeSet<Arc<str>> {
     let tables = &config.tables;
     let of_tcp = tables.tcp_tables.iter().map(|table| table.map.clone());
@@ -69,7 +69,7 @@ impl Binder {
     }
 }
 
-/// Opens all sockets, then serves them: if one cannot be opened, none is served.
+/// Opens all sockets, then serves them. If one cannot be opened, none is served.
 pub(super) async fn listen(
     config: &Config,
     fronts: &Fronts,
@@ -166,7 +166,7 @@ pub(super) async fn listen(
     Ok(tasks)
 }
 
-/// Serves a protocol of requests and answers.
+/// Serves a request-response protocol.
 fn serve_lines<S: accept::Service>(
     tasks: &mut JoinSet<io::Result<()>>,
     listener: Listener,
@@ -175,7 +175,7 @@ fn serve_lines<S: accept::Service>(
     meter: Arc<Meter>,
     end: &flag::Sender<bool>,
 ) {
-    // Look-ups go on while messages under way in the milter end: a mail server needs both.
+    // Lookups continue until the current messages of the milter have ended: a mail server needs both.
     let limits = accept::Limits { connections: served.max_connections, idle: served.idle_timeout };
     let serving = accept::serve(listener, Arc::new(service), limits, meter, end.subscribe(), end.subscribe());
     tasks.spawn(async move {
@@ -184,7 +184,7 @@ fn serve_lines<S: accept::Service>(
     });
 }
 
-/// Logs the figures of all listeners and maps, at intervals.
+/// Logs the statistics of all listeners and maps, at intervals.
 async fn log_figures(interval: Duration) {
     loop {
         sleep(interval).await;

@@ -1,7 +1,8 @@
-//! Build, run, reload, stop.
+//! The daemon: builds, runs, reloads and stops.
 //!
-//! [`run`] is the whole life of the daemon. For tests, it gets the configuration file and the [`Control`],
-//! which requests reload and stop, from outside; `signals` connects that to the signals of a real process.
+//! [`run`] is the whole life of the daemon. Its caller passes the configuration and the [`Control`] that
+//! requests reload and stop, so that tests can control it; `signals` connects that to the signals of a real
+//! process.
 
 mod answer;
 mod build;
@@ -37,16 +38,17 @@ use tokio::sync::watch as flag;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-/// How long messages under way may take to end after a request to stop. systemd's own limit is 90 s, but a
+/// How long current messages may take to end after a request to stop. systemd's own limit is 90 s, but a
 /// restart should not defer mail longer than necessary.
 pub const DRAIN: Duration = Duration::from_secs(10);
-/// How long a reload may take; then the old configuration stays. Rules by the million take a few seconds.
+/// How long a reload may take; after it the old configuration stays in use. Millions of rules take a few
+/// seconds.
 pub const RELOAD: Duration = Duration::from_mins(1);
-/// The reason of a reload after a change of a file.
+/// Cause of a reload after a change of a file.
 const WATCH: &str = "file changed";
-/// How often files are read again if they change during reading.
+/// How often files are read again if they change while they are read.
 const ROUNDS: usize = 3;
-/// How long sessions may take to end after that; each has at most one pending command.
+/// How long sessions may take to end after [`DRAIN`]; each has at most one pending command.
 pub const END: Duration = Duration::from_secs(2);
 
 /// Why the daemon could not start. Each line is a sentence with the remedy.
@@ -54,15 +56,15 @@ pub const END: Duration = Duration::from_secs(2);
 pub enum Failure {
     /// The configuration is invalid.
     Configuration(Vec<Problem>),
-    /// Sources that cannot be built from it.
+    /// Sources or maps cannot be built.
     Sources(Vec<String>),
-    /// Sockets that cannot be opened.
+    /// Sockets cannot be opened.
     Unavailable(Vec<String>),
 }
 
 /// Runs the daemon until `control` requests a stop. `config` was just read from its path.
 pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
-    // First, so that no change is missed during the rest of the start.
+    // Watch first, so that changes during the rest of the start are noticed.
     let watcher = watch::Watch::new(&config.files, &control, config.watch).await;
     let config = finished(config, &watcher).await?;
     watcher.ask(config.watch);
@@ -107,7 +109,7 @@ pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
                     continue;
                 }
                 reloading();
-                // A stop need not wait for a file system that hangs.
+                // A stop must not wait for a file system that hangs.
                 let reloaded = tokio::select! {
                     reloaded = reload((&current, &accounts), &watcher, &fronts, why) => reloaded,
                     signal = control.stop() => break signal,
@@ -143,8 +145,8 @@ pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Lets current messages end, then all connections, each after its pending command; a second stop request
-/// does not wait for either.
+/// Lets current messages end, then all connections, each after its pending command. A second stop request
+/// ends both at once.
 async fn drain(
     milter: &Milter,
     (stop, end): (&flag::Sender<bool>, &flag::Sender<bool>),
@@ -166,7 +168,7 @@ async fn drain(
         }
     }
     end.send_replace(true);
-    // A pending look-up may take its usual time.
+    // A pending lookup may take its usual time.
     let last = async { while tasks.join_next().await.is_some() {} };
     let forced = async {
         control.stop().await;
@@ -180,7 +182,8 @@ async fn drain(
     }
 }
 
-/// The configuration read at the start; it is read again if one of its files may have been half written.
+/// Returns the configuration read at the start; reads it again if one of its files may have been
+/// incomplete.
 async fn finished(config: Config, watcher: &watch::Watch) -> Result<Config, Failure> {
     let marks = watcher.marks().await;
     if watcher.is_finished().await && watcher.is_unchanged(&marks).await {
@@ -192,7 +195,7 @@ async fn finished(config: Config, watcher: &watch::Watch) -> Result<Config, Fail
     timeout(RELOAD, load(&path, watcher)).await.unwrap_or_else(|_| Err(too_slow()))
 }
 
-/// Reads the configuration once all of its files are finished, and records their state.
+/// Reads the configuration once all of its files are completely written, and records their state.
 async fn load(path: &Path, watcher: &watch::Watch) -> Result<Config, Failure> {
     for _ in 0..ROUNDS {
         let unfinished = watcher.settle().await;
@@ -204,14 +207,14 @@ async fn load(path: &Path, watcher: &watch::Watch) -> Result<Config, Failure> {
         }
         let marks = watcher.marks().await;
         let from = path.to_owned();
-        // Reading files and compiling rules may take a while; look-ups go on meanwhile.
+        // Reading files and compiling rules may take a while; lookups continue in the meantime.
         let loaded = tokio::task::spawn_blocking(move || {
             let loaded = config::load(&from);
             let files = loaded.as_ref().map_or_else(|_| config::files_named(&from), |new| new.files.clone());
             (loaded, files)
         });
         let (loaded, files) = loaded.await.map_err(|e| failed(format!("a defect in rcptd: {e}")))?;
-        // Changes of a file before its watch began are not known, so read it once more.
+        // Changes of a file before its watch began were not noticed, so read it again.
         let is_new = watcher.only(&files).await;
         if !is_new && watcher.is_unchanged(&marks).await {
             watcher.read(&marks);
@@ -229,7 +232,8 @@ fn too_slow() -> Failure {
     failed(format!("the files could not be read within {} s", RELOAD.as_secs()))
 }
 
-/// Reads, checks and builds everything again, then replaces the old state; on any error nothing changes.
+/// Reads, checks and builds everything again, then replaces the old state. After an error the old state
+/// remains.
 async fn reload(
     (current, accounts): (&Config, &Sources),
     watcher: &watch::Watch,
@@ -238,7 +242,7 @@ async fn reload(
 ) -> Result<(Config, Sources), Failure> {
     let config = timeout(RELOAD, load(&current.path, watcher)).await.unwrap_or_else(|_| Err(too_slow()))?;
     if why == WATCH {
-        // The operator did not request it, and a file cut short by accident looks the same.
+        // The operator did not request this reload, and a file truncated by accident looks the same.
         let lost = shrunk(current, &config);
         if !lost.is_empty() {
             return Err(Failure::Sources(lost));
@@ -276,7 +280,7 @@ fn reloading() {
 }
 
 impl Failure {
-    /// One line for each problem.
+    /// Returns one line for each problem.
     pub fn lines(&self) -> Vec<String> {
         match self {
             Failure::Configuration(problems) => problems.iter().map(ToString::to_string).collect(),

@@ -1,11 +1,11 @@
-//! Detects losses of a configuration that probably come from a file cut short.
+//! Detects losses in a configuration that are probably caused by a truncated file.
 
 use crate::config::Config;
 use crate::watch::has_shrunk;
 use std::collections::BTreeMap;
 
-/// Everything that has shrunk to less than half, a sentence with the remedy for each. Files that are no
-/// longer named are ignored: that is intended.
+/// Returns everything that has shrunk to less than half, each as a sentence with the remedy. Files that the
+/// configuration no longer names are ignored: that is intended.
 pub(super) fn shrunk(old: &Config, new: &Config) -> Vec<String> {
     let mut found = Vec::new();
     let mut compare = |what: &str, unit: &str, before: usize, now: usize| {
@@ -37,7 +37,7 @@ pub(super) fn shrunk(old: &Config, new: &Config) -> Vec<String> {
     found
 }
 
-/// How many rules each file has.
+/// Number of rules in each file.
 fn rules(config: &Config) -> BTreeMap<&str, usize> {
     let mut counts = BTreeMap::new();
     for i in 0..config.rules.len() {

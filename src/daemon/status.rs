@@ -1,4 +1,4 @@
-//! The answer to `rcptd status`.
+//! The reply to `rcptd status`.
 
 use crate::config::Config;
 use crate::observe::COUNTERS;
@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-/// The status of the daemon as a whole.
+/// Status of the daemon.
 #[derive(Debug)]
 pub struct Status {
     started: Instant,
@@ -19,7 +19,7 @@ pub struct Status {
     changing: Mutex<Changing>,
 }
 
-/// The part that a reload changes.
+/// The part of the status that a reload changes.
 #[derive(Debug)]
 struct Changing {
     config: String,
@@ -27,14 +27,14 @@ struct Changing {
     domains: usize,
     dry_run: bool,
     loaded: Instant,
-    /// Why the last reload failed, if it did.
+    /// The problems of the last reload, if it failed.
     failed: Option<Vec<String>>,
-    /// The keys whose new values take effect at the next restart.
+    /// Keys whose new values take effect at the next restart.
     restart: Vec<&'static str>,
 }
 
 impl Status {
-    /// The status of a daemon that starts with this configuration.
+    /// Creates the status of a daemon that starts with this configuration.
     pub fn new(config: &Config, maps: Arc<Maps>) -> Arc<Self> {
         let now = Instant::now();
         let changing = Changing {
@@ -49,7 +49,7 @@ impl Status {
         Arc::new(Status { started: now, maps, changing: changing.into() })
     }
 
-    /// Another configuration is in force, except for keys that need a restart.
+    /// Records a reload. `restart` are the changed keys that need a restart.
     pub fn reloaded(&self, config: &Config, restart: Vec<&'static str>) {
         let mut changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         changing.rules = config.rules.len();
@@ -60,13 +60,13 @@ impl Status {
         changing.restart = restart;
     }
 
-    /// A reload failed, for these reasons.
+    /// Records a failed reload with its problems.
     pub fn reload_failed(&self, why: &[String]) {
         let mut changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         changing.failed = Some(why.to_vec());
     }
 
-    /// The whole status, as JSON.
+    /// Returns the status as JSON.
     pub fn json(&self) -> String {
         let changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut listeners, mut maps) = (Vec::new(), Vec::new());

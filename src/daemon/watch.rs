@@ -14,13 +14,13 @@ use tokio::time::{sleep, timeout};
 /// How long changes are collected: editors and package managers make several at once.
 pub const DEBOUNCE: Duration = Duration::from_millis(500);
 
-/// How long a file may be written before a warning is logged, since the configuration waits for it.
+/// How long a file may be open for writing before a warning is logged, since the reload waits for it.
 const LONG: Duration = Duration::from_secs(30);
 
-/// A watch on the files of one configuration, until it is dropped.
+/// A watch on the files of one configuration; it ends when dropped.
 ///
-/// It is also needed if changes do not cause a reload (`watch = false`): a reload on request must not read
-/// half of a file.
+/// It is also needed if changes do not cause a reload (`watch = false`): a requested reload must not read
+/// an incomplete file.
 pub(super) struct Watch {
     files: Arc<Files>,
     /// Whether a change causes a reload.
@@ -43,9 +43,9 @@ struct Files {
 #[derive(Clone)]
 struct One {
     file: Arc<WatchedFile>,
-    /// Its state when the configuration in force was read, or the one that could not be used.
+    /// State of the file when it was last read, whether or not the configuration could be used.
     read: Option<Read>,
-    /// Whether the warning that it is still being written was logged.
+    /// Whether the warning that the file is still being written was logged.
     told: bool,
 }
 
@@ -53,7 +53,7 @@ struct One {
 pub(super) type Marks = Vec<(PathBuf, Read)>;
 
 impl Watch {
-    /// Watches these files; if `asks`, changes request a reload from `control`.
+    /// Watches these files. If `asks` is set, changes request a reload from `control`.
     pub async fn new(files: &[PathBuf], control: &Control, asks: bool) -> Self {
         let (known, asks) = (Arc::new(Files::default()), Arc::new(AtomicBool::new(asks)));
         let (all, is_asking, sender) = (known.clone(), asks.clone(), control.sender());
@@ -64,14 +64,14 @@ impl Watch {
                     sleep(DEBOUNCE.saturating_sub(SETTLE)).await;
                 }
                 let files = all.clone();
-                // If it fails, the next check may succeed.
+                // If the check fails, the next one may succeed.
                 let look = spawn_blocking(move || files.look()).await.unwrap_or_default();
                 next = look.next;
                 if look.is_due
                     && is_asking.load(Relaxed)
                     && let Some(sender) = &sender
                 {
-                    // A full channel holds a reload already.
+                    // A full channel contains a reload already.
                     let _ = sender.try_send(Command::Reload(super::WATCH));
                 }
             }
@@ -86,20 +86,20 @@ impl Watch {
         self.asks.store(asks, Relaxed);
     }
 
-    /// Whether a file has changed, and all are finished.
+    /// Whether a file has changed, and all files are completely written.
     pub async fn is_due(&self) -> bool {
         let files = self.files.clone();
         spawn_blocking(move || files.look().is_due).await.unwrap_or(false)
     }
 
-    /// Watches these files and no others. Returns whether one of them is new, so that its earlier changes are
-    /// not known.
+    /// Replaces the watched files by these. Returns whether one of them is new, so that its earlier changes
+    /// were not noticed.
     pub async fn only(&self, files: &[PathBuf]) -> bool {
         let (known, wanted) = (self.files.clone(), files.to_vec());
         spawn_blocking(move || known.only(&wanted)).await.unwrap_or(true)
     }
 
-    /// Waits a short time until all files are finished. Returns those that are not.
+    /// Waits a short time until all files are completely written. Returns those that are not.
     pub async fn settle(&self) -> Vec<PathBuf> {
         let end = Instant::now() + QUIET + SETTLE;
         loop {
@@ -112,13 +112,13 @@ impl Watch {
         }
     }
 
-    /// Whether all files are finished.
+    /// Whether all files are completely written.
     pub async fn is_finished(&self) -> bool {
         let files = self.files.clone();
         spawn_blocking(move || files.unfinished().is_empty()).await.unwrap_or(false)
     }
 
-    /// The states of all files now. Call it before reading them.
+    /// Returns the current states of all files. Must be called before reading them.
     pub async fn marks(&self) -> Marks {
         let files = self.files.clone();
         spawn_blocking(move || files.marks()).await.unwrap_or_default()
@@ -141,7 +141,7 @@ impl Watch {
 
 /// The result of checking all files.
 struct Look {
-    /// At least one has changed, and all are finished.
+    /// Whether a file has changed, and all files are completely written.
     is_due: bool,
     /// When to check again, with or without events.
     next: Duration,
@@ -158,7 +158,8 @@ impl Files {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How each file compares to its last read. The lock is not held meanwhile: the disk may hang.
+    /// Returns each file's state compared to its last read. The lock is not held meanwhile: the disk may
+    /// hang.
     fn conditions(&self) -> Vec<(One, Condition)> {
         let known = self.known().clone();
         let condition = |one: One| {

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use tracing::{error, info, warn};
 
-/// A control question was answered: it passed, the server failed it (`Err(true)`), or gave no answer (`Err(false)`).
+/// A control address was verified: passed, failed by the server (`Err(true)`), or without a result
+/// (`Err(false)`).
 pub fn control_asked(kind: &str, result: Result<(), bool>) {
     let counters = if kind == "canary" { &COUNTERS.canaries } else { &COUNTERS.witnesses };
     let [passed, failed, unanswered] = counters;
@@ -18,7 +19,7 @@ pub fn control_asked(kind: &str, result: Result<(), bool>) {
     counter.fetch_add(1, Relaxed);
 }
 
-/// A server failed its control, the first one or after a passed one: `kind` is `witness` or `canary`.
+/// A server failed its control for the first time, or after it had passed. `kind` is `witness` or `canary`.
 pub fn control_failed(source: &str, kind: &str, server: &str, domain: &str, reply: &str) {
     let (source, server, domain, reply) = (name(&source), name(&server), name(&domain), text(&reply));
     if kind == "canary" {
@@ -37,7 +38,7 @@ pub fn control_failed(source: &str, kind: &str, server: &str, domain: &str, repl
     }
 }
 
-/// A server passed its control, after it had failed it.
+/// A server passed its control after it had failed it.
 pub fn control_passed(source: &str, kind: &str, server: &str, domain: &str) {
     info!(
         "source={} server={} domain={} control={kind} the answers of the server can be trusted again",
@@ -47,7 +48,7 @@ pub fn control_passed(source: &str, kind: &str, server: &str, domain: &str) {
     );
 }
 
-/// A list of accounts is gone or cannot be read; until then its accounts are unknown.
+/// A list of accounts is missing or unreadable. Until it can be read, lookups in it fail temporarily.
 pub fn source_file_unreadable(source: &str, path: &Path, reason: &str) {
     warn!(
         "source={} path={} detail={} the list of accounts cannot be used, its accounts are unknown until it is put right",
@@ -57,7 +58,7 @@ pub fn source_file_unreadable(source: &str, path: &Path, reason: &str) {
     );
 }
 
-/// A list of accounts has errors; until they are fixed, accounts in the last good list still exist.
+/// A list of accounts has errors. Until they are fixed, accounts in the last valid list still exist.
 pub fn source_file_broken(source: &str, path: &Path, problem: &str) {
     warn!(
         "source={} path={} detail={} the list of accounts has errors: accounts of the last good one still exist, all \

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::path::Path;
 use tracing::{info, warn};
 
-/// The folder cannot be watched. Logged once until it can.
+/// The folder cannot be watched. Logged once, until it can be watched again.
 pub fn folder_unwatched(path: &Path, why: &dyn Display) {
     warn!(
         "path={} detail={} the folder cannot be watched, its files are looked at every second until it can",
@@ -14,7 +14,7 @@ pub fn folder_unwatched(path: &Path, why: &dyn Display) {
     );
 }
 
-/// The folder that could not be watched is watched.
+/// A folder can be watched again.
 pub fn folder_watched(path: &Path) {
     info!("path={} the folder is watched again", octets(path.as_os_str().as_encoded_bytes()));
 }

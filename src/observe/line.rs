@@ -1,9 +1,10 @@
-//! Writes the fields of a log line.
+//! Formats the fields of a log line.
 //!
-//! A line about a message is `QUEUEID: name=value name=value …`. Data of rcptd itself come first, then data
-//! of the mail server, and last those that a client may choose: addresses, then texts. A value of one word is
-//! written by [`word`], an address by [`mailbox`], a text as `name="…"` by [`quoted`]. None of them can
-//! contain ` name=`, an unescaped bracket or quote, so the first `client=` of a line cannot be forged.
+//! A line about a message is `QUEUEID: name=value name=value …`. Data of rcptd come first, then data of the
+//! mail server, and last the data that a client can choose: addresses, then texts. A value of one word is
+//! formatted by [`word`], an address by [`mailbox`], a text as `name="…"` by [`quoted`]. Their output
+//! cannot contain ` name=` or an unescaped bracket or quote, so the first `client=` of a line cannot be
+//! forged.
 
 use mail_address::{quoted, word};
 use std::fmt::{self, Display};
@@ -14,7 +15,7 @@ pub fn queue_id(id: Option<&[u8]>) -> impl Display {
     word(id.unwrap_or(b"NOQUEUE"))
 }
 
-/// An address as it was typed, in one pair of brackets.
+/// An address as typed, in one pair of brackets.
 pub fn mailbox(path: &[u8]) -> impl Display {
     let bare = path.strip_prefix(b"<").and_then(|p| p.strip_suffix(b">")).unwrap_or(path);
     fmt::from_fn(move |f| write!(f, "<{}>", word(bare)))
@@ -36,7 +37,7 @@ pub fn name(what: &dyn Display) -> impl Display {
     fmt::from_fn(move |f| write!(f, "{}", word(&string)))
 }
 
-/// `name[address]` of a client, as Postfix writes it. Sendmail writes `[address]` for a client without a
+/// The client as `name[address]`, as Postfix writes it. Sendmail writes `[address]` for a client without a
 /// name, and `IPv6:` before an IPv6 address: both are converted to the form of Postfix.
 pub fn client<'a>(name: Option<&'a [u8]>, address: &'a [u8]) -> impl Display + use<'a> {
     fmt::from_fn(move |f| {
@@ -58,10 +59,10 @@ fn ip(address: &[u8]) -> Option<IpAddr> {
     }
 }
 
-/// A line of at most `limit` octets. A line that is cut off ends in `…` after a complete character or escape,
+/// Truncates a line to `limit` octets. A truncated line ends in `…` after a complete character or escape,
 /// with an open quote or bracket closed.
 pub fn cut(line: &mut String, limit: usize) {
-    /// `…` and the closing quote or bracket.
+    /// Length of `…` and the closing quote or bracket.
     const END: usize = '…'.len_utf8() + 1;
     if line.len() <= limit {
         return;
@@ -86,7 +87,7 @@ pub fn cut(line: &mut String, limit: usize) {
     line.extend(open);
 }
 
-/// The first character of a text, or the whole escape at its beginning.
+/// The first character of a text, or the complete escape at its beginning.
 fn unit(text: &str) -> Option<&str> {
     let first = text.chars().next()?;
     let hex = |digits: &str| digits.bytes().all(|b| b.is_ascii_hexdigit());
@@ -107,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn clients() {
+    fn formats_clients() {
         for (name, address, want) in [
             (Some("c.test"), "192.0.2.1", "c.test[192.0.2.1]"),
             (None, "192.0.2.1", "unknown[192.0.2.1]"),
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_stays_whole() {
+    fn truncates_at_whole_characters_and_escapes() {
         // line, limit, result
         for (line, limit, want) in [
             ("a b=c", 5, "a b=c"),

@@ -1,5 +1,7 @@
-//! The log line at the end of a message: it links the queue id, which Postfix reports with the second
-//! recipient at the earliest, with the session, and names the replaced recipients.
+//! The log line at the end of a message.
+//!
+//! It links the queue id, which Postfix reports with the second recipient at the earliest, with the
+//! session, and names the replaced recipients.
 
 use super::{COUNTERS, line};
 use mail_address::{Address, quoted};
@@ -7,25 +9,26 @@ use std::fmt::{self, Display};
 use std::sync::atomic::Ordering::Relaxed;
 use tracing::{info, warn};
 
-/// Most replacements named in a line. Each also has its own line at RCPT.
+/// Most replacements named in a line. Each replacement also has its own line at RCPT.
 pub const MAX_NAMED: usize = 10;
 
-/// A message that is complete.
+/// Data of a complete message for its log line.
 pub struct Message<'a> {
     /// The server's queue id.
     pub queue_id: Option<&'a [u8]>,
-    /// Our number of the session, the same in all of its lines.
+    /// The session number in the process, the same in all lines of the session.
     pub session: u64,
-    /// How many recipients it has.
+    /// Number of recipients.
     pub recipients: usize,
     /// The replaced recipients, each with its replacement.
     pub replaced: &'a [(Address, Address)],
-    /// Whether the decision was only observed and the message not changed.
+    /// Whether this was a dry run: the message was not changed.
     pub observed: bool,
-    /// Why it is deferred, if so; no recipient is replaced then.
+    /// Why the message is deferred, if it is; then no recipient is replaced.
     pub deferred: Option<&'a dyn Display>,
 }
 
+/// Formats the line:
 /// `4XyZ12: session=7 listener=milter stage=EOM verdict=rewrite recipients=2 replaced=1 names="<alias> -> <account>"`
 impl Display for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -56,7 +59,7 @@ impl Display for Message<'_> {
     }
 }
 
-/// A message is complete.
+/// A message was received completely.
 pub fn message(message: &Message<'_>) {
     if message.deferred.is_some() {
         COUNTERS.deferred.fetch_add(1, Relaxed);
@@ -66,7 +69,7 @@ pub fn message(message: &Message<'_>) {
     }
 }
 
-/// A mail server that does not let milters change header fields.
+/// A mail server does not let milters change header fields.
 pub fn cannot_change_headers(session: u64) {
     warn!(
         "session={session} listener=milter the mail server offers no change of header fields, so the one of \
@@ -79,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines() {
+    fn formats_message_lines() {
         let pair = |n: usize| {
             let alias = Address::new(&format!("a\" b{n}"), "d.test").expect("an address");
             (alias, Address::new("foo", "d.test").expect("an address"))

@@ -1,16 +1,16 @@
-//! The books of a listener or a map while it is at work.
+//! Counters of a listener or a map.
 //!
-//! A [`Meter`] is shared by all connections of its listener, or by all who ask its map. It is made for some
-//! 200 000 requests a second: an event takes the lock of the books once, for some tens of nanoseconds, looks at
-//! the clock once, and neither allocates nor formats.
+//! A [`Meter`] is shared by all connections of its listener, or by all users of its map. It is designed for
+//! 200 000 requests a second: an event takes the lock once, for tens of nanoseconds, reads the clock once,
+//! and neither allocates nor formats.
 //!
 //! ```text
-//! let mut connection = meter.connection();          // its end, however it comes about, is its being dropped
+//! let mut connection = meter.connection();          // dropping it ends the connection
 //! loop {
-//!     connection.read_begins();                     // waits for a request; a write under way has ended
-//!     let began = connection.read_ends();           // has it; again for each that came along with it
-//!     connection.answered(Counted::Found, began);   // the answer is known
-//!     connection.write_begins();                    // once for all the answers that are written together
+//!     connection.read_begins();                     // waits for a request; a pending write has ended
+//!     let began = connection.read_ends();           // has a request; again for each one received with it
+//!     connection.answered(Counted::Found, began);   // the result is known
+//!     connection.write_begins();                    // once for all replies that are written together
 //! }
 //! ```
 
@@ -23,24 +23,24 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How a request ended.
+/// The result of a request, for counting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counted {
-    /// There is a value.
+    /// A value was found.
     Found,
-    /// There is none.
+    /// The key was not found.
     NotFound,
-    /// Nobody could say. trualias' figures have it among the bad.
+    /// The lookup failed temporarily. trualias' figures count it as bad.
     TempFail,
-    /// It could not be understood, or asks for what we do not have.
+    /// The request is invalid or not supported.
     Bad,
-    /// A request for the figures, which are on. The answer must be made before it is counted: it does not
-    /// contain itself.
+    /// A request for the statistics, while they are enabled. The reply must be created before it is
+    /// counted: it does not include itself.
     Stats,
 }
 
 impl Counted {
-    /// The name for people.
+    /// The plural for messages.
     fn plural(self) -> &'static str {
         match self {
             Counted::NotFound => "not found",
@@ -49,11 +49,11 @@ impl Counted {
         }
     }
 
-    /// All, in order.
+    /// All results, in order.
     pub const ALL: [Counted; 5] =
         [Counted::Found, Counted::NotFound, Counted::TempFail, Counted::Bad, Counted::Stats];
 
-    /// The word for it in the metrics.
+    /// The value of the metrics' label.
     pub fn name(self) -> &'static str {
         match self {
             Counted::Found => "found",
@@ -65,8 +65,8 @@ impl Counted {
     }
 }
 
-/// Upper bounds of the buckets in which the times of requests are counted: a look-up in memory takes some
-/// microseconds, one over the network some milliseconds, and after some seconds a mail server gives up.
+/// Upper bounds of the buckets for request times: a lookup in memory takes microseconds, one over the
+/// network milliseconds, and after some seconds a mail server gives up.
 pub const BUCKETS: [Duration; 12] = [
     Duration::from_micros(50),
     Duration::from_micros(200),
@@ -82,15 +82,15 @@ pub const BUCKETS: [Duration; 12] = [
     Duration::from_secs(10),
 ];
 
-/// Whether figures per second are kept by a meter that is made now.
+/// Whether a new meter keeps figures per second.
 static RECORDING: AtomicBool = AtomicBool::new(true);
-/// All meters of the process. Each listener and each map that the configuration has ever named since the start
-/// has one, so there is no end to them only if somebody goes on inventing names.
+/// All meters of the process: one for each listener and map that any configuration since the start has
+/// named. The number grows only if reloads keep adding new names.
 static METERS: Mutex<Vec<Arc<Meter>>> = Mutex::new(Vec::new());
-/// When time begins for the figures.
+/// The start of time for the figures.
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// Has the figures per second kept or not, by all meters (`[statistics] enabled`).
+/// Enables or disables the figures per second of all meters (`[statistics] enabled`).
 pub fn record(on: bool) {
     RECORDING.store(on, Relaxed);
     for meter in meters() {
@@ -98,17 +98,18 @@ pub fn record(on: bool) {
     }
 }
 
-/// All meters, in the order in which they were made.
+/// All meters, oldest first.
 pub fn meters() -> Vec<Arc<Meter>> {
     lock(&METERS).clone()
 }
 
-/// The books are whole after every statement, so that a thread that died with them open did no harm.
+/// Locks a mutex. The data are consistent after every statement, so a thread that panicked while it held
+/// the lock did no harm.
 fn lock<T>(books: &Mutex<T>) -> MutexGuard<'_, T> {
     books.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What is measured.
+/// The kind of object that a meter measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Of {
     /// A listener of this protocol.
@@ -117,7 +118,7 @@ pub enum Of {
     Map,
 }
 
-/// The books of one listener or map.
+/// The counters of one listener or map.
 #[derive(Debug)]
 pub struct Meter {
     of: Of,
@@ -132,18 +133,19 @@ struct Books {
     totals: Totals,
 }
 
-/// What has happened since the start.
+/// Totals since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Requests answered, by [`Counted::ALL`].
+    /// Answered requests, by [`Counted::ALL`].
     pub answered: [u64; Counted::ALL.len()],
-    /// How many took at most so long, by [`BUCKETS`], each in one bucket only; the last is for those beyond.
+    /// Requests by the time they took, in the buckets of [`BUCKETS`]; each is in one bucket only, and the
+    /// last bucket has those above all bounds.
     pub buckets: [u64; BUCKETS.len() + 1],
-    /// How long all of them took.
+    /// Sum of the times of all requests.
     pub took: Duration,
-    /// Connections that are open.
+    /// Open connections.
     pub open: u64,
-    /// Connections accepted.
+    /// Accepted connections.
     pub connections: u64,
     /// Requests read or waited for.
     pub reads: u64,
@@ -152,20 +154,20 @@ pub struct Totals {
 }
 
 impl Meter {
-    /// The meter of a listener, as named in its log lines; the same one whenever asked for by the same name:
-    /// that is where it listens, and no two can listen at one place.
+    /// Returns the meter of a listener, by its name in the log. The name is the address of the listener, so
+    /// it identifies the meter; a second call returns the same one.
     pub fn listener(protocol: &'static str, name: &str) -> Arc<Meter> {
         Meter::get(Of::Listener(protocol), name)
     }
 
-    /// The meter of a map. It outlasts a reload, and so do its counts.
+    /// Returns the meter of a map. The meter and its counts outlast a reload.
     pub fn map(name: &str) -> Arc<Meter> {
         Meter::get(Of::Map, name)
     }
 
     fn get(of: Of, name: &str) -> Arc<Meter> {
         let mut meters = lock(&METERS);
-        // Two of one name would be two values of one metric, which no scraper takes.
+        // Two meters of one name would produce two values of one metric, which scrapers reject.
         let same = |meter: &&Arc<Meter>| (meter.of == Of::Map) == (of == Of::Map) && *meter.name == *name;
         if let Some(known) = meters.iter().find(same) {
             return known.clone();
@@ -177,13 +179,13 @@ impl Meter {
         meter
     }
 
-    /// What is measured.
+    /// Returns the kind of the measured object.
     pub fn of(&self) -> Of {
         self.of
     }
 
-    /// How many of [`Counted::ALL`] can happen: a map is not asked for figures nor in bad words, and only
-    /// tcp_table has a request for figures.
+    /// Number of results in [`Counted::ALL`] that can occur. A map has no requests for statistics and no
+    /// invalid requests, and only tcp_table has requests for statistics.
     pub fn kinds(&self) -> usize {
         match self.of {
             Of::Map => 3,
@@ -197,13 +199,13 @@ impl Meter {
         &self.name
     }
 
-    /// Has the figures per second kept or not. What is counted since the start goes on being counted for the
-    /// metrics; while the figures are off there are no reports.
+    /// Enables or disables the figures per second. Totals since the start are always counted, for the
+    /// metrics; while the figures are disabled, there are no reports.
     pub fn record(&self, on: bool) {
         self.recording.store(on, Relaxed);
     }
 
-    /// A connection begins; it lasts as long as what is returned.
+    /// Counts a new connection; it is open until the returned value is dropped.
     pub fn connection(self: &Arc<Self>) -> Connection {
         let began = Instant::now();
         let mut books = lock(&self.books);
@@ -214,7 +216,7 @@ impl Meter {
         Connection { meter: self.clone(), began, reading: None, writing: None }
     }
 
-    /// The answer is known to a request that was read, or a key that was asked for, at `began`.
+    /// Counts the result of a request that was read, or of a lookup that began, at `began`.
     pub fn answered(&self, counted: Counted, began: Instant) {
         let now = Instant::now();
         let took = now.saturating_duration_since(began);
@@ -238,18 +240,18 @@ impl Meter {
         }
     }
 
-    /// What has happened since the start.
+    /// Returns the totals since the start.
     pub fn totals(&self) -> Totals {
         lock(&self.books).totals.clone()
     }
 
-    /// The reports of all categories, by [`Category::ALL`]; none while statistics are switched off.
+    /// The reports of all categories, by [`Category::ALL`]; `None` while statistics are disabled.
     pub fn reports(&self) -> Option<[Report; Category::ALL.len()]> {
         self.recording.load(Relaxed).then(|| lock(&self.books).figures.reports(START.elapsed()))
     }
 
-    /// Lines for the log and for operators: each category that the listener or map can have; none while
-    /// statistics are switched off.
+    /// Lines for the log and for operators, one for each category that the listener or map can have; empty
+    /// while statistics are disabled.
     pub fn report_lines(&self) -> Vec<String> {
         let mine = |report: &&Report| {
             let of_maps = [Category::Success, Category::NotFound, Category::TempFail];
@@ -258,18 +260,19 @@ impl Meter {
         self.reports().iter().flatten().filter(mine).map(Report::line).collect()
     }
 
-    /// The lines of trualias' `stats`, without codes; none while statistics are switched off.
+    /// The lines of trualias' `stats`, without codes; `None` while statistics are disabled.
     pub fn lines(&self) -> Option<Vec<String>> {
         self.reports().map(|reports| stats::lines(&reports))
     }
 
-    /// The array of trualias' `jstats`; none while statistics are switched off.
+    /// The array of trualias' `jstats`; `None` while statistics are disabled.
     pub fn json(&self) -> Option<String> {
         self.reports().map(|reports| stats::json(&reports))
     }
 }
 
-/// In one line, for people: what has been answered since the start and how fast, and the pace of the last minute.
+/// Formats one line for operators: number and speed of the requests since the start, and the rate of the
+/// last minute.
 impl Display for Meter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let totals = self.totals();
@@ -299,8 +302,8 @@ fn since_start(now: Instant) -> Duration {
     now.saturating_duration_since(*START)
 }
 
-/// A connection while it lasts, in the books of its listener. Dropping it ends it, and a read or write that is
-/// under way with it.
+/// An open connection in the counters of its listener. Dropping it ends the connection and a pending read
+/// or write.
 #[derive(Debug)]
 pub struct Connection {
     meter: Arc<Meter>,
@@ -310,7 +313,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Begins to wait for a request. A write under way has ended by that. Goes on waiting if it waits already.
+    /// Begins to wait for a request; ends a pending write. Has no effect while already waiting.
     pub fn read_begins(&mut self) {
         if self.reading.is_some() {
             return;
@@ -323,8 +326,8 @@ impl Connection {
         self.reading = Some(now);
     }
 
-    /// Has a request, since the time that is returned. One that came along with the one before was not waited
-    /// for: it has been read in no time.
+    /// Ends the wait for a request, and returns the time when it was read. A request that was received
+    /// together with the previous one counts as read in no time.
     pub fn read_ends(&mut self) -> Instant {
         let now = Instant::now();
         let mut books = lock(&self.meter.books);
@@ -337,12 +340,12 @@ impl Connection {
         now
     }
 
-    /// The answer is known to a request that was read at `began`; see [`Meter::answered`].
+    /// Counts the result of a request that was read at `began`; see [`Meter::answered`].
     pub fn answered(&self, counted: Counted, began: Instant) {
         self.meter.answered(counted, began);
     }
 
-    /// Begins to write one answer or several. Goes on writing if it writes already.
+    /// Begins to write one or more replies. Has no effect while already writing.
     pub fn write_begins(&mut self) {
         if self.writing.is_some() {
             return;
@@ -354,14 +357,14 @@ impl Connection {
         self.writing = Some(now);
     }
 
-    /// All is written. Needs to be said only where something else than [`Connection::read_begins`] follows.
+    /// Ends the write. Necessary only if [`Connection::read_begins`] does not follow.
     pub fn write_ends(&mut self) {
         let now = Instant::now();
         let mut books = lock(&self.meter.books);
         end(&mut books.figures, Category::Writes, self.writing.take(), now);
     }
 
-    /// The meter it is entered in.
+    /// The meter of the connection.
     pub fn meter(&self) -> &Arc<Meter> {
         &self.meter
     }
@@ -378,8 +381,8 @@ impl Drop for Connection {
     }
 }
 
-/// Ends what has begun. The figures of what lasts are kept even while statistics are off: how many are open is
-/// right when they are switched on again.
+/// Ends an event that has begun. Depths are counted even while statistics are disabled, so that they are
+/// right when statistics are enabled again.
 fn end(figures: &mut Figures, category: Category, began: Option<Instant>, now: Instant) {
     if let Some(began) = began {
         figures.ends(category, since_start(now), now.saturating_duration_since(began));

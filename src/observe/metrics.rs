@@ -2,7 +2,7 @@
 //!
 //! The counters are in each [`Meter`] and in [`COUNTERS`], and are fetched on request. Values of labels are
 //! names of listeners, maps, sources and their servers, and fixed words, never addresses of mail or of
-//! clients, so that the configuration bounds their number.
+//! clients, so that the configuration limits their number.
 
 use super::COUNTERS;
 use super::meter::{BUCKETS, Counted, Meter, Of, Totals, meters};
@@ -18,10 +18,10 @@ use std::sync::{Arc, OnceLock};
 /// The content type of [`text`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Whether the configuration in force is the one of the last reload, or of the start.
+/// Whether the last reload succeeded, so that the current configuration is the newest.
 pub(super) static RELOADED: AtomicBool = AtomicBool::new(true);
 
-/// All metrics as they are now.
+/// Returns all metrics with their current values.
 pub fn text() -> String {
     static REGISTRY: OnceLock<Registry> = OnceLock::new();
     let registry = REGISTRY.get_or_init(|| {
@@ -35,7 +35,7 @@ pub fn text() -> String {
     text
 }
 
-/// Fetches the counters.
+/// Collects the counters.
 #[derive(Debug)]
 struct Books;
 
@@ -132,7 +132,7 @@ impl Collector for Books {
     }
 }
 
-/// The command of the protocol, and its result. Requests that were not understood have no command.
+/// The command of the protocol, and its result. Invalid requests have no command.
 fn operation(of: Of, counted: Counted) -> (&'static str, &'static str) {
     match (of, counted) {
         (_, Counted::Bad) => ("other", "bad"),
@@ -142,12 +142,12 @@ fn operation(of: Of, counted: Counted) -> (&'static str, &'static str) {
     }
 }
 
-/// The recipients decided by the milter. `unchanged`: not ours, or an account by its own name, or a decision
-/// that is only observed.
+/// The recipients decided by the milter. `unchanged`: not ours, an account by its own name, or a decision
+/// of a dry run.
 fn milter() -> Vec<(Labels<'static>, u64)> {
     let decided =
         [&COUNTERS.rewritten, &COUNTERS.refused, &COUNTERS.deferred].map(|count| count.load(Relaxed));
-    // Read last, since it is incremented first: so it is never less than its parts.
+    // Read the total last, since it is incremented first: so it is never less than its parts.
     let all = COUNTERS.recipients.load(Relaxed);
     let [rewrite, reject, defer] = decided;
     let unchanged = all.saturating_sub(rewrite + reject + defer);
@@ -156,7 +156,7 @@ fn milter() -> Vec<(Labels<'static>, u64)> {
         .into()
 }
 
-/// `name` is without the `_total` that OpenMetrics appends.
+/// Encodes a counter with labels. `name` is without the `_total` that OpenMetrics appends.
 fn counter(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
@@ -170,7 +170,7 @@ fn counter(
     Ok(())
 }
 
-/// One that has no labels.
+/// Encodes a counter without labels.
 fn single(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, n: &AtomicU64) -> fmt::Result {
     let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
     metric.encode_counter::<NoLabelSet, u64, f64>(&n.load(Relaxed), None)
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_can_be_read() {
+    fn text_is_valid_openmetrics() {
         Meter::listener("tcp_table", "unix:/a \"b\\c\nd");
         Meter::map("every line").answered(Counted::Found, Instant::now());
         let text = text();
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn all_is_there_from_the_start() {
+    fn has_all_metrics_from_the_start() {
         Meter::listener("tcp_table", "from the start");
         Meter::listener("socketmap", "from the start, too");
         Meter::map("from the start");
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_counted_is_told() {
+    fn exports_counted_requests() {
         let meter = Meter::listener("tcp_table", "is told");
         let mut connection = meter.connection();
         let began = connection.read_ends();

@@ -1,15 +1,16 @@
 //! Logging and counting: one function per event, so that the lines stay consistent.
 //!
-//! The policy:
-//! - `error`: rcptd cannot work correctly, and the operator has to act: a failed reload, a server that
-//!   accepts the canary address.
+//! The levels:
+//!
+//! - `error`: rcptd cannot work correctly, and the operator must act: a failed reload, a server that accepts
+//!   the canary address.
 //! - `warn`: a fault from which rcptd recovers: a session that broke, a connection that could not be
 //!   accepted.
-//! - `info`: start, stop, reload, and **one line per recipient decided**, queue id first.
+//! - `info`: start, stop, reload, and **one line for each decided recipient**, queue id first.
 //! - `debug`: the course of single connections.
 //!
-//! Every text from outside is escaped, and the fields of a line have a fixed order ([`line`]); nothing here
-//! is ever sent to a peer.
+//! Every text from outside is escaped, and the fields of a line have a fixed order ([`line`]). These texts
+//! are never sent to a client.
 
 pub mod account;
 pub mod files;
@@ -37,29 +38,29 @@ use tracing::{debug, error, info, warn};
 /// Counters since the start.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Milter sessions begun.
+    /// Milter sessions that began.
     pub sessions: AtomicU64,
-    /// Milter sessions that ended by an error of the peer, of the network or of ours.
+    /// Milter sessions that ended with an error of the peer, of the network or of rcptd.
     pub session_errors: AtomicU64,
-    /// Recipients decided.
+    /// Decided recipients.
     pub recipients: AtomicU64,
     /// Recipients replaced by their account.
     pub rewritten: AtomicU64,
-    /// Recipients refused.
+    /// Rejected recipients.
     pub refused: AtomicU64,
-    /// Recipients deferred.
+    /// Deferred recipients.
     pub deferred: AtomicU64,
     /// Reloads that took effect.
     pub reloads: AtomicU64,
     /// Reloads that failed and changed nothing.
     pub failed_reloads: AtomicU64,
-    /// Control questions for a witness: passed, failed, unanswered (see [`crate::lookup::control`]).
+    /// Checks of a witness: passed, failed, without result (see [`crate::lookup::control`]).
     pub witnesses: [AtomicU64; 3],
-    /// Control questions for a canary, in the same order.
+    /// Checks of a canary, in the same order.
     pub canaries: [AtomicU64; 3],
 }
 
-/// The one set of counters of the process.
+/// The counters of the process.
 pub static COUNTERS: Counters = Counters {
     sessions: AtomicU64::new(0),
     session_errors: AtomicU64::new(0),
@@ -92,23 +93,23 @@ impl Display for Counters {
     }
 }
 
-/// How a recipient was decided; the word of the log line and of the counters.
+/// The decision about a recipient, for the log line and the counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decided {
-    /// In none of our domains.
+    /// Not in one of our domains.
     NotOurs,
-    /// An account by its own name.
+    /// An account under its own name.
     Keep,
     /// Replaced by its account.
     Rewrite,
-    /// Refused.
+    /// Rejected.
     Reject,
     /// Deferred.
     Defer,
 }
 
 impl Decided {
-    /// The word.
+    /// The word for the log line.
     pub fn name(self) -> &'static str {
         match self {
             Decided::NotOurs => "not_ours",
@@ -120,34 +121,34 @@ impl Decided {
     }
 }
 
-/// One recipient decided.
+/// Data of a decided recipient for its log line.
 pub struct Recipient<'a> {
     /// The server's queue id; Postfix has none before the first accepted recipient.
     pub queue_id: Option<&'a [u8]>,
-    /// Our number of the session, the same in all of its lines.
+    /// The session number in the process, the same in all lines of the session.
     pub session: u64,
     /// The decision.
     pub decided: Decided,
-    /// Whether the decision was only observed and the mail not changed.
+    /// Whether this was a dry run: the mail was not changed.
     pub observed: bool,
-    /// Where the decision comes from, such as `rule:aliases.rules:3`.
+    /// The origin of the decision, such as `rule:aliases.rules:3`.
     pub reason: &'a dyn Display,
-    /// Code and enhanced code of the reply; `None`: no objection.
+    /// Code and enhanced code of the reply; `None`: the recipient is not rejected or deferred.
     pub code: Option<(u16, &'a str)>,
     /// The sender, as the server reports it.
     pub from: Option<&'a [u8]>,
     /// The recipient as typed.
     pub to: &'a [u8],
-    /// The account it is replaced by.
+    /// The account that replaces it.
     pub new_to: Option<&'a dyn Display>,
     /// The client's name and address.
     pub client: (Option<&'a [u8]>, Option<&'a [u8]>),
-    /// The source of the answer about the account, and whether it was cached; only `rule` if no source was
-    /// asked because of the rule.
+    /// The source of the result for the account, and whether it was cached; `rule` alone if the rule made a
+    /// lookup unnecessary.
     pub source: Option<(&'a str, Option<bool>)>,
-    /// Why, in words.
+    /// The reason in words.
     pub detail: Option<&'a dyn Display>,
-    /// How long it took.
+    /// Time from the command to the decision.
     pub took: Duration,
 }
 
@@ -200,7 +201,7 @@ pub fn recipient(recipient: &Recipient<'_>) {
     info!("{recipient}");
 }
 
-/// The edits of a message could not be sent; it was deferred.
+/// The edits of a message could not be sent, so the message was deferred.
 pub fn edit_failed(queue_id: Option<&[u8]>, session: u64, why: &dyn Display) {
     let id = line::queue_id(queue_id);
     error!(
@@ -215,7 +216,7 @@ pub fn session_begun(session: u64) {
     debug!("session={session} listener=milter begins");
 }
 
-/// A mail server that does not let milters replace recipients.
+/// A mail server does not let milters replace recipients.
 pub fn cannot_replace(session: u64) {
     error!(
         "session={session} listener=milter the mail server does not let milters replace recipients, so aliases are deferred: \
@@ -223,21 +224,20 @@ pub fn cannot_replace(session: u64) {
     );
 }
 
-/// A session ended before its time. `last` is the letter of the last command that was read.
+/// A session ended early. `last` is the letter of the last command that was read.
 pub fn session_broken(listener: &dyn Display, last: Option<u8>, why: &dyn Display) {
     COUNTERS.session_errors.fetch_add(1, Relaxed);
     let last = last.map_or("none".into(), |b| word(&[b]).to_string());
     warn!("listener={} milter session broken: last={last} detail={}", name(listener), text(why));
 }
 
-/// No connection could be accepted for now.
+/// A connection could not be accepted; accepting continues after `pause`.
 pub fn accept_failed(listener: &dyn Display, why: &std::io::Error, pause: Duration) {
     let listener = name(listener);
     warn!("listener={listener} cannot accept a connection, next try in {} ms: {why}", pause.as_millis());
 }
 
-/// The limit of connections is reached. Logged for each further one, since it makes a client of the mail
-/// server wait.
+/// The connection limit is reached. Logged for each further connection, since it makes a mail server wait.
 pub fn connection_limit(listener: &dyn Display, open: usize) {
     let listener = name(listener);
     warn!(
@@ -250,7 +250,7 @@ pub fn listening(listener: &dyn Display) {
     info!("listener={} listening", name(listener));
 }
 
-/// The daemon is up. `dry_run`: the milter only logs what it would do.
+/// The daemon has started. `dry_run`: the milter only logs its decisions.
 pub fn started(version: &str, rules: usize, domains: usize, dry_run: bool) {
     let mode = if dry_run { ", dry run" } else { "" };
     info!("rcptd {version} ready: {rules} rules, {domains} domains{mode}");
@@ -271,7 +271,7 @@ pub fn configuration_warning(problem: &dyn Display) {
     warn!("{}", one_line(&problem.to_string()));
 }
 
-/// A reload took effect. `restart` are the keys that need a restart.
+/// A reload took effect. `restart` are the changed keys that need a restart.
 pub fn reloaded(why: &str, rules: usize, restart: &[&str], dry_run: bool) {
     COUNTERS.reloads.fetch_add(1, Relaxed);
     metrics::RELOADED.store(true, Relaxed);
@@ -283,7 +283,7 @@ pub fn reloaded(why: &str, rules: usize, restart: &[&str], dry_run: bool) {
     }
 }
 
-/// A reload failed; the old configuration stays.
+/// A reload failed; the old configuration remains in use.
 pub fn reload_failed(why: &str, problems: &[String]) {
     COUNTERS.failed_reloads.fetch_add(1, Relaxed);
     metrics::RELOADED.store(false, Relaxed);
@@ -296,7 +296,7 @@ pub fn reload_failed(why: &str, problems: &[String]) {
     );
 }
 
-/// The figures of all listeners and maps (`statistics.log_interval`).
+/// The statistics of all listeners and maps (`statistics.log_interval`).
 pub fn statistics() {
     for meter in meter::meters() {
         let kind = if meter.of() == meter::Of::Map { "map" } else { "listener" };
@@ -306,7 +306,7 @@ pub fn statistics() {
     }
 }
 
-/// The daemon is about to stop.
+/// The daemon begins to stop.
 pub fn stopping(signal: &str, busy: usize) {
     info!("{signal}: stopping, {busy} messages under way");
 }
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn the_line() {
+    fn formats_recipient_lines() {
         assert_eq!(
             example().to_string(),
             "4XyZ12: session=7 listener=milter stage=RCPT verdict=rewrite code=\"250 2.1.5\" \
@@ -363,7 +363,7 @@ mod tests {
         );
     }
 
-    /// Hostile texts in data of clients, servers and file names.
+    /// Hostile texts for data of clients, servers and file names.
     const HOSTILE: &[&str] = &[
         "x\r\n4XyZ13: session=8 listener=milter stage=RCPT verdict=reject client=v.test[198.51.100.7]",
         "\"x> client=v.test[198.51.100.7]\"@example.com",
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_from_outside_forges_a_field() {
+    fn hostile_texts_cannot_forge_fields() {
         let names = [
             "session", "listener", "stage", "verdict", "code", "client", "reason", "source", "cache", "ms",
             "from", "to", "newto", "detail",
@@ -426,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_is_quoted_whole() {
+    fn quotes_replies_completely() {
         let line = Recipient { detail: Some(&"550 x\r\ny\x1b\"z\" = 1"), ..example() }.to_string();
         assert!(line.ends_with(" detail=\"550 x\\x0d\\x0ay\\x1b\\x22z\\x22 \\x3d 1\""), "{line}");
     }

@@ -1,8 +1,8 @@
 //! Outages of sources: a log line at the beginning, one at the end, and a counter in between.
 //!
 //! There is an [`Outage`] for each account source, database and other server, and for each server of those
-//! with several. It lives as long as a source holds it: a reload makes new sources, which find it by name, so
-//! that an outage continues across the reload.
+//! with several. It lives as long as a source holds it. A reload creates new sources, which find it by
+//! name, so an outage continues across the reload.
 
 use super::line::{name, text};
 use std::collections::BTreeMap;
@@ -12,21 +12,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
-/// How many outages of a source are logged in a row. A source that fails for every second question would fill
-/// the log otherwise; each outage has two lines.
+/// Most outages of a source that are logged in a row. Otherwise, a source that fails for every second
+/// lookup would fill the log; each outage has two lines.
 const BURST: u32 = 6;
-/// Time until another one may be logged.
+/// Time until another outage may be logged.
 const REFILL: Duration = Duration::from_mins(1);
 
-/// Most servers of a source with separate outages. DNS names may have ever new servers.
+/// Most servers of a source with separate outages, since DNS names may keep resolving to new servers.
 const MAX_SERVERS: usize = 100;
 
-/// The source as the operator wrote it, and its server; empty if it has only one.
+/// The source as the operator wrote it, and its server; the server is empty if the source has only one.
 type Key = (Box<str>, Box<str>);
 
 static ALL: Mutex<BTreeMap<Key, Weak<Outage>>> = Mutex::new(BTreeMap::new());
 
-/// The state of a source, with its outages.
+/// State of a source, or of one of its servers, with its outages.
 #[derive(Debug)]
 pub struct Outage {
     key: Key,
@@ -42,7 +42,7 @@ struct Book {
     failures: u64,
     /// Failures in outages that were not logged, since the last logged one.
     unlogged: u64,
-    /// How many lines may be written, and the time of that count.
+    /// How many outages may still be logged, and when that was counted.
     lines: (u32, Instant),
 }
 
@@ -54,30 +54,30 @@ struct Now {
     last: String,
 }
 
-/// A source in `rcptd status` and the metrics.
+/// State of a source in `rcptd status` and the metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// The source as the operator wrote it.
     pub source: Box<str>,
-    /// Its server; empty if it has only one.
+    /// The server; empty if the source has only one.
     pub server: Box<str>,
     /// Failures since the start.
     pub failures: u64,
-    /// If it fails now: since how long, and the last reason.
+    /// While the source fails: for how long, and the last reason.
     pub failing: Option<(Duration, String)>,
 }
 
-/// A line to be written.
+/// A log line to be written.
 #[derive(Debug, PartialEq, Eq)]
 enum Event {
-    /// It begins to fail; with the number of failures not logged since the last line.
+    /// The outage begins; with the number of unlogged failures since the last line.
     Begins(u64),
-    /// It works again; with the duration and the number of failures.
+    /// The outage ends; with its duration and the number of failures.
     Ends(Duration, u64),
 }
 
 impl Outage {
-    /// The outage state of this source, and of its server if it has several.
+    /// Returns the outage state of this source, or of one of its servers.
     pub fn of(source: &str, server: Option<&str>) -> Arc<Self> {
         let key: Key = (source.into(), server.unwrap_or_default().into());
         let mut all = lock(&ALL);
@@ -91,7 +91,7 @@ impl Outage {
         outage
     }
 
-    /// A question had no answer, for this reason.
+    /// Records a lookup without a result, for this reason.
     pub fn fails(&self, why: &dyn Display) {
         let why = why.to_string();
         self.failing.store(true, Relaxed);
@@ -99,7 +99,7 @@ impl Outage {
         self.log(event.as_ref(), &why);
     }
 
-    /// A question had an answer.
+    /// Records a lookup with a result.
     pub fn works(&self) {
         // The usual case.
         if !self.failing.load(Relaxed) {
@@ -151,12 +151,12 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// Those of the source called `source`.
+    /// Creates the state for the source of this name.
     pub fn of(source: impl Into<Arc<str>>) -> Self {
         Servers { source: source.into(), known: Mutex::default() }
     }
 
-    /// The server `by` answered, after those before it failed, each with its reason.
+    /// Records that the server `by` answered, after the servers before it failed, each with its reason.
     pub fn answered(&self, by: &str, failed: &[(String, String)]) {
         let mut known = lock(&self.known);
         for (server, why) in failed {
@@ -172,7 +172,7 @@ impl Servers {
     }
 }
 
-/// All sources that are asked, by name.
+/// Returns all sources in use, by name.
 pub fn standings() -> Vec<Standing> {
     lock(&ALL).values().filter_map(Weak::upgrade).map(|outage| outage.standing()).collect()
 }
@@ -219,8 +219,8 @@ impl Book {
     }
 }
 
-/// The data are consistent after every statement, so a thread that panicked while it held the lock did no
-/// harm.
+/// Locks a mutex. The data are consistent after every statement, so a thread that panicked while it held
+/// the lock did no harm.
 fn lock<T>(books: &Mutex<T>) -> MutexGuard<'_, T> {
     books.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_is_two_lines_and_a_count() {
+    fn logs_begin_and_end_of_an_outage() {
         let start = Instant::now();
         let mut book = book(start);
         let at = |seconds| start + Duration::from_secs(seconds);
@@ -250,11 +250,11 @@ mod tests {
     }
 
     #[test]
-    fn outages_without_end_do_not_fill_the_log() {
+    fn limits_log_lines_of_repeated_outages() {
         let start = Instant::now();
         let mut book = book(start);
         let mut lines = 0;
-        // Every second question fails, ten a second for an hour.
+        // Every second lookup fails, ten lookups a second for an hour.
         for tenth in 0..36_000 {
             let at = start + Duration::from_millis(tenth * 100);
             let event = if tenth % 2 == 0 { book.fails("down", at) } else { book.works(at) };
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_another_stands_in_for_is_noted() {
+    fn records_failed_server_while_another_answers() {
         let servers = Servers::of("vrfy:stands-in");
         let failing = || {
             let all = standings().into_iter().filter(|one| &*one.source == "vrfy:stands-in");
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_goes_on_across_a_reload() {
+    fn outage_continues_across_a_reload() {
         let old = Outage::of("database:reload", None);
         old.fails(&"down");
         let new = Outage::of("database:reload", None);

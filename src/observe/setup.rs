@@ -1,9 +1,9 @@
 //! Sets up the destination of the log.
 //!
-//! A line that cannot be written at once is lost and counted: a stalled reader (a full journal, a terminal on
-//! hold, an unread pipe) must not delay the answer for a recipient.
+//! A line that cannot be written at once is lost and counted: a stalled reader (a full journal, a suspended
+//! terminal, an unread pipe) must not delay the reply to a recipient.
 //!
-//! Every event, ours or of a library, becomes one line of at most [`MAX_LINE`] octets: nothing in it can
+//! Every event, of rcptd or of a library, becomes one line of at most [`MAX_LINE`] octets. Its text cannot
 //! begin another line or, in the journal, another field.
 
 use super::line::cut;
@@ -23,16 +23,16 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{filter::LevelFilter, filter::Targets, util::SubscriberInitExt};
 
-/// Longest line, in octets, its end included: a pipe that is ready for writing takes that much without
+/// Longest line, in octets, including its end: a pipe that is ready for writing takes that much without
 /// blocking (PIPE_BUF, pipe(7)).
 pub const MAX_LINE: usize = 4096;
 
-/// Where the journal listens (systemd's journal native protocol).
+/// Socket of the journal (systemd's journal native protocol).
 const JOURNAL: &str = "/run/systemd/journal/socket";
 
-/// Sends the log of the process to standard error or to journald, from `level` up. Call it once.
+/// Sends log events from `level` up to standard error or to journald. Must be called once.
 ///
-/// Libraries log from `warn` up only, whatever the level: at `debug` one of them logs each line of SMTP.
+/// Libraries log from `warn` up only, with any level: at `debug` one of them logs each line of SMTP.
 pub fn init(journald: bool, level: Level) -> io::Result<()> {
     let filter = Targets::new()
         .with_default(level.min(Level::WARN))
@@ -56,7 +56,7 @@ pub fn init(journald: bool, level: Level) -> io::Result<()> {
 }
 
 /// Whether standard error goes to the journal, which adds the time and reads the priority from a prefix
-/// (sd-daemon(3)). The variable alone does not tell: children inherit it.
+/// (sd-daemon(3)). The variable alone does not show that: children inherit it.
 fn stderr_is_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
     let Ok(stderr) = std::fs::metadata("/proc/self/fd/2") else { return false };
@@ -68,7 +68,7 @@ enum Sink {
     Journal(UnixDatagram),
 }
 
-/// Writes whole lines, and never blocks.
+/// Writer of complete lines that never blocks.
 struct Lines {
     sink: Sink,
     style: Style,
@@ -97,7 +97,7 @@ impl Lines {
 }
 
 impl Sink {
-    /// Returns whether the line was written.
+    /// Writes a line if the sink is ready, and returns whether it was written.
     fn put(&self, line: &[u8]) -> bool {
         match self {
             Sink::Stderr => {
@@ -111,8 +111,8 @@ impl Sink {
     }
 }
 
-/// A line with its prefix in the journal's native protocol. A line has no line feed but its last character
-/// ([`Style::line`]), so that nothing in it becomes a field.
+/// Encodes a line with its prefix in the journal's native protocol. The only line feed of a line is its
+/// last character ([`Style::line`]), so its text cannot become a field.
 fn entry(line: &[u8]) -> Vec<u8> {
     let (priority, message) = match line {
         [b'<', priority, b'>', message @ ..] => (*priority, message),
@@ -131,7 +131,7 @@ impl<'a> MakeWriter<'a> for Lines {
 }
 
 impl Write for &Lines {
-    /// Gets one line at a time from the formatter.
+    /// Receives one line at a time from the formatter.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.put(line);
         Ok(line.len())
@@ -142,7 +142,7 @@ impl Write for &Lines {
     }
 }
 
-/// The beginning of a line.
+/// How a line begins.
 #[derive(Clone, Copy, Debug)]
 enum Style {
     /// `<6>message`, with the priority of syslog(3), for the journal, which adds the time.
@@ -152,7 +152,7 @@ enum Style {
 }
 
 impl Style {
-    /// One line of at most [`MAX_LINE`] octets, its end included.
+    /// Formats one line of at most [`MAX_LINE`] octets, including its end.
     fn line(self, level: Level, message: &str) -> String {
         let mut line = String::new();
         self.begin(&mut line, level);
@@ -169,7 +169,8 @@ impl Style {
             Level::INFO => (6, 32),
             Level::DEBUG | Level::TRACE => (7, 34),
         };
-        // Writing to a String cannot fail, and with a clock that is out of range only the time is missing.
+        // Writing to a String cannot fail, and if the system clock is out of range only the time is
+        // missing.
         let _ = match self {
             Style::Priority => write!(line, "<{priority}>"),
             Style::Time { colour: false } => {
@@ -207,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn journal_entries() {
+    fn encodes_journal_entries() {
         for (line, want) in [
             ("<3>broken\n", "SYSLOG_IDENTIFIER=rcptd\nPRIORITY=3\nMESSAGE=broken\n"),
             ("plain\n", "SYSLOG_IDENTIFIER=rcptd\nPRIORITY=6\nMESSAGE=plain\n"),
@@ -218,7 +219,7 @@ mod tests {
 
     /// Texts in an event, and the resulting line.
     #[test]
-    fn an_event_is_one_line() {
+    fn formats_each_event_as_one_line() {
         let style = Style::Priority;
         for (message, want) in [
             ("broken", "<4>broken\n"),
@@ -233,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_too_long_keeps_its_end() {
+    fn truncates_long_lines() {
         for style in [Style::Priority, Style::Time { colour: false }, Style::Time { colour: true }] {
             for unit in ["x", "ä", "中", "\u{e007f}", "\n", "\\x22"] {
                 let line = style.line(Level::INFO, &format!("detail=\"{}\" ms=3", unit.repeat(MAX_LINE)));
@@ -247,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_has_stalled_costs_lines_and_nothing_else() {
+    fn stalled_reader_does_not_block() {
         let (ours, theirs) = UnixDatagram::pair().expect("sockets");
         ours.set_nonblocking(true).expect("nonblocking");
         let lines = Lines::to(Sink::Journal(ours), Style::Priority);

@@ -1,8 +1,8 @@
-//! Events of the look-up protocols.
+//! Events of the lookup protocols.
 //!
-//! A mail server asks several times for one recipient, so a look-up has a line at `debug`; `rcptd trace`
+//! A mail server makes several lookups for one recipient, so a lookup is logged at `debug`; `rcptd trace`
 //! shows all. A temporary failure delays mail: the first one of a map is a `warn`, further ones are `info`
-//! until it answers again, with at most one line a second for each map. So a database that is down is
+//! until a lookup succeeds, with at most one line a second for each map. So a database that is down is
 //! reported, but does not fill the disk.
 
 use super::line::{name, octets, text};
@@ -12,33 +12,33 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 
-/// Least time between two lines of a kind.
+/// Minimum time between two lines of a kind.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Lets one line through at a time, and counts the others.
+/// Lets one line per interval through, and counts the others.
 #[derive(Debug, Default)]
 pub struct RateLimit {
     /// Time of the last line, in milliseconds since the first of all, plus one; 0: never.
     last: AtomicU64,
     suppressed: AtomicU64,
-    /// Whether the last look-up failed temporarily.
+    /// Whether the last lookup failed temporarily.
     failing: AtomicBool,
 }
 
 impl RateLimit {
-    /// A limiter that has let no line through.
+    /// Creates a limiter that has let no line through.
     pub const fn new() -> Self {
         RateLimit { last: AtomicU64::new(0), suppressed: AtomicU64::new(0), failing: AtomicBool::new(false) }
     }
 
-    /// A look-up was answered: the next failure is a warning again.
+    /// Records a lookup with a result: the next failure is a warning again.
     pub fn works(&self) {
         if self.failing.load(Relaxed) {
             self.failing.store(false, Relaxed);
         }
     }
 
-    /// Whether a line may be written now; with the number of suppressed ones.
+    /// Returns whether a line may be written now, as the number of suppressed ones.
     pub fn passes(&self) -> Option<u64> {
         static START: OnceLock<Instant> = OnceLock::new();
         let now = START.get_or_init(Instant::now).elapsed();
@@ -46,7 +46,7 @@ impl RateLimit {
         let last = self.last.load(Relaxed);
         let due =
             last == 0 || now.saturating_sub(last) >= u64::try_from(PAUSE.as_millis()).unwrap_or(u64::MAX);
-        // Of several threads that find it due, one writes.
+        // If several threads find a line due, one writes it.
         if due && self.last.compare_exchange(last, now, Relaxed, Relaxed).is_ok() {
             Some(self.suppressed.swap(0, Relaxed))
         } else {
@@ -56,7 +56,7 @@ impl RateLimit {
     }
 }
 
-/// A key was looked up, and was found or not.
+/// A lookup returned a result, found or not found.
 pub fn looked_up(listener: &str, connection: u64, map: &str, key: &[u8], value: Option<&str>) {
     let (listener, map, key) = (name(&listener), name(&map), octets(key));
     if let Some(value) = value {
@@ -67,7 +67,7 @@ pub fn looked_up(listener: &str, connection: u64, map: &str, key: &[u8], value: 
     }
 }
 
-/// The look-up of a key failed temporarily.
+/// A lookup failed temporarily.
 pub fn tempfail(quiet: &RateLimit, listener: &str, map: &str, key: &[u8], why: &dyn Display) {
     let Some(suppressed) = quiet.passes() else { return };
     let others = if suppressed == 0 {
@@ -83,7 +83,7 @@ pub fn tempfail(quiet: &RateLimit, listener: &str, map: &str, key: &[u8], why: &
     }
 }
 
-/// A server asks for a map that does not exist.
+/// A server requested a map that does not exist.
 pub fn unknown_map(listener: &str, map: &str) {
     static QUIET: RateLimit = RateLimit::new();
     if QUIET.passes().is_some() {
@@ -95,12 +95,12 @@ pub fn unknown_map(listener: &str, map: &str) {
     }
 }
 
-/// A connection begins.
+/// A connection began.
 pub fn connection_begun(listener: &str, connection: u64, peer: &str) {
     debug!("connection={connection} listener={} peer={} begins", name(&listener), name(&peer));
 }
 
-/// A connection has ended.
+/// A connection ended.
 pub fn connection_ended(listener: &str, connection: u64, why: &str) {
     debug!("connection={connection} listener={} ends: {why}", name(&listener));
 }
@@ -124,11 +124,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_line_at_a_time() {
+    fn limits_lines_per_second() {
         let quiet = RateLimit::default();
         assert_eq!(quiet.passes(), Some(0));
         assert_eq!((quiet.passes(), quiet.passes()), (None, None));
-        // Pretend that the last one was long ago.
+        // Pretend that the last line was long ago.
         quiet.last.store(0, Relaxed);
         assert_eq!(quiet.passes(), Some(2));
     }

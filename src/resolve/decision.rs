@@ -1,30 +1,30 @@
-//! The next step after a decision of the rules.
+//! Converts a decision of the rules into the next step of the resolution.
 
 use super::{DeferReason, Outcome, RejectReason, RuleTrace};
 use alias_rules::Decision;
 use mail_address::{Address, escape, is_domain};
 
-/// What to do next about an address.
+/// The next step for an address.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Not an alias: look up the account of its own name.
+    /// The address is not an alias: look up its own account.
     Own,
-    /// An alias of this account: look that up.
+    /// The address is an alias of this account: look up that account.
     Account(Address),
-    /// Its mail goes to this address.
+    /// A rule redirects the mail to this address.
     Target(Address),
-    /// The outcome is known.
+    /// The outcome is final.
     Stop(Outcome),
 }
 
-/// The next step for an address at `domain`.
+/// Returns the next step for an address at `domain`.
 pub(super) fn next(decision: Decision<'_>, domain: &str) -> (RuleTrace, Next) {
     match decision {
         Decision::NoMatch => (RuleTrace::None, Next::Own),
         Decision::Ambiguous { statements } => {
             (RuleTrace::Ambiguous(statements.first().copied().unwrap_or_default()), Next::Own)
         }
-        // No account is looked up: even if it exists, the address is no longer valid.
+        // The account is not looked up: even if it exists, the address is no longer valid.
         Decision::Expired { statement, last, .. } => {
             (RuleTrace::Expired(statement), Next::Stop(Outcome::NoSuchUser(RejectReason::Expired(last))))
         }
@@ -46,8 +46,8 @@ pub(super) fn next(decision: Decision<'_>, domain: &str) -> (RuleTrace, Next) {
     }
 }
 
-/// The address that a rule delivers to. Part of it may come from the names in the rule, so it is parsed like
-/// any other address.
+/// The address that a rule redirects to. Part of it may come from the names in the rule, so it is parsed
+/// like any other address.
 fn destination(text: &str) -> Result<Address, DeferReason> {
     let text_inside = text.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).unwrap_or(text);
     let address = Address::from_server(text_inside.as_bytes());
@@ -59,7 +59,8 @@ fn destination(text: &str) -> Result<Address, DeferReason> {
     }
 }
 
-/// Why mail cannot be sent to an address, if so. Its destination must be unambiguous for a mail server.
+/// Returns why mail cannot be sent to an address, if so. Its destination must be unambiguous for a mail
+/// server.
 pub(super) fn unfit(address: &Address) -> Option<String> {
     if let Some(why) = address.malformed() {
         return Some(why.to_string());
@@ -83,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn decisions() {
+    fn next_step_follows_the_decision() {
         let day = Day::new(2026, 11, 30).expect("a day");
         let address = |local: &str| Address::new(local, "example.test").expect("an address");
         let too_long = "x".repeat(256);
@@ -116,8 +117,8 @@ mod tests {
     }
 
     #[test]
-    fn destinations() {
-        // the target in the rule, where the mail goes or the reason of the failure
+    fn parses_and_checks_destinations() {
+        // target in the rule, destination of the mail or reason of the failure
         for (target, want) in [
             ("bar@elsewhere.example", Ok("bar@elsewhere.example")),
             ("Bar@Elsewhere.Example.", Ok("Bar@elsewhere.example")),

@@ -8,7 +8,7 @@ use mail_address::{Address, Forms, LocalPartPolicy, canonical_domain, escape};
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// The rules in one of their forms, and the script that runs before and after them.
+/// The rules for one case sensitivity, and the script that runs before and after them.
 #[derive(Clone, Debug)]
 pub struct Form {
     /// The rules.
@@ -23,17 +23,17 @@ impl From<Arc<Rules>> for Form {
     }
 }
 
-/// A step in resolving a recipient, for callers that show it.
+/// A step of the resolution, for callers that show it.
 pub(super) enum Event<'e> {
-    /// This address is looked up.
+    /// The lookup of this address begins.
     Address(&'e Address),
-    /// The script was called, with a name and a domain.
+    /// The script was called with a local part and a domain.
     Script(ScriptFunction, &'e str, &'e str, &'e Result<Returned, ScriptError>),
     /// These rules were searched.
     Rules(&'e Rules, Query<'e>),
 }
 
-/// Receives the events.
+/// Callback that receives the events.
 pub(super) type Show<'s> = dyn FnMut(Event<'_>) + Send + 's;
 
 /// The result of looking up an address.
@@ -42,7 +42,7 @@ pub(super) struct Found {
     pub next: Next,
 }
 
-/// The query for the rules.
+/// The query to the rules.
 struct Asked<'a> {
     names: Forms<'a>,
     domain: Cow<'a, str>,
@@ -69,8 +69,9 @@ impl Resolver {
         }
     }
 
-    /// Whether the address of an account, as written in the rules, is an alias itself: then its mail goes
-    /// there. A mail server that asks tables looks the result up again, so it arrives there, too.
+    /// Whether the address of an account, as written in the rules, is an alias itself: then its mail is
+    /// redirected there. A mail server that uses tables looks up the result again, so both lead to the same
+    /// address.
     pub(super) fn leads_on(&self, account: &Address, today: Option<Day>) -> bool {
         match self.look_up(account, today, &mut |_| ()).next {
             Next::Own => false,
@@ -79,7 +80,7 @@ impl Resolver {
         }
     }
 
-    /// The query for the rules, if they are to be searched.
+    /// Runs `preprocess` and returns the query to the rules, if they are to be searched.
     fn preprocess<'a>(
         &self,
         script: Option<&Script>,
@@ -87,9 +88,9 @@ impl Resolver {
         domain: &'a str,
         show: &mut Show<'_>,
     ) -> Result<Option<Asked<'a>>, DeferReason> {
-        let said =
+        let returned =
             script.and_then(|script| call(script, ScriptFunction::Preprocess, own.whole(), domain, show));
-        let (local, to) = match said.transpose()? {
+        let (local, to) = match returned.transpose()? {
             None => return Ok(Some(Asked { names: own, domain: domain.into() })),
             Some(Returned::NoAlias) => return Ok(None),
             Some(Returned::Name { local, domain: None }) => (local, Cow::Borrowed(domain)),
@@ -97,7 +98,7 @@ impl Resolver {
                 (local, canonical_domain(&to).into_owned().into())
             }
         };
-        // The rules do not apply to domains of others.
+        // The rules apply to our domains only.
         let Some(normal) = self.domains.get(&*to) else {
             let why = format!("preprocess leads to {}, which is not one of domains", escape(&*to));
             return Err(DeferReason::Script(why.into()));
@@ -105,9 +106,9 @@ impl Resolver {
         Ok(Some(Asked { names: normal.typed(&local).into_owned(), domain: to }))
     }
 
-    /// Searches the rules. A computed alias may contain a text that looks like an extension, so they are
-    /// searched without the extension only if the whole name is not a valid alias of one account. If the rest
-    /// is no alias either, an expired or ambiguous result of the whole name stays.
+    /// Searches the rules. A computed alias may contain a text that looks like an extension, so the name
+    /// without extension is searched only if the whole name is not a valid alias of one account. If that
+    /// finds no alias either, an expired or ambiguous result of the whole name is returned.
     fn ask(&self, asked: &Asked<'_>, today: Option<Day>, show: &mut Show<'_>) -> Decision<'_> {
         let rules = &self.form(self.normal(&asked.domain)).rules;
         let mut find = |name| {
@@ -127,7 +128,7 @@ impl Resolver {
         }
     }
 
-    /// How the local parts of a domain are normalised.
+    /// The normalisation of local parts in a domain.
     pub(super) fn normal(&self, domain: &str) -> &LocalPartPolicy {
         self.domains.get(domain).unwrap_or(&self.plain)
     }
@@ -139,7 +140,7 @@ impl Resolver {
     }
 }
 
-/// The address that the script returns instead of the one the mail would go to, if it differs.
+/// Runs `postprocess` and returns its address, if that differs from the destination so far.
 fn postprocess(
     script: Option<&Script>,
     next: &Next,
@@ -147,8 +148,9 @@ fn postprocess(
 ) -> Result<Option<Next>, DeferReason> {
     let (Next::Account(to) | Next::Target(to)) = next else { return Ok(None) };
     let domain = to.domain().unwrap_or_default();
-    let said = script.and_then(|script| call(script, ScriptFunction::Postprocess, to.local(), domain, show));
-    let (local, other) = match said.transpose()? {
+    let returned =
+        script.and_then(|script| call(script, ScriptFunction::Postprocess, to.local(), domain, show));
+    let (local, other) = match returned.transpose()? {
         None => return Ok(None),
         Some(Returned::NoAlias) => return Ok(Some(Next::Own)),
         Some(Returned::Name { local, domain }) => (local, domain),
@@ -175,7 +177,7 @@ fn call(
     domain: &str,
     show: &mut Show<'_>,
 ) -> Option<Result<Returned, DeferReason>> {
-    let said = script.call(function, local, domain)?;
-    show(Event::Script(function, local, domain, &said));
-    Some(said.map_err(|fault| DeferReason::Script(fault.to_string().into())))
+    let returned = script.call(function, local, domain)?;
+    show(Event::Script(function, local, domain, &returned));
+    Some(returned.map_err(|fault| DeferReason::Script(fault.to_string().into())))
 }

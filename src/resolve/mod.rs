@@ -1,11 +1,11 @@
-//! Resolves a recipient: the rules and the accounts give its [`Outcome`].
+//! Resolves a recipient to its [`Outcome`], with the rules and the accounts.
 //!
-//! Its principle: only a certain "not found" refuses a recipient, and only a certain "exists" (or `unknown =
-//! "accept"` of a source) accepts one.
+//! A recipient is rejected only if the account source certainly does not have it, and accepted only if the
+//! source certainly has it (or is configured with `unknown = "accept"`).
 //!
-//! A rule may redirect the mail to an address. In one of our domains that address is a recipient like any
-//! other, resolved further and verified in the end; elsewhere it is not verified. A script of the operator
-//! may run before the rules, and after them, where it may redirect the mail as a rule can.
+//! A rule may redirect the mail to an address. In our domains that address is resolved and verified like a
+//! recipient; elsewhere it is not verified. The operator's script may run before the rules, and after them,
+//! where it may redirect the mail as a rule can.
 
 mod decision;
 mod look_up;
@@ -36,27 +36,27 @@ use way::Way;
 pub struct Question {
     /// The recipient as the client sent it.
     pub recipient: Address,
-    /// The address as the mail server reads it, if it reports that.
+    /// The address as the mail server reads it, if the server reports that.
     pub mta_route: Option<Address>,
 }
 
-/// Which recipients are ours and how they compare.
+/// Which recipients are ours, and how they compare.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Our domains.
     pub domains: Vec<String>,
-    /// The domain of a recipient without one; empty: such a recipient is not resolved.
+    /// Domain of a recipient without one; empty: such a recipient is not resolved.
     pub origin: String,
     /// Whether local parts that differ by case only are different.
     pub case_sensitive: bool,
-    /// How local parts are normalised, by domain in canonical spelling. In all other domains only their case
-    /// is.
+    /// Normalisation of local parts, by domain in canonical spelling. In all other domains only case is
+    /// normalised.
     pub normal: BTreeMap<String, LocalPartPolicy>,
-    /// What day it is, for aliases that expire. The clock is the caller's.
+    /// Returns the current day, for aliases that expire.
     pub today: fn() -> Option<Day>,
 }
 
-/// No domains, and no clock: nothing expires.
+/// No domains, and no current day: aliases do not expire.
 impl Default for Settings {
     fn default() -> Self {
         let (domains, origin, normal) = Default::default();
@@ -64,38 +64,39 @@ impl Default for Settings {
     }
 }
 
-/// An address in the resolution of a recipient, with notes.
+/// One address in the resolution of a recipient, with notes about it.
 #[derive(Clone, Debug)]
 pub struct Step {
-    /// The address; the recipient itself first.
+    /// The address; the first step has the recipient itself.
     pub address: Address,
     /// The notes, in order.
     pub notes: Vec<Note>,
 }
 
-/// A result about an address.
+/// An intermediate result for an address.
 #[derive(Clone, Debug)]
 pub enum Note {
-    /// By the script.
+    /// The script was called.
     Script(Called),
-    /// Of the rules. If they do not have it, they are searched again without its extension.
+    /// The rules were searched. If they do not have the address, they are searched again without its
+    /// extension.
     Rules(Explanation),
 }
 
 /// A call of the script.
 #[derive(Clone, Debug)]
 pub struct Called {
-    /// Which function.
+    /// The function that was called.
     pub function: ScriptFunction,
-    /// The name it was given.
+    /// The local part it was called with.
     pub local: String,
-    /// Its domain.
+    /// The domain it was called with.
     pub domain: String,
-    /// What it said.
+    /// The result of the call.
     pub said: Result<Returned, ScriptError>,
 }
 
-/// `preprocess("foo", "example.com") = "bar"`
+/// Formats the call as `preprocess("foo", "example.com") = "bar"`.
 impl fmt::Display for Called {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Called { function, local, domain, said } = self;
@@ -111,22 +112,22 @@ impl fmt::Display for Called {
     }
 }
 
-/// The rules, the accounts, and our domains.
+/// Resolves recipients with the rules, the accounts, and our domains.
 #[derive(Debug)]
 pub struct Resolver {
     domains: HashMap<Box<str>, Arc<LocalPartPolicy>, RandomState>,
-    /// How local parts are normalised by default.
+    /// The default normalisation of local parts.
     plain: Arc<LocalPartPolicy>,
     settings: Settings,
     form: Form,
-    /// For domains whose case sensitivity differs from the default.
+    /// The rules for domains whose case sensitivity differs from the default.
     other_case: Option<Form>,
     accounts: Arc<AccountSource>,
 }
 
 impl Resolver {
-    /// An immutable resolver; a reload makes a new one. `rules` must have been loaded with case folding if,
-    /// and only if, `settings` are not case-sensitive.
+    /// Creates an immutable resolver; a reload creates a new one. `rules` must have been loaded with case
+    /// folding exactly if `settings` are not case-sensitive.
     pub fn new(settings: Settings, rules: impl Into<Form>, accounts: Arc<AccountSource>) -> Self {
         let plain = Arc::new(LocalPartPolicy::plain(settings.case_sensitive));
         let normal = |domain: &str| settings.normal.get(domain).cloned().map_or(plain.clone(), Arc::new);
@@ -138,8 +139,8 @@ impl Resolver {
         Resolver { domains, plain, settings, form: rules.into(), other_case: None, accounts }
     }
 
-    /// The same with these rules for the domains whose case sensitivity differs from the default. They must
-    /// be the same rules as in [`new`](Resolver::new), loaded accordingly.
+    /// Adds the rules for the domains whose case sensitivity differs from the default. They must be the
+    /// same rules as in [`new`](Resolver::new), loaded accordingly.
     #[must_use]
     pub fn with_other_case(self, rules: Option<Form>) -> Self {
         Resolver { other_case: rules, ..self }
@@ -155,23 +156,23 @@ impl Resolver {
         self.domains.contains_key(domain)
     }
 
-    /// The domain of a recipient without one; empty if there is none.
+    /// The domain of a recipient without one; empty if not set.
     pub fn origin(&self) -> &str {
         &self.settings.origin
     }
 
-    /// The mailbox of a recipient in our domains; the error is the outcome of any other recipient.
+    /// Returns the mailbox of a recipient in our domains; the error is the outcome of any other recipient.
     pub fn mailbox(&self, question: &Question) -> Result<Address, Outcome> {
         let Question { recipient, .. } = question;
-        // Every server has to accept mail for its postmaster (RFC 5321, section 4.5.1), so leave that to the
-        // server.
+        // Every server must accept mail for its postmaster (RFC 5321, section 4.5.1), so the decision is
+        // left to the mail server.
         if recipient.is_certain()
             && recipient.domain().is_none()
             && recipient.local().eq_ignore_ascii_case("postmaster")
         {
             return Err(Outcome::NotOurs);
         }
-        // `<>` is no mailbox at all.
+        // `<>` does not name a mailbox.
         if recipient.raw().is_empty() || recipient.raw() == b"<>" {
             return Err(Outcome::NotOurs);
         }
@@ -183,18 +184,18 @@ impl Resolver {
         }
         match meaning.malformed() {
             Some(why) => Err(Outcome::NoSuchUser(RejectReason::Malformed(why))),
-            // `<@example.com>`: some servers deliver it to the postmaster, others discard or refuse it.
+            // `<@example.com>`: some servers deliver it to the postmaster, others discard or reject it.
             None if meaning.local().is_empty() => Err(Outcome::TempFail(DeferReason::Spelling)),
             None => Ok(meaning),
         }
     }
 
-    /// Resolves a recipient. May take as long as the account sources do; the caller sets the limit.
+    /// Resolves a recipient. This may take as long as the account sources take; the caller sets a deadline.
     pub async fn resolve(&self, question: &Question) -> Resolution {
         self.follow(question, &mut |_| ()).await
     }
 
-    /// The same, with all steps.
+    /// Resolves a recipient, and returns all steps, too.
     pub async fn explain(&self, question: &Question) -> (Resolution, Vec<Step>) {
         let mut steps = Vec::new();
         let mut show = |event: Event<'_>| {
@@ -210,7 +211,7 @@ impl Resolver {
                 }),
                 Event::Rules(rules, query) => Note::Rules(rules.explain(query)),
             };
-            // The address comes first.
+            // The event with the address is always the first.
             if let Some(step) = steps.last_mut() {
                 step.notes.push(note);
             }
@@ -233,12 +234,12 @@ impl Resolver {
             rule,
             ..Resolution::bare(outcome)
         };
-        // Each round either ends here or makes the way longer, which is bounded.
+        // Each round either ends the loop or extends the chain, which has a maximum length.
         let account = loop {
             let at = way.here();
             let found = self.look_up(at, today, show);
-            // Keep the rule of the recipient itself, which explains most; except that an expired alias
-            // explains the refusal.
+            // Keep the rule of the recipient itself, which explains most. Exception: an expired alias
+            // explains the rejection.
             if rule == RuleTrace::None || matches!(found.rule, RuleTrace::Expired(_)) {
                 rule = found.rule;
             }
@@ -273,8 +274,8 @@ impl Resolver {
             Err(why) => return stop(rule, Outcome::TempFail(DeferReason::Target(why))),
         };
         let is_there = self.is_same(&to, &recipient);
-        // A name made by the rules or the normalisation may contain a route that the recipient did not have,
-        // and a mail server does not check whether it may relay a recipient that a milter adds.
+        // A name built by the rules or the normalisation may contain a route that the recipient did not
+        // have, and a mail server does not check whether it may relay a recipient that a milter adds.
         if let Some(why) = decision::unfit(&to).filter(|_| !is_there) {
             let why = format!("mail would go to \"{}\": {why}", escape(&to.to_string()));
             return stop(rule, Outcome::TempFail(DeferReason::Destination(why.into())));
@@ -293,8 +294,8 @@ impl Resolver {
         }
     }
 
-    /// Looks up one form of a name after the other, until one is not certainly absent. A temporary failure
-    /// for the whole name is not resolved by a part of it: that may be another account.
+    /// Looks up the forms of a name in order, until one is not certainly absent. After a temporary failure
+    /// for the whole name the shorter forms are not used: they may belong to another account.
     async fn verify(&self, at: &Address, forms: &Forms<'_>) -> Result<Asked, Malformed> {
         let domain = at.domain().unwrap_or_default();
         let mut account = Address::new(forms.whole(), domain)?;
@@ -312,13 +313,13 @@ impl Resolver {
         address.domain().is_some_and(|domain| self.domains.contains_key(domain))
     }
 
-    /// Whether two addresses are one mailbox, as their domain sees it.
+    /// Whether two addresses are the same mailbox by the rules of their domain.
     fn is_same(&self, a: &Address, b: &Address) -> bool {
         a.same_mailbox(b, self.normal(b.domain().unwrap_or_default()).case_sensitive)
     }
 }
 
-/// Where mail for `at` goes, whose local part was normalised to `forms`.
+/// The destination of mail for `at`, whose local part was normalised to `forms`.
 fn delivered(normal: &LocalPartPolicy, at: &Address, forms: &Forms<'_>) -> Result<Address, Malformed> {
     let local = normal.delivered(at.local(), forms);
     if local == at.local() { Ok(at.clone()) } else { Address::new(&local, at.domain().unwrap_or_default()) }
@@ -341,8 +342,8 @@ impl reading::Domains for Resolver {
     }
 }
 
-/// The outcome of a verdict on the account that gets mail sent to `to`; `is_there`: the recipient is already
-/// that address.
+/// The outcome for the result of an account lookup. `to` receives the mail; `is_there`: the recipient is
+/// already that address.
 fn decide(result: &Lookup<()>, to: Address, is_there: bool) -> Outcome {
     match result {
         Lookup::NotFound => Outcome::NoSuchUser(RejectReason::NotFound),

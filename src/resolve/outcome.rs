@@ -5,58 +5,58 @@ use alias_rules::Day;
 use mail_address::{Address, Malformed};
 use std::fmt;
 
-/// What to do with a recipient.
+/// The decision about a recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Not in one of our domains: let it pass.
+    /// Not in one of our domains: the milter does not interfere.
     NotOurs,
-    /// An account by its own name: leave it as it is.
+    /// An account under its own name: left unchanged.
     Keep,
-    /// An alias of this account.
+    /// An alias of this account: replaced by it.
     Rewrite(Address),
-    /// It certainly does not exist: refuse it permanently.
+    /// Certainly does not exist: rejected.
     NoSuchUser(RejectReason),
-    /// Temporary failure: defer it.
+    /// Temporary failure: deferred.
     TempFail(DeferReason),
 }
 
-/// Why there is no such user.
+/// Why a recipient is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RejectReason {
     /// The account source replied "not found".
     NotFound,
-    /// Such an address cannot name a mailbox.
+    /// The address cannot name a mailbox.
     Malformed(Malformed),
-    /// It was an alias until the end of this day.
+    /// The address was an alias until the end of this day.
     Expired(Day),
 }
 
 /// Why a recipient is deferred.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeferReason {
-    /// No account source gave a definite answer.
+    /// No account source returned a definite result.
     Account(Reason),
-    /// The rule engine ran out of its budget for this statement.
+    /// The rule engine exceeded its budget for this statement.
     Rules(usize),
-    /// A rule names an account that no address can have.
+    /// A rule names an account that is not a valid address.
     Target(Malformed),
-    /// A rule sends the mail to an invalid address; the reason in words.
+    /// A rule redirects the mail to an invalid address, for the reason given.
     Destination(Box<str>),
-    /// The rules form a loop, or too many steps; the addresses in order.
+    /// The redirects form a loop or are too many; the addresses in order.
     Loop(Box<[Address]>),
-    /// The script failed, or returned an invalid result; in words.
+    /// The script failed or returned an invalid result, for the reason given.
     Script(Box<str>),
-    /// The deadline passed first.
+    /// The deadline passed.
     Deadline,
     /// The message has too many recipients.
     TooMany,
     /// The argument of RCPT is longer than any address.
     Argument,
-    /// Mail servers read the spelling differently, and this one does not report how it does.
+    /// Mail servers read the spelling differently, and this server does not report its reading.
     Spelling,
-    /// The mail server does not let a recipient be replaced.
+    /// The mail server does not let a milter replace recipients.
     Server,
-    /// The message has too many header fields with our name to remove.
+    /// The message has too many header fields to remove with the name of our header.
     Headers,
 }
 
@@ -98,47 +98,49 @@ impl fmt::Display for DeferReason {
 /// The result of the rules for a recipient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuleTrace {
-    /// They were not searched, or none matched.
+    /// The rules were not searched, or did not match.
     None,
     /// This statement names the account.
     Matched(usize),
-    /// It matched in more than one way, for one account.
+    /// This statement matched in more than one way, for one account.
     MatchedTwice(usize),
-    /// Several accounts; the debug account was taken. The first statement concerned.
+    /// Several accounts matched; the debug account is used. Holds the first of their statements.
     DebugAccount(usize),
-    /// Several accounts and no debug account: as if none had matched. The first statement concerned.
+    /// Several accounts matched and there is no debug account: treated as no match. Holds the first of
+    /// their statements.
     Ambiguous(usize),
     /// This statement named the account until its last day.
     Expired(usize),
 }
 
-/// An outcome and its reasons.
+/// An outcome with its reasons.
 #[derive(Clone, Debug)]
 pub struct Resolution {
-    /// What is to be done.
+    /// The outcome.
     pub outcome: Outcome,
     /// The mailbox in our domains that the recipient names.
     pub mailbox: Option<Address>,
-    /// What the rules said.
+    /// The result of the rules.
     pub rule: RuleTrace,
-    /// The possible names of the recipient that certainly do not exist, and were looked up before
+    /// Possible names of the recipient that certainly do not exist, and were looked up before
     /// [`account`](Resolution::account).
     pub absent: Vec<Address>,
     /// The account that was looked up last.
     pub account: Option<Address>,
-    /// The answer of the sources about it.
+    /// The result of the sources for that account.
     pub answer: Option<Verification>,
 }
 
 impl Resolution {
-    /// An outcome that needed neither rules nor accounts.
+    /// A resolution that used neither rules nor accounts.
     pub fn bare(outcome: Outcome) -> Self {
         let (mailbox, account, answer) = Default::default();
         Resolution { outcome, mailbox, rule: RuleTrace::None, absent: Vec::new(), account, answer }
     }
 
-    /// Why the recipient is refused or deferred, with the quote of the account source (see
-    /// [`Verification::detail`]); `None` if it is neither. Text for the log and for `explain`; escape it.
+    /// Why the recipient is rejected or deferred, with the quote of the account source (see
+    /// [`Verification::detail`]); `None` for other outcomes. Text for the log and for `explain`, not
+    /// escaped.
     pub fn why(&self) -> Option<String> {
         let detail = self.answer.as_ref().and_then(|answer| answer.detail.as_deref());
         match (&self.outcome, detail) {

@@ -1,19 +1,20 @@
 //! Finds the account that owns an existing address, and so may send as it.
 //!
-//! If a list of accounts has `mary-ann`, that is an account. If a mail server accepts `foo+x`, it may accept
-//! any text after `foo+`, and then the address belongs to `foo`. To distinguish the two, the source is asked
-//! for an extension that no mail has: if it accepts that, it splits names itself.
+//! If a list of accounts has `mary-ann`, that is an account. If a mail server accepts `foo+x`, it may
+//! accept any text after `foo+`, and then the address belongs to `foo`. To distinguish the two, the
+//! resolver looks up the name with an extension that real mail does not use: a source that accepts it
+//! splits names itself.
 
 use super::Resolver;
 use crate::account::{Lookup, Reason};
 use mail_address::{Address, Malformed};
 
-/// The extension that no mail has.
+/// An extension that real mail does not use.
 const NO_EXTENSION: &str = "rcptdprobe7q";
 
 impl Resolver {
-    /// The account that owns `account`, which exists: itself, or the name before its extension. The error is
-    /// the reason of a temporary failure.
+    /// Returns the account that owns `account`, which exists: itself, or the name before its extension. The
+    /// error is the reason of a temporary failure.
     pub async fn owner(&self, account: &Address) -> Result<Address, Reason> {
         let domain = account.domain().unwrap_or_default();
         let forms = self.normal(domain).written(account.local());

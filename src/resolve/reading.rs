@@ -1,27 +1,27 @@
 //! Finds the mailbox of a recipient: the one that the mail server will deliver to.
 //!
-//! A server parses the argument of RCPT by its own rules, and reports the result: `{rcpt_addr}` of the milter
-//! protocol. Postfix gives the whole address, in lower case; Sendmail gives the whole address for other
-//! hosts, and the name alone for its local users, whatever the domain was.
+//! A server parses the argument of RCPT by its own rules, and reports the result: `{rcpt_addr}` of the
+//! milter protocol. Postfix reports the whole address, in lower case. Sendmail reports the whole address
+//! for other hosts, and the name alone for its local users, with any domain.
 //!
 //! | the spelling | the server's reading | the mailbox |
 //! | --- | --- | --- |
-//! | certain, ours | any | as it is written |
+//! | certain, ours | any | as written |
 //! | certain, not ours | ours | the server's |
-//! | certain, not ours | not ours, or none | not ours |
+//! | certain, not ours | not ours, or not reported | not ours |
 //! | a route, or no domain | any | the server's |
-//! | a route, or no domain | none | as it is written |
-//! | not certain | the same, or a route in it | as it is written |
+//! | a route, or no domain | not reported | as written |
+//! | not certain | the same, or a route in it | as written |
 //! | not certain | another | the server's, unless our reading is ours and the server's is not |
-//! | not certain | none, or not certain itself | unknown: deferred |
+//! | not certain | not reported, or not certain itself | unknown: deferred |
 //!
-//! The server's reading may have lost the case of the letters, so if both differ only in that, the name is
-//! taken as written.
+//! The server's reading may have lost the case of the letters, so if the two differ only in case, the name
+//! is used as written.
 
 use super::Question;
 use mail_address::{Address, fold};
 
-/// What the resolver knows of domains.
+/// The properties of domains that decide about mailboxes.
 pub(super) trait Domains {
     /// Whether an address is in one of our domains.
     fn is_ours(&self, address: &Address) -> bool;
@@ -29,8 +29,8 @@ pub(super) trait Domains {
     fn is_case_sensitive(&self, address: &Address) -> bool;
 }
 
-/// The mailbox, in our domains or not; `None` if only the server knows it and does not report it. `origin` is
-/// the domain of a recipient without one.
+/// Returns the mailbox, in our domains or not; `None` if only the server knows it and does not report it.
+/// `origin` is the domain of a recipient without one.
 pub(super) fn mailbox(question: &Question, origin: &str, domains: &impl Domains) -> Option<Address> {
     let Question { recipient, mta_route } = question;
     let has_domain = recipient.domain().is_some();
@@ -38,8 +38,8 @@ pub(super) fn mailbox(question: &Question, origin: &str, domains: &impl Domains)
     let Some(server) = mta_route else { return recipient.is_certain().then_some(written) };
     let (ours, server_ours) = (domains.is_ours(&written), domains.is_ours(server));
     let is_plain = recipient.is_certain() && has_domain && !recipient.may_be_rerouted();
-    // With an unambiguous spelling, any difference comes from the server's own routing, which it repeats for
-    // the recipient that we add.
+    // With an unambiguous spelling, any difference comes from the server's own routing, which it repeats
+    // for the recipient that the milter adds.
     if is_plain && (ours || !server_ours) {
         return Some(written);
     }
@@ -47,13 +47,13 @@ pub(super) fn mailbox(question: &Question, origin: &str, domains: &impl Domains)
         return None;
     }
     let same_name = |address: &Address| fold(address.local()) == fold(server.local());
-    // Characters that are special elsewhere may be part of the name for this server.
+    // For this server, characters that are special elsewhere may be part of the name.
     let letters = || Some(Address::from_server(recipient.unbracketed())).filter(same_name);
     let letters = || letters().filter(|_| server.domain().is_some());
     let written_as = written.hops().find(same_name).or_else(letters);
     let meaning = match (server.domain(), written_as) {
         (Some(domain), Some(address)) => address.with_domain(domain),
-        // The case of letters is lost, and folding may have changed some of them.
+        // The server lost the case of letters, and folding may have changed some of them.
         (Some(_), None) if recipient.may_lose_case(domains.is_case_sensitive(server)) => return None,
         (Some(_), None) => server.clone(),
         // A local user of Sendmail. All local domains have the same users, so use the domain as written.
@@ -62,8 +62,8 @@ pub(super) fn mailbox(question: &Question, origin: &str, domains: &impl Domains)
         (None, None) if recipient.is_certain() => written.clone(),
         (None, _) => return None,
     };
-    // One of our domains in brackets or in quotes: this server may send it elsewhere, and the next one may
-    // send it back.
+    // One of our domains in brackets or in quotes: this server may send the mail elsewhere, and the next
+    // server may send it back.
     let names_us = has_domain && ours && !recipient.may_be_rerouted();
     if !recipient.is_certain() && names_us && !domains.is_ours(&meaning) {
         return None;
@@ -87,9 +87,9 @@ mod tests {
         }
     }
 
-    /// What the server reads, the mailbox.
+    /// Argument of RCPT, the server's reading, the mailbox.
     #[test]
-    fn mailboxes() {
+    fn finds_mailbox_by_argument_and_server() {
         let none = None;
         for (argument, server, want) in [
             // Certain.
@@ -120,7 +120,7 @@ mod tests {
             ("<foo%f.test@e.test>", Some("foo"), Some("foo@f.test")),
             ("<@d.test>", Some("mailer-daemon@d.test"), Some("mailer-daemon@d.test")),
             ("<foo@e.test@d.test>", Some("foo@e.test@"), None),
-            // Not certain.
+            // Spellings that are not certain.
             ("<Foo(x)@d.test>", none, None),
             ("<foo(x)@e.test>", none, None),
             ("<Foo(x)@d.test>", Some("foo@d.test"), Some("Foo@d.test")),
@@ -139,7 +139,7 @@ mod tests {
             ("<\\foo@d.test>", Some("\\foo"), Some("foo@d.test")),
             ("<<grüße@d.test>>", Some("grüsse@d.test"), Some("grüße@d.test")),
             ("<foo@d.test><>", Some(""), Some("@d.test")),
-            // The server reads a name that we do not find in the text: its case is lost.
+            // The server reads a name that is not in the text: its case is lost.
             ("<,Foo,@d.test,>", Some("bar@d.test"), Some("bar@d.test")),
             ("<,Foo,@d.test,>", Some("bar@case.test"), None),
             ("<,foo,@d.test,>", Some("bar@case.test"), Some("bar@case.test")),

@@ -18,7 +18,7 @@ ACCOUNT b MATCHES twice+%ident%+%code% WITH CHARS();
 ACCOUNT foo MATCHES %alpha%is%alpha%.%code% WITH CHARS(1), CHARS(2);
 ";
 
-/// Knows a few accounts, fails temporarily for one, and records its questions.
+/// Source that has a few accounts, fails temporarily for one, and records its lookups.
 #[derive(Debug, Default)]
 struct Accounts {
     asked: Mutex<Vec<String>>,
@@ -53,7 +53,7 @@ fn resolver(accounts: Arc<Accounts>, case_sensitive: bool, debug: Option<&str>) 
     Resolver::new(settings, Arc::new(loaded.rules.with_debug_account(debug.map(String::from))), accounts)
 }
 
-/// `not_ours`, `keep`, `-> address`, `no: why`, `later: why`
+/// Formats an outcome as `not_ours`, `keep`, `-> address`, `no: why`, `later: why`.
 fn show(outcome: &Outcome) -> String {
     match outcome {
         Outcome::NotOurs => "not_ours".into(),
@@ -75,7 +75,7 @@ async fn ask(resolver: &Resolver, recipient: &[u8], mta_route: Option<&str>) -> 
 }
 
 #[tokio::test]
-async fn recipients() {
+async fn resolves_recipients() {
     let accounts = Arc::new(Accounts::default());
     let resolver = resolver(accounts.clone(), false, None);
     // recipient, the server's reading, outcome, account that was looked up
@@ -86,16 +86,17 @@ async fn recipients() {
         ("<nobody@example.test>", None, "no: no such account", "nobody@example.test"),
         ("<foo-macys-m5@elsewhere.test>", None, "not_ours", ""),
         ("<foo-macys-m5@sub.example.test>", None, "not_ours", ""),
-        // A rule whose account is gone.
+        // A rule whose account does not exist.
         ("<gone.abc.3@example.test>", None, "no: no such account", "gone@example.test"),
-        // Doubts.
+        // Temporary failures.
         ("<abc=3@example.test>", None, "later: down", "doubtful@example.test"),
         ("<doubtful@example.test>", None, "later: down", "doubtful@example.test"),
         // Two accounts, no debug account: as if no rule had matched.
         ("<twice+abc+3@example.test>", None, "no: no such account", "twice+abc+3@example.test"),
         // Two matches for one account.
         ("<isisisisis.44@example.test>", None, "-> foo@example.test", "foo@example.test"),
-        // Spellings; the account is asked for as the rules spell it, plain ones in lower case.
+        // Spellings. The account is looked up as the rules spell it; accounts outside the rules in lower
+        // case.
         ("<Foo-Macys-M5@EXAMPLE.test>", None, "-> foo@example.test", "foo@example.test"),
         ("<bar-macys-m5@example.test>", None, "-> Bar@example.test", "Bar@example.test"),
         ("<\"foo-macys-m5\"@example.test>", None, "-> foo@example.test", "foo@example.test"),
@@ -106,14 +107,14 @@ async fn recipients() {
         ("<alice@BÜCHER.example>", None, "keep", "alice@xn--bcher-kva.example"),
         ("<alice@xn--bcher-kva.example>", None, "keep", "alice@xn--bcher-kva.example"),
         ("<\"a b\"@example.test>", None, "keep", "\"a b\"@example.test"),
-        // Without a domain: the server's reading, else the origin.
+        // No domain: the server's reading, or else the origin.
         ("<foo-macys-m5>", None, "-> foo@example.test", "foo@example.test"),
         ("<foo-macys-m5>", Some("foo-macys-m5@elsewhere.test"), "not_ours", ""),
         ("<Postmaster>", Some("postmaster@example.test"), "not_ours", ""),
         ("<postmaster@example.test>", None, "keep", "postmaster@example.test"),
         ("<>", None, "not_ours", ""),
         ("<foo-macys-m5>", Some("foo-macys-m5"), "-> foo@example.test", "foo@example.test"),
-        // A possible route: the server's reading, else literally.
+        // A possible route: the server's reading, or else literally.
         ("<a@b@example.test>", None, "keep", "\"a@b\"@example.test"),
         ("<a@b@example.test>", Some("a@b@example.test"), "keep", "\"a@b\"@example.test"),
         ("<x%elsewhere.test@example.test>", Some("x@elsewhere.test"), "not_ours", ""),
@@ -133,9 +134,9 @@ async fn recipients() {
             "mailer-daemon@example.test",
         ),
         ("<@example.test>", None, SPELLING, ""),
-        // The server's reading does not count for an unambiguous spelling.
+        // The server's reading is ignored for an unambiguous spelling.
         ("<foo-macys-m5@example.test>", Some("x@elsewhere.test"), "-> foo@example.test", "foo@example.test"),
-        // It does if the server reads another domain as ours.
+        // It is used if the server reads another domain as ours.
         ("<Foo-macys-m5@sub>", Some("foo-macys-m5@example.test"), "-> foo@example.test", "foo@example.test"),
         // Spellings that servers read differently.
         ("<<foo-macys-m5@example.test>>", Some("foo-macys-m5"), "-> foo@example.test", "foo@example.test"),
@@ -160,7 +161,7 @@ async fn recipients() {
 }
 
 #[tokio::test]
-async fn a_rewritten_recipient_keeps_the_bytes_it_came_with() {
+async fn mailbox_keeps_the_original_bytes() {
     let resolver = resolver(Arc::default(), false, None);
     let got =
         ask(&resolver, b"<foo-macys-m5%example.test@example.test>", Some("foo-macys-m5@example.test")).await;
@@ -170,7 +171,7 @@ async fn a_rewritten_recipient_keeps_the_bytes_it_came_with() {
 }
 
 #[tokio::test]
-async fn the_debug_account_takes_what_is_ambiguous() {
+async fn debug_account_receives_ambiguous_aliases() {
     let resolver = resolver(Arc::default(), false, Some("debug"));
     let got = ask(&resolver, b"<twice+abc+3@example.test>", None).await;
     assert_eq!(show(&got.outcome), "-> debug@example.test");
@@ -178,7 +179,7 @@ async fn the_debug_account_takes_what_is_ambiguous() {
 }
 
 #[tokio::test]
-async fn with_case_the_rules_mean_what_they_say() {
+async fn case_sensitive_rules_match_exactly() {
     let resolver = resolver(Arc::default(), true, None);
     for (recipient, want) in [
         ("<foo-macys-m5@EXAMPLE.test>", "-> foo@example.test"),
@@ -192,7 +193,7 @@ async fn with_case_the_rules_mean_what_they_say() {
 }
 
 #[tokio::test]
-async fn only_the_operator_turns_a_doubt_into_a_yes() {
+async fn temporary_failure_accepts_only_if_configured() {
     let resolver = resolver(Arc::new(Accounts { accepting: true, ..Accounts::default() }), false, None);
     for (recipient, want) in [
         ("<abc=3@example.test>", "-> doubtful@example.test"),
@@ -203,7 +204,7 @@ async fn only_the_operator_turns_a_doubt_into_a_yes() {
     }
 }
 
-/// A source that quotes the server it asked.
+/// A source that quotes the server it used.
 #[derive(Debug)]
 struct Quoting(Lookup<()>);
 
@@ -215,14 +216,14 @@ impl Source<Address, Verification> for Quoting {
 }
 
 #[tokio::test]
-async fn why_quotes_what_was_asked_and_replied() {
+async fn why_quotes_command_and_reply() {
     let quoted = "VRFY <who@example.test>: 550 5.1.1 unknown";
     let missing = format!("no such account: {quoted}");
     let unknown = format!("down: {quoted}");
     for (verdict, recipient, want) in [
         (Lookup::NotFound, "<who@example.test>", Some(missing.as_str())),
         (Lookup::TempFail(Reason::new("down")), "<who@example.test>", Some(unknown.as_str())),
-        // Without refusal or deferral there is no reason.
+        // Other outcomes have no reason.
         (Lookup::TempFail(Reason::new("down").accepting()), "<who@example.test>", None),
         (Lookup::Found(()), "<who@example.test>", None),
         (Lookup::NotFound, "<who@elsewhere.test>", None),
@@ -236,7 +237,7 @@ async fn why_quotes_what_was_asked_and_replied() {
     }
 }
 
-/// Words that an argument of RCPT may be made of.
+/// Parts that an argument of RCPT may consist of.
 fn pieces() -> impl proptest::strategy::Strategy<Value = String> {
     use proptest::prelude::*;
     let piece = prop_oneof![
@@ -275,9 +276,9 @@ fn pieces() -> impl proptest::strategy::Strategy<Value = String> {
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(4000))]
 
-    /// For every argument: if the server reads one of our domains, it does not pass unresolved.
+    /// For any argument: a recipient that the server reads as ours is resolved.
     #[test]
-    fn what_the_server_takes_to_us_never_passes(argument in pieces(), server in proptest::bool::ANY, local in "[a-z@%!.]{0,6}") {
+    fn resolves_every_recipient_that_the_server_reads_as_ours(argument in pieces(), server in proptest::bool::ANY, local in "[a-z@%!.]{0,6}") {
         let resolver = resolver(Arc::default(), false, None);
         let ours = format!("{local}@example.test");
         let question = |mta_route: Option<&str>| Question {
@@ -290,8 +291,8 @@ proptest::proptest! {
             let got = resolver.mailbox(&question(Some(&ours)));
             proptest::prop_assert_ne!(got, Err(Outcome::NotOurs), "{:?} {:?}", argument, ours);
         }
-        // Without a reading of the server, only a certain spelling of another domain passes; if the server
-        // reports a local user, no address passes that we read as ours.
+        // Without a reading of the server, only a certain spelling of another domain passes. If the server
+        // reports a local user, an address that we read as ours does not pass.
         let name = local.replace('@', "");
         let got = resolver.mailbox(&question(server.then_some(&*name)));
         if got == Err(Outcome::NotOurs) && !is_postmaster {

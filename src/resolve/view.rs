@@ -1,32 +1,32 @@
-//! What the resolver says of a recipient, as the value of a key.
+//! The resolver as a map: the outcome for a recipient as the value of a key.
 
 use crate::map::{Lookup, LookupFuture, Reason, Source};
 use crate::resolve::{Outcome, Question, Resolution, Resolver};
 use mail_address::{Address, canonical_domain, escape};
 use std::sync::Arc;
 
-/// What a map of the resolver is asked for.
+/// Purpose of a map of the resolver; decides which value a key has.
 ///
 /// | outcome | [`VirtualAlias`](ResolverView::VirtualAlias) | [`Recipients`](ResolverView::Recipients) | [`Account`](ResolverView::Account) | [`SenderLogin`](ResolverView::SenderLogin) | [`Access`](ResolverView::Access) |
 /// | --- | --- | --- | --- | --- | --- |
 /// | not ours | – | – | – | – | – |
 /// | keep | – | the account | – | the account | `DUNNO` |
-/// | rewrite | the account | the account | its local part, of [`origin`](Resolver::origin) | the account, if it is ours | `DUNNO` |
-/// | no such user | – | – | – | – | the refusal |
-/// | try later | temporary failure | temporary failure | temporary failure | cannot say | temporary failure |
+/// | rewrite | the account | the account | its local part, at [`origin`](Resolver::origin) | the account, if it is ours | `DUNNO` |
+/// | reject | – | – | – | – | the reject reply |
+/// | defer | temporary failure | temporary failure | temporary failure | temporary failure | temporary failure |
 ///
 /// "–" is "not found".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResolverView {
     /// virtual_alias_maps of Postfix, virtusertable of Sendmail: alias to account.
     VirtualAlias,
-    /// local_recipient_maps, relay_recipient_maps and virtual_mailbox_maps: everybody mail is taken for.
+    /// local_recipient_maps, relay_recipient_maps and virtual_mailbox_maps: all valid recipients.
     Recipients,
-    /// trualias' table of local parts: an alias without its domain, and the account without.
+    /// trualias' table of local parts: maps an alias without its domain to the account without its domain.
     Account,
     /// smtpd_sender_login_maps: the account that may send as this address, by its address.
     SenderLogin,
-    /// The same, by the local part of the account, for sites whose users log in by that.
+    /// smtpd_sender_login_maps by the local part of the account, for sites whose users log in with that.
     SenderLoginName,
     /// check_recipient_access: an action of access(5).
     Access,
@@ -35,7 +35,7 @@ pub enum ResolverView {
 }
 
 impl ResolverView {
-    /// All there are, by the word an operator writes.
+    /// All views, by their names in the configuration.
     pub const ALL: [(&'static str, ResolverView); 7] = [
         ("virtual_alias", ResolverView::VirtualAlias),
         ("recipients", ResolverView::Recipients),
@@ -46,30 +46,31 @@ impl ResolverView {
         ("domains", ResolverView::Domains),
     ];
 
-    /// The one of this name.
+    /// The view of this name.
     pub fn named(name: &str) -> Option<ResolverView> {
         ResolverView::ALL.iter().find(|(word, _)| *word == name).map(|(_, purpose)| *purpose)
     }
 }
 
-/// The resolver as a table.
+/// Table of one view of the resolver.
 #[derive(Debug)]
 pub struct Resolved {
     resolver: Arc<Resolver>,
     purpose: ResolverView,
-    /// What access(5) is to say of a recipient who does not exist.
+    /// The access(5) action for a recipient that does not exist.
     refusal: Box<str>,
 }
 
 impl Resolved {
-    /// The table of `resolver` for this purpose; `refusal` is the milter's reply to who does not exist.
+    /// Creates the table of `resolver` for this purpose; `refusal` is the milter's reply to a recipient
+    /// that does not exist.
     pub fn new(resolver: Arc<Resolver>, purpose: ResolverView, refusal: &str) -> Self {
         Resolved { resolver, purpose, refusal: refusal.into() }
     }
 
     async fn resolve(&self, recipient: Address) -> Lookup<String> {
         use ResolverView as P;
-        // `@example.com` asks for a catch-all: the resolver has none.
+        // `@example.com` is the lookup of a catch-all: the resolver has none.
         if recipient.local().is_empty() {
             return Lookup::NotFound;
         }
@@ -85,7 +86,7 @@ impl Resolved {
         self.answer(&resolution)
     }
 
-    /// The table above.
+    /// Returns the value of an outcome, by the table at [`ResolverView`].
     fn answer(&self, resolution: &Resolution) -> Lookup<String> {
         use ResolverView as P;
         let found = |value: String| Lookup::Found(value);
@@ -93,16 +94,16 @@ impl Resolved {
             (Outcome::TempFail(why), _) => Lookup::TempFail(Reason::new(why.to_string())),
             (Outcome::NoSuchUser(_), P::Access) => found(self.refusal.to_string()),
             (Outcome::Keep | Outcome::Rewrite(_), P::Access) => found("DUNNO".into()),
-            // The domains are not asked of the resolver.
+            // The view of domains does not resolve recipients.
             (_, P::Domains)
             | (Outcome::NotOurs | Outcome::NoSuchUser(_), _)
             | (Outcome::Keep, P::VirtualAlias | P::Account) => Lookup::NotFound,
-            // The account rather than the key: it is the same however the key is spelled.
+            // Return the account rather than the key: it is the same for each spelling of the key.
             (Outcome::Keep, P::Recipients) => {
                 resolution.account.as_ref().map_or(Lookup::NotFound, |account| found(account.to_string()))
             }
-            // The account that was verified: mail may go to it with an extension, but nobody logs in by that. One
-            // elsewhere has no login here.
+            // The account that was verified: mail may go to it with an extension, but its users log in
+            // without one. An account elsewhere has no login here.
             (Outcome::Keep | Outcome::Rewrite(_), P::SenderLogin | P::SenderLoginName) => {
                 let ours = resolution.account.as_ref().filter(|account| self.resolver.is_ours(account));
                 ours.map_or(Lookup::NotFound, |account| match self.purpose {
@@ -110,7 +111,7 @@ impl Resolved {
                     _ => found(account.to_string()),
                 })
             }
-            // The same name in another domain is somebody else.
+            // The same name in another domain is a different account.
             (Outcome::Rewrite(to), P::Account) if to.domain() == Some(self.resolver.origin()) => {
                 found(to.local().to_owned())
             }
@@ -118,12 +119,12 @@ impl Resolved {
         }
     }
 
-    /// The mailbox of ours that Postfix takes an address of ours for, if its local part is a route:
+    /// The mailbox in our domains for which Postfix takes an address of ours whose local part is a route:
     /// `user%host@ours`, `host!user@ours`, `"user@host"@ours` (trivial-rewrite(8), with the defaults of
     /// `allow_percent_hack`, `swap_bangpath` and `resolve_dequoted_address`).
     fn route(&self, address: &Address) -> Option<Address> {
         let mut mailbox = address.clone();
-        // Each turn shortens the local part.
+        // Each iteration shortens the local part.
         loop {
             if !self.resolver.is_ours(&mailbox) {
                 return None;
@@ -147,26 +148,26 @@ impl Source<str, Lookup<String>> for Resolved {
                         Lookup::NotFound
                     }
                 }
-                // A local part, of the domain that is understood where none is written.
+                // The key is a local part without domain, at the origin.
                 ResolverView::Account => match Address::new(key, self.resolver.origin()) {
                     Ok(address) => self.resolve(address).await,
-                    // No account has such a name.
+                    // An account cannot have such a name.
                     Err(_) => Lookup::NotFound,
                 },
                 _ => {
-                    // The key is what the server made of an argument. smtpd takes quotes off before it asks, so that
-                    // what looks like a bracket, a route or a comment is part of the name.
+                    // The key is the server's reading of an argument. smtpd removes quotes before the
+                    // lookup, so text that looks like a bracket, a route or a comment is part of the name.
                     let address = Address::from_server(key.as_bytes());
-                    // Postfix asks for domains, too, and for host names and addresses of clients; and for what has
-                    // text behind the @ that is no domain.
+                    // Postfix also looks up domains, host names and addresses of clients, and keys with
+                    // text after the @ that is not a domain.
                     let is_ours = self.resolver.is_ours(&address);
                     if address.domain().is_none() || (!address.is_certain() && !is_ours) {
                         return Lookup::NotFound;
                     }
                     let route = self.route(&address);
                     match (self.resolve(address).await, route) {
-                        // smtpd asks for where the route ends, cleanup for what was typed: if that were not
-                        // found, mail would be taken and bounce.
+                        // smtpd looks up the end of the route, cleanup the address as typed: if that were
+                        // not found, mail would be accepted and bounce.
                         (Lookup::NotFound, Some(mailbox)) if self.purpose == ResolverView::VirtualAlias => {
                             self.resolve(mailbox).await
                         }

@@ -12,7 +12,7 @@ pub(super) struct Way {
 }
 
 impl Way {
-    /// A chain with the recipient only.
+    /// Creates a chain with the recipient only.
     pub fn new(recipient: Address) -> Self {
         Way { behind: Vec::new(), here: recipient }
     }
@@ -27,16 +27,16 @@ impl Way {
         self.behind.is_empty()
     }
 
-    /// Adds `next`, unless it is in the chain already or the chain is too long. `same` tells whether two
-    /// addresses are one mailbox; if it misses one, the length is still bounded.
+    /// Adds `next`, unless it is in the chain already or the chain is too long. `same` compares two
+    /// addresses; if it misses a loop, the maximum length ends it.
     pub fn go(
         &mut self,
         next: Address,
         same: impl Fn(&Address, &Address) -> bool,
     ) -> Result<(), DeferReason> {
-        let met = self.behind.iter().chain([&self.here]).any(|address| same(address, &next));
+        let is_loop = self.behind.iter().chain([&self.here]).any(|address| same(address, &next));
         self.behind.push(std::mem::replace(&mut self.here, next));
-        if !met && self.behind.len() <= MAX_HOPS {
+        if !is_loop && self.behind.len() <= MAX_HOPS {
             return Ok(());
         }
         Err(DeferReason::Loop(self.behind.iter().chain([&self.here]).cloned().collect()))
@@ -51,15 +51,15 @@ mod tests {
         Address::new(&format!("a{i}"), "example.test").expect("an address")
     }
 
-    /// Adds each of these after a0; returns the addresses if that is a loop or too long.
+    /// Adds each of these after a0; returns the addresses if they form a loop or are too many.
     fn go(numbers: impl IntoIterator<Item = usize>) -> Option<String> {
         let mut way = Way::new(address(0));
         let same = |a: &Address, b: &Address| a.same_mailbox(b, false);
-        numbers.into_iter().find_map(|i| way.go(address(i), same).err()).map(|doubt| doubt.to_string())
+        numbers.into_iter().find_map(|i| way.go(address(i), same).err()).map(|reason| reason.to_string())
     }
 
     #[test]
-    fn a_way_comes_to_an_end() {
+    fn rejects_loops_and_long_chains() {
         assert_eq!(go(1..=MAX_HOPS), None);
         for (numbers, want) in [
             (vec![0], "<a0@example.test> <a0@example.test>"),

@@ -1,4 +1,4 @@
-//! The engine that scripts run in, with everything left out that is not about texts, and its limits.
+//! The engine that runs scripts: only the parts of the language that work on text, with limits.
 
 use alias_rules::Rules;
 use rhai::packages::{
@@ -8,26 +8,26 @@ use rhai::packages::{
 use rhai::{Engine, Module, Scope};
 use std::sync::Arc;
 
-/// Most operations of a call. A look at each of the 255 characters of a name takes some thousands; this many take
-/// some milliseconds, in which a thread answers nobody else.
+/// Most operations of a call. A loop over each of the 255 characters of a name takes a few thousand; this
+/// many take a few milliseconds, in which the thread serves no other request.
 pub const MAX_OPERATIONS: u64 = 20_000;
-/// Most calls of functions within each other. Each takes some of the stack.
+/// Deepest nesting of function calls. Each call takes some of the stack.
 pub const MAX_CALLS: usize = 16;
-/// Most expressions within each other, for the same reason.
+/// Deepest nesting of expressions, for the same reason.
 pub const MAX_DEPTH: usize = 32;
-/// Longest text, in bytes: some names, put together.
+/// Longest text, in bytes: several names joined together.
 pub const MAX_TEXT: usize = 2048;
 /// Longest list, and most entries of a map: the characters of a name, and the tables that a site may have.
 pub const MAX_LIST: usize = 1024;
-/// Most variables at a time.
+/// Most variables at once.
 pub const MAX_VARIABLES: usize = 64;
 /// Most functions of a script.
 pub const MAX_FUNCTIONS: usize = 64;
 
-/// What may not even be written: the other ways to run code, and what would write to the terminal.
+/// Symbols that the parser rejects: other ways to run code, and functions that write to the terminal.
 const DISABLED: [&str; 3] = ["eval", "print", "debug"];
 
-/// Names of the rules, as a script sees them.
+/// Names from the rules, as a script sees them.
 #[derive(Clone)]
 struct Names {
     rules: Arc<Rules>,
@@ -35,10 +35,10 @@ struct Names {
     len: usize,
 }
 
-/// An engine for scripts that may ask for the names in `rules`.
+/// Creates an engine for scripts that may look up the names in `rules`.
 pub(super) fn new(rules: &Arc<Rules>) -> Engine {
     let mut engine = Engine::new_raw();
-    // All but the core of the language, which can sleep and end the script, and what is about bits and blobs.
+    // Leaves out the core package, which can sleep and end the script, and the packages for bits and blobs.
     ArithmeticPackage::new().register_into_engine(&mut engine);
     LogicPackage::new().register_into_engine(&mut engine);
     BasicMathPackage::new().register_into_engine(&mut engine);
@@ -62,7 +62,7 @@ pub(super) fn new(rules: &Arc<Rules>) -> Engine {
         .set_max_functions(MAX_FUNCTIONS);
     engine
         .register_type_with_name::<Names>("names")
-        // What `in` calls.
+        // The `in` operator calls `contains`.
         .register_fn("contains", |names: &mut Names, name: &str| (names.contains)(&names.rules, name))
         .register_fn("len", |names: &mut Names| i64::try_from(names.len).unwrap_or(i64::MAX));
     let mut module = Module::new();
@@ -76,7 +76,7 @@ pub(super) fn new(rules: &Arc<Rules>) -> Engine {
     engine
 }
 
-/// Lets functions see the variables that stand outside of them; they cannot change them.
+/// Lets functions read the variables that are defined outside of them; functions cannot change them.
 pub(super) fn publish(engine: &mut Engine, scope: &Scope<'_>) {
     let mut module = Module::new();
     for (name, _, value) in scope.iter() {

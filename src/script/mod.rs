@@ -1,19 +1,20 @@
-//! A script of the operator's that stands round the rules.
+//! The operator's script, which runs before and after the rules.
 //!
 //! It is written in Rhai (<https://rhai.rs/book>) and may define two functions:
 //!
-//! * `preprocess(alias, domain)` is called with a recipient before the rules are asked; they are asked for what
-//!   it returns.
-//! * `postprocess(account, domain)` is called with the account that the rules have found; the mail goes to what
-//!   it returns.
+//! * `preprocess(alias, domain)` is called with a recipient before the rules are searched; the rules are
+//!   searched for its result.
+//! * `postprocess(account, domain)` is called with the account that the rules found; the mail is redirected to
+//!   its result.
 //!
-//! Each returns a text, which is another name at the same domain; a list of two texts, a name and a domain; or
-//! `()` or an empty text for "not an alias". `ACCOUNTS` and `ALIASES` are the names in the rules: `name in
-//! ACCOUNTS`, `ACCOUNTS.len()`. What stands outside of the functions is done once, when the script is loaded; the
-//! functions see the variables it defines.
+//! Each returns a text, which is another name at the same domain; a list of two texts, a name and a domain;
+//! or `()` or an empty text for "not an alias". `ACCOUNTS` and `ALIASES` are the names in the rules: `name
+//! in ACCOUNTS`, `ACCOUNTS.len()`. Statements outside of the functions run once, when the script is loaded;
+//! the functions see the variables they define.
 //!
-//! A script reads nothing and writes nothing, and it comes to an end: each call has a budget, and what goes beyond
-//! it is a [`ScriptError`] like any other error. A fault says nothing about the recipient, so nobody is refused for it.
+//! A script cannot read or write files, and it always ends: each call has a budget. Exceeding the budget is
+//! a [`ScriptError`] like any other error. An error does not show that a recipient is unknown, so no
+//! recipient is rejected because of it.
 
 mod engine;
 
@@ -26,22 +27,22 @@ use std::sync::Arc;
 
 pub use engine::{MAX_CALLS, MAX_DEPTH, MAX_FUNCTIONS, MAX_LIST, MAX_OPERATIONS, MAX_TEXT, MAX_VARIABLES};
 
-/// Largest script, in bytes: a thousand lines and more.
+/// Largest script, in bytes: more than a thousand lines.
 pub const MAX_SCRIPT: u64 = 64 << 10;
 
-/// The functions a script may define.
+/// Functions that a script may define.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScriptFunction {
-    /// Before the rules.
+    /// Called before the rules.
     Preprocess,
-    /// Behind them.
+    /// Called after the rules.
     Postprocess,
 }
 
 impl ScriptFunction {
     const ALL: [ScriptFunction; 2] = [ScriptFunction::Preprocess, ScriptFunction::Postprocess];
 
-    /// As the function is called.
+    /// The name of the function in the script.
     pub fn name(self) -> &'static str {
         match self {
             ScriptFunction::Preprocess => "preprocess",
@@ -49,7 +50,7 @@ impl ScriptFunction {
         }
     }
 
-    /// Its parameters, for messages.
+    /// The parameters, for messages.
     fn signature(self) -> &'static str {
         match self {
             ScriptFunction::Preprocess => "preprocess(alias, domain)",
@@ -58,21 +59,21 @@ impl ScriptFunction {
     }
 }
 
-/// What a function says.
+/// The result of a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Returned {
-    /// This is not an alias.
+    /// The address is not an alias.
     NoAlias,
-    /// It is this name.
+    /// The address is replaced by this name.
     Name {
         /// The local part.
         local: String,
-        /// Its domain, if not the same.
+        /// The domain, if it differs from the argument's.
         domain: Option<String>,
     },
 }
 
-/// Why a function says nothing: text for the log, to be escaped, since it may hold what the recipient holds.
+/// Why a function failed: text for the log, not escaped. It may contain parts of the recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScriptError(Box<str>);
 
@@ -100,8 +101,9 @@ impl fmt::Debug for Script {
 }
 
 impl Script {
-    /// Compiles a script that may ask for the names in `rules`, does what stands outside of its functions, and
-    /// calls them once, with postmaster at `domain`: whoever mistypes a name is told now rather than by the log.
+    /// Compiles a script that may look up the names in `rules`, runs the statements outside of its
+    /// functions, and calls each function once, with postmaster at `domain`. So a mistyped name is reported
+    /// when the script is loaded rather than at the first mail.
     pub fn load(text: &Text, rules: &Arc<Rules>, domain: &str) -> Result<Self, Vec<Problem>> {
         let one = |problem| vec![problem];
         let mut engine = engine::new(rules);
@@ -166,10 +168,10 @@ impl Script {
     }
 }
 
-/// With whom a script is tried out: every domain has one (RFC 5321, section 4.5.1).
+/// The name with which a script is tried: every domain has it (RFC 5321, section 4.5.1).
 const TRIAL: &str = "postmaster";
 
-/// What a result means.
+/// Converts the result of a function.
 fn said(result: &Dynamic) -> Result<Returned, String> {
     let text = |value: &Dynamic| value.read_lock::<rhai::ImmutableString>().map(|text| text.to_string());
     let wrong = |what: &str| format!("it returned {what} instead of a text, [text, domain] or ()");
@@ -194,7 +196,7 @@ fn said(result: &Dynamic) -> Result<Returned, String> {
     Ok(if local.is_empty() { Returned::NoAlias } else { Returned::Name { local, domain } })
 }
 
-/// The functions that a script defines, each with two parameters.
+/// Returns the functions that a script defines; each must have two parameters.
 fn defined(text: &Text, ast: &AST) -> Result<Vec<ScriptFunction>, Vec<Problem>> {
     let mut defined = Vec::new();
     let mut problems = Vec::new();
@@ -222,7 +224,7 @@ fn defined(text: &Text, ast: &AST) -> Result<Vec<ScriptFunction>, Vec<Problem>> 
     if problems.is_empty() { Ok(defined) } else { Err(problems) }
 }
 
-/// Where an error is, and what: of the function in which it happened, not of those that called it.
+/// Position and text of an error, in the function in which it happened rather than in its callers.
 fn innermost(error: EvalAltResult) -> (Position, String) {
     let mut error = error;
     let mut around = Position::NONE;
@@ -238,7 +240,7 @@ fn problem(text: &Text, position: Position, message: String) -> Problem {
     Problem::error(text, span(text, position), message)
 }
 
-/// The character at a position.
+/// The span of the character at a position.
 fn span(text: &Text, position: Position) -> Range<usize> {
     let Some(line) = position.line() else { return 0..0 };
     let start: usize = text.content.split_inclusive('\n').take(line - 1).map(str::len).sum();

@@ -12,7 +12,7 @@ fn compiled(script: &str) -> Result<Script, Vec<String>> {
         .map_err(|problems| problems.iter().map(ToString::to_string).collect())
 }
 
-/// `name`, `name@domain`, `-` for no alias, `fault: …`
+/// Calls `preprocess` and formats the result: `name`, `name@domain`, `-` for no alias, `fault: …`.
 fn call(script: &Script, local: &str) -> String {
     match script.call(ScriptFunction::Preprocess, local, "example.test") {
         None => "undefined".into(),
@@ -23,10 +23,10 @@ fn call(script: &Script, local: &str) -> String {
     }
 }
 
-/// Scripts, each with names and what becomes of them. A body stands in `fn preprocess(alias, domain)`; none is
-/// tried with postmaster here, but for those that say so.
+/// Scripts, each with names and their results. A script is the body of `fn preprocess(alias, domain)`, and must
+/// pass the trial call with postmaster.
 #[test]
-fn scripts() {
+fn converts_names() {
     let cases: &[(&str, &[(&str, &str)])] = &[
         ("alias", &[("foo", "foo"), ("FOO", "FOO"), ("grüße", "grüße")]),
         ("[alias, domain]", &[("foo", "foo@example.test")]),
@@ -82,9 +82,9 @@ fn scripts() {
     }
 }
 
-/// What goes wrong at run time says where, as far as the engine tells, and nothing else happens.
+/// Errors at run time are reported with their position, if the engine knows it, and have no other effect.
 #[test]
-fn faults() {
+fn reports_run_time_errors() {
     let mut wrong = Vec::new();
     for (body, want) in [
         ("no_such(alias)", "fault: script.rhai:2:1: preprocess: Function not found: no_such"),
@@ -98,7 +98,7 @@ fn faults() {
         ("3 in ACCOUNTS; alias", "fault: script.rhai:2:"),
         ("for x in ACCOUNTS { }; alias", "fault: script.rhai:2:"),
         ("inner(alias)", "fault: script.rhai:4:21: preprocess: Division by zero"),
-        // Without an end.
+        // Endless loops.
         ("loop { }", "fault: script.rhai: preprocess: Too many operations"),
         ("while true { let x = 1; }", "fault: script.rhai: preprocess: Too many operations"),
         ("for x in 0..9223372036854775807 { } alias", "fault: script.rhai: preprocess: Too many operations"),
@@ -108,7 +108,7 @@ fn faults() {
             "let f = |x| x; f.call(1); Fn(\"recurse\").call(alias)",
             "fault: script.rhai: preprocess: Stack overflow",
         ),
-        // Without measure.
+        // Unlimited data.
         ("let s = alias; loop { s += s; }", "fault: script.rhai: preprocess: Length of string too large"),
         (
             "let s = alias; s.pad(1000000, 'x'); s",
@@ -128,7 +128,7 @@ fn faults() {
             "let m = #{}; let i = 0; loop { m[`${i}`] = i; i += 1; }",
             "fault: script.rhai: preprocess: Too many operations",
         ),
-        // Out of the box.
+        // Functions that are not available.
         ("sleep(1); alias", "fault: script.rhai:2:1: preprocess: Function not found: sleep"),
         ("exit(alias)", "fault: script.rhai:2:1: preprocess: Function not found: exit"),
         ("timestamp(); alias", "fault: script.rhai:2:1: preprocess: Function not found: timestamp"),
@@ -137,7 +137,7 @@ fn faults() {
         ("Fn(\"eval\").call(alias)", "fault: script.rhai: preprocess: Syntax error: 'eval'"),
         ("blob(1000000); alias", "fault: script.rhai:2:1: preprocess: Function not found: blob"),
     ] {
-        // Trying it out with postmaster does not find these.
+        // The trial call with postmaster does not find these errors.
         let script = format!(
             "fn preprocess(alias, domain) {{ if alias == \"postmaster\" {{ return alias; }}\n{body}\n}}\n\
              fn inner(alias) {{ 1 / 0 }}\nfn recurse(alias) {{ recurse(alias) + recurse(alias) }}\n"
@@ -152,9 +152,9 @@ fn faults() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// Lists and maps hold as many entries as they may, and not one more.
+/// Lists and maps hold exactly as many entries as the limit.
 #[test]
-fn lists_end() {
+fn limits_lists_and_maps() {
     let script = compiled(
         "fn preprocess(alias, domain) {\n\
              if alias == \"postmaster\" { return alias; }\n\
@@ -166,9 +166,9 @@ fn lists_end() {
     assert!(got.contains("Size of array/BLOB too large"), "{got}");
 }
 
-/// The engine refuses a list as it is written when it is full, one entry sooner.
+/// The engine rejects a list literal one entry earlier.
 #[test]
-fn written_lists_end() {
+fn limits_list_literals() {
     let list = |n: usize| format!("[{}]", "0,".repeat(n));
     let map = |n: usize| {
         let entries: Vec<String> = (0..n).map(|i| format!("a{i}: 0")).collect();
@@ -182,9 +182,9 @@ fn written_lists_end() {
     }
 }
 
-/// The deepest script that can be loaded does not exhaust a stack of 2 MiB, as a thread of tokio has.
+/// The deepest script that can be loaded does not exhaust a stack of 2 MiB, the size in threads of tokio.
 #[test]
-fn the_stack_is_enough() {
+fn deepest_script_fits_the_stack() {
     let nested = |n: usize| format!("{}recurse(x){}", "(1 + ".repeat(n), ")".repeat(n));
     let depth = (1..=2 * MAX_DEPTH).rev().find(|n| {
         compiled(&format!("fn preprocess(a, d) {{ a }} fn recurse(x) {{ {} }}", nested(*n))).is_ok()
@@ -198,7 +198,7 @@ fn the_stack_is_enough() {
 }
 
 #[test]
-fn what_cannot_be_loaded() {
+fn rejects_invalid_scripts() {
     for (script, want) in [
         (
             "",
@@ -236,7 +236,7 @@ fn what_cannot_be_loaded() {
             &["script.rhai:1:11: error: the script fails outside of its functions: Function not found"],
         ),
         ("loop {}\nfn preprocess(a, d) { a }", &["script.rhai:1:"]),
-        // Tried out.
+        // Errors in the trial call.
         (
             "fn preprocess(a, d) {\n a.lenght() }",
             &[
@@ -258,7 +258,7 @@ fn what_cannot_be_loaded() {
     assert!(compiled(&(many(MAX_FUNCTIONS) + hook)).expect_err("many")[0].contains("functions"));
     let variables = |n: usize| (0..n).fold(String::new(), |all, i| format!("{all} let v{i} = a;"));
     let with = |n: usize| compiled(&format!("fn preprocess(a, d) {{ {} a }}", variables(n)));
-    // The parameters are two of them.
+    // The two parameters count as variables.
     assert!(with(MAX_VARIABLES - 2).is_ok());
     assert!(with(MAX_VARIABLES - 1).expect_err("many")[0].contains("Too many variables"));
     let deep = "(".repeat(4000) + "1" + ")".repeat(4000).as_str();
@@ -266,11 +266,11 @@ fn what_cannot_be_loaded() {
 }
 
 #[test]
-fn what_stands_outside_of_functions_is_seen_in_them() {
+fn functions_see_variables_outside_of_them() {
     let script = "const TABLE = #{ \"a\": \"foo\", \"b\": \"bar\" };\nlet count = ACCOUNTS.len();\n\
                   fn preprocess(alias, domain) { if alias == \"n\" { `${count}` } else { TABLE[alias] } }\n\
                   fn postprocess(account, domain) { TABLE = 3; account }";
-    // It is tried out, and a constant cannot be changed.
+    // The trial call reports that a constant cannot be changed.
     assert!(compiled(script).expect_err("a constant")[0].starts_with("script.rhai:4:"));
     let script = compiled(&script.replace("TABLE = 3; ", "")).expect("a script");
     for (name, want) in [("a", "foo"), ("b", "bar"), ("c", "-"), ("n", "2")] {
@@ -281,9 +281,9 @@ fn what_stands_outside_of_functions_is_seen_in_them() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// No name makes a script do anything but answer, and the answer does not depend on what was asked before.
+    /// For any name a script only returns a result, and the result does not depend on earlier calls.
     #[test]
-    fn any_name_is_answered(names in proptest::collection::vec("\\PC{0,20}|[a-z.]{0,300}", 1..5)) {
+    fn result_depends_on_the_arguments_only(names in proptest::collection::vec("\\PC{0,20}|[a-z.]{0,300}", 1..5)) {
         let script = "fn preprocess(alias, domain) {
             let out = \"\";
             for c in alias { if c != '.' { out += c; } }

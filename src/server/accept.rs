@@ -1,8 +1,8 @@
-//! One accept loop for all request-response protocols: permits, deadlines, bounded input, graceful end.
+//! Accept loop of all request-response protocols: permits, deadlines, bounded input, graceful shutdown.
 //!
-//! A protocol is a [`Service`]: it parses requests from received bytes, and answers them. The common code is
-//! here. Requests may be pipelined; they are answered in order, and answers to requests that came together
-//! are sent together.
+//! A protocol is a [`Service`]: it parses requests from received bytes and answers them; the rest is here.
+//! Requests may be pipelined. They are answered in order, and replies to requests that arrived together are
+//! sent together.
 
 use super::listen::{Listener, Stream};
 use crate::observe;
@@ -19,23 +19,24 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError, watch};
 use tokio::time::{sleep, sleep_until, timeout};
 
-/// How many requests of one connection are answered before their answers are written and other connections
-/// get their turn: a client that sends without end must neither fill the memory nor block the processor.
+/// Most requests of one connection that are answered before their replies are written and other connections
+/// get their turn. A client that sends without end must neither fill the memory nor block the processor.
 pub const MAX_BATCH: usize = 64;
-/// First size of the input of a connection, in octets: a request of usual length. It grows up to the limit of
+/// Initial input buffer of a connection, in octets: a request of usual length. It grows up to the limit of
 /// the protocol for one request.
 const INPUT: usize = 1024;
-/// Largest output buffer that is kept, in octets, so that ten thousand idle connections cost little.
+/// Largest output buffer that is kept between requests, in octets. It keeps ten thousand idle connections
+/// cheap.
 const KEPT: usize = 16 * 1024;
-/// Longest wait for a client to read an answer. Postfix waits 100 s for one and reads at once when it comes.
+/// Longest wait for a client to read a reply. Postfix waits 100 s for a reply and reads it at once.
 pub const WRITE: Duration = Duration::from_secs(30);
-/// After a protocol error: how much more is read and discarded, and for how long, so that the last answer
-/// reaches a client that is still sending.
+/// Octets that are read and discarded after a protocol error, and for how long. Reading on lets the last
+/// reply reach a client that is still sending.
 const LINGER: (usize, Duration) = (256 * 1024, Duration::from_secs(1));
 
-/// How long a connection must be idle before a new one may replace it at the limit of connections. Otherwise
-/// clients that connect and ask nothing would keep a mail server out until the idle timeout; a mail server
-/// that loses an idle connection reconnects.
+/// How long a connection must be idle before a new one may replace it at the connection limit. Without
+/// replacement, clients that connect and send nothing would keep a mail server out until the idle timeout;
+/// a mail server that loses an idle connection reconnects.
 pub const YIELD: Duration = Duration::from_secs(1);
 
 /// The result of parsing received bytes.
@@ -49,16 +50,16 @@ pub enum Parsed<R> {
     Broken(ProtocolError),
 }
 
-/// A protocol at a listener.
+/// A protocol of a listener.
 pub trait Service: Send + Sync + 'static {
     /// The requests of the protocol.
     type Request: Send;
 
-    /// Parses the first request in `input`. `at_end`: nothing will follow.
+    /// Parses the first request in `input`. `at_end`: the client has closed its side.
     fn parse(&self, input: &[u8], at_end: bool) -> Parsed<Self::Request>;
 
-    /// Appends the answer to a request that was read at `began`, within the deadline. `None`: no answer, and
-    /// nothing is counted.
+    /// Appends the reply to a request that was read at `began`, within the deadline. `None`: there is no
+    /// reply, and nothing is counted.
     fn answer(
         &self,
         client: &Client,
@@ -66,7 +67,7 @@ pub trait Service: Send + Sync + 'static {
         out: &mut Vec<u8>,
     ) -> impl Future<Output = Option<Counted>> + Send;
 
-    /// Appends the answer to a protocol error, if any.
+    /// Appends the reply to a protocol error, if any.
     fn broken(&self, why: ProtocolError, out: &mut Vec<u8>);
 }
 
@@ -75,7 +76,7 @@ pub trait Service: Send + Sync + 'static {
 pub struct Client {
     /// The listener that accepted it.
     pub listener: Arc<str>,
-    /// Our number of the connection, the same in all of its lines.
+    /// The connection number in the process, the same in all of its log lines.
     pub connection: u64,
     /// The peer.
     pub peer: Box<str>,
@@ -90,11 +91,11 @@ pub struct Limits {
     pub idle: Duration,
 }
 
-/// Numbers of connections, over all listeners of the process.
+/// Counts the connections of all listeners of the process, to number them.
 static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
 
-/// Serves a listener until `stop` is raised: then it accepts no more connections. Connections end when `end`
-/// is raised, each after its pending request, and this completes with the last of them.
+/// Serves a listener. When `stop` is raised, it accepts no more connections. When `end` is raised, each
+/// connection ends after its pending request. Completes when the last connection has ended.
 pub async fn serve<S: Service>(
     mut listener: Listener,
     service: Arc<S>,
@@ -107,7 +108,7 @@ pub async fn serve<S: Service>(
     let permits = Arc::new(Semaphore::new(limits.connections));
     let open = Arc::new(Open { began: Instant::now(), slots: Mutex::default() });
     let stop = async move {
-        // The same if the sender has gone.
+        // A dropped sender has the same effect.
         let _ = stop.wait_for(|raised| *raised).await;
     };
     let mut stop = pin!(stop);
@@ -138,7 +139,7 @@ pub async fn serve<S: Service>(
             observe::connection_ended(&client.listener, client.connection, why);
         });
     }
-    // The socket closes before the last connection has ended, so that new clients find another server.
+    // Close the socket before the last connection ends, so that new clients find another server.
     drop(listener);
     let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
     let _ = permits.acquire_many(all).await;
@@ -151,22 +152,21 @@ struct Open {
     slots: Mutex<HashMap<u64, Arc<Slot>>>,
 }
 
-/// An open connection, as the listener sees it.
+/// An open connection in the list of its listener.
 #[derive(Debug)]
 struct Slot {
-    /// Since when it has been idle, in milliseconds since the listener began; [`BUSY`] while a request is
-    /// answered.
+    /// When it became idle, in milliseconds since the listener began; [`BUSY`] while a request is answered.
     idle: AtomicU64,
-    /// Whether a request was answered. A client that never asked is the first to be closed.
+    /// Whether a request was answered. Clients that sent no request are closed first.
     served: AtomicBool,
-    /// Requests it to end.
+    /// Requests the connection to end.
     leave: Notify,
 }
 
 /// See [`Slot::idle`].
 const BUSY: u64 = u64::MAX;
 
-/// The place of a connection among the open ones, until it ends.
+/// The entry of a connection among the open ones; dropping it removes the entry.
 struct Place {
     open: Arc<Open>,
     connection: u64,
@@ -189,13 +189,13 @@ impl Open {
         Place { open: self.clone(), connection, slot }
     }
 
-    /// A permit for one more connection. If there is none, idle connections are requested to end, the longest
-    /// idle first, until there is one.
+    /// Returns a permit for one more connection. At the limit, it requests idle connections to end, the
+    /// longest idle first, until a permit is free.
     async fn room(&self, permits: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
         loop {
             match permits.clone().try_acquire_owned() {
                 Ok(permit) => return Some(permit),
-                // It is never closed; a connection without a permit is still served.
+                // The semaphore is never closed; a connection without a permit is still served.
                 Err(TryAcquireError::Closed) => return None,
                 Err(TryAcquireError::NoPermits) => (),
             }
@@ -206,8 +206,8 @@ impl Open {
         }
     }
 
-    /// Requests a connection to end: the one idle for longest, preferring those that never asked. Returns
-    /// when to try again.
+    /// Requests one connection to end: the one idle for longest, preferring clients that sent no request.
+    /// Returns when to try again.
     fn dismiss(&self) -> Duration {
         let slots = self.slots();
         let idle = slots.iter().map(|(connection, slot)| (slot.idle.load(Relaxed), connection, slot));
@@ -220,7 +220,7 @@ impl Open {
             return rest;
         }
         slot.leave.notify_one();
-        // It only needs its turn to end.
+        // A connection was requested to end and needs its turn.
         Duration::from_millis(20)
     }
 }
@@ -230,7 +230,7 @@ impl Place {
         self.slot.idle.store(BUSY, Relaxed);
     }
 
-    /// Records that this many bytes of requests have been answered, if any.
+    /// Records that `taken` bytes of requests have been answered, if any.
     fn has_answered(&self, taken: usize) {
         if taken > 0 {
             self.slot.served.store(true, Relaxed);
@@ -245,7 +245,7 @@ impl Drop for Place {
     }
 }
 
-/// The result of a future within a time limit. Most are ready at once, and need no timer.
+/// The result of a future within a time limit. Most futures are ready at once and need no timer.
 pub(super) async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     match poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
@@ -254,10 +254,10 @@ pub(super) async fn within<F: Future>(limit: Duration, future: F) -> Option<F::O
     }
 }
 
-/// Why a connection has ended; for the log.
+/// Why a connection has ended, for the log.
 type Ended = &'static str;
 
-/// One connection, from its first byte to its last.
+/// Serves one connection from its first byte to its last.
 async fn converse<S: Service>(
     mut stream: Stream,
     service: &S,
@@ -269,14 +269,14 @@ async fn converse<S: Service>(
     let mut input: Vec<u8> = Vec::with_capacity(INPUT);
     let mut out: Vec<u8> = Vec::new();
     let mut at_end = false;
-    // Checked for each request, without a lock; it is raised once and never lowered.
+    // Checked for each request without a lock; the flag is raised once and never lowered.
     let is_ending = end.clone();
     let ended = async move {
         let _ = end.wait_for(|raised| *raised).await;
     };
     let mut ended = pin!(ended);
-    // One timer for the whole connection, which is checked when it expires: resetting it for each request
-    // would cost more than the request.
+    // One timer for the whole connection, checked when it expires: resetting it for each request would cost
+    // more than the request.
     let mut last = Instant::now();
     let mut silence = pin!(sleep(idle));
     books.read_begins();
@@ -300,7 +300,7 @@ async fn converse<S: Service>(
                     }
                 }
             }
-            // Write the answers before they exceed the buffer that is kept.
+            // Write the replies before they exceed the buffer that is kept.
             if !more || out.len() > KEPT {
                 break;
             }
@@ -370,8 +370,8 @@ async fn converse<S: Service>(
     }
 }
 
-/// Lets a client that is still sending read the last answer: closing the connection with unread bytes would
-/// lose the answer (RFC 1122, section 4.2.2.13).
+/// Lets a client that is still sending read the last reply: closing the connection with unread bytes would
+/// lose it (RFC 1122, section 4.2.2.13).
 async fn linger(stream: &mut Stream) {
     let (most, time) = LINGER;
     let rest = async {
@@ -386,6 +386,6 @@ async fn linger(stream: &mut Stream) {
         }
         std::io::Result::Ok(())
     };
-    // The connection ends here in any case.
+    // The connection ends in any case.
     let _ = timeout(time, rest).await;
 }

@@ -1,9 +1,13 @@
 //! The control socket for `rcptd status`, `rcptd trace` and `rcptd explain`.
 //!
-//! A client writes one line. `status` is answered with one line of JSON; `resolve` and an address, as a JSON
-//! string, with the current decision of the milter about it; `trace` with a line for each request answered
-//! from then on, until the client closes the connection. Everything else is answered with `{"error": …}`. A
-//! user who can open the socket sees addresses: by default only its owner can.
+//! A client sends one line:
+//!
+//! - `status`: the reply is one line of JSON.
+//! - `resolve` and an address as a JSON string: the reply is the current decision of the milter.
+//! - `trace`: one line for each request answered from then on, until the client closes the connection.
+//!
+//! Every other line gets `{"error": …}`. A client that can open the socket sees addresses: by default only
+//! its owner can.
 
 use super::listen::{Listener, Stream};
 use super::trace::{TraceBus, TraceEvent};
@@ -17,36 +21,36 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
-/// Most clients at once; each is a user at a terminal, or a probe.
+/// Most clients at once; each is a user at a terminal or a monitoring check.
 pub const MAX_CLIENTS: usize = 16;
-/// Most of them that may trace, which has no time limit: so there is always room for a `status`.
+/// Most clients that may trace at once. A trace has no time limit, so this keeps room for `status`.
 pub const MAX_TRACES: usize = 12;
-/// Longest line that is read, in octets: a command and its filter.
+/// Longest command line, in octets: a command and its filter.
 pub const MAX_COMMAND: usize = 4096;
-/// Longest wait for the line, and for a client to read an answer.
+/// Longest wait for the command line, and for a client to read a reply.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The data behind the control socket.
+/// Sources of the replies at the control socket.
 pub struct Control {
-    /// The source of exchanges for `trace`.
+    /// Source of the events for `trace`.
     pub tap: Arc<TraceBus>,
-    /// The answer to `status`, a line of JSON.
+    /// Returns the reply to `status`, a line of JSON.
     pub status: Box<dyn Fn() -> String + Send + Sync>,
-    /// The answer to `resolve`, a line of JSON.
+    /// Returns the reply to `resolve`, a line of JSON.
     pub resolve: Box<dyn Fn(String) -> Resolved + Send + Sync>,
 }
 
-/// A decision to come.
+/// A future that returns the reply to `resolve`.
 pub type Resolved = Pin<Box<dyn Future<Output = String> + Send>>;
 
-/// Selects exchanges.
+/// Selects trace events. All conditions must match.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Those at a listener whose name contains this.
+    /// Part of the listener's name.
     pub listener: Option<String>,
-    /// Those of this map.
+    /// Name of the map.
     pub map: Option<String>,
-    /// Those whose key contains this, in upper or lower case.
+    /// Part of the key, without regard to case.
     pub key: Option<String>,
 }
 
@@ -65,12 +69,12 @@ impl Filter {
         })
     }
 
-    /// The form in which it is sent.
+    /// Serialises the filter as `trace` expects it.
     pub fn to_json(&self) -> String {
         json!({ "listener": self.listener, "map": self.map, "key": self.key }).to_string()
     }
 
-    /// Whether an exchange is selected.
+    /// Whether the filter selects this event.
     pub fn takes(&self, exchange: &TraceEvent) -> bool {
         let has = |wanted: &Option<String>, text: &str| {
             wanted.as_ref().is_none_or(|wanted| text.contains(&**wanted))
@@ -88,7 +92,7 @@ pub async fn serve(mut listener: Listener, control: Arc<Control>, end: watch::Re
     let mut ended = end.clone();
     loop {
         let next = async {
-            // It fails only if the semaphore is closed, which never happens.
+            // Fails only if the semaphore is closed, which never happens.
             let permit = permits.clone().acquire_owned().await.ok();
             (permit, poll_fn(|cx| listener.poll_accept(cx)).await)
         };
@@ -140,7 +144,7 @@ async fn converse(mut stream: Stream, control: &Control, traces: &Semaphore) {
     }
 }
 
-/// A line without its end; `None` if it is too long or the client disconnects.
+/// Reads a line and returns it without its end; `None` if it is too long or the client disconnects.
 async fn line(stream: &mut Stream) -> Option<String> {
     let mut bytes = Vec::new();
     loop {
@@ -157,7 +161,7 @@ async fn line(stream: &mut Stream) -> Option<String> {
     }
 }
 
-/// Writes a line; fails if the client does not read it.
+/// Writes a line; `None` if the client does not read it.
 async fn write(stream: &mut Stream, line: &str) -> Option<()> {
     let line = [&plain_json(line), "\n"].concat();
     timeout(PATIENCE, stream.write_all(line.as_bytes())).await.ok()?.ok()
@@ -165,14 +169,14 @@ async fn write(stream: &mut Stream, line: &str) -> Option<()> {
 
 async fn trace(stream: &mut Stream, control: &Control, filter: &Filter) {
     let mut look = control.tap.look();
-    // Tells the client that no request is missed from now on.
+    // Tells the client that every request is traced from now on.
     if write(stream, &json!({ "tracing": true }).to_string()).await.is_none() {
         return;
     }
     let mut scratch = [0; 64];
     loop {
         let line = tokio::select! {
-            // Any input ends the trace, since a client sends nothing more.
+            // A client sends nothing after `trace`, so any input ends the trace.
             _ = stream.read(&mut scratch) => return,
             next = look.next() => match next {
                 None => return,

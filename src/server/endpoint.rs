@@ -1,29 +1,29 @@
-//! Where a front listens, as the operator writes it.
+//! Addresses to listen on, in the syntax of Postfix, Sendmail and systemd.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// A place to listen at.
+/// An address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
-    /// A TCP port of an address or name.
+    /// A TCP port of an address or host name.
     Inet {
-        /// An address without brackets, or a host name; names are looked up when listening begins.
+        /// An address without brackets, or a host name; names are looked up when the listener is opened.
         host: String,
         /// The port; 0 lets the system choose one.
         port: u16,
     },
     /// A UNIX socket.
     Unix(PathBuf),
-    /// A socket that systemd opened for us, by its `FileDescriptorName=`.
+    /// A socket opened by systemd, by its `FileDescriptorName=`.
     Systemd(String),
 }
 
 impl FromStr for Endpoint {
     type Err = String;
 
-    /// Postfix' spelling (`inet:host:port`, `inet6:[address]:port`, `unix:/path`), Sendmail's
+    /// Parses Postfix' syntax (`inet:host:port`, `inet6:[address]:port`, `unix:/path`), Sendmail's
     /// (`inet:port@host`, `local:/path`), and `systemd:name`. The error is a sentence with the remedy.
     fn from_str(text: &str) -> Result<Self, String> {
         const WANT: &str =
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spellings() {
+    fn parses_postfix_sendmail_and_systemd_syntax() {
         for (text, want) in [
             ("inet:127.0.0.1:3047", "inet:127.0.0.1:3047"),
             ("inet:localhost:0", "inet:localhost:0"),

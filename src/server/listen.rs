@@ -1,4 +1,4 @@
-//! Listening sockets of all front ends: opens them as configured, and keeps accepting after errors.
+//! Listening sockets of all servers: opens them as configured, and keeps accepting after errors.
 
 use super::endpoint::Endpoint;
 use crate::observe;
@@ -23,29 +23,29 @@ use tokio::time::{Sleep, sleep};
 
 /// Connections that the kernel queues until they are accepted; more than a mail server opens at once.
 pub const BACKLOG: u32 = 1024;
-/// First and longest pause after a failed accept. Without a pause, a lack of file descriptors would cause a
-/// busy loop; a long one would prolong a short lack.
+/// First and longest pause after a failed accept. Without a pause, running out of file descriptors would
+/// cause a busy loop; a longer one would delay recovery.
 pub const ACCEPT_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
 /// Settings of a UNIX socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SocketFile {
-    /// Permissions; a mail server must be able to write.
+    /// Permissions; the mail server must be able to write.
     pub mode: u32,
-    /// Its group, if not our own.
+    /// Group, if not the group of the process.
     pub group: Option<String>,
 }
 
-/// Sockets passed by systemd, each until it is taken.
+/// Sockets passed by systemd, each until a listener takes it.
 pub struct Inherited {
     sockets: ListenFd,
     names: Vec<String>,
-    /// Whether a listener has asked for the name of each, successfully or not.
+    /// Whether a listener has asked for the name of each socket, successfully or not.
     asked: Vec<bool>,
 }
 
 impl Inherited {
-    /// Those of this process (sd_listen_fds(3)).
+    /// The sockets passed to this process (sd_listen_fds(3)).
     pub fn from_env() -> Self {
         let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
         let sockets = ListenFd::from_env();
@@ -53,7 +53,7 @@ impl Inherited {
         Inherited { sockets, names: names.split(':').map(String::from).collect(), asked }
     }
 
-    /// The name of a socket; `unknown` is systemd's name if the unit gives none.
+    /// The name of a socket; systemd uses `unknown` if the unit sets no name.
     fn name(&self, i: usize) -> &str {
         self.names.get(i).map_or("unknown", |name| name)
     }
@@ -78,8 +78,8 @@ impl Inherited {
         Ok(kinds)
     }
 
-    /// The error if no listener has asked for a passed socket: clients would connect to it and wait for ever.
-    /// Names all passed sockets.
+    /// Returns an error that names all passed sockets if no listener has asked for one of them: its clients
+    /// would connect and wait forever.
     pub fn left_over(&self) -> Option<String> {
         let list = |wanted: &dyn Fn(usize) -> bool| {
             let named = (0..self.sockets.len()).filter(|i| wanted(*i));
@@ -97,7 +97,7 @@ impl Inherited {
     }
 }
 
-/// Fails if a socket cannot accept connections: it is a client's socket, or does not listen.
+/// Checks that a socket accepts connections. Fails for a connected socket and for one that does not listen.
 fn listens(socket: &impl AsFd) -> io::Result<()> {
     if getsockopt(socket, sockopt::AcceptConn)? {
         return Ok(());
@@ -105,7 +105,7 @@ fn listens(socket: &impl AsFd) -> io::Result<()> {
     Err(io::Error::other("the socket does not listen (write ListenStream= in its unit, and Accept=no)"))
 }
 
-/// A socket that accepts connections.
+/// A listening socket.
 pub struct Listener {
     kind: Kind,
     name: Arc<str>,
@@ -119,7 +119,7 @@ enum Kind {
     Unix(UnixListener),
 }
 
-/// A connection.
+/// An accepted connection.
 pub enum Stream {
     /// Over TCP.
     Tcp(TcpStream),
@@ -127,8 +127,8 @@ pub enum Stream {
     Unix(UnixStream),
 }
 
-/// Opens the socket or sockets of an endpoint: a host name may have several addresses. The error is a
-/// sentence with the remedy.
+/// Opens the sockets of an endpoint: a host name may have several addresses. The error is a sentence with
+/// the remedy.
 pub async fn bind(
     endpoint: &Endpoint,
     file: &SocketFile,
@@ -191,7 +191,7 @@ fn bind_unix(path: &Path, file: &SocketFile) -> Result<(UnixListener, Unlink), S
             return Err("something that is not a socket is there; move it away".into());
         }
         Ok(_) => match connect_at_once(path) {
-            // Its queue is full, as when the program is stopped.
+            // The queue is full, as when the program is suspended.
             Ok(()) | Err(Errno::EAGAIN) => {
                 return Err("another program listens there; is rcptd running already?".into());
             }
@@ -223,14 +223,14 @@ fn bind_unix(path: &Path, file: &SocketFile) -> Result<(UnixListener, Unlink), S
     Ok((listener, ours))
 }
 
-/// Connects to a socket without waiting for the program that listens there.
+/// Connects to a socket without waiting for the program that listens on it.
 fn connect_at_once(path: &Path) -> nix::Result<()> {
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
     let probe = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
     connect(probe.as_raw_fd(), &UnixAddr::new(path)?)
 }
 
-/// Removes a socket at the end, if it is still the one that was created.
+/// Removes a socket file on drop, if it is still the file that was created.
 struct Unlink {
     path: PathBuf,
     inode: (u64, u64),
@@ -246,7 +246,7 @@ impl Unlink {
 impl Drop for Unlink {
     fn drop(&mut self) {
         if fs::symlink_metadata(&self.path).is_ok_and(|m| (m.dev(), m.ino()) == self.inode) {
-            // Errors do not matter: a socket that is left is replaced at the next start.
+            // Errors do not matter: the next start replaces a socket that is left.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -265,13 +265,13 @@ impl Kind {
 }
 
 impl Listener {
-    /// Its address, with the port that the system chose.
+    /// The address, with the port that the system chose.
     pub fn name(&self) -> &Arc<str> {
         &self.name
     }
 
-    /// The next connection. After an error it logs and waits: neither a lack of file descriptors nor a client
-    /// that has gone stops the service.
+    /// Accepts the next connection. After an error it logs and waits, so that neither a lack of file
+    /// descriptors nor a client that has disconnected stops the service.
     pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Stream> {
         loop {
             if let Some(pause) = &mut self.pause {
@@ -280,8 +280,8 @@ impl Listener {
             }
             let accepted = match &self.kind {
                 Kind::Tcp(l) => ready!(l.poll_accept(cx)).map(|(s, _)| {
-                    // Replies are small and the client waits for them; Nagle's algorithm would delay them. If
-                    // the client has gone, the first read fails.
+                    // Replies are small and the client waits for them; Nagle's algorithm would delay them.
+                    // If the client has disconnected, the first read fails.
                     let _ = s.set_nodelay(true);
                     Stream::Tcp(s)
                 }),
@@ -306,7 +306,7 @@ impl Listener {
 }
 
 impl Stream {
-    /// The peer: an address, or the process at a UNIX socket.
+    /// The peer for the log: its address, or the process at a UNIX socket.
     pub fn peer(&self) -> String {
         match self {
             Stream::Tcp(s) => s.peer_addr().map_or_else(|_| "gone".into(), |address| address.to_string()),
@@ -318,7 +318,7 @@ impl Stream {
     }
 }
 
-/// Whether an accept failed because of that client only (accept(2)); the next may succeed.
+/// Whether an accept failed because of that client only (accept(2)); the next one may succeed.
 fn is_of_the_client(e: &io::Error) -> bool {
     use io::ErrorKind as Kind;
     matches!(e.kind(), Kind::ConnectionAborted | Kind::ConnectionReset | Kind::Interrupted)

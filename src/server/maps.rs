@@ -1,4 +1,4 @@
-//! The maps in service: look-ups by name, with counters and trace.
+//! The maps in service: lookups by name, with counters and trace.
 
 use super::accept::{Client, within};
 use super::trace::{TraceBus, TraceEvent};
@@ -12,12 +12,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The key of health checks. It is looked up like any other, but neither logged nor traced, since it comes
-/// every few seconds.
+/// The key of health checks. It is looked up like any other key, but neither logged nor traced, since it
+/// arrives every few seconds.
 pub const KEEPALIVE: &[u8] = b"KEEPALIVE";
 
-/// The maps in service. A reload replaces them, also for open connections, since those of a mail server last
-/// for hours.
+/// The maps in service. A reload replaces them for open connections, too, since a mail server keeps its
+/// connections for hours.
 #[derive(Debug)]
 pub struct Maps {
     current: ArcSwap<HashMap<Arc<str>, One, RandomState>>,
@@ -31,29 +31,29 @@ struct One {
     quiet: observe::RateLimit,
 }
 
-/// The result of a look-up.
+/// The result of a lookup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MapReply {
-    /// The answer of the map.
+    /// The result of the map.
     Answer(Lookup<String>),
-    /// No answer within the deadline.
+    /// The deadline passed.
     Late,
-    /// There is no map of this name.
+    /// No map has this name.
     NoMap,
 }
 
 impl Maps {
-    /// These maps; requests are shown to `tap`.
+    /// Takes the maps, and the bus that receives their trace events.
     pub fn new(maps: Vec<Arc<Map>>, tap: Arc<TraceBus>) -> Arc<Self> {
         Arc::new(Maps { current: ArcSwap::from_pointee(served(maps)), tap })
     }
 
-    /// Replaces all of them at once.
+    /// Replaces all maps at once.
     pub fn replace(&self, maps: Vec<Arc<Map>>) {
         self.current.store(Arc::new(served(maps)));
     }
 
-    /// Their names and profiles, by name.
+    /// The names of the maps with their descriptions, sorted by name.
     pub fn list(&self) -> Vec<(Arc<str>, String)> {
         let current = self.current.load();
         let mut all: Vec<_> =
@@ -62,14 +62,14 @@ impl Maps {
         all
     }
 
-    /// Looks a key up in the map `name`, for a request that was read at `began`, within `deadline`.
+    /// Looks up a key in the map `name`, for a request that was read at `began`, within `deadline`.
     pub async fn look_up(
         &self,
         client: &Client,
         (name, key): (&str, &[u8]),
         (began, deadline): (Instant, Duration),
     ) -> MapReply {
-        // Not held during the wait, so that a reload can drop the old maps.
+        // A clone is held during the wait, so that a reload can drop the old maps.
         let current = self.current.load_full();
         let Some(one) = current.get(name) else {
             observe::unknown_map(&client.listener, name);

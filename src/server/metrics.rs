@@ -1,9 +1,9 @@
-//! The metrics over HTTP, for a monitoring system to fetch: `GET /metrics`, and `GET /healthz` for whoever only
-//! wants to know whether somebody is there.
+//! The HTTP server for monitoring: `GET /metrics` returns the metrics, `GET /healthz` checks that rcptd is
+//! up.
 //!
-//! A connection serves one request and lasts [`CONNECTION`] at most, however slowly its client reads or writes;
-//! of [`CONNECTIONS`] at once the next one waits to be accepted. So a scraper run wild costs a bounded number of
-//! sockets, and never the mail.
+//! A connection serves one request and lasts [`CONNECTION`] at most, however slowly its client reads or
+//! writes. At most [`CONNECTIONS`] are open at once; further ones wait to be accepted. So a misbehaving
+//! scraper uses a bounded number of sockets and does not affect the mail.
 
 use super::listen::{Listener, Stream};
 use crate::observe::metrics::{CONTENT_TYPE, text};
@@ -23,21 +23,22 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Sleep, sleep};
 
-/// Most connections at once. A few monitoring systems ask once in some seconds each.
+/// Most connections at once. A site has a few monitoring systems, and each sends a request every few
+/// seconds.
 pub const CONNECTIONS: usize = 32;
-/// Longest life of a connection: to read the request, answer and have the answer taken. A scraper's own limit is
-/// 10 s by default (Prometheus, `scrape_timeout`).
+/// Longest life of a connection: reading the request, answering it and sending the reply. Scrapers have a
+/// limit of 10 s by default (Prometheus, `scrape_timeout`).
 pub const CONNECTION: Duration = Duration::from_secs(10);
-/// How long connections may take to end once it is over; nobody waits for them that matters.
+/// How long open connections may take to end at shutdown. An incomplete scrape does no harm.
 pub const STOP: Duration = Duration::from_millis(500);
 
-/// Serves a listener until `stop` completes; then nothing more is accepted, and answers under way have [`STOP`] to
-/// be sent.
+/// Serves a listener until `stop` completes. Then it accepts no more connections, and pending replies have
+/// [`STOP`] to be sent.
 pub async fn serve(listener: Listener, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
     let (stopping, stopped) = oneshot::channel();
     let stop = async move {
         stop.await;
-        // Nobody hears it if all is over already.
+        // Fails if the server has already ended.
         let _ = stopping.send(());
     };
     let accept =
@@ -60,13 +61,13 @@ fn router() -> Router {
         .layer(map_response(close))
 }
 
-/// A connection that is kept for the next time would not live that long.
+/// Adds `Connection: close`: connections do not live long enough to be reused.
 async fn close(mut response: Response) -> Response {
     response.headers_mut().insert(CONNECTION_HEADER, HeaderValue::from_static("close"));
     response
 }
 
-/// Accepts no more connections than there are places.
+/// Accepts connections up to the limit.
 struct Accept {
     listener: Listener,
     name: Arc<str>,
@@ -78,7 +79,7 @@ impl axum::serve::Listener for Accept {
     type Addr = Arc<str>;
 
     async fn accept(&mut self) -> (Limited, Arc<str>) {
-        // The semaphore is never closed; `None` would only mean that the limit does not hold.
+        // The semaphore is never closed; `None` would mean that the limit does not apply.
         let place = self.free.clone().acquire_owned().await.ok();
         let stream = poll_fn(|cx| self.listener.poll_accept(cx)).await;
         (Limited { stream, end: Box::pin(sleep(CONNECTION)), _place: place }, self.name.clone())
@@ -89,7 +90,7 @@ impl axum::serve::Listener for Accept {
     }
 }
 
-/// A connection that fails once its time is up.
+/// A connection whose reads and writes fail after its deadline.
 struct Limited {
     stream: Stream,
     end: Pin<Box<Sleep>>,
@@ -97,7 +98,7 @@ struct Limited {
 }
 
 impl Limited {
-    /// Also has the task woken when time is up.
+    /// Fails after the deadline; before it, registers the task to be woken then.
     fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         match self.end.as_mut().poll(cx) {
             Poll::Ready(()) => Err(io::ErrorKind::TimedOut.into()),
@@ -142,7 +143,7 @@ mod tests {
     use tokio::task::JoinHandle;
     use tokio::time::{Instant, timeout};
 
-    /// A server, its address, and what stops it.
+    /// Starts a server; returns its address, the sender that stops it, and its task.
     async fn server() -> (String, oneshot::Sender<()>, JoinHandle<io::Result<()>>) {
         let endpoint = "inet:127.0.0.1:0".parse().unwrap();
         let file = SocketFile { mode: 0o600, group: None };
@@ -158,7 +159,7 @@ mod tests {
     async fn ask(address: &str, request: &str) -> (String, String) {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
-        // To its end: the connection is closed after one answer.
+        // Read to the end: the server closes the connection after one reply.
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn over_http() {
+    async fn serves_metrics_and_health_over_http() {
         Meter::map("over http");
         let (address, _stop, _) = server().await;
         let (head, body) = ask(&address, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await;
@@ -192,11 +193,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_ends_whatever_its_client_does() {
+    async fn closes_connections_of_slow_clients() {
         let (address, _stop, _) = server().await;
         let begun = Instant::now();
         let mut stream = TcpStream::connect(&address).await.unwrap();
-        // A header a second, forever.
+        // One header a second, without end.
         stream.write_all(b"GET /metrics HTTP/1.1\r\n").await.unwrap();
         let mut buf = [0; 100];
         loop {
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn beyond_the_limit_one_waits() {
+    async fn connections_beyond_the_limit_wait() {
         let (address, _stop, _) = server().await;
         let mut idle = Vec::new();
         for _ in 0..CONNECTIONS {
@@ -224,11 +225,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_stops() {
+    async fn stops_with_an_open_connection() {
         let (address, stop, serving) = server().await;
         let mut half = TcpStream::connect(&address).await.unwrap();
         half.write_all(b"GET /metrics HT").await.unwrap();
-        // So that it has been accepted.
+        // Ensures that the open connection has been accepted.
         ask(&address, "GET /healthz HTTP/1.0\r\n\r\n").await;
         stop.send(()).unwrap();
         let served = timeout(Duration::from_secs(5), serving).await.expect("stops in time");

@@ -1,8 +1,10 @@
-//! The protocols in which a mail server can ask; each has a pure part and a thin adapter.
+//! Servers for the protocols in which a mail server sends requests; each has a pure part and a thin
+//! adapter.
 //!
-//! [`milter`] is one of a kind. The protocols of requests and answers share one accept loop, [`serve`], and the maps
-//! in service, [`maps`]; [`tcp_table`] and [`socketmap`] are what remains to say of each. [`metrics`] and
-//! [`control`] are for people and their tools, [`tap`] is what they look through.
+//! [`milter`] has its own session handling. The request-response protocols, [`tcp_table`] and
+//! [`socketmap`], share one accept loop, [`accept`], and the maps in service, [`maps`]. [`metrics`] serves
+//! monitoring systems, and [`control`] the commands of the operator; [`trace`] is the live view of
+//! requests.
 
 pub mod accept;
 pub mod control;

@@ -1,15 +1,16 @@
-//! socketmap_table(5): many maps, each asked by its name.
+//! socketmap_table(5): many maps, each request names one.
 //!
-//! | answer of the map | reply | Postfix | Sendmail |
+//! | result of the map | reply | Postfix | Sendmail |
 //! | --- | --- | --- | --- |
-//! | found | `OK VALUE` | takes it | takes it |
-//! | not found | `NOTFOUND ` | goes on | goes on |
-//! | temporary failure | `TEMP …` | defers | accepts, and queues |
-//! | too late | `TIMEOUT …` | the same | the same |
-//! | there is no such map | `PERM …` | defers, "configuration problem" | would take it for "not found" |
+//! | found | `OK VALUE` | uses it | uses it |
+//! | not found | `NOTFOUND ` | continues | continues |
+//! | temporary failure | `TEMP …` | defers | accepts and queues |
+//! | deadline passed | `TIMEOUT …` | defers | accepts and queues |
+//! | no such map | `PERM …` | defers, "configuration problem" | would treat it as "not found" |
 //!
-//! So Sendmail, which says nothing of itself, is never sent a PERM where the operator wrote `mta = "sendmail"`. What
-//! is no netstring ends the connection without a word: both servers take that for "cannot say".
+//! Therefore a listener with `mta = "sendmail"` never replies PERM; Sendmail does not identify itself. A
+//! request that is not a netstring ends the connection without a reply: both servers treat that as a
+//! temporary failure.
 
 use super::accept::{Client, Parsed, Service};
 use super::maps::{MapReply, Maps};
@@ -21,23 +22,23 @@ use lookup_protocols::{ProtocolError, netstring};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Said while nobody can tell. Why is in the log; it is nobody's business at the other end.
+/// Reply when the lookup fails temporarily. The reason is in the log; the client does not need it.
 const LATER: &[u8] = b"temporary lookup failure, try again later";
 
-/// What is answered at a listener.
+/// The service of a socketmap listener.
 #[derive(Debug)]
 pub struct Socketmap {
     /// The maps in service.
     pub maps: Arc<Maps>,
-    /// Those that may be asked here; `None`: all.
+    /// The maps that clients of this listener may use; `None`: all.
     pub names: Option<Vec<Arc<str>>>,
-    /// Whether it is Sendmail that asks.
+    /// Whether the client is Sendmail.
     pub sendmail: bool,
-    /// Longest time from question to answer.
+    /// Longest time from request to reply.
     pub deadline: Duration,
 }
 
-/// A request, as it is kept until it is answered.
+/// A request, kept until it is answered.
 #[derive(Debug)]
 pub struct Asked {
     payload: Vec<u8>,
@@ -85,7 +86,7 @@ impl Socketmap {
         if self.sendmail { Reply::Temp(b"no such map") } else { Reply::Perm(b"no such map") }.write(out);
     }
 
-    /// Appends the reply for what a map has said.
+    /// Appends the reply for the result of a map.
     pub fn reply(&self, found: &MapReply, out: &mut Vec<u8>) -> Counted {
         match found {
             MapReply::Answer(Lookup::Found(value)) if value.len() + "OK ".len() > MAX_REPLY => {

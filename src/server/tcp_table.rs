@@ -1,13 +1,13 @@
-//! tcp_table(5): one map, asked by `get`, and the words of trualias' servers.
+//! tcp_table(5): one map with the request `get`, and the `stats` requests of trualias' servers.
 //!
-//! | answer of the map | line |
+//! | result of the map | reply |
 //! | --- | --- |
 //! | found | `200 VALUE` |
 //! | not found | `500 not found` |
-//! | temporary failure, too late, a value longer than a line | `400 …`: Postfix defers |
+//! | temporary failure, deadline passed, a value longer than a line | `400 …`: Postfix defers |
 //!
-//! After a `400` Postfix closes the connection and defers the mail. While it cannot connect it tries ten times, a
-//! second apart (`dict_tcp.c`), so a restart of rcptd costs a delay and no mail.
+//! After a `400` Postfix closes the connection and defers the mail. While it cannot connect it tries ten
+//! times, a second apart (`dict_tcp.c`), so a restart of rcptd costs a delay and no mail.
 
 use super::accept::{Client, Parsed, Service};
 use super::maps::{MapReply, Maps};
@@ -18,34 +18,34 @@ use lookup_protocols::tcp_table::{MAX_LINE, Reply, Request, request};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Said while nobody can tell. Why is in the log; it is nobody's business at the other end.
+/// Reply when the lookup fails temporarily. The reason is in the log; the client does not need it.
 const LATER: &str = "temporary lookup failure, try again later";
 
-/// What is answered at a listener.
+/// The service of a tcp_table listener.
 #[derive(Debug)]
 pub struct TcpTable {
     /// The maps in service.
     pub maps: Arc<Maps>,
-    /// The one that is asked here.
+    /// The map that clients of this listener use.
     pub map: Arc<str>,
-    /// Longest time from question to answer.
+    /// Longest time from request to reply.
     pub deadline: Duration,
-    /// The books of this listener, for `stats`.
+    /// Counters of this listener, for `stats`.
     pub meter: Arc<Meter>,
 }
 
-/// A request, as it is kept until it is answered.
+/// A request, kept until it is answered.
 #[derive(Debug)]
 pub enum Asked {
-    /// A key.
+    /// `get` with a key.
     Key(Vec<u8>),
     /// `stats`
     Stats,
     /// `jstats`
     JsonStats,
-    /// Nothing.
+    /// An empty line.
     Blank,
-    /// What has only one answer.
+    /// A request with a fixed reply.
     Bad(&'static str),
 }
 
@@ -56,7 +56,7 @@ impl Service for TcpTable {
         let (line, length) = match input.iter().take(MAX_LINE).position(|b| *b == b'\n') {
             Some(end) => (&input[..end], end + 1),
             None if input.len() >= MAX_LINE => return Parsed::Broken(ProtocolError::TooLong),
-            // What a client closed its side behind is a line, too.
+            // Data without a line end also count as a line when the client has closed its side.
             None if at_end && !input.is_empty() => (input, input.len()),
             None => return Parsed::Incomplete,
         };
@@ -98,7 +98,7 @@ impl Service for TcpTable {
 }
 
 impl TcpTable {
-    /// The lines of trualias: 210 in front of the first, 212 in front of the others.
+    /// Appends the lines of `stats` as trualias does: code 210 for the first, 212 for the others.
     fn stats(&self, out: &mut Vec<u8>) -> Counted {
         let Some(lines) = self.meter.lines() else {
             out.extend_from_slice(b"400 statistics disabled\n");
@@ -121,7 +121,7 @@ impl TcpTable {
     }
 }
 
-/// Appends the line for what a map has said.
+/// Appends the reply for the result of a map.
 pub fn reply(found: &MapReply, out: &mut Vec<u8>) -> Counted {
     let begin = out.len();
     let counted = match found {
@@ -138,7 +138,7 @@ pub fn reply(found: &MapReply, out: &mut Vec<u8>) -> Counted {
             Counted::TempFail
         }
     };
-    // Postfix takes a longer line for a broken server, and tries ten times.
+    // Postfix treats a longer line as a broken server, and tries ten times.
     if out.len() - begin > MAX_LINE {
         out.truncate(begin);
         Reply::TempFail("the value is too long for this protocol").write(out);

@@ -1,7 +1,7 @@
-//! A live view of requests and answers (`rcptd trace`).
+//! A live view of requests and replies (`rcptd trace`).
 //!
-//! Without subscribers it costs one atomic load. A subscriber that reads too slowly loses the oldest
-//! exchanges and gets their number: no request ever waits for it.
+//! Without subscribers it costs one atomic load. A subscriber that reads too slowly loses the oldest events
+//! and receives their number: no request ever waits for a subscriber.
 
 use super::accept::Client;
 use super::maps::MapReply;
@@ -12,10 +12,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::broadcast;
 
-/// Most exchanges that are queued for a subscriber.
+/// Most events that are queued for a subscriber.
 pub const WAITING: usize = 1024;
 
-/// A request and its answer, escaped.
+/// A request and its reply, escaped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceEvent {
     /// The listener of the request.
@@ -28,16 +28,16 @@ pub struct TraceEvent {
     pub map: Box<str>,
     /// The key.
     pub key: Box<str>,
-    /// The answer in a word: `found`, `not_found`, `tempfail`; for the milter its verdict.
+    /// The result in a word: `found`, `not_found`, `tempfail`; for the milter its verdict.
     pub verdict: &'static str,
-    /// The value, or why there is none.
+    /// The value, or the reason why there is none.
     pub text: Box<str>,
-    /// How long it took.
+    /// Time from request to reply.
     pub took: Duration,
 }
 
 impl TraceEvent {
-    /// A look-up.
+    /// The event of a lookup.
     pub fn of(client: &Client, map: &str, key: &[u8], found: &MapReply, took: Duration) -> Self {
         let (verdict, text) = match found {
             MapReply::Answer(Lookup::Found(value)) => ("found", shown(value.as_bytes())),
@@ -59,19 +59,19 @@ impl TraceEvent {
     }
 }
 
-/// A text from outside, escaped and cut off.
+/// Escapes and truncates a text from outside.
 pub fn shown(text: &[u8]) -> Box<str> {
     escape(text).to_string().into()
 }
 
-/// The channel of exchanges.
+/// The channel of trace events.
 #[derive(Debug)]
 pub struct TraceBus {
     sender: broadcast::Sender<Arc<TraceEvent>>,
     looking: AtomicUsize,
 }
 
-/// A subscription, until it is dropped.
+/// A subscription; it ends when dropped.
 #[derive(Debug)]
 pub struct Look {
     tap: Arc<TraceBus>,
@@ -90,9 +90,9 @@ impl TraceBus {
         self.looking.load(Relaxed) > 0
     }
 
-    /// Sends an exchange to all subscribers.
+    /// Sends an event to all subscribers.
     pub fn put(&self, exchange: TraceEvent) {
-        // It fails if the last subscriber has gone.
+        // Fails if the last subscriber has disconnected.
         let _ = self.sender.send(Arc::new(exchange));
     }
 
@@ -104,7 +104,7 @@ impl TraceBus {
 }
 
 impl Look {
-    /// The next exchange, or the number of lost ones; `None` at the end.
+    /// Returns the next event, or the number of lost events; `None` at the end.
     pub async fn next(&mut self) -> Option<Result<Arc<TraceEvent>, u64>> {
         match self.receiver.recv().await {
             Ok(exchange) => Some(Ok(exchange)),

@@ -1,13 +1,13 @@
 //! The mail server's side of a milter session, as far as the demonstration needs it.
 //!
-//! Frames are a length of four octets, a command or reply letter, and data; what is said here is what
-//! Postfix says with its default settings.
+//! Frames are a length of four octets, a command or reply letter, and data. The client sends the same
+//! commands as Postfix with its default settings.
 
 use std::io;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Longest frame taken; the replies of a milter are short.
+/// Longest accepted frame; the replies of a milter are short.
 const MAX_FRAME: u32 = 64 * 1024;
 
 /// A connection to a milter.
@@ -18,17 +18,17 @@ pub struct Mta {
 
 /// The reply to a recipient.
 pub enum Reply {
-    /// No objection.
+    /// Accepted.
     Continue,
-    /// Refused or deferred, with this text.
+    /// Rejected or deferred, with this text.
     Error(Vec<u8>),
 }
 
 /// A change of recipients.
 pub enum Edit {
-    /// Take this one out.
+    /// Delete this recipient.
     Delete(Vec<u8>),
-    /// Put this one in, with these parameters.
+    /// Add this recipient, with these parameters.
     Add(Vec<u8>, Vec<u8>),
 }
 
@@ -93,7 +93,7 @@ impl Mta {
     }
 
     pub async fn quit(mut self) {
-        // The demonstration is over; nothing depends on the answer.
+        // The demonstration is over; the result does not matter.
         let _ = self.send(b'Q', b"").await;
     }
 

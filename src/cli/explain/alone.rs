@@ -17,7 +17,7 @@ pub fn run(args: &args::Explain) -> u8 {
     let mut worst = exit::OK;
     for given in &args.addresses {
         let address = Address::from_rcpt(given.as_bytes());
-        // A name is taken as it is.
+        // A name is used as it is.
         let address = if address.is_certain() { address } else { Address::from_server(given.as_bytes()) };
         let query = Query { name: address.local(), domain: address.domain().or(domain.as_deref()), today };
         let explanation = rules.explain(query);

@@ -1,9 +1,9 @@
-//! An explanation as JSON.
+//! Formats an explanation as JSON.
 
 use alias_rules::{Explanation, Finding, Split, Trace};
 use serde_json::{Value, json};
 
-/// The statements that are shown, in the order in which they are.
+/// Returns the statements of an explanation, in order.
 pub fn statements(explanation: &Explanation) -> Vec<Value> {
     explanation.shown().into_iter().map(statement).collect()
 }

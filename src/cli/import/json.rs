@@ -1,30 +1,30 @@
-//! JSON as programs in Go read it: the case of keys does not matter, `null` is as good as nothing, and what
-//! nobody asks for is passed over. Unlike them it collects all that is wrong, each with its place.
+//! Reads JSON as programs in Go do: the case of keys does not matter, `null` counts as absent, and unknown
+//! keys are ignored. Unlike them it collects all errors, each with its position.
 
 use mail_address::escape;
 use serde_json::{Map, Value};
 
-/// Where something is wrong.
+/// Where an error is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// A line and a column of the text, from 1.
     Text(usize, usize),
-    /// Such as `postmaps[2].table`; empty for the whole.
+    /// A path such as `postmaps[2].table`; empty for the whole text.
     Key(String),
 }
 
-/// What is wrong, where, and what to do. Never a value: it may be a password.
+/// An error with its position and remedy. It never contains a value, which may be a password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     pub place: Place,
-    /// What is wrong.
+    /// The error.
     pub message: String,
     /// The remedy.
     pub help: String,
 }
 
 impl Fault {
-    /// As it is shown of a file.
+    /// Formats the error for this file.
     pub fn of(&self, file: &str) -> String {
         let Fault { place, message, help } = self;
         let place = match place {
@@ -39,7 +39,7 @@ impl Fault {
 /// Parses a whole text.
 pub fn parse(text: &str) -> Result<Value, Fault> {
     serde_json::from_str(text).map_err(|error| {
-        // The place stands at its end, once more; of the text there is nothing in it.
+        // The message of the parser ends with the position, and does not quote the text.
         let message = error.to_string();
         let message = message.split(" at line ").next().unwrap_or_default();
         Fault {
@@ -57,15 +57,15 @@ pub struct Object<'j> {
     map: &'j Map<String, Value>,
 }
 
-/// What has been found wrong so far, and what nobody asked for.
+/// Collects errors and unknown keys.
 #[derive(Debug, Default)]
 pub struct Reader {
     pub faults: Vec<Fault>,
-    /// The places of keys that mean nothing, as they are written: to be escaped.
+    /// Unknown keys with their position as written, not escaped.
     pub unknown: Vec<String>,
 }
 
-/// The place of a key.
+/// The position of a key.
 fn below(place: &str, key: &str) -> String {
     if place.is_empty() { key.to_owned() } else { format!("{place}.{key}") }
 }
@@ -82,7 +82,7 @@ fn kind(value: &Value) -> &'static str {
 }
 
 impl Object<'_> {
-    /// The place of a key of it.
+    /// The position of a key of this object.
     pub fn place(&self, key: &str) -> String {
         below(&self.place, key)
     }
@@ -94,7 +94,7 @@ impl Reader {
         self.faults.push(Fault { place, message: message.into(), help: help.into() });
     }
 
-    /// The object at `place`, in which these keys mean something.
+    /// Returns the object at `place`. Keys other than these are recorded as unknown.
     pub fn object<'j>(
         &mut self,
         place: &str,
@@ -119,15 +119,16 @@ impl Reader {
         Some(Object { place: place.into(), map })
     }
 
-    /// What is at `key`, if there is anything.
+    /// Returns the value at `key`, if present.
     pub fn value<'j>(object: &Object<'j>, key: &str) -> Option<&'j Value> {
-        // Of several spellings, which is a fault already, the usual one is hardly the one too many.
+        // If there are several spellings, which is reported as an error, the usual one is probably
+        // intended.
         let any =
             || object.map.iter().find(|(found, _)| found.eq_ignore_ascii_case(key)).map(|(_, value)| value);
         object.map.get(key).or_else(any).filter(|value| !value.is_null())
     }
 
-    /// The text at `key`. An empty one is as good as none.
+    /// Returns the text at `key`. An empty text counts as absent.
     pub fn text<'j>(&mut self, object: &Object<'j>, key: &str) -> Option<&'j str> {
         match Self::value(object, key)? {
             Value::String(text) => Some(&**text).filter(|text| !text.is_empty()),
@@ -139,7 +140,7 @@ impl Reader {
         }
     }
 
-    /// The same of one that has to be there.
+    /// Returns the text at `key`, which is required.
     pub fn needed<'j>(&mut self, object: &Object<'j>, key: &str, help: &str) -> Option<&'j str> {
         let before = self.faults.len();
         let text = self.text(object, key);
@@ -149,7 +150,7 @@ impl Reader {
         text
     }
 
-    /// The list at `key`, which has to be there and to hold something.
+    /// Returns the list at `key`, which is required and must not be empty.
     pub fn list<'j>(&mut self, object: &Object<'j>, key: &str, help: &str) -> &'j [Value] {
         match Self::value(object, key) {
             Some(Value::Array(list)) if !list.is_empty() => return list,
@@ -162,7 +163,7 @@ impl Reader {
         &[]
     }
 
-    /// The port at `key`, a number in a text or without quotes.
+    /// Returns the port at `key`: a number, or a text with a number.
     pub fn port(&mut self, object: &Object<'_>, key: &str) -> Option<u16> {
         let port = match Self::value(object, key)? {
             Value::String(text) if text.is_empty() => return None,
@@ -184,7 +185,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn faults_name_their_place_and_no_value() {
+    fn errors_have_a_position_and_no_value() {
         for (text, want) in [
             ("", "x:1:0: error: this is not JSON: EOF while parsing a value (mend it"),
             ("{\n \"a\" \"secret\"}", "x:2:6: error: this is not JSON: expected `:` (mend it"),
@@ -198,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn ports() {
+    fn parses_ports() {
         for (value, want, faults) in [
             (json!("3306"), Some(3306), 0),
             (json!(3306), Some(3306), 0),

@@ -1,7 +1,7 @@
-//! What a configuration file of sockmapd says, checked.
+//! Reads and checks a configuration file of sockmapd.
 //!
-//! sockmapd pasted names into SQL as they stood. Here a name is a name, and anything else an error: what it
-//! would do in a query nobody can tell from the file.
+//! sockmapd inserted names into SQL unquoted. Here a name must be a plain name; anything else is an error,
+//! since the file does not show its effect in a query.
 
 use super::json::{Fault, Object, Reader};
 use crate::config::{MAX_MAP_NAME, Postmap, SOCKMAPD_PORT, Sockmapd, is_map_name};
@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-/// Longest name of a table or a column, and of a database, in characters (MariaDB and MySQL allow no more).
+/// Longest name of a table, a column or a database, in characters (the limit of MariaDB and MySQL).
 const MAX_NAME: usize = 64;
 
 const WHOLE: &str = "write { \"database\": {…}, \"postmaps\": […] }";
@@ -21,7 +21,7 @@ const HOSTS: &str = "write \"host\": [\"db1.example.com\", \"db2.example.com\"]"
 const MAPS: &str = "write \"postmaps\": [{ \"service\": \"NAME\", \"database\": \"NAME\", \"table\": \"TABLE\", \
                     \"key\": \"COLUMN\" }]";
 
-/// Reads the parsed file. The error is all that is wrong.
+/// Reads the parsed file. The error lists all problems.
 pub fn read(value: &Value) -> Result<Sockmapd, Vec<Fault>> {
     let mut reader = Reader::default();
     let mut sockmapd = Sockmapd { port: SOCKMAPD_PORT, ..Sockmapd::default() };
@@ -50,7 +50,7 @@ fn system(reader: &mut Reader, top: &Object<'_>, sockmapd: &mut Sockmapd) {
     }
     sockmapd.log_file = reader.text(&system, "logfile").is_some();
     sockmapd.log_level = reader.text(&system, "loglevel").is_some();
-    // Both are looked at, whatever the first one is.
+    // Read both, so that errors in both are reported.
     let [user, group] = ["run_as_user", "run_as_group"].map(|key| reader.text(&system, key).is_some());
     sockmapd.run_as = user || group;
 }
@@ -87,13 +87,13 @@ fn database(reader: &mut Reader, value: &Value, sockmapd: &mut Sockmapd) {
     sockmapd.password = password.map(Password::new);
 }
 
-/// The host, without the brackets of an IPv6 address.
+/// Returns the host, without the brackets of an IPv6 address.
 fn host(text: &str) -> Option<String> {
     let address = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     if let Ok(address) = address.parse::<IpAddr>() {
         return Some(address.to_string());
     }
-    // What ends in a number is an address (RFC 1123, section 2.1), here one that was mistyped.
+    // A name that ends in a number is an address (RFC 1123, section 2.1), here an invalid one.
     let number = text.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
     (is_domain(text) && !text.starts_with('[') && !number).then(|| text.into())
 }
@@ -146,7 +146,7 @@ fn maps(reader: &mut Reader, top: &Object<'_>, sockmapd: &mut Sockmapd) {
     }
 }
 
-/// The name of a table, perhaps with its schema, or of a column; what is none is said.
+/// Returns the name of a table, optionally with its schema, or of a column. Other texts are reported.
 fn name(
     reader: &mut Reader,
     object: &Object<'_>,
@@ -176,7 +176,7 @@ fn name(
     found
 }
 
-/// A name as MySQL reads it: letters, digits, `_` and `$`, but not digits alone, which are a number; in
+/// Parses a name as MySQL does: letters, digits, `_` and `$`, but not digits alone, which are a number; in
 /// backquotes also other characters.
 fn identifier(text: &str) -> Option<&str> {
     let plain = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
@@ -189,8 +189,8 @@ fn identifier(text: &str) -> Option<&str> {
     good.then_some(name)
 }
 
-/// Whether MySQL allows a database of this name. In the address by which sockmapd asked for it, some characters
-/// began something else.
+/// Whether MySQL allows a database of this name. Some characters had a special meaning in the address with
+/// which sockmapd connected to it.
 fn is_database(name: &str) -> bool {
     let never = |c: char| "/\\.?&=`'\"".contains(c) || c.is_whitespace() || c.is_control();
     name.chars().count() <= MAX_NAME && !name.contains(never)
@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts() {
+    fn parses_hosts() {
         for (text, want) in [
             ("db1.example.com", Some("db1.example.com")),
             ("localhost", Some("localhost")),
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn identifiers() {
+    fn parses_identifiers() {
         for (text, want) in [
             ("alias", Some("alias")),
             ("dbmail_aliases", Some("dbmail_aliases")),

@@ -14,7 +14,7 @@ pub fn run(args: &args::Sockmapd) -> u8 {
 fn import(args: &args::Sockmapd) -> Result<(), u8> {
     let content = read(&args.file, MAX_CONFIG)?;
     let file = args.file.display().to_string();
-    // In lines of our own and without the text they are about, of which the password is a part.
+    // Errors are formatted here, without quoting the text, since it contains the password.
     let parsed = json::parse(&content).map_err(|fault| vec![fault]);
     let sockmapd = parsed.and_then(|value| settings::read(&value)).map_err(|faults| {
         for fault in &faults {
@@ -25,7 +25,7 @@ fn import(args: &args::Sockmapd) -> Result<(), u8> {
     })?;
     let (configuration, differences) = config::import_sockmapd(&file, &sockmapd, PASSWORD);
     let password = sockmapd.password.as_ref().map(|password| format!("{}\n", password.reveal()));
-    // The password first: a configuration without it is of no use.
+    // The password first: a configuration without it is useless.
     let mut files = Vec::new();
     if let Some(password) = &password {
         files.push(New { name: PASSWORD, content: password, private: true });

@@ -1,5 +1,7 @@
-//! Checks that the configured daemon resolves an address to the account it was made for. The rules alone do
-//! not tell: a domain may remove characters of a name, and a script may run before and after them.
+//! Checks that the configured daemon resolves an address to the account it was made for.
+//!
+//! The rules alone do not show that: a domain may remove characters of a name, and a script may run before
+//! and after the rules.
 
 use super::super::terminal;
 use crate::account::{Lookup, LookupFuture, Source, Verification};
@@ -28,17 +30,18 @@ pub struct Way {
 }
 
 impl Way {
-    /// For the recipients in a domain; `case_sensitive`: whether case matters there.
+    /// Creates a resolver for the recipients in a domain. `case_sensitive`: whether case matters there.
     pub fn new(config: &Config, case_sensitive: bool) -> Result<Self, u8> {
         let resolver = daemon::resolver(config, Arc::new(Anybody));
         Ok(Way { resolver, runtime: terminal::runtime()?, case_sensitive })
     }
 
-    /// Why mail to `name` at `domain` does not get to `account` there, if it does not.
+    /// Checks that mail to `name` at `domain` reaches `account` there; the error is the reason if it does
+    /// not.
     pub fn leads(&self, name: &str, domain: &str, account: &str) -> Result<(), String> {
         let address = Address::new(name, domain).map_err(|why| why.to_string())?;
         let wanted = Address::new(account, domain).map_err(|why| format!("the account: {why}"))?;
-        // In the form in which the mail server passes it.
+        // The address as the mail server passes it.
         let recipient = Address::from_rcpt(format!("<{address}>").as_bytes());
         let question = Question { recipient, mta_route: None };
         let (resolution, steps) = self.runtime.block_on(self.resolver.explain(&question));
@@ -71,7 +74,7 @@ impl Way {
                         escape(found)
                     ));
                 }
-                // The rule of the operator decides.
+                // A redirect by a rule is intended.
                 if target.is_some() {
                     return Ok(());
                 }

@@ -1,4 +1,4 @@
-//! The settings of sockmapd written down as a configuration. What they are was checked by who read them.
+//! Converts settings of sockmapd to a configuration. The caller has checked the settings.
 
 use super::{difference, quoted};
 use crate::config::tables::is_map_name;
@@ -9,50 +9,50 @@ use mail_address::escape;
 use std::collections::HashSet;
 use std::fmt::Write;
 
-/// Where sockmapd listened by default.
+/// Default port of sockmapd.
 pub const SOCKMAPD_PORT: u16 = 2224;
-/// What a configuration of sockmapd says.
+/// Settings of sockmapd.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sockmapd {
-    /// The port it listened on, on all interfaces.
+    /// The port, on all interfaces.
     pub port: u16,
-    /// Whether there was a file for its log.
+    /// Whether a log file was set.
     pub log_file: bool,
-    /// Whether there was a level for its log, which it never used.
+    /// Whether a log level was set, which sockmapd never used.
     pub log_level: bool,
-    /// Whether it was to change to another user or group.
+    /// Whether a user or group to run as was set.
     pub run_as: bool,
-    /// The servers of all its databases, in the order in which they were tried.
+    /// The servers of all databases, in the order in which sockmapd tried them.
     pub hosts: Vec<Host>,
-    /// Who asks them.
+    /// The database user.
     pub user: String,
-    /// And by which password.
+    /// The user's password.
     pub password: Option<Password>,
     /// The maps.
     pub maps: Vec<Postmap>,
-    /// The places of keys that meant nothing to it, as they are written.
+    /// Unknown keys, as they are written.
     pub unknown: Vec<String>,
 }
 
 /// A map of sockmapd.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Postmap {
-    /// By which name it is asked for; a [map name](crate::config::is_map_name).
+    /// Name of the map in requests; a [map name](crate::config::is_map_name).
     pub service: String,
     /// The database.
     pub database: String,
-    /// The table, perhaps with its schema.
+    /// The table, optionally with its schema.
     pub table: String,
     /// The column of keys.
     pub key: String,
     /// The column of values; without one the key is the value.
     pub value: Option<String>,
-    /// The column of what is put behind the value.
+    /// The column of the text that is appended to the value.
     pub reason: Option<String>,
 }
 
-/// Writes a configuration with the settings of `sockmapd`, found in the file called `file`; the password is to
-/// stand in `password_file`. Beside it, what is not as it was.
+/// Writes a configuration with the settings of `sockmapd`, found in the file called `file`. The password
+/// goes into `password_file`. Also returns the differences.
 pub fn import_sockmapd(file: &str, sockmapd: &Sockmapd, password_file: &str) -> (String, Vec<Difference>) {
     let port = sockmapd.port;
     let mut out = format!("# Made of {} by \"rcptd import sockmapd\"; see rcptd.conf(5).\n", escape(file));
@@ -93,8 +93,8 @@ pub fn import_sockmapd(file: &str, sockmapd: &Sockmapd, password_file: &str) -> 
     (out, differences(sockmapd, password_file))
 }
 
-/// The databases in the order of their first maps, and what each is called: by its own name, where that can be
-/// the name of one.
+/// Returns the databases in the order of their first maps, each with the name of its table in the
+/// configuration: its own name, if that is valid there.
 fn databases(maps: &[Postmap]) -> Vec<(&str, String)> {
     let mut databases: Vec<(&str, String)> = Vec::new();
     let mut seen = HashSet::new();
@@ -160,7 +160,7 @@ fn differences(sockmapd: &Sockmapd, password_file: &str) -> Vec<Difference> {
     out
 }
 
-/// What differs whatever the settings are.
+/// Differences for any settings.
 const ALWAYS: [(&str, &str); 9] = [
     (
         "postmaps[].table, key, value, reason",
@@ -199,7 +199,7 @@ mod tests {
     use crate::config::MAX_MAP_NAME;
 
     #[test]
-    fn names_of_databases() {
+    fn chooses_valid_database_names() {
         let maps = ["mail", "größe", "mail", "db1", "a b"]
             .map(|database| Postmap { database: database.into(), ..Postmap::default() });
         let got = databases(&maps);
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_maps() {
+    fn accepts_valid_map_names() {
         for (name, want) in [
             ("aliases", true),
             ("a.b_c-1", true),

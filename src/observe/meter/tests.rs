@@ -6,7 +6,7 @@ fn depths(meter: &Meter) -> [u32; 3] {
 }
 
 #[test]
-fn one_meter_a_name() {
+fn returns_one_meter_for_each_name() {
     let one = Meter::listener("tcp_table", "one meter a name");
     assert!(Arc::ptr_eq(&one, &Meter::listener("tcp_table", "one meter a name")));
     assert!(Arc::ptr_eq(&one, &Meter::listener("socketmap", "one meter a name")));
@@ -15,7 +15,7 @@ fn one_meter_a_name() {
 }
 
 #[test]
-fn a_connection_in_the_books() {
+fn counts_reads_writes_and_results_of_a_connection() {
     let meter = Meter::listener("tcp_table", "a connection in the books");
     let mut connection = meter.connection();
     assert_eq!(depths(&meter), [1, 0, 0]);
@@ -39,9 +39,9 @@ fn a_connection_in_the_books() {
     assert_eq!((depths(&meter), meter.totals().open), ([0, 0, 0], 0));
 }
 
-/// The old servers went on counting connections whose handler had died.
+/// A panic must not leave a connection open in the counters, as it did in trualias' servers.
 #[test]
-fn whatever_ends_a_connection() {
+fn panics_end_connections() {
     let meter = Meter::listener("tcp_table", "whatever ends a connection");
     for step in 0..5 {
         let of = meter.clone();
@@ -63,7 +63,7 @@ fn whatever_ends_a_connection() {
 }
 
 #[test]
-fn buckets() {
+fn sorts_times_into_buckets() {
     assert!(BUCKETS.is_sorted_by(|a, b| a < b));
     let meter = Meter::map("buckets");
     let ago = |ms| Instant::now().checked_sub(Duration::from_millis(ms)).unwrap();
@@ -72,13 +72,13 @@ fn buckets() {
         assert_eq!(meter.totals().buckets[bucket], 1, "{ms} ms");
     }
     assert_eq!(meter.totals().answered, [0, 5, 0, 0, 0]);
-    // A time to come took none.
+    // A time in the future counts as zero.
     meter.answered(Counted::NotFound, Instant::now() + Duration::from_secs(5));
     assert_eq!(meter.totals().buckets[0], 1);
 }
 
 #[test]
-fn for_people() {
+fn formats_a_line_for_operators() {
     let meter = Meter::listener("socketmap", "for people");
     let connection = meter.connection();
     let text = meter.to_string();
@@ -96,7 +96,7 @@ fn for_people() {
 }
 
 #[test]
-fn switched_off() {
+fn keeps_totals_while_disabled() {
     let meter = Meter::listener("tcp_table", "switched off");
     meter.record(false);
     let mut connection = meter.connection();
@@ -106,7 +106,7 @@ fn switched_off() {
     let totals = meter.totals();
     assert_eq!((totals.open, totals.reads, totals.answered[0]), (1, 1, 1), "the metrics go on");
     assert!(!meter.to_string().contains("a second"), "{meter}");
-    // On again: what was open stays in the books.
+    // Enabled again: open connections are still counted.
     meter.record(true);
     assert_eq!(depths(&meter), [1, 0, 0]);
     assert_eq!(meter.lines().map(|lines| lines.len()), Some(7));

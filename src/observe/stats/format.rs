@@ -1,9 +1,9 @@
-//! Reports as trualias' table servers give them, octet by octet: as a line and as JSON.
+//! Formats reports exactly as trualias' table servers do: as a line and as JSON.
 
 use super::{Category, Report, Spread};
 use std::fmt::Write;
 
-/// Four decimals: those that are means.
+/// Appends a figure with four decimals, as means have.
 fn fixed(out: &mut String, name: &str, spread: &Spread) {
     let Spread { one, ten, sixty, .. } = spread;
     // Writing to a string cannot fail, here and below.
@@ -11,7 +11,8 @@ fn fixed(out: &mut String, name: &str, spread: &Spread) {
 }
 
 impl Report {
-    /// `NAME: emin=0.0000 emax=0.0627 e1=0.0000 ...`: `e` for elapsed, `d` for depth, `n` for the number.
+    /// Formats `NAME: emin=0.0000 emax=0.0627 e1=0.0000 ...`: `e` is elapsed, `d` is depth, `n` is the
+    /// number.
     pub fn line(&self) -> String {
         let mut line = String::with_capacity(200);
         let Spread { minimum, maximum, .. } = self.elapsed;
@@ -25,7 +26,7 @@ impl Report {
         line
     }
 
-    /// The object of `jstats`, spelled as Python's `json.dumps` does.
+    /// Formats the object of `jstats`, in the spelling of Python's `json.dumps`.
     pub fn json(&self) -> String {
         let mut json = String::with_capacity(400);
         let _ = write!(json, "{{\"name\": \"{}\", \"elapsed\": ", self.category.name());
@@ -41,7 +42,7 @@ impl Report {
     }
 }
 
-/// The reports that trualias had, in the order of its `stats`: by name.
+/// The reports that trualias has, in the order of its `stats`: by name.
 pub fn lines(reports: &[Report]) -> Vec<String> {
     let mut old: Vec<&Report> = reports.iter().take(Category::OLD).collect();
     old.sort_by_key(|report| report.category.name());
@@ -54,7 +55,7 @@ pub fn json(reports: &[Report]) -> String {
     format!("[{}]", old.join(", "))
 }
 
-/// `single` is how a figure of one second is spelled; means are floats always.
+/// Appends an object. `single` formats a figure of one second; means are always floats.
 fn object(out: &mut String, spread: &Spread, single: fn(f64) -> String) {
     let Spread { minimum, maximum, one, ten, sixty } = *spread;
     let _ = write!(
@@ -72,8 +73,8 @@ fn whole(n: f64) -> String {
     format!("{n:.0}")
 }
 
-/// Python's `repr` of a finite float: the fewest digits that are read back as the same, with an exponent of
-/// two digits at least where it is below -4 or above 15.
+/// Python's `repr` of a finite float: the fewest digits that parse to the same value, with an exponent of
+/// at least two digits below -4 or above 15.
 pub(super) fn float(x: f64) -> String {
     let short = format!("{x:e}");
     let Some((digits, exponent)) = short.split_once('e') else { return short };

@@ -1,13 +1,14 @@
-//! How busy a listener or a map has been lately: how many, how long, how many at once.
+//! Recent load of a listener or a map: number, duration and concurrency of events.
 //!
 //! These are the figures of trualias' table servers. Each [`Category`] is summed up second by second, and a
-//! [`Report`] covers the last [`SECONDS`] *complete* seconds; the one that is running is left out. Within a
-//! second the time an event took is the mean over those that ended in it, 0 where none did; the depth is how
-//! many were under way at its end. Means over ten or sixty seconds are means over seconds, idle ones included.
+//! [`Report`] covers the last [`SECONDS`] *complete* seconds, without the current one. The elapsed time of
+//! a second is the mean over the events that ended in it, or 0 without any; the depth is the number of
+//! pending events at its end. Means over ten or sixty seconds are means over seconds, idle ones included.
 //!
-//! Nothing here knows a clock: the time of each event is handed in, as the time since some start. It never goes
-//! back; what comes late, since another thread was faster, is counted into the running second. (trualias took
-//! the clock on the wall, and where that was set back its current second went back too.)
+//! This module does not read a clock: the caller passes the time of each event, as the time since some
+//! start. It never goes back; an event that arrives late, because another thread was faster, counts in the
+//! current second. (trualias used the system clock; when that was set back, its current second went back,
+//! too.)
 
 mod format;
 #[cfg(test)]
@@ -16,33 +17,33 @@ mod tests;
 pub use format::{json, lines};
 use std::time::Duration;
 
-/// How many complete seconds are remembered; the longest span that is reported on.
+/// How many complete seconds are kept; the longest span of a report.
 pub const SECONDS: usize = 60;
 
-/// What is counted. The order is that of trualias' `jstats`.
+/// The kinds of events. The order is that of trualias' `jstats`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Category {
-    /// Connections, from being accepted to being closed.
+    /// Connections, from accepting to closing.
     Connections,
-    /// Requests read, from the begin of waiting for one.
+    /// Requests, from the begin of waiting for one to its last octet.
     Reads,
-    /// Answers written, until the last octet was taken.
+    /// Replies, until the last octet was written.
     Writes,
-    /// Look-ups that found a value.
+    /// Lookups that found a value.
     Success,
-    /// Look-ups whose key is not there.
+    /// Lookups that did not find the key.
     NotFound,
-    /// Requests that got an error: those that cannot be understood, and look-ups that cannot say.
+    /// Requests that got an error: invalid requests and lookups that failed temporarily.
     Bad,
-    /// Requests for these figures.
+    /// Requests for these statistics.
     Stats,
-    /// Look-ups that cannot say. trualias had none, so they are among the bad in its reports, and by
-    /// themselves in ours.
+    /// Lookups that failed temporarily. trualias has no such category, so its reports include them in
+    /// `Bad`; ours list them separately, too.
     TempFail,
 }
 
 impl Category {
-    /// All, in order.
+    /// All categories, in order.
     pub const ALL: [Category; 8] = [
         Category::Connections,
         Category::Reads,
@@ -53,7 +54,7 @@ impl Category {
         Category::Stats,
         Category::TempFail,
     ];
-    /// How many of them trualias had: the first ones.
+    /// Number of categories that trualias has: the first ones.
     pub const OLD: usize = 7;
 
     /// The name in reports.
@@ -70,7 +71,8 @@ impl Category {
         }
     }
 
-    /// Whether it lasts: then its starts are counted, and how many are under way. Of the others the ends are.
+    /// Whether events of this category have a duration in which others may begin. Of these categories the
+    /// starts and the depth are counted, of the others the ends.
     pub fn lasts(self) -> bool {
         matches!(self, Category::Connections | Category::Reads | Category::Writes)
     }
@@ -79,15 +81,15 @@ impl Category {
 /// One complete second of a category.
 #[derive(Clone, Copy, Debug, Default)]
 struct Second {
-    /// Mean time of those that ended, in seconds.
+    /// Mean time of the events that ended, in seconds.
     elapsed: f64,
-    /// How many were under way at the end of it.
+    /// Number of pending events at the end.
     depth: u32,
-    /// How many there were.
+    /// Number of events.
     n: u32,
 }
 
-/// The running second of a category.
+/// The current second of a category.
 #[derive(Clone, Copy, Debug, Default)]
 struct Running {
     took: Duration,
@@ -99,7 +101,7 @@ struct Running {
 /// The figures of one listener or map.
 #[derive(Clone, Debug)]
 pub struct Figures {
-    /// The running second.
+    /// The current second.
     now: u64,
     running: [Running; Category::ALL.len()],
     /// The complete seconds, a ring; `oldest` is the one that is overwritten next.
@@ -108,7 +110,7 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// All zero, beginning in the second of `now`.
+    /// Creates figures of zero that begin in the second of `now`.
     pub fn new(now: Duration) -> Self {
         Figures {
             now: now.as_secs(),
@@ -118,7 +120,7 @@ impl Figures {
         }
     }
 
-    /// One begins at `now`. For what does not last it means nothing.
+    /// Records that an event began at `now`. Has no meaning for categories without duration.
     pub fn begins(&mut self, category: Category, now: Duration) {
         self.advance(now);
         let running = &mut self.running[category as usize];
@@ -126,7 +128,8 @@ impl Figures {
         running.depth = running.depth.saturating_add(1);
     }
 
-    /// One ends at `now` that `took` so long. Of what lasts, one must have begun.
+    /// Records that an event ended at `now` that took `took`. For a category with duration it must have
+    /// begun.
     pub fn ends(&mut self, category: Category, now: Duration, took: Duration) {
         self.advance(now);
         let running = &mut self.running[category as usize];
@@ -135,26 +138,26 @@ impl Figures {
         running.depth = running.depth.saturating_sub(1);
     }
 
-    /// How many are under way, of a category that lasts.
+    /// Number of pending events of a category with duration.
     pub fn depth(&self, category: Category) -> u32 {
         self.running[category as usize].depth
     }
 
-    /// What the last complete seconds before `now` were like, a report a category in the order of
+    /// Returns reports of the last complete seconds before `now`, one for each category in the order of
     /// [`Category::ALL`].
     pub fn reports(&mut self, now: Duration) -> [Report; Category::ALL.len()] {
         self.advance(now);
         Category::ALL.map(|category| self.report(category))
     }
 
-    /// Closes the seconds that are over.
+    /// Closes the seconds that have ended.
     fn advance(&mut self, now: Duration) {
         let now = now.as_secs();
         if now <= self.now {
             return;
         }
         self.close();
-        // Those in which nothing happened: only what is under way goes on. More than the ring holds need not
+        // Seconds without events: only pending events continue. Seconds that the ring cannot hold need not
         // be written.
         for _ in 0..(now - self.now - 1).min(SECONDS as u64) {
             self.close();
@@ -175,7 +178,7 @@ impl Figures {
 
     fn report(&self, category: Category) -> Report {
         let figures = |of: fn(&Second) -> f64| {
-            // The oldest first.
+            // Oldest first.
             Spread::of(&std::array::from_fn(|i| {
                 of(&self.seconds[(self.oldest + i) % SECONDS][category as usize])
             }))
@@ -189,23 +192,23 @@ impl Figures {
     }
 }
 
-/// A figure over the last sixty seconds.
+/// Statistics of a figure over the last sixty seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
-    /// The least of a second.
+    /// Minimum of the seconds.
     pub minimum: f64,
-    /// The most of a second.
+    /// Maximum of the seconds.
     pub maximum: f64,
-    /// That of the last second.
+    /// Value of the last second.
     pub one: f64,
-    /// Mean of the last ten.
+    /// Mean of the last ten seconds.
     pub ten: f64,
-    /// Mean of all sixty.
+    /// Mean of all sixty seconds.
     pub sixty: f64,
 }
 
 impl Spread {
-    /// Of one figure a second, the oldest first.
+    /// Computes the statistics of one figure per second, oldest first.
     fn of(seconds: &[f64; SECONDS]) -> Self {
         let last = |n: usize| seconds[SECONDS - n..].iter().sum::<f64>();
         Spread {
@@ -218,15 +221,15 @@ impl Spread {
     }
 }
 
-/// What a category was like in the last sixty complete seconds.
+/// Report of a category over the last sixty complete seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Report {
-    /// Of which category.
+    /// The category.
     pub category: Category,
-    /// How long they took, in seconds.
+    /// Time that the events took, in seconds.
     pub elapsed: Spread,
-    /// How many were under way; only of those that last.
+    /// Number of pending events; only for categories with duration.
     pub depth: Option<Spread>,
-    /// How many a second.
+    /// Number of events in a second.
     pub n: Spread,
 }

@@ -6,7 +6,7 @@ const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// One connection that asks twice and is left open; 61 s later.
+/// One connection that sends two requests and remains open; reported 61 s later.
 fn example() -> [Report; 8] {
     let mut figures = Figures::new(ms(100_500));
     figures.begins(Category::Connections, ms(100_500));
@@ -22,13 +22,13 @@ fn example() -> [Report; 8] {
     figures.begins(Category::Writes, ms(159_002));
     figures.ends(Category::Writes, ms(159_003), ms(1));
     figures.begins(Category::Reads, ms(159_003));
-    // In the running second, so seen by nobody yet.
+    // In the current second, so not in the reports yet.
     figures.ends(Category::Stats, ms(160_100), ms(1));
     figures.reports(ms(160_500))
 }
 
 #[test]
-fn the_lines_of_trualias() {
+fn formats_lines_as_trualias() {
     assert_eq!(
         lines(&example()),
         [
@@ -48,7 +48,7 @@ fn the_lines_of_trualias() {
 }
 
 #[test]
-fn the_json_of_trualias() {
+fn formats_json_as_trualias() {
     let want = concat!(
         r#"[{"name": "connections", "elapsed": {"minimum": 0.0, "maximum": 0.0, "one": 0.0, "ten": 0.0, "sixty": 0.0}, "#,
         r#""depth": {"minimum": 1, "maximum": 1, "one": 1, "ten": 1.0, "sixty": 1.0}, "#,
@@ -71,9 +71,9 @@ fn the_json_of_trualias() {
     assert_eq!(json(&example()), want);
 }
 
-/// As Python 3 prints them.
+/// Expected values are those of Python 3.
 #[test]
-fn floats() {
+fn formats_floats_as_python() {
     for (x, want) in [
         (0.0, "0.0"),
         (1.0, "1.0"),
@@ -93,11 +93,11 @@ fn floats() {
     ] {
         assert_eq!(float(x), want);
     }
-    // Halves go to the even digit, there as here.
+    // Halves are rounded to the even digit, as in Python.
     assert_eq!(format!("{:.4} {:.4}", 0.03125, 0.09375), "0.0312 0.0938");
 }
 
-/// What has happened, kept for good and counted anew at each report.
+/// Model that stores all events and counts them again for each report.
 struct Model {
     now: u64,
     events: Vec<(u64, Category, Option<Duration>)>,
@@ -143,7 +143,7 @@ impl Model {
     }
 }
 
-/// Seconds by which the clock moves: it stands, goes on, jumps, or is read late.
+/// Seconds by which the clock moves: not at all, on, by a jump, or back because it is read late.
 fn moves() -> impl Strategy<Value = i64> {
     prop_oneof![6 => Just(0), 6 => 1..3i64, 2 => 3..70i64, 1 => 1..201i64, 1 => -5..0i64]
 }
@@ -153,7 +153,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn as_if_all_were_remembered(
+    fn reports_equal_those_of_the_model(
         steps in proptest::collection::vec((moves(), 0..8usize, any::<bool>(), 0..5_000_000u64, 0..1000u64), 1..120),
     ) {
         const START: u64 = 1000;
@@ -176,7 +176,7 @@ proptest! {
                 figures.ends(category, now, took);
                 model.events.push((model.now, category, Some(took)));
             }
-            // Not each time: a look at the figures closes seconds, too.
+            // Not each time, since a report also closes seconds.
             if fraction < 100 {
                 let got = figures.reports(now);
                 prop_assert_eq!(got, Category::ALL.map(|category| model.report(category)));
@@ -190,9 +190,9 @@ proptest! {
 }
 
 #[test]
-fn limits() {
+fn limits_work_and_counts() {
     assert_eq!(SECONDS, 60);
-    // A jump over all time is no more work than one of a minute, and counts do not wrap.
+    // A jump of the clock takes at most the work of one minute, and counts do not overflow.
     let mut figures = Figures::new(Duration::ZERO);
     figures.ends(Category::Connections, Duration::ZERO, Duration::MAX);
     figures.ends(Category::Connections, Duration::ZERO, Duration::MAX);

@@ -1,4 +1,4 @@
-//! Rules for certain domains, and rules that send the mail on.
+//! Tests of rules for certain domains, and of rules that redirect the mail.
 
 use super::*;
 
@@ -15,7 +15,7 @@ ACCOUNT foo MATCHES square.%alpha%.%code% WITH CHARS() DELIVER TO Round.abc.3@a.
 ";
 
 #[tokio::test]
-async fn recipients() {
+async fn resolves_recipients() {
     let options = Options { fold: true, dialect: Dialect::Any, ..Options::default() };
     let rules = Arc::new(alias_rules::load(&[Text::new("a.rules", RULES)], &options).expect("rules").rules);
     let settings = Settings {
@@ -25,7 +25,7 @@ async fn recipients() {
     };
     let accounts = Arc::new(Accounts::default());
     let resolver = Resolver::new(settings, rules, accounts.clone());
-    // recipient, outcome, who was asked for
+    // recipient, outcome, account that was looked up
     for (recipient, want, want_asked) in [
         ("foo-abc-3@a.test", "-> foo@a.test", "foo@a.test"),
         ("foo-abc-3@B.test", "-> alice@b.test", "alice@b.test"),

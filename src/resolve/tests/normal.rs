@@ -39,18 +39,17 @@ fn resolver_of(accounts: Arc<AccountSource>) -> Resolver {
 }
 
 #[tokio::test]
-async fn recipients() {
+async fn resolves_recipients() {
     let accounts = Arc::new(Accounts::default());
     let resolver = resolver(accounts.clone());
-    // recipient, outcome, the local part asked for
+    // recipient, outcome, local parts that were looked up
     for (recipient, want, want_asked) in [
-        // Nothing said, nothing done.
+        // Without settings, names are not normalised.
         ("foo+x@plain.test", "no: no such account", "foo+x"),
         ("f.oo@plain.test", "no: no such account", "f.oo"),
         ("ｆｏｏ@plain.test", "no: no such account", "ｆｏｏ"),
         ("foo-macys-m5@plain.test", "-> foo@plain.test", "foo"),
-        // An account keeps its extension, which the server knows: it may be part of a name, so the whole name
-        // is looked up first.
+        // An account keeps its extension: it may be part of the name, so the whole name is looked up first.
         ("foo@dash.test", "keep", "foo"),
         ("Foo-Shop@dash.test", "keep", "foo-shop foo"),
         ("foo-@dash.test", "keep", "foo- foo"),
@@ -72,12 +71,12 @@ async fn recipients() {
         ("foo-macys-m5@dash.test", "-> foo@dash.test", "foo"),
         ("foo-macys-m6@dash.test", "keep", "foo-macys-m6 foo"),
         ("bar-macys-m5@dash.test", "-> Bar@dash.test", "Bar"),
-        // Two accounts: as if no rule had matched, though the extension is one of the name's own then.
+        // Two accounts: as if no rule had matched; then the extension belongs to the name itself.
         ("twice-abc-3@dash.test", "no: no such account", "twice-abc-3 twice"),
         // An alias loses its extension.
         ("a+abc+3@both.test", "-> alice@both.test", "alice"),
         ("foo-macys-m5+x@both.test", "keep", "foo-macys-m5+x foo"),
-        // A name that the server does not know is replaced, and the extension stays.
+        // A name that the server does not know is replaced, and the extension is kept.
         ("f.oo@both.test", "-> foo@both.test", "foo"),
         ("f.oo+Shop@both.test", "-> foo+Shop@both.test", "foo+shop foo"),
         ("mary.-ann@both.test", "-> mary-ann@both.test", "mary-ann"),
@@ -85,12 +84,12 @@ async fn recipients() {
         ("FOO+X@both.test", "keep", "foo+x foo"),
         ("f.oo-macys-m5@both.test", "-> foo@both.test", "foo"),
         ("nob.ody@both.test", "no: no such account", "nobody"),
-        // A rule that needs a removed character.
+        // A rule that needs a removed character does not match.
         ("b.abc.3@both.test", "no: no such account", "babc3"),
-        // Nothing would be left.
+        // A name is not normalised to an empty one.
         ("...@both.test", "no: no such account", "..."),
         (".+foo@both.test", "no: no such account", "+foo"),
-        // Case by domain, for rules and accounts alike.
+        // Case sensitivity by domain, for rules and accounts.
         ("foo-macys-m5@exact.test", "-> foo@exact.test", "foo"),
         ("Foo-macys-m5@exact.test", "no: no such account", "Foo-macys-m5"),
         ("Bar+x@exact.test", "keep", "Bar+x Bar"),
@@ -112,10 +111,10 @@ async fn recipients() {
     }
 }
 
-/// Normalisation does not create a route: a mail server does not check whether it may relay a recipient that
-/// a milter adds.
+/// Normalisation does not create a route: a mail server does not check whether it may relay a recipient
+/// that a milter adds.
 #[tokio::test]
-async fn no_routes_are_made() {
+async fn normalisation_creates_no_routes() {
     let accounts = Arc::new(Accounts::default());
     let resolver = resolver(accounts.clone());
     for recipient in
@@ -128,10 +127,10 @@ async fn no_routes_are_made() {
     }
 }
 
-/// The result of the rules for the whole name counts, unless it is expired or ambiguous and the name without
-/// extension is an alias of one account.
+/// The result of the rules for the whole name is used, unless it is expired or ambiguous and the name
+/// without extension is an alias of one account.
 #[tokio::test]
-async fn the_rules_are_asked_without_the_extension_only_if_they_know_nothing() {
+async fn whole_name_takes_precedence_in_the_rules() {
     let resolver = resolver(Arc::default());
     for (recipient, want) in [
         ("foo-macys-m5@dash.test", RuleTrace::Matched(0)),
@@ -143,11 +142,11 @@ async fn the_rules_are_asked_without_the_extension_only_if_they_know_nothing() {
     }
 }
 
-/// The owner of an existing address: the whole name, or the name before the extension, if the source accepts
-/// any extension.
+/// The owner of an existing address is the whole name, or the name before the extension if the source
+/// accepts any extension.
 #[tokio::test]
-async fn owners() {
-    /// Knows some names, and ignores extensions.
+async fn finds_owner_with_and_without_extension() {
+    /// Source that has some names and ignores extensions.
     #[derive(Debug)]
     struct Server(&'static [&'static str], Option<char>);
 
@@ -183,7 +182,7 @@ async fn owners() {
 }
 
 #[tokio::test]
-async fn what_was_asked_is_shown() {
+async fn explains_each_lookup() {
     let resolver = resolver(Arc::default());
     for (recipient, want) in [
         ("Foo@plain.test", &["foo"] as &[&str]),

@@ -1,10 +1,10 @@
-//! The script before and behind the rules, and where it sends the mail.
+//! Tests of the script before and after the rules, and of its redirects.
 
 use super::*;
 use crate::script::Script;
 use mail_address::LocalPartPolicy;
 
-/// What the script of these tests does with a name is written into the name.
+/// The script of these tests takes its instructions from the name.
 const SCRIPT: &str = r#"
 fn preprocess(alias, domain) {
     if alias.starts_with("up=") { alias.sub_string(3).to_upper() }
@@ -60,20 +60,20 @@ fn resolver(accounts: Arc<Accounts>, script: &str) -> Resolver {
 }
 
 #[tokio::test]
-async fn recipients() {
+async fn resolves_recipients() {
     let accounts = Arc::new(Accounts::default());
     let resolver = resolver(accounts.clone(), SCRIPT);
-    // recipient, outcome, who was asked for
+    // recipient, outcome, account that was looked up
     for (recipient, want, want_asked) in [
         ("foo-abc-3@example.test", "-> foo@example.test", "foo@example.test"),
         ("foo@example.test", "keep", "foo@example.test"),
-        // Before the rules. What it returns is read as its domain reads local parts.
+        // Before the rules. The result is normalised like a local part of its domain.
         ("up=foo-abc-3@example.test", "-> foo@example.test", "foo@example.test"),
         ("other=foo-abc-3@example.test", "-> foo@other.test", "foo@other.test"),
         ("other=foo-abc-3+x@example.test", "-> foo@other.test", "foo@other.test"),
         ("known@example.test", "-> foo@example.test", "foo@example.test"),
         ("none=foo-abc-3@example.test", "no: no such account", "none=foo-abc-3@example.test"),
-        // Without a match the recipient's own name counts, whatever it was made.
+        // Without a match the recipient's own name is used, not the result of `preprocess`.
         ("other=foo@example.test", "no: no such account", "other=foo@example.test"),
         (
             "away=foo-abc-3@example.test",
@@ -81,7 +81,7 @@ async fn recipients() {
             "",
         ),
         ("bad@example.test", "later: script.rhai:7:32: preprocess: Division by zero: 1 / 0", ""),
-        // Behind the rules.
+        // After the rules.
         ("same-abc-3@example.test", "no: no such account", "same@example.test"),
         ("none-abc-3@example.test", "no: no such account", "none-abc-3@example.test"),
         ("on-abc-3@example.test", "-> foo@example.test", "foo@example.test"),
@@ -133,10 +133,10 @@ async fn recipients() {
     );
 }
 
-/// A way that meets no address twice has an end all the same; one that is short enough is gone to its end.
+/// A chain without a loop is limited in length; a shorter one is followed to its end.
 #[tokio::test]
-async fn a_way_has_an_end() {
-    // Mail for the account n0 goes on to an alias of n1 and so on, up to `last`.
+async fn limits_the_length_of_a_chain() {
+    // Mail for the account n0 is redirected to an alias of n1 and so on, up to `last`.
     let names: Vec<String> = (0..30).map(|n| format!("n{n}")).collect();
     let rule = format!("ACCOUNT {} MATCHES %account%.%code% WITH CHARS(account);", names.join(", "));
     let options = Options { fold: true, dialect: Dialect::Any, ..Options::default() };
@@ -173,7 +173,7 @@ async fn a_way_has_an_end() {
 }
 
 #[tokio::test]
-async fn what_the_script_did_is_shown() {
+async fn explains_each_call_of_the_script() {
     let resolver = resolver(Arc::default(), SCRIPT);
     for (recipient, want) in [
         (

@@ -1,4 +1,4 @@
-//! Tests the spelling that is looked up, and accounts that are aliases themselves.
+//! Tests of the spelling that is looked up, and of accounts that are aliases themselves.
 
 use super::*;
 use crate::account::account_cache;
@@ -37,8 +37,8 @@ fn resolver(accounts: Arc<AccountSource>) -> Resolver {
     Resolver::new(settings, rules, accounts)
 }
 
-/// Where mail ends if the replacement is looked up again until there is none: as Postfix and Sendmail do with
-/// tables.
+/// The destination if the replacement is looked up again until it does not change, as Postfix and Sendmail
+/// do with tables.
 async fn recursion(resolver: &Resolver, recipient: &str) -> String {
     let mut at = recipient.to_owned();
     for _ in 0..=MAX_HOPS {
@@ -52,10 +52,10 @@ async fn recursion(resolver: &Resolver, recipient: &str) -> String {
 }
 
 #[tokio::test]
-async fn recipients() {
+async fn resolves_recipients() {
     let accounts = Arc::new(Accounts::default());
     let resolver = resolver(accounts.clone());
-    // local part of the recipient, outcome, the local part that is asked
+    // local part of the recipient, outcome, local part that was looked up
     for (local, want, want_asked) in [
         // Compared without regard to case, looked up in lower case.
         ("grüße", "keep", "grüße"),
@@ -66,7 +66,7 @@ async fn recipients() {
         ("ΣΊΣΥΦΟΣ", "no: no such account", "σίσυφος"),
         ("\u{212a}im", "no: no such account", "kim"),
         ("re\u{301}mi", "no: no such account", "re\u{301}mi"),
-        // The account as the rules spell it, although another spelling was used.
+        // The account as the rules spell it, although the recipient uses another spelling.
         ("grüße-macys-m5", "-> grüße@example.test", "grüße"),
         ("GRÜSSE-macys-m5", "-> grüße@example.test", "grüße"),
         ("BAR-macys-m5", "-> Bar@example.test", "Bar"),
@@ -102,9 +102,9 @@ async fn recipients() {
     }
 }
 
-/// The answer of a case-sensitive server about `Alice`, which is in the rules, is not used for `alice`.
+/// The result of a case-sensitive server for `Alice`, which is in the rules, is not used for `alice`.
 #[tokio::test]
-async fn one_spelling_does_not_answer_for_another() {
+async fn caches_each_spelling_separately() {
     let accounts = Arc::new(Accounts::default());
     let cache = Arc::new(account_cache(&CacheSettings::default(), accounts.clone()));
     let resolver = resolver(cache);

@@ -1,6 +1,6 @@
-//! Ties the session to indymilter; the only file that names it.
+//! Connects the session to indymilter; the only file that uses that library.
 //!
-//! No decision is made here: a callback unpacks the event, asks the session, awaits the resolver, and
+//! No decision is made here. A callback unpacks the event, calls the session, awaits the resolver, and
 //! converts the session's reply into the library's.
 
 use super::reply::SmtpReply;
@@ -26,14 +26,15 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
-/// The configuration of sessions; a reload replaces it.
+/// Configuration of sessions; a reload replaces it.
 #[derive(Debug)]
 pub struct Service {
-    /// Decides.
+    /// Resolves recipients.
     pub resolver: Arc<Resolver>,
-    /// The operator's choices.
+    /// The operator's settings.
     pub policy: Arc<Policy>,
-    /// Longest wait for a decision; the recipient is deferred then. Below the mail server's own limit.
+    /// Longest wait for a decision; after it the recipient is deferred. It is shorter than the mail
+    /// server's own limit.
     pub deadline: Duration,
 }
 
@@ -55,7 +56,8 @@ pub struct Milter {
     busy: AtomicUsize,
 }
 
-/// Protocol steps that are not needed: DATA among others, and all replies except those to RCPT and the end.
+/// Protocol steps that are not needed: DATA among others, and all replies except those to RCPT and the end
+/// of the message.
 const SKIPPED: ProtoOpts = ProtoOpts::NO_CONNECT
     .union(ProtoOpts::NO_HELO)
     .union(ProtoOpts::NO_DATA)
@@ -65,7 +67,7 @@ const SKIPPED: ProtoOpts = ProtoOpts::NO_CONNECT
     .union(ProtoOpts::NO_UNKNOWN)
     .union(ProtoOpts::NOREPLY_MAIL);
 
-/// The macros to request, by stage, if the server allows it. Sendmail sends the queue id at MAIL only.
+/// Macros to request, by stage, if the server allows it. Sendmail sends the queue id at MAIL only.
 const MACROS: [(MacroStage, &CStr); 4] = [
     (MacroStage::Connect, c"{client_name} {client_addr}"),
     (MacroStage::Mail, c"i {mail_addr}"),
@@ -74,12 +76,12 @@ const MACROS: [(MacroStage, &CStr); 4] = [
 ];
 
 impl Milter {
-    /// A milter with `service` as its first configuration; decisions are shown to `tap`.
+    /// Creates a milter with its first configuration, and the bus that receives its trace events.
     pub fn new(service: Service, tap: Arc<TraceBus>) -> Arc<Self> {
         Arc::new(Milter { service: ArcSwap::from_pointee(service), tap, sessions: 0.into(), busy: 0.into() })
     }
 
-    /// Uses `service` for new sessions; open ones keep theirs.
+    /// Uses `service` for new sessions; open sessions keep theirs.
     pub fn replace(&self, service: Service) {
         self.service.store(Arc::new(service));
     }
@@ -89,13 +91,14 @@ impl Milter {
         self.service.load_full()
     }
 
-    /// Current messages with a recipient.
+    /// The number of current messages with a recipient.
     pub fn busy(&self) -> usize {
         self.busy.load(Relaxed)
     }
 
-    /// Serves a listener until `stop` completes: then it accepts no more connections, and each session ends
-    /// with its current message, or at once. All end when `end` completes, each after its pending command.
+    /// Serves a listener. When `stop` completes, it accepts no more connections, and each session ends
+    /// after its current message, or at once without one. When `end` completes, each session ends after its
+    /// pending command.
     pub async fn serve(
         self: Arc<Self>,
         listener: Listener,
@@ -122,14 +125,14 @@ impl Milter {
             end.await;
             shared.stopping.store(true, Relaxed);
         };
-        let told = async {
+        let stop_requested = async {
             stop.await;
             shared.last.send_replace(true);
             std::future::pending().await
         };
         tokio::select! {
             ended = indymilter::run(accept, self.callbacks(), config, end) => ended,
-            ended = told => ended,
+            ended = stop_requested => ended,
         }
     }
 
@@ -149,12 +152,13 @@ impl Milter {
             .on_header(|cx, name, _| Box::pin(async move { header(cx, &name) }))
             .on_eom(|cx| Box::pin(eom(cx)))
             .on_abort(|cx| Box::pin(async move { forget(cx) }))
-            // The negotiated options stay valid after QUIT_NC, when the server continues with another client.
+            // The negotiated options stay valid after QUIT_NC, when the server continues with another
+            // client.
             .on_close(|cx| Box::pin(async move { close(cx) }))
     }
 }
 
-/// One connection: it lasts longer than a message, so only the session in it is reset.
+/// State of a connection. It lasts longer than a message, so only the session in it is reset.
 struct Conn {
     milter: Arc<Milter>,
     service: Arc<Service>,
@@ -164,19 +168,19 @@ struct Conn {
     busy: bool,
 }
 
-/// The options negotiated with the server.
+/// Options negotiated with the server.
 #[derive(Clone, Copy)]
 #[allow(clippy::struct_excessive_bools, reason = "each is one offer of the protocol")]
 struct Terms {
-    /// It wants no reply to MAIL.
+    /// The server wants no reply to MAIL.
     silent_mail: bool,
-    /// It wants no reply to a header field.
+    /// The server wants no reply to a header field.
     silent_headers: bool,
-    /// It shows us header fields.
+    /// The server sends header fields.
     headers: bool,
-    /// It accepts parameters for added recipients.
+    /// The server accepts parameters for added recipients.
     extended_add: bool,
-    /// It lets recipients be replaced.
+    /// The server lets a milter replace recipients.
     can_replace: bool,
 }
 
@@ -187,7 +191,7 @@ impl Conn {
         observe::session_begun(number);
         let session = Session::new(service.policy.clone());
         let milter = milter.clone();
-        // Without negotiation, use the options that every server has.
+        // Without negotiation, use the options that every server supports.
         let terms = Terms {
             silent_mail: false,
             silent_headers: false,
@@ -228,7 +232,7 @@ fn negotiate(
         observe::cannot_replace(conn.number);
     }
     let (header, steps) = match conn.service.policy.header {
-        // Incoming fields of its name are removed, so we have to see them.
+        // Incoming fields with our header's name are removed, so the session needs to see them.
         Some(_) => (Actions::CHANGE_HEADER, (SKIPPED - ProtoOpts::NO_HEADER) | ProtoOpts::NOREPLY_HEADER),
         None => (Actions::empty(), SKIPPED),
     };
@@ -236,7 +240,7 @@ fn negotiate(
         observe::cannot_change_headers(conn.number);
     }
     let wished = Actions::ADD_RCPT_EXT | Actions::REQUEST_MACROS | header;
-    // Request offered options only: otherwise the library would end the session.
+    // Request only options that the server offers: the library would end the session for others.
     cx.requested_actions = actions & (needed | wished);
     cx.requested_opts = opts & steps;
     if actions.contains(Actions::REQUEST_MACROS) {
@@ -290,7 +294,7 @@ async fn rcpt(cx: &mut Context<Conn>, milter: &Arc<Milter>, args: &[CString]) ->
     let argument = args.first().map_or(&b""[..], |a| a.as_bytes());
     let mta_route = get(macros, c"{rcpt_addr}");
     // sendmail(1) through Postfix: an address without a RCPT command, and no mailer. A server that sends no
-    // macros at all is not that case.
+    // macros at all is a different case.
     let local = mta_route.is_some() && get(macros, c"{rcpt_mailer}").is_none() && !argument.starts_with(b"<");
     let origin = if local { SubmissionPath::Local } else { SubmissionPath::Smtp };
     let parameters: Vec<&[u8]> = args.iter().skip(1).map(CString::as_bytes).collect();
@@ -350,12 +354,12 @@ async fn eom(cx: &mut EomContext<Conn>) -> Status {
     set_reply(&mut cx.reply, &conn.service.policy.later)
 }
 
-/// Sets the reply to an event, and returns the status that goes with it.
+/// Sets the reply to an event, and returns the matching status.
 fn set_reply(to: &mut impl SetErrorReply, reply: &SmtpReply) -> Status {
     let code = reply.code().to_string();
-    // In both servers % is special.
+    // % is special in both servers.
     let text = reply.text().replace('%', "%%");
-    // If the text is too long, it is left out; the class of the reply matters.
+    // If the text is too long, the server's default text is used; the class of the reply matters.
     let _ = to.set_error_reply(&code, Some(reply.enhanced()), [text.as_str()]);
     if code.starts_with('5') { Status::Reject } else { Status::Tempfail }
 }
@@ -372,14 +376,14 @@ async fn apply(actions: &impl ContextActions, edit: Edit, extended: bool) -> Res
     }
 }
 
-/// Skipped if the server does not offer it: the header is a convenience.
+/// Changes a header field. Skipped if the server does not offer it: the header is a convenience.
 async fn change_header(
     actions: &impl ContextActions,
     name: &str,
     index: usize,
     value: Option<&str>,
 ) -> Result<(), ActionError> {
-    // proof: an index is at most the limit of header fields, and that fits.
+    // An index is at most the limit of header fields, so the conversion succeeds.
     let index = i32::try_from(index).unwrap_or(i32::MAX);
     match actions.change_header(text(name.as_bytes()), index, value.map(|value| text(value.as_bytes()))).await
     {
@@ -388,8 +392,8 @@ async fn change_header(
     }
 }
 
-/// A C string of bytes without NUL: each comes from a C string, or from an [`Address`], which has no
-/// controls.
+/// A C string of bytes without NUL: they come from a C string, or from an [`Address`], which has no control
+/// characters.
 fn text(bytes: &[u8]) -> CString {
     CString::new(bytes).unwrap_or_default()
 }
@@ -409,7 +413,7 @@ fn log(conn: &Conn, macros: &Macros, argument: &[u8], resolution: &Resolution, s
         Outcome::NoSuchUser(_) => (Decided::Reject, None),
         Outcome::TempFail(_) => (Decided::Defer, None),
     };
-    // An unknown recipient cannot be refused in mail by sendmail(1).
+    // A milter cannot reject an unknown recipient in mail submitted by sendmail(1).
     let observed = conn.service.policy.dry_run || (*say == Reply::Continue && decided == Decided::Reject);
     if conn.milter.tap.is_wanted() {
         let text = new_to.map(Address::to_string).or_else(|| detail.clone()).unwrap_or_default();
@@ -440,7 +444,7 @@ fn log(conn: &Conn, macros: &Macros, argument: &[u8], resolution: &Resolution, s
         client: (get(macros, c"{client_name}"), get(macros, c"{client_addr}")),
         source: match (answer, outcome) {
             (Some(answer), _) => Some((&*answer.source, Some(answer.cached))),
-            // No source was asked: the rule decides where it goes.
+            // No account was looked up: the rule names the destination.
             (None, Outcome::Rewrite(_)) => Some(("rule", None)),
             (None, _) => None,
         },
@@ -449,7 +453,7 @@ fn log(conn: &Conn, macros: &Macros, argument: &[u8], resolution: &Resolution, s
     });
 }
 
-/// The reason of a decision.
+/// Displays the reason of a decision.
 struct ReasonText<'a> {
     resolver: &'a Resolver,
     outcome: &'a Outcome,
@@ -476,7 +480,7 @@ impl fmt::Display for ReasonText<'_> {
     }
 }
 
-/// A listener that stops accepting on request, and closes its socket then.
+/// A listener that stops accepting on request and then closes its socket.
 struct Accept {
     listener: Option<Listener>,
     shared: Arc<Shared>,

@@ -1,7 +1,7 @@
-//! The delivery status parameters of a recipient (RFC 3461), kept when the recipient is replaced.
+//! Delivery status parameters of a recipient (RFC 3461), kept when the recipient is replaced.
 //!
-//! Only NOTIFY and ORCPT are kept, and only if well formed: Sendmail loses a recipient that is added with an
-//! unknown parameter.
+//! Only NOTIFY and ORCPT are kept, and only if well formed: Sendmail loses a recipient that is added with
+//! an unknown parameter.
 
 use mail_address::Address;
 use std::fmt::Write;
@@ -9,17 +9,17 @@ use std::fmt::Write;
 /// Longest ORCPT value that is kept (RFC 3461, section 4.2 allows 500 octets for the whole parameter).
 pub const MAX_ORCPT: usize = 500;
 
-/// When the sender wants a report (RFC 3461, section 4.1).
+/// When the sender wants a delivery report (RFC 3461, section 4.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Notify {
-    /// `NEVER`, or a union of the bits below; `None`: left to the server.
+    /// `NEVER`, or a union of the bits below; `None`: the server decides.
     flags: Option<u8>,
 }
 
 const SUCCESS: u8 = 1;
 const FAILURE: u8 = 2;
 const DELAY: u8 = 4;
-/// The default of servers (RFC 3461, section 4.1: failure, and delay if they like).
+/// Default of mail servers (RFC 3461, section 4.1: failure, and optionally delay).
 const DEFAULT: u8 = FAILURE | DELAY;
 
 impl Notify {
@@ -39,7 +39,7 @@ impl Notify {
         Some(Notify { flags: Some(flags) })
     }
 
-    /// Combines two recipients that became one: a report requested for either is sent.
+    /// Combines the requests of two recipients that became one: a report requested for either is sent.
     fn or(self, other: Self) -> Self {
         match (self.flags, other.flags) {
             (None, None) => self,
@@ -82,12 +82,12 @@ impl Parameters {
         found
     }
 
-    /// Merges the parameters of two recipients that became one; the first ORCPT stays.
+    /// Merges the parameters of two recipients that became one; the first ORCPT is kept.
     pub fn merge(&mut self, other: &Parameters) {
         self.notify = self.notify.or(other.notify);
     }
 
-    /// The parameters for an added recipient. `alias` is the ORCPT if the sender gave none.
+    /// The parameters for an added recipient. `alias` becomes the ORCPT if the sender set none.
     pub fn for_alias(&self, alias: &Address) -> String {
         let orcpt = self.orcpt.clone().unwrap_or_else(|| original_recipient(alias));
         match self.notify.value() {
@@ -97,7 +97,7 @@ impl Parameters {
     }
 }
 
-/// An ORCPT value that may be passed on: type, semicolon and printable ASCII.
+/// Returns an ORCPT value if it may be passed on: type, semicolon and printable ASCII.
 fn orcpt(value: &str) -> Option<String> {
     let (kind, address) = value.split_once(';')?;
     let atom = !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
@@ -110,8 +110,8 @@ fn orcpt(value: &str) -> Option<String> {
     address.bytes().all(|b| b.is_ascii_graphic()).then(|| value.into())
 }
 
-/// An international address (RFC 6533, section 3) in plain UTF-8, converted from UTF-8, from `\x{..}` for a
-/// character, or from the xtext of RFC 3461, which some clients use nevertheless.
+/// Decodes an international address (RFC 6533, section 3) to UTF-8. Accepts UTF-8, `\x{..}` for a
+/// character, and the xtext of RFC 3461, which some clients use although it is not allowed.
 fn international(address: &str) -> Option<String> {
     let mut out = Vec::with_capacity(address.len());
     let mut rest = address;
@@ -135,21 +135,21 @@ fn international(address: &str) -> Option<String> {
     (!address.chars().any(|c| c.is_control() || c == ' ')).then_some(address)
 }
 
-/// Hexadecimal digits, without the sign that the library would accept.
+/// Parses hexadecimal digits, without the sign that the standard library would accept.
 fn hex(digits: &str) -> Option<u32> {
     let digits = Some(digits).filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
     u32::from_str_radix(digits?, 16).ok()
 }
 
-/// `rfc822;` with the address in xtext (RFC 3461, section 4), or `utf-8;` with it (RFC 6533).
+/// Returns `rfc822;` with the address in xtext (RFC 3461, section 4), or `utf-8;` with it (RFC 6533).
 fn original_recipient(alias: &Address) -> String {
     let address = alias.to_string();
     xtext(if address.is_ascii() { "rfc822;" } else { "utf-8;" }, &address)
 }
 
-/// `kind` and the text in xtext (RFC 3461, section 4). International text, too: Postfix reads the `\x{..}` of
-/// RFC 6533 as part of the name when a milter adds a recipient, and raw UTF-8 is for servers with SMTPUTF8
-/// only.
+/// Encodes `kind` and the text in xtext (RFC 3461, section 4). International text is encoded in xtext, too:
+/// Postfix takes the `\x{..}` of RFC 6533 for part of the name when a milter adds a recipient, and raw
+/// UTF-8 is for servers with SMTPUTF8 only.
 fn xtext(kind: &str, text: &str) -> String {
     text.bytes().fold(kind.to_owned(), |mut out, b| {
         if b.is_ascii_graphic() && !matches!(b, b'+' | b'=') {
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parameters() {
+    fn keeps_valid_parameters() {
         let alias = Address::from_rcpt(b"<a+b=c@d.test>");
         let german = Address::from_rcpt("<grü+ße@d.test>".as_bytes());
         for (given, alias, want) in [
@@ -186,7 +186,7 @@ mod tests {
             (&["ORCPT=UTF-8;gr+C3+BC+C3+9Fe@d"], &alias, "ORCPT=utf-8;gr+C3+BC+C3+9Fe@d"),
             (&["ORCPT=utf-8;a\\x{2B}b\\x{5C}\\x{1F600}@d"], &alias, "ORCPT=utf-8;a+2Bb\\+F0+9F+98+80@d"),
             (&["ORCPT=utf-8;a+b\\y@d"], &alias, "ORCPT=utf-8;a+2Bb\\y@d"),
-            // An invalid character or text falls back to the alias.
+            // If a character or the text is invalid, the alias is used.
             (&["ORCPT=utf-8;a\\x{110000}@d"], &alias, "ORCPT=rfc822;a+2Bb+3Dc@d.test"),
             (&["ORCPT=utf-8;a\\x{FC"], &alias, "ORCPT=rfc822;a+2Bb+3Dc@d.test"),
             (&["ORCPT=utf-8;a+FF@d"], &alias, "ORCPT=rfc822;a+2Bb+3Dc@d.test"),
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn wishes_join() {
+    fn merges_report_requests() {
         for (a, b, want) in [
             ("NEVER", "NEVER", Some("NEVER")),
             ("NEVER", "SUCCESS", Some("SUCCESS")),

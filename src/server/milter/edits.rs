@@ -8,30 +8,30 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-/// One change of the message; apply them in order.
+/// One change of the message. Changes must be applied in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Edit {
     /// Delete a recipient, named by exactly these bytes.
     Delete(Arc<[u8]>),
-    /// Add a recipient, a path in angle brackets, with its ESMTP parameters.
+    /// Add a recipient with its ESMTP parameters.
     Add {
-        /// The path.
+        /// The path, in angle brackets.
         path: String,
         /// `NOTIFY=… ORCPT=…`, for servers that accept them.
         parameters: String,
     },
     /// Remove the n-th header field of this name.
     RemoveHeader {
-        /// Its name.
+        /// Name of the header field.
         name: String,
-        /// Its number, from 1.
+        /// Number of the field among those of its name, from 1.
         index: usize,
     },
-    /// Set the first header of this name.
+    /// Set the first header field of this name.
     Header {
-        /// Its name.
+        /// Name of the header field.
         name: String,
-        /// Its value.
+        /// Value of the header field.
         value: String,
     },
 }
@@ -51,21 +51,21 @@ impl fmt::Display for Edit {
 /// An accepted recipient.
 #[derive(Debug)]
 pub(super) struct Accepted {
-    /// The mailbox.
+    /// The mailbox of the recipient.
     pub recipient: Address,
     /// The recipient as typed.
     pub typed: Address,
-    /// The mailbox that replaces it.
+    /// The mailbox that replaces it, if any.
     pub target: Option<Address>,
-    /// The DSN parameters of the sender.
+    /// DSN parameters from the sender.
     pub parameters: Parameters,
     /// How it was submitted.
     pub origin: SubmissionPath,
 }
 
-/// The edits of a message to these recipients, with `headers` incoming fields of our header's name: deletions
-/// first. In Postfix a later deletion of the same address undoes an addition, and an address that is added
-/// while it is present gets two copies.
+/// Returns the edits of a message with these recipients and `headers` incoming fields with our header's
+/// name. Deletions come first: in Postfix a later deletion of the same address undoes an addition, and an
+/// address that is added while it is present gets two copies.
 pub(super) fn plan(policy: &Policy, accepted: &[Accepted], headers: usize) -> Vec<Edit> {
     let mut edits = recipients(policy, accepted);
     edits.extend(header(policy, accepted, headers));
@@ -79,7 +79,7 @@ fn recipients(policy: &Policy, accepted: &[Accepted]) -> Vec<Edit> {
     let key = |address: &Address| address.key(policy.case_sensitive.of(address));
     let mut edits = Vec::with_capacity(2 * accepted.len() + 1);
     let mut deleted: HashSet<Arc<[u8]>> = HashSet::new();
-    // Recipients that stay, then those that were added: they are not added again.
+    // Recipients that remain, then those that were added: neither is added again.
     let mut present: HashMap<String, Option<usize>> = HashMap::new();
     let mut staying: HashSet<Cow<'_, str>> = HashSet::new();
     for one in accepted.iter().filter(|one| one.target.is_none()) {
@@ -99,7 +99,7 @@ fn recipients(policy: &Policy, accepted: &[Accepted]) -> Vec<Edit> {
         for name in one.typed.other_names() {
             delete(name);
         }
-        // Another recipient may have the same name, and must stay.
+        // Another recipient may have the same name and must remain.
         if one.origin == SubmissionPath::Local && !staying.contains(&fold(one.recipient.local())) {
             for name in submitted_names(&one.recipient, &policy.origin) {
                 delete(name);
@@ -129,10 +129,10 @@ fn recipients(policy: &Policy, accepted: &[Accepted]) -> Vec<Edit> {
     edits
 }
 
-/// Possible original forms of a recipient of sendmail(1). Postfix shows a milter the rewritten form, such as
-/// `user@origin` for `user`, but deletes only by the original form (trivial-rewrite(8): a missing domain, a
-/// domain without dots, a dot at its end, `user%domain`, `domain!user`). Deleting a missing recipient has no
-/// effect.
+/// Possible original forms of a recipient of sendmail(1). Postfix shows a milter the rewritten form, such
+/// as `user@origin` for `user`, but deletes only by the original form (trivial-rewrite(8): a missing
+/// domain, a domain without dots, a dot at its end, `user%domain`, `domain!user`). Deleting a missing
+/// recipient has no effect.
 fn submitted_names(recipient: &Address, origin: &str) -> Vec<Arc<[u8]>> {
     let (local, domain) = (recipient.local(), recipient.domain().unwrap_or_default());
     let bare = |local: &str| Address::new(local, "").map(|name| name.to_string());
@@ -148,18 +148,18 @@ fn submitted_names(recipient: &Address, origin: &str) -> Vec<Arc<[u8]>> {
     names.into_iter().flatten().map(|name| name.into_bytes().into()).collect()
 }
 
-/// The header: incoming fields of this name are untrusted and always removed. Ours names the alias for the
-/// recipient's filters, since X-Original-To of the server is lost by the replacement. It is set only in a
-/// message to one recipient, so that recipients do not see each other.
+/// Returns the edits of the header. Incoming fields of this name are untrusted and always removed. Our
+/// field names the alias for the recipient's filters, since the replacement loses the server's
+/// X-Original-To. It is set only in a message to one recipient, so that recipients do not see each other.
 fn header(policy: &Policy, accepted: &[Accepted], headers: usize) -> Vec<Edit> {
     let Some(name) = &policy.header else { return Vec::new() };
     let value = match accepted {
         [only] if only.target.is_some() => Some(only.recipient.to_string()),
         _ => None,
     };
-    // A header may have UTF-8 only in SMTPUTF8 messages, and a control would end it.
+    // A header may have UTF-8 only in SMTPUTF8 messages, and a control character would end it.
     let value = value.filter(|value| value.bytes().all(|b| b == b' ' || b.is_ascii_graphic()));
-    // From the last to the first, since each removal may renumber later ones. The first one is set.
+    // From the last to the first, since each removal may renumber later ones. The first one is set instead.
     let kept = usize::from(value.is_some());
     let remove = (kept + 1..=headers).rev().map(|index| Edit::RemoveHeader { name: name.clone(), index });
     remove.chain(value.map(|value| Edit::Header { name: name.clone(), value })).collect()

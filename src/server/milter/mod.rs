@@ -1,8 +1,8 @@
 //! The milter.
 //!
-//! [`session`] is the protocol as a pure state machine, [`adapter`] connects it to the milter library,
-//! [`wire`] is the stream of that library, [`dsn`] and [`reply`] are texts of the protocol; `edits` decides
-//! the edits of a message.
+//! [`session`] is the protocol as a pure state machine, [`adapter`] connects it to the milter library, and
+//! [`wire`] is the stream of that library. [`dsn`] and [`reply`] are parts of the SMTP protocol; `edits`
+//! returns the edits of a message.
 
 pub mod adapter;
 pub mod dsn;

@@ -1,13 +1,13 @@
-//! What a refused or deferred recipient is told.
+//! SMTP replies that reject or defer a recipient.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Longest text of a reply in octets: RFC 5321, section 4.5.3.1.5 allows a reply line of 512, from which
-/// code, enhanced code, what Sendmail puts before the text and the line end have to be taken.
+/// Longest text of a reply, in octets. RFC 5321, section 4.5.3.1.5 allows a reply line of 512, which
+/// includes the code, the enhanced code, the text that Sendmail adds and the line end.
 pub const MAX_TEXT: usize = 400;
 
-/// A refusal (5xx) or deferral (4xx) with its enhanced code (RFC 3463) and one line of text.
+/// A reply that rejects (5xx) or defers (4xx), with its enhanced code (RFC 3463) and one line of text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SmtpReply {
     code: u16,
@@ -26,17 +26,17 @@ impl SmtpReply {
         &self.enhanced
     }
 
-    /// The text as the peer is to see it.
+    /// The text that the client sees.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// What a recipient too many is told (RFC 5321, section 4.5.3.1.10).
+    /// The reply to a recipient beyond the limit of a message (RFC 5321, section 4.5.3.1.10).
     pub fn too_many() -> Self {
         SmtpReply { code: 452, enhanced: "4.5.3".into(), text: "Too many recipients".into() }
     }
 
-    /// Whether the refusal is for good.
+    /// Whether the reply rejects permanently (5xx).
     pub fn is_permanent(&self) -> bool {
         self.code >= 500
     }
@@ -45,7 +45,7 @@ impl SmtpReply {
 impl FromStr for SmtpReply {
     type Err = String;
 
-    /// Reads `550 5.1.1 text`. The error is a sentence with the remedy.
+    /// Parses `550 5.1.1 text`. The error is a sentence with the remedy.
     fn from_str(line: &str) -> Result<Self, String> {
         const WANT: &str = "write a code, an enhanced code and a text, such as \"550 5.1.1 User unknown\"";
         let mut parts = line.splitn(3, ' ');
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn good_and_bad() {
+    fn parses_valid_replies_only() {
         for good in ["550 5.1.1 User unknown", "451 4.3.0 50% is not enough", "450 4.1.1 später"] {
             assert_eq!(good.parse::<SmtpReply>().map(|r| r.to_string()).as_deref(), Ok(good));
         }

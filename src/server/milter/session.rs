@@ -1,9 +1,9 @@
-//! One milter session as a state machine: without I/O, clock or milter library.
+//! One milter session as a state machine, without I/O, clock or milter library.
 //!
-//! Inputs are the events of the protocol in any order; [`Session::recipient`] returns a recipient to resolve,
-//! [`Session::resolved`] takes the outcome and returns the reply, and [`Session::end_of_message`] returns the
-//! edits. The state belongs to one message: MAIL, the end of a message and ABORT all reset it, since Postfix
-//! and Sendmail differ in which of them they send.
+//! Inputs are the events of the protocol in any order. [`Session::recipient`] returns a recipient to
+//! resolve, [`Session::resolved`] takes the outcome and returns the reply, and [`Session::end_of_message`]
+//! returns the edits. The state belongs to one message: MAIL, the end of a message and ABORT all reset it,
+//! since Postfix and Sendmail differ in which of them they send.
 
 use super::dsn::Parameters;
 use super::edits::{self, Accepted};
@@ -17,11 +17,11 @@ pub use super::edits::Edit;
 /// Settings of sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// SmtpReply for a recipient that does not exist.
+    /// Reply for a recipient that does not exist.
     pub unknown: SmtpReply,
-    /// SmtpReply when verification fails temporarily.
+    /// Reply when verification fails temporarily.
     pub later: SmtpReply,
-    /// Most recipients of one message; further ones are deferred. Bounds the memory of a session.
+    /// Most recipients of one message; further ones are deferred. Limits the memory of a session.
     pub max_recipients: usize,
     /// Name of the header that records the alias.
     pub header: Option<String>,
@@ -29,27 +29,27 @@ pub struct Policy {
     pub case_sensitive: CaseSensitivity,
     /// Decide and log, but change nothing.
     pub dry_run: bool,
-    /// The domain that the mail server adds to a recipient without one.
+    /// Domain that the mail server adds to a recipient without one.
     pub origin: String,
 }
 
 /// Longest accepted argument of RCPT, in octets: more than a command line may have (RFC 5321, section
-/// 4.5.3.1.4: 512; Postfix: 2048). Bounds the memory of a session, since a frame may have a megabyte.
+/// 4.5.3.1.4: 512; Postfix: 2048). Limits the memory of a session, since a frame may have a megabyte.
 pub const MAX_ARGUMENT: usize = 4096;
 
-/// Most header fields of our name that are removed from a message: more than any chain of servers adds.
-/// Postfix reads the header again for each, and a sender may write a million.
+/// Most header fields with our header's name that are removed from a message: more than any chain of
+/// servers adds. Postfix reads the header again for each, and a sender may write a million.
 pub const MAX_HEADERS: usize = 100;
 
-/// How the message is being submitted.
+/// How the message is submitted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SubmissionPath {
-    /// By SMTP; recipients may be refused.
+    /// By SMTP; recipients may be rejected.
     #[default]
     Smtp,
-    /// By sendmail(1), through Postfix' `non_smtpd_milters`. A milter cannot refuse or defer a recipient
-    /// there, so a temporary failure defers the whole message at its end: it stays in the maildrop queue and
-    /// is tried again. Unknown recipients are left to Postfix, which sends a report to the sender.
+    /// By sendmail(1), through Postfix' `non_smtpd_milters`. A milter cannot reject or defer a recipient
+    /// there, so a temporary failure defers the whole message at its end: it stays in the maildrop queue,
+    /// and Postfix tries again. Unknown recipients are left to Postfix, which sends a report to the sender.
     Local,
 }
 
@@ -64,13 +64,13 @@ pub struct Rcpt<'a> {
     pub origin: SubmissionPath,
 }
 
-/// What to do after a RCPT event.
+/// The next action after a RCPT event.
 #[derive(Clone, Debug)]
 #[must_use]
 pub enum Action {
     /// Resolve it, then call [`Session::resolved`].
     Resolve(Question),
-    /// SmtpReply at once; the reason is for the log.
+    /// Reply at once; the reason is for the log.
     Reply(Reply, DeferReason),
 }
 
@@ -80,7 +80,7 @@ pub enum Action {
 pub enum Reply {
     /// No objection.
     Continue,
-    /// Refused or deferred with this text.
+    /// Reject or defer with this reply.
     Error(SmtpReply),
 }
 
@@ -88,13 +88,13 @@ pub enum Reply {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct End {
-    /// Its edits.
+    /// The edits of the message.
     pub edits: Vec<Edit>,
-    /// Why the message is deferred, if so; it is not changed then.
+    /// Why the message is deferred, if it is; then it has no edits.
     pub deferred: Option<DeferReason>,
-    /// The number of its known recipients.
+    /// The number of known recipients.
     pub recipients: usize,
-    /// The replaced recipients with their replacements; with `dry_run`, those that would be.
+    /// The replaced recipients with their replacements; in a dry run, those that would be replaced.
     pub replaced: Vec<(Address, Address)>,
 }
 
@@ -106,24 +106,24 @@ pub struct Session {
     accepted: Vec<Accepted>,
     /// The first temporary failure of a recipient that could not be deferred alone.
     deferred: Option<DeferReason>,
-    /// Incoming header fields of our name.
+    /// Number of incoming header fields with our header's name.
     headers: usize,
-    /// The server's reading of the last recipient.
+    /// The last `{rcpt_addr}` of the server.
     mta_route: Option<Box<[u8]>>,
 }
 
 impl Session {
-    /// A session with this policy.
+    /// Creates a session with this policy.
     pub fn new(policy: Arc<Policy>) -> Self {
         Session { policy, pending: None, accepted: Vec::new(), deferred: None, headers: 0, mta_route: None }
     }
 
-    /// MAIL: a new message begins; the one before is dropped.
+    /// MAIL: a new message begins, and the previous one is dropped.
     pub fn mail(&mut self) {
         self.reset();
     }
 
-    /// ABORT, or the connection is closing.
+    /// ABORT, or the connection is closing: drops the current message.
     pub fn abort(&mut self) {
         self.reset();
     }
@@ -142,7 +142,7 @@ impl Session {
         self.pending.is_some() || !self.accepted.is_empty()
     }
 
-    /// RCPT, with its ESMTP parameters.
+    /// Handles RCPT with its ESMTP parameters.
     pub fn recipient<A: AsRef<[u8]>>(&mut self, rcpt: Rcpt<'_>, parameters: &[A]) -> Action {
         self.pending = None;
         if self.accepted.len() >= self.policy.max_recipients {
@@ -159,11 +159,11 @@ impl Session {
             );
         }
         let recipient = Address::from_rcpt(rcpt.argument);
-        // Only the server knows where a route leads, and this one does not say.
-        let untold = rcpt.mta_route.is_none() && recipient.may_be_rerouted();
-        let recipient = if untold { recipient.uncertain() } else { recipient };
-        // Macros stay until the server sends others. If they are the same as for the recipient before, they
-        // may not be about this one, and count only if they agree with the argument.
+        // Only the server knows where a route leads, and this server does not report it.
+        let is_unreported = rcpt.mta_route.is_none() && recipient.may_be_rerouted();
+        let recipient = if is_unreported { recipient.uncertain() } else { recipient };
+        // Macros remain set until the server sends others. If they are the same as for the previous
+        // recipient, they may not belong to this one, and count only if they agree with the argument.
         let is_new = self.mta_route.as_deref() != rcpt.mta_route;
         self.mta_route = rcpt.mta_route.map(Into::into);
         let mta_route = rcpt.mta_route.map(Address::from_server);
@@ -187,11 +187,11 @@ impl Session {
         }
     }
 
-    /// Takes the outcome of the last recipient; `mailbox` is its mailbox in our domains, if any. Without such
-    /// a recipient it has no reply.
+    /// Takes the outcome of the last recipient and returns the reply. `mailbox` is its mailbox in our
+    /// domains, if any; without one the reply is to continue.
     pub fn resolved(&mut self, outcome: &Outcome, mailbox: Option<Address>) -> Reply {
         let Some((question, parameters, origin)) = self.pending.take() else { return Reply::Continue };
-        let say = match outcome {
+        let reply = match outcome {
             Outcome::TempFail(doubt) => self.defer(doubt.clone(), origin, self.policy.later.clone()),
             Outcome::NoSuchUser(_) if origin == SubmissionPath::Smtp && !self.policy.dry_run => {
                 Reply::Error(self.policy.unknown.clone())
@@ -200,7 +200,7 @@ impl Session {
                 Reply::Continue
             }
         };
-        if say == Reply::Continue {
+        if reply == Reply::Continue {
             let target = match outcome {
                 Outcome::Rewrite(target) => Some(target.clone()),
                 _ => None,
@@ -209,10 +209,10 @@ impl Session {
             let recipient = mailbox.unwrap_or(question.recipient);
             self.accepted.push(Accepted { recipient, typed, target, parameters, origin });
         }
-        say
+        reply
     }
 
-    /// A header field of the message: counts incoming fields with the name of our header.
+    /// Handles a header field of the message: counts incoming fields with the name of our header.
     pub fn header(&mut self, name: &[u8]) {
         let ours = self.policy.header.as_ref();
         if ours.is_some_and(|ours| ours.as_bytes().eq_ignore_ascii_case(name)) {
@@ -220,7 +220,7 @@ impl Session {
         }
     }
 
-    /// The message is complete: returns the decision about it.
+    /// Handles the end of the message and returns the decision about it.
     pub fn end_of_message(&mut self) -> End {
         let accepted = std::mem::take(&mut self.accepted);
         let headers = std::mem::take(&mut self.headers);

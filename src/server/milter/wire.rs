@@ -1,11 +1,11 @@
-//! The stream under a milter session: it does what the milter library leaves to the transport.
+//! The stream of a milter session, with three tasks that the milter library leaves to the transport:
 //!
-//! - The edits of a message are buffered until the reply that ends it, so that they reach the mail server
-//!   together: one system call instead of one for each edit, and no half edited message if rcptd dies in
+//! - It buffers the edits of a message until the reply that ends it, so that they reach the mail server
+//!   together: one system call instead of one for each edit, and no half-edited message if rcptd dies in
 //!   between.
-//! - Data received over TCP are acknowledged at once. Postfix writes its requests in small pieces without
+//! - It acknowledges data received over TCP at once. Postfix writes its requests in small pieces without
 //!   TCP_NODELAY, so it would wait 40 ms for a delayed acknowledgement in the middle of each message.
-//! - The end of the session is recorded and counted, which the library does not report.
+//! - It records and counts the end of the session, which the library does not report.
 
 use crate::observe;
 use crate::server::listen::Stream;
@@ -17,28 +17,28 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 
-/// Most bytes of buffered edits: the edits of about five hundred recipients. Further ones are sent at once.
+/// Most bytes of buffered edits: those of about five hundred recipients. Further edits are sent at once.
 pub const MAX_HELD: usize = 64 * 1024;
 
 /// Replies that change a message: add recipient, delete recipient, add recipient with parameters, change
-/// header. They are followed by another reply, so they can wait.
+/// header. Another reply follows, so they can wait.
 const EDITS: [u8; 4] = *b"+-2m";
 
-/// The shared state of the streams of one listener.
+/// Shared state of the streams of one listener.
 #[derive(Debug)]
 pub struct Shared {
-    /// The listener that accepted them.
+    /// The listener that accepted the streams.
     pub listener: Arc<str>,
-    /// How many are open.
+    /// Number of open streams.
     pub open: AtomicUsize,
-    /// Raised when no further message is to begin: each session ends after its current message.
+    /// Raised when no further message may begin: each session ends after its current message.
     pub last: watch::Sender<bool>,
     /// Whether rcptd is stopping, so that it caused an early end.
     pub stopping: AtomicBool,
 }
 
 impl Shared {
-    /// For the listener of this name.
+    /// Creates the state for the listener of this name.
     pub fn new(listener: Arc<str>) -> Self {
         Shared { listener, open: 0.into(), last: watch::Sender::new(false), stopping: false.into() }
     }
@@ -48,25 +48,25 @@ impl Shared {
 pub struct MtaStream<S = Stream> {
     stream: S,
     held: Vec<u8>,
-    /// Whether nothing but edits has been written since the last reply.
+    /// Whether only edits have been written since the last reply.
     holding: bool,
     frames: Frames,
     end: Option<End>,
-    /// Completes when [`Shared::last`] is raised; made when the session waits for the first time.
+    /// Completes when [`Shared::last`] is raised; created when the session first waits.
     last: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     shared: Arc<Shared>,
 }
 
 enum End {
     Eof,
-    /// By us, between two messages.
+    /// By rcptd, between two messages.
     Ours,
     Error(io::Error),
 }
 
 /// A stream that can acknowledge received data at once.
 pub trait Acknowledge {
-    /// Acknowledges at once, if the stream supports it.
+    /// Acknowledges received data at once, if the stream supports it.
     fn acknowledge(&self);
 }
 
@@ -84,7 +84,7 @@ impl Acknowledge for tokio::io::DuplexStream {
 }
 
 impl<S> MtaStream<S> {
-    /// A connection just accepted.
+    /// Wraps a connection that was just accepted.
     pub fn new(stream: S, shared: Arc<Shared>) -> Self {
         shared.open.fetch_add(1, Relaxed);
         MtaStream {
@@ -98,7 +98,7 @@ impl<S> MtaStream<S> {
         }
     }
 
-    /// Ready when no further message is to begin.
+    /// Ready when no further message may begin.
     fn poll_last(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let shared = &self.shared;
         let wait = || -> Pin<Box<dyn Future<Output = ()> + Send>> {
@@ -134,7 +134,7 @@ impl<S: AsyncWrite + Unpin> MtaStream<S> {
     }
 }
 
-/// Whether `bytes` are one whole frame that edits a message.
+/// Whether `bytes` are exactly one frame that edits a message.
 fn is_edit(bytes: &[u8]) -> bool {
     match bytes {
         [a, b, c, d, kind, ..] => {
@@ -226,7 +226,7 @@ impl<S> Drop for MtaStream<S> {
     }
 }
 
-/// Parses incoming frames (length, command, data) without keeping them.
+/// Parses incoming frames (length, command, data) without storing them.
 #[derive(Debug, Default)]
 struct Frames {
     head: [u8; 5],
@@ -244,7 +244,7 @@ impl Frames {
             self.skip -= skipped;
             bytes = &bytes[skipped..];
             let Some((first, rest)) = bytes.split_first() else { return };
-            // `have` is below 5: it is reset as soon as it gets there.
+            // `have` is below 5: it is reset when it reaches 5.
             self.head[self.have] = *first;
             self.have += 1;
             bytes = rest;
@@ -261,7 +261,7 @@ impl Frames {
         }
     }
 
-    /// Whether the received data end with a whole frame.
+    /// Whether the received data end with a complete frame.
     fn between(&self) -> bool {
         self.have == 0 && self.skip == 0
     }
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_followed_however_they_are_cut() {
+    fn parses_frames_in_pieces_of_any_size() {
         let all = [frame(b'O', b"abc"), frame(b'R', b"<foo@bar>\0"), frame(b'Q', b"")].concat();
         for size in 1..=all.len() {
             let mut frames = Frames::default();
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_session_ends_between_two_messages_when_told() {
+    async fn session_ends_between_messages_on_request() {
         // Data received before the request to end, whether the session ends at once, data that end it.
         for (before, at_once, after) in [
             ("", true, ""),
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn edits_wait_for_the_reply_that_ends_the_message() {
+    async fn buffers_edits_until_the_final_reply() {
         let (ours, mut theirs) = duplex(1 << 20);
         let mut stream = MtaStream::new(ours, shared());
         for edit in [frame(b'-', b"<a>\0"), frame(b'2', b"<b>\0ORCPT=rfc822;a\0")] {
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_held_is_bounded_and_arrives_whole() {
+    async fn limits_buffered_edits() {
         let (ours, mut theirs) = duplex(100);
         let edit = frame(b'-', &[b'x'; 1000]);
         let total = (3 * MAX_HELD / edit.len() + 1) * edit.len() + 5;
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn edits_without_their_reply_are_dropped() {
+    async fn drops_edits_without_final_reply() {
         let (ours, mut theirs) = duplex(100);
         let mut stream = MtaStream::new(ours, shared());
         stream.write_all(&frame(b'-', b"<a>\0")).await.expect("write");

@@ -32,7 +32,7 @@ fn unknown() -> Outcome {
     Outcome::TempFail(DeferReason::Account(Reason::new("down")))
 }
 
-/// One recipient: its RCPT arguments and its outcome.
+/// Sends one RCPT with its arguments, and returns the reply to this outcome.
 fn rcpt(session: &mut Session, arguments: &str, outcome: &Outcome) -> Reply {
     let mut arguments = arguments.split(' ').map(str::as_bytes);
     let argument = arguments.next().unwrap_or_default();
@@ -46,7 +46,7 @@ fn rcpt(session: &mut Session, arguments: &str, outcome: &Outcome) -> Reply {
     }
 }
 
-/// `-path`, `+path parameters`, `name: value`
+/// Formats edits as `-path`, `+path parameters`, `name: value`.
 fn show(edits: &[Edit]) -> Vec<String> {
     let line = |edit: &Edit| match edit {
         Edit::Delete(raw) => format!("-{}", String::from_utf8_lossy(raw)),
@@ -61,7 +61,7 @@ fn show(edits: &[Edit]) -> Vec<String> {
 type Case<'a> = (&'a str, &'a [(&'a str, Outcome)], &'a [&'a str]);
 
 #[test]
-fn edits() {
+fn replaces_recipients() {
     let foo = rewrite("<foo@d.test>");
     let cases: &[Case] = &[
         (
@@ -133,9 +133,9 @@ fn edits() {
         let mut session = Session::new(policy().into());
         session.mail();
         for (arguments, outcome) in *recipients {
-            let say = rcpt(&mut session, arguments, outcome);
+            let reply = rcpt(&mut session, arguments, outcome);
             let refused = matches!(outcome, Outcome::NoSuchUser(_) | Outcome::TempFail(_));
-            assert_eq!(say != Reply::Continue, refused, "{what}: {arguments}");
+            assert_eq!(reply != Reply::Continue, refused, "{what}: {arguments}");
         }
         assert_eq!(show(&session.end_of_message().edits), *want, "{what}");
         assert!(session.end_of_message().edits.is_empty(), "{what}: edits twice");
@@ -143,7 +143,7 @@ fn edits() {
 }
 
 #[test]
-fn replies() {
+fn replies_follow_the_outcome() {
     for (outcome, want) in [
         (Outcome::NotOurs, Reply::Continue),
         (Outcome::Keep, Reply::Continue),
@@ -160,7 +160,7 @@ fn replies() {
 }
 
 #[test]
-fn a_message_begins_anew_at_mail_and_abort() {
+fn mail_and_abort_reset_the_message() {
     let resets: [fn(&mut Session); 3] = [Session::mail, Session::abort, |s| drop(s.end_of_message())];
     for reset in resets {
         let mut session = Session::new(policy().into());
@@ -173,7 +173,7 @@ fn a_message_begins_anew_at_mail_and_abort() {
 }
 
 #[test]
-fn recipients_are_limited() {
+fn limits_recipients_of_a_message() {
     let mut session = Session::new(Policy { max_recipients: 2, ..policy() }.into());
     for (i, want) in
         [Reply::Continue, Reply::Continue, Reply::Error(SmtpReply::too_many())].into_iter().enumerate()
@@ -182,9 +182,9 @@ fn recipients_are_limited() {
     }
 }
 
-/// If case matters, two targets that differ by case are two mailboxes, and each gets its copy.
+/// In a case-sensitive domain, two targets that differ by case are two mailboxes, and each gets its copy.
 #[test]
-fn case_counts_by_domain() {
+fn case_sensitivity_depends_on_the_domain() {
     let cases = CaseSensitivity::new([("d.test", false), ("s.test", true)], true);
     let policy = Policy { case_sensitive: cases, header: None, ..policy() };
     for (targets, want) in [
@@ -203,7 +203,7 @@ fn case_counts_by_domain() {
     }
 }
 
-/// Submits recipients of sendmail(1).
+/// Submits recipients as sendmail(1) does.
 fn submit(session: &mut Session, recipients: &[(&str, Outcome)]) {
     for (argument, outcome) in recipients {
         let rcpt = Rcpt { argument: argument.as_bytes(), origin: SubmissionPath::Local, ..Rcpt::default() };
@@ -211,13 +211,13 @@ fn submit(session: &mut Session, recipients: &[(&str, Outcome)]) {
             Action::Resolve(question) => session.resolved(outcome, Some(question.recipient)),
             Action::Reply(say, _) => say,
         };
-        // Postfix calls anything else an error of the milter, and keeps the message for ever.
+        // Postfix treats any other reply as an error of the milter, and keeps the message forever.
         assert_eq!(say, Reply::Continue, "{argument}");
     }
 }
 
 #[test]
-fn in_local_submission_a_doubt_defers_the_message() {
+fn local_temporary_failure_defers_the_message() {
     let alias = ("foo-a-1@d.test", rewrite("<foo@d.test>"));
     let cases = [
         (vec![("x@d.test", missing())], None),
@@ -232,7 +232,7 @@ fn in_local_submission_a_doubt_defers_the_message() {
             ],
             Some(DeferReason::Spelling),
         ),
-        // Above the limit: unresolved they would be unknown users.
+        // Above the limit: without resolution they would be unknown users.
         (vec![alias.clone(), alias.clone(), alias.clone(), alias.clone()], Some(DeferReason::TooMany)),
     ];
     for (recipients, want) in cases {
@@ -257,7 +257,7 @@ fn in_local_submission_a_doubt_defers_the_message() {
 
 /// The original form may be any of these.
 #[test]
-fn local_submission_is_deleted_by_every_name() {
+fn deletes_local_recipient_by_every_form() {
     for (alias, target, want) in [
         (
             "foo-a-1@d.test",
@@ -272,7 +272,7 @@ fn local_submission_is_deleted_by_every_name() {
                 "+<foo@d.test> ORCPT=rfc822;foo-a-1@d.test",
             ][..],
         ),
-        // A bare name cannot stand for a recipient in another domain.
+        // A bare name cannot be the form of a recipient in another domain.
         (
             "\"foo a\"@e.test",
             "<foo@e.test>",
@@ -293,7 +293,7 @@ fn local_submission_is_deleted_by_every_name() {
 }
 
 #[test]
-fn a_spelling_of_its_own_is_deleted_as_the_server_reads_it() {
+fn deletes_recipient_as_typed_and_as_read_by_the_server() {
     let mut session = Session::new(Policy { header: None, ..policy() }.into());
     let recipients = [
         ("<<foo-a-1@d.test>>", rewrite("<foo@d.test>")),
@@ -307,9 +307,9 @@ fn a_spelling_of_its_own_is_deleted_as_the_server_reads_it() {
     assert_eq!(show(&session.end_of_message().edits), want);
 }
 
-/// Macros stay until others come: the reading of one recipient must not be used for another.
+/// Macros remain set until the server sends others: those of one recipient must not be used for another.
 #[test]
-fn what_is_said_of_one_recipient_does_not_count_for_the_next() {
+fn ignores_macros_of_the_previous_recipient() {
     let mut session = Session::new(policy().into());
     let mut ask = |argument: &str, mta_route: Option<&str>| {
         let rcpt = Rcpt {
@@ -341,9 +341,9 @@ fn what_is_said_of_one_recipient_does_not_count_for_the_next() {
     assert!(question.mta_route.is_some_and(|server| server.is_certain()));
 }
 
-/// Incoming fields of our name are removed, whoever the recipients are.
+/// Incoming fields with our header's name are removed for all recipients.
 #[test]
-fn headers_that_came_in_are_taken_out() {
+fn removes_incoming_headers() {
     let alias = ("<foo-a-1@d.test>", rewrite("<foo@d.test>"));
     let set = "X-Alias: foo-a-1@d.test";
     for (recipients, fields, want) in [
@@ -382,7 +382,7 @@ fn headers_that_came_in_are_taken_out() {
 }
 
 #[test]
-fn headers_are_counted_by_message_and_limited() {
+fn counts_and_limits_headers_by_message() {
     let mut session = Session::new(policy().into());
     for (fields, want) in [(MAX_HEADERS, None), (MAX_HEADERS + 1, Some(DeferReason::Headers)), (0, None)] {
         session.mail();
@@ -394,7 +394,7 @@ fn headers_are_counted_by_message_and_limited() {
 }
 
 #[test]
-fn the_end_tells_what_was_replaced() {
+fn end_of_message_lists_replacements() {
     for dry_run in [false, true] {
         let mut session = Session::new(Policy { dry_run, ..policy() }.into());
         for (argument, outcome) in [
@@ -413,7 +413,7 @@ fn the_end_tells_what_was_replaced() {
 }
 
 #[test]
-fn a_bare_name_that_may_be_another_s_is_not_deleted() {
+fn keeps_a_bare_name_of_another_recipient() {
     let mut session = Session::new(policy().into());
     for (argument, outcome) in
         [("foo-a-1@d.test", rewrite("<foo@d.test>")), ("Foo-A-1@e.test", Outcome::NotOurs)]
@@ -426,7 +426,7 @@ fn a_bare_name_that_may_be_another_s_is_not_deleted() {
 }
 
 #[test]
-fn an_argument_longer_than_any_address_is_not_kept() {
+fn defers_overlong_arguments() {
     let long = format!("<{}@d.test>", "x".repeat(MAX_ARGUMENT));
     let mut session = Session::new(policy().into());
     assert_eq!(rcpt(&mut session, &long, &Outcome::Keep), Reply::Error(policy().later));
@@ -468,10 +468,10 @@ fn inputs() -> impl Strategy<Value = Vec<Input>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
-    /// For any order of events: no edit for a refused recipient, no recipient is added twice or while
-    /// present, every replaced one is deleted, deletions first.
+    /// Invariants for any order of events: a rejected recipient has no edit, no recipient is added twice or
+    /// while present, every replaced one is deleted, deletions come first.
     #[test]
-    fn any_order_of_inputs(inputs in inputs(), dry_run in any::<bool>()) {
+    fn invariants_hold_for_any_order_of_events(inputs in inputs(), dry_run in any::<bool>()) {
         let mut session = Session::new(Policy { dry_run, ..policy() }.into());
         // The recipients of the current message: (as typed, mailbox, target).
         let mut accepted: Vec<(Vec<u8>, String, Option<String>)> = Vec::new();
@@ -539,9 +539,9 @@ proptest! {
     }
 }
 
-/// Where a route leads only the server knows; one that does not say leaves it open.
+/// Only the server knows where a route leads; if it does not report that, the mailbox is uncertain.
 #[test]
-fn a_route_is_certain_only_if_the_server_says_where_it_leads() {
+fn route_is_certain_only_if_the_server_reports_it() {
     for (argument, mta_route, want) in [
         ("<foo@d.test>", None, true),
         ("<foo%e.test@d.test>", None, false),
