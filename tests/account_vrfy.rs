@@ -316,12 +316,11 @@ async fn utf8_only_where_it_is_offered() {
     assert_eq!((fake.vrfys().len(), fake.connections()), (1, 1));
 }
 
-#[tokio::test]
-async fn misbehaviour_is_unknown_and_the_next_question_is_asked_anew() {
+/// The line of the server at which it misbehaves, how, and the beginning of the answer.
+fn misbehaviour() -> Vec<(&'static str, Act, &'static str)> {
     let lines = "250-x\r\n".repeat(199) + "250 x\r\n";
     let endless = "250 ".to_string() + "x".repeat(100_000).as_str();
-    // at which line the server misbehaves; how; the verdict
-    let cases: Vec<(&str, Act, &str)> = vec![
+    vec![
         ("greeting", Act::Silence, "temporary failure: 127.0.0.1:PORT: no greeting or reply to EHLO within"),
         (
             "greeting",
@@ -397,8 +396,12 @@ async fn misbehaviour_is_unknown_and_the_next_question_is_asked_anew() {
         ("VRFY", Act::raw(&endless), "temporary failure: a line of the reply is too long"),
         ("VRFY", Act::Endless("250-x\r\n"), "temporary failure: the reply has too many lines"),
         ("VRFY", Act::Endless("xxxxxxxx"), "temporary failure: that is not an SMTP reply"),
-    ];
-    for (at, act, want) in cases {
+    ]
+}
+
+#[tokio::test]
+async fn misbehaviour_is_a_temporary_failure_and_the_next_question_is_asked() {
+    for (at, act, want) in misbehaviour() {
         let case = format!("{at} {act:?}");
         let case = &case[..case.floor_char_boundary(100)];
         // Only the first connection is bad.

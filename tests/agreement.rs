@@ -171,6 +171,18 @@ fn is_asked(recipient: &Address) -> bool {
     !open_quote && recipient.domain().is_some() && !recipient.local().is_empty()
 }
 
+/// The recipients that the milter adds at the end of the message.
+fn added(session: &mut Session) -> Vec<String> {
+    let edits = session.end_of_message().edits.into_iter();
+    edits.filter_map(|edit| if let Edit::Add { path, .. } = edit { Some(path) } else { None }).collect()
+}
+
+/// The owner of an account as a login name, or the reason of a temporary failure.
+async fn owner(resolver: &Resolver, account: Option<&Address>) -> String {
+    let Some(account) = account else { return String::new() };
+    resolver.owner(account).await.map_or_else(|why| why.to_string(), |own| own.to_string())
+}
+
 async fn agree(
     rules: &[&str],
     normal: LocalPartPolicy,
@@ -201,15 +213,7 @@ async fn agree(
     let asked = resolver.resolve(&question).await;
     prop_assert_eq!(&asked.outcome, &resolution.outcome, "{}", address);
     let say = session.resolved(&asked.outcome, asked.mailbox.clone());
-    let added: Vec<String> = session
-        .end_of_message()
-        .edits
-        .into_iter()
-        .filter_map(|edit| match edit {
-            Edit::Add { path, .. } => Some(path),
-            _ => None,
-        })
-        .collect();
+    let added = added(&mut session);
     let code = match &say {
         Reply::Continue => 250,
         Reply::Error(reply) => reply.code(),
@@ -267,12 +271,7 @@ async fn agree(
     }
     let value = |text: &str| Said::Value(text.to_owned());
     let own = asked.account.as_ref().map(ToString::to_string).unwrap_or_default();
-    let owner = match &asked.account {
-        Some(account) => {
-            resolver.owner(account).await.map_or_else(|why| why.to_string(), |own| own.to_string())
-        }
-        None => String::new(),
-    };
+    let owner = owner(&resolver, asked.account.as_ref()).await;
     let (want_code, want_added, want) = match &asked.outcome {
         Outcome::NotOurs => (250, vec![], [Said::Nothing, Said::Nothing, Said::Nothing, Said::Nothing]),
         Outcome::Keep => (250, vec![], [Said::Nothing, value(&own), value("DUNNO"), value(&owner)]),

@@ -140,7 +140,7 @@ impl lookup::Answer for Verification {
         Verification::depending_on(self, basis)
     }
 
-    fn from_cache(self) -> Self {
+    fn marked_cached(self) -> Self {
         Verification { cached: true, ..self }
     }
 }

@@ -130,7 +130,7 @@ impl<K: Key + ?Sized + 'static, A: Answer> Source<K, A> for Cache<K, A> {
         Box::pin(async move {
             let cache_key = key.cache_key();
             match self.entries.store.get(&*cache_key).await {
-                Some(answer) if answer.is_current() => answer.from_cache(),
+                Some(answer) if answer.is_current() => answer.marked_cached(),
                 // Boxed to keep the future of a cache hit small.
                 Some(_) => {
                     Box::pin(async {

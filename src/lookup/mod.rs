@@ -18,7 +18,7 @@ pub mod control;
 pub mod limit;
 pub mod outage;
 #[cfg(test)]
-pub mod testing;
+pub(crate) mod testing;
 pub mod timeout;
 
 pub use cache::{Cache, CacheLimits, Ttl};
@@ -179,7 +179,7 @@ pub trait Answer: Clone + fmt::Debug + Send + Sync + 'static {
 
     /// Marks the result as coming from the cache.
     #[must_use]
-    fn from_cache(self) -> Self {
+    fn marked_cached(self) -> Self {
         self
     }
 }

@@ -117,9 +117,10 @@ mod tests {
     /// Results of the members (`-` not found, `?` temporary failure, otherwise a value), combined result,
     /// number of members asked.
     type Row = (&'static [&'static str], &'static str, usize);
+    type Doubles = Vec<Arc<Double<Lookup<String>>>>;
 
-    fn members(says: &[&str]) -> (Vec<Arc<Double<Lookup<String>>>>, Vec<Arc<Table>>) {
-        let doubles: Vec<_> = says.iter().map(|says| Arc::new(Double::new(answer(says)))).collect();
+    fn members(says: &[&str]) -> (Doubles, Vec<Arc<Table>>) {
+        let doubles: Doubles = says.iter().map(|says| Arc::new(Double::new(answer(says)))).collect();
         let tables = doubles.iter().map(|double| double.clone() as Arc<Table>).collect();
         (doubles, tables)
     }

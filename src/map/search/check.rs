@@ -1,6 +1,6 @@
 //! Checks the values of each search strategy.
 
-use super::{Candidate, SearchStrategy, access, search};
+use super::{Candidate, SearchStrategy, access, keys};
 use crate::map::MAX_VALUE;
 use mail_address::{Address, canonical_domain, is_domain};
 use std::borrow::{Borrow, Cow};
@@ -41,7 +41,7 @@ pub(super) fn value(
             one(value, key, None)?
         }
         // The value for a domain is arbitrary; Postfix ignores it (virtual(5)).
-        SearchStrategy::VirtualAlias if search::at(key).is_none() => value.into(),
+        SearchStrategy::VirtualAlias if keys::at(key).is_none() => value.into(),
         SearchStrategy::VirtualAlias => {
             let extension = extension(candidate, key);
             let addresses = items(value);
@@ -89,8 +89,8 @@ fn one(value: &str, key: &str, extension: Option<&str>) -> Result<String, String
 /// extension begins at the first delimiter of this kind.
 fn extension(candidate: &Candidate<'_>, key: &str) -> Option<String> {
     let delimiter = candidate.extension.as_ref()?.chars().next()?;
-    let at = search::at(key).unwrap_or(key.len());
-    let local = search::unquoted(&key[..at]);
+    let at = keys::at(key).unwrap_or(key.len());
+    let local = keys::unquoted(&key[..at]);
     local.find(delimiter).map(|at| local[at..].to_owned())
 }
 
@@ -98,14 +98,14 @@ fn extension(candidate: &Candidate<'_>, key: &str) -> Option<String> {
 fn resulting(text: &str, key: &str, extension: Option<&str>) -> Result<String, String> {
     if let Some(domain) = text.strip_prefix('@') {
         domain_of(domain)?;
-        let local = search::unquoted(search::at(key).map_or(key, |at| &key[..at]));
-        let local = search::quoted(&local).map_or(local, Cow::Owned);
+        let local = keys::unquoted(keys::at(key).map_or(key, |at| &key[..at]));
+        let local = keys::quoted(&local).map_or(local, Cow::Owned);
         return Ok(format!("{local}@{domain}"));
     }
     let mailbox = address(text)?;
     let Some(extension) = extension else { return Ok(text.into()) };
     let local = [mailbox.local(), extension].concat();
-    let at = search::at(text);
+    let at = keys::at(text);
     // The domain stays as it is written.
     let mut made = Address::new(&local, "").map_err(|why| format!("with its extension, {why}"))?.to_string();
     if let Some(at) = at {
@@ -116,7 +116,7 @@ fn resulting(text: &str, key: &str, extension: Option<&str>) -> Result<String, S
 
 /// Parses an address with or without a domain.
 pub(super) fn address(text: &str) -> Result<Address, String> {
-    let at = search::at(text);
+    let at = keys::at(text);
     let local = &text[..at.unwrap_or(text.len())];
     if local.is_empty() {
         return Err("a user is missing before the @".into());

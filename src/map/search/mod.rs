@@ -26,7 +26,7 @@
 
 mod access;
 mod check;
-mod search;
+mod keys;
 #[cfg(test)]
 mod tests;
 
@@ -36,7 +36,7 @@ use std::fmt;
 use std::str::FromStr;
 
 pub use check::MAX_ADDRESSES;
-pub use search::{MAX_CANDIDATES, MAX_PARENTS};
+pub use keys::{MAX_CANDIDATES, MAX_PARENTS};
 
 /// The use of a map.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -122,7 +122,7 @@ impl SearchStrategy {
     /// The quotes of a local part do not matter, since Postfix sends keys with quotes and entries may have
     /// them or not: `"a b"@example.com` and `a b@example.com` find the same entries.
     pub fn candidates<'k>(self, key: &'k str, context: &Context<'_>) -> Vec<Candidate<'k>> {
-        search::candidates(self, key, context)
+        keys::candidates(self, key, context)
     }
 
     /// Checks and completes `value`, which was found for `candidate` in the search for `key`. `key` is as the

@@ -163,7 +163,7 @@ async fn limits_the_length_of_a_chain() {
         match got.outcome {
             Outcome::NoSuchUser(RejectReason::NotFound) => assert!(ends, "{last}"),
             Outcome::TempFail(DeferReason::Loop(met)) => {
-                assert!(!ends && met.len() == MAX_HOPS + 2, "{met:?}")
+                assert!(!ends && met.len() == MAX_HOPS + 2, "{met:?}");
             }
             other => panic!("{last}: {other:?}"),
         }
