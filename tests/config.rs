@@ -211,7 +211,7 @@ fn the_examples_in_the_prose_work() {
 fn the_sample_names_sources_that_there_are() {
     let (sample, mut seen) = (sample(), 0);
     let table =
-        &sample[sample.find("# Who knows which accounts").unwrap()..sample.find("# With a list").unwrap()];
+        &sample[sample.find("# The account sources").unwrap()..sample.find("# Replace a list").unwrap()];
     for line in table.lines().filter_map(|line| line.strip_prefix("#     ")) {
         let name = line.split(' ').next().unwrap().replace("PORT", "25");
         assert!(name.parse::<Spec>().is_ok(), "{name}");

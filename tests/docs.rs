@@ -382,7 +382,7 @@ fn the_manual_has_every_exit_code_and_word() {
     for code in codes {
         assert!(manual.contains(&format!("\n.It {code}\n")), "exit code {code} is not in {MANUAL}");
     }
-    for word in ["not_ours", "keep", "rewrite", "reject", "defer", "would-"] {
+    for word in ["not_ours", "keep", "rewrite", "reject", "defer", "would_"] {
         assert!(text("src/observe/mod.rs").contains(&format!("\"{word}\"")), "{word} is not logged");
         assert!(manual.contains(word), "{word} is not in {MANUAL}");
     }
@@ -527,11 +527,11 @@ fn examples_of_the_language_do_what_the_page_says() {
 #[test]
 fn the_script_of_the_manual_works() {
     let manual = text("install/rcptd.conf.5");
-    let section = manual.split(".Sh HOOKS").nth(1).unwrap().split(".Sh ").next().unwrap();
+    let section = manual.split(".Sh SCRIPT").nth(1).unwrap().split(".Sh ").next().unwrap();
     let script = section.split("-offset indent\n").nth(1).unwrap().split(".Ed").next().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("hooks.rhai"), script).unwrap();
-    let config = "domains = \"example.com\"\nscript = \"hooks.rhai\"\naccount.source = \"static:exists\"\n";
+    fs::write(folder.path().join("script.rhai"), script).unwrap();
+    let config = "domains = \"example.com\"\nscript = \"script.rhai\"\naccount.source = \"static:exists\"\n";
     fs::write(folder.path().join("rcptd.conf"), config).unwrap();
     let config = folder.path().join("rcptd.conf").display().to_string();
     for (address, want) in [

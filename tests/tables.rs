@@ -256,29 +256,49 @@ fn every_map_over_tcp_table() {
 
 /// Requests of the old transcripts that are answered otherwise, and why; also in the manual page.
 const DIFFERENCES: &[(&str, &str, &str, &str)] = &[
-    ("w-table-basic", "get foo%2dabc-3\n", "200 foo\n", "keys are decoded (tcp_table(5))"),
-    ("w-table-basic", "get foo-abc%2D3\n", "200 foo\n", "keys are decoded (tcp_table(5))"),
+    (
+        "w-table-basic",
+        "get foo%2dabc-3\n",
+        "200 foo\n",
+        "keys are decoded and values encoded, as in tcp_table(5)",
+    ),
+    (
+        "w-table-basic",
+        "get foo-abc%2D3\n",
+        "200 foo\n",
+        "keys are decoded and values encoded, as in tcp_table(5)",
+    ),
     (
         "w-virtual-basic",
         "get foo-abc-3%40example.com\n",
         "200 foo@example.com\n",
-        "keys are decoded (tcp_table(5))",
+        "keys are decoded and values encoded, as in tcp_table(5)",
     ),
-    ("w-table-utf8", "get foo\u{c2}\u{a0}x\n", "500 not found\n", "only blanks of ASCII part words"),
+    ("w-table-utf8", "get foo\u{c2}\u{a0}x\n", "500 not found\n", "only ASCII blanks separate words"),
     (
         "w-table-utf8",
         "get \u{ff}\u{fe}\n",
         "500 not found\n",
-        "what is not UTF-8 is nobody, and costs no connection",
+        "a name that is not UTF-8 is not found, and the connection stays open",
     ),
     ("w-table-limit-1025", "", "500 not found\n", "a line may have 4096 octets (tcp_table(5))"),
-    ("w-virtual-basic", "get foo-abc-3@EXAMPLE.com\n", "200 foo@example.com\n", "domains are in lower case"),
-    ("w-virtual-debug", "get abc+3@Example.Com\n", "200 dbg@example.com\n", "domains are in lower case"),
+    (
+        "w-virtual-basic",
+        "get foo-abc-3@EXAMPLE.com\n",
+        "200 foo@example.com\n",
+        "domains in values are in lower case",
+    ),
+    (
+        "w-virtual-debug",
+        "get abc+3@Example.Com\n",
+        "200 dbg@example.com\n",
+        "domains in values are in lower case",
+    ),
     (
         "w-virtual-basic",
         "get foo-abc-3@example.com.\n",
         "200 foo@example.com\n",
-        "a dot at the end is no difference",
+        "a dot at the end does not matter",
     ),
 ];
 
