@@ -217,7 +217,7 @@ fn the_sample_names_sources_that_there_are() {
         assert!(name.parse::<Spec>().is_ok(), "{name}");
         seen += 1;
     }
-    assert_eq!(seen, 8);
+    assert_eq!(seen, 9);
 }
 
 /// The keys of a text in the syntax of the sample.
