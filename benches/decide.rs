@@ -59,8 +59,8 @@ fn resolve(c: &mut Criterion) {
 
 fn session(c: &mut Criterion) {
     let policy = Arc::new(Policy {
-        unknown: "550 5.1.1 User unknown".parse().expect("reply"),
-        later: "451 4.3.0 Try later".parse().expect("reply"),
+        reject_reply: "550 5.1.1 User unknown".parse().expect("reply"),
+        defer_reply: "451 4.3.0 Try later".parse().expect("reply"),
         max_recipients: 10_000,
         header: None,
         case_sensitive: false.into(),

@@ -85,8 +85,8 @@ fn by_socketmap(server: &Socketmap, found: &MapReply) -> Said {
 
 fn policy() -> Policy {
     Policy {
-        unknown: REFUSAL.parse().unwrap(),
-        later: "451 4.3.0 Later".parse().unwrap(),
+        reject_reply: REFUSAL.parse().unwrap(),
+        defer_reply: "451 4.3.0 Later".parse().unwrap(),
         max_recipients: 100,
         header: None,
         case_sensitive: false.into(),

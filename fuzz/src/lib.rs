@@ -101,8 +101,8 @@ pub fn session(data: &[u8]) {
 
 fn run_session(data: &[u8], dry_run: bool) {
     let policy = Policy {
-        unknown: "550 5.1.1 User unknown".parse().expect("a reply"),
-        later: "451 4.3.0 Try later".parse().expect("a reply"),
+        reject_reply: "550 5.1.1 User unknown".parse().expect("a reply"),
+        defer_reply: "451 4.3.0 Try later".parse().expect("a reply"),
         max_recipients: MAX_RECIPIENTS,
         header: Some("X-Alias".into()),
         case_sensitive: false.into(),
@@ -325,8 +325,8 @@ pub fn config(data: &[u8]) {
                 assert!(config::needs_restart(&config, &config).is_empty());
                 assert!(!config.domains.is_empty() && !config.milter.listen.is_empty());
                 let policy = policy_of(&config);
-                assert!((500..600).contains(&policy.unknown.code()));
-                assert!((400..500).contains(&policy.later.code()));
+                assert!((500..600).contains(&policy.reject_reply.code()));
+                assert!((400..500).contains(&policy.defer_reply.code()));
             }
             Err(problems) => {
                 assert!(any_error(&problems), "refused without an error");

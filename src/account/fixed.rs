@@ -34,8 +34,8 @@ pub(super) const FAIL: SourceType = SourceType {
 struct Always(Lookup<()>);
 
 impl SourceConfig for Always {
-    fn open<'a>(&'a self, site: BuildContext<'a>) -> OpenFuture<'a> {
-        let source = Fixed { answer: Verification::new(self.0.clone(), site.name) };
+    fn open<'a>(&'a self, context: BuildContext<'a>) -> OpenFuture<'a> {
+        let source = Fixed { answer: Verification::new(self.0.clone(), context.name) };
         Box::pin(async { Ok(Arc::new(source) as Arc<AccountSource>) })
     }
 }

@@ -30,7 +30,7 @@ pub struct SourceType {
 /// The parsed and checked arguments of a source, from which it is built.
 pub trait SourceConfig: fmt::Debug + Send + Sync {
     /// Builds the source. The errors are sentences with the remedy.
-    fn open<'a>(&'a self, site: BuildContext<'a>) -> OpenFuture<'a>;
+    fn open<'a>(&'a self, context: BuildContext<'a>) -> OpenFuture<'a>;
 }
 
 /// The future of a source that is being built.
@@ -55,7 +55,7 @@ pub struct BuildContext<'a> {
 #[derive(Clone, Debug)]
 pub struct Spec {
     name: Arc<str>,
-    plan: Arc<dyn SourceConfig>,
+    config: Arc<dyn SourceConfig>,
 }
 
 impl Spec {
@@ -77,7 +77,7 @@ impl Spec {
         cases: &'a CaseSensitivity,
         maps: &'a Maps,
     ) -> OpenFuture<'a> {
-        self.plan.open(BuildContext { name: &self.name, source, settings, cases, maps })
+        self.config.open(BuildContext { name: &self.name, source, settings, cases, maps })
     }
 }
 
@@ -112,8 +112,8 @@ impl FromStr for Spec {
         let Some(arguments) = arguments else {
             return Err(format!("\"{text}\" lacks the colon behind the type: write {}", kind.usage));
         };
-        let plan = (kind.read)(arguments).map_err(|error| format!("{error}: write {}", kind.usage))?;
-        Ok(Spec { name: text.into(), plan })
+        let config = (kind.read)(arguments).map_err(|error| format!("{error}: write {}", kind.usage))?;
+        Ok(Spec { name: text.into(), config })
     }
 }
 

@@ -89,8 +89,8 @@ fn service() -> Result<Service, String> {
     let settings = Settings { domains: vec![DOMAIN.into()], origin: DOMAIN.into(), ..Settings::default() };
     let accounts = Arc::new(Accounts("demo".into()));
     let policy = Policy {
-        unknown: "550 5.1.1 Recipient address rejected: User unknown".parse()?,
-        later: "451 4.3.0 Recipient address lookup failed, please try again later".parse()?,
+        reject_reply: "550 5.1.1 Recipient address rejected: User unknown".parse()?,
+        defer_reply: "451 4.3.0 Recipient address lookup failed, please try again later".parse()?,
         max_recipients: 1000,
         header: None,
         case_sensitive: false.into(),

@@ -84,8 +84,8 @@ pub fn resolver(config: &Config, accounts: Arc<AccountSource>) -> Resolver {
 /// Creates the policy of milter sessions.
 pub fn policy(config: &Config) -> Policy {
     Policy {
-        unknown: config.milter.reject_reply.clone(),
-        later: config.milter.defer_reply.clone(),
+        reject_reply: config.milter.reject_reply.clone(),
+        defer_reply: config.milter.defer_reply.clone(),
         max_recipients: config.milter.max_recipients,
         header: config.milter.header.clone(),
         // The case sensitivity of other domains is unknown; treating two mailboxes as one would lose a

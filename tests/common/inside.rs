@@ -28,8 +28,8 @@ impl Inside {
         let domain = "example.test".to_string();
         let settings = Settings { domains: vec![domain.clone()], origin: domain, ..Settings::default() };
         let policy = Policy {
-            unknown: "550 5.1.1 User unknown".parse().expect("a reply"),
-            later: "451 4.3.0 Try later".parse().expect("a reply"),
+            reject_reply: "550 5.1.1 User unknown".parse().expect("a reply"),
+            defer_reply: "451 4.3.0 Try later".parse().expect("a reply"),
             max_recipients: 1000,
             header: None,
             case_sensitive: false.into(),

@@ -64,8 +64,8 @@ struct ListFile {
 }
 
 impl SourceConfig for ListFile {
-    fn open<'a>(&'a self, site: BuildContext<'a>) -> OpenFuture<'a> {
-        let (name, path, cases) = (site.name.clone(), self.path.clone(), site.cases.clone());
+    fn open<'a>(&'a self, context: BuildContext<'a>) -> OpenFuture<'a> {
+        let (name, path, cases) = (context.name.clone(), self.path.clone(), context.cases.clone());
         Box::pin(async move {
             let opened = tokio::task::spawn_blocking(move || FileSource::shared(name, &path, cases));
             let (source, is_new) =

@@ -62,14 +62,14 @@ const FILES: [&str; 2] = ["/etc/passwd", "/etc/nsswitch.conf"];
 struct NameService;
 
 impl SourceConfig for NameService {
-    fn open<'a>(&'a self, site: BuildContext<'a>) -> OpenFuture<'a> {
+    fn open<'a>(&'a self, context: BuildContext<'a>) -> OpenFuture<'a> {
         let source = Passwd {
-            name: site.name.clone(),
-            cases: site.cases.clone(),
+            name: context.name.clone(),
+            cases: context.cases.clone(),
             lookups: &PERMITS,
             find: find_user,
-            witness: site.source.witness.clone(),
-            control: Control::new(site.name.clone(), site.source.control_interval),
+            witness: context.source.witness.clone(),
+            control: Control::new(context.name.clone(), context.source.control_interval),
         };
         Box::pin(async {
             // If it panics, the first lookup counts the users.

@@ -59,8 +59,8 @@ struct Server {
 }
 
 impl SourceConfig for Server {
-    fn open<'a>(&'a self, site: BuildContext<'a>) -> OpenFuture<'a> {
-        let source = open(&self.target, site, None);
+    fn open<'a>(&'a self, context: BuildContext<'a>) -> OpenFuture<'a> {
+        let source = open(&self.target, context, None);
         Box::pin(async { Ok(Arc::new(source?) as Arc<AccountSource>) })
     }
 }
@@ -68,10 +68,10 @@ impl SourceConfig for Server {
 /// Builds the source, with the DNS of the system if `lookup` is `None`.
 fn open(
     target: &Target,
-    site: BuildContext<'_>,
+    context: BuildContext<'_>,
     lookup: Option<Arc<dyn Dns>>,
 ) -> Result<VrfySource, Vec<String>> {
-    let settings = &site.source.vrfy;
+    let settings = &context.source.vrfy;
     let lookup = match lookup {
         Some(lookup) => Ok(lookup),
         None if target.is_name() => SystemDns::new().map(|system| Arc::new(system) as Arc<dyn Dns>),
@@ -80,16 +80,16 @@ fn open(
     };
     match (lookup, dial::me(settings), Tls::new(settings)) {
         (Ok(lookup), Ok(me), Ok(tls)) => {
-            let limits = Limits::within(site.source.deadline);
-            let interval = site.source.control_interval;
+            let limits = Limits::within(context.source.deadline);
+            let interval = context.source.control_interval;
             Ok(VrfySource {
-                name: site.name.clone(),
+                name: context.name.clone(),
                 code_250: settings.code_250.clone(),
                 code_252: settings.code_252.clone(),
-                witness: site.source.witness.clone(),
+                witness: context.source.witness.clone(),
                 command: limits.command,
-                control: Control::new(site.name.clone(), interval),
-                words: Control::new(site.name.clone(), interval),
+                control: Control::new(context.name.clone(), interval),
+                words: Control::new(context.name.clone(), interval),
                 digests: RandomState::new(),
                 pool: Pool::new(
                     settings.per_connection,
@@ -103,7 +103,7 @@ fn open(
                     limits,
                     me,
                     tls,
-                    servers: Servers::of(site.name.clone()),
+                    servers: Servers::of(context.name.clone()),
                 },
             })
         }

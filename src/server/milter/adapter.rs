@@ -351,7 +351,7 @@ async fn eom(cx: &mut EomContext<Conn>) -> Status {
     if deferred.is_none() {
         return Status::Continue;
     }
-    set_reply(&mut cx.reply, &conn.service.policy.later)
+    set_reply(&mut cx.reply, &conn.service.policy.defer_reply)
 }
 
 /// Sets the reply to an event, and returns the matching status.

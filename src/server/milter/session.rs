@@ -18,9 +18,9 @@ pub use super::edits::Edit;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// Reply for a recipient that does not exist.
-    pub unknown: SmtpReply,
+    pub reject_reply: SmtpReply,
     /// Reply when verification fails temporarily.
-    pub later: SmtpReply,
+    pub defer_reply: SmtpReply,
     /// Most recipients of one message; further ones are deferred. Limits the memory of a session.
     pub max_recipients: usize,
     /// Name of the header that records the alias.
@@ -152,7 +152,7 @@ impl Session {
             );
         }
         if rcpt.argument.len() > MAX_ARGUMENT {
-            let later = self.policy.later.clone();
+            let later = self.policy.defer_reply.clone();
             return Action::Reply(
                 self.defer(DeferReason::Argument, rcpt.origin, later),
                 DeferReason::Argument,
@@ -192,9 +192,9 @@ impl Session {
     pub fn resolved(&mut self, outcome: &Outcome, mailbox: Option<Address>) -> Reply {
         let Some((question, parameters, origin)) = self.pending.take() else { return Reply::Continue };
         let reply = match outcome {
-            Outcome::TempFail(doubt) => self.defer(doubt.clone(), origin, self.policy.later.clone()),
+            Outcome::TempFail(doubt) => self.defer(doubt.clone(), origin, self.policy.defer_reply.clone()),
             Outcome::NoSuchUser(_) if origin == SubmissionPath::Smtp && !self.policy.dry_run => {
-                Reply::Error(self.policy.unknown.clone())
+                Reply::Error(self.policy.reject_reply.clone())
             }
             Outcome::NoSuchUser(_) | Outcome::NotOurs | Outcome::Keep | Outcome::Rewrite(_) => {
                 Reply::Continue

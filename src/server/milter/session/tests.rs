@@ -6,8 +6,8 @@ use std::collections::HashSet;
 
 fn policy() -> Policy {
     Policy {
-        unknown: "550 5.1.1 User unknown".parse().expect("reply"),
-        later: "451 4.3.0 Try later".parse().expect("reply"),
+        reject_reply: "550 5.1.1 User unknown".parse().expect("reply"),
+        defer_reply: "451 4.3.0 Try later".parse().expect("reply"),
         max_recipients: 1000,
         header: Some("X-Alias".into()),
         case_sensitive: false.into(),
@@ -148,9 +148,9 @@ fn replies_follow_the_outcome() {
         (Outcome::NotOurs, Reply::Continue),
         (Outcome::Keep, Reply::Continue),
         (rewrite("<foo@d.test>"), Reply::Continue),
-        (missing(), Reply::Error(policy().unknown)),
-        (unknown(), Reply::Error(policy().later)),
-        (Outcome::TempFail(DeferReason::Deadline), Reply::Error(policy().later)),
+        (missing(), Reply::Error(policy().reject_reply)),
+        (unknown(), Reply::Error(policy().defer_reply)),
+        (Outcome::TempFail(DeferReason::Deadline), Reply::Error(policy().defer_reply)),
     ] {
         assert_eq!(rcpt(&mut Session::new(policy().into()), "<a@d.test>", &outcome), want, "{outcome:?}");
         let mut observing = Session::new(Policy { dry_run: true, ..policy() }.into());
@@ -429,7 +429,7 @@ fn keeps_a_bare_name_of_another_recipient() {
 fn defers_overlong_arguments() {
     let long = format!("<{}@d.test>", "x".repeat(MAX_ARGUMENT));
     let mut session = Session::new(policy().into());
-    assert_eq!(rcpt(&mut session, &long, &Outcome::Keep), Reply::Error(policy().later));
+    assert_eq!(rcpt(&mut session, &long, &Outcome::Keep), Reply::Error(policy().defer_reply));
     assert!(!session.is_busy());
 }
 
