@@ -615,7 +615,7 @@ fn the_maps_are_described_in_full() {
         format!("more than {} octets, its end included", lookup_protocols::tcp_table::MAX_LINE),
         format!("of at most {} octets", lookup_protocols::socketmap::MAX_REQUEST),
         format!("of at most {} octets", lookup_protocols::socketmap::MAX_REPLY - "OK ".len()),
-        format!("passed over for {} s", settings::PASSED_OVER.as_secs()),
+        format!("passed over for {} s", settings::BACKOFF.as_secs()),
     ] {
         assert!(flat.contains(&limit), "{limit} is not in {MAPS}");
     }

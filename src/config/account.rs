@@ -20,7 +20,7 @@ use std::time::Duration;
 /// never be used.
 pub const MAX_SOURCES: usize = 16;
 /// Bounds of the TTLs: a created or deleted account must be noticed eventually.
-const REMEMBERED: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(7 * 24);
+const CACHE_TTL: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(7 * 24);
 /// Bounds of the cache size; an entry takes some 200 bytes.
 const ENTRIES: RangeInclusive<u64> = 0..=10_000_000;
 impl Check<'_> {
@@ -185,8 +185,8 @@ impl Check<'_> {
     fn cache(&mut self, raw: &raw::Cache) -> CacheSettings {
         let default = CacheSettings::default();
         CacheSettings {
-            positive_ttl: self.time(&raw.positive_ttl, default.positive_ttl, &REMEMBERED),
-            negative_ttl: self.time(&raw.negative_ttl, default.negative_ttl, &REMEMBERED),
+            positive_ttl: self.time(&raw.positive_ttl, default.positive_ttl, &CACHE_TTL),
+            negative_ttl: self.time(&raw.negative_ttl, default.negative_ttl, &CACHE_TTL),
             entries: self.number(&raw.entries, default.entries, &ENTRIES),
         }
     }

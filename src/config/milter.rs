@@ -51,9 +51,9 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_hours(2);
 /// higher.
 pub const MAX_RECIPIENTS: usize = 10_000;
 /// Default of `milter.reject_reply`.
-pub const UNKNOWN_REPLY: &str = "550 5.1.1 Recipient address rejected: User unknown";
+pub const REJECT_REPLY: &str = "550 5.1.1 Recipient address rejected: User unknown";
 /// Default of `milter.defer_reply`.
-pub const LATER_REPLY: &str = "451 4.3.0 Recipient address lookup failed, please try again later";
+pub const DEFER_REPLY: &str = "451 4.3.0 Recipient address lookup failed, please try again later";
 
 /// Most addresses to listen on; more are a mistake, and each needs a task.
 pub const MAX_LISTEN: usize = 32;
@@ -121,8 +121,8 @@ impl Check<'_> {
             max_connections: self.number(&raw.max_connections, MAX_CONNECTIONS, &CONNECTIONS),
             idle_timeout: self.time(&raw.idle_timeout, IDLE_TIMEOUT, &IDLE),
             max_recipients: self.number(&raw.max_recipients, MAX_RECIPIENTS, &RECIPIENTS),
-            reject_reply: self.reply(&raw.reject_reply, UNKNOWN_REPLY, true),
-            defer_reply: self.reply(&raw.defer_reply, LATER_REPLY, false),
+            reject_reply: self.reply(&raw.reject_reply, REJECT_REPLY, true),
+            defer_reply: self.reply(&raw.defer_reply, DEFER_REPLY, false),
             header: self.header(&raw.header),
         };
         if let Some(given) = raw.idle_timeout.given().filter(|given| given.value < CLIENT_SILENCE) {

@@ -26,7 +26,7 @@ pub const MAX_MAP_NAME: usize = 64;
 /// Largest text of a `texthash:`: hundreds of thousands of entries. Larger ones belong in a database.
 pub const MAX_LIST: u64 = 64 << 20;
 /// Bounds of `cache_ttl`: changes must take effect eventually.
-const REMEMBERED: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(24);
+const CACHE_TTL: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(24);
 
 /// Most sources of a map, including the maps that it names and their sources: each may be used for each
 /// key, nested in one another.
@@ -167,7 +167,7 @@ impl Check<'_> {
         let sources = match &table.source {
             Field::Given(from) => {
                 if from.value.items.is_empty() && from.value.complete {
-                    self.error(from, format!("{} is empty", from.key), FROM);
+                    self.error(from, format!("{} is empty", from.key), SOURCE_HELP);
                 }
                 let sources: Vec<Option<SourceSpec>> = from
                     .value
@@ -179,13 +179,13 @@ impl Check<'_> {
                 sources.into_iter().collect::<Option<Vec<SourceSpec>>>().filter(|_| complete)
             }
             Field::Absent => {
-                self.error_in(list, item.span(), "a map without source", FROM);
+                self.error_in(list, item.span(), "a map without source", SOURCE_HELP);
                 None
             }
             Field::Broken => None,
         };
         let search = self.choice(&table.search, SearchStrategy::Plain, &SearchStrategy::ALL);
-        let cache_ttl = self.time(&table.cache_ttl, Duration::ZERO, &REMEMBERED);
+        let cache_ttl = self.time(&table.cache_ttl, Duration::ZERO, &CACHE_TTL);
         let query = sources.as_ref().and_then(|sources| self.query(table, sources, databases));
         Some(MapSettings { name: name?, sources: sources?, search, cache_ttl, query })
     }
@@ -362,5 +362,5 @@ fn parts_of<'s>(source: &'s SourceSpec, parts: &mut Vec<Part<'s>>) {
 }
 
 /// Remedy for an invalid `source`.
-const FROM: &str = "write where its values come from, such as \"resolver:virtual_alias\", \"texthash:/PATH\" or \
+const SOURCE_HELP: &str = "write where its values come from, such as \"resolver:virtual_alias\", \"texthash:/PATH\" or \
                     \"database:NAME\"";

@@ -35,7 +35,7 @@ pub(super) fn longest_answer(config: &Config) -> Duration {
 pub(super) struct Fronts {
     pub milter: Arc<Milter>,
     pub maps: Arc<Maps>,
-    pub tap: Arc<TraceBus>,
+    pub trace: Arc<TraceBus>,
     pub status: Arc<Status>,
     /// The maps that the open listeners name, which may differ from the current configuration.
     pub served: BTreeSet<Arc<str>>,
@@ -140,7 +140,7 @@ pub(super) async fn listen(
         let status = fronts.status.clone();
         let milter = fronts.milter.clone();
         let control = Arc::new(Control {
-            tap: fronts.tap.clone(),
+            trace: fronts.trace.clone(),
             status: Box::new(move || status.json()),
             resolve: Box::new(move |address| {
                 let milter = milter.clone();

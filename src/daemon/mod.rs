@@ -72,12 +72,12 @@ pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
     let live = build(&config).await.map_err(Failure::Sources)?;
     let mut accounts = live.accounts;
     meter::record(config.statistics.enabled);
-    let tap = Arc::new(TraceBus::default());
-    let maps = Maps::new(live.maps, tap.clone());
-    let milter = Milter::new(live.service, tap.clone());
+    let trace = Arc::new(TraceBus::default());
+    let maps = Maps::new(live.maps, trace.clone());
+    let milter = Milter::new(live.service, trace.clone());
     let status = Status::new(&config, maps.clone());
     let served = names_served(&config);
-    let fronts = Fronts { milter: milter.clone(), maps: maps.clone(), tap, status: status.clone(), served };
+    let fronts = Fronts { milter: milter.clone(), maps: maps.clone(), trace, status: status.clone(), served };
     let (stop, end) = (flag::Sender::new(false), flag::Sender::new(false));
     let mut tasks = listen(&config, &fronts, &stop, &end).await?;
 

@@ -1,7 +1,7 @@
 //! Chooses one of several servers with the same content: the first that can be reached.
 
 use super::Lookup;
-use super::settings::{DatabaseSettings, PASSED_OVER};
+use super::settings::{BACKOFF, DatabaseSettings};
 use crate::observe::outage::Servers;
 use std::fmt::Write as _;
 use std::future::Future;
@@ -40,8 +40,8 @@ impl State {
         }
     }
 
-    fn is_passed_over(&self) -> bool {
-        self.failed().as_ref().is_some_and(|(at, _)| at.elapsed() < PASSED_OVER)
+    fn is_backed_off(&self) -> bool {
+        self.failed().as_ref().is_some_and(|(at, _)| at.elapsed() < BACKOFF)
     }
 }
 
@@ -68,7 +68,7 @@ impl Hosts {
         F: Future<Output = Result<Lookup<String>, String>>,
     {
         let mut order: Vec<usize> = (0..self.states.len()).collect();
-        order.sort_by_key(|at| self.states.get(*at).is_some_and(State::is_passed_over));
+        order.sort_by_key(|at| self.states.get(*at).is_some_and(State::is_backed_off));
         let mut failures = String::new();
         let mut failed = Vec::new();
         let asking = async {

@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub struct Map {
     name: Arc<str>,
     table: Arc<Table>,
-    profile: SearchStrategy,
+    search: SearchStrategy,
     reading: Arc<Reading>,
 }
 
@@ -41,8 +41,8 @@ pub struct Reading {
 
 impl Map {
     /// Creates the map `name` of this table.
-    pub fn new(name: Arc<str>, table: Arc<Table>, profile: SearchStrategy, reading: Arc<Reading>) -> Self {
-        Map { name, table, profile, reading }
+    pub fn new(name: Arc<str>, table: Arc<Table>, search: SearchStrategy, reading: Arc<Reading>) -> Self {
+        Map { name, table, search, reading }
     }
 
     /// Its name.
@@ -51,8 +51,8 @@ impl Map {
     }
 
     /// Its search strategy.
-    pub fn profile(&self) -> SearchStrategy {
-        self.profile
+    pub fn search_strategy(&self) -> SearchStrategy {
+        self.search
     }
 
     /// Looks up a key. The value is never empty. There is no timeout; the caller must limit the time.
@@ -62,9 +62,9 @@ impl Map {
         if key.is_empty() {
             return Lookup::NotFound;
         }
-        let answer = match self.profile {
+        let answer = match self.search {
             SearchStrategy::Plain => self.table.look_up(key).await,
-            profile => self.search(profile, key).await,
+            strategy => self.search_with(strategy, key).await,
         };
         match answer {
             Lookup::Found(value) if value.is_empty() => Lookup::temp_fail("the value is empty"),
@@ -72,23 +72,23 @@ impl Map {
         }
     }
 
-    fn candidates<'k>(&self, profile: SearchStrategy, key: &'k str) -> Vec<Candidate<'k>> {
+    fn candidates<'k>(&self, strategy: SearchStrategy, key: &'k str) -> Vec<Candidate<'k>> {
         let domain = canonical_domain(key.rsplit_once('@').map_or("", |(_, domain)| domain));
         let reading = &self.reading;
         let context = Context {
             delimiters: reading.delimiters.get(&*domain).unwrap_or(&reading.other_delimiters),
             is_local: &|domain| reading.local.contains(&*canonical_domain(domain)),
         };
-        profile.candidates(key, &context)
+        strategy.candidates(key, &context)
     }
 
     /// Looks up the candidates in order, until one is found or fails temporarily.
-    async fn search(&self, profile: SearchStrategy, key: &str) -> Lookup<String> {
-        for candidate in self.candidates(profile, key) {
+    async fn search_with(&self, strategy: SearchStrategy, key: &str) -> Lookup<String> {
+        for candidate in self.candidates(strategy, key) {
             match self.table.look_up(&candidate.key).await {
                 Lookup::NotFound => (),
                 Lookup::Found(value) => {
-                    return match profile.value(&candidate, key, &value) {
+                    return match strategy.value(&candidate, key, &value) {
                         Ok(value) => Lookup::Found(value),
                         Err(why) => Lookup::temp_fail(format!("the value cannot be used: {why}")),
                     };

@@ -166,7 +166,7 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// logged.
 pub const DEADLINE: Duration = Duration::from_secs(5);
 /// How long a server that could not be reached is tried after the others.
-pub const PASSED_OVER: Duration = Duration::from_secs(10);
+pub const BACKOFF: Duration = Duration::from_secs(10);
 
 /// The query of a map.
 ///

@@ -12,12 +12,12 @@ mod look_up;
 mod outcome;
 mod owner;
 mod reading;
+mod redirects;
 pub mod view;
-mod way;
 
 pub use look_up::Form;
 pub use outcome::{DeferReason, Outcome, RejectReason, Resolution, RuleTrace};
-pub use way::MAX_HOPS;
+pub use redirects::MAX_HOPS;
 
 use crate::account::{AccountSource, Lookup, Verification};
 use crate::script::{Returned, ScriptError, ScriptFunction};
@@ -26,10 +26,10 @@ use decision::Next;
 use foldhash::quality::RandomState;
 use look_up::{Event, Show};
 use mail_address::{Address, Forms, LocalPartPolicy, Malformed, canonical_domain, escape};
+use redirects::RedirectChain;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
-use way::Way;
 
 /// A recipient to be resolved.
 #[derive(Clone, Debug)]
@@ -227,7 +227,7 @@ impl Resolver {
             Err(outcome) => return Resolution::bare(outcome),
         };
         let today = (self.settings.today)();
-        let mut way = Way::new(recipient.clone());
+        let mut chain = RedirectChain::new(recipient.clone());
         let mut rule = RuleTrace::None;
         let stop = |rule, outcome| Resolution {
             mailbox: Some(recipient.clone()),
@@ -236,7 +236,7 @@ impl Resolver {
         };
         // Each round either ends the loop or extends the chain, which has a maximum length.
         let account = loop {
-            let at = way.here();
+            let at = chain.here();
             let found = self.look_up(at, today, show);
             // Keep the rule of the recipient itself, which explains most. Exception: an expired alias
             // explains the rejection.
@@ -254,15 +254,15 @@ impl Resolver {
             if !self.is_ours(&next) {
                 return stop(rule, Outcome::Rewrite(next));
             }
-            if let Err(doubt) = way.go(next, |a, b| self.is_same(a, b)) {
+            if let Err(doubt) = chain.go(next, |a, b| self.is_same(a, b)) {
                 return stop(rule, Outcome::TempFail(doubt));
             }
         };
-        let here = way.here();
+        let here = chain.here();
         let at = account.as_ref().unwrap_or(here);
         let normal = self.normal(at.domain().unwrap_or_default());
         // Names that the operator wrote are looked up as they are spelled.
-        let is_typed = account.is_none() && way.is_at_recipient();
+        let is_typed = account.is_none() && chain.is_at_recipient();
         let forms = if is_typed { normal.typed(at.local()) } else { normal.written(at.local()) };
         let to = match &account {
             // If the mail server itself delivers the recipient to the account, it stays as written.

@@ -33,7 +33,7 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 /// Sources of the replies at the control socket.
 pub struct Control {
     /// Source of the events for `trace`.
-    pub tap: Arc<TraceBus>,
+    pub trace: Arc<TraceBus>,
     /// Returns the reply to `status`, a line of JSON.
     pub status: Box<dyn Fn() -> String + Send + Sync>,
     /// Returns the reply to `resolve`, a line of JSON.
@@ -168,7 +168,7 @@ async fn write(stream: &mut Stream, line: &str) -> Option<()> {
 }
 
 async fn trace(stream: &mut Stream, control: &Control, filter: &Filter) {
-    let mut look = control.tap.look();
+    let mut look = control.trace.look();
     // Tells the client that every request is traced from now on.
     if write(stream, &json!({ "tracing": true }).to_string()).await.is_none() {
         return;

@@ -21,7 +21,7 @@ pub const KEEPALIVE: &[u8] = b"KEEPALIVE";
 #[derive(Debug)]
 pub struct Maps {
     current: ArcSwap<HashMap<Arc<str>, One, RandomState>>,
-    tap: Arc<TraceBus>,
+    trace: Arc<TraceBus>,
 }
 
 #[derive(Debug)]
@@ -44,8 +44,8 @@ pub enum MapReply {
 
 impl Maps {
     /// Takes the maps, and the bus that receives their trace events.
-    pub fn new(maps: Vec<Arc<Map>>, tap: Arc<TraceBus>) -> Arc<Self> {
-        Arc::new(Maps { current: ArcSwap::from_pointee(served(maps)), tap })
+    pub fn new(maps: Vec<Arc<Map>>, trace: Arc<TraceBus>) -> Arc<Self> {
+        Arc::new(Maps { current: ArcSwap::from_pointee(served(maps)), trace })
     }
 
     /// Replaces all maps at once.
@@ -56,8 +56,10 @@ impl Maps {
     /// The names of the maps with their descriptions, sorted by name.
     pub fn list(&self) -> Vec<(Arc<str>, String)> {
         let current = self.current.load();
-        let mut all: Vec<_> =
-            current.values().map(|one| (one.map.name().clone(), one.map.profile().to_string())).collect();
+        let mut all: Vec<_> = current
+            .values()
+            .map(|one| (one.map.name().clone(), one.map.search_strategy().to_string()))
+            .collect();
         all.sort();
         all
     }
@@ -104,8 +106,8 @@ impl Maps {
             }
             _ => observe::looked_up(&client.listener, client.connection, name, key, None),
         }
-        if self.tap.is_wanted() {
-            self.tap.put(TraceEvent::of(client, name, key, &found, began.elapsed()));
+        if self.trace.is_wanted() {
+            self.trace.put(TraceEvent::of(client, name, key, &found, began.elapsed()));
         }
         found
     }

@@ -74,7 +74,7 @@ pub struct TraceBus {
 /// A subscription; it ends when dropped.
 #[derive(Debug)]
 pub struct Look {
-    tap: Arc<TraceBus>,
+    trace: Arc<TraceBus>,
     receiver: broadcast::Receiver<Arc<TraceEvent>>,
 }
 
@@ -99,7 +99,7 @@ impl TraceBus {
     /// Subscribes.
     pub fn look(self: &Arc<Self>) -> Look {
         self.looking.fetch_add(1, Relaxed);
-        Look { tap: self.clone(), receiver: self.sender.subscribe() }
+        Look { trace: self.clone(), receiver: self.sender.subscribe() }
     }
 }
 
@@ -116,6 +116,6 @@ impl Look {
 
 impl Drop for Look {
     fn drop(&mut self) {
-        self.tap.looking.fetch_sub(1, Relaxed);
+        self.trace.looking.fetch_sub(1, Relaxed);
     }
 }

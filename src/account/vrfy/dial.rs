@@ -235,7 +235,7 @@ impl Tls {
 }
 
 /// The name in EHLO: the configured one, or that of this host.
-pub(super) fn me(settings: &VrfySettings) -> Result<ClientId, String> {
+pub(super) fn helo_name(settings: &VrfySettings) -> Result<ClientId, String> {
     let safe = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
     let literal = |name: &str| {
         let inside = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
@@ -271,9 +271,9 @@ mod tests {
             ("bücher.example", false),
         ] {
             let settings = VrfySettings { helo: helo.into(), ..VrfySettings::default() };
-            assert_eq!(me(&settings).is_ok(), want, "{helo}");
+            assert_eq!(helo_name(&settings).is_ok(), want, "{helo}");
         }
-        assert!(!me(&VrfySettings::default()).unwrap().to_string().is_empty());
+        assert!(!helo_name(&VrfySettings::default()).unwrap().to_string().is_empty());
     }
 
     #[test]

@@ -78,7 +78,7 @@ fn open(
         // Never used. A host without name servers can still ask a server by address.
         None => Ok(Arc::new(crate::net::dns::NoDns) as Arc<dyn Dns>),
     };
-    match (lookup, dial::me(settings), Tls::new(settings)) {
+    match (lookup, dial::helo_name(settings), Tls::new(settings)) {
         (Ok(lookup), Ok(me), Ok(tls)) => {
             let limits = Limits::within(context.source.deadline);
             let interval = context.source.control_interval;

@@ -18,7 +18,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
 /// Timeout of QUIT.
-const FAREWELL: Duration = Duration::from_secs(1);
+const QUIT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Maximum number of connections that wait for the reply to QUIT. Further ones are closed without QUIT, so
 /// that they do not accumulate if a server does not reply.
@@ -106,16 +106,16 @@ impl Pool {
                 return;
             }
         }
-        self.see_off(connection);
+        self.quit(connection);
     }
 
     /// Sends QUIT in the background.
-    pub fn see_off(&self, connection: Connection) {
+    pub fn quit(&self, connection: Connection) {
         if let (Some(runtime), Ok(permit)) = (&self.runtime, self.farewells.clone().try_acquire_owned()) {
             runtime.spawn(async move {
                 let _permit = permit;
                 // If the server does not reply in time, the connection is closed anyway.
-                let _ = timeout(FAREWELL, connection.quit()).await;
+                let _ = timeout(QUIT_TIMEOUT, connection.quit()).await;
             });
         }
     }
@@ -133,7 +133,7 @@ impl Pool {
         }
         drop(rest);
         for (connection, _) in gone {
-            self.see_off(connection);
+            self.quit(connection);
         }
         next
     }
@@ -158,7 +158,7 @@ impl Drop for Pool {
             sweeper.abort();
         }
         for (connection, _) in rest.idle {
-            self.see_off(connection);
+            self.quit(connection);
         }
     }
 }

@@ -273,7 +273,7 @@ impl VrfySource {
         let usable = match held.take() {
             Some(connection) if self.pool.has_more(&connection) => Some(connection),
             Some(used_up) => {
-                self.pool.see_off(used_up);
+                self.pool.quit(used_up);
                 None
             }
             None => None,

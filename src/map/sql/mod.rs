@@ -9,7 +9,7 @@
 //! | this module | choice of the server, retries and timeouts |
 //!
 //! The first server that can be reached gets the query. A server that cannot be reached is tried after the
-//! others for [`PASSED_OVER`], then first again. A connection that breaks is replaced once: the server was
+//! others for [`BACKOFF`], then first again. A connection that breaks is replaced once: the server was
 //! restarted, or has closed idle connections. A query that the database rejects (no such table, no
 //! permission) is not repeated. All of these are [`Lookup::TempFail`].
 //!
@@ -30,7 +30,7 @@ mod sqlite;
 mod tests;
 
 use super::database::Database;
-use super::settings::{DatabaseSettings, Kind, PASSED_OVER, Query};
+use super::settings::{BACKOFF, DatabaseSettings, Kind, Query};
 use super::witness::Witness;
 use super::{Lookup, LookupFuture, Source, Table};
 use crate::observe::outage::Servers;
@@ -155,7 +155,7 @@ impl<D: Driver> Shared<D> {
                     Ok(Ok(lease)) => lease,
                     Ok(Err(why)) => {
                         if self.servers.len() > 1 {
-                            server.pass_over(PASSED_OVER);
+                            server.back_off(BACKOFF);
                         }
                         troubles.push((server.name().to_owned(), why));
                         break;
@@ -198,7 +198,7 @@ impl<D: Driver> Shared<D> {
     /// The servers, those that failed recently last.
     fn in_order(&self, now: Instant) -> Vec<&Arc<Server<D>>> {
         let (mut first, last): (Vec<_>, Vec<_>) =
-            self.servers.iter().partition(|server| !server.is_passed_over(now));
+            self.servers.iter().partition(|server| !server.is_backed_off(now));
         first.extend(last);
         first
     }

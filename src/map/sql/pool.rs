@@ -98,7 +98,7 @@ struct State<C> {
     /// Time and reason of the last failure to connect.
     failed: Option<(Instant, Dial)>,
     /// Until then, other servers are tried first.
-    passed_over: Option<Instant>,
+    backoff_until: Option<Instant>,
     /// Whether the task that closes idle connections is running.
     reaped: bool,
 }
@@ -163,7 +163,7 @@ impl<D: Driver> Server<D> {
             dialing: 0,
             generation: 0,
             failed: None,
-            passed_over: None,
+            backoff_until: None,
             reaped: false,
         };
         Server {
@@ -189,21 +189,21 @@ impl<D: Driver> Server<D> {
     /// Whether other servers are tried first. After that period, the first caller tries this server again.
     /// Until that attempt ends, other callers still use other servers, since a server that hangs would cost
     /// each of them the timeout.
-    pub fn is_passed_over(&self, now: Instant) -> bool {
+    pub fn is_backed_off(&self, now: Instant) -> bool {
         let mut state = self.state();
-        match state.passed_over {
+        match state.backoff_until {
             None => false,
             Some(until) if now < until => true,
             Some(_) => {
-                state.passed_over = Some(now + self.connect_timeout);
+                state.backoff_until = Some(now + self.connect_timeout);
                 false
             }
         }
     }
 
     /// Lets other servers be tried first for this period.
-    pub fn pass_over(&self, period: Duration) {
-        self.state().passed_over = Some(Instant::now() + period);
+    pub fn back_off(&self, period: Duration) {
+        self.state().backoff_until = Some(Instant::now() + period);
     }
 
     /// Closes idle connections, and those in use when they are returned: if one connection has broken, the
@@ -298,7 +298,7 @@ impl<D: Driver> Server<D> {
         match connected {
             Ok(connection) => {
                 state.failed = None;
-                state.passed_over = None;
+                state.backoff_until = None;
                 // Before `Dialing` is dropped, since other callers read both counters.
                 state.answering += 1;
                 Ok((connection, generation))

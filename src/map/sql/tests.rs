@@ -210,13 +210,13 @@ async fn unreachable_server_is_tried_last_for_a_while() {
         assert_eq!((first.counts(), second.counts()), ((0, 1, 0), (1, 1, 1)), "{mood:?}");
         assert_eq!(failing(&first), [Box::from("db0")]);
         // Then one caller tries it again, and the others use the second server.
-        advance(PASSED_OVER).await;
+        advance(BACKOFF).await;
         let both = tokio::join!(table.look_up("k"), table.look_up("k"), table.look_up("k"));
         assert_eq!(both, (value(), value(), value()));
         assert_eq!(first.counts().1, 2, "{mood:?}");
         // When the server is up again, it is the first again.
         first.is(Mood::Up);
-        advance(PASSED_OVER).await;
+        advance(BACKOFF).await;
         let before = second.asked.load(Relaxed);
         for _ in 0..5 {
             assert_eq!(table.look_up("k").await, value());

@@ -51,7 +51,7 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct Milter {
     service: ArcSwap<Service>,
-    tap: Arc<TraceBus>,
+    trace: Arc<TraceBus>,
     sessions: AtomicU64,
     busy: AtomicUsize,
 }
@@ -77,8 +77,13 @@ const MACROS: [(MacroStage, &CStr); 4] = [
 
 impl Milter {
     /// Creates a milter with its first configuration, and the bus that receives its trace events.
-    pub fn new(service: Service, tap: Arc<TraceBus>) -> Arc<Self> {
-        Arc::new(Milter { service: ArcSwap::from_pointee(service), tap, sessions: 0.into(), busy: 0.into() })
+    pub fn new(service: Service, trace: Arc<TraceBus>) -> Arc<Self> {
+        Arc::new(Milter {
+            service: ArcSwap::from_pointee(service),
+            trace,
+            sessions: 0.into(),
+            busy: 0.into(),
+        })
     }
 
     /// Uses `service` for new sessions; open sessions keep theirs.
@@ -415,9 +420,9 @@ fn log(conn: &Conn, macros: &Macros, argument: &[u8], resolution: &Resolution, s
     };
     // A milter cannot reject an unknown recipient in mail submitted by sendmail(1).
     let observed = conn.service.policy.dry_run || (*say == Reply::Continue && decided == Decided::Reject);
-    if conn.milter.tap.is_wanted() {
+    if conn.milter.trace.is_wanted() {
         let text = new_to.map(Address::to_string).or_else(|| detail.clone()).unwrap_or_default();
-        conn.milter.tap.put(TraceEvent {
+        conn.milter.trace.put(TraceEvent {
             listener: "milter".into(),
             connection: conn.number,
             peer: shown(get(macros, c"{client_addr}").unwrap_or_default()),

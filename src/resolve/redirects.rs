@@ -6,15 +6,15 @@ use mail_address::Address;
 pub use alias_rules::MAX_HOPS;
 
 /// The addresses so far, the recipient first.
-pub(super) struct Way {
+pub(super) struct RedirectChain {
     behind: Vec<Address>,
     here: Address,
 }
 
-impl Way {
+impl RedirectChain {
     /// Creates a chain with the recipient only.
     pub fn new(recipient: Address) -> Self {
-        Way { behind: Vec::new(), here: recipient }
+        RedirectChain { behind: Vec::new(), here: recipient }
     }
 
     /// The last address.
@@ -53,9 +53,9 @@ mod tests {
 
     /// Adds each of these after a0; returns the addresses if they form a loop or are too many.
     fn go(numbers: impl IntoIterator<Item = usize>) -> Option<String> {
-        let mut way = Way::new(address(0));
+        let mut chain = RedirectChain::new(address(0));
         let same = |a: &Address, b: &Address| a.same_mailbox(b, false);
-        numbers.into_iter().find_map(|i| way.go(address(i), same).err()).map(|reason| reason.to_string())
+        numbers.into_iter().find_map(|i| chain.go(address(i), same).err()).map(|reason| reason.to_string())
     }
 
     #[test]
