@@ -110,12 +110,6 @@ impl Hosts {
     }
 }
 
-/// Maximum time for a connection to one server. At most half of the timeout of the lookup, whatever the
-/// setting, so that there is time for another server.
-pub(super) fn connect_limit(settings: &DatabaseSettings) -> Duration {
-    settings.connect_timeout.min(settings.deadline / 2)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,9 +184,9 @@ mod tests {
     #[test]
     fn connect_timeout_leaves_time_for_another_server() {
         let mut settings = settings(0);
-        assert_eq!(connect_limit(&settings), CONNECT_TIMEOUT);
+        assert_eq!(settings.connect_limit(), CONNECT_TIMEOUT);
         settings.connect_timeout = Duration::from_mins(1);
-        assert_eq!(connect_limit(&settings), DEADLINE / 2);
+        assert_eq!(settings.connect_limit(), DEADLINE / 2);
         assert!(Hosts::new(&settings).unwrap_err().contains("set hosts"));
     }
 }

@@ -7,14 +7,15 @@
 //! directory (RFC 4511, section 5.3).
 
 use super::database::Database;
-use super::hosts::{Hosts, connect_limit};
+use super::hosts::Hosts;
 use super::settings::{DatabaseSettings, MAX_ROWS, Query, Scope};
 use super::template::{Part, Template};
 use super::value::{found, quoted, too_long};
 use super::witness::Witness;
 use super::{Lookup, LookupFuture, MAX_VALUE, Source, Table};
-use crate::net::connect::{Age, Socket, connect};
+use crate::net::connect::{Socket, connect};
 use crate::net::host::Host;
+use crate::net::idle::{IdlePool, Limits};
 use crate::net::tls;
 use ldap3::asn1::StructureTag;
 use ldap3::{
@@ -23,7 +24,7 @@ use ldap3::{
 };
 use rustls::ClientConfig;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -54,7 +55,7 @@ struct Directory {
 /// One server and its connections.
 struct Server {
     host: Host,
-    idle: Mutex<Vec<Session>>,
+    idle: Arc<IdlePool<Session>>,
     slots: Semaphore,
 }
 
@@ -62,7 +63,8 @@ struct Server {
 struct Session {
     ldap: Ldap,
     driver: JoinHandle<()>,
-    age: Age,
+    /// Time at which it was opened.
+    born: Instant,
     /// The address of the peer.
     peer: String,
 }
@@ -116,14 +118,15 @@ pub(super) fn open(settings: &DatabaseSettings) -> Result<Arc<dyn Database>, Str
     // At least 1: with no connections at all, every query would wait forever.
     let slots =
         usize::try_from(settings.connections.max(1)).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
-    let server =
-        |host: &Host| Server { host: host.clone(), idle: Mutex::default(), slots: Semaphore::new(slots) };
+    // There are never more than slots: whoever returns a connection still holds one.
+    let idle = || IdlePool::new(Limits::of(slots), drop);
+    let server = |host: &Host| Server { host: host.clone(), idle: idle(), slots: Semaphore::new(slots) };
     Ok(Arc::new(Shared(Arc::new(Directory {
         hosts: Hosts::new(settings)?,
         servers: settings.hosts.iter().map(server).collect(),
         user,
         tls: settings.tls.then(|| tls::client(settings.tls_ca.as_deref())).transpose()?,
-        limit: connect_limit(settings),
+        limit: settings.connect_limit(),
         deadline: settings.deadline,
         witness: Witness::new(settings),
     }))))
@@ -193,7 +196,7 @@ impl LdapTable {
             match self.run(server, session, search).await {
                 Ok(answer) => return Ok(answer),
                 // The other idle connections are probably closed, too.
-                Err(_) => server.idle().clear(),
+                Err(_) => server.idle.clear(),
             }
         }
         if let Some(why) = directory.hosts.failed_since(at, came) {
@@ -237,7 +240,8 @@ impl LdapTable {
             Lookup::TempFail(_) => (),
         }
         if is_whole {
-            server.give_back(session);
+            let born = session.born;
+            server.idle.put(session, born);
         }
         Ok(answer)
     }
@@ -409,7 +413,8 @@ impl<'a> Values<'a> {
 impl Directory {
     /// Connects, starts TLS, and binds.
     async fn dial(&self, host: &Host) -> Result<Session, String> {
-        let socket = connect(host).await.map_err(|error| error.to_string())?;
+        let born = Instant::now();
+        let socket = connect(host, self.limit).await.map_err(|error| error.to_string())?;
         let peer = socket.peer(host);
         let settings = LdapConnSettings::new();
         let (settings, url) = match (socket, &self.tls) {
@@ -433,7 +438,7 @@ impl Directory {
             // The caller gets the error as well.
             let _ = connection.drive().await;
         });
-        let mut session = Session { ldap, driver, age: Age::new(), peer };
+        let mut session = Session { ldap, driver, born, peer };
         let Some((user, password)) = &self.user else {
             // No anonymous bind: some directories reject it. Any reply shows that the directory is up.
             let root = session.ldap.search("", ldap3::Scope::Base, ANYTHING, [NO_ATTRIBUTES]);
@@ -448,21 +453,14 @@ impl Directory {
 }
 
 impl Server {
-    fn idle(&self) -> MutexGuard<'_, Vec<Session>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes the idle connection that was used last.
+    /// Takes the idle connection that was used last, except closed ones.
     fn take(&self) -> Option<Session> {
-        let mut idle = self.idle();
-        idle.retain_mut(|session| !session.ldap.is_closed() && session.age.is_fresh());
-        idle.pop()
-    }
-
-    /// Returns a connection to the pool. There are never more than slots, since the caller still holds one.
-    fn give_back(&self, mut session: Session) {
-        session.age.renew();
-        self.idle().push(session);
+        loop {
+            let mut session = self.idle.take(|_| true)?;
+            if !session.ldap.is_closed() {
+                return Some(session);
+            }
+        }
     }
 }
 

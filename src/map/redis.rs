@@ -4,15 +4,16 @@
 //! The reply to an abandoned query is read and discarded, so that replies still match their queries.
 
 use super::database::Database;
-use super::hosts::{Hosts, connect_limit};
+use super::hosts::Hosts;
 use super::settings::{DatabaseSettings, Query};
 use super::template::Template;
 use super::value::{found, quoted};
 use super::witness::Witness;
 use super::{Lookup, LookupFuture, Source, Table};
 use crate::lookup::control::Reply;
-use crate::net::connect::{Age, Socket, Stream, connect};
+use crate::net::connect::{Socket, Stream, connect};
 use crate::net::host::Host;
+use crate::net::idle::Age;
 use crate::net::tls;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, ErrorKind, RedisConnectionInfo, RedisError, Value};
@@ -117,7 +118,7 @@ pub(super) fn open(settings: &DatabaseSettings) -> Result<Arc<dyn Database>, Str
         servers: settings.hosts.iter().map(server).collect(),
         hello,
         tls: client.map(TlsConnector::from),
-        limit: connect_limit(settings),
+        limit: settings.connect_limit(),
         witness: Witness::new(settings),
     }))))
 }
@@ -236,7 +237,7 @@ impl Redis {
 
     /// Connects, logs in, and waits for the reply.
     async fn dial(&self, host: &Host) -> Result<Session, String> {
-        let socket = connect(host).await.map_err(|error| error.to_string())?;
+        let socket = connect(host, self.limit).await.map_err(|error| error.to_string())?;
         let peer = socket.peer(host);
         let stream: Box<dyn Stream> = match (&self.tls, socket, host) {
             (Some(tls), Socket::Tcp(stream), Host::Inet(name, _)) => {

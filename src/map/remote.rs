@@ -6,19 +6,20 @@
 
 use super::value::{found, quoted};
 use super::{Lookup, LookupFuture, Source, Table};
-use crate::net::connect::{Age, Stream, connect};
+use crate::net::connect::{Stream, connect};
 use crate::net::host::Host;
+use crate::net::idle::{IdlePool, Limits};
 use lookup_protocols::{ProtocolError, netstring, socketmap, tcp_table};
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// Maximum number of connections to one server. Postfix limits its own services to 100 processes by default,
 /// and each connection may need one.
@@ -54,13 +55,14 @@ struct Remote {
     name: String,
     host: Host,
     protocol: Protocol,
-    idle: Mutex<Vec<Connection>>,
+    idle: Arc<IdlePool<Connection>>,
     slots: Semaphore,
 }
 
 struct Connection {
     stream: Box<dyn Stream>,
-    age: Age,
+    /// Time at which it was opened.
+    born: Instant,
 }
 
 /// The reason why a request failed.
@@ -93,7 +95,7 @@ impl Remote {
             name,
             host: host.clone(),
             protocol,
-            idle: Mutex::default(),
+            idle: IdlePool::new(Limits::of(CONNECTIONS), drop),
             slots: Semaphore::new(CONNECTIONS),
         })
     }
@@ -106,14 +108,15 @@ impl Remote {
                 Ok(answer) => return Ok(answer),
                 Err(Failure::Final(why)) => return Err(why),
                 // It was closed while idle; the other idle connections probably are, too.
-                Err(Failure::Closed(_)) => self.idle().clear(),
+                Err(Failure::Closed(_)) => self.idle.clear(),
             }
         }
-        let stream = timeout(CONNECT_TIMEOUT, connect(&self.host))
+        let born = Instant::now();
+        let stream = timeout(CONNECT_TIMEOUT, connect(&self.host, CONNECT_TIMEOUT))
             .await
             .map_err(|_| format!("no connection within {CONNECT_TIMEOUT:?}"))?
             .map_err(|error| error.to_string())?;
-        self.exchange(Connection { stream: stream.boxed(), age: Age::new() }, &request)
+        self.exchange(Connection { stream: stream.boxed(), born }, &request)
             .await
             .map_err(|(Failure::Closed(why) | Failure::Final(why))| why)
     }
@@ -144,8 +147,8 @@ impl Remote {
         }
         // After a temporary failure a server may close the connection, as Postfix does.
         if !matches!(answer, Lookup::TempFail(_)) {
-            connection.age.renew();
-            self.idle().push(connection);
+            let born = connection.born;
+            self.idle.put(connection, born);
         }
         Ok(answer)
     }
@@ -153,19 +156,11 @@ impl Remote {
     /// Takes the idle connection that was used last, except closed ones and those with unexpected data.
     async fn take(&self) -> Option<Connection> {
         loop {
-            let mut idle = {
-                let mut idle = self.idle();
-                idle.retain(|idle| idle.age.is_fresh());
-                idle.pop()?
-            };
+            let mut idle = self.idle.take(|_| true)?;
             if is_quiet(&mut *idle.stream).await {
                 return Some(idle);
             }
         }
-    }
-
-    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

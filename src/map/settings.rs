@@ -136,6 +136,12 @@ pub struct DatabaseSettings {
 }
 
 impl DatabaseSettings {
+    /// Maximum time for a connection to one server. At most half of the timeout of the lookup, whatever the
+    /// setting, so that there is time for another server.
+    pub(super) fn connect_limit(&self) -> Duration {
+        self.connect_timeout.min(self.deadline / 2)
+    }
+
     /// Creates settings with defaults, without a server.
     pub fn new(name: impl Into<Arc<str>>, kind: Kind) -> Self {
         DatabaseSettings {

@@ -1,51 +1,16 @@
 //! Connects to servers, over TCP or a UNIX socket, with TLS if configured.
 
+use super::dns::SystemDns;
 use super::host::Host;
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream, lookup_host};
-use tokio::sync::Semaphore;
-use tokio::time::Instant;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
 
-/// Maximum idle time of a connection that is used again. Firewalls silently drop idle connections, some after
-/// a few minutes: a query over such a connection would wait until its timeout.
-pub(crate) const IDLE: Duration = Duration::from_mins(1);
-
-/// Maximum age of a connection. A server may answer from data that it read when the connection started, the
-/// host name may resolve to another address by now, and the memory of a session grows. A new connection every
-/// few minutes is cheap.
-const LIFETIME: Duration = Duration::from_mins(5);
-
-/// The age of a connection, and its idle time.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Age {
-    born: Instant,
-    used: Instant,
-}
-
-impl Age {
-    /// The age of a connection that is opened now.
-    pub fn new() -> Self {
-        let now = Instant::now();
-        Age { born: now, used: now }
-    }
-
-    /// Records that the connection is in use.
-    pub fn renew(&mut self) {
-        self.used = Instant::now();
-    }
-
-    /// Whether the connection may be used for another query.
-    pub fn is_fresh(&self) -> bool {
-        self.used.elapsed() < IDLE && self.born.elapsed() < LIFETIME
-    }
-}
-
-/// Maximum number of names resolved concurrently. Each occupies one of the 512 threads that tokio has for
-/// blocking calls, which also read files.
-static RESOLVING: Semaphore = Semaphore::const_new(16);
+/// Maximum number of addresses tried for one connection. A service has a handful of them.
+pub(crate) const MAX_ADDRESSES: usize = 8;
 
 /// A byte stream.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -58,13 +23,14 @@ pub(crate) enum Socket {
     Unix(UnixStream),
 }
 
-/// Connects, without a timeout.
-pub(crate) async fn connect(host: &Host) -> io::Result<Socket> {
+/// Connects to the first address of a host that accepts a connection. `limit` is the time that the caller
+/// waits: an address that does not reply takes its share of it, so that the others are tried, too.
+pub(crate) async fn connect(host: &Host, limit: Duration) -> io::Result<Socket> {
     match host {
         Host::Inet(name, port) => {
             let stream = match name.parse::<IpAddr>() {
                 Ok(address) => TcpStream::connect((address, *port)).await?,
-                Err(_) => by_name(name.clone(), *port).await?,
+                Err(_) => by_name(name, *port, limit).await?,
             };
             // Every query is one small packet, followed by a reply.
             stream.set_nodelay(true)?;
@@ -74,19 +40,25 @@ pub(crate) async fn connect(host: &Host) -> io::Result<Socket> {
     }
 }
 
-/// Connects to the first address of a name that accepts a connection. Names are resolved by threads that
-/// cannot be cancelled, so their number is limited, including those whose caller has timed out.
-async fn by_name(name: String, port: u16) -> io::Result<TcpStream> {
-    let permit = RESOLVING.acquire().await.map_err(io::Error::other)?;
-    let resolved = tokio::spawn(async move {
-        let _permit = permit;
-        lookup_host((name, port)).await.map(Iterator::collect::<Vec<_>>)
-    });
-    let mut last = io::ErrorKind::NotFound.into();
-    for address in resolved.await.map_err(io::Error::other)?? {
-        match TcpStream::connect(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = error,
+async fn by_name(name: &str, port: u16, limit: Duration) -> io::Result<TcpStream> {
+    let dns = SystemDns::shared().map_err(io::Error::other)?;
+    first(&dns.configured(name).await.map_err(io::Error::other)?, port, limit)
+        .await
+        .map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))
+}
+
+/// Connects to the first of these addresses that accepts a connection.
+async fn first(addresses: &[IpAddr], port: u16, limit: Duration) -> io::Result<TcpStream> {
+    let addresses = addresses.get(..MAX_ADDRESSES).unwrap_or(addresses);
+    let share = limit / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "it has no address");
+    for address in addresses {
+        match timeout(share, TcpStream::connect((*address, port))).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last = error,
+            Err(_) => {
+                last = io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {share:?}"))
+            }
         }
     }
     Err(last)
@@ -116,26 +88,50 @@ impl Socket {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::time::advance;
+    use tokio::net::{TcpListener, TcpSocket};
 
-    #[tokio::test(start_paused = true)]
-    async fn connections_expire() {
-        const SECOND: Duration = Duration::from_secs(1);
-        // idle
-        let age = Age::new();
-        advance(Duration::from_secs(IDLE.as_secs() - 1)).await;
-        assert!(age.is_fresh());
-        advance(SECOND).await;
-        assert!(!age.is_fresh());
-        // in constant use
-        let mut age = Age::new();
-        for _ in 0..LIFETIME.as_secs() - 1 {
-            advance(SECOND).await;
-            age.renew();
-            assert!(age.is_fresh());
+    #[tokio::test]
+    async fn an_address_that_does_not_reply_leaves_time_for_the_next() {
+        const LIMIT: Duration = Duration::from_millis(400);
+        // Connections to a listener with a full queue hang.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.11:0".parse().unwrap()).unwrap();
+        let full = socket.listen(1).unwrap();
+        let address = full.local_addr().unwrap();
+        let mut fillers = Vec::new();
+        while let Ok(Ok(filler)) = timeout(LIMIT / 8, TcpStream::connect(address)).await {
+            fillers.push(filler);
         }
-        advance(SECOND).await;
-        age.renew();
-        assert!(!age.is_fresh());
+        let listener = TcpListener::bind(("127.0.0.12", address.port())).await.unwrap();
+        let addresses = ["127.0.0.11", "127.0.0.12"].map(|text| text.parse().unwrap());
+        let stream = timeout(LIMIT, first(&addresses, address.port(), LIMIT)).await.unwrap().unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), listener.local_addr().unwrap());
+        let alone = first(&addresses[..1], address.port(), LIMIT).await.unwrap_err();
+        assert_eq!(alone.to_string(), "no connection within 400ms");
+        assert_eq!(first(&[], 1, LIMIT).await.unwrap_err().to_string(), "it has no address");
+    }
+
+    #[tokio::test]
+    async fn tries_a_limited_number_of_addresses() {
+        let listener = TcpListener::bind("127.0.0.13:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut addresses = vec!["127.0.0.14".parse().unwrap(); MAX_ADDRESSES];
+        addresses.push("127.0.0.13".parse().unwrap());
+        let limit = Duration::from_secs(10);
+        assert_eq!(
+            first(&addresses, port, limit).await.unwrap_err().kind(),
+            io::ErrorKind::ConnectionRefused
+        );
+        first(&addresses[1..], port, limit).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn connects_by_name() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let host = Host::Inet("localhost".into(), port);
+        assert!(matches!(connect(&host, Duration::from_secs(10)).await, Ok(Socket::Tcp(_))));
+        let nowhere = Host::Inet("nowhere.invalid".into(), port);
+        assert!(connect(&nowhere, Duration::from_secs(10)).await.is_err());
     }
 }

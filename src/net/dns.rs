@@ -1,18 +1,25 @@
 //! Looks up addresses, mail exchangers and services in DNS.
 
+use crate::watch::Stamp;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::LookupIpStrategy;
+use hickory_resolver::lookup_ip::LookupIp;
 use hickory_resolver::net::NetError;
 use hickory_resolver::proto::rr::{Name, RData};
 use std::fmt;
 use std::future::Future;
 use std::net::IpAddr;
+use std::path::Path;
 use std::pin::Pin;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// Timeout and number of attempts of a DNS query. Their product is below the default timeout of a source.
 const TIMEOUT: Duration = Duration::from_millis(1500);
 const ATTEMPTS: usize = 2;
+
+/// The files that name lookups depend on.
+const FILES: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
 
 /// The result of a DNS lookup. An empty list means that there are no such records; an error is the reason of
 /// a temporary failure.
@@ -41,13 +48,22 @@ pub(crate) trait Dns: fmt::Debug + Send + Sync {
     fn srv<'a>(&'a self, service: &'a str) -> Found<'a, Place>;
 }
 
-/// The name servers and the /etc/hosts of this system.
+/// The name servers and the /etc/hosts of this system, as they are now: both files are read again when they
+/// have changed.
 pub(crate) struct SystemDns {
-    resolver: TokioResolver,
+    built: Mutex<Built>,
 }
 
-impl SystemDns {
-    pub fn new() -> Result<Self, String> {
+/// A resolver, and the files that it was built from.
+struct Built {
+    resolver: TokioResolver,
+    files: [Option<Stamp>; 2],
+}
+
+impl Built {
+    fn now() -> Result<Self, String> {
+        // Taken before the files are read, so that a later change is seen.
+        let files = stamps();
         let mut builder =
             TokioResolver::builder_tokio().map_err(|e| format!("cannot read resolv.conf: {e}"))?;
         let options = builder.options_mut();
@@ -55,7 +71,51 @@ impl SystemDns {
         options.attempts = ATTEMPTS;
         options.ip_strategy = LookupIpStrategy::Ipv6AndIpv4;
         let resolver = builder.build().map_err(|e| format!("cannot set up name lookups: {e}"))?;
-        Ok(SystemDns { resolver })
+        Ok(Built { resolver, files })
+    }
+}
+
+fn stamps() -> [Option<Stamp>; 2] {
+    FILES.map(|path| Stamp::at(Path::new(path)))
+}
+
+impl SystemDns {
+    pub fn new() -> Result<Self, String> {
+        Ok(SystemDns { built: Mutex::new(Built::now()?) })
+    }
+
+    /// The resolver of the whole process. The error is that of reading the files.
+    pub fn shared() -> Result<&'static SystemDns, String> {
+        static SHARED: OnceLock<SystemDns> = OnceLock::new();
+        match SHARED.get() {
+            Some(shared) => Ok(shared),
+            None => SystemDns::new().map(|new| SHARED.get_or_init(|| new)),
+        }
+    }
+
+    fn resolver(&self) -> TokioResolver {
+        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        if built.files != stamps() {
+            // If the file is missing or being written, the old name servers are better than none.
+            if let Ok(new) = Built::now() {
+                *built = new;
+            }
+        }
+        built.resolver.clone()
+    }
+
+    /// The addresses of a host in the configuration. Unlike [`Dns::addresses`], which gets complete names
+    /// from DNS, this uses the search list of resolv.conf(5), as other programs do.
+    pub async fn configured(&self, host: &str) -> Result<Vec<IpAddr>, String> {
+        addresses(host, self.resolver().lookup_ip(host).await)
+    }
+}
+
+fn addresses(host: &str, result: Result<LookupIp, NetError>) -> Result<Vec<IpAddr>, String> {
+    match result {
+        Ok(found) => Ok(found.iter().collect()),
+        Err(e) if e.is_no_records_found() && !e.is_nx_domain() => Ok(Vec::new()),
+        Err(e) => Err(why(host, "addresses", &e)),
     }
 }
 
@@ -77,17 +137,14 @@ fn why(name: &str, kind: &str, error: &NetError) -> String {
 impl Dns for SystemDns {
     fn addresses<'a>(&'a self, host: &'a str) -> Found<'a, IpAddr> {
         Box::pin(async move {
-            match self.resolver.lookup_ip(absolute(host)?).await {
-                Ok(found) => Ok(found.iter().collect()),
-                Err(e) if e.is_no_records_found() && !e.is_nx_domain() => Ok(Vec::new()),
-                Err(e) => Err(why(host, "addresses", &e)),
-            }
+            let name = absolute(host)?;
+            addresses(host, self.resolver().lookup_ip(name).await)
         })
     }
 
     fn mx<'a>(&'a self, domain: &'a str) -> Found<'a, Place> {
         Box::pin(async move {
-            match self.resolver.mx_lookup(absolute(domain)?).await {
+            match self.resolver().mx_lookup(absolute(domain)?).await {
                 Ok(found) => Ok(found
                     .answers()
                     .iter()
@@ -109,7 +166,7 @@ impl Dns for SystemDns {
 
     fn srv<'a>(&'a self, service: &'a str) -> Found<'a, Place> {
         Box::pin(async move {
-            match self.resolver.srv_lookup(absolute(service)?).await {
+            match self.resolver().srv_lookup(absolute(service)?).await {
                 Ok(found) => Ok(found
                     .answers()
                     .iter()

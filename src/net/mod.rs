@@ -3,4 +3,5 @@
 pub mod connect;
 pub mod dns;
 pub mod host;
+pub mod idle;
 pub mod tls;

@@ -4,6 +4,7 @@ use super::connection::{Connection, Failure, Peer};
 use super::target::Target;
 use super::wire::{Transport, Wire};
 use crate::account::settings::{StartTls, VrfySettings};
+use crate::net::connect::MAX_ADDRESSES;
 use crate::net::dns::Dns;
 use crate::net::tls::client;
 use crate::observe::outage::Servers;
@@ -17,9 +18,6 @@ use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
-
-/// Maximum number of addresses tried for one connection. A domain has a handful of exchangers.
-pub(super) const MAX_ADDRESSES: usize = 8;
 
 /// Timeouts of the steps, as fractions of the timeout of the source. If one server does not accept a
 /// connection, there is time for the next one, and each step that times out has its own reason.

@@ -33,7 +33,7 @@ pub(super) struct VrfySource {
     pub words: Control,
     /// Hashes texts that are too long for a control.
     pub digests: RandomState,
-    pub pool: Arc<Pool>,
+    pub pool: Pool,
     pub dialer: Dialer,
 }
 

@@ -120,9 +120,9 @@ async fn failed_name_lookup_is_temporary_failure() {
 #[tokio::test]
 async fn limits_addresses_tried() {
     let (port, connections) = serve("127.0.0.1", 0, "554 no\r\n").await;
-    let table = Table::new().host("host.test", &["127.0.0.1"; dial::MAX_ADDRESSES + 1]);
+    let table = Table::new().host("host.test", &["127.0.0.1"; crate::net::connect::MAX_ADDRESSES + 1]);
     assert!(ask(&format!("vrfy:host.test:{port}"), table).await.starts_with("temporary failure: "));
-    assert_eq!(connections.load(Ordering::SeqCst), dial::MAX_ADDRESSES);
+    assert_eq!(connections.load(Ordering::SeqCst), crate::net::connect::MAX_ADDRESSES);
 }
 
 #[tokio::test]

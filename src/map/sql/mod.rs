@@ -109,7 +109,7 @@ impl<D: Driver> Sql<D> {
     fn shared(settings: &DatabaseSettings, servers: Vec<Named<D>>) -> Arc<dyn Database> {
         let witness = Arc::new(Witness::new(settings));
         let server = |(name, driver)| {
-            let (connections, limit) = (settings.connections, settings.connect_timeout);
+            let (connections, limit) = (settings.connections, settings.connect_limit());
             Arc::new(Server::new(name, driver, connections, limit, Arc::clone(&witness)))
         };
         Arc::new(Sql(Arc::new(Shared {

@@ -12,7 +12,7 @@
 use super::super::Lookup;
 use super::super::witness::Witness;
 use super::query::Statement;
-use crate::net::connect::{Age, IDLE};
+use crate::net::idle::{Age, IDLE};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};

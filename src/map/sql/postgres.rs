@@ -49,6 +49,7 @@ pub(super) fn servers(settings: &DatabaseSettings) -> Result<Vec<Named<PostgresD
         password: settings.password.clone(),
         database: settings.database.clone(),
         tls: tls.map(TlsConnector::from),
+        connect_timeout: settings.connect_limit(),
         limit: settings.deadline + GRACE,
     });
     each_host(settings, |host| {

@@ -56,6 +56,8 @@ pub(super) struct Login {
     /// Empty: the database with the name of the user.
     pub database: String,
     pub tls: Option<TlsConnector>,
+    /// How long the caller waits for a connection.
+    pub connect_timeout: Duration,
     /// How long the server may work on a query that cannot be cancelled.
     pub limit: Duration,
 }
@@ -78,6 +80,7 @@ pub(in super::super) struct Cancel {
     /// The name in the certificate.
     host: Host,
     tls: Option<TlsConnector>,
+    connect_timeout: Duration,
     process: i32,
     secret: i32,
 }
@@ -137,8 +140,15 @@ fn broken(error: &io::Error) -> Error {
 impl Wire {
     /// Connects, starts TLS, and logs in. The error is the reason of a failure.
     pub async fn open(host: &Host, login: &Login) -> Result<Self, String> {
-        let (stream, peer) = dial(host, host, login.tls.as_ref()).await?;
-        let cancel = Cancel { peer, host: host.clone(), tls: login.tls.clone(), process: 0, secret: 0 };
+        let (stream, peer) = dial(host, host, login.tls.as_ref(), login.connect_timeout).await?;
+        let cancel = Cancel {
+            peer,
+            host: host.clone(),
+            tls: login.tls.clone(),
+            connect_timeout: login.connect_timeout,
+            process: 0,
+            secret: 0,
+        };
         let mut wire = Wire { stream, buffer: BytesMut::new(), cancel, limit: None, in_step: true };
         let begun = async {
             wire.log_in(login).await?;
@@ -367,7 +377,7 @@ impl Cancel {
     /// Requests the server to cancel the query, and returns when the server has read the request. The result
     /// is only visible on the connection of the query.
     pub async fn send(&self) -> Result<(), String> {
-        let (mut stream, _) = dial(&self.peer, &self.host, self.tls.as_ref()).await?;
+        let (mut stream, _) = dial(&self.peer, &self.host, self.tls.as_ref(), self.connect_timeout).await?;
         let mut out = BytesMut::new();
         frontend::cancel_request(self.process, self.secret, &mut out);
         let sent = async {
@@ -385,8 +395,9 @@ async fn dial(
     peer: &Host,
     host: &Host,
     tls: Option<&TlsConnector>,
+    limit: Duration,
 ) -> Result<(Box<dyn Stream>, Host), String> {
-    let mut stream = match connect(peer).await.map_err(|error| error.to_string())? {
+    let mut stream = match connect(peer, limit).await.map_err(|error| error.to_string())? {
         // Data on a UNIX socket does not leave the host.
         Socket::Unix(stream) => return Ok((Box::new(stream), peer.clone())),
         Socket::Tcp(stream) => stream,
