@@ -1,11 +1,12 @@
 //! Chooses one of several servers with the same content: the first that can be reached.
 
 use super::Lookup;
-use super::settings::{BACKOFF, DatabaseSettings};
+use super::settings::DatabaseSettings;
+use crate::net::back_off::{BackOff, in_order};
 use crate::observe::outage::Servers;
 use std::fmt::Write as _;
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
@@ -21,28 +22,7 @@ pub(super) struct Hosts {
 #[derive(Debug)]
 struct State {
     name: String,
-    /// Time and reason of the last failure to connect; `None` after the server has replied.
-    failed: Mutex<Option<(Instant, String)>>,
-}
-
-impl State {
-    fn failed(&self) -> MutexGuard<'_, Option<(Instant, String)>> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Records the failure of a query that began to use this server at `came`. A failure that was recorded
-    /// since then stays: this one may be a copy of it, and if a copy counted as new, it would be copied
-    /// forever.
-    fn fail(&self, came: Instant, why: String) {
-        let mut failed = self.failed();
-        if failed.as_ref().is_none_or(|(at, _)| *at < came) {
-            *failed = Some((Instant::now(), why));
-        }
-    }
-
-    fn is_backed_off(&self) -> bool {
-        self.failed().as_ref().is_some_and(|(at, _)| at.elapsed() < BACKOFF)
-    }
+    back_off: BackOff<String>,
 }
 
 impl Hosts {
@@ -51,7 +31,8 @@ impl Hosts {
         if settings.hosts.is_empty() {
             return Err(format!("a database of type {} needs a server: set hosts", settings.kind.name()));
         }
-        let state = |host| State { name: format!("{host}"), failed: Mutex::default() };
+        let probe = settings.connect_limit();
+        let state = |host| State { name: format!("{host}"), back_off: BackOff::new(probe) };
         Ok(Hosts {
             database: settings.name.clone(),
             deadline: settings.deadline,
@@ -67,23 +48,24 @@ impl Hosts {
     where
         F: Future<Output = Result<Lookup<String>, String>>,
     {
-        let mut order: Vec<usize> = (0..self.states.len()).collect();
-        order.sort_by_key(|at| self.states.get(*at).is_some_and(State::is_backed_off));
+        let order: Vec<_> = self.states.iter().enumerate().collect();
+        let order = in_order(&order, |(_, host)| host.back_off.is_backed_off());
         let mut failures = String::new();
         let mut failed = Vec::new();
         let asking = async {
-            for (host, at) in order.into_iter().filter_map(|at| Some((self.states.get(at)?, at))) {
+            for (at, host) in order.into_iter().copied() {
                 let came = Instant::now();
                 match ask(at, came).await {
                     Ok(answer) => {
-                        *host.failed() = None;
+                        host.back_off.reached();
                         self.servers.answered(&host.name, &failed);
                         return Some((host, answer));
                     }
                     Err(why) => {
                         let _ = write!(failures, ": {}: {why}", host.name);
                         failed.push((host.name.clone(), why.clone()));
-                        host.fail(came, why);
+                        host.back_off.back_off();
+                        host.back_off.failed(came, why);
                     }
                 }
             }
@@ -102,11 +84,9 @@ impl Hosts {
         }
     }
 
-    /// The reason why this server could not be reached, if a connection failed since `then`. A query that
-    /// waited while another one connected takes over its failure instead of waiting for a timeout itself.
+    /// See [`BackOff::failed_since`].
     pub fn failed_since(&self, at: usize, then: Instant) -> Option<String> {
-        let failed = self.states.get(at)?.failed();
-        failed.as_ref().filter(|(when, _)| *when >= then).map(|(_, why)| why.clone())
+        self.states.get(at)?.back_off.failed_since(then)
     }
 }
 
@@ -123,7 +103,7 @@ mod tests {
 
     /// Looks up a key on servers that are up (`+`), down (`-`), or hang (`.`).
     async fn asked(hosts: &Hosts, states: &str) -> (String, String) {
-        let asked = Mutex::new(String::new());
+        let asked = std::sync::Mutex::new(String::new());
         let answer = hosts
             .ask(|at, _| {
                 let _ = write!(asked.lock().unwrap(), "{at}");

@@ -1,6 +1,7 @@
 //! Settings of databases and queries, with all their defaults.
 
 use crate::lookup::control::INTERVAL;
+pub use crate::net::back_off::BACKOFF;
 use crate::net::host::Host;
 use std::fmt;
 use std::path::PathBuf;
@@ -138,6 +139,13 @@ pub struct DatabaseSettings {
 impl DatabaseSettings {
     /// Maximum time for a connection to one server. At most half of the timeout of the lookup, whatever the
     /// setting, so that there is time for another server.
+    #[cfg(any(
+        feature = "redis",
+        feature = "ldap",
+        feature = "sql-postgres",
+        feature = "sql-mysql",
+        feature = "sql-sqlite"
+    ))]
     pub(super) fn connect_limit(&self) -> Duration {
         self.connect_timeout.min(self.deadline / 2)
     }
@@ -171,8 +179,6 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Default of [`DatabaseSettings::deadline`]: shorter than the 8 s of a listener, so that the reason is
 /// logged.
 pub const DEADLINE: Duration = Duration::from_secs(5);
-/// How long a server that could not be reached is tried after the others.
-pub const BACKOFF: Duration = Duration::from_secs(10);
 
 /// The query of a map.
 ///

@@ -14,7 +14,7 @@ pub(crate) const IDLE: Duration = Duration::from_mins(1);
 /// Maximum age of a connection. A server may answer from data that it read when the connection started, the
 /// host name may resolve to another address by now, and the memory of a session grows. A new connection every
 /// few minutes is cheap.
-const LIFETIME: Duration = Duration::from_mins(5);
+pub(crate) const LIFETIME: Duration = Duration::from_mins(5);
 
 /// The limits of a pool.
 #[derive(Clone, Copy, Debug)]
@@ -141,58 +141,12 @@ impl<C: Send + 'static> fmt::Debug for IdlePool<C> {
     }
 }
 
-/// The age and the idle time of a connection that is not in a pool: one that many queries share, or one that
-/// is counted together with those in use.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Age {
-    born: Instant,
-    used: Instant,
-}
-
-impl Age {
-    /// The age of a connection that is opened now.
-    pub fn new() -> Self {
-        let now = Instant::now();
-        Age { born: now, used: now }
-    }
-
-    /// Records that the connection is in use.
-    pub fn renew(&mut self) {
-        self.used = Instant::now();
-    }
-
-    /// Whether the connection may be used for another query.
-    pub fn is_fresh(&self) -> bool {
-        self.used.elapsed() < IDLE && self.born.elapsed() < LIFETIME
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use tokio::time::advance;
 
     const SECOND: Duration = Duration::from_secs(1);
-
-    #[tokio::test(start_paused = true)]
-    async fn connections_expire() {
-        // idle
-        let age = Age::new();
-        advance(IDLE - SECOND).await;
-        assert!(age.is_fresh());
-        advance(SECOND).await;
-        assert!(!age.is_fresh());
-        // in constant use
-        let mut age = Age::new();
-        for _ in 0..LIFETIME.as_secs() - 1 {
-            advance(SECOND).await;
-            age.renew();
-            assert!(age.is_fresh());
-        }
-        advance(SECOND).await;
-        age.renew();
-        assert!(!age.is_fresh());
-    }
 
     /// A pool of connections that can be counted: each is a clone of the `Arc`.
     fn pool(most: usize) -> (Arc<IdlePool<Arc<()>>>, Arc<()>) {

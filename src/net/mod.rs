@@ -1,5 +1,27 @@
-//! What every client of another server needs: its address, DNS, TLS, and a connection.
+//! What every client of another server needs.
+//!
+//! | module | contents |
+//! | --- | --- |
+//! | `host` | a server by its host and port, or by its socket |
+//! | `dns` | addresses, mail exchangers and services in DNS |
+//! | `connect` | a connection to the first address that accepts one |
+//! | `tls` | TLS client configuration |
+//! | `back_off` | which of several servers is tried first |
+//! | `idle`, `age` | how long a connection is used |
 
+#[cfg(any(feature = "redis", feature = "sql-postgres", feature = "sql-mysql", feature = "sql-sqlite"))]
+pub mod age;
+#[cfg_attr(
+    not(any(
+        feature = "redis",
+        feature = "ldap",
+        feature = "sql-postgres",
+        feature = "sql-mysql",
+        feature = "sql-sqlite"
+    )),
+    expect(dead_code, reason = "without databases, the reason of a failure is not shared")
+)]
+pub mod back_off;
 pub mod connect;
 pub mod dns;
 pub mod host;

@@ -4,6 +4,7 @@ use super::connection::{Connection, Failure, Peer};
 use super::target::Target;
 use super::wire::{Transport, Wire};
 use crate::account::settings::{StartTls, VrfySettings};
+use crate::net::back_off::BackOffs;
 use crate::net::connect::MAX_ADDRESSES;
 use crate::net::dns::Dns;
 use crate::net::tls::client;
@@ -43,6 +44,7 @@ pub(super) struct Dialer {
     pub me: ClientId,
     pub tls: Tls,
     pub servers: Servers,
+    pub back_offs: BackOffs,
 }
 
 /// The use of STARTTLS.
@@ -85,60 +87,82 @@ impl Server {
     }
 }
 
+/// The failures of one attempt to connect.
+#[derive(Default)]
+struct Failures {
+    reasons: Vec<String>,
+    /// The addresses of the servers, with the reason.
+    servers: Vec<(String, String)>,
+}
+
 impl Dialer {
     /// Opens a session with the first server that accepts one. The error lists the failures of all servers.
     pub async fn connect(&self) -> Result<Connection, String> {
-        let (mut failures, mut failed) = (Vec::new(), Vec::new());
-        let mut tried = 0;
+        let mut failures = Failures::default();
         match &self.target {
             Target::Unix(path) => self.attempt(Server::Unix(path.clone()), &mut failures).await,
             Target::Address(address) => {
-                let server = Server::Tcp(*address, address.ip().to_string());
-                self.attempt(server, &mut failures).await
+                self.attempt(Server::Tcp(*address, address.ip().to_string()), &mut failures).await
             }
-            names => {
-                for (host, port) in names.hosts(&*self.lookup).await? {
-                    let addresses = match self.lookup.addresses(&host).await {
-                        Ok(addresses) => addresses,
-                        // The next host may have addresses.
-                        Err(why) => {
-                            failures.push(why);
-                            continue;
-                        }
-                    };
-                    if addresses.is_empty() {
-                        failures.push(format!("{host} has no address"));
-                    }
-                    for address in addresses {
-                        if tried == MAX_ADDRESSES {
-                            return Err(failures.join("; "));
-                        }
-                        tried += 1;
-                        let server = Server::Tcp((address, port).into(), host.clone());
-                        let name = server.address();
-                        match self.session(Arc::new(server)).await {
-                            Ok(connection) => {
-                                self.servers.answered(&name, &failed);
-                                return Ok(connection);
-                            }
-                            Err(why) => {
-                                failed.push((name, why.clone()));
-                                failures.push(why);
-                            }
-                        }
-                    }
-                }
-                None
-            }
+            names => self.first_of(names.hosts(&*self.lookup).await?, &mut failures).await,
         }
-        .ok_or_else(|| failures.join("; "))
+        .ok_or_else(|| failures.reasons.join("; "))
     }
 
-    async fn attempt(&self, server: Server, failures: &mut Vec<String>) -> Option<Connection> {
-        match self.session(Arc::new(server)).await {
-            Ok(connection) => Some(connection),
+    /// Opens a session with the first of these hosts that accepts one. Addresses that could not be reached
+    /// recently come last.
+    async fn first_of(&self, hosts: Vec<(String, u16)>, failures: &mut Failures) -> Option<Connection> {
+        let mut later = Vec::new();
+        let mut left = MAX_ADDRESSES;
+        for (host, port) in hosts {
+            let addresses = self.lookup.addresses(&host).await.and_then(|addresses| {
+                if addresses.is_empty() { Err(format!("{host} has no address")) } else { Ok(addresses) }
+            });
+            let addresses = match addresses {
+                Ok(addresses) => addresses,
+                // The next host may have addresses.
+                Err(why) => {
+                    failures.reasons.push(why);
+                    continue;
+                }
+            };
+            let few: Vec<_> = addresses.into_iter().take(left).collect();
+            left -= few.len();
+            for address in few {
+                let address = SocketAddr::from((address, port));
+                let server = Server::Tcp(address, host.clone());
+                if self.back_offs.is_backed_off(address) {
+                    later.push(server);
+                } else if let Some(connection) = self.attempt(server, failures).await {
+                    return Some(connection);
+                }
+            }
+        }
+        for server in later {
+            if let Some(connection) = self.attempt(server, failures).await {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    async fn attempt(&self, server: Server, failures: &mut Failures) -> Option<Connection> {
+        let server = Arc::new(server);
+        let session = self.session(server.clone()).await;
+        if let Server::Tcp(address, _) = *server {
+            match session {
+                Ok(_) => self.back_offs.reached(address),
+                Err(_) => self.back_offs.failed(address),
+            }
+        }
+        match session {
+            Ok(connection) => {
+                self.servers.answered(&server.address(), &failures.servers);
+                Some(connection)
+            }
             Err(why) => {
-                failures.push(why);
+                failures.servers.push((server.address(), why.clone()));
+                failures.reasons.push(why);
                 None
             }
         }

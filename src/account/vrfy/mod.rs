@@ -31,6 +31,7 @@ mod words;
 use super::spec::{BuildContext, OpenFuture, SourceConfig, SourceType};
 use super::{AccountSource, Lookup, Reason};
 use crate::lookup::control::Control;
+use crate::net::back_off::BackOffs;
 use crate::net::dns::{Dns, SystemDns};
 use crate::observe::outage::Servers;
 use connection::{Connection, Peer};
@@ -100,6 +101,7 @@ fn open(
                 dialer: Dialer {
                     target: target.clone(),
                     lookup,
+                    back_offs: BackOffs::new(limits.connect),
                     limits,
                     me,
                     tls,

@@ -118,6 +118,23 @@ async fn failed_name_lookup_is_temporary_failure() {
 }
 
 #[tokio::test]
+async fn address_that_cannot_be_reached_is_tried_last_for_a_while() {
+    let (port, refusing) = serve("127.0.0.21", 0, "421 4.7.0 too many connections\r\n").await;
+    let (_, working) = serve("127.0.0.22", port, "220 hi\r\n").await;
+    let table = Table::new().host("host.test", &["127.0.0.21", "127.0.0.22"]);
+    let spec = format!("vrfy:host.test:{port}");
+    let mut source = SourceSettings::new(spec.parse().unwrap());
+    source.witness = Witness::Off.into();
+    // Each lookup needs a connection of its own.
+    source.vrfy.per_connection = 1;
+    let source = vrfy(&source, Arc::new(table));
+    for _ in 0..3 {
+        assert_eq!(source.look_up(&account("foo@example.test")).await.result, Lookup::NotFound);
+    }
+    assert_eq!([&refusing, &working].map(|count| count.load(Ordering::SeqCst)), [1, 3]);
+}
+
+#[tokio::test]
 async fn limits_addresses_tried() {
     let (port, connections) = serve("127.0.0.1", 0, "554 no\r\n").await;
     let table = Table::new().host("host.test", &["127.0.0.1"; crate::net::connect::MAX_ADDRESSES + 1]);

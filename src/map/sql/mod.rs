@@ -9,7 +9,7 @@
 //! | this module | choice of the server, retries and timeouts |
 //!
 //! The first server that can be reached gets the query. A server that cannot be reached is tried after the
-//! others for [`BACKOFF`], then first again. A connection that breaks is replaced once: the server was
+//! others for [`BACKOFF`](crate::net::back_off::BACKOFF), then first again. A connection that breaks is replaced once: the server was
 //! restarted, or has closed idle connections. A query that the database rejects (no such table, no
 //! permission) is not repeated. All of these are [`Lookup::TempFail`].
 //!
@@ -30,9 +30,10 @@ mod sqlite;
 mod tests;
 
 use super::database::Database;
-use super::settings::{BACKOFF, DatabaseSettings, Kind, Query};
+use super::settings::{DatabaseSettings, Kind, Query};
 use super::witness::Witness;
 use super::{Lookup, LookupFuture, Source, Table};
+use crate::net::back_off::in_order;
 use crate::observe::outage::Servers;
 use pool::{Driver, Failure, Server};
 use query::Statement;
@@ -149,13 +150,13 @@ impl<D: Driver> Shared<D> {
         let by = asked + self.deadline;
         let mut troubles = Vec::new();
         let mut retried = false;
-        for server in self.in_order(asked) {
+        for server in in_order(&self.servers, |server| server.back_off.is_backed_off()) {
             loop {
                 let lease = match timeout_at(by, server.lend(asked)).await {
                     Ok(Ok(lease)) => lease,
                     Ok(Err(why)) => {
                         if self.servers.len() > 1 {
-                            server.back_off(BACKOFF);
+                            server.back_off.back_off();
                         }
                         troubles.push((server.name().to_owned(), why));
                         break;
@@ -193,14 +194,6 @@ impl<D: Driver> Shared<D> {
             }
         }
         self.unknown(&troubles)
-    }
-
-    /// The servers, those that failed recently last.
-    fn in_order(&self, now: Instant) -> Vec<&Arc<Server<D>>> {
-        let (mut first, last): (Vec<_>, Vec<_>) =
-            self.servers.iter().partition(|server| !server.is_backed_off(now));
-        first.extend(last);
-        first
     }
 
     fn unknown(&self, troubles: &[(String, String)]) -> Lookup<String> {

@@ -12,7 +12,9 @@
 use super::super::Lookup;
 use super::super::witness::Witness;
 use super::query::Statement;
-use crate::net::idle::{Age, IDLE};
+use crate::net::age::Age;
+use crate::net::back_off::BackOff;
+use crate::net::idle::IDLE;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -80,6 +82,8 @@ pub(super) struct Server<D: Driver> {
     permits: Arc<Semaphore>,
     connect_timeout: Duration,
     witness: Arc<Witness<Statement>>,
+    /// See [`BackOff`].
+    pub back_off: BackOff<Dial>,
     state: Mutex<State<D::Connection>>,
     /// Notified when a connection is returned or closed.
     changed: Notify,
@@ -95,10 +99,6 @@ struct State<C> {
     /// Incremented when all connections are distrusted. Connections of older generations are not returned to
     /// the pool.
     generation: u64,
-    /// Time and reason of the last failure to connect.
-    failed: Option<(Instant, Dial)>,
-    /// Until then, other servers are tried first.
-    backoff_until: Option<Instant>,
     /// Whether the task that closes idle connections is running.
     reaped: bool,
 }
@@ -121,8 +121,8 @@ impl<D: Driver> Drop for Dialing<'_, D> {
 }
 
 /// The reason why a connection could not be opened.
-#[derive(Clone)]
-enum Dial {
+#[derive(Clone, Debug)]
+pub(super) enum Dial {
     /// The server or the system refused it.
     Refused(String),
     /// The server did not reply.
@@ -157,21 +157,14 @@ impl<D: Driver> Server<D> {
         witness: Arc<Witness<Statement>>,
     ) -> Self {
         let permits = usize::try_from(connections).unwrap_or(usize::MAX).clamp(1, Semaphore::MAX_PERMITS);
-        let state = State {
-            idle: Vec::new(),
-            answering: 0,
-            dialing: 0,
-            generation: 0,
-            failed: None,
-            backoff_until: None,
-            reaped: false,
-        };
+        let state = State { idle: Vec::new(), answering: 0, dialing: 0, generation: 0, reaped: false };
         Server {
             name,
             driver,
             permits: Arc::new(Semaphore::new(permits)),
             connect_timeout,
             witness,
+            back_off: BackOff::new(connect_timeout),
             state: Mutex::new(state),
             changed: Notify::new(),
         }
@@ -184,26 +177,6 @@ impl<D: Driver> Server<D> {
 
     fn state(&self) -> MutexGuard<'_, State<D::Connection>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether other servers are tried first. After that period, the first caller tries this server again.
-    /// Until that attempt ends, other callers still use other servers, since a server that hangs would cost
-    /// each of them the timeout.
-    pub fn is_backed_off(&self, now: Instant) -> bool {
-        let mut state = self.state();
-        match state.backoff_until {
-            None => false,
-            Some(until) if now < until => true,
-            Some(_) => {
-                state.backoff_until = Some(now + self.connect_timeout);
-                false
-            }
-        }
-    }
-
-    /// Lets other servers be tried first for this period.
-    pub fn back_off(&self, period: Duration) {
-        self.state().backoff_until = Some(Instant::now() + period);
     }
 
     /// Closes idle connections, and those in use when they are returned: if one connection has broken, the
@@ -281,30 +254,25 @@ impl<D: Driver> Server<D> {
     /// Opens a connection, and returns it with its generation. If an attempt failed since `asked`, it is not
     /// repeated, unless `again`.
     async fn dial(&self, asked: Instant, again: bool) -> Result<(D::Connection, u64), Dial> {
-        let generation = {
-            let state = self.state();
-            // Callers that waited for a failed attempt share its error.
-            if let Some((_, why)) = state.failed.as_ref().filter(|(at, _)| *at > asked && !again) {
-                return Err(why.clone());
-            }
-            state.generation
-        };
+        // Callers that waited for a failed attempt share its error.
+        if let Some(why) = self.back_off.failed_since(asked).filter(|_| !again) {
+            return Err(why);
+        }
+        let generation = self.state().generation;
         let _dialing = Dialing::new(self);
         let connected = match timeout(self.connect_timeout, self.driver.connect()).await {
             Ok(connected) => connected.map_err(Dial::Refused),
             Err(_) => Err(Dial::TimedOut(format!("no connection within {:?}", self.connect_timeout))),
         };
-        let mut state = self.state();
         match connected {
             Ok(connection) => {
-                state.failed = None;
-                state.backoff_until = None;
+                self.back_off.reached();
                 // Before `Dialing` is dropped, since other callers read both counters.
-                state.answering += 1;
+                self.state().answering += 1;
                 Ok((connection, generation))
             }
             Err(why) => {
-                state.failed = Some((Instant::now(), why.clone()));
+                self.back_off.failed(Instant::now(), why.clone());
                 Err(why)
             }
         }

@@ -3,6 +3,7 @@
 use super::pool::{Driver, Failure, Server};
 use super::query::Statement;
 use super::*;
+use crate::net::back_off::BACKOFF;
 use crate::observe::outage::{Servers, standings};
 use std::future::pending;
 use std::sync::Mutex;
