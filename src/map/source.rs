@@ -5,10 +5,9 @@
 //! type:name }`. Braces must be balanced, and spaces at their inner edges are ignored.
 
 use super::{MAX_MEMBERS, MAX_VALUE};
-use crate::net::host::Host;
+use crate::net::host::{Host, host_and_port};
 use diagnostics::nearest;
 use std::fmt;
-use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -225,21 +224,7 @@ fn path(text: &str) -> Result<PathBuf, String> {
 }
 
 fn inet(text: &str) -> Result<Host, String> {
-    let (host, port) = text.rsplit_once(':').ok_or("lacks the port")?;
-    let port = port.parse().ok().filter(|port| *port > 0);
-    let port = port.ok_or("needs a port from 1 to 65535 as a number")?;
-    let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(v6) if v6.parse::<Ipv6Addr>().is_ok() => v6,
-        Some(_) => return Err("has something in brackets that is no address of IPv6".into()),
-        None if host.contains(':') => return Err("has an address of IPv6 without brackets".into()),
-        None => host,
-    };
-    let fits = |c: char| c.is_alphanumeric() || "-_.:".contains(c);
-    match host {
-        "" => Err("lacks the host".into()),
-        host if host.chars().all(fits) => Ok(Host::Inet(host.into(), port)),
-        host => Err(format!("has a host that is none (\"{host}\")")),
-    }
+    host_and_port(text, None).map(|(host, port)| Host::Inet(host, port))
 }
 
 fn is_balanced(text: &str) -> bool {

@@ -1,7 +1,12 @@
 //! A server by its host and port, or by the path of its socket.
 
+use mail_address::canonical_domain;
 use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
+
+/// Maximum length of a DNS name (RFC 1035, section 2.3.4).
+const MAX_NAME: usize = 253;
 
 /// A server of a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,5 +24,97 @@ impl fmt::Display for Host {
             Host::Inet(host, port) => write!(f, "{host}:{port}"),
             Host::Unix(path) => write!(f, "unix:{}", path.display()),
         }
+    }
+}
+
+/// Parses `HOST[:PORT]`, `ADDRESS[:PORT]` or `[IPV6][:PORT]`. Without `default`, the port is required. The host
+/// is returned in lower case and without brackets. The error says what the text "has".
+pub fn host_and_port(text: &str, default: Option<u16>) -> Result<(String, u16), String> {
+    if let Some((address, rest)) = text.strip_prefix('[').and_then(|text| text.split_once(']')) {
+        let address: Ipv6Addr =
+            address.parse().map_err(|_| "has something in brackets that is not an IPv6 address")?;
+        let port = match rest.strip_prefix(':') {
+            Some(port) => Some(port),
+            None if rest.is_empty() => None,
+            None => return Err("has something behind the brackets that is not a port".into()),
+        };
+        return Ok((address.to_string(), port_or(port, default)?));
+    }
+    let (host, port) = match text.split_once(':') {
+        Some((_, rest)) if rest.contains(':') && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b':') => {
+            return Err("has an IPv6 address without brackets".into());
+        }
+        Some((host, port)) => (host, Some(port)),
+        None => (text, None),
+    };
+    let host = if host.parse::<IpAddr>().is_ok() { host.into() } else { host_name(host)? };
+    Ok((host, port_or(port, default)?))
+}
+
+fn port_or(port: Option<&str>, default: Option<u16>) -> Result<u16, String> {
+    let Some(port) = port else { return default.ok_or_else(|| "has no port".into()) };
+    match port.parse() {
+        Ok(0) | Err(_) => Err("has a port that is not a number from 1 to 65535".into()),
+        Ok(port) => Ok(port),
+    }
+}
+
+/// The canonical form of a host name. The error says what the text "has".
+pub fn host_name(name: &str) -> Result<String, String> {
+    let name = canonical_domain(name);
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+    };
+    // A name that ends in a number is an address (RFC 1123, section 2.1), here a mistyped one.
+    let address = name.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+    match &*name {
+        "" => Err("has no host".into()),
+        name if name.len() <= MAX_NAME && name.split('.').all(label) && !address => Ok(name.into()),
+        _ => Err("has an invalid host name".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parses_host_and_port() {
+        let port = "has a port that is not a number from 1 to 65535";
+        for (text, want) in [
+            ("db1.example.com", Ok("db1.example.com 5432")),
+            ("DB1.example.com.:5433", Ok("db1.example.com 5433")),
+            ("bücher.example", Ok("xn--bcher-kva.example 5432")),
+            ("192.0.2.1", Ok("192.0.2.1 5432")),
+            ("192.0.2.1:1", Ok("192.0.2.1 1")),
+            ("[2001:DB8::1]", Ok("2001:db8::1 5432")),
+            ("[2001:db8::1]:5433", Ok("2001:db8::1 5433")),
+            ("", Err("has no host")),
+            (":25", Err("has no host")),
+            ("host:x", Err(port)),
+            ("[::1]:x", Err(port)),
+            ("host:0", Err(port)),
+            ("[::1]:0", Err(port)),
+            ("host:65536", Err(port)),
+            ("host:", Err(port)),
+            ("host:25:25", Err(port)),
+            ("2001:db8::1", Err("has an IPv6 address without brackets")),
+            ("::1", Err("has an IPv6 address without brackets")),
+            ("::1:3048", Err("has an IPv6 address without brackets")),
+            ("[::1", Err("has an invalid host name")),
+            ("[::1]25", Err("has something behind the brackets that is not a port")),
+            ("[127.0.0.1]", Err("has something in brackets that is not an IPv6 address")),
+            ("127.0.0.256", Err("has an invalid host name")),
+            ("a b", Err("has an invalid host name")),
+            ("a..b", Err("has an invalid host name")),
+            ("user@db", Err("has an invalid host name")),
+        ] {
+            let got = host_and_port(text, Some(5432)).map(|(host, port)| format!("{host} {port}"));
+            assert_eq!(got.as_deref().map_err(String::as_str), want, "{text}");
+        }
+        assert_eq!(host_and_port("host", None), Err("has no port".into()));
+        let long = format!("{}.test", ["a"; 130].join("."));
+        assert!(host_and_port(&long, Some(1)).is_err());
     }
 }

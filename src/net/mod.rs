@@ -13,6 +13,7 @@
 pub mod age;
 #[cfg_attr(
     not(any(
+        test,
         feature = "redis",
         feature = "ldap",
         feature = "sql-postgres",

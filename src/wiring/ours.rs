@@ -10,6 +10,7 @@ use crate::map::case_folded::folded;
 use crate::map::list::List;
 use crate::map::search::{Context, SearchStrategy};
 use crate::map::source::{MAX_DEPTH, SourceSpec};
+use crate::net::host::host_and_port;
 use crate::resolve::view::ResolverView;
 use crate::server::endpoint::Endpoint;
 use alias_rules::Rules;
@@ -107,7 +108,7 @@ impl Ours {
                 .iter()
                 .filter_map(|source| {
                     let target = source.spec.name().strip_prefix("vrfy:")?;
-                    Some((source.spec.name().to_string(), host_and_port(target)))
+                    Some((source.spec.name().to_string(), vrfy_server(target)))
                 })
                 .collect(),
             starttls: config
@@ -303,21 +304,13 @@ fn last_member(source: &SourceSpec, f: &mut dyn FnMut(&SourceSpec)) {
     }
 }
 
-/// Parses `host`, `host:port`, `[v6]`, `[v6]:port`. Returns `None` for names in DNS and sockets.
-fn host_and_port(target: &str) -> Option<(String, u16)> {
+/// Parses the target of a `vrfy:` source. Returns `None` for names in DNS and sockets.
+fn vrfy_server(target: &str) -> Option<(String, u16)> {
     const SMTP: u16 = 25;
     if ["mx:", "srv:", "unix:"].iter().any(|kind| target.starts_with(kind)) {
         return None;
     }
-    if let Some(rest) = target.strip_prefix('[') {
-        let (host, port) = rest.split_once(']')?;
-        let port = port.strip_prefix(':').map_or(Some(SMTP), |port| port.parse().ok())?;
-        return Some((host.to_owned(), port));
-    }
-    match target.rsplit_once(':') {
-        Some((host, port)) => Some((host.to_owned(), port.parse().ok()?)),
-        None => Some((target.to_owned(), SMTP)),
-    }
+    host_and_port(target, Some(SMTP)).ok()
 }
 
 /// The address at which Postfix looks for another program.

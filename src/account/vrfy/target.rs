@@ -1,16 +1,14 @@
 //! The server of a `vrfy:` source: parsing, and the order in which its hosts are tried.
 
 use crate::net::dns::{Dns, Place};
+use crate::net::host::{host_and_port, host_name};
 use mail_address::canonical_domain;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
 /// The port of SMTP.
 const SMTP: u16 = 25;
-
-/// Maximum length of a DNS name (RFC 1035, section 2.3.4).
-const MAX_NAME: usize = 253;
 
 /// A server, or the name with which it is looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,62 +38,27 @@ impl FromStr for Target {
         }
         if let Some(name) = text.strip_prefix("srv:") {
             return match name.split_once(':') {
-                None => Ok(Target::Srv(host(name)?)),
+                None => Ok(Target::Srv(read(name, host_name)?)),
                 Some(_) => Err("the port of a service stands in its SRV record".into()),
             };
         }
         if let Some(rest) = text.strip_prefix("mx:") {
-            let (name, port) = split_port(rest)?;
-            return Ok(Target::Mx(host(name)?, port));
-        }
-        if let Some((address, rest)) = text.strip_prefix('[').and_then(|text| text.split_once(']')) {
-            let address: Ipv6Addr =
-                address.parse().map_err(|_| format!("\"{address}\" is not an IPv6 address"))?;
-            let port = match rest.strip_prefix(':') {
-                Some(port) => self::port(port)?,
-                None if rest.is_empty() => SMTP,
-                None => return Err(format!("\"{rest}\" behind the address is not a port")),
+            let (domain, port) = read(rest, |text| host_and_port(text, Some(SMTP)))?;
+            return match domain.parse::<IpAddr>() {
+                Ok(_) => Err(format!("\"{domain}\" is not a domain")),
+                Err(_) => Ok(Target::Mx(domain, port)),
             };
-            return Ok(Target::Address((address, port).into()));
         }
-        if text.parse::<Ipv6Addr>().is_ok() {
-            return Err("an IPv6 address needs brackets".into());
-        }
-        let (name, port) = split_port(text)?;
-        match name.parse::<IpAddr>() {
+        let (host, port) = read(text, |text| host_and_port(text, Some(SMTP)))?;
+        match host.parse::<IpAddr>() {
             Ok(address) => Ok(Target::Address((address, port).into())),
-            Err(_) => Ok(Target::Host(host(name)?, port)),
+            Err(_) => Ok(Target::Host(host, port)),
         }
     }
 }
 
-fn split_port(text: &str) -> Result<(&str, u16), String> {
-    match text.split_once(':') {
-        Some((name, port)) => Ok((name, self::port(port)?)),
-        None => Ok((text, SMTP)),
-    }
-}
-
-fn port(text: &str) -> Result<u16, String> {
-    match text.parse() {
-        Ok(0) | Err(_) => Err(format!("\"{text}\" is not a port number from 1 to 65535")),
-        Ok(port) => Ok(port),
-    }
-}
-
-fn host(name: &str) -> Result<String, String> {
-    let name = canonical_domain(name);
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
-    };
-    // A name that ends in a number is an address (RFC 1123, section 2.1), here a mistyped one.
-    let address = name.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
-    if name.len() <= MAX_NAME && name.split('.').all(label) && !address {
-        Ok(name.into_owned())
-    } else {
-        Err(format!("\"{name}\" is not the name of a host"))
-    }
+fn read<T>(text: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<T, String> {
+    parse(text).map_err(|error| format!("\"{text}\" {error}"))
 }
 
 impl Target {
@@ -192,6 +155,8 @@ mod tests {
             "[::1]:x",
             "mx:",
             "mx:a b",
+            "mx:127.0.0.1",
+            "mx:[::1]",
             "srv:",
             "srv:name:25",
             "unix:run/x",
