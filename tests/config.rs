@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use rcptd::account::settings::Settings;
 use rcptd::account::spec::Spec;
 use rcptd::config::{
-    self, Config, Control, Log, MapSettings, Milter, Socketmap, Statistics, Tables, TcpTable, keys,
-    needs_restart,
+    self, Config, Control, Log, MapSettings, Milter, SocketmapSettings, Statistics, Tables, TcpTableSettings,
+    keys, needs_restart,
 };
 use rcptd::map::settings::DatabaseSettings;
 use rcptd::server::endpoint::Endpoint;
@@ -101,7 +101,7 @@ type Meaning = (
     (Vec<String>, String, String),
     (bool, CaseSensitivity, BTreeMap<String, LocalPartPolicy>, Option<f64>, bool, bool, usize),
     (Milter, Settings, Log),
-    (Vec<MapSettings>, Vec<DatabaseSettings>, Vec<TcpTable>, Vec<Socketmap>),
+    (Vec<MapSettings>, Vec<DatabaseSettings>, Vec<TcpTableSettings>, Vec<SocketmapSettings>),
     (Statistics, Vec<Endpoint>, Control),
 );
 

@@ -7,7 +7,7 @@ mod common;
 
 use common::{Daemon, Site, WAIT, rcptd};
 use lookup_protocols::{socketmap, tcp_table};
-use rcptd::server::accept::MAX_BATCH;
+use rcptd::server::conversation::MAX_BATCH;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::fs;

@@ -174,12 +174,12 @@ fn report(value: &Value) -> String {
         let _ = writeln!(out, "{}: NOT USED as it is now: {}", text(file, "path"), text(file, "detail"));
     }
     let milter = value.get("milter").cloned().unwrap_or_default();
-    let figures = ["sessions", "recipients", "rewritten", "refused", "deferred"];
+    let figures = ["sessions", "recipients", "rewritten", "rejected", "deferred"];
     let figures: Vec<String> =
         figures.iter().map(|name| format!("{name} {}", number(&milter, name))).collect();
     let dry_run = milter.get("dry_run").and_then(Value::as_bool).unwrap_or_default();
     let mode =
-        if dry_run { " (dry_run is on: it only logs what it would do, and refuses nobody)" } else { "" };
+        if dry_run { " (dry_run is on: it only logs what it would do, and rejects nobody)" } else { "" };
     let _ = writeln!(out, "milter: {}{mode}", figures.join(", "));
     for source in value.get("sources").and_then(Value::as_array).into_iter().flatten() {
         let (name, server) = (text(source, "source"), text(source, "server"));
@@ -207,7 +207,7 @@ fn report(value: &Value) -> String {
         );
     }
     for map in value.get("maps").and_then(Value::as_array).into_iter().flatten() {
-        let _ = writeln!(out, "map {} ({}): {}", text(map, "name"), text(map, "profile"), answered(map));
+        let _ = writeln!(out, "map {} ({}): {}", text(map, "name"), text(map, "search"), answered(map));
     }
     out
 }

@@ -31,7 +31,7 @@ pub struct Served {
 
 /// A `[[tcp_table]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TcpTable {
+pub struct TcpTableSettings {
     /// Addresses to listen on.
     pub listen: Vec<Endpoint>,
     /// The map it serves.
@@ -42,7 +42,7 @@ pub struct TcpTable {
 
 /// A `[[socketmap]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Socketmap {
+pub struct SocketmapSettings {
     /// Addresses to listen on.
     pub listen: Vec<Endpoint>,
     /// The maps it serves; `None`: all maps.
@@ -64,7 +64,7 @@ impl Check<'_> {
         field: &Field<List<raw::TcpTable>>,
         names: &[Arc<str>],
         complete: bool,
-    ) -> Vec<TcpTable> {
+    ) -> Vec<TcpTableSettings> {
         let Some(given) = field.given() else { return Vec::new() };
         self.at_most(given, MAX_LISTENERS);
         let mut all = Vec::new();
@@ -84,7 +84,7 @@ impl Check<'_> {
                 Field::Broken => None,
             };
             let served = self.served(&table.deadline, &table.max_connections, &table.idle_timeout);
-            all.extend(map.map(|map| TcpTable { listen, map, served }));
+            all.extend(map.map(|map| TcpTableSettings { listen, map, served }));
         }
         all
     }
@@ -95,7 +95,7 @@ impl Check<'_> {
         field: &Field<List<raw::Socketmap>>,
         names: &[Arc<str>],
         complete: bool,
-    ) -> Vec<Socketmap> {
+    ) -> Vec<SocketmapSettings> {
         let Some(given) = field.given() else { return Vec::new() };
         self.at_most(given, MAX_LISTENERS);
         let mut all = Vec::new();
@@ -109,7 +109,7 @@ impl Check<'_> {
                 }
                 served
             });
-            all.push(Socketmap {
+            all.push(SocketmapSettings {
                 listen: self.places(&table.listen, given, item.span(), "unix:/run/rcptd/map.sock"),
                 maps,
                 sendmail: self.choice(&table.mta, false, &[("postfix", false), ("sendmail", true)]),

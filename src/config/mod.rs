@@ -33,7 +33,7 @@ mod top;
 pub use files::{MAX_CONFIG, MAX_RULES, MAX_RULES_FILES, remedy};
 pub use import::{Postmap, SOCKMAPD_PORT, Server, Sockmapd, import_sockmapd, import_trualias};
 pub use inspect::{Control, Statistics};
-pub use listeners::{Served, Socketmap, TcpTable};
+pub use listeners::{Served, SocketmapSettings, TcpTableSettings};
 pub use milter::Milter;
 pub use proof::{Alone, Checked, check, check_rules, rules_alone};
 pub use raw::{keys, keys_of_entries};

@@ -2,7 +2,7 @@
 
 use super::check::Check;
 use super::files;
-use super::listeners::{Socketmap, TcpTable};
+use super::listeners::{SocketmapSettings, TcpTableSettings};
 use super::raw::{self, Field, Given, List, MapTable};
 use crate::map::list::List as KeyList;
 use crate::map::search::SearchStrategy;
@@ -50,9 +50,9 @@ pub struct Tables {
     /// The contents of their lists.
     pub lists: HashMap<PathBuf, Arc<KeyList>>,
     /// Listeners for tcp_table(5).
-    pub tcp_tables: Vec<TcpTable>,
+    pub tcp_tables: Vec<TcpTableSettings>,
     /// Listeners for socketmap_table(5).
-    pub socketmaps: Vec<Socketmap>,
+    pub socketmaps: Vec<SocketmapSettings>,
 }
 
 /// Settings of a map.

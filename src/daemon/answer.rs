@@ -44,7 +44,7 @@ pub fn outcome_text(resolution: &Resolution) -> String {
         Outcome::NotOurs => "not in one of our domains; left alone".into(),
         Outcome::Keep => "an account by its own name; kept".into(),
         Outcome::Rewrite(to) => format!("replaced by {to}"),
-        Outcome::NoSuchUser(_) => format!("refused: {}", escape(&why())),
+        Outcome::NoSuchUser(_) => format!("rejected: {}", escape(&why())),
         Outcome::TempFail(_) => format!("deferred: {}", escape(&why())),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::status::Status;
 use super::{Failure, answer};
-use crate::config::{Config, Served};
+use crate::config::{Config, Served, SocketmapSettings, TcpTableSettings};
 use crate::observe;
 use crate::observe::meter::Meter;
 use crate::server::control::{self, Control};
@@ -32,7 +32,7 @@ pub(super) fn longest_answer(config: &Config) -> Duration {
 }
 
 /// State that the listeners share.
-pub(super) struct Fronts {
+pub(super) struct Shared {
     pub milter: Arc<Milter>,
     pub maps: Arc<Maps>,
     pub trace: Arc<TraceBus>,
@@ -72,82 +72,45 @@ impl Binder {
 /// Opens all sockets, then serves them. If one cannot be opened, none is served.
 pub(super) async fn listen(
     config: &Config,
-    fronts: &Fronts,
+    shared: &Shared,
     stop: &flag::Sender<bool>,
     end: &flag::Sender<bool>,
 ) -> Result<JoinSet<io::Result<()>>, Failure> {
-    let mut binder = Binder { inherited: Inherited::from_env(), failures: Vec::new() };
-    let milter = &config.milter;
-    let milters = binder.bind(&milter.listen, milter.socket_mode, milter.socket_group.as_ref()).await;
-    let (mut tcp_tables, mut socketmaps) = (Vec::new(), Vec::new());
-    for table in &config.tables.tcp_tables {
-        tcp_tables.push((table, binder.bind(&table.listen, milter.socket_mode, None).await));
-    }
-    for table in &config.tables.socketmaps {
-        let listeners = binder.bind(&table.listen, table.socket_mode, table.socket_group.as_ref()).await;
-        socketmaps.push((table, listeners));
-    }
-    let scraped = binder.bind(&config.metrics, milter.socket_mode, None).await;
-    let mut inspected = Vec::new();
-    let control = &config.control;
-    if let Some(path) = &control.path {
-        let place = [Endpoint::Unix(path.clone())];
-        inspected = binder.bind(&place, control.socket_mode, control.socket_group.as_ref()).await;
-    }
-    binder.failures.extend(binder.inherited.left_over());
-    if !binder.failures.is_empty() {
-        return Err(Failure::Unavailable(binder.failures));
-    }
-
+    let sockets = open(config).await?;
     let mut tasks = JoinSet::new();
+    let milter = &config.milter;
     let limits = Limits { connections: milter.max_connections, idle: milter.idle_timeout };
-    for listener in milters {
+    for listener in sockets.milter {
         observe::listening(listener.name());
-        tasks.spawn(fronts.milter.clone().serve(listener, limits, raised(stop), raised(end)));
+        tasks.spawn(shared.milter.clone().serve(listener, limits, raised(stop), raised(end)));
     }
-    for (table, listeners) in tcp_tables {
-        for listener in listeners {
-            observe::listening(listener.name());
-            let meter = Meter::listener("tcp_table", listener.name());
-            let service = TcpTable {
-                maps: fronts.maps.clone(),
-                map: table.map.clone(),
-                deadline: table.served.deadline,
-                meter: meter.clone(),
-            };
-            serve_lines(&mut tasks, listener, service, table.served, meter, end);
-        }
+    for (table, listener) in sockets.tcp_tables {
+        let meter = Meter::listener("tcp_table", listener.name());
+        let service = TcpTable {
+            maps: shared.maps.clone(),
+            map: table.map.clone(),
+            deadline: table.served.deadline,
+            meter: meter.clone(),
+        };
+        serve_maps(&mut tasks, listener, service, table.served, meter, end);
     }
-    for (table, listeners) in socketmaps {
-        for listener in listeners {
-            observe::listening(listener.name());
-            let meter = Meter::listener("socketmap", listener.name());
-            let service = Socketmap {
-                maps: fronts.maps.clone(),
-                names: table.maps.clone(),
-                sendmail: table.sendmail,
-                deadline: table.served.deadline,
-            };
-            serve_lines(&mut tasks, listener, service, table.served, meter, end);
-        }
+    for (table, listener) in sockets.socketmaps {
+        let meter = Meter::listener("socketmap", listener.name());
+        let service = Socketmap {
+            maps: shared.maps.clone(),
+            names: table.maps.clone(),
+            sendmail: table.sendmail,
+            deadline: table.served.deadline,
+        };
+        serve_maps(&mut tasks, listener, service, table.served, meter, end);
     }
-    for listener in scraped {
+    for listener in sockets.metrics {
         observe::listening(listener.name());
         tasks.spawn(metrics::serve(listener, raised(end)));
     }
-    for listener in inspected {
+    for listener in sockets.control {
         observe::listening(listener.name());
-        let status = fronts.status.clone();
-        let milter = fronts.milter.clone();
-        let control = Arc::new(Control {
-            trace: fronts.trace.clone(),
-            status: Box::new(move || status.json()),
-            resolve: Box::new(move |address| {
-                let milter = milter.clone();
-                Box::pin(async move { answer::decide(&milter, &address).await })
-            }),
-        });
-        let serving = control::serve(listener, control, end.subscribe());
+        let serving = control::serve(listener, commands(shared), end.subscribe());
         tasks.spawn(async move {
             serving.await;
             Ok(())
@@ -166,8 +129,56 @@ pub(super) async fn listen(
     Ok(tasks)
 }
 
+/// The open sockets of a configuration, those of maps with their settings.
+struct Sockets<'c> {
+    milter: Vec<Listener>,
+    tcp_tables: Vec<(&'c TcpTableSettings, Listener)>,
+    socketmaps: Vec<(&'c SocketmapSettings, Listener)>,
+    metrics: Vec<Listener>,
+    control: Vec<Listener>,
+}
+
+async fn open(config: &Config) -> Result<Sockets<'_>, Failure> {
+    let mut binder = Binder { inherited: Inherited::from_env(), failures: Vec::new() };
+    let (milter, control) = (&config.milter, &config.control);
+    let mut sockets = Sockets {
+        milter: binder.bind(&milter.listen, milter.socket_mode, milter.socket_group.as_ref()).await,
+        tcp_tables: Vec::new(),
+        socketmaps: Vec::new(),
+        metrics: binder.bind(&config.metrics, milter.socket_mode, None).await,
+        control: Vec::new(),
+    };
+    for table in &config.tables.tcp_tables {
+        let listeners = binder.bind(&table.listen, milter.socket_mode, None).await;
+        sockets.tcp_tables.extend(listeners.into_iter().map(|listener| (table, listener)));
+    }
+    for table in &config.tables.socketmaps {
+        let listeners = binder.bind(&table.listen, table.socket_mode, table.socket_group.as_ref()).await;
+        sockets.socketmaps.extend(listeners.into_iter().map(|listener| (table, listener)));
+    }
+    if let Some(path) = &control.path {
+        let place = [Endpoint::Unix(path.clone())];
+        sockets.control = binder.bind(&place, control.socket_mode, control.socket_group.as_ref()).await;
+    }
+    binder.failures.extend(binder.inherited.left_over());
+    if binder.failures.is_empty() { Ok(sockets) } else { Err(Failure::Unavailable(binder.failures)) }
+}
+
+/// What the commands of the operator do.
+fn commands(shared: &Shared) -> Arc<Control> {
+    let (status, milter) = (shared.status.clone(), shared.milter.clone());
+    Arc::new(Control {
+        trace: shared.trace.clone(),
+        status: Box::new(move || status.json()),
+        resolve: Box::new(move |address| {
+            let milter = milter.clone();
+            Box::pin(async move { answer::decide(&milter, &address).await })
+        }),
+    })
+}
+
 /// Serves a request-response protocol.
-fn serve_lines<S: accept::Service>(
+fn serve_maps<S: accept::Service>(
     tasks: &mut JoinSet<io::Result<()>>,
     listener: Listener,
     service: S,
@@ -175,6 +186,7 @@ fn serve_lines<S: accept::Service>(
     meter: Arc<Meter>,
     end: &flag::Sender<bool>,
 ) {
+    observe::listening(listener.name());
     // Lookups continue until the current messages of the milter have ended: a mail server needs both.
     let limits = accept::Limits { connections: served.max_connections, idle: served.idle_timeout };
     let serving = accept::serve(listener, Arc::new(service), limits, meter, end.subscribe(), end.subscribe());

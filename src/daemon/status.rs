@@ -69,6 +69,39 @@ impl Status {
     /// Returns the status as JSON.
     pub fn json(&self) -> String {
         let changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (listeners, maps) = self.meters();
+        let milter = json!({
+            "dry_run": changing.dry_run,
+            "sessions": COUNTERS.sessions.load(Relaxed),
+            "session_errors": COUNTERS.session_errors.load(Relaxed),
+            "recipients": COUNTERS.recipients.load(Relaxed),
+            "rewritten": COUNTERS.rewritten.load(Relaxed),
+            "rejected": COUNTERS.rejected.load(Relaxed),
+            "deferred": COUNTERS.deferred.load(Relaxed),
+        });
+        let status = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "pid": std::process::id(),
+            "up_seconds": self.started.elapsed().as_secs(),
+            "configuration": changing.config,
+            "loaded_seconds_ago": changing.loaded.elapsed().as_secs(),
+            "last_reload_failed": changing.failed,
+            "needs_restart": changing.restart,
+            "files": files(),
+            "reloads": COUNTERS.reloads.load(Relaxed),
+            "failed_reloads": COUNTERS.failed_reloads.load(Relaxed),
+            "rules": changing.rules,
+            "domains": changing.domains,
+            "milter": milter,
+            "sources": sources(),
+            "listeners": listeners,
+            "maps": maps,
+        });
+        status.to_string()
+    }
+
+    /// The listeners, and the maps in service.
+    fn meters(&self) -> (Vec<Value>, Vec<Value>) {
         let (mut listeners, mut maps) = (Vec::new(), Vec::new());
         let current = self.maps.list();
         for meter in meters() {
@@ -91,59 +124,37 @@ impl Status {
                 })),
                 Of::Map => {
                     // Skip maps that a reload has removed.
-                    let Some((name, profile)) = current.iter().find(|(name, _)| **name == *meter.name())
-                    else {
-                        continue;
-                    };
-                    maps.push(json!({
-                        "name": &**name,
-                        "profile": profile,
-                        "answered": answered,
-                        "figures": figures,
-                    }));
+                    if let Some((name, search)) = current.iter().find(|(name, _)| **name == *meter.name()) {
+                        maps.push(json!({
+                            "name": &**name,
+                            "search": search,
+                            "answered": answered,
+                            "figures": figures,
+                        }));
+                    }
                 }
             }
         }
-        let sources = standings().into_iter().map(|one| {
-            let (seconds, detail) = one.failing.map(|(since, why)| (since.as_secs(), why)).unzip();
-            json!({
-                "source": one.source,
-                "server": (!one.server.is_empty()).then_some(one.server),
-                "failures": one.failures,
-                "failing_seconds": seconds,
-                "detail": detail,
-            })
-        });
-        let sources: Vec<Value> = sources.collect();
-        let files = troubles().into_iter().map(|(path, why)| json!({ "path": path, "detail": why }));
-        let files: Vec<Value> = files.collect();
-        let milter = json!({
-            "dry_run": changing.dry_run,
-            "sessions": COUNTERS.sessions.load(Relaxed),
-            "session_errors": COUNTERS.session_errors.load(Relaxed),
-            "recipients": COUNTERS.recipients.load(Relaxed),
-            "rewritten": COUNTERS.rewritten.load(Relaxed),
-            "refused": COUNTERS.refused.load(Relaxed),
-            "deferred": COUNTERS.deferred.load(Relaxed),
-        });
-        let status = json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "pid": std::process::id(),
-            "up_seconds": self.started.elapsed().as_secs(),
-            "configuration": changing.config,
-            "loaded_seconds_ago": changing.loaded.elapsed().as_secs(),
-            "last_reload_failed": changing.failed,
-            "needs_restart": changing.restart,
-            "files": files,
-            "reloads": COUNTERS.reloads.load(Relaxed),
-            "failed_reloads": COUNTERS.failed_reloads.load(Relaxed),
-            "rules": changing.rules,
-            "domains": changing.domains,
-            "milter": milter,
-            "sources": sources,
-            "listeners": listeners,
-            "maps": maps,
-        });
-        status.to_string()
+        (listeners, maps)
     }
+}
+
+/// The account sources and databases, with the servers that fail.
+fn sources() -> Vec<Value> {
+    let sources = standings().into_iter().map(|one| {
+        let (seconds, detail) = one.failing.map(|(since, why)| (since.as_secs(), why)).unzip();
+        json!({
+            "source": one.source,
+            "server": (!one.server.is_empty()).then_some(one.server),
+            "failures": one.failures,
+            "failing_seconds": seconds,
+            "detail": detail,
+        })
+    });
+    sources.collect()
+}
+
+/// The files that are not used as they are now.
+fn files() -> Vec<Value> {
+    troubles().into_iter().map(|(path, why)| json!({ "path": path, "detail": why })).collect()
 }

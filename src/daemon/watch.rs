@@ -72,7 +72,7 @@ impl Watch {
                     && let Some(sender) = &sender
                 {
                     // A full channel contains a reload already.
-                    let _ = sender.try_send(Command::Reload(super::WATCH));
+                    let _ = sender.try_send(Command::Reload(super::reload::WATCH));
                 }
             }
         });

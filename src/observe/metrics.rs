@@ -48,88 +48,102 @@ impl Collector for Books {
             meters().into_iter().map(|meter| (meter.clone(), meter.totals())).collect();
         let (maps, listeners): (Vec<_>, Vec<_>) = all.iter().partition(|(meter, _)| meter.of() == Of::Map);
 
-        let mut rows = milter();
-        for (meter, totals) in &listeners {
-            for (counted, n) in Counted::ALL.into_iter().zip(totals.answered).take(meter.kinds()) {
-                let (op, verdict) = operation(meter.of(), counted);
-                rows.push((vec![("listener", meter.name()), ("op", op), ("verdict", verdict)], n));
-            }
-        }
-        counter(encoder, "rcptd_requests", "Requests answered", &rows)?;
-        durations(encoder, "rcptd_request_duration_seconds", "listener", &listeners)?;
-
-        let of_listeners = |count: fn(&Totals) -> u64| -> Vec<(Labels<'_>, u64)> {
-            listeners
-                .iter()
-                .map(|(meter, totals)| (vec![("listener", meter.name())], count(totals)))
-                .collect()
-        };
-        {
-            let help = "Connections that are open";
-            let mut open = encoder.encode_descriptor("rcptd_connections", help, None, MetricType::Gauge)?;
-            for (labels, n) in of_listeners(|totals| totals.open) {
-                open.encode_family(&labels)?.encode_gauge(&n)?;
-            }
-        }
-        for (name, help, count) in [
-            ("rcptd_connections_accepted", "Connections accepted", (|t| t.connections) as fn(&Totals) -> u64),
-            ("rcptd_reads", "Requests read or waited for", |t| t.reads),
-            ("rcptd_writes", "Writes of an answer or of several together", |t| t.writes),
-        ] {
-            counter(encoder, name, help, &of_listeners(count))?;
-        }
-
-        let mut rows = Vec::new();
-        for (meter, totals) in &maps {
-            for (counted, n) in Counted::ALL.into_iter().zip(totals.answered).take(meter.kinds()) {
-                rows.push((vec![("map", meter.name()), ("result", counted.name())], n));
-            }
-        }
-        counter(encoder, "rcptd_map_requests", "Keys looked up in maps", &rows)?;
-        durations(encoder, "rcptd_map_request_duration_seconds", "map", &maps)?;
-
-        let sources = standings();
-        let labels = |at: usize| -> Labels<'_> {
-            vec![("source", &*sources[at].source), ("server", &*sources[at].server)]
-        };
-        let rows: Vec<_> = (0..sources.len()).map(|at| (labels(at), sources[at].failures)).collect();
-        counter(encoder, "rcptd_source_failures", "Questions that a source could not answer", &rows)?;
-        {
-            let help = "Whether a source could not answer when it was asked last (1) or could (0)";
-            let mut failing =
-                encoder.encode_descriptor("rcptd_source_failing", help, None, MetricType::Gauge)?;
-            for (at, source) in sources.iter().enumerate() {
-                failing.encode_family(&labels(at))?.encode_gauge(&u64::from(source.failing.is_some()))?;
-            }
-        }
-
+        of_listeners(encoder, &listeners)?;
+        of_maps(encoder, &maps)?;
+        of_sources(encoder)?;
         for (name, help, count) in [
             ("rcptd_milter_sessions", "Milter sessions begun", &COUNTERS.sessions),
             ("rcptd_milter_session_errors", "Milter sessions ended by an error", &COUNTERS.session_errors),
         ] {
             single(encoder, name, help, count)?;
         }
-        let mut rows = Vec::new();
-        for (kind, counts) in [("witness", &COUNTERS.witnesses), ("canary", &COUNTERS.canaries)] {
-            for (result, count) in ["passed", "failed", "unanswered"].into_iter().zip(counts) {
-                rows.push((vec![("control", kind), ("result", result)], count.load(Relaxed)));
-            }
-        }
-        let help = "Questions that show whether a source can say yes (witness) and no (canary)";
-        counter(encoder, "rcptd_control_questions", help, &rows)?;
-        let reloads = [("success", &COUNTERS.reloads), ("failure", &COUNTERS.failed_reloads)]
-            .map(|(result, count)| (vec![("result", result)], count.load(Relaxed)));
-        counter(encoder, "rcptd_config_reloads", "Reloads of the configuration", &reloads)?;
-        let reloaded = u64::from(RELOADED.load(Relaxed));
-        let help =
-            "Whether the last reload took effect (1) or the configuration before it is still in force (0)";
-        encoder
-            .encode_descriptor("rcptd_config_last_reload_success", help, None, MetricType::Gauge)?
-            .encode_gauge(&reloaded)?;
+        of_reloads(encoder)?;
         encoder
             .encode_descriptor("rcptd_build", "What runs", None, MetricType::Info)?
             .encode_info(&[("version", env!("CARGO_PKG_VERSION"))])
     }
+}
+
+/// A listener or map, and its totals at the time of the request.
+type Row = (Arc<Meter>, Totals);
+
+fn of_listeners(encoder: &mut DescriptorEncoder<'_>, listeners: &[&Row]) -> fmt::Result {
+    let mut rows = milter();
+    for (meter, totals) in listeners {
+        for (counted, n) in Counted::ALL.into_iter().zip(totals.answered).take(meter.kinds()) {
+            let (op, verdict) = operation(meter.of(), counted);
+            rows.push((vec![("listener", meter.name()), ("op", op), ("verdict", verdict)], n));
+        }
+    }
+    counter(encoder, "rcptd_requests", "Requests answered", &rows)?;
+    durations(encoder, "rcptd_request_duration_seconds", "listener", listeners)?;
+
+    let rows = |count: fn(&Totals) -> u64| -> Vec<(Labels<'_>, u64)> {
+        listeners.iter().map(|(meter, totals)| (vec![("listener", meter.name())], count(totals))).collect()
+    };
+    {
+        let help = "Connections that are open";
+        let mut open = encoder.encode_descriptor("rcptd_connections", help, None, MetricType::Gauge)?;
+        for (labels, n) in rows(|totals| totals.open) {
+            open.encode_family(&labels)?.encode_gauge(&n)?;
+        }
+    }
+    for (name, help, count) in [
+        ("rcptd_connections_accepted", "Connections accepted", (|t| t.connections) as fn(&Totals) -> u64),
+        ("rcptd_reads", "Requests read or waited for", |t| t.reads),
+        ("rcptd_writes", "Writes of an answer or of several together", |t| t.writes),
+    ] {
+        counter(encoder, name, help, &rows(count))?;
+    }
+    Ok(())
+}
+
+fn of_maps(encoder: &mut DescriptorEncoder<'_>, maps: &[&Row]) -> fmt::Result {
+    let mut rows = Vec::new();
+    for (meter, totals) in maps {
+        for (counted, n) in Counted::ALL.into_iter().zip(totals.answered).take(meter.kinds()) {
+            rows.push((vec![("map", meter.name()), ("result", counted.name())], n));
+        }
+    }
+    counter(encoder, "rcptd_map_requests", "Keys looked up in maps", &rows)?;
+    durations(encoder, "rcptd_map_request_duration_seconds", "map", maps)
+}
+
+/// The account sources and databases, and the checks of them.
+fn of_sources(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let sources = standings();
+    let labels = |at: usize| -> Labels<'_> {
+        vec![("source", &*sources[at].source), ("server", &*sources[at].server)]
+    };
+    let rows: Vec<_> = (0..sources.len()).map(|at| (labels(at), sources[at].failures)).collect();
+    counter(encoder, "rcptd_source_failures", "Questions that a source could not answer", &rows)?;
+    {
+        let help = "Whether a source could not answer when it was asked last (1) or could (0)";
+        let mut failing = encoder.encode_descriptor("rcptd_source_failing", help, None, MetricType::Gauge)?;
+        for (at, source) in sources.iter().enumerate() {
+            failing.encode_family(&labels(at))?.encode_gauge(&u64::from(source.failing.is_some()))?;
+        }
+    }
+
+    let mut rows = Vec::new();
+    for (kind, counts) in [("witness", &COUNTERS.witnesses), ("canary", &COUNTERS.canaries)] {
+        for (result, count) in ["passed", "failed", "unanswered"].into_iter().zip(counts) {
+            rows.push((vec![("control", kind), ("result", result)], count.load(Relaxed)));
+        }
+    }
+    let help = "Questions that show whether a source can say yes (witness) and no (canary)";
+    counter(encoder, "rcptd_control_questions", help, &rows)
+}
+
+fn of_reloads(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let reloads = [("success", &COUNTERS.reloads), ("failure", &COUNTERS.failed_reloads)]
+        .map(|(result, count)| (vec![("result", result)], count.load(Relaxed)));
+    counter(encoder, "rcptd_config_reloads", "Reloads of the configuration", &reloads)?;
+    let reloaded = u64::from(RELOADED.load(Relaxed));
+    let help = "Whether the last reload took effect (1) or the configuration before it is still in force (0)";
+    encoder
+        .encode_descriptor("rcptd_config_last_reload_success", help, None, MetricType::Gauge)?
+        .encode_gauge(&reloaded)
 }
 
 /// The command of the protocol, and its result. Invalid requests have no command.
@@ -146,7 +160,7 @@ fn operation(of: Of, counted: Counted) -> (&'static str, &'static str) {
 /// of a dry run.
 fn milter() -> Vec<(Labels<'static>, u64)> {
     let decided =
-        [&COUNTERS.rewritten, &COUNTERS.refused, &COUNTERS.deferred].map(|count| count.load(Relaxed));
+        [&COUNTERS.rewritten, &COUNTERS.rejected, &COUNTERS.deferred].map(|count| count.load(Relaxed));
     // Read the total last, since it is incremented first: so it is never less than its parts.
     let all = COUNTERS.recipients.load(Relaxed);
     let [rewrite, reject, defer] = decided;

@@ -47,7 +47,7 @@ pub struct Counters {
     /// Recipients replaced by their account.
     pub rewritten: AtomicU64,
     /// Rejected recipients.
-    pub refused: AtomicU64,
+    pub rejected: AtomicU64,
     /// Deferred recipients.
     pub deferred: AtomicU64,
     /// Reloads that took effect.
@@ -66,7 +66,7 @@ pub static COUNTERS: Counters = Counters {
     session_errors: AtomicU64::new(0),
     recipients: AtomicU64::new(0),
     rewritten: AtomicU64::new(0),
-    refused: AtomicU64::new(0),
+    rejected: AtomicU64::new(0),
     deferred: AtomicU64::new(0),
     reloads: AtomicU64::new(0),
     failed_reloads: AtomicU64::new(0),
@@ -81,7 +81,7 @@ impl Display for Counters {
             ("session_errors", &self.session_errors),
             ("recipients", &self.recipients),
             ("rewritten", &self.rewritten),
-            ("refused", &self.refused),
+            ("rejected", &self.rejected),
             ("deferred", &self.deferred),
             ("reloads", &self.reloads),
             ("failed_reloads", &self.failed_reloads),
@@ -192,7 +192,7 @@ pub fn recipient(recipient: &Recipient<'_>) {
     let counter = match recipient.decided {
         Decided::NotOurs | Decided::Keep => None,
         Decided::Rewrite => Some(&COUNTERS.rewritten),
-        Decided::Reject => Some(&COUNTERS.refused),
+        Decided::Reject => Some(&COUNTERS.rejected),
         Decided::Defer => Some(&COUNTERS.deferred),
     };
     if let Some(counter) = counter.filter(|_| !recipient.observed) {

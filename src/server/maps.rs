@@ -1,6 +1,7 @@
 //! The maps in service: lookups by name, with counters and trace.
 
-use super::accept::{Client, within};
+use super::accept::Client;
+use super::conversation::within;
 use super::trace::{TraceBus, TraceEvent};
 use crate::map::Lookup;
 use crate::map::served::Map;

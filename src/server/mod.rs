@@ -2,17 +2,20 @@
 //! adapter.
 //!
 //! [`milter`] has its own session handling. The request-response protocols, [`tcp_table`] and
-//! [`socketmap`], share one accept loop, [`accept`], and the maps in service, [`maps`]. [`metrics`] serves
+//! [`socketmap`], share one accept loop, [`accept`], the course of a connection, [`conversation`], and the
+//! maps in service, [`maps`]. [`metrics`] serves
 //! monitoring systems, and [`control`] the commands of the operator; [`trace`] is the live view of
 //! requests.
 
 pub mod accept;
 pub mod control;
+pub mod conversation;
 pub mod endpoint;
 pub mod listen;
 pub mod maps;
 pub mod metrics;
 pub mod milter;
+mod open;
 pub mod socketmap;
 pub mod tcp_table;
 pub mod trace;

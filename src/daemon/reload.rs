@@ -1,0 +1,191 @@
+//! Reads the configuration again, and puts it into service in place of the old one.
+
+use super::control::{Command, Control};
+use super::listen::Shared;
+use super::shrink::shrunk;
+use super::{Failure, notify, rebuild, watch};
+use crate::account::Sources;
+use crate::config::{self, Config};
+use crate::observe;
+use sd_notify::NotifyState;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// How long a reload may take; after it the old configuration stays in use. Millions of rules take a few
+/// seconds.
+pub const RELOAD: Duration = Duration::from_mins(1);
+/// Cause of a reload after a change of a file.
+pub(super) const WATCH: &str = "file changed";
+/// How often files are read again if they change while they are read.
+const ROUNDS: usize = 3;
+
+/// The configuration in service.
+pub(super) struct Running {
+    /// The settings at the start. What differs from them needs a restart, whatever earlier reloads have read.
+    pub at_start: Config,
+    pub current: Config,
+    pub accounts: Sources,
+}
+
+impl Running {
+    /// Reloads on request until a request to stop, and returns its cause. The error is that a listener has
+    /// ended.
+    pub async fn until_stopped(
+        &mut self,
+        control: &mut Control,
+        listeners: &mut JoinSet<io::Result<()>>,
+        watcher: &watch::Watch,
+        shared: &Shared,
+    ) -> Result<&'static str, Failure> {
+        loop {
+            let command = tokio::select! {
+                command = control.next() => command,
+                Some(ended) = listeners.join_next() => {
+                    let why = match ended {
+                        Ok(Ok(())) => "it ended without being told to".to_owned(),
+                        Ok(Err(e)) => e.to_string(),
+                        Err(e) => e.to_string(),
+                    };
+                    observe::listener_ended(&why);
+                    return Err(Failure::Unavailable(vec![format!("a listener has ended: {why}")]));
+                }
+            };
+            let why = match command {
+                Command::Stop(signal) => return Ok(signal),
+                // Another reload may have read the change already.
+                Command::Reload(WATCH) if !watcher.is_due().await => continue,
+                Command::Reload(why) => why,
+            };
+            reloading();
+            // A stop must not wait for a file system that hangs.
+            let reloaded = tokio::select! {
+                reloaded = reload((&self.current, &self.accounts), watcher, shared, why) => reloaded,
+                signal = control.stop() => return Ok(signal),
+            };
+            self.replace(reloaded, watcher, shared, why);
+            notify(&[NotifyState::Ready]);
+        }
+    }
+
+    /// Records the result of a reload.
+    fn replace(
+        &mut self,
+        reloaded: Result<(Config, Sources), Failure>,
+        watcher: &watch::Watch,
+        shared: &Shared,
+        why: &str,
+    ) {
+        match reloaded {
+            Ok((new, accounts)) => {
+                let restart = config::needs_restart(&self.at_start, &new);
+                observe::reloaded(why, new.rules.len(), &restart, new.dry_run);
+                shared.status.reloaded(&new, restart);
+                for problem in &new.problems {
+                    observe::configuration_warning(problem);
+                }
+                watcher.ask(new.watch);
+                (self.current, self.accounts) = (new, accounts);
+            }
+            Err(failure) => {
+                observe::reload_failed(why, &failure.lines());
+                shared.status.reload_failed(&failure.lines());
+            }
+        }
+    }
+}
+
+/// Returns the configuration read at the start; reads it again if one of its files may have been
+/// incomplete.
+pub(super) async fn finished(config: Config, watcher: &watch::Watch) -> Result<Config, Failure> {
+    let marks = watcher.marks().await;
+    if watcher.is_finished().await && watcher.is_unchanged(&marks).await {
+        watcher.read(&marks);
+        return Ok(config);
+    }
+    let path = config.path.clone();
+    drop(config);
+    timeout(RELOAD, load(&path, watcher)).await.unwrap_or_else(|_| Err(too_slow()))
+}
+
+/// Reads the configuration once all of its files are completely written, and records their state.
+async fn load(path: &Path, watcher: &watch::Watch) -> Result<Config, Failure> {
+    for _ in 0..ROUNDS {
+        let unfinished = watcher.settle().await;
+        if !unfinished.is_empty() {
+            let line = |path: &PathBuf| {
+                format!("{} is being written: reload when its writer has closed it", path.display())
+            };
+            return Err(Failure::Sources(unfinished.iter().map(line).collect()));
+        }
+        let marks = watcher.marks().await;
+        let from = path.to_owned();
+        // Reading files and compiling rules may take a while; lookups continue in the meantime.
+        let loaded = tokio::task::spawn_blocking(move || {
+            let loaded = config::load(&from);
+            let files = loaded.as_ref().map_or_else(|_| config::files_named(&from), |new| new.files.clone());
+            (loaded, files)
+        });
+        let (loaded, files) = loaded.await.map_err(|e| failed(format!("a defect in rcptd: {e}")))?;
+        // Changes of a file before its watch began were not noticed, so read it again.
+        let is_new = watcher.only(&files).await;
+        if !is_new && watcher.is_unchanged(&marks).await {
+            watcher.read(&marks);
+            return loaded.map_err(Failure::Configuration);
+        }
+    }
+    Err(failed("the files change while they are read: reload when they are finished".into()))
+}
+
+fn failed(why: String) -> Failure {
+    Failure::Sources(vec![why])
+}
+
+fn too_slow() -> Failure {
+    failed(format!("the files could not be read within {} s", RELOAD.as_secs()))
+}
+
+/// Reads, checks and builds everything again, then replaces the old state. After an error the old state
+/// remains.
+async fn reload(
+    (current, accounts): (&Config, &Sources),
+    watcher: &watch::Watch,
+    shared: &Shared,
+    why: &str,
+) -> Result<(Config, Sources), Failure> {
+    let config = timeout(RELOAD, load(&current.path, watcher)).await.unwrap_or_else(|_| Err(too_slow()))?;
+    if why == WATCH {
+        // The operator did not request this reload, and a file truncated by accident looks the same.
+        let lost = shrunk(current, &config);
+        if !lost.is_empty() {
+            return Err(Failure::Sources(lost));
+        }
+    } else {
+        crate::watch::accept();
+    }
+    let is_there = |name: &Arc<str>| config.tables.maps.iter().any(|map| map.name == *name);
+    if let Some(missing) = shared.served.iter().find(|name| !is_there(name)) {
+        return Err(failed(format!(
+            "there is no map {missing} any more, which an open listener serves: restart rcptd for that"
+        )));
+    }
+    match timeout(RELOAD, rebuild(&config, Some(accounts))).await {
+        Ok(live) => {
+            let live = live.map_err(Failure::Sources)?;
+            shared.milter.replace(live.service);
+            shared.maps.replace(live.maps);
+            Ok((config, live.accounts))
+        }
+        Err(_) => Err(failed(format!("the account sources were not ready within {} s", RELOAD.as_secs()))),
+    }
+}
+
+fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => notify(&[NotifyState::Reloading, now]),
+        Err(_) => notify(&[NotifyState::Reloading]),
+    }
+}

@@ -1,0 +1,232 @@
+//! One connection of a request-response protocol, from its first byte to its last.
+
+use super::accept::{Client, Parsed, Service};
+use super::listen::Stream;
+use super::open::Place;
+use crate::observe;
+use crate::observe::meter::{Connection, Counted};
+use lookup_protocols::ProtocolError;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::watch;
+use tokio::time::{Sleep, sleep, sleep_until, timeout};
+
+/// Most requests of one connection that are answered before their replies are written and other connections
+/// get their turn. A client that sends without end must neither fill the memory nor block the processor.
+pub const MAX_BATCH: usize = 64;
+/// Initial input buffer of a connection, in octets: a request of usual length. It grows up to the limit of
+/// the protocol for one request.
+const INPUT: usize = 1024;
+/// Largest output buffer that is kept between requests, in octets. It keeps ten thousand idle connections
+/// cheap.
+const KEPT: usize = 16 * 1024;
+/// Longest wait for a client to read a reply. Postfix waits 100 s for a reply and reads it at once.
+pub const WRITE: Duration = Duration::from_secs(30);
+/// Octets that are read and discarded after a protocol error, and for how long. Reading on lets the last
+/// reply reach a client that is still sending.
+const LINGER: (usize, Duration) = (256 * 1024, Duration::from_secs(1));
+
+/// Why a connection has ended, for the log.
+pub(super) type Ended = &'static str;
+
+/// A connection in service. Its stream is apart, since reading waits for other events at the same time.
+pub(super) struct Conversation<'c, S> {
+    pub service: &'c S,
+    pub client: &'c Client,
+    pub books: Connection,
+    pub place: &'c Place,
+    /// How long the client may be silent.
+    pub idle: Duration,
+    /// Raised once, when the connection has to end after its pending request.
+    pub end: watch::Receiver<bool>,
+}
+
+/// The buffers of a connection.
+struct Buffers {
+    input: Vec<u8>,
+    out: Vec<u8>,
+    /// The client has closed its side.
+    at_end: bool,
+    /// When the last reply was written.
+    last: Instant,
+}
+
+/// The state after a batch of requests.
+enum Batch {
+    /// The rest of the input is no complete request.
+    Done,
+    /// There may be more requests in the input.
+    Full,
+    /// Protocol error: the connection ends.
+    Broken,
+}
+
+impl<S: Service> Conversation<'_, S> {
+    /// Serves the connection.
+    pub async fn run(mut self, mut stream: Stream) -> Ended {
+        let mut end = self.end.clone();
+        let ended = async move {
+            let _ = end.wait_for(|raised| *raised).await;
+        };
+        let mut ended = pin!(ended);
+        // One timer for the whole connection, checked when it expires: resetting it for each request would
+        // cost more than the request.
+        let mut silence = pin!(sleep(self.idle));
+        let mut buffers = Buffers {
+            input: Vec::with_capacity(INPUT),
+            out: Vec::new(),
+            at_end: false,
+            last: Instant::now(),
+        };
+        self.books.read_begins();
+        loop {
+            let batch = self.answer(&mut buffers).await;
+            if let Err(why) = self.write(&mut stream, &mut buffers).await {
+                return why;
+            }
+            if matches!(batch, Batch::Broken) {
+                self.books.write_ends();
+                linger(&mut stream).await;
+                return "protocol error";
+            }
+            // Checked for each batch without a lock.
+            if self.end.has_changed().unwrap_or(true) {
+                return "we are stopping";
+            }
+            if matches!(batch, Batch::Full) {
+                // Yield to other connections.
+                tokio::task::yield_now().await;
+                continue;
+            }
+            if buffers.at_end {
+                return "the client has closed it";
+            }
+            self.books.read_begins();
+            if let Err(why) = self.read(&mut stream, &mut buffers, ended.as_mut(), silence.as_mut()).await {
+                return why;
+            }
+            if buffers.input.is_empty() && buffers.at_end {
+                return "the client has closed it";
+            }
+        }
+    }
+
+    /// Answers the requests in the input, up to [`MAX_BATCH`].
+    async fn answer(&mut self, buffers: &mut Buffers) -> Batch {
+        let Buffers { input, out, at_end, .. } = buffers;
+        let mut taken = 0;
+        let mut batch = Batch::Full;
+        for _ in 0..MAX_BATCH {
+            match self.service.parse(&input[taken..], *at_end) {
+                Parsed::Incomplete => batch = Batch::Done,
+                Parsed::Broken(why) => {
+                    self.answer_broken(why, out);
+                    batch = Batch::Broken;
+                }
+                Parsed::Request(request, length) => {
+                    taken += length;
+                    let began = self.books.read_ends();
+                    self.place.is_busy();
+                    if let Some(counted) = self.service.answer(self.client, (request, began), out).await {
+                        self.books.answered(counted, began);
+                    }
+                }
+            }
+            // Write the replies before they exceed the buffer that is kept.
+            if !matches!(batch, Batch::Full) || out.len() > KEPT {
+                break;
+            }
+        }
+        self.place.has_answered(taken);
+        input.drain(..taken);
+        batch
+    }
+
+    fn answer_broken(&mut self, why: ProtocolError, out: &mut Vec<u8>) {
+        observe::broken_request(&self.client.listener, self.client.connection, &self.client.peer, &why);
+        let began = self.books.read_ends();
+        self.service.broken(why, out);
+        self.books.answered(Counted::Bad, began);
+    }
+
+    /// Writes the replies, if any.
+    async fn write(&mut self, stream: &mut Stream, buffers: &mut Buffers) -> Result<(), Ended> {
+        if buffers.out.is_empty() {
+            return Ok(());
+        }
+        self.books.write_begins();
+        match within(WRITE, stream.write_all(&buffers.out)).await {
+            Some(Ok(())) => (),
+            Some(Err(_)) => return Err("the client has gone"),
+            None => return Err("write timeout"),
+        }
+        buffers.out.clear();
+        buffers.out.shrink_to(KEPT);
+        buffers.last = Instant::now();
+        Ok(())
+    }
+
+    /// Reads more input. The error is the reason to end the connection instead.
+    async fn read(
+        &self,
+        stream: &mut Stream,
+        buffers: &mut Buffers,
+        mut ended: Pin<&mut impl Future<Output = ()>>,
+        mut silence: Pin<&mut Sleep>,
+    ) -> Result<(), Ended> {
+        if buffers.input.capacity() - buffers.input.len() < INPUT / 4 {
+            buffers.input.reserve(INPUT);
+        }
+        loop {
+            tokio::select! {
+                biased;
+                read = stream.read_buf(&mut buffers.input) => {
+                    buffers.at_end = read.map_err(|_| "the client has gone")? == 0;
+                    return Ok(());
+                }
+                () = &mut ended => return Err("we are stopping"),
+                () = self.place.replaced() => {
+                    return Err("closed for a new connection, since max_connections is reached");
+                }
+                () = &mut silence => {
+                    if buffers.last.elapsed() >= self.idle {
+                        return Err("idle timeout");
+                    }
+                    silence.set(sleep_until((buffers.last + self.idle).into()));
+                }
+            }
+        }
+    }
+}
+
+/// The result of a future within a time limit. Most futures are ready at once and need no timer.
+pub(super) async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    match poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => timeout(limit, future).await.ok(),
+    }
+}
+
+/// Lets a client that is still sending read the last reply: closing the connection with unread bytes would
+/// lose it (RFC 1122, section 4.2.2.13).
+async fn linger(stream: &mut Stream) {
+    let (most, time) = LINGER;
+    let rest = async {
+        stream.shutdown().await?;
+        let mut scratch = [0; 4096];
+        let mut read = 0;
+        while read < most {
+            match stream.read(&mut scratch).await? {
+                0 => break,
+                n => read += n,
+            }
+        }
+        std::io::Result::Ok(())
+    };
+    // The connection ends in any case.
+    let _ = timeout(time, rest).await;
+}
