@@ -18,6 +18,7 @@ mod import;
 mod inspect;
 mod legacy;
 mod listeners;
+mod load;
 mod milter;
 mod normalise;
 mod proof;
@@ -45,9 +46,9 @@ use crate::account::settings::Settings;
 use crate::resolve::Form;
 use crate::script::Script;
 use crate::server::endpoint::Endpoint;
-use alias_rules::{Dialect, Rules, Secrets};
+use alias_rules::{Rules, Secrets};
 use check::Check;
-use diagnostics::{Problem, Text, any_error};
+use diagnostics::{Problem, Text};
 use mail_address::{CaseSensitivity, LocalPartPolicy};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -124,132 +125,7 @@ const BEGIN: &str = "-c names another; begin with milter.conf.sample, or try rcp
 ///
 /// The error lists all problems, at least one of which is an error.
 pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
-    read(path).map(|(config, _)| config)
-}
-
-/// Reads the configuration like [`load`], and also returns the texts of the rules.
-fn read(path: &Path) -> Result<(Config, Vec<Text>), Vec<Problem>> {
-    let bytes = files::read(path, MAX_CONFIG).map_err(|wrong| vec![unreadable(path, wrong)])?;
-    let mut problems = Vec::new();
-    let text = files::text(path, &bytes, &mut problems);
-    let read = read::read(&text);
-    problems.extend(read.problems);
-    let mut raw = read.raw;
-
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let mut files = vec![path.to_owned()];
-    let mut check = Check { text: &text, problems: Vec::new(), complete: read.doubtful.is_empty() };
-    let texts = check.rules(&raw.rules, folder, &mut files);
-    let case_sensitive = raw.case_sensitive.given().is_some_and(|given| given.value);
-    let secrets = check.secrets(&raw.secrets, folder, &mut files);
-    let script = check.script(&raw.script, folder, &mut files);
-    let mut rules = Rules::default();
-    let options = options(case_sensitive, &secrets);
-    match alias_rules::load(&texts, &options) {
-        Ok(loaded) => {
-            problems.extend(loaded.problems);
-            legacy::fill(&mut raw, &loaded.settings, &mut problems);
-            rules = loaded.rules;
-        }
-        Err(wrong) => {
-            problems.extend(wrong);
-            // A key that a statement in the unread rest may set is not missing.
-            check.complete &= !texts.iter().any(legacy::may_stand_in);
-        }
-    }
-    let debug_account = check.debug_account(&raw.debug_account);
-    if debug_account.is_some() {
-        rules = rules.with_debug_account(debug_account.clone());
-    }
-    let tables = check.tables(&raw, folder, !case_sensitive, &mut files);
-    let milter = check.milter(&raw.milter, tables.are_there());
-    let resolves = !milter.listen.is_empty() || tables.resolve();
-    let domains = check.domains(&raw.domains, resolves);
-    let (normal, normal_elsewhere) = check.normalise(&raw.normalise, &domains, case_sensitive);
-    check.removed_from_rules(&raw.normalise, &rules);
-    check.unprotected_rules(&raw.normalise, &domains, case_sensitive, &rules);
-    let case_of = |domain: &String| normal.get(domain).map_or(case_sensitive, |one| one.case_sensitive);
-    let cases =
-        CaseSensitivity::new(domains.iter().map(|domain| (&**domain, case_of(domain))), case_sensitive);
-    let other_case = cases.includes(!case_sensitive).then(|| {
-        let options = alias_rules::Options { fold: case_sensitive, ..options };
-        let rules = other_form(&texts, &options, &mut problems);
-        Arc::new(if debug_account.is_some() { rules.with_debug_account(debug_account) } else { rules })
-    });
-    let rules = Arc::new(rules);
-    let mut load_script = |rules: &Arc<Rules>| script::load(script.as_ref(), rules, &domains, &mut problems);
-    let compiled = load_script(&rules);
-    let other_case = other_case.map(|rules| Form { script: load_script(&rules), rules });
-    let origin = check.origin(&raw.origin, &domains);
-    let account = check.account(&raw.account, folder, (&milter, &raw.milter.deadline), (&domains, resolves));
-    check.account_maps(&raw.account, &tables.maps, !matches!(raw.map, raw::Field::Broken));
-    files.extend(account.sources.iter().filter_map(|source| source.vrfy.tls_ca.clone()));
-    let guessable = check.guessable(&raw.guessable);
-    let workers = check.workers(&raw.workers);
-    let statistics = check.statistics(&raw.statistics);
-    let metrics = raw.metrics.listen.given().map(|given| check.endpoints(given)).unwrap_or_default();
-    let control = check.control(&raw.control);
-    listeners::places_taken_twice(&mut check, &raw);
-    let dry_run = raw.dry_run.given().filter(|given| given.value);
-    if let Some(given) = dry_run.filter(|_| tables.resolve()) {
-        let help = "wire the maps to the mail server only where their answers may count";
-        check.warning(given, "dry_run is about the milter: maps are answered all the same", help);
-    }
-    let log = check.log(&raw.log);
-
-    let mut found = check.problems;
-    found.retain(|problem| problem.text.file != text.file || !read::is_doubtful(&read.doubtful, problem));
-    problems.append(&mut found);
-    sort(&mut problems, &text, &texts);
-    if any_error(&problems) {
-        return Err(problems);
-    }
-    let config = Config {
-        path: path.to_owned(),
-        domains,
-        origin,
-        rules,
-        script: compiled,
-        other_case,
-        case_sensitive,
-        cases,
-        normal,
-        normal_elsewhere,
-        guessable,
-        secrets,
-        dry_run: dry_run.is_some(),
-        watch: raw.watch.given().is_none_or(|given| given.value),
-        workers,
-        milter,
-        account,
-        tables,
-        statistics,
-        metrics,
-        control,
-        log,
-        files,
-        problems,
-    };
-    Ok((config, texts))
-}
-
-/// Returns the options for reading the rules.
-fn options(case_sensitive: bool, secrets: &Secrets) -> alias_rules::Options {
-    alias_rules::Options { fold: !case_sensitive, dialect: Dialect::Any, secrets: secrets.clone() }
-}
-
-/// Loads the rules with the other case sensitivity. Problems that were already reported are not repeated.
-fn other_form(texts: &[Text], options: &alias_rules::Options, problems: &mut Vec<Problem>) -> Rules {
-    let (rules, found) = match alias_rules::load(texts, options) {
-        Ok(loaded) => (loaded.rules, loaded.problems),
-        Err(wrong) => (Rules::default(), wrong),
-    };
-    for problem in found {
-        if !problems.contains(&problem) {
-            problems.push(problem);
-        }
-    }
-    rules
+    load::read(path).map(|(config, _)| config)
 }
 
 /// Returns the configuration at `path` and all files that it names, even if it is invalid: a change of any
@@ -299,15 +175,6 @@ fn unreadable(path: &Path, (why, help): (String, String)) -> Problem {
     let missing = matches!(path.try_exists(), Ok(false));
     let help = if missing { format!("{help}; {BEGIN}") } else { help };
     Problem::error(&text, 0..0, format!("the configuration cannot be read: {why}")).help(help)
-}
-
-/// Sorts problems in reading order: this file, then the rules, then other files, each from beginning to
-/// end.
-fn sort(problems: &mut [Problem], text: &Text, rules: &[Text]) {
-    problems.sort_by_cached_key(|problem| {
-        let file = std::iter::once(text).chain(rules).position(|text| text.file == problem.text.file);
-        (file.unwrap_or(usize::MAX), problem.span.start)
-    });
 }
 
 /// Returns the keys whose values differ from `running`, the configuration at the start, and that a reload

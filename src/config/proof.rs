@@ -3,7 +3,8 @@
 //! The daemon does not run the proofs: at run time it rejects each ambiguous name, and other names work.
 
 use super::aliased::aliased_accounts;
-use super::{Config, MAX_RULES, files, options, read, read_secrets, sort};
+use super::load::{options, read, sort};
+use super::{Config, MAX_RULES, files, read_secrets};
 use alias_rules::{Dialect, GuessRate, Limits, Options, Rules};
 use diagnostics::{Problem, Text};
 use mail_address::{LocalPartPolicy, canonical_domain, escape};

@@ -1,0 +1,185 @@
+//! Reads the configuration and the files that it names, in the order in which they depend on each other.
+
+use super::check::Check;
+use super::tables::Tables;
+use super::{Config, MAX_CONFIG, files, legacy, listeners, raw, read as document, script, unreadable};
+use crate::resolve::Form;
+use alias_rules::{Dialect, Options, Rules, Secrets};
+use diagnostics::{Problem, Text, any_error};
+use mail_address::CaseSensitivity;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Reads the configuration like [`super::load`], and also returns the texts of the rules.
+pub(super) fn read(path: &Path) -> Result<(Config, Vec<Text>), Vec<Problem>> {
+    let bytes = files::read(path, MAX_CONFIG).map_err(|wrong| vec![unreadable(path, wrong)])?;
+    let mut problems = Vec::new();
+    let text = files::text(path, &bytes, &mut problems);
+    let document = document::read(&text);
+    problems.extend(document.problems);
+    let mut raw = document.raw;
+
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut files = vec![path.to_owned()];
+    let mut check = Check { text: &text, problems: Vec::new(), complete: document.doubtful.is_empty() };
+    let content = Content::read(&mut check, &mut raw, folder, &mut files, &mut problems);
+    let case_sensitive = content.case_sensitive;
+    let tables = check.tables(&raw, folder, !case_sensitive, &mut files);
+    let milter = check.milter(&raw.milter, tables.are_there());
+    let resolves = !milter.listen.is_empty() || tables.resolve();
+    let domains = check.domains(&raw.domains, resolves);
+    let (normal, normal_elsewhere) = check.normalise(&raw.normalise, &domains, case_sensitive);
+    check.removed_from_rules(&raw.normalise, &content.rules);
+    check.unprotected_rules(&raw.normalise, &domains, case_sensitive, &content.rules);
+    let case_of = |domain: &String| normal.get(domain).map_or(case_sensitive, |one| one.case_sensitive);
+    let cases =
+        CaseSensitivity::new(domains.iter().map(|domain| (&**domain, case_of(domain))), case_sensitive);
+    let other_case = cases.includes(!case_sensitive);
+    let (form, other_case) = content.forms(other_case, &domains, &mut problems);
+    let account = check.account(&raw.account, folder, (&milter, &raw.milter.deadline), (&domains, resolves));
+    check.account_maps(&raw.account, &tables.maps, !matches!(raw.map, raw::Field::Broken));
+    files.extend(account.sources.iter().filter_map(|source| source.vrfy.tls_ca.clone()));
+    listeners::places_taken_twice(&mut check, &raw);
+    let config = Config {
+        path: path.to_owned(),
+        origin: check.origin(&raw.origin, &domains),
+        domains,
+        rules: form.rules,
+        script: form.script,
+        other_case,
+        case_sensitive,
+        cases,
+        normal,
+        normal_elsewhere,
+        guessable: check.guessable(&raw.guessable),
+        secrets: content.secrets,
+        dry_run: dry_run(&mut check, &raw, &tables),
+        watch: raw.watch.given().is_none_or(|given| given.value),
+        workers: check.workers(&raw.workers),
+        milter,
+        account,
+        tables,
+        statistics: check.statistics(&raw.statistics),
+        metrics: raw.metrics.listen.given().map(|given| check.endpoints(given)).unwrap_or_default(),
+        control: check.control(&raw.control),
+        log: check.log(&raw.log),
+        files,
+        problems: Vec::new(),
+    };
+
+    let mut found = check.problems;
+    found.retain(|problem| {
+        problem.text.file != text.file || !document::is_doubtful(&document.doubtful, problem)
+    });
+    problems.append(&mut found);
+    sort(&mut problems, &text, &content.texts);
+    if any_error(&problems) {
+        return Err(problems);
+    }
+    Ok((Config { problems, ..config }, content.texts))
+}
+
+/// The files with the alias rules, the secrets and the script.
+struct Content {
+    texts: Vec<Text>,
+    script: Option<Text>,
+    secrets: Secrets,
+    case_sensitive: bool,
+    debug_account: Option<String>,
+    rules: Arc<Rules>,
+}
+
+impl Content {
+    /// Reads them. A statement in the rules may set keys of `raw` that are not set.
+    fn read(
+        check: &mut Check<'_>,
+        raw: &mut raw::Top,
+        folder: &Path,
+        files: &mut Vec<PathBuf>,
+        problems: &mut Vec<Problem>,
+    ) -> Self {
+        let texts = check.rules(&raw.rules, folder, files);
+        let case_sensitive = raw.case_sensitive.given().is_some_and(|given| given.value);
+        let secrets = check.secrets(&raw.secrets, folder, files);
+        let script = check.script(&raw.script, folder, files);
+        let mut content =
+            Content { texts, script, secrets, case_sensitive, debug_account: None, rules: Arc::default() };
+        let mut rules = Rules::default();
+        match alias_rules::load(&content.texts, &options(case_sensitive, &content.secrets)) {
+            Ok(loaded) => {
+                problems.extend(loaded.problems);
+                legacy::fill(raw, &loaded.settings, problems);
+                rules = loaded.rules;
+            }
+            Err(wrong) => {
+                problems.extend(wrong);
+                // A key that a statement in the unread rest may set is not missing.
+                check.complete &= !content.texts.iter().any(legacy::may_stand_in);
+            }
+        }
+        content.debug_account = check.debug_account(&raw.debug_account);
+        content.rules = content.with_debug_account(rules);
+        content
+    }
+
+    fn with_debug_account(&self, rules: Rules) -> Arc<Rules> {
+        Arc::new(if self.debug_account.is_some() {
+            rules.with_debug_account(self.debug_account.clone())
+        } else {
+            rules
+        })
+    }
+
+    /// The rules with their script, and both for the other case sensitivity, if a domain has it.
+    fn forms(
+        &self,
+        other_case: bool,
+        domains: &[String],
+        problems: &mut Vec<Problem>,
+    ) -> (Form, Option<Form>) {
+        let other_case = other_case.then(|| self.other_rules(problems));
+        let mut form = |rules: Arc<Rules>| Form {
+            script: script::load(self.script.as_ref(), &rules, domains, problems),
+            rules,
+        };
+        (form(self.rules.clone()), other_case.map(form))
+    }
+
+    /// Loads the rules with the other case sensitivity. Problems that were already reported are not repeated.
+    fn other_rules(&self, problems: &mut Vec<Problem>) -> Arc<Rules> {
+        let (rules, found) =
+            match alias_rules::load(&self.texts, &options(!self.case_sensitive, &self.secrets)) {
+                Ok(loaded) => (loaded.rules, loaded.problems),
+                Err(wrong) => (Rules::default(), wrong),
+            };
+        for problem in found {
+            if !problems.contains(&problem) {
+                problems.push(problem);
+            }
+        }
+        self.with_debug_account(rules)
+    }
+}
+
+/// Returns the options for reading the rules.
+pub(super) fn options(case_sensitive: bool, secrets: &Secrets) -> Options {
+    Options { fold: !case_sensitive, dialect: Dialect::Any, secrets: secrets.clone() }
+}
+
+fn dry_run(check: &mut Check<'_>, raw: &raw::Top, tables: &Tables) -> bool {
+    let Some(given) = raw.dry_run.given().filter(|given| given.value) else { return false };
+    if tables.resolve() {
+        let help = "wire the maps to the mail server only where their answers may count";
+        check.warning(given, "dry_run is about the milter: maps are answered all the same", help);
+    }
+    true
+}
+
+/// Sorts problems in reading order: this file, then the rules, then other files, each from beginning to
+/// end.
+pub(super) fn sort(problems: &mut [Problem], text: &Text, rules: &[Text]) {
+    problems.sort_by_cached_key(|problem| {
+        let file = std::iter::once(text).chain(rules).position(|text| text.file == problem.text.file);
+        (file.unwrap_or(usize::MAX), problem.span.start)
+    });
+}
