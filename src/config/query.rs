@@ -54,8 +54,60 @@ impl Check<'_> {
             });
         }
         let from = table.source.given()?;
+        if named.is_empty() {
+            for (name, given) in &asked.given {
+                let help = "it belongs to a map source = \"database:NAME\"";
+                self.warning(given, format!("map.{name} has no effect"), help);
+            }
+            return None;
+        }
+        let kind = self.kind(from, &named, databases)?;
+        let allowed: &[&str] = match kind {
+            Kind::Ldap => &["base", "filter", "attribute", "scope"],
+            Kind::Redis => &["key", "field"],
+            _ if asked.get("query").is_some() => &["query"],
+            _ => &["table", "key", "value", "reason"],
+        };
+        for (name, given) in asked.given.iter().filter(|(name, _)| !allowed.contains(name)) {
+            let help = format!("of this database there are {}", allowed.join(", "));
+            self.error(given, format!("map.{name} means nothing here"), help);
+        }
+        match kind {
+            Kind::Ldap => self.ldap(table, from, &asked),
+            Kind::Redis => {
+                let key = self.need(from, &asked, "key", "write the key, such as \"alias:%s\"");
+                let field = asked.get("field");
+                let field = field.map(|field| self.template(field));
+                let key = if field.is_some() { self.template(key?)? } else { self.template_with_key(key?)? };
+                Some(Query::Redis { key, field: field.flatten() })
+            }
+            _ if asked.get("query").is_some() => {
+                Some(Query::Sql(self.template_with_key(asked.get("query")?)?))
+            }
+            _ => {
+                let help = "write the table and its columns key and value, or a query";
+                let table = self.need(from, &asked, "table", help);
+                let key = self.need(from, &asked, "key", "write the column that holds the keys");
+                let column = |name| asked.get(name).map(|given| given.value.clone());
+                Some(Query::Columns {
+                    table: table?.value.clone(),
+                    key: key?.value.clone(),
+                    value: column("value"),
+                    reason: column("reason"),
+                })
+            }
+        }
+    }
+
+    /// The type of the named databases. Those of one map must have the same kind of query.
+    fn kind(
+        &mut self,
+        from: &Given<impl Sized>,
+        named: &[String],
+        databases: &[DatabaseSettings],
+    ) -> Option<Kind> {
         let mut kinds = Vec::new();
-        for name in &named {
+        for name in named {
             if let Some(database) = databases.iter().find(|database| *database.name == **name) {
                 kinds.push(database.kind);
                 continue;
@@ -67,15 +119,7 @@ impl Check<'_> {
             );
             self.error(from, format!("{}: there is no database {}", from.key, escape(name)), help);
         }
-        let Some(kind) = kinds.first().copied() else {
-            if named.is_empty() {
-                for (name, given) in &asked.given {
-                    let help = "it belongs to a map source = \"database:NAME\"";
-                    self.warning(given, format!("map.{name} has no effect"), help);
-                }
-            }
-            return None;
-        };
+        let kind = kinds.first().copied()?;
         if kinds.iter().any(|other| other.is_sql() != kind.is_sql() || (!kind.is_sql() && *other != kind)) {
             let help = "make a map for each and name them in another: source = [\"map:A\", \"map:B\"]";
             self.error(
@@ -85,64 +129,39 @@ impl Check<'_> {
             );
             return None;
         }
-        let allowed: &[&str] = match kind {
-            Kind::Ldap => &["base", "filter", "attribute", "scope"],
-            Kind::Redis => &["key", "field"],
-            _ if asked.get("query").is_some() => &["query"],
-            _ => &["table", "key", "value", "reason"],
-        };
-        for (name, given) in asked.given.iter().filter(|(name, _)| !allowed.contains(name)) {
-            let help = format!("of this database there are {}", allowed.join(", "));
-            self.error(given, format!("map.{name} means nothing here"), help);
+        Some(kind)
+    }
+
+    fn need<'g>(
+        &mut self,
+        from: &Given<impl Sized>,
+        asked: &Asked<'g>,
+        name: &str,
+        help: &str,
+    ) -> Option<&'g Given<String>> {
+        let given = asked.get(name);
+        if given.is_none() {
+            self.error(from, format!("map.{name} is missing for this database"), help);
         }
-        let mut need = |name: &str, help: &str| {
-            let given = asked.get(name);
-            if given.is_none() {
-                self.error(from, format!("map.{name} is missing for this database"), help);
-            }
-            given
-        };
-        let query = match kind {
-            Kind::Ldap => {
-                let base =
-                    need("base", "write where the search begins, such as \"ou=people,dc=example,dc=com\"");
-                let filter = need("filter", "write what is looked for, such as \"(mail=%s)\"");
-                let attribute = need("attribute", "write the attribute whose value counts, such as \"uid\"");
-                let base = self.template(base?)?;
-                let has_key = Template::parse(&base).is_ok_and(|base| base.has_key());
-                let filter = if has_key { self.template(filter?)? } else { self.template_with_key(filter?)? };
-                Query::Ldap {
-                    base,
-                    filter,
-                    attribute: attribute?.value.clone(),
-                    scope: self.choice(
-                        &table.scope,
-                        Scope::Sub,
-                        &[("base", Scope::Base), ("one", Scope::One), ("sub", Scope::Sub)],
-                    ),
-                }
-            }
-            Kind::Redis => {
-                let key = need("key", "write the key, such as \"alias:%s\"");
-                let field = asked.get("field");
-                let field = field.map(|field| self.template(field));
-                let key = if field.is_some() { self.template(key?)? } else { self.template_with_key(key?)? };
-                Query::Redis { key, field: field.flatten() }
-            }
-            _ if asked.get("query").is_some() => Query::Sql(self.template_with_key(asked.get("query")?)?),
-            _ => {
-                let table = need("table", "write the table and its columns key and value, or a query");
-                let key = need("key", "write the column that holds the keys");
-                let column = |name| asked.get(name).map(|given| given.value.clone());
-                Query::Columns {
-                    table: table?.value.clone(),
-                    key: key?.value.clone(),
-                    value: column("value"),
-                    reason: column("reason"),
-                }
-            }
-        };
-        Some(query)
+        given
+    }
+
+    fn ldap(&mut self, table: &MapTable, from: &Given<impl Sized>, asked: &Asked<'_>) -> Option<Query> {
+        let help = "write where the search begins, such as \"ou=people,dc=example,dc=com\"";
+        let base = self.need(from, asked, "base", help);
+        let filter = self.need(from, asked, "filter", "write what is looked for, such as \"(mail=%s)\"");
+        let help = "write the attribute whose value counts, such as \"uid\"";
+        let attribute = self.need(from, asked, "attribute", help);
+        let base = self.template(base?)?;
+        let has_key = Template::parse(&base).is_ok_and(|base| base.has_key());
+        let filter = if has_key { self.template(filter?)? } else { self.template_with_key(filter?)? };
+        let scopes = [("base", Scope::Base), ("one", Scope::One), ("sub", Scope::Sub)];
+        Some(Query::Ldap {
+            base,
+            filter,
+            attribute: attribute?.value.clone(),
+            scope: self.choice(&table.scope, Scope::Sub, &scopes),
+        })
     }
 
     fn template(&mut self, given: &Given<String>) -> Option<String> {
