@@ -181,20 +181,7 @@ fn report(value: &Value) -> String {
     let mode =
         if dry_run { " (dry_run is on: it only logs what it would do, and rejects nobody)" } else { "" };
     let _ = writeln!(out, "milter: {}{mode}", figures.join(", "));
-    for source in value.get("sources").and_then(Value::as_array).into_iter().flatten() {
-        let (name, server) = (text(source, "source"), text(source, "server"));
-        let place = if server.is_empty() { name.into_owned() } else { format!("{name} at {server}") };
-        let failures = number(source, "failures");
-        let _ = match source.get("failing_seconds").and_then(Value::as_u64) {
-            Some(seconds) => writeln!(
-                out,
-                "{place}: FAILING for {}, {failures} failures: {}",
-                ago(seconds),
-                text(source, "detail")
-            ),
-            None => writeln!(out, "{place}: works, {failures} failures"),
-        };
-    }
+    sources(value, &mut out);
     for listener in value.get("listeners").and_then(Value::as_array).into_iter().flatten() {
         let _ = writeln!(
             out,
@@ -210,6 +197,23 @@ fn report(value: &Value) -> String {
         let _ = writeln!(out, "map {} ({}): {}", text(map, "name"), text(map, "search"), answered(map));
     }
     out
+}
+
+fn sources(value: &Value, out: &mut String) {
+    for source in value.get("sources").and_then(Value::as_array).into_iter().flatten() {
+        let (name, server) = (text(source, "source"), text(source, "server"));
+        let place = if server.is_empty() { name.into_owned() } else { format!("{name} at {server}") };
+        let failures = number(source, "failures");
+        let _ = match source.get("failing_seconds").and_then(Value::as_u64) {
+            Some(seconds) => writeln!(
+                out,
+                "{place}: FAILING for {}, {failures} failures: {}",
+                ago(seconds),
+                text(source, "detail")
+            ),
+            None => writeln!(out, "{place}: works, {failures} failures"),
+        };
+    }
 }
 
 /// Formats the results of requests since the start, and the rate in the last minute.

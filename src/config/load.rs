@@ -31,11 +31,11 @@ pub(super) fn read(path: &Path) -> Result<(Config, Vec<Text>), Vec<Problem>> {
     let (normal, normal_elsewhere) = check.normalise(&raw.normalise, &domains, case_sensitive);
     check.removed_from_rules(&raw.normalise, &content.rules);
     check.unprotected_rules(&raw.normalise, &domains, case_sensitive, &content.rules);
-    let case_of = |domain: &String| normal.get(domain).map_or(case_sensitive, |one| one.case_sensitive);
-    let cases =
-        CaseSensitivity::new(domains.iter().map(|domain| (&**domain, case_of(domain))), case_sensitive);
-    let other_case = cases.includes(!case_sensitive);
-    let (form, other_case) = content.forms(other_case, &domains, &mut problems);
+    let cases = domains
+        .iter()
+        .map(|domain| (&**domain, normal.get(domain).map_or(case_sensitive, |policy| policy.case_sensitive)));
+    let cases = CaseSensitivity::new(cases, case_sensitive);
+    let (form, other_case) = content.forms(cases.includes(!case_sensitive), &domains, &mut problems);
     let account = check.account(&raw.account, folder, (&milter, &raw.milter.deadline), (&domains, resolves));
     check.account_maps(&raw.account, &tables.maps, !matches!(raw.map, raw::Field::Broken));
     files.extend(account.sources.iter().filter_map(|source| source.vrfy.tls_ca.clone()));
@@ -67,11 +67,10 @@ pub(super) fn read(path: &Path) -> Result<(Config, Vec<Text>), Vec<Problem>> {
         problems: Vec::new(),
     };
 
-    let mut found = check.problems;
-    found.retain(|problem| {
-        problem.text.file != text.file || !document::is_doubtful(&document.doubtful, problem)
-    });
-    problems.append(&mut found);
+    let is_doubtful = |problem: &Problem| {
+        problem.text.file == text.file && document::is_doubtful(&document.doubtful, problem)
+    };
+    problems.extend(check.problems.into_iter().filter(|problem| !is_doubtful(problem)));
     sort(&mut problems, &text, &content.texts);
     if any_error(&problems) {
         return Err(problems);

@@ -226,72 +226,88 @@ impl Resolver {
             Ok(recipient) => recipient,
             Err(outcome) => return Resolution::bare(outcome),
         };
-        let today = (self.settings.today)();
         let mut chain = RedirectChain::new(recipient.clone());
         let mut rule = RuleTrace::None;
-        let stop = |rule, outcome| Resolution {
-            mailbox: Some(recipient.clone()),
-            rule,
-            ..Resolution::bare(outcome)
+        let decided = match self.redirect(&mut chain, &mut rule, show) {
+            Ok(account) => self.deliver(&recipient, &chain, account.as_ref()).await,
+            Err(outcome) => Err(outcome),
         };
+        let mailbox = Some(recipient);
+        match decided {
+            Ok((outcome, asked)) => Resolution {
+                outcome,
+                mailbox,
+                rule,
+                absent: asked.absent,
+                account: Some(asked.account),
+                answer: Some(asked.answer),
+            },
+            Err(outcome) => Resolution { mailbox, rule, ..Resolution::bare(outcome) },
+        }
+    }
+
+    /// Follows the rules from the recipient to the account, which is returned if it is not the last name of
+    /// the chain itself. The error is the outcome where no account is asked for.
+    fn redirect(
+        &self,
+        chain: &mut RedirectChain,
+        rule: &mut RuleTrace,
+        show: &mut Show<'_>,
+    ) -> Result<Option<Address>, Outcome> {
+        let today = (self.settings.today)();
         // Each round either ends the loop or extends the chain, which has a maximum length.
-        let account = loop {
+        loop {
             let at = chain.here();
             let found = self.look_up(at, today, show);
             // Keep the rule of the recipient itself, which explains most. Exception: an expired alias
             // explains the rejection.
-            if rule == RuleTrace::None || matches!(found.rule, RuleTrace::Expired(_)) {
-                rule = found.rule;
+            if *rule == RuleTrace::None || matches!(found.rule, RuleTrace::Expired(_)) {
+                *rule = found.rule;
             }
             let next = match found.next {
-                Next::Own => break None,
+                Next::Own => return Ok(None),
                 Next::Account(account) if self.is_same(at, &account) || !self.leads_on(&account, today) => {
-                    break Some(account);
+                    return Ok(Some(account));
                 }
                 Next::Account(next) | Next::Target(next) => next,
-                Next::Stop(outcome) => return stop(rule, outcome),
+                Next::Stop(outcome) => return Err(outcome),
             };
             if !self.is_ours(&next) {
-                return stop(rule, Outcome::Rewrite(next));
+                return Err(Outcome::Rewrite(next));
             }
-            if let Err(doubt) = chain.go(next, |a, b| self.is_same(a, b)) {
-                return stop(rule, Outcome::TempFail(doubt));
-            }
-        };
+            chain.go(next, |a, b| self.is_same(a, b)).map_err(Outcome::TempFail)?;
+        }
+    }
+
+    /// Verifies the account, or the last name of the chain. The error is the outcome where no account is
+    /// asked for.
+    async fn deliver(
+        &self,
+        recipient: &Address,
+        chain: &RedirectChain,
+        account: Option<&Address>,
+    ) -> Result<(Outcome, Asked), Outcome> {
+        let doubt = |why| Outcome::TempFail(DeferReason::Target(why));
         let here = chain.here();
-        let at = account.as_ref().unwrap_or(here);
+        let at = account.unwrap_or(here);
         let normal = self.normal(at.domain().unwrap_or_default());
         // Names that the operator wrote are looked up as they are spelled.
         let is_typed = account.is_none() && chain.is_at_recipient();
         let forms = if is_typed { normal.typed(at.local()) } else { normal.written(at.local()) };
-        let to = match &account {
+        let to = match account {
             // If the mail server itself delivers the recipient to the account, it stays as written.
-            Some(account) if self.is_same(account, here) => Ok(here.clone()),
-            _ => delivered(normal, at, &forms),
+            Some(account) if self.is_same(account, here) => here.clone(),
+            _ => delivered(normal, at, &forms).map_err(doubt)?,
         };
-        let to = match to {
-            Ok(to) => to,
-            Err(why) => return stop(rule, Outcome::TempFail(DeferReason::Target(why))),
-        };
-        let is_there = self.is_same(&to, &recipient);
+        let is_there = self.is_same(&to, recipient);
         // A name built by the rules or the normalisation may contain a route that the recipient did not
         // have, and a mail server does not check whether it may relay a recipient that a milter adds.
         if let Some(why) = decision::unfit(&to).filter(|_| !is_there) {
             let why = format!("mail would go to \"{}\": {why}", escape(&to.to_string()));
-            return stop(rule, Outcome::TempFail(DeferReason::Destination(why.into())));
+            return Err(Outcome::TempFail(DeferReason::Destination(why.into())));
         }
-        let asked = match self.verify(at, &forms).await {
-            Ok(asked) => asked,
-            Err(why) => return stop(rule, Outcome::TempFail(DeferReason::Target(why))),
-        };
-        Resolution {
-            outcome: decide(&asked.answer.result, to, is_there),
-            mailbox: Some(recipient),
-            rule,
-            absent: asked.absent,
-            account: Some(asked.account),
-            answer: Some(asked.answer),
-        }
+        let asked = self.verify(at, &forms).await.map_err(doubt)?;
+        Ok((decide(&asked.answer.result, to, is_there), asked))
     }
 
     /// Looks up the forms of a name in order, until one is not certainly absent. After a temporary failure

@@ -120,6 +120,37 @@ pub(super) fn open_because(findings: &Findings<'_>, service: &Service, class: Cl
         .then(|| "receive_override_options has no_unknown_recipient_checks".to_owned())
 }
 
+fn opens_domains(
+    findings: &mut Findings<'_>,
+    at: (Option<&Service>, &'static str),
+    class: Class,
+    domains: &str,
+    milter: bool,
+) {
+    let why = if milter { "rcptd decides about its own domains only" } else { "rcptd is not asked here" };
+    findings.error(
+        "opens-domain",
+        at,
+        format!(
+            "{} takes every name at {domains}, and {why}: mail to nobody there is accepted and bounces to senders \
+             that are often forged",
+            class.recipients()
+        ),
+        format!("take {domains} out of the table"),
+    );
+}
+
+fn open_in_dry_run(findings: &mut Findings<'_>, at: (Option<&Service>, &'static str), class: Class) {
+    findings.error(
+        "open-in-dry-run",
+        at,
+        "dry_run is on, so that rcptd rejects nobody, and the list of recipients has every name: mail to nobody \
+         is accepted and bounces"
+            .to_owned(),
+        format!("close {} until dry_run = false is in rcptd.conf", class.recipients()),
+    );
+}
+
 /// Checks one class at one service.
 fn class_at(findings: &mut Findings<'_>, service: &Service, class: Class, domains: &[String]) {
     let (postfix, ours) = (findings.postfix, findings.ours);
@@ -149,22 +180,7 @@ fn class_at(findings: &mut Findings<'_>, service: &Service, class: Class, domain
             let foreign: Vec<&str> =
                 opened.iter().map(String::as_str).filter(|d| !milter || !ours.has_domain(d)).collect();
             if !foreign.is_empty() && !asked_here {
-                let foreign = foreign.join(", ");
-                let why = if milter {
-                    "rcptd decides about its own domains only"
-                } else {
-                    "rcptd is not asked here"
-                };
-                findings.error(
-                    "opens-domain",
-                    at,
-                    format!(
-                        "{} takes every name at {foreign}, and {why}: mail to nobody there is accepted and bounces \
-                         to senders that are often forged",
-                        class.recipients()
-                    ),
-                    format!("take {foreign} out of the table"),
-                );
+                opens_domains(findings, at, class, &foreign.join(", "), milter);
             }
             if milter && !asked && !asked_aliases {
                 let closed: Vec<&String> =
@@ -175,14 +191,7 @@ fn class_at(findings: &mut Findings<'_>, service: &Service, class: Class, domain
     }
     let ours_opened = open.is_some() || opened.iter().any(|domain| ours.has_domain(domain));
     if milter && ours.dry_run && ours_opened {
-        findings.error(
-            "open-while-observing",
-            at,
-            "dry_run is on, so that rcptd refuses nobody, and the list of recipients has every name: mail to nobody \
-             is accepted and bounces"
-                .to_owned(),
-            format!("close {} until dry_run = false is in rcptd.conf", class.recipients()),
-        );
+        open_in_dry_run(findings, at, class);
     }
     if class == Class::Local && open.is_none() {
         local_users(findings, at, &list, &maps, !opened.is_empty() || asked);

@@ -30,6 +30,28 @@ pub(super) fn local_users(
     let (mut names, _) = others(findings, Class::Local);
     names.push("the addresses of this host, as in root@[127.0.0.1]".to_owned());
     let names = names.join(", ");
+    passwd(findings, at, list, maps, &names);
+    if !aliases.is_empty() && !aliases.iter().all(|alias| maps.iter().any(|map| map.text == *alias)) {
+        findings.error(
+            "aliases-missing",
+            at,
+            format!(
+                "local_recipient_maps does not have {alias_maps}: names in aliases(5), such as postmaster, are refused \
+                 with 550 at {names}"
+            ),
+            "add $alias_maps to local_recipient_maps".to_owned(),
+        );
+    }
+}
+
+/// Whether the table of the users of this host is asked, and can be read.
+fn passwd(
+    findings: &mut Findings<'_>,
+    at: (Option<&Service>, &'static str),
+    list: &str,
+    maps: &[Map<'_>],
+    names: &str,
+) {
     let chroot = at.0.is_some_and(|service| service.chroot);
     match maps.iter().find(|map| map.is_passwd()) {
         None => {
@@ -58,16 +80,5 @@ pub(super) fn local_users(
             );
         }
         Some(_) => (),
-    }
-    if !aliases.is_empty() && !aliases.iter().all(|alias| maps.iter().any(|map| map.text == *alias)) {
-        findings.error(
-            "aliases-missing",
-            at,
-            format!(
-                "local_recipient_maps does not have {alias_maps}: names in aliases(5), such as postmaster, are refused \
-                 with 550 at {names}"
-            ),
-            "add $alias_maps to local_recipient_maps".to_owned(),
-        );
     }
 }

@@ -168,14 +168,17 @@ fn target(findings: &mut Findings<'_>, service: &Service, source: &str) {
     says_later(findings, service, source);
 }
 
-/// Reports settings with which the service does not support VRFY of rcptd, or rejects it.
-fn refuses(findings: &mut Findings<'_>, service: &Service, source: &str) {
+/// A parameter by which the service refuses VRFY, the reason, and the remedy.
+type Refusal = (&'static str, String, String);
+
+/// What the service expects before the first command and rcptd does not do.
+fn encryption(findings: &Findings<'_>, service: &Service, source: &str) -> Vec<Refusal> {
     let postfix = findings.postfix;
     let value = |parameter| postfix.value(Some(service), parameter);
     let encrypts = findings.ours.starttls.contains(source);
     let enforces =
         value("smtpd_tls_security_level") == "encrypt" || postfix.is_yes(Some(service), "smtpd_enforce_tls");
-    let mut found: Vec<(&'static str, String, String)> = Vec::new();
+    let mut found = Vec::new();
     if postfix.is_yes(Some(service), "smtpd_tls_wrappermode") {
         found.push((
             "smtpd_tls_wrappermode",
@@ -198,6 +201,14 @@ fn refuses(findings: &mut Findings<'_>, service: &Service, source: &str) {
             "-o smtpd_tls_security_level=may -o smtpd_enforce_tls=no".to_owned(),
         ));
     }
+    found
+}
+
+/// Reports settings with which the service does not support VRFY of rcptd, or rejects it.
+fn refuses(findings: &mut Findings<'_>, service: &Service, source: &str) {
+    let postfix = findings.postfix;
+    let encrypts = findings.ours.starttls.contains(source);
+    let mut found = encryption(findings, service, source);
     let host =
         findings.ours.vrfy.iter().find(|(name, _)| name == source).and_then(|(_, place)| place.as_ref());
     // A client that connects to an address of this host has the same address itself; for all of 127.0.0.0/8

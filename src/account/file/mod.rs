@@ -319,6 +319,11 @@ impl Watched {
                 return self.file.look_interval();
             }
         }
+        self.reread(old, events, accepted)
+    }
+
+    /// Reads the file again, which may have changed since `old`. `accepted`: a shrunk list is meant.
+    fn reread(&self, old: View, events: u64, accepted: bool) -> Duration {
         let read = |stamp, digest| Some(AsRead { stamp, events, digest });
         let view = match self.read() {
             Ok((list, stamp, digest)) if has_shrunk(old.list.len(), list.len()) && !accepted => {

@@ -180,6 +180,32 @@ fn counts_of(b: u8) -> CharacterCounts {
     [is_digit(b), is_alpha(b), is_vowel(b), b == b'.'].map(u8::from)
 }
 
+/// The chance of each combination of counts, with one more character, which is any `of` these. Only the
+/// `tracked` counts are distinguished.
+fn one_more(
+    ways: &BTreeMap<CharacterCounts, f64>,
+    of: &[u8],
+    tracked: [bool; 4],
+) -> BTreeMap<CharacterCounts, f64> {
+    let mut kinds: BTreeMap<CharacterCounts, f64> = BTreeMap::new();
+    for b in of {
+        let mut counts = counts_of(*b);
+        for (count, tracked) in counts.iter_mut().zip(tracked) {
+            *count *= u8::from(tracked);
+        }
+        *kinds.entry(counts).or_default() += 1.0 / real(of.len());
+    }
+    let mut next: BTreeMap<CharacterCounts, f64> = BTreeMap::new();
+    for (so_far, chance) in ways {
+        for (more, kind) in &kinds {
+            let mut sum = *so_far;
+            sum.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+            *next.entry(sum).or_default() += chance * kind;
+        }
+    }
+    next
+}
+
 /// The exact chance for an identifier whose functions depend on its length and counts only; `None` for other
 /// functions.
 fn by_counts(class: Class, calls: &[&CompiledCall], fold: bool) -> Option<f64> {
@@ -200,31 +226,12 @@ fn by_counts(class: Class, calls: &[&CompiledCall], fold: bool) -> Option<f64> {
     let [edge, inner] = alphabets(class, fold);
     // A fqdn needs a dot even if dots are not counted.
     let tracked = [counted[0], counted[1], counted[2], counted[3] || class == Class::Fqdn];
-    let step = |ways: &BTreeMap<CharacterCounts, f64>, of: &[u8]| {
-        let mut kinds: BTreeMap<CharacterCounts, f64> = BTreeMap::new();
-        for b in of {
-            let mut counts = counts_of(*b);
-            for (count, tracked) in counts.iter_mut().zip(tracked) {
-                *count *= u8::from(tracked);
-            }
-            *kinds.entry(counts).or_default() += 1.0 / real(of.len());
-        }
-        let mut next: BTreeMap<CharacterCounts, f64> = BTreeMap::new();
-        for (so_far, chance) in ways {
-            for (more, kind) in &kinds {
-                let mut sum = *so_far;
-                sum.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
-                *next.entry(sum).or_default() += chance * kind;
-            }
-        }
-        next
-    };
     let mut before = BTreeMap::from([([0; 4], 1.0)]);
     let mut shares = Vec::new();
     for length in 1..=*lengths(class).end() {
         // `before` has one character less; the last one is an edge.
-        let ways = step(&before, &edge);
-        before = step(&before, if length == 1 { &edge } else { &inner });
+        let ways = one_more(&before, &edge, tracked);
+        before = one_more(&before, if length == 1 { &edge } else { &inner }, tracked);
         if !lengths(class).contains(&length) {
             continue;
         }

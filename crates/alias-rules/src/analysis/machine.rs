@@ -302,6 +302,18 @@ impl<'a> Machine<'a> {
         }
     }
 
+    /// The text that the function must have here, if it is known.
+    fn known_text(&self, call: &Call, slot: &Slot) -> Option<Vec<Symbol>> {
+        match (&call.value, slot) {
+            (KnownValue::Text(text), _) => Some(text.clone()),
+            (KnownValue::Unknown, Slot::Computed(Value::Symbol(symbol))) => Some(vec![*symbol]),
+            (KnownValue::Unknown, Slot::Computed(Value::Default)) => Some(call.default.clone()),
+            (KnownValue::Unknown, Slot::Computed(Value::Number(n))) => self.alphabet.symbols(&n.to_string()),
+            (KnownValue::OneOf(_), _)
+            | (KnownValue::Unknown, Slot::Idle | Slot::Reading(_) | Slot::Required(_)) => None,
+        }
+    }
+
     /// Reading a character of the code.
     fn token(
         &self,
@@ -322,20 +334,13 @@ impl<'a> Machine<'a> {
             end.slots[usize::from(number)] = if self.exact { slot } else { Slot::Idle };
             end
         };
-        let text = match (&call.value, &state.slots[usize::from(number)]) {
-            (KnownValue::OneOf(set), _) => {
-                if set >> symbol & 1 == 1 {
-                    to(end(Slot::Idle));
-                }
-                return;
+        if let KnownValue::OneOf(set) = &call.value {
+            if set >> symbol & 1 == 1 {
+                to(end(Slot::Idle));
             }
-            (KnownValue::Text(text), _) => Some(text.clone()),
-            (KnownValue::Unknown, Slot::Computed(Value::Symbol(symbol))) => Some(vec![*symbol]),
-            (KnownValue::Unknown, Slot::Computed(Value::Default)) => Some(call.default.clone()),
-            (KnownValue::Unknown, Slot::Computed(Value::Number(n))) => self.alphabet.symbols(&n.to_string()),
-            (KnownValue::Unknown, Slot::Idle | Slot::Reading(_) | Slot::Required(_)) => None,
-        };
-        if let Some(text) = text {
+            return;
+        }
+        if let Some(text) = self.known_text(call, &state.slots[usize::from(number)]) {
             let at = if let Token::Text(at) = token { at } else { 0 };
             if text.get(usize::from(at)) == Some(&symbol) {
                 to(if usize::from(at) + 1 == text.len() {

@@ -204,24 +204,12 @@ enum Aliases {
 
 /// Reports the ambiguous statements, each with the index of its text.
 pub(crate) fn check(statements: &[Brief<'_>], interner: &Interner) -> Vec<(usize, Fault)> {
-    let mut faults = Vec::new();
     let facts = Facts::new(statements, interner);
-    let lists = |x: usize| interner.lists(x).aliases.iter().copied();
     // For each statement, an alias that has a single owner.
-    let own: Vec<Option<Listed>> =
-        (0..statements.len()).map(|x| lists(x).find(|alias| facts.has_one_owner(x, *alias))).collect();
-    let mut refused = HashSet::new();
-    let mut refuse = |x: usize, message: String, help: String| {
-        if refused.insert(x) {
-            let Brief { file, span, .. } = &statements[x];
-            faults.push((*file, Fault::new(span.clone(), message).help(help)));
-        }
-    };
-    let same = |other: usize| {
-        let Brief { text, span, .. } = &statements[other];
-        let line = text.line(span.start);
-        format!("the same expression is at {}:{line}, and it does not distinguish the accounts", text.file)
-    };
+    let own: Vec<Option<Listed>> = (0..statements.len())
+        .map(|x| aliases_listed(interner, x).find(|alias| facts.has_one_owner(x, *alias)))
+        .collect();
+    let mut refusals = Refusals { statements, refused: HashSet::new(), faults: Vec::new() };
     for (account, of) in facts.accounts() {
         let aliases = aliases_of(of, interner, &own);
         for &x in of {
@@ -230,21 +218,20 @@ pub(crate) fn check(statements: &[Brief<'_>], interner: &Interner) -> Vec<(usize
             let other = facts.same(x, statement.expression());
             match (aliases, other) {
                 (Aliases::None, Some(other)) if !statement.has_account => {
-                    refuse(x, same(other), "put %account% into it, or a different literal into each".into());
+                    let help = "put %account% into it, or a different literal into each";
+                    refusals.refuse(x, refusals.same(other), help.into());
                 }
                 (Aliases::Own(alias), Some(other)) if !statement.has_account && !statement.has_alias => {
                     let alias = interner.text(alias.number());
-                    refuse(x, same(other), format!("put %account% into it, or %alias% for \"{alias}\""));
+                    let help = format!("put %account% into it, or %alias% for \"{alias}\"");
+                    refusals.refuse(x, refusals.same(other), help);
                 }
                 (Aliases::SomeOwn(alias), _) if statement.aliased && !statement.has_alias => {
                     let (account, alias) = (interner.text(account), interner.text(alias.number()));
-                    refuse(
-                        x,
-                        format!(
-                            "account \"{account}\" has several aliases, but the expression has no %alias%"
-                        ),
-                        format!("put %alias% into it; \"{alias}\" is one of them"),
+                    let message = format!(
+                        "account \"{account}\" has several aliases, but the expression has no %alias%"
                     );
+                    refusals.refuse(x, message, format!("put %alias% into it; \"{alias}\" is one of them"));
                 }
                 _ => {}
             }
@@ -254,18 +241,41 @@ pub(crate) fn check(statements: &[Brief<'_>], interner: &Interner) -> Vec<(usize
         if statement.has_account && statement.has_alias {
             continue;
         }
-        if let Some(alias) = lists(x).find(|alias| !facts.has_one_owner(x, *alias)) {
+        if let Some(alias) = aliases_listed(interner, x).find(|alias| !facts.has_one_owner(x, *alias)) {
             let alias = interner.text(alias.number());
-            refuse(
-                x,
-                format!(
-                    "alias \"{alias}\" belongs to several accounts, and the expression does not distinguish them"
-                ),
-                "put both %account% and %alias% into it".into(),
+            let message = format!(
+                "alias \"{alias}\" belongs to several accounts, and the expression does not distinguish them"
             );
+            refusals.refuse(x, message, "put both %account% and %alias% into it".into());
         }
     }
-    faults
+    refusals.faults
+}
+
+fn aliases_listed(interner: &Interner, statement: usize) -> impl Iterator<Item = Listed> + '_ {
+    interner.lists(statement).aliases.iter().copied()
+}
+
+/// The statements that are ambiguous, each with one reason.
+struct Refusals<'s, 't> {
+    statements: &'s [Brief<'t>],
+    refused: HashSet<usize>,
+    faults: Vec<(usize, Fault)>,
+}
+
+impl Refusals<'_, '_> {
+    fn refuse(&mut self, x: usize, message: String, help: String) {
+        if self.refused.insert(x) {
+            let Brief { file, span, .. } = &self.statements[x];
+            self.faults.push((*file, Fault::new(span.clone(), message).help(help)));
+        }
+    }
+
+    fn same(&self, other: usize) -> String {
+        let Brief { text, span, .. } = &self.statements[other];
+        let line = text.line(span.start);
+        format!("the same expression is at {}:{line}, and it does not distinguish the accounts", text.file)
+    }
 }
 
 /// Classifies the aliases that the statements `of` an account give it.

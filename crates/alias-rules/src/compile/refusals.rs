@@ -200,6 +200,23 @@ fn char(call: &Call, classes: &[Class]) -> Resolved {
     }
 }
 
+/// Reports the first name of a list that does not fit, with the number of the others.
+fn misfit<'n>(
+    list: &[Name<'n>],
+    faults: &mut Vec<Fault>,
+    fits: impl Fn(&Name<'n>) -> bool,
+    fault: impl Fn(&Name<'n>, String) -> Fault,
+) {
+    let mut misfits = list.iter().filter(|name| !fits(name));
+    if let Some(first) = misfits.next() {
+        let more = match misfits.count() {
+            0 => String::new(),
+            n => format!(" (and {n} more)"),
+        };
+        faults.push(fault(first, more));
+    }
+}
+
 /// Warns about names in the lists.
 fn names(statement: &Statement<'_>, compiled: &[CompiledCall], faults: &mut Vec<Fault>) {
     let Statement { accounts, aliases, expression, using, .. } = statement;
@@ -210,18 +227,6 @@ fn names(statement: &Statement<'_>, compiled: &[CompiledCall], faults: &mut Vec<
         [("account", Some(accounts), placed), ("alias", aliases.as_ref(), expression.has(&Item::Alias))];
     for (what, list, placed) in lists {
         let Some(list) = list else { continue };
-        let some = |faults: &mut Vec<Fault>,
-                    fits: &dyn Fn(&Name<'_>) -> bool,
-                    fault: &dyn Fn(&Name<'_>, String) -> Fault| {
-            let mut misfits = list.iter().filter(|name| !fits(name));
-            if let Some(first) = misfits.next() {
-                let more = match misfits.count() {
-                    0 => String::new(),
-                    n => format!(" (and {n} more)"),
-                };
-                faults.push(fault(first, more));
-            }
-        };
         if what == "account"
             && let Some(name) = list.iter().find(|name| name.value == "*")
         {
@@ -233,26 +238,36 @@ fn names(statement: &Statement<'_>, compiled: &[CompiledCall], faults: &mut Vec<
             continue;
         }
         match using {
-            Some(class) if placed => some(faults, &|name| class.spells(name.value), &|name, more| {
-                let message =
-                    format!("{what} \"{}\"{more} never matches: it is not {}", name.value, class.name());
-                Fault::warning(name.span(), message).help(format!(
-                    "{} are {}",
-                    class.name(),
-                    class.describe()
-                ))
-            }),
-            None if placed => some(faults, &|name| Class::Ident.spells(name.value), &|name, more| {
-                let message = format!(
-                    "{what} \"{}\"{more} has other characters than letters, digits and \"_\"",
-                    name.value
-                );
-                Fault::note(name.span(), message).help("it is matched like a literal")
-            }),
+            Some(class) if placed => misfit(
+                list,
+                faults,
+                |name| class.spells(name.value),
+                |name, more| {
+                    let message =
+                        format!("{what} \"{}\"{more} never matches: it is not {}", name.value, class.name());
+                    Fault::warning(name.span(), message).help(format!(
+                        "{} are {}",
+                        class.name(),
+                        class.describe()
+                    ))
+                },
+            ),
+            None if placed => misfit(
+                list,
+                faults,
+                |name| Class::Ident.spells(name.value),
+                |name, more| {
+                    let message = format!(
+                        "{what} \"{}\"{more} has other characters than letters, digits and \"_\"",
+                        name.value
+                    );
+                    Fault::note(name.span(), message).help("it is matched like a literal")
+                },
+            ),
             _ => {}
         }
         let plausible = |name: &Name<'_>| !name.value.contains(['@', '"', '\'', '%', ';', '*', '?']);
-        some(faults, &plausible, &|name, more| {
+        misfit(list, faults, plausible, |name, more| {
             let message = format!("{what} \"{}\"{more} is probably not the name of a mailbox", name.value);
             Fault::warning(name.span(), message).help("write the local part alone, without quotes")
         });

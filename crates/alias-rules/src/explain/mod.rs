@@ -4,11 +4,12 @@ pub(crate) mod near_miss;
 pub(crate) mod render;
 
 use crate::date::{Day, last_day};
-use crate::ir::{Never, Op, Piece, Program, Target};
+use crate::ir::{CompiledCall, Never, Op, Piece, Program, Target};
 use crate::matcher::budget::Budget;
 use crate::matcher::expiry::expired_match;
 use crate::matcher::rules::{Decision, MAX_NAME, Query, Rules};
 use crate::matcher::{Binding, Matcher, StatementMatch, operations};
+use crate::secrets::HmacInput;
 use mail_address::escape;
 use std::fmt;
 
@@ -229,6 +230,27 @@ fn find_split(
     ends.map(|ends| split(binding, matcher.name, &ends))
 }
 
+/// The HMAC code of `len` characters at the beginning of `rest`, and what follows it.
+fn hmac<'r>(
+    program: Program<'_>,
+    call: &CompiledCall,
+    input: &HmacInput<'_>,
+    rest: &'r str,
+    len: usize,
+) -> (Value, &'r str) {
+    let code = rest.get(..len).filter(|code| program.scope().secrets().verify(code.as_bytes(), input));
+    let (given, tail) = rest.split_at(rest.char_indices().nth(len).map_or(rest.len(), |(at, _)| at));
+    let value = Value {
+        call: call.to_string(),
+        text: [input.before, input.after].concat(),
+        // A correct code is never shown.
+        value: Some(code.map_or_else(|| "?".repeat(len), Into::into)),
+        given: given.into(),
+        right: code.is_some(),
+    };
+    (value, tail)
+}
+
 /// Creates the split of `name` whose pieces end at `ends`.
 pub(crate) fn split(binding: Binding<'_>, name: &str, ends: &[usize]) -> Split {
     let program = binding.program;
@@ -259,20 +281,10 @@ pub(crate) fn split(binding: Binding<'_>, name: &str, ends: &[usize]) -> Split {
     let input = binding.hmac_input(name, end - split.code.len(), end);
     for call in &program.calls {
         if let Op::Hmac(len) = call.op {
-            let code =
-                rest.get(..len).filter(|code| program.scope().secrets().verify(code.as_bytes(), &input));
-            // A correct code is never shown.
-            let value = code.map_or_else(|| "?".repeat(len), Into::into);
-            split.computed.push_str(&value);
-            let (given, tail) = rest.split_at(rest.char_indices().nth(len).map_or(rest.len(), |(at, _)| at));
+            let (value, tail) = hmac(program, call, &input, rest, len);
+            split.computed.extend(value.value.as_deref());
+            split.values.push(value);
             rest = tail;
-            split.values.push(Value {
-                call: call.to_string(),
-                text: [input.before, input.after].concat(),
-                value: Some(value),
-                given: given.into(),
-                right: code.is_some(),
-            });
             continue;
         }
         let text = match call.target {

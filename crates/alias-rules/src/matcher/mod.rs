@@ -386,42 +386,53 @@ impl<'n> Matcher<'n> {
                 _ => Ok(true),
             };
         }
-        match &call.op {
-            Op::Count(_) => {
-                let mut count = 0;
-                for (len, b) in (1..=MAX_DIGITS).zip(rest.bytes()) {
-                    // Numbers have no leading zeros.
-                    if !is_digit(b) || (len > 1 && count == 0) {
-                        break;
-                    }
-                    count = count * 10 + usize::from(b - b'0');
-                    // No count exceeds the length of the name.
-                    if count > self.name.len() {
-                        break;
-                    }
-                    if !take(self, len, count)? {
-                        return Ok(false);
-                    }
+        let most = self.name.len();
+        values(&call.op, rest, most, |len, count| take(self, len, count))
+    }
+}
+
+/// Calls `take` with the length and the count of each value that a function without a known text may have at
+/// the beginning of `rest`, until it returns false. No count exceeds `most`.
+fn values(
+    op: &Op,
+    rest: &str,
+    most: usize,
+    mut take: impl FnMut(usize, usize) -> StepResult<bool>,
+) -> StepResult<bool> {
+    match op {
+        Op::Count(_) => {
+            let mut count = 0;
+            for (len, b) in (1..=MAX_DIGITS).zip(rest.bytes()) {
+                // Numbers have no leading zeros.
+                if !is_digit(b) || (len > 1 && count == 0) {
+                    break;
                 }
-                Ok(true)
-            }
-            Op::Any | Op::None => match rest.chars().next() {
-                Some(c) => take(self, c.len_utf8(), 0),
-                None => Ok(true),
-            },
-            Op::Char { default, .. } | Op::LabelChar { default, .. } => {
-                let Some(c) = rest.chars().next() else { return Ok(true) };
-                if !take(self, c.len_utf8(), 0)? {
+                count = count * 10 + usize::from(b - b'0');
+                if count > most {
+                    break;
+                }
+                if !take(len, count)? {
                     return Ok(false);
                 }
-                if default.len() > c.len_utf8() && rest.starts_with(&**default) {
-                    return take(self, default.len(), 0);
-                }
-                Ok(true)
             }
-            // They can be verified only when the end of the code is known.
-            Op::Hmac(len) if secrets::begins(rest, *len) => take(self, *len, 0),
-            Op::Hmac(_) => Ok(true),
+            Ok(true)
         }
+        Op::Any | Op::None => match rest.chars().next() {
+            Some(c) => take(c.len_utf8(), 0),
+            None => Ok(true),
+        },
+        Op::Char { default, .. } | Op::LabelChar { default, .. } => {
+            let Some(c) = rest.chars().next() else { return Ok(true) };
+            if !take(c.len_utf8(), 0)? {
+                return Ok(false);
+            }
+            if default.len() > c.len_utf8() && rest.starts_with(&**default) {
+                return take(default.len(), 0);
+            }
+            Ok(true)
+        }
+        // They can be verified only when the end of the code is known.
+        Op::Hmac(len) if secrets::begins(rest, *len) => take(*len, 0),
+        Op::Hmac(_) => Ok(true),
     }
 }

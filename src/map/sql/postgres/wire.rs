@@ -133,6 +133,20 @@ fn bound(text: &str, types: &[Oid], values: &[&str], out: &mut BytesMut) -> io::
     })
 }
 
+/// The messages of a query, after one that limits its time if there is a `limit`.
+fn batch(limit: Option<&str>, text: &str, types: &[Oid], values: &[&str]) -> io::Result<BytesMut> {
+    let mut out = BytesMut::new();
+    if let Some(limit) = limit {
+        bound(LIMIT, &[TEXT], &[limit], &mut out)?;
+        frontend::execute("", 0, &mut out)?;
+    }
+    bound(text, types, values, &mut out)?;
+    frontend::describe(b'P', "", &mut out)?;
+    frontend::execute("", 0, &mut out)?;
+    frontend::sync(&mut out);
+    Ok(out)
+}
+
 fn broken(error: &io::Error) -> Error {
     Error::Broken(error.to_string())
 }
@@ -198,12 +212,8 @@ impl Wire {
                     frontend::password_message(hash.as_bytes(), &mut out).map_err(|error| broken(&error))?;
                 }
                 Message::AuthenticationSasl(body) => {
-                    let mut mechanisms = body.mechanisms();
-                    let mut offered = false;
-                    while let Some(mechanism) = mechanisms.next().map_err(|error| broken(&error))? {
-                        offered |= mechanism == sasl::SCRAM_SHA_256;
-                    }
-                    if !offered {
+                    let offered = body.mechanisms().any(|mechanism| Ok(mechanism == sasl::SCRAM_SHA_256));
+                    if !offered.map_err(|error| broken(&error))? {
                         return Err(Error::Broken("the server offers no SCRAM-SHA-256".into()));
                     }
                     let begun = sasl::ScramSha256::new(login.secret()?, sasl::ChannelBinding::unsupported());
@@ -259,25 +269,13 @@ impl Wire {
         values: &[&str],
         mut row: impl FnMut(&Row<'_>) -> bool,
     ) -> Result<bool, Error> {
-        let mut out = BytesMut::new();
-        let write = |out: &mut BytesMut| -> io::Result<()> {
-            if let Some(limit) = &self.limit {
-                bound(LIMIT, &[TEXT], &[limit], out)?;
-                frontend::execute("", 0, out)?;
-            }
-            bound(text, types, values, out)?;
-            frontend::describe(b'P', "", out)?;
-            frontend::execute("", 0, out)?;
-            frontend::sync(out);
-            Ok(())
-        };
         let mut limiting = self.limit.is_some();
         // If this is dropped from here on, a part of the result is unread.
         if !std::mem::replace(&mut self.in_step, false) {
             return Err(Error::Broken("the answer before was not read to its end".into()));
         }
-        write(&mut out).map_err(|error| Error::Unread(error.to_string()))?;
-        self.send(&out).await?;
+        let batch = batch(self.limit.as_deref(), text, types, values);
+        self.send(&batch.map_err(|error| Error::Unread(error.to_string()))?).await?;
         let (mut columns, mut has_rows, mut refused) = (Vec::new(), false, None);
         loop {
             match self.message().await {
@@ -295,19 +293,12 @@ impl Wire {
                 }
                 Ok(Message::ErrorResponse(body)) => refused = Some(refusal(&body)),
                 Ok(Message::ReadyForQuery(body)) => {
+                    self.in_step = body.status() == IDLE;
                     return match refused {
-                        Some(refused) => {
-                            self.in_step = body.status() == IDLE;
-                            Err(refused)
-                        }
+                        Some(refused) => Err(refused),
+                        None if self.in_step => Ok(has_rows),
                         // The next query would be part of its transaction.
-                        None if body.status() != IDLE => {
-                            Err(Error::Unread("the query begins a transaction: write a SELECT".into()))
-                        }
-                        None => {
-                            self.in_step = true;
-                            Ok(has_rows)
-                        }
+                        None => Err(Error::Unread("the query begins a transaction: write a SELECT".into())),
                     };
                 }
                 // The server waits for data, and ignores everything else.
