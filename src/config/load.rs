@@ -6,7 +6,8 @@ use super::{Config, MAX_CONFIG, files, legacy, listeners, raw, read as document,
 use crate::resolve::Form;
 use alias_rules::{Dialect, Options, Rules, Secrets};
 use diagnostics::{Problem, Text, any_error};
-use mail_address::CaseSensitivity;
+use mail_address::{CaseSensitivity, LocalPartPolicy};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,29 +18,45 @@ pub(super) fn read(path: &Path) -> Result<(Config, Vec<Text>), Vec<Problem>> {
     let text = files::text(path, &bytes, &mut problems);
     let document = document::read(&text);
     problems.extend(document.problems);
-    let mut raw = document.raw;
+    let (mut raw, doubtful) = (document.raw, document.doubtful);
+    let mut check = Check { text: &text, problems: Vec::new(), complete: doubtful.is_empty() };
+    let (config, texts) = checked(path, &mut check, &mut raw, &mut problems);
+    let found = check.problems.into_iter();
+    problems.extend(
+        found.filter(|problem| problem.text.file != text.file || !document::is_doubtful(&doubtful, problem)),
+    );
+    sort(&mut problems, &text, &texts);
+    if any_error(&problems) {
+        return Err(problems);
+    }
+    Ok((Config { problems, ..config }, texts))
+}
 
+/// Checks the keys, and reads the files that they name. The configuration is valid if no problem is an error;
+/// those of `check` are in the configuration file, the `problems` in other files.
+fn checked(
+    path: &Path,
+    check: &mut Check<'_>,
+    raw: &mut raw::Top,
+    problems: &mut Vec<Problem>,
+) -> (Config, Vec<Text>) {
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut files = vec![path.to_owned()];
-    let mut check = Check { text: &text, problems: Vec::new(), complete: document.doubtful.is_empty() };
-    let content = Content::read(&mut check, &mut raw, folder, &mut files, &mut problems);
+    let content = Content::read(check, raw, folder, &mut files, problems);
     let case_sensitive = content.case_sensitive;
-    let tables = check.tables(&raw, folder, !case_sensitive, &mut files);
+    let tables = check.tables(raw, folder, !case_sensitive, &mut files);
     let milter = check.milter(&raw.milter, tables.are_there());
     let resolves = !milter.listen.is_empty() || tables.resolve();
     let domains = check.domains(&raw.domains, resolves);
     let (normal, normal_elsewhere) = check.normalise(&raw.normalise, &domains, case_sensitive);
     check.removed_from_rules(&raw.normalise, &content.rules);
     check.unprotected_rules(&raw.normalise, &domains, case_sensitive, &content.rules);
-    let cases = domains
-        .iter()
-        .map(|domain| (&**domain, normal.get(domain).map_or(case_sensitive, |policy| policy.case_sensitive)));
-    let cases = CaseSensitivity::new(cases, case_sensitive);
-    let (form, other_case) = content.forms(cases.includes(!case_sensitive), &domains, &mut problems);
+    let cases = case_sensitivity(&domains, &normal, case_sensitive);
+    let (form, other_case) = content.forms(cases.includes(!case_sensitive), &domains, problems);
     let account = check.account(&raw.account, folder, (&milter, &raw.milter.deadline), (&domains, resolves));
     check.account_maps(&raw.account, &tables.maps, !matches!(raw.map, raw::Field::Broken));
     files.extend(account.sources.iter().filter_map(|source| source.vrfy.tls_ca.clone()));
-    listeners::places_taken_twice(&mut check, &raw);
+    listeners::places_taken_twice(check, raw);
     let config = Config {
         path: path.to_owned(),
         origin: check.origin(&raw.origin, &domains),
@@ -53,7 +70,7 @@ pub(super) fn read(path: &Path) -> Result<(Config, Vec<Text>), Vec<Problem>> {
         normal_elsewhere,
         guessable: check.guessable(&raw.guessable),
         secrets: content.secrets,
-        dry_run: dry_run(&mut check, &raw, &tables),
+        dry_run: dry_run(check, raw, &tables),
         watch: raw.watch.given().is_none_or(|given| given.value),
         workers: check.workers(&raw.workers),
         milter,
@@ -66,16 +83,7 @@ pub(super) fn read(path: &Path) -> Result<(Config, Vec<Text>), Vec<Problem>> {
         files,
         problems: Vec::new(),
     };
-
-    let is_doubtful = |problem: &Problem| {
-        problem.text.file == text.file && document::is_doubtful(&document.doubtful, problem)
-    };
-    problems.extend(check.problems.into_iter().filter(|problem| !is_doubtful(problem)));
-    sort(&mut problems, &text, &content.texts);
-    if any_error(&problems) {
-        return Err(problems);
-    }
-    Ok((Config { problems, ..config }, content.texts))
+    (config, content.texts)
 }
 
 /// The files with the alias rules, the secrets and the script.
@@ -163,6 +171,15 @@ impl Content {
 /// Returns the options for reading the rules.
 pub(super) fn options(case_sensitive: bool, secrets: &Secrets) -> Options {
     Options { fold: !case_sensitive, dialect: Dialect::Any, secrets: secrets.clone() }
+}
+
+fn case_sensitivity(
+    domains: &[String],
+    policies: &BTreeMap<String, LocalPartPolicy>,
+    default: bool,
+) -> CaseSensitivity {
+    let of = |domain| policies.get(domain).map_or(default, |policy: &LocalPartPolicy| policy.case_sensitive);
+    CaseSensitivity::new(domains.iter().map(|domain| (&**domain, of(domain))), default)
 }
 
 fn dry_run(check: &mut Check<'_>, raw: &raw::Top, tables: &Tables) -> bool {

@@ -343,11 +343,8 @@ impl<'a> Machine<'a> {
         if let Some(text) = self.known_text(call, &state.slots[usize::from(number)]) {
             let at = if let Token::Text(at) = token { at } else { 0 };
             if text.get(usize::from(at)) == Some(&symbol) {
-                to(if usize::from(at) + 1 == text.len() {
-                    end(Slot::Idle)
-                } else {
-                    stay(Token::Text(at + 1))
-                });
+                let ends = usize::from(at) + 1 == text.len();
+                to(if ends { end(Slot::Idle) } else { stay(Token::Text(at + 1)) });
             }
             return;
         }

@@ -272,6 +272,17 @@ fn names(statement: &Statement<'_>, compiled: &[CompiledCall], faults: &mut Vec<
             Fault::warning(name.span(), message).help("write the local part alone, without quotes")
         });
     }
+    undistinguished(statement, compiled, placed, faults);
+}
+
+/// Whether no match could say which of several accounts is meant.
+fn undistinguished(
+    statement: &Statement<'_>,
+    compiled: &[CompiledCall],
+    placed: bool,
+    faults: &mut Vec<Fault>,
+) {
+    let Statement { accounts, expression, .. } = statement;
     let distinguished = placed
         || compiled
             .iter()

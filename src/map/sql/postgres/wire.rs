@@ -286,11 +286,8 @@ impl Wire {
                 }
                 Ok(Message::DataRow(_)) if limiting => (),
                 Ok(Message::CommandComplete(_)) if limiting => limiting = false,
-                Ok(Message::DataRow(body)) => {
-                    if !row(&Row { body: &body, columns: &columns }) {
-                        return Err(Error::Unread("there are too many rows".into()));
-                    }
-                }
+                Ok(Message::DataRow(body)) if row(&Row { body: &body, columns: &columns }) => (),
+                Ok(Message::DataRow(_)) => return Err(Error::Unread("there are too many rows".into())),
                 Ok(Message::ErrorResponse(body)) => refused = Some(refusal(&body)),
                 Ok(Message::ReadyForQuery(body)) => {
                     self.in_step = body.status() == IDLE;
