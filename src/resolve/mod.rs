@@ -1,13 +1,12 @@
 //! Resolves a recipient to its [`Outcome`], with the rules and the accounts.
 //!
 //! A recipient is rejected only if the account source certainly does not have it, and accepted only if the
-//! source certainly has it (or is configured with `unknown = "accept"`).
+//! source certainly has it (or is configured with `tempfail_action = "accept"`).
 //!
 //! A rule may redirect the mail to an address. In our domains that address is resolved and verified like a
 //! recipient; elsewhere it is not verified. The operator's script may run before the rules, and after them,
 //! where it may redirect the mail as a rule can.
 
-mod decision;
 mod look_up;
 mod outcome;
 mod owner;
@@ -22,9 +21,8 @@ pub use redirects::MAX_HOPS;
 use crate::account::{AccountSource, Lookup, Verification};
 use crate::script::{Returned, ScriptError, ScriptFunction};
 use alias_rules::{Day, Explanation, Rules};
-use decision::Next;
 use foldhash::quality::RandomState;
-use look_up::{Event, Show};
+use look_up::{Event, Next, Show};
 use mail_address::{Address, Forms, LocalPartPolicy, Malformed, canonical_domain, escape};
 use redirects::RedirectChain;
 use std::collections::{BTreeMap, HashMap};
@@ -302,7 +300,7 @@ impl Resolver {
         let is_there = self.is_same(&to, recipient);
         // A name built by the rules or the normalisation may contain a route that the recipient did not
         // have, and a mail server does not check whether it may relay a recipient that a milter adds.
-        if let Some(why) = decision::unfit(&to).filter(|_| !is_there) {
+        if let Some(why) = look_up::unfit(&to).filter(|_| !is_there) {
             let why = format!("mail would go to \"{}\": {why}", escape(&to.to_string()));
             return Err(Outcome::TempFail(DeferReason::Destination(why.into())));
         }
