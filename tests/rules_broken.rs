@@ -72,7 +72,7 @@ const OTHER: &[(&str, &str)] = &[
     ("generate/reason.rs", "the same"),
     ("generate/steps.rs", "the same"),
     ("secrets.rs", "of the file of secrets, see `config.rs`"),
-    ("explain/render.rs", "what `explain` shows, see `cli.rs`"),
+    ("explain/render.rs", "what `explain` shows, see `tests/cli/explain.rs`"),
     ("compile/trees.rs", "a secret to check without one"),
     ("explain/mod.rs", "what `explain` shows, too"),
     ("ir/call.rs", "why a statement never matches, which others quote"),
