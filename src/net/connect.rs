@@ -57,7 +57,7 @@ async fn first(addresses: &[IpAddr], port: u16, limit: Duration) -> io::Result<T
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) => last = error,
             Err(_) => {
-                last = io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {share:?}"))
+                last = io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {share:?}"));
             }
         }
     }

@@ -94,7 +94,9 @@ impl<C: Send + 'static> IdlePool<C> {
     /// Closes all idle connections: if one has broken, the others probably have, too.
     pub fn clear(&self) {
         let gone = std::mem::take(&mut self.state().idle);
-        gone.into_iter().for_each(|(connection, _)| (self.close)(connection));
+        for (connection, _) in gone {
+            (self.close)(connection);
+        }
     }
 
     /// Closes expired connections. Returns the time of the next check.
@@ -109,7 +111,9 @@ impl<C: Send + 'static> IdlePool<C> {
             state.sweeper = None;
         }
         drop(state);
-        gone.into_iter().for_each(|(connection, _)| (self.close)(connection));
+        for (connection, _) in gone {
+            (self.close)(connection);
+        }
         next
     }
 }

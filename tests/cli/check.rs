@@ -1,6 +1,9 @@
 //! `rcptd check`.
 
-use super::*;
+use super::{path, run};
+use crate::common::Site;
+use crate::fake::{Act, Fake};
+use serde_json::{Value, json};
 
 #[test]
 fn check_tells_all_that_is_wrong() {

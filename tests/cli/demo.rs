@@ -1,6 +1,6 @@
 //! `rcptd demo`.
 
-use super::*;
+use super::{like, masked, run};
 
 #[test]
 fn demo_shows_the_outcomes() {

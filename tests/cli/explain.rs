@@ -1,6 +1,9 @@
 //! `rcptd explain`.
 
-use super::*;
+use super::{like, masked, path, run};
+use crate::common::Site;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
 
 #[test]
 fn explain_says_why() {

@@ -1,6 +1,10 @@
 //! `rcptd lookup`.
 
-use super::*;
+use super::{Run, path, run, run_with};
+use crate::common::Site;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
 
 /// The vectors of the rule engine (`crates/alias-rules/tests/data/README.md`), asked of the program: the configurations and names
 /// that were looked up, and the configurations that were refused.

@@ -17,9 +17,6 @@ mod lookup;
 mod usage;
 
 use common::{Site, rcptd};
-use fake::{Act, Fake};
-use serde_json::{Value, json};
-use std::fmt::Write as _;
 use std::fs;
 use std::io::Write;
 use std::path::Path;

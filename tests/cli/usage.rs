@@ -1,6 +1,9 @@
 //! The command line itself: mistakes, missing files, help, closed pipes.
 
-use super::*;
+use super::{finish, path, run};
+use crate::common::Site;
+use std::fs;
+use std::process::Command;
 
 #[test]
 fn mistakes_on_the_command_line() {
