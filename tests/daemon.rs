@@ -215,7 +215,7 @@ fn a_changed_script_is_read_again() {
     change(FAILS, "configuration reloaded (file changed)");
     let from = daemon.log.len();
     assert!(added(&daemon).starts_with("y 451"), "{}", added(&daemon));
-    daemon.log.wait_for(from, "reason=hook ");
+    daemon.log.wait_for(from, "reason=script ");
     daemon.log.wait_for(from, "/hooks.rhai:1:76: preprocess: Division by zero: 1 / 0");
 }
 

@@ -396,7 +396,7 @@ fn the_manual_has_every_exit_code_and_word() {
         "rule-ambiguous",
         "debug-account",
         "rule-budget",
-        "hook",
+        "script",
     ] {
         assert!(reasons.contains(&format!("\"{word}\"")), "{word} is no reason");
         assert!(manual.contains(&format!("\n.Li {word}")), "{word} is not in {MANUAL}");

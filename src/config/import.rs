@@ -137,8 +137,8 @@ impl Import {
         }
     }
 
-    /// Writes a table of this name and purpose that is served where the server listened, and nothing else.
-    fn table(&mut self, was: Server, legacy: &Settings, (name, purpose): (&str, &str), out: &mut String) {
+    /// Writes a table of this name and resolver view that is served where the server listened, and nothing else.
+    fn table(&mut self, was: Server, legacy: &Settings, (name, view): (&str, &str), out: &mut String) {
         let place = if was == Server::Milter {
             "is served where the milter was: write tcp:HOST:PORT in main.cf and remove the milter there"
         } else {
@@ -168,7 +168,7 @@ impl Import {
             out,
             "\n[[map]]\nname = {}\nsource = {}\n\n[[tcp_table]]\nlisten = {}\nmap = {0}\n",
             quoted(name),
-            quoted(&format!("resolver:{purpose}")),
+            quoted(&format!("resolver:{view}")),
             quoted(&listen(legacy)),
         );
         out.push_str(

@@ -113,7 +113,7 @@ impl<K: Key + ?Sized + 'static, A: Answer> Cache<K, A> {
         match task.await {
             Ok(Some(answer)) => answer,
             // The cache was dropped, or the source panicked. The panic itself has been logged.
-            Ok(None) | Err(_) => failed("the question was given up"),
+            Ok(None) | Err(_) => failed("the lookup was abandoned"),
         }
     }
 
@@ -329,7 +329,7 @@ mod tests {
     async fn panic_is_temporary_failure() {
         let cache: Cache<str, Text> = Cache::new("cache", &limits(), Arc::new(|_| LONG), Arc::new(Panics));
         for _ in 0..2 {
-            assert_eq!(cache.look_up("key").await, Lookup::temp_fail("the question was given up"));
+            assert_eq!(cache.look_up("key").await, Lookup::temp_fail("the lookup was abandoned"));
         }
     }
 }

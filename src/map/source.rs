@@ -17,7 +17,7 @@ pub const MAX_DEPTH: usize = 8;
 /// A parsed source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SourceSpec {
-    /// The resolver, for a purpose: `resolver:virtual_alias`.
+    /// The resolver, for a view: `resolver:virtual_alias`.
     Resolver(String),
     /// Keys and values as they are written in the configuration.
     Inline(Vec<(String, String)>),
@@ -132,7 +132,7 @@ fn leaf(word: &str, arguments: &str) -> Result<SourceSpec, String> {
     }
     let argument = braced(arguments).unwrap_or(arguments);
     Ok(match word {
-        "resolver" => SourceSpec::Resolver(name(argument, "purpose")?),
+        "resolver" => SourceSpec::Resolver(name(argument, "view")?),
         "static" if argument.is_empty() => return Err("has no value".into()),
         "static" if argument.len() > MAX_VALUE => return Err(too_long()),
         "static" => SourceSpec::Static(argument.into()),
@@ -268,7 +268,7 @@ pub fn items(text: &str) -> Vec<&str> {
 impl fmt::Display for SourceSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            SourceSpec::Resolver(purpose) => write!(f, "resolver:{purpose}"),
+            SourceSpec::Resolver(view) => write!(f, "resolver:{view}"),
             SourceSpec::Inline(entries) => list(f, "inline", entries, |f, (key, value)| {
                 if is_plain(key) && is_plain(value) {
                     write!(f, "{key}={value}")

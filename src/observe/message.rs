@@ -23,7 +23,7 @@ pub struct Message<'a> {
     /// The replaced recipients, each with its replacement.
     pub replaced: &'a [(Address, Address)],
     /// Whether this was a dry run: the message was not changed.
-    pub observed: bool,
+    pub only_logged: bool,
     /// Why the message is deferred, if it is; then no recipient is replaced.
     pub deferred: Option<&'a dyn Display>,
 }
@@ -32,14 +32,14 @@ pub struct Message<'a> {
 /// `4XyZ12: session=7 listener=milter stage=EOM verdict=rewrite recipients=2 replaced=1 names="<alias> -> <account>"`
 impl Display for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let observed = if self.observed { "would_" } else { "" };
+        let would = if self.only_logged { "would_" } else { "" };
         let verdict = match self.deferred {
             Some(_) => "defer",
             None if self.replaced.is_empty() => "keep",
             None => "rewrite",
         };
         write!(f, "{}: session={}", line::queue_id(self.queue_id), self.session)?;
-        write!(f, " listener=milter stage=EOM verdict={observed}{verdict} recipients={}", self.recipients)?;
+        write!(f, " listener=milter stage=EOM verdict={would}{verdict} recipients={}", self.recipients)?;
         if let Some(why) = self.deferred {
             return write!(f, " detail={}", line::text(why));
         }
@@ -93,12 +93,12 @@ mod tests {
             session: 7,
             recipients: 12,
             replaced: &[],
-            observed: false,
+            only_logged: false,
             deferred: None,
         };
         let begin = "4XyZ12: session=7 listener=milter stage=EOM verdict";
         assert_eq!(message.to_string(), format!("{begin}=keep recipients=12 replaced=0"));
-        let one = Message { replaced: &pairs[..1], observed: true, ..message };
+        let one = Message { replaced: &pairs[..1], only_logged: true, ..message };
         assert_eq!(
             one.to_string(),
             format!(

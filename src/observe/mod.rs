@@ -130,7 +130,7 @@ pub struct Recipient<'a> {
     /// The decision.
     pub decided: Decided,
     /// Whether this was a dry run: the mail was not changed.
-    pub observed: bool,
+    pub only_logged: bool,
     /// The origin of the decision, such as `rule:aliases.rules:3`.
     pub reason: &'a dyn Display,
     /// Code and enhanced code of the reply; `None`: the recipient is not rejected or deferred.
@@ -154,10 +154,10 @@ pub struct Recipient<'a> {
 
 impl Display for Recipient<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let observed = if self.observed { "would_" } else { "" };
+        let would = if self.only_logged { "would_" } else { "" };
         let (code, enhanced) = self.code.unwrap_or((250, "2.1.5"));
         write!(f, "{}: session={}", line::queue_id(self.queue_id), self.session)?;
-        write!(f, " listener=milter stage=RCPT verdict={observed}{}", self.decided.name())?;
+        write!(f, " listener=milter stage=RCPT verdict={would}{}", self.decided.name())?;
         write!(f, " code=\"{code} {enhanced}\"")?;
         if let (name, Some(address)) = self.client {
             write!(f, " client={}", client(name, address))?;
@@ -195,7 +195,7 @@ pub fn recipient(recipient: &Recipient<'_>) {
         Decided::Reject => Some(&COUNTERS.rejected),
         Decided::Defer => Some(&COUNTERS.deferred),
     };
-    if let Some(counter) = counter.filter(|_| !recipient.observed) {
+    if let Some(counter) = counter.filter(|_| !recipient.only_logged) {
         counter.fetch_add(1, Relaxed);
     }
     info!("{recipient}");
@@ -340,7 +340,7 @@ mod tests {
             queue_id: Some(b"4XyZ12"),
             session: 7,
             decided: Decided::Rewrite,
-            observed: false,
+            only_logged: false,
             reason: &"rule:aliases.rules:3",
             code: None,
             from: Some(b"a@b.test"),
@@ -406,7 +406,7 @@ mod tests {
                 client: (Some(bytes), Some(b"192.0.2.1")),
                 source: Some((evil, Some(true))),
                 detail: Some(evil),
-                observed: true,
+                only_logged: true,
                 decided: Decided::Reject,
                 ..example()
             };

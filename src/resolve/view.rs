@@ -48,7 +48,7 @@ impl ResolverView {
 
     /// The view of this name.
     pub fn named(name: &str) -> Option<ResolverView> {
-        ResolverView::ALL.iter().find(|(word, _)| *word == name).map(|(_, purpose)| *purpose)
+        ResolverView::ALL.iter().find(|(word, _)| *word == name).map(|(_, view)| *view)
     }
 }
 
@@ -56,16 +56,16 @@ impl ResolverView {
 #[derive(Debug)]
 pub struct Resolved {
     resolver: Arc<Resolver>,
-    purpose: ResolverView,
+    view: ResolverView,
     /// The access(5) action for a recipient that does not exist.
-    refusal: Box<str>,
+    reject_reply: Box<str>,
 }
 
 impl Resolved {
-    /// Creates the table of `resolver` for this purpose; `refusal` is the milter's reply to a recipient
+    /// Creates the table of `resolver` for this view; `reject_reply` is the milter's reply to a recipient
     /// that does not exist.
-    pub fn new(resolver: Arc<Resolver>, purpose: ResolverView, refusal: &str) -> Self {
-        Resolved { resolver, purpose, refusal: refusal.into() }
+    pub fn new(resolver: Arc<Resolver>, view: ResolverView, reject_reply: &str) -> Self {
+        Resolved { resolver, view, reject_reply: reject_reply.into() }
     }
 
     async fn resolve(&self, recipient: Address) -> Lookup<String> {
@@ -76,7 +76,7 @@ impl Resolved {
         }
         let mut resolution = self.resolver.resolve(&Question { recipient, mta_route: None }).await;
         if let (Outcome::Keep | Outcome::Rewrite(_), P::SenderLogin | P::SenderLoginName, Some(account)) =
-            (&resolution.outcome, self.purpose, &resolution.account)
+            (&resolution.outcome, self.view, &resolution.account)
         {
             match self.resolver.owner(account).await {
                 Ok(owner) => resolution.account = Some(owner),
@@ -90,9 +90,9 @@ impl Resolved {
     fn answer(&self, resolution: &Resolution) -> Lookup<String> {
         use ResolverView as P;
         let found = |value: String| Lookup::Found(value);
-        match (&resolution.outcome, self.purpose) {
+        match (&resolution.outcome, self.view) {
             (Outcome::TempFail(why), _) => Lookup::TempFail(Reason::new(why.to_string())),
-            (Outcome::NoSuchUser(_), P::Access) => found(self.refusal.to_string()),
+            (Outcome::NoSuchUser(_), P::Access) => found(self.reject_reply.to_string()),
             (Outcome::Keep | Outcome::Rewrite(_), P::Access) => found("DUNNO".into()),
             // The view of domains does not resolve recipients.
             (_, P::Domains)
@@ -106,7 +106,7 @@ impl Resolved {
             // without one. An account elsewhere has no login here.
             (Outcome::Keep | Outcome::Rewrite(_), P::SenderLogin | P::SenderLoginName) => {
                 let ours = resolution.account.as_ref().filter(|account| self.resolver.is_ours(account));
-                ours.map_or(Lookup::NotFound, |account| match self.purpose {
+                ours.map_or(Lookup::NotFound, |account| match self.view {
                     P::SenderLoginName => found(account.local().to_owned()),
                     _ => found(account.to_string()),
                 })
@@ -139,7 +139,7 @@ impl Resolved {
 impl Source<str, Lookup<String>> for Resolved {
     fn look_up<'a>(&'a self, key: &'a str) -> LookupFuture<'a, Lookup<String>> {
         Box::pin(async move {
-            match self.purpose {
+            match self.view {
                 ResolverView::Domains => {
                     let domain = canonical_domain(key);
                     if self.resolver.has_domain(&domain) {
@@ -168,7 +168,7 @@ impl Source<str, Lookup<String>> for Resolved {
                     match (self.resolve(address).await, route) {
                         // smtpd looks up the end of the route, cleanup the address as typed: if that were
                         // not found, mail would be accepted and bounce.
-                        (Lookup::NotFound, Some(mailbox)) if self.purpose == ResolverView::VirtualAlias => {
+                        (Lookup::NotFound, Some(mailbox)) if self.view == ResolverView::VirtualAlias => {
                             self.resolve(mailbox).await
                         }
                         (answer, _) => answer,
@@ -181,7 +181,7 @@ impl Source<str, Lookup<String>> for Resolved {
 
 impl std::fmt::Display for ResolverView {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let name = ResolverView::ALL.iter().find(|(_, purpose)| purpose == self).map_or("", |(name, _)| name);
+        let name = ResolverView::ALL.iter().find(|(_, view)| view == self).map_or("", |(name, _)| name);
         write!(f, "{}", escape(name))
     }
 }

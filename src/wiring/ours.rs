@@ -28,9 +28,9 @@ const OUR_NAME: &str = "rcptd";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnMap {
     name: String,
-    /// The purposes for which it asks the resolver.
-    pub purposes: BTreeSet<&'static str>,
-    /// The purposes whose result is the value of the map. In a pipe, only those of the last member.
+    /// The views for which it asks the resolver.
+    pub views: BTreeSet<&'static str>,
+    /// The views whose result is the value of the map. In a pipe, only those of the last member.
     pub answers: BTreeSet<&'static str>,
     sources: Vec<SourceSpec>,
     search: SearchStrategy,
@@ -82,8 +82,8 @@ impl Ours {
                 .iter()
                 .map(|map| OwnMap {
                     name: map.name.to_string(),
-                    purposes: purposes(config, &map.name, &every_member),
-                    answers: purposes(config, &map.name, &last_member),
+                    views: views(config, &map.name, &every_member),
+                    answers: views(config, &map.name, &last_member),
                     sources: map.sources.clone(),
                     search: map.search,
                 })
@@ -182,17 +182,17 @@ impl Ours {
         }
     }
 
-    /// Whether a list of tables asks the resolver, for one of `purposes` if any are given.
+    /// Whether a list of tables asks the resolver, for one of `views` if any are given.
     pub fn asks(
         &self,
         list: &str,
         service: Option<&Service>,
         postfix: &Postfix,
-        purposes: &[ResolverView],
+        views: &[ResolverView],
     ) -> bool {
         let wanted = |map: &Map<'_>| match self.asked(map, service, postfix) {
-            Some(Asked::Map(map)) if purposes.is_empty() => !map.purposes.is_empty(),
-            Some(Asked::Map(map)) => purposes.iter().any(|purpose| map.purposes.contains(word(*purpose))),
+            Some(Asked::Map(map)) if views.is_empty() => !map.views.is_empty(),
+            Some(Asked::Map(map)) => views.iter().any(|view| map.views.contains(word(*view))),
             _ => false,
         };
         Map::all(list).iter().any(wanted)
@@ -217,7 +217,7 @@ impl Ours {
         // Maps may refer to each other.
         let Some(depth) = depth.checked_sub(1) else { return Entry::CannotTell };
         match source {
-            SourceSpec::Resolver(purpose) if ResolverView::named(purpose) == Some(ResolverView::Domains) => {
+            SourceSpec::Resolver(view) if ResolverView::named(view) == Some(ResolverView::Domains) => {
                 if self.has_domain(key) {
                     Entry::Found(Some(key.to_owned()))
                 } else {
@@ -259,17 +259,17 @@ pub enum Asked<'o> {
     Nothing,
 }
 
-/// The name of a purpose in the configuration.
-pub fn word(purpose: ResolverView) -> &'static str {
-    ResolverView::ALL.iter().find(|(_, one)| *one == purpose).map_or("", |(word, _)| word)
+/// The name of a view in the configuration.
+pub fn word(view: ResolverView) -> &'static str {
+    ResolverView::ALL.iter().find(|(_, one)| *one == view).map_or("", |(word, _)| word)
 }
 
 /// Calls a function with the relevant members of a source.
 type Members = dyn Fn(&SourceSpec, &mut dyn FnMut(&SourceSpec));
 
-/// The purposes for which the map `name` asks the resolver, also through other maps. `members` calls its
+/// The views for which the map `name` asks the resolver, also through other maps. `members` calls its
 /// argument with the relevant members of a source.
-fn purposes(config: &Config, name: &str, members: &Members) -> BTreeSet<&'static str> {
+fn views(config: &Config, name: &str, members: &Members) -> BTreeSet<&'static str> {
     let (mut found, mut seen, mut next) = (BTreeSet::new(), BTreeSet::new(), vec![name.to_owned()]);
     while let Some(name) = next.pop() {
         if !seen.insert(name.clone()) {
@@ -278,7 +278,7 @@ fn purposes(config: &Config, name: &str, members: &Members) -> BTreeSet<&'static
         let map = config.tables.maps.iter().find(|map| *map.name == *name);
         for source in map.into_iter().flat_map(|map| &map.sources) {
             members(source, &mut |source| match source {
-                SourceSpec::Resolver(purpose) => found.extend(ResolverView::named(purpose).map(word)),
+                SourceSpec::Resolver(view) => found.extend(ResolverView::named(view).map(word)),
                 SourceSpec::Map(other) => next.push(other.clone()),
                 _ => (),
             });

@@ -1,5 +1,5 @@
 //! Checks tables of rcptd in main.cf and master.cf: tables that rcptd does not serve, tables with the wrong
-//! purpose, and types that Postfix rejects in a parameter.
+//! view, and types that Postfix rejects in a parameter.
 
 use super::Findings;
 use super::content;
@@ -30,11 +30,11 @@ enum By {
 enum Fits {
     /// Any result.
     Every,
-    /// Only results for one of these purposes. The text is the effect of others.
+    /// Only results for one of these views. The text is the effect of others.
     Only(&'static [ResolverView], &'static str),
 }
 
-/// The parameters with tables, their programs, and the suitable purposes.
+/// The parameters with tables, their programs, and the suitable views.
 const TABLES: [(&str, By, Fits); 26] = [
     ("local_recipient_maps", By::Smtpd, Fits::Only(&[ResolverView::Recipients], REFUSED)),
     ("relay_recipient_maps", By::Smtpd, Fits::Only(&[ResolverView::Recipients], REFUSED)),
@@ -148,7 +148,7 @@ pub(super) fn check(findings: &mut Findings<'_>) {
         }
         for service in all {
             let list = restrictions::expanded(postfix, service, parameter);
-            // Programs that use the same tables for the same purpose have one finding.
+            // Programs that use the same tables for the same view have one finding.
             let at = match service {
                 Some(one) if by != By::Smtpd && !one.sets(parameter) => None,
                 other => other,
@@ -187,9 +187,9 @@ fn served(
                 format!("rcptd has no such map as {}: mail is deferred with 451, or in the queue", map.text),
                 "give the name of a [[map]] in rcptd.conf, or add one".to_owned(),
             ),
-            (Some(Asked::Map(asked)), Fits::Only(purposes, otherwise))
+            (Some(Asked::Map(asked)), Fits::Only(views, otherwise))
                 if !asked.answers.is_empty()
-                    && !purposes.iter().any(|purpose| asked.answers.contains(word(*purpose))) =>
+                    && !views.iter().any(|view| asked.answers.contains(word(*view))) =>
             {
                 // Aliases together with the users of this host are a valid list of recipients.
                 let aliases = asked.answers.contains(word(ResolverView::VirtualAlias));
@@ -197,9 +197,9 @@ fn served(
                     continue;
                 }
                 let got = asked.answers.iter().copied().collect::<Vec<_>>().join(", ");
-                let (wants, help) = match purposes.first() {
-                    Some(purpose) => {
-                        let want = word(*purpose);
+                let (wants, help) = match views.first() {
+                    Some(view) => {
+                        let want = word(*view);
                         (
                             format!("the one for {want}"),
                             format!("name a [[map]] with source = \"resolver:{want}\""),

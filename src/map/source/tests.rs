@@ -71,7 +71,7 @@ fn errors_name_the_remedy() {
         ("static:{a", "braces have to come in pairs"),
         ("static:\u{7}", "control character"),
         ("fail:", "has no reason: write fail:REASON"),
-        ("resolver:", "lacks the purpose"),
+        ("resolver:", "lacks the view"),
         ("map:a b", "more than letters"),
         ("texthash:virtual", "needs a path from the root, which begins with /: write texthash:/PATH"),
         ("lmdb:./x", "needs a path from the root"),

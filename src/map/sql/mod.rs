@@ -175,7 +175,7 @@ impl<D: Driver> Shared<D> {
                     }
                     Ok(Ok(Err(Failure::Refused(why) | Failure::Spoiled(why)))) => why,
                     // The panic itself has been logged.
-                    Ok(Err(_)) => "the question was given up".to_owned(),
+                    Ok(Err(_)) => "the lookup was abandoned".to_owned(),
                     Ok(Ok(Err(Failure::Broken(why)))) => {
                         server.distrust();
                         if !std::mem::replace(&mut retried, true) {

@@ -349,7 +349,7 @@ async fn eom(cx: &mut EomContext<Conn>) -> Status {
             session: number,
             recipients,
             replaced: &replaced,
-            observed: conn.service.policy.dry_run,
+            only_logged: conn.service.policy.dry_run,
             deferred: deferred.as_ref().map(|why| why as &dyn fmt::Display),
         });
     }
@@ -419,7 +419,7 @@ fn log(conn: &Conn, macros: &Macros, argument: &[u8], resolution: &Resolution, s
         Outcome::TempFail(_) => (Decided::Defer, None),
     };
     // A milter cannot reject an unknown recipient in mail submitted by sendmail(1).
-    let observed = conn.service.policy.dry_run || (*say == Reply::Continue && decided == Decided::Reject);
+    let only_logged = conn.service.policy.dry_run || (*say == Reply::Continue && decided == Decided::Reject);
     if conn.milter.trace.is_wanted() {
         let text = new_to.map(Address::to_string).or_else(|| detail.clone()).unwrap_or_default();
         conn.milter.trace.put(TraceEvent {
@@ -437,7 +437,7 @@ fn log(conn: &Conn, macros: &Macros, argument: &[u8], resolution: &Resolution, s
         queue_id: get(macros, c"i"),
         session: conn.number,
         decided,
-        observed,
+        only_logged,
         reason: &reason,
         code: match say {
             Reply::Error(reply) => Some((reply.code(), reply.enhanced())),
@@ -474,7 +474,7 @@ impl fmt::Display for ReasonText<'_> {
         match (self.outcome, self.rule) {
             (Outcome::NotOurs, _) => f.write_str("domain"),
             (Outcome::TempFail(DeferReason::Rules(i)), _) => place(f, "rule-budget", *i),
-            (Outcome::TempFail(DeferReason::Script(_)), _) => f.write_str("hook"),
+            (Outcome::TempFail(DeferReason::Script(_)), _) => f.write_str("script"),
             (_, RuleTrace::None) => f.write_str("account"),
             (_, RuleTrace::Matched(i)) => place(f, "rule", i),
             (_, RuleTrace::MatchedTwice(i)) => place(f, "rule-twice", i),

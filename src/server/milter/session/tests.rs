@@ -153,9 +153,9 @@ fn replies_follow_the_outcome() {
         (Outcome::TempFail(DeferReason::Deadline), Reply::Error(policy().defer_reply)),
     ] {
         assert_eq!(rcpt(&mut Session::new(policy().into()), "<a@d.test>", &outcome), want, "{outcome:?}");
-        let mut observing = Session::new(Policy { dry_run: true, ..policy() }.into());
-        assert_eq!(rcpt(&mut observing, "<a@d.test>", &outcome), Reply::Continue);
-        assert!(observing.end_of_message().edits.is_empty(), "{outcome:?}");
+        let mut dry = Session::new(Policy { dry_run: true, ..policy() }.into());
+        assert_eq!(rcpt(&mut dry, "<a@d.test>", &outcome), Reply::Continue);
+        assert!(dry.end_of_message().edits.is_empty(), "{outcome:?}");
     }
 }
 
@@ -245,9 +245,9 @@ fn local_temporary_failure_defers_the_message() {
         submit(&mut session, &[("bob@d.test", Outcome::Keep)]);
         assert_eq!(session.end_of_message().deferred, None);
 
-        let mut observing = Session::new(Policy { dry_run: true, ..policy() }.into());
-        submit(&mut observing, &recipients);
-        assert_eq!(observing.end_of_message().deferred, None);
+        let mut dry = Session::new(Policy { dry_run: true, ..policy() }.into());
+        submit(&mut dry, &recipients);
+        assert_eq!(dry.end_of_message().deferred, None);
     }
     let long = format!("{}@d.test", "x".repeat(MAX_ARGUMENT));
     let mut session = Session::new(policy().into());
