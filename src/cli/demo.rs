@@ -40,7 +40,7 @@ const MESSAGES: [(&str, &[(&str, &str)]); 2] = [
         &[
             ("foo-macys-m5@example.com", "alias: \"macys\" begins with m and has 5 characters"),
             ("foo-macys-m6@example.com", "wrong checksum"),
-            ("nobody@example.com", "no such account"),
+            ("nobody@example.com", "account not found"),
             ("alice@example.com", "an account by its own name"),
             ("friend@elsewhere.example", "not one of our domains"),
         ],

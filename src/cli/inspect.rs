@@ -39,7 +39,7 @@ pub fn trace(args: &args::Trace) -> u8 {
             eprintln!("rcptd: {lost} requests were not shown: they came faster than they were read");
             return Ok(true);
         }
-        terminal::print(&if args.json { format!("{line}\n") } else { exchange(value) })?;
+        terminal::print(&if args.json { format!("{line}\n") } else { event(value) })?;
         left = left.map(|left| left.saturating_sub(1));
         Ok(left != Some(0))
     })
@@ -128,7 +128,7 @@ fn number(value: &Value, name: &str) -> u64 {
 
 /// Formats a trace event:
 /// `aliases  foo-macys-m5@example.com  found foo@example.com  (socketmap at unix:… from pid:7, 0.031 ms)`
-fn exchange(value: &Value) -> String {
+fn event(value: &Value) -> String {
     let us = number(value, "us");
     let answer = format!("{} {}", text(value, "verdict"), text(value, "text"));
     let answer = answer.trim_end();

@@ -1,6 +1,6 @@
 //! `rcptd make`
 
-mod way;
+mod resolver;
 
 use super::{args, exit, input, terminal};
 use crate::config::{self, Config};
@@ -10,10 +10,10 @@ use alias_rules::{
 };
 use diagnostics::{Text, nearest};
 use mail_address::{Address, canonical_domain, escape};
+use resolver::DaemonResolver;
 use serde_json::json;
 use std::fmt::Write;
 use std::sync::Arc;
-use way::Way;
 
 pub fn run(args: &args::Make) -> u8 {
     match made(args) {
@@ -29,7 +29,7 @@ struct Source {
     /// The domain of the addresses; always set with a configuration.
     domain: Option<String>,
     /// Resolves them as the daemon does; `None` without a configuration.
-    way: Option<Way>,
+    resolver: Option<DaemonResolver>,
 }
 
 impl Source {
@@ -40,8 +40,8 @@ impl Source {
             let expired = Reason::Expired { name: good.name.clone(), last };
             return Err(format!("{expired}: it has expired already"));
         }
-        match (&self.way, good.domain.as_deref().or(self.domain.as_deref())) {
-            (Some(way), Some(domain)) => way.leads(&good.name, domain, account),
+        match (&self.resolver, good.domain.as_deref().or(self.domain.as_deref())) {
+            (Some(resolver), Some(domain)) => resolver.leads(&good.name, domain, account),
             _ => Ok(()),
         }
     }
@@ -84,7 +84,7 @@ fn made(args: &args::Make) -> Result<u8, u8> {
 fn alone(args: &args::Make) -> Result<Source, u8> {
     let input::Source { texts, options, rules } =
         input::rules(&args.rules, args.secrets.as_deref(), args.fold)?;
-    Ok(Source { texts, rules, options, domain: args.domain.clone(), way: None })
+    Ok(Source { texts, rules, options, domain: args.domain.clone(), resolver: None })
 }
 
 fn configured(args: &args::Make) -> Result<Source, u8> {
@@ -95,14 +95,14 @@ fn configured(args: &args::Make) -> Result<Source, u8> {
     let domain = domain(&config, args.domain.as_deref())?;
     let case_sensitive =
         config.normal.get(&domain).map_or(config.case_sensitive, |normal| normal.case_sensitive);
-    let way = Way::new(&config, case_sensitive)?;
+    let resolver = DaemonResolver::new(&config, case_sensitive)?;
     let options = Options { fold: !case_sensitive, dialect: Dialect::Any, secrets: config.secrets.clone() };
     let rules = match config.other_case {
         Some(form) if case_sensitive != config.case_sensitive => form.rules,
         _ => config.rules,
     };
     let texts = config::rules_of(&args.config);
-    Ok(Source { texts, rules, options, domain: Some(domain), way: Some(way) })
+    Ok(Source { texts, rules, options, domain: Some(domain), resolver: Some(resolver) })
 }
 
 /// Returns the domain `given`, which must be in the configuration, or else the first one there.

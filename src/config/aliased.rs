@@ -16,11 +16,11 @@ const MAX_LOOK_UPS: usize = 500_000;
 const MAX_FOUND: usize = 20;
 
 /// Destination of the mail of an account that is an alias.
-enum Way {
+enum Destination {
     /// Another account, after all redirects.
-    Leads(String),
+    Account(String),
     /// None: the redirects form a loop or are too many.
-    Round,
+    Loop,
 }
 
 /// Returns the warnings and errors for these rules. `domains` are ours, with the normalisation of their
@@ -45,10 +45,11 @@ pub(super) fn aliased_accounts(
             warnings.push(at(rules, texts, statement, |text, span| Problem::warning(text, span, message)));
             break;
         }
-        let way = domains.iter().find_map(|(domain, normal)| way(rules, normal, *domain, account));
+        let destination =
+            domains.iter().find_map(|(domain, normal)| destination(rules, normal, *domain, account));
         let account = escape(account);
-        match way {
-            Some(Way::Leads(end)) if warnings.len() < MAX_FOUND => {
+        match destination {
+            Some(Destination::Account(end)) if warnings.len() < MAX_FOUND => {
                 let message = format!(
                     "the account \"{account}\" is an alias itself: its mail goes to \"{}\"",
                     escape(&end)
@@ -59,7 +60,7 @@ pub(super) fn aliased_accounts(
                     Problem::warning(text, span, message).help(help)
                 }));
             }
-            Some(Way::Round) if errors.len() < MAX_FOUND => {
+            Some(Destination::Loop) if errors.len() < MAX_FOUND => {
                 let message =
                     format!("the account \"{account}\" is an alias that leads back to where it began");
                 let help = "its mail would be deferred for ever: name an account that is no alias";
@@ -75,7 +76,12 @@ pub(super) fn aliased_accounts(
 }
 
 /// Returns where the mail of an account goes, if not to the account itself.
-fn way(rules: &Rules, normal: &LocalPartPolicy, domain: Option<&str>, account: &str) -> Option<Way> {
+fn destination(
+    rules: &Rules,
+    normal: &LocalPartPolicy,
+    domain: Option<&str>,
+    account: &str,
+) -> Option<Destination> {
     let same = |a: &str, b: &str| if normal.case_sensitive { a == b } else { fold(a) == fold(b) };
     let mut chain = vec![account.to_owned()];
     loop {
@@ -86,13 +92,13 @@ fn way(rules: &Rules, normal: &LocalPartPolicy, domain: Option<&str>, account: &
             // The operator knows of this redirect, and an address in another domain may be redirected
             // there.
             Some(Decision::Account { target: Some(target), .. }) => {
-                return Some(Way::Leads(target.into_owned()));
+                return Some(Destination::Account(target.into_owned()));
             }
             Some(Decision::Account { name, target: None, .. }) if !same(name, current) => name.to_owned(),
-            _ => return chain.get(1..)?.last().cloned().map(Way::Leads),
+            _ => return chain.get(1..)?.last().cloned().map(Destination::Account),
         };
         if chain.len() > MAX_HOPS || chain.iter().any(|before| same(before, &next)) {
-            return Some(Way::Round);
+            return Some(Destination::Loop);
         }
         chain.push(next);
     }

@@ -140,16 +140,16 @@ impl Watch {
 }
 
 /// The result of checking all files.
-struct Look {
+struct FilesState {
     /// Whether a file has changed, and all files are completely written.
     is_due: bool,
     /// When to check again, with or without events.
     next: Duration,
 }
 
-impl Default for Look {
+impl Default for FilesState {
     fn default() -> Self {
-        Look { is_due: false, next: LOOK }
+        FilesState { is_due: false, next: LOOK }
     }
 }
 
@@ -170,9 +170,9 @@ impl Files {
         known.into_iter().map(condition).collect()
     }
 
-    fn look(&self) -> Look {
+    fn look(&self) -> FilesState {
         let conditions = self.conditions();
-        let mut look = Look::default();
+        let mut look = FilesState::default();
         let mut unfinished = false;
         for (one, condition) in &conditions {
             look.next = look.next.min(one.file.look_interval());

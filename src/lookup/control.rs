@@ -105,7 +105,7 @@ impl fmt::Display for Refusal {
 
 /// The result of a control and its expiry.
 #[derive(Clone, Debug)]
-struct Verdict {
+struct ControlResult {
     result: Result<(), Refusal>,
     /// Whether the server gave the wrong reply, rather than no reply.
     failed: bool,
@@ -117,11 +117,11 @@ struct Verdict {
 struct Slot {
     /// Locked during the control lookup.
     turn: tokio::sync::Mutex<()>,
-    last: Mutex<Option<Verdict>>,
+    last: Mutex<Option<ControlResult>>,
 }
 
 impl Slot {
-    fn last(&self) -> MutexGuard<'_, Option<Verdict>> {
+    fn last(&self) -> MutexGuard<'_, Option<ControlResult>> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -250,7 +250,7 @@ impl Control {
             Err((failed, why, said)) => {
                 let refusal = Refusal(why.into());
                 let until = Instant::now() + if failed { self.interval } else { self.interval.min(RETRY) };
-                let verdict = Verdict { result: Err(refusal.clone()), failed, until };
+                let verdict = ControlResult { result: Err(refusal.clone()), failed, until };
                 let before = slot.last().replace(verdict);
                 if failed && !before.is_some_and(|before| before.failed) {
                     observe::control_failed(&self.source, kind.name(), server.peer, server.scope, &said);
@@ -261,7 +261,7 @@ impl Control {
     }
 
     fn pass(&self, kind: Kind, server: Server<'_>, slot: &Slot) {
-        let verdict = Verdict { result: Ok(()), failed: false, until: Instant::now() + self.interval };
+        let verdict = ControlResult { result: Ok(()), failed: false, until: Instant::now() + self.interval };
         let before = slot.last().replace(verdict);
         if before.is_some_and(|before| before.failed) {
             observe::control_passed(&self.source, kind.name(), server.peer, server.scope);

@@ -63,7 +63,7 @@ pub enum DeferReason {
 impl fmt::Display for RejectReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            RejectReason::NotFound => f.write_str("no such account"),
+            RejectReason::NotFound => f.write_str("account not found"),
             RejectReason::Malformed(why) => why.fmt(f),
             RejectReason::Expired(last) => write!(f, "the alias has expired, its last day was {last}"),
         }

@@ -81,18 +81,18 @@ async fn resolves_recipients() {
     // recipient, the server's reading, outcome, account that was looked up
     let cases: &[(&str, Option<&str>, &str, &str)] = &[
         ("<foo-macys-m5@example.test>", None, "-> foo@example.test", "foo@example.test"),
-        ("<foo-macys-m6@example.test>", None, "no: no such account", "foo-macys-m6@example.test"),
+        ("<foo-macys-m6@example.test>", None, "no: account not found", "foo-macys-m6@example.test"),
         ("<foo@example.test>", None, "keep", "foo@example.test"),
-        ("<nobody@example.test>", None, "no: no such account", "nobody@example.test"),
+        ("<nobody@example.test>", None, "no: account not found", "nobody@example.test"),
         ("<foo-macys-m5@elsewhere.test>", None, "not_ours", ""),
         ("<foo-macys-m5@sub.example.test>", None, "not_ours", ""),
         // A rule whose account does not exist.
-        ("<gone.abc.3@example.test>", None, "no: no such account", "gone@example.test"),
+        ("<gone.abc.3@example.test>", None, "no: account not found", "gone@example.test"),
         // Temporary failures.
         ("<abc=3@example.test>", None, "later: down", "doubtful@example.test"),
         ("<doubtful@example.test>", None, "later: down", "doubtful@example.test"),
         // Two accounts, no debug account: as if no rule had matched.
-        ("<twice+abc+3@example.test>", None, "no: no such account", "twice+abc+3@example.test"),
+        ("<twice+abc+3@example.test>", None, "no: account not found", "twice+abc+3@example.test"),
         // Two matches for one account.
         ("<isisisisis.44@example.test>", None, "-> foo@example.test", "foo@example.test"),
         // Spellings. The account is looked up as the rules spell it; accounts outside the rules in lower
@@ -118,7 +118,7 @@ async fn resolves_recipients() {
         ("<a@b@example.test>", None, "keep", "\"a@b\"@example.test"),
         ("<a@b@example.test>", Some("a@b@example.test"), "keep", "\"a@b\"@example.test"),
         ("<x%elsewhere.test@example.test>", Some("x@elsewhere.test"), "not_ours", ""),
-        ("<x%elsewhere.test@example.test>", None, "no: no such account", "x%elsewhere.test@example.test"),
+        ("<x%elsewhere.test@example.test>", None, "no: account not found", "x%elsewhere.test@example.test"),
         (
             "<foo-macys-m5%example.test@example.test>",
             Some("foo-macys-m5@example.test"),
@@ -130,7 +130,7 @@ async fn resolves_recipients() {
         (
             "<@example.test>",
             Some("mailer-daemon@example.test"),
-            "no: no such account",
+            "no: account not found",
             "mailer-daemon@example.test",
         ),
         ("<@example.test>", None, SPELLING, ""),
@@ -141,7 +141,7 @@ async fn resolves_recipients() {
         // Spellings that servers read differently.
         ("<<foo-macys-m5@example.test>>", Some("foo-macys-m5"), "-> foo@example.test", "foo@example.test"),
         ("<alice(me)@example.test>", Some("alice@example.test"), "keep", "alice@example.test"),
-        ("<nobody@example.test;>", Some("nobody"), "no: no such account", "nobody@example.test"),
+        ("<nobody@example.test;>", Some("nobody"), "no: account not found", "nobody@example.test"),
         ("<nobody@example.test;>", None, SPELLING, ""),
         ("<x@elsewhere.test;>", None, SPELLING, ""),
         ("<x@elsewhere.test;>", Some("x@elsewhere.test"), "not_ours", ""),
@@ -183,10 +183,10 @@ async fn case_sensitive_rules_match_exactly() {
     let resolver = resolver(Arc::default(), true, None);
     for (recipient, want) in [
         ("<foo-macys-m5@EXAMPLE.test>", "-> foo@example.test"),
-        ("<Foo-macys-m5@example.test>", "no: no such account"),
-        ("<bar-macys-m5@example.test>", "no: no such account"),
+        ("<Foo-macys-m5@example.test>", "no: account not found"),
+        ("<bar-macys-m5@example.test>", "no: account not found"),
         ("<Bar-macys-m5@example.test>", "-> Bar@example.test"),
-        ("<ALICE@example.test>", "no: no such account"),
+        ("<ALICE@example.test>", "no: account not found"),
     ] {
         assert_eq!(show(&ask(&resolver, recipient.as_bytes(), None).await.outcome), want, "{recipient}");
     }
@@ -198,7 +198,7 @@ async fn temporary_failure_accepts_only_if_configured() {
     for (recipient, want) in [
         ("<abc=3@example.test>", "-> doubtful@example.test"),
         ("<doubtful@example.test>", "keep"),
-        ("<x@example.test>", "no: no such account"),
+        ("<x@example.test>", "no: account not found"),
     ] {
         assert_eq!(show(&ask(&resolver, recipient.as_bytes(), None).await.outcome), want, "{recipient}");
     }
@@ -218,7 +218,7 @@ impl Source<Address, Verification> for Quoting {
 #[tokio::test]
 async fn why_quotes_command_and_reply() {
     let quoted = "VRFY <who@example.test>: 550 5.1.1 unknown";
-    let missing = format!("no such account: {quoted}");
+    let missing = format!("account not found: {quoted}");
     let unknown = format!("down: {quoted}");
     for (verdict, recipient, want) in [
         (Lookup::NotFound, "<who@example.test>", Some(missing.as_str())),

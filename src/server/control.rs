@@ -75,13 +75,13 @@ impl Filter {
     }
 
     /// Whether the filter selects this event.
-    pub fn takes(&self, exchange: &TraceEvent) -> bool {
+    pub fn takes(&self, event: &TraceEvent) -> bool {
         let has = |wanted: &Option<String>, text: &str| {
             wanted.as_ref().is_none_or(|wanted| text.contains(&**wanted))
         };
-        has(&self.listener, &exchange.listener)
-            && self.map.as_ref().is_none_or(|map| **map == *exchange.map)
-            && has(&self.key, &exchange.key.to_lowercase())
+        has(&self.listener, &event.listener)
+            && self.map.as_ref().is_none_or(|map| **map == *event.map)
+            && has(&self.key, &event.key.to_lowercase())
     }
 }
 
@@ -168,7 +168,7 @@ async fn write(stream: &mut Stream, line: &str) -> Option<()> {
 }
 
 async fn trace(stream: &mut Stream, control: &Control, filter: &Filter) {
-    let mut look = control.trace.look();
+    let mut subscriber = control.trace.subscribe();
     // Tells the client that every request is traced from now on.
     if write(stream, &json!({ "tracing": true }).to_string()).await.is_none() {
         return;
@@ -178,19 +178,19 @@ async fn trace(stream: &mut Stream, control: &Control, filter: &Filter) {
         let line = tokio::select! {
             // A client sends nothing after `trace`, so any input ends the trace.
             _ = stream.read(&mut scratch) => return,
-            next = look.next() => match next {
+            next = subscriber.next() => match next {
                 None => return,
                 Some(Err(lost)) => json!({ "lost": lost }),
-                Some(Ok(exchange)) if !filter.takes(&exchange) => continue,
-                Some(Ok(exchange)) => json!({
-                    "listener": &*exchange.listener,
-                    "connection": exchange.connection,
-                    "peer": &*exchange.peer,
-                    "map": &*exchange.map,
-                    "key": &*exchange.key,
-                    "verdict": exchange.verdict,
-                    "text": &*exchange.text,
-                    "us": u64::try_from(exchange.took.as_micros()).unwrap_or(u64::MAX),
+                Some(Ok(event)) if !filter.takes(&event) => continue,
+                Some(Ok(event)) => json!({
+                    "listener": &*event.listener,
+                    "connection": event.connection,
+                    "peer": &*event.peer,
+                    "map": &*event.map,
+                    "key": &*event.key,
+                    "verdict": event.verdict,
+                    "text": &*event.text,
+                    "us": u64::try_from(event.took.as_micros()).unwrap_or(u64::MAX),
                 }),
             },
         };

@@ -68,54 +68,54 @@ pub fn shown(text: &[u8]) -> Box<str> {
 #[derive(Debug)]
 pub struct TraceBus {
     sender: broadcast::Sender<Arc<TraceEvent>>,
-    looking: AtomicUsize,
+    subscribers: AtomicUsize,
 }
 
 /// A subscription; it ends when dropped.
 #[derive(Debug)]
-pub struct Look {
+pub struct Subscriber {
     trace: Arc<TraceBus>,
     receiver: broadcast::Receiver<Arc<TraceEvent>>,
 }
 
 impl Default for TraceBus {
     fn default() -> Self {
-        TraceBus { sender: broadcast::Sender::new(WAITING), looking: AtomicUsize::new(0) }
+        TraceBus { sender: broadcast::Sender::new(WAITING), subscribers: AtomicUsize::new(0) }
     }
 }
 
 impl TraceBus {
     /// Whether there is a subscriber.
     pub fn is_wanted(&self) -> bool {
-        self.looking.load(Relaxed) > 0
+        self.subscribers.load(Relaxed) > 0
     }
 
     /// Sends an event to all subscribers.
-    pub fn put(&self, exchange: TraceEvent) {
+    pub fn put(&self, event: TraceEvent) {
         // Fails if the last subscriber has disconnected.
-        let _ = self.sender.send(Arc::new(exchange));
+        let _ = self.sender.send(Arc::new(event));
     }
 
     /// Subscribes.
-    pub fn look(self: &Arc<Self>) -> Look {
-        self.looking.fetch_add(1, Relaxed);
-        Look { trace: self.clone(), receiver: self.sender.subscribe() }
+    pub fn subscribe(self: &Arc<Self>) -> Subscriber {
+        self.subscribers.fetch_add(1, Relaxed);
+        Subscriber { trace: self.clone(), receiver: self.sender.subscribe() }
     }
 }
 
-impl Look {
+impl Subscriber {
     /// Returns the next event, or the number of lost events; `None` at the end.
     pub async fn next(&mut self) -> Option<Result<Arc<TraceEvent>, u64>> {
         match self.receiver.recv().await {
-            Ok(exchange) => Some(Ok(exchange)),
+            Ok(event) => Some(Ok(event)),
             Err(broadcast::error::RecvError::Lagged(lost)) => Some(Err(lost)),
             Err(broadcast::error::RecvError::Closed) => None,
         }
     }
 }
 
-impl Drop for Look {
+impl Drop for Subscriber {
     fn drop(&mut self) {
-        self.trace.looking.fetch_sub(1, Relaxed);
+        self.trace.subscribers.fetch_sub(1, Relaxed);
     }
 }

@@ -218,11 +218,7 @@ impl Ours {
         let Some(depth) = depth.checked_sub(1) else { return Entry::CannotTell };
         match source {
             SourceSpec::Resolver(view) if ResolverView::named(view) == Some(ResolverView::Domains) => {
-                if self.has_domain(key) {
-                    Entry::Found(Some(key.to_owned()))
-                } else {
-                    Entry::NotFound
-                }
+                if self.has_domain(key) { Entry::Found(Some(key.to_owned())) } else { Entry::NotFound }
             }
             SourceSpec::Resolver(_) | SourceSpec::Fail(_) => Entry::NotFound,
             SourceSpec::Inline(entries) => {

@@ -249,7 +249,7 @@ fn mail_server() -> u16 {
     port
 }
 
-/// "no such account" alone does not tell which server said so of whom.
+/// "account not found" alone does not tell which server said so of whom.
 #[test]
 fn a_refusal_quotes_what_was_asked_and_replied() {
     let site = Site::new("", "");
@@ -263,7 +263,7 @@ fn a_refusal_quotes_what_was_asked_and_replied() {
     assert!(reply.starts_with("y 550 5.1.1 ") && !reply.contains("VRFY"), "{reply}");
     daemon.log.wait_for(
         0,
-        "to=<nobody@example.test> detail=\"no such account: VRFY <nobody@example.test>: 550 5.1.1 \
+        "to=<nobody@example.test> detail=\"account not found: VRFY <nobody@example.test>: 550 5.1.1 \
          <nobody@example.test>: \\x22unknown\\x22 client\\x3dv.test[198.51.100.7]\"\n",
     );
     let mut command = rcptd();
@@ -272,5 +272,5 @@ fn a_refusal_quotes_what_was_asked_and_replied() {
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     let quoted = "VRFY <nobody@example.test>: 550 5.1.1 <nobody@example.test>: \\\"unknown\\\" client=v.test";
     assert!(text.contains(&format!(": not found: {quoted}")), "{text}");
-    assert!(text.contains(&format!("refused: no such account: {quoted}")), "{text}");
+    assert!(text.contains(&format!("refused: account not found: {quoted}")), "{text}");
 }

@@ -72,7 +72,7 @@ pub use generate::{
     USUAL_LOCAL_PART, generate,
 };
 pub use import::{Difference, Example, Imported, MAX_EXAMPLES, import};
-pub use ir::{MAX_HOPS, Never};
+pub use ir::{MAX_HOPS, NeverMatches};
 pub use load::{LoadError, Loaded, MAX_TEXT, Options, load};
 pub use matcher::budget::{Cost, MAX_LOOKUP_STEPS, MAX_STATEMENT_STEPS, ORDINARY_NAME};
 pub use matcher::rules::{Decision, MAX_NAME, Query, Rules, Statement};

@@ -21,7 +21,7 @@ pub(super) const KNOWN: &[&str] = &[
     "no such user",
     "no such recipient",
     "no such mailbox",
-    "no such account",
+    "account not found",
     "no such person",
     "user not found",
     "recipient not found",

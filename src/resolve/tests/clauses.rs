@@ -33,7 +33,7 @@ async fn resolves_recipients() {
         ("away.abc.3@a.test", "-> bar+x@elsewhere.test", ""),
         ("other.abc.3@a.test", "-> foo@b.test", "foo@b.test"),
         ("on.abc.3@a.test", "-> alice@b.test", "alice@b.test"),
-        ("gone.abc.3@a.test", "no: no such account", "missing@a.test"),
+        ("gone.abc.3@a.test", "no: account not found", "missing@a.test"),
         ("doubt.abc.3@a.test", "later: down", "doubtful@a.test"),
         (
             "round.abc.3@a.test",

@@ -45,34 +45,34 @@ async fn resolves_recipients() {
     // recipient, outcome, local parts that were looked up
     for (recipient, want, want_asked) in [
         // Without settings, names are not normalised.
-        ("foo+x@plain.test", "no: no such account", "foo+x"),
-        ("f.oo@plain.test", "no: no such account", "f.oo"),
-        ("ｆｏｏ@plain.test", "no: no such account", "ｆｏｏ"),
+        ("foo+x@plain.test", "no: account not found", "foo+x"),
+        ("f.oo@plain.test", "no: account not found", "f.oo"),
+        ("ｆｏｏ@plain.test", "no: account not found", "ｆｏｏ"),
         ("foo-macys-m5@plain.test", "-> foo@plain.test", "foo"),
         // An account keeps its extension: it may be part of the name, so the whole name is looked up first.
         ("foo@dash.test", "keep", "foo"),
         ("Foo-Shop@dash.test", "keep", "foo-shop foo"),
         ("foo-@dash.test", "keep", "foo- foo"),
-        ("nobody-foo@dash.test", "no: no such account", "nobody-foo nobody"),
-        ("-foo@dash.test", "no: no such account", "-foo"),
+        ("nobody-foo@dash.test", "no: account not found", "nobody-foo nobody"),
+        ("-foo@dash.test", "no: account not found", "-foo"),
         ("mary-ann@dash.test", "keep", "mary-ann"),
         ("Mary-Ann@dash.test", "keep", "mary-ann"),
-        ("mary-anne@dash.test", "no: no such account", "mary-anne mary"),
-        ("mary-ann-x@dash.test", "no: no such account", "mary-ann-x mary"),
+        ("mary-anne@dash.test", "no: account not found", "mary-anne mary"),
+        ("mary-ann-x@dash.test", "no: account not found", "mary-ann-x mary"),
         // A temporary failure for the whole name is not resolved by a part of it.
         ("foo-doubt@dash.test", "later: down", "foo-doubt"),
         ("doubtful-x@dash.test", "later: down", "doubtful-x doubtful"),
         // Lists have no extension.
         ("owner-list@dash.test", "keep", "owner-list"),
-        ("owner-foo@dash.test", "no: no such account", "owner-foo"),
-        ("foo-request@dash.test", "no: no such account", "foo-request"),
+        ("owner-foo@dash.test", "no: account not found", "owner-foo"),
+        ("foo-request@dash.test", "no: account not found", "foo-request"),
         ("foo-requests@dash.test", "keep", "foo-requests foo"),
         // A text that looks like an extension may be part of an alias.
         ("foo-macys-m5@dash.test", "-> foo@dash.test", "foo"),
         ("foo-macys-m6@dash.test", "keep", "foo-macys-m6 foo"),
         ("bar-macys-m5@dash.test", "-> Bar@dash.test", "Bar"),
         // Two accounts: as if no rule had matched; then the extension belongs to the name itself.
-        ("twice-abc-3@dash.test", "no: no such account", "twice-abc-3 twice"),
+        ("twice-abc-3@dash.test", "no: account not found", "twice-abc-3 twice"),
         // An alias loses its extension.
         ("a+abc+3@both.test", "-> alice@both.test", "alice"),
         ("foo-macys-m5+x@both.test", "keep", "foo-macys-m5+x foo"),
@@ -83,17 +83,17 @@ async fn resolves_recipients() {
         ("ＦＯＯ@both.test", "-> foo@both.test", "foo"),
         ("FOO+X@both.test", "keep", "foo+x foo"),
         ("f.oo-macys-m5@both.test", "-> foo@both.test", "foo"),
-        ("nob.ody@both.test", "no: no such account", "nobody"),
+        ("nob.ody@both.test", "no: account not found", "nobody"),
         // A rule that needs a removed character does not match.
-        ("b.abc.3@both.test", "no: no such account", "babc3"),
+        ("b.abc.3@both.test", "no: account not found", "babc3"),
         // A name is not normalised to an empty one.
-        ("...@both.test", "no: no such account", "..."),
-        (".+foo@both.test", "no: no such account", "+foo"),
+        ("...@both.test", "no: account not found", "..."),
+        (".+foo@both.test", "no: account not found", "+foo"),
         // Case sensitivity by domain, for rules and accounts.
         ("foo-macys-m5@exact.test", "-> foo@exact.test", "foo"),
-        ("Foo-macys-m5@exact.test", "no: no such account", "Foo-macys-m5"),
+        ("Foo-macys-m5@exact.test", "no: account not found", "Foo-macys-m5"),
         ("Bar+x@exact.test", "keep", "Bar+x Bar"),
-        ("bar+x@exact.test", "no: no such account", "bar+x bar"),
+        ("bar+x@exact.test", "no: account not found", "bar+x bar"),
         ("Bar-macys-m5@exact.test", "-> Bar@exact.test", "Bar"),
         ("foo-macys-m5+x@exact.test", "-> foo@exact.test", "foo"),
     ] {

@@ -72,9 +72,9 @@ async fn resolves_recipients() {
         ("other=foo-abc-3@example.test", "-> foo@other.test", "foo@other.test"),
         ("other=foo-abc-3+x@example.test", "-> foo@other.test", "foo@other.test"),
         ("known@example.test", "-> foo@example.test", "foo@example.test"),
-        ("none=foo-abc-3@example.test", "no: no such account", "none=foo-abc-3@example.test"),
+        ("none=foo-abc-3@example.test", "no: account not found", "none=foo-abc-3@example.test"),
         // Without a match the recipient's own name is used, not the result of `preprocess`.
-        ("other=foo@example.test", "no: no such account", "other=foo@example.test"),
+        ("other=foo@example.test", "no: account not found", "other=foo@example.test"),
         (
             "away=foo-abc-3@example.test",
             "later: preprocess leads to elsewhere.test, which is not one of domains",
@@ -82,10 +82,10 @@ async fn resolves_recipients() {
         ),
         ("bad@example.test", "later: script.rhai:7:32: preprocess: Division by zero: 1 / 0", ""),
         // After the rules.
-        ("same-abc-3@example.test", "no: no such account", "same@example.test"),
-        ("none-abc-3@example.test", "no: no such account", "none-abc-3@example.test"),
+        ("same-abc-3@example.test", "no: account not found", "same@example.test"),
+        ("none-abc-3@example.test", "no: account not found", "none-abc-3@example.test"),
         ("on-abc-3@example.test", "-> foo@example.test", "foo@example.test"),
-        ("gone-abc-3@example.test", "no: no such account", "missing@example.test"),
+        ("gone-abc-3@example.test", "no: account not found", "missing@example.test"),
         ("away-abc-3@example.test", "-> bar+x@elsewhere.test", ""),
         ("other-abc-3@example.test", "-> foo@other.test", "foo@other.test"),
         ("again-abc-3@example.test", "-> foo@example.test", "foo@example.test"),

@@ -60,26 +60,26 @@ async fn resolves_recipients() {
         // Compared without regard to case, looked up in lower case.
         ("grüße", "keep", "grüße"),
         ("GRÜ\u{1e9e}E", "keep", "grüße"),
-        ("grüsse", "no: no such account", "grüsse"),
-        ("GRÜSSE", "no: no such account", "grüsse"),
-        ("\u{130}pek", "no: no such account", "i\u{307}pek"),
-        ("ΣΊΣΥΦΟΣ", "no: no such account", "σίσυφος"),
-        ("\u{212a}im", "no: no such account", "kim"),
-        ("re\u{301}mi", "no: no such account", "re\u{301}mi"),
+        ("grüsse", "no: account not found", "grüsse"),
+        ("GRÜSSE", "no: account not found", "grüsse"),
+        ("\u{130}pek", "no: account not found", "i\u{307}pek"),
+        ("ΣΊΣΥΦΟΣ", "no: account not found", "σίσυφος"),
+        ("\u{212a}im", "no: account not found", "kim"),
+        ("re\u{301}mi", "no: account not found", "re\u{301}mi"),
         // The account as the rules spell it, although the recipient uses another spelling.
         ("grüße-macys-m5", "-> grüße@example.test", "grüße"),
         ("GRÜSSE-macys-m5", "-> grüße@example.test", "grüße"),
         ("BAR-macys-m5", "-> Bar@example.test", "Bar"),
-        ("al.abc.3", "no: no such account", "Alice"),
+        ("al.abc.3", "no: account not found", "Alice"),
         // The account is an alias.
         ("mid.abc.3", "-> foo@example.test", "foo"),
         ("up.abc.3", "-> foo@example.test", "foo"),
         ("Top.abc.3", "-> foo@example.test", "foo"),
-        ("tolost.abc.3", "no: no such account", "gone"),
-        ("self.x.1", "no: no such account", "self.x.1"),
+        ("tolost.abc.3", "no: account not found", "gone"),
+        ("self.x.1", "no: account not found", "self.x.1"),
         ("toaway.abc.3", "-> x@elsewhere.test", ""),
         ("toold.abc.3", "no: the alias has expired, its last day was 2020-01-31", ""),
-        ("totwice.abc.3", "no: no such account", "twice.abc.3"),
+        ("totwice.abc.3", "no: account not found", "twice.abc.3"),
         (
             "ringa.x.1",
             "later: redirects in a loop, or too many of them: <ringa.x.1@example.test> <ringb.x.1@example.test> \
@@ -109,10 +109,10 @@ async fn caches_each_spelling_separately() {
     let cache = Arc::new(account_cache(&CacheSettings::default(), accounts.clone()));
     let resolver = resolver(cache);
     for (recipient, want) in [
-        ("al.abc.3@example.test", "no: no such account"),
+        ("al.abc.3@example.test", "no: account not found"),
         ("alice@example.test", "keep"),
         ("ALICE@example.test", "keep"),
-        ("al.abc.3@example.test", "no: no such account"),
+        ("al.abc.3@example.test", "no: account not found"),
     ] {
         assert_eq!(show(&ask(&resolver, recipient.as_bytes(), None).await.outcome), want, "{recipient}");
     }

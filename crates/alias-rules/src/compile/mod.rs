@@ -16,8 +16,8 @@ pub(crate) mod scope;
 pub(crate) mod trees;
 
 use crate::ir::{
-    CompiledCall, Entry, EvaluationOrder, Form, HASHER, Lengths, NONE, Never, Op, Piece, Record, Scope, Span,
-    Store, Target, Template, Use, characters,
+    CompiledCall, Entry, EvaluationOrder, Form, HASHER, Lengths, NONE, NeverMatches, Op, Piece, Record,
+    Scope, Span, Store, Target, Template, Use, characters,
 };
 use crate::syntax::Fault;
 use crate::syntax::expression::Item;
@@ -38,7 +38,7 @@ struct FormKey {
     aliased: bool,
     /// See [`Scope::distinguishes_aliases`].
     distinguishes_aliases: bool,
-    never: Option<Never>,
+    never: Option<NeverMatches>,
 }
 
 /// Compiles statements one by one.

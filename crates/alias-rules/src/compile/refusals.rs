@@ -2,7 +2,7 @@
 //! mistakes.
 
 use super::scope;
-use crate::ir::{CompiledCall, Never, Op, Scope, Target};
+use crate::ir::{CompiledCall, NeverMatches, Op, Scope, Target};
 use crate::secrets::{HMAC_LENGTHS, Secrets};
 use crate::syntax::expression::Item;
 use crate::syntax::functions::HMAC_USAGE;
@@ -15,7 +15,7 @@ use mail_address::MAX_LOCAL_PART;
 pub(crate) struct Checked<'t> {
     pub statement: Statement<'t>,
     pub calls: Vec<CompiledCall>,
-    pub never: Option<Never>,
+    pub never: Option<NeverMatches>,
     pub scope: Scope,
 }
 
@@ -44,7 +44,7 @@ pub(crate) fn statement<'t>(
                 let fault =
                     Fault::warning(call.span.clone(), format!("the statement never matches: {reason}"));
                 faults.push(match reason {
-                    Never::NoIdentifier(f) => fault.help(format!(
+                    NeverMatches::NoIdentifier(f) => fault.help(format!(
                         "write {}(account), or put an identifier such as %ident% into the expression",
                         f.name()
                     )),
@@ -59,8 +59,8 @@ pub(crate) fn statement<'t>(
     if statement.expression.faulty {
         // The %code% may be the part with the error.
     } else if codes == 0 {
-        never = Some(Never::NoCode);
-        let fault = Fault::warning(span(), format!("the statement never matches: {}", Never::NoCode));
+        never = Some(NeverMatches::NoCode);
+        let fault = Fault::warning(span(), format!("the statement never matches: {}", NeverMatches::NoCode));
         faults.push(fault.help("put %code% where the code is in the address"));
     } else if codes > 1 {
         let fault = Fault::warning(span(), "of several %code% only the last one is verified");
@@ -68,8 +68,9 @@ pub(crate) fn statement<'t>(
     }
     let shortest: usize = compiled.iter().map(CompiledCall::shortest).sum();
     if statement.calls.len().max(shortest).max(statement.expression.items.len()) > MAX_LOCAL_PART {
-        never = Some(Never::TooLong);
-        faults.push(Fault::warning(span(), format!("the statement never matches: {}", Never::TooLong)));
+        never = Some(NeverMatches::TooLong);
+        faults
+            .push(Fault::warning(span(), format!("the statement never matches: {}", NeverMatches::TooLong)));
     }
     names(&statement, &compiled, faults);
     let scope = scope::check(&statement, &compiled, secrets, faults);
@@ -77,7 +78,7 @@ pub(crate) fn statement<'t>(
 }
 
 /// The compiled call, the reason that the statement never matches, or an error with its remedy.
-type Resolved = Result<Result<CompiledCall, Never>, (String, String)>;
+type Resolved = Result<Result<CompiledCall, NeverMatches>, (String, String)>;
 
 /// Compiles a call: resolves the text that it looks at.
 fn compile_call(call: &Call, classes: &[Class], aliased: bool) -> Resolved {
@@ -96,7 +97,7 @@ fn compile_call(call: &Call, classes: &[Class], aliased: bool) -> Resolved {
     let target = match (call.arguments.first().copied().unwrap_or(Subject::Unspecified), classes.len()) {
         (Subject::Account, _) => Target::Account,
         (Subject::Alias, _) => Target::Alias,
-        (Subject::Unspecified, 0) => return Ok(Err(Never::NoIdentifier(function))),
+        (Subject::Unspecified, 0) => return Ok(Err(NeverMatches::NoIdentifier(function))),
         (Subject::Unspecified, 1) => Target::Identifier(0),
         (Subject::Unspecified, n) => {
             return Err((format!("{name} does not specify an identifier"), numbers(name, n)));
@@ -105,7 +106,7 @@ fn compile_call(call: &Call, classes: &[Class], aliased: bool) -> Resolved {
     };
     let fqdn = matches!(target, Target::Identifier(i) if classes.get(i) == Some(&Class::Fqdn));
     let op = match function {
-        Function::Labels if !fqdn => return Ok(Err(Never::NoLabels)),
+        Function::Labels if !fqdn => return Ok(Err(NeverMatches::NoLabels)),
         Function::Any => Op::Any,
         Function::None => Op::None,
         _ => Op::Count(function),
@@ -160,7 +161,7 @@ fn char(call: &Call, classes: &[Class]) -> Resolved {
         ),
         ([Account, Index(at)], [] | [_, _, ..]) => plain(Target::Account, *at),
         ([Alias, Index(at)], [] | [_, _, ..]) => plain(Target::Alias, *at),
-        ([Index(_)], []) => Ok(Err(Never::NoIdentifier(Function::Char))),
+        ([Index(_)], []) => Ok(Err(NeverMatches::NoIdentifier(Function::Char))),
         (_, []) => error(
             "CHAR looks at an identifier, but the expression has none",
             "write CHAR(account, index, default)",

@@ -4,7 +4,7 @@ pub(crate) mod near_miss;
 pub(crate) mod render;
 
 use crate::date::{Day, last_day};
-use crate::ir::{CompiledCall, Never, Op, Piece, Program, Target};
+use crate::ir::{CompiledCall, NeverMatches, Op, Piece, Program, Target};
 use crate::matcher::budget::Budget;
 use crate::matcher::expiry::expired_match;
 use crate::matcher::rules::{Decision, MAX_NAME, Query, Rules};
@@ -80,7 +80,7 @@ pub enum Finding {
     /// It does not apply in this domain.
     OtherDomain,
     /// It never matches any name.
-    Never(Never),
+    Never(NeverMatches),
     /// Matching would exceed the step limit.
     TempFail,
 }

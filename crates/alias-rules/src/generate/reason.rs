@@ -2,7 +2,7 @@
 
 use super::MAX_NAMED;
 use crate::date::Day;
-use crate::ir::Never;
+use crate::ir::NeverMatches;
 use crate::vocabulary::Class;
 use mail_address::{MAX_LOCAL_PART, escape};
 use std::fmt;
@@ -41,7 +41,7 @@ pub enum NoStatement {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// It never matches any name.
-    Never(Never),
+    Never(NeverMatches),
     /// It has several aliases, and the request specifies none.
     WhichAlias {
         /// Some of them.

@@ -3,7 +3,7 @@
 use super::{Importer, MAX_ACCOUNTS, before, samples};
 use crate::compile::refusals::Checked;
 use crate::fmt::{Entry, Kind, Sort, Token};
-use crate::ir::{Never, Op, Target};
+use crate::ir::{NeverMatches, Op, Target};
 use crate::load::{Options, load};
 use crate::matcher::rules::Decision;
 use crate::syntax::Subject;
@@ -190,7 +190,7 @@ impl Quirks<'_> {
 
     /// A function that looks at an identifier, although the expression has none.
     fn crash(&self) -> Found {
-        let Some(Never::NoIdentifier(function)) = self.checked.never else { return None };
+        let Some(NeverMatches::NoIdentifier(function)) = self.checked.never else { return None };
         let text = format!(
             "trualias crashed at each address of the right form, since {} looks at an identifier, but the expression \
              has none; in rcptd the statement matches nothing",

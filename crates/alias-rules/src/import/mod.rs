@@ -13,7 +13,7 @@ use crate::compile::trees;
 use crate::explain::Finding;
 use crate::fmt::{Entry, Kind};
 use crate::generate::GenerateRequest;
-use crate::ir::Never;
+use crate::ir::NeverMatches;
 use crate::load::{Options, load};
 use crate::matcher::rules::{Decision, Rules};
 use crate::syntax::settings::{Dialect, Settings};
@@ -161,7 +161,7 @@ impl Importer<'_> {
 
     /// Whether the predecessor crashed at the name because of another statement than `i`.
     fn crashes(&self, i: usize, name: &str) -> bool {
-        let faulty = |checked: &Checked<'_>| matches!(checked.never, Some(Never::NoIdentifier(_)));
+        let faulty = |checked: &Checked<'_>| matches!(checked.never, Some(NeverMatches::NoIdentifier(_)));
         let mut others = self.statements.iter().enumerate().filter(|(at, _)| *at != i);
         others.any(|(_, checked)| faulty(checked) && before::has_shape(checked, name))
     }

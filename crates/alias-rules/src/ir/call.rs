@@ -44,7 +44,7 @@ pub(crate) struct CompiledCall {
 
 /// The reason that a valid statement never matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Never {
+pub enum NeverMatches {
     /// The expression has no `%code%`.
     NoCode,
     /// The function looks at an identifier, but the expression has none.
@@ -55,15 +55,15 @@ pub enum Never {
     TooLong,
 }
 
-impl std::fmt::Display for Never {
+impl std::fmt::Display for NeverMatches {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Never::NoCode => f.write_str("the expression has no %code%"),
-            Never::NoIdentifier(function) => {
+            NeverMatches::NoCode => f.write_str("the expression has no %code%"),
+            NeverMatches::NoIdentifier(function) => {
                 write!(f, "{} looks at an identifier, but the expression has none", function.name())
             }
-            Never::NoLabels => f.write_str("LABELS looks at a text that is not a %fqdn%"),
-            Never::TooLong => f.write_str("no local part is long enough"),
+            NeverMatches::NoLabels => f.write_str("LABELS looks at a text that is not a %fqdn%"),
+            NeverMatches::TooLong => f.write_str("no local part is long enough"),
         }
     }
 }

@@ -13,7 +13,7 @@ mod evaluation_order;
 mod scope;
 mod store;
 
-pub use call::Never;
+pub use call::NeverMatches;
 pub(crate) use call::{CompiledCall, MAX_DIGITS, Op, Target};
 pub use deliver_to::MAX_HOPS;
 pub(crate) use deliver_to::{DeliverTo, Part};

@@ -8,7 +8,7 @@
 //!
 //! Statements, templates, forms and entries are referred to by their index in their list.
 
-use super::{CompiledCall, EvaluationOrder, HASHER, Never, Scope};
+use super::{CompiledCall, EvaluationOrder, HASHER, NeverMatches, Scope};
 use crate::vocabulary::Class;
 use hashbrown::HashTable;
 use std::hash::{BuildHasher, Hasher};
@@ -57,7 +57,7 @@ pub(crate) struct Form {
     /// Whether the statements have `ALIASED`.
     pub aliased: bool,
     pub evaluation_order: EvaluationOrder,
-    pub never: Option<Never>,
+    pub never: Option<NeverMatches>,
 }
 
 /// A range of [`Store::texts`].

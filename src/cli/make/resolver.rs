@@ -23,17 +23,17 @@ impl Source<Address, Verification> for Anybody {
 }
 
 /// Resolves recipients as the daemon does.
-pub struct Way {
+pub struct DaemonResolver {
     resolver: Resolver,
     runtime: Runtime,
     case_sensitive: bool,
 }
 
-impl Way {
+impl DaemonResolver {
     /// Creates a resolver for the recipients in a domain. `case_sensitive`: whether case matters there.
     pub fn new(config: &Config, case_sensitive: bool) -> Result<Self, u8> {
         let resolver = daemon::resolver(config, Arc::new(Anybody));
-        Ok(Way { resolver, runtime: terminal::runtime()?, case_sensitive })
+        Ok(DaemonResolver { resolver, runtime: terminal::runtime()?, case_sensitive })
     }
 
     /// Checks that mail to `name` at `domain` reaches `account` there; the error is the reason if it does
