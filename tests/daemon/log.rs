@@ -272,5 +272,5 @@ fn a_refusal_quotes_what_was_asked_and_replied() {
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     let quoted = "VRFY <nobody@example.test>: 550 5.1.1 <nobody@example.test>: \\\"unknown\\\" client=v.test";
     assert!(text.contains(&format!(": not found: {quoted}")), "{text}");
-    assert!(text.contains(&format!("refused: account not found: {quoted}")), "{text}");
+    assert!(text.contains(&format!("rejected: account not found: {quoted}")), "{text}");
 }

@@ -21,7 +21,7 @@ pub(super) const KNOWN: &[&str] = &[
     "no such user",
     "no such recipient",
     "no such mailbox",
-    "account not found",
+    "no such account",
     "no such person",
     "user not found",
     "recipient not found",
