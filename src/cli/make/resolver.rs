@@ -47,7 +47,7 @@ impl DaemonResolver {
         let (resolution, steps) = self.runtime.block_on(self.resolver.explain(&question));
         match &resolution.outcome {
             Outcome::NotOurs => return Err(format!("{address} is not in one of domains")),
-            Outcome::NoSuchUser(why) => return Err(format!("{address} would be refused: {why}")),
+            Outcome::NoSuchUser(why) => return Err(format!("{address} would be rejected: {why}")),
             Outcome::TempFail(why) => {
                 return Err(format!("{address} would be deferred: {}", escape(&why.to_string())));
             }
