@@ -138,7 +138,7 @@ mod tests {
         let server = BackOff::<()>::new(PROBE);
         assert!(!server.is_backed_off());
         server.back_off();
-        advance(BACKOFF - SECOND).await;
+        advance(Duration::from_secs(BACKOFF.as_secs() - 1)).await;
         assert!(server.is_backed_off());
         advance(SECOND).await;
         assert!(!server.is_backed_off(), "the first caller");

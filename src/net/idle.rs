@@ -150,8 +150,6 @@ mod tests {
     use super::*;
     use tokio::time::advance;
 
-    const SECOND: Duration = Duration::from_secs(1);
-
     /// A pool of connections that can be counted: each is a clone of the `Arc`.
     fn pool(most: usize) -> (Arc<IdlePool<Arc<()>>>, Arc<()>) {
         (IdlePool::new(Limits::of(most), drop), Arc::new(()))
@@ -160,16 +158,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn pool_closes_expired_connections_without_a_query() {
         let (pool, connection) = pool(4);
-        let born = Instant::now();
-        pool.put(connection.clone(), born);
-        advance(SECOND).await;
-        // This one is nearly too old already.
-        pool.put(connection.clone(), born + 2 * SECOND - LIFETIME);
+        let old = Instant::now();
+        advance(Duration::from_secs(LIFETIME.as_secs() - 2)).await;
+        let new = Instant::now();
+        pool.put(connection.clone(), new);
+        pool.put(connection.clone(), old);
         assert_eq!(Arc::strong_count(&connection), 3);
-        tokio::time::sleep(IDLE - 2 * SECOND).await;
+        // The second one reaches its maximum age before its maximum idle time.
+        tokio::time::sleep(Duration::from_secs(IDLE.as_secs() - 1)).await;
+        assert_eq!(Arc::strong_count(&connection), 2);
         assert!(pool.take(|_| true).is_some(), "the first one");
-        assert!(pool.take(|_| true).is_none(), "the second one was too old");
-        pool.put(connection.clone(), born);
+        assert!(pool.take(|_| true).is_none());
+        pool.put(connection.clone(), new);
         tokio::time::sleep(2 * IDLE).await;
         assert_eq!(Arc::strong_count(&connection), 1, "both have been closed");
         // The task that closes connections starts again.
@@ -188,8 +188,9 @@ mod tests {
         assert!(pool.take(|_| false).is_none());
         pool.clear();
         assert_eq!(Arc::strong_count(&connection), 1);
-        advance(2 * LIFETIME).await;
-        pool.put(connection.clone(), Instant::now() - LIFETIME);
+        let born = Instant::now();
+        advance(LIFETIME).await;
+        pool.put(connection.clone(), born);
         assert_eq!(Arc::strong_count(&connection), 1, "too old");
         pool.put(connection.clone(), Instant::now());
         drop(pool);
