@@ -1,29 +1,29 @@
-//! rcptd answers one question for a mail server: who is this recipient, really?
+//! rcptd resolves computed mail aliases for Postfix and Sendmail: a milter, tcp_table(5), socketmap_table(5).
 //!
-//! The library exists so that the program, its tests, its benches and its fuzz targets share one code
-//! base. No promise is made about its interface, but for [`account::AccountSource`], which is where a
-//! site adds a source of its own (see `examples/account_source.rs`).
+//! This library exists so that the program, its tests, benchmarks and fuzz targets share one code base. Its
+//! interface may change at any time, except [`account::AccountSource`], the interface of account sources (see
+//! `examples/account_source.rs`).
 //!
-//! What is pure, and of use without the daemon, is a library of its own, in `crates`: `mail_address`, `diagnostics`,
-//! `alias_rules` and `lookup_protocols`.
+//! The parts that are pure and useful without the daemon are libraries of their own, in `crates`: `alias_rules`,
+//! the rule engine; `mail_address`; `lookup_protocols`; `diagnostics`.
 //!
-//! A file imports only from levels below its own; `tests/layering.rs` checks it:
+//! A file imports only from levels below its own, which `tests/layering.rs` checks:
 //!
-//! | level | folder | owns |
+//! | level | folder | contents |
 //! | --- | --- | --- |
-//! | 0 | [`observe`] | what is logged and counted: one function per event |
-//! | 0 | [`net`] | the address of a server, DNS, TLS, connections |
-//! | 1 | [`lookup`] | the three-valued result of a look-up, and the wrappers of all sources: timeout, limit, cache, control |
-//! | 1 | [`watch`] | files: whether one is being written, whether it has changed since it was read |
-//! | 2 | [`map`] | key to value: lists, databases, other servers, and the search that Postfix leaves to a server |
-//! | 3 | [`account`] | does this account exist: the sources and what they are combined with |
-//! | 4 | [`script`] | the operator's script, before and after the rules; pure, bounded |
-//! | 5 | [`resolve`] | rules and accounts make one [`resolve::Outcome`] of a recipient |
-//! | 6 | [`server`] | the protocols; each a pure part and a thin adapter |
-//! | 7 | [`config`] | what the operator wrote, checked |
-//! | 8 | [`daemon`] | build, run, reload, stop |
-//! | 8 | [`wiring`] | what Postfix is configured to do, compared with what rcptd does; pure |
-//! | 9 | [`cli`] | the commands an operator types |
+//! | 0 | [`observe`] | log, metrics, counters: one function for each event |
+//! | 1 | [`lookup`] | the three-valued result of a lookup; the wrappers of all sources: timeout, limit, cache, control |
+//! | 1 | [`net`] | clients of other servers: DNS, TLS, connections, idle connections, back-off |
+//! | 1 | [`watch`] | changes of files, and whether a file is being written |
+//! | 2 | [`map`] | key to value: lists, databases, other servers, and the searches that Postfix leaves to a server |
+//! | 3 | [`account`] | whether an account exists: the sources, and how they are combined |
+//! | 4 | [`script`] | the script of the operator, before and after the rules |
+//! | 5 | [`resolve`] | the [`resolve::Outcome`] of a recipient, from rules and accounts |
+//! | 6 | [`server`] | the protocols, each with a pure part and a thin adapter |
+//! | 7 | [`config`] | the configuration: read and checked |
+//! | 8 | [`daemon`] | start, reload, stop |
+//! | 8 | [`wiring`] | comparison with the configuration of Postfix |
+//! | 9 | [`cli`] | the commands |
 
 pub mod account;
 pub mod cli;

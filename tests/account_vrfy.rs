@@ -185,11 +185,23 @@ async fn helo_after_a_refused_ehlo() {
         (
             "554 5.7.1 go away",
             "554 5.7.1 go away",
-            "temporary failure: 127.0.0.1:PORT: the server said 554 5.7.1 go away",
+            "temporary failure: 127.0.0.1:PORT: the server replied 554 5.7.1 go away",
         ),
-        ("502 what", "421 4.3.2 later", "temporary failure: 127.0.0.1:PORT: the server said 421 4.3.2 later"),
-        ("421 4.3.2 later", "250 fake", "temporary failure: 127.0.0.1:PORT: the server said 421 4.3.2 later"),
-        ("451 4.3.2 later", "250 fake", "temporary failure: 127.0.0.1:PORT: the server said 451 4.3.2 later"),
+        (
+            "502 what",
+            "421 4.3.2 later",
+            "temporary failure: 127.0.0.1:PORT: the server replied 421 4.3.2 later",
+        ),
+        (
+            "421 4.3.2 later",
+            "250 fake",
+            "temporary failure: 127.0.0.1:PORT: the server replied 421 4.3.2 later",
+        ),
+        (
+            "451 4.3.2 later",
+            "250 fake",
+            "temporary failure: 127.0.0.1:PORT: the server replied 451 4.3.2 later",
+        ),
     ] {
         let fake = Fake::start(move |line, _, _| match line.get(..4) {
             Some("EHLO") => Act::say(ehlo),
@@ -325,18 +337,18 @@ fn misbehaviour() -> Vec<(&'static str, Act, &'static str)> {
         (
             "greeting",
             Act::say("421 4.7.0 too many connections"),
-            "temporary failure: 127.0.0.1:PORT: the server said 421 4.7.0",
+            "temporary failure: 127.0.0.1:PORT: the server replied 421 4.7.0",
         ),
         (
             "greeting",
             Act::say("554 go away"),
-            "temporary failure: 127.0.0.1:PORT: the server said 554 go away",
+            "temporary failure: 127.0.0.1:PORT: the server replied 554 go away",
         ),
         ("greeting", Act::Close, "temporary failure: 127.0.0.1:PORT: the server closed the connection"),
         (
             "greeting",
             Act::raw("SSH-2.0-OpenSSH_9.2\r\n"),
-            "temporary failure: 127.0.0.1:PORT: that is not an SMTP reply",
+            "temporary failure: 127.0.0.1:PORT: not an SMTP reply",
         ),
         (
             "greeting",
@@ -347,7 +359,7 @@ fn misbehaviour() -> Vec<(&'static str, Act, &'static str)> {
         (
             "EHLO",
             Act::say("421 4.5.2 what"),
-            "temporary failure: 127.0.0.1:PORT: the server said 421 4.5.2 what",
+            "temporary failure: 127.0.0.1:PORT: the server replied 421 4.5.2 what",
         ),
         (
             "EHLO",
@@ -372,10 +384,10 @@ fn misbehaviour() -> Vec<(&'static str, Act, &'static str)> {
             Act::raw("550 5.1.1 no\n"),
             "temporary failure: a line of the reply ends in a bare line feed",
         ),
-        ("VRFY", Act::raw("5.1.1 no\r\n"), "temporary failure: that is not an SMTP reply"),
-        ("VRFY", Act::raw("690 x\r\n"), "temporary failure: that is not an SMTP reply"),
-        ("VRFY", Act::raw("\r\n"), "temporary failure: that is not an SMTP reply"),
-        ("VRFY", Act::raw("\0\0\0\0"), "temporary failure: that is not an SMTP reply"),
+        ("VRFY", Act::raw("5.1.1 no\r\n"), "temporary failure: not an SMTP reply"),
+        ("VRFY", Act::raw("690 x\r\n"), "temporary failure: not an SMTP reply"),
+        ("VRFY", Act::raw("\r\n"), "temporary failure: not an SMTP reply"),
+        ("VRFY", Act::raw("\0\0\0\0"), "temporary failure: not an SMTP reply"),
         (
             "VRFY",
             Act::raw("550-5.1.1 no\r\n250 ok\r\n"),
@@ -395,7 +407,7 @@ fn misbehaviour() -> Vec<(&'static str, Act, &'static str)> {
         ("VRFY", Act::raw(&lines), "temporary failure: the reply has too many lines"),
         ("VRFY", Act::raw(&endless), "temporary failure: a line of the reply is too long"),
         ("VRFY", Act::Endless("250-x\r\n"), "temporary failure: the reply has too many lines"),
-        ("VRFY", Act::Endless("xxxxxxxx"), "temporary failure: that is not an SMTP reply"),
+        ("VRFY", Act::Endless("xxxxxxxx"), "temporary failure: not an SMTP reply"),
     ]
 }
 

@@ -147,7 +147,7 @@ fn how_guessable_a_rule_may_be() {
         assert_eq!(load(&with("", "guessable", value)).unwrap().guessable, want, "{value}");
     }
     assert_eq!(load(SMALLEST).unwrap().guessable, Some(config::GUESSABLE));
-    refused("", "guessable", "\"5\"", "must be a number, not a text");
+    refused("", "guessable", "\"5\"", "must be a number, not a string");
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn the_examples_in_the_prose_work() {
             let config = load(&with(section, key, value)).unwrap_or_else(|p| panic!("{line}: {p:?}"));
             // What else an example needs stands in its prose.
             let told: Vec<&str> = config.problems.iter().map(|problem| &*problem.message).collect();
-            assert!(told.iter().all(|told| *told == "the maps are served nowhere"), "{line}: {told:?}");
+            assert!(told.iter().all(|told| *told == "no listener serves the maps"), "{line}: {told:?}");
             examples += 1;
         }
     }
@@ -634,8 +634,9 @@ fn secrets_are_kept() {
         assert_eq!(
             secrets(GOOD, mode),
             format!(
-                "refused\nrcptd.conf:1:11: error: the file of secrets cannot be read: its mode is {mode:04o}, so \
-                 that everybody on this host can get at it (chmod 640 secrets, in the group that rcptd runs with)\n"
+                "refused\nrcptd.conf:1:11: error: the secrets file cannot be read: its mode is {mode:04o}, \
+                 so every user on this host can access it (chmod 640 secrets and set its group to the one \
+                 rcptd runs with)\n"
             )
         );
     }

@@ -169,7 +169,7 @@ fn changed_secrets_are_read_again() {
     for (content, mode, want) in [
         ("another horse, another staple\n", 0o640, "configuration reloaded (file changed)"),
         ("hunter2\n", 0o640, "secrets:1:1: error: the secret is shorter than 16 bytes"),
-        ("one more horse, one more staple\n", 0o644, "everybody on this host can get at it"),
+        ("one more horse, one more staple\n", 0o644, "every user on this host can access it"),
         ("one more horse, one more staple\n", 0o640, "configuration reloaded (file changed)"),
     ] {
         let from = daemon.log.len();
@@ -304,7 +304,7 @@ fn what_shrinks_sharply_is_accepted_on_request_only() {
         let from = daemon.log.len();
         daemon.site.write(name, content);
         daemon.log.wait_for(from, want);
-        daemon.log.wait_for(from, "if that is meant, send SIGHUP");
+        daemon.log.wait_for(from, "if this is intended, send SIGHUP");
         daemon.log.wait_for(from, "the old configuration stays in force");
         let from = daemon.log.len();
         daemon.reload();
@@ -330,8 +330,8 @@ fn a_list_of_accounts_that_shrinks_defers_until_it_is_asked_for() {
     // Not as it would be for a daemon that starts now.
     let is_told = || {
         [
-            ("check", "accounts: the running daemon does not use it as it is now: the list has shrunk"),
-            ("status", "accounts: NOT USED as it is now: the list has shrunk"),
+            ("check", "accounts: the running daemon does not use its current version: the list has shrunk"),
+            ("status", "accounts: current version NOT USED: the list has shrunk"),
         ]
         .map(|(command, want)| {
             let mut command_line = common::rcptd();
@@ -347,7 +347,7 @@ fn a_list_of_accounts_that_shrinks_defers_until_it_is_asked_for() {
     assert_eq!(says("carol"), "c");
     let from = daemon.log.len();
     daemon.site.write("accounts", "foo\nalice\n");
-    daemon.log.wait_for(from, "the list has shrunk from 5 to 2 accounts; if that is meant, send SIGHUP");
+    daemon.log.wait_for(from, "the list has shrunk from 5 to 2 accounts; if this is intended, send SIGHUP");
     assert_eq!((says("carol"), says("alice")), ("c".into(), "c".into()));
     assert!(says("nobody").starts_with("y 451"), "{}", says("nobody"));
     assert_eq!(is_told(), [true, true]);
@@ -409,7 +409,7 @@ fn explain_tells_what_the_daemon_decides() {
     writer.write_all(b"foo\nbar\nalice\n").expect("half of it");
     thread::sleep(Duration::from_secs(3));
     assert!(says("carol") == "c" && says("nobody").starts_with("y 451"));
-    assert_eq!(explained("carol"), "an account by its own name; kept");
+    assert_eq!(explained("carol"), "the name of an account; kept");
     assert!(explained("nobody").starts_with("deferred: "), "{}", explained("nobody"));
     assert_eq!(explained("alice"), "the same");
     writer.write_all(b"bob\ncarol\n").expect("the rest");
@@ -423,10 +423,7 @@ fn explain_tells_what_the_daemon_decides() {
     let from = daemon.log.len();
     daemon.site.write("accounts", "foo\nalice\n");
     daemon.log.wait_for(from, "the list has shrunk from 5 to 2 accounts");
-    assert_eq!(
-        (says("carol"), explained("carol").as_str()),
-        ("c".into(), "an account by its own name; kept")
-    );
+    assert_eq!((says("carol"), explained("carol").as_str()), ("c".into(), "the name of an account; kept"));
     daemon.reload();
     assert_eq!(explained("carol"), "the same");
     assert!(says("carol").starts_with("y 550"));
@@ -445,7 +442,7 @@ fn instances_of_inotify_that_ran_out_are_tried_again() {
     );
     command.arg(env!("CARGO_BIN_EXE_rcptd")).arg(site.path("rcptd.conf")).arg(&go);
     let daemon = Daemon::start_by(site, command);
-    daemon.log.wait_for(0, "the folder cannot be watched, its files are looked at every second until it can");
+    daemon.log.wait_for(0, "the folder cannot be watched: its files are checked every second until it can");
     let mut rules = [(OTHER_RULES, NEW), (common::RULES, OLD)].into_iter().cycle();
     let mut change = |name: &str| {
         let (text, yes) = rules.next().expect("a cycle");
@@ -466,7 +463,7 @@ fn rules_that_have_gone_are_given_up_on_request_only() {
     let daemon = Daemon::start(Site::new("", ""));
     let from = daemon.log.len();
     daemon.site.write("aliases.rules", "");
-    daemon.log.wait_for(from, "aliases.rules has shrunk from 1 to 0 rules; if that is meant, send SIGHUP");
+    daemon.log.wait_for(from, "aliases.rules has shrunk from 1 to 0 rules; if this is intended, send SIGHUP");
     daemon.check("a file cut short");
     daemon.signal("HUP");
     daemon.log.wait_for(from, "configuration reloaded (SIGHUP)");
@@ -543,7 +540,7 @@ fn what_is_set_back_needs_no_restart() {
         daemon.check(new);
         assert_eq!(daemon.log.text()[from..].contains(RESTART), pending, "{new}");
         let status = status();
-        let want = "changed, but in force at the next restart only: milter.max_connections";
+        let want = "changed, but not in force until rcptd is restarted: milter.max_connections";
         assert_eq!(status.contains(want), pending, "{new}: {status}");
     }
 }
@@ -701,7 +698,7 @@ fn a_place_that_is_taken_is_named() {
     site.configure(&format!("\"{place}\""), &format!("[\"{place}\", \"systemd:none\", \"unix:/nowhere/x\"]"));
     let (code, said) = refused(&site);
     assert_eq!(code, Some(69), "{said}");
-    for want in [&place, "systemd has handed down no socket called none", "unix:/nowhere/x"] {
+    for want in [&place, "systemd passed no socket named none", "unix:/nowhere/x"] {
         assert!(said.contains(want), "{want} in {said}");
     }
 }

@@ -296,7 +296,7 @@ async fn sqlite() {
 fn settings_that_lack_something() {
     for kind in [Kind::Postgresql, Kind::Mysql, Kind::Sqlite] {
         let why = open(&settings(kind)).unwrap_err();
-        assert!(why.starts_with("say in "), "{why}");
+        assert!(why.starts_with("set "), "{why}");
     }
 }
 

@@ -25,7 +25,7 @@ const README_LINES: usize = 155;
 const COMMANDS: [&str; 10] =
     ["serve", "check", "lookup", "explain", "make", "rules", "import", "status", "trace", "demo"];
 /// Those behind `rcptd rules`.
-const RULES_COMMANDS: [&str; 2] = ["fmt", "import"];
+const RULES_COMMANDS: [&str; 1] = ["fmt"];
 /// Those behind `rcptd import`.
 const IMPORT_COMMANDS: [&str; 2] = ["trualias", "sockmapd"];
 /// The page of the maps.

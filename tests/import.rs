@@ -104,7 +104,7 @@ fn nothing_is_overwritten_unless_asked_for() {
     fs::write(&password, "mine").expect("written");
     fs::set_permissions(&password, PermissionsExt::from_mode(0o644)).expect("a mode");
     let (code, _, err) = import(&sample, &["-o", &at]);
-    assert!(code == 74 && err.contains("database.password: is there already; --force"), "{err}");
+    assert!(code == 74 && err.contains("database.password: already exists; --force"), "{err}");
     assert_eq!(fs::read_to_string(&password).expect("mine"), "mine");
     assert!(!conf.exists());
 

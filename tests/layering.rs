@@ -8,8 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const LEVELS: &[(u8, &[&str])] = &[
-    (0, &["observe", "net"]),
-    (1, &["lookup", "watch"]),
+    (0, &["observe"]),
+    (1, &["lookup", "net", "watch"]),
     (2, &["map"]),
     (3, &["account"]),
     (4, &["script"]),
@@ -20,8 +20,9 @@ const LEVELS: &[(u8, &[&str])] = &[
     (9, &["cli"]),
 ];
 
-/// Folders of one level that may name each other: an answer depends on the state of files.
-const ALLOWED: &[(&str, &str)] = &[("lookup", "watch")];
+/// Folders of one level that may name each other: an answer depends on the state of files, the address of a
+/// name on /etc/hosts.
+const ALLOWED: &[(&str, &str)] = &[("lookup", "watch"), ("net", "watch")];
 
 /// Our own, which may be named everywhere.
 const LIBRARIES: &[&str] = &["alias_rules", "diagnostics", "lookup_protocols", "mail_address"];

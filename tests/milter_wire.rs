@@ -508,13 +508,13 @@ fn a_socket_whose_queue_is_full_is_in_use() {
 fn what_is_no_socket_is_left_alone() {
     let site = unix_site("");
     fs::write(socket(&site), "precious").expect("written");
-    assert!(refused(&site).contains("something that is not a socket is there"));
+    assert!(refused(&site).contains("the path exists and is not a socket"));
     assert_eq!(fs::read_to_string(socket(&site)).expect("still there"), "precious");
 }
 
 #[test]
 fn a_group_there_is_not_is_named() {
     let site = unix_site("socket_group = \"no-such-group\"");
-    assert!(refused(&site).contains("there is no group called no-such-group"));
+    assert!(refused(&site).contains("there is no group no-such-group"));
     assert!(!socket(&site).exists(), "left behind");
 }

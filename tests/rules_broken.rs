@@ -66,7 +66,7 @@ fn broken_rules() {
 /// Files of the rules that hold texts but no messages of `check`, and what these are.
 const OTHER: &[(&str, &str)] = &[
     ("fmt/mod.rs", "what `rules fmt` says, see `tools.rs`"),
-    ("import/mod.rs", "the report of `rules import`, see `tools.rs`"),
+    ("import/mod.rs", "the report of `import trualias`, see `tools.rs`"),
     ("import/difference.rs", "the same"),
     ("generate/mod.rs", "what `make` says, see `tools.rs`"),
     ("generate/reason.rs", "the same"),

@@ -503,7 +503,7 @@ fn a_reload_reaches_open_connections() {
     daemon.reload();
     daemon
         .log
-        .wait_for(from, "there is no map broken any more, which an open listener serves: restart rcptd");
+        .wait_for(from, "an open listener serves the map broken, which no longer exists: restart rcptd");
     assert_eq!(
         (ask(&mut tcp, "get key"), look_up(&mut map, "list key")),
         ("200 two".into(), "OK two".into())
@@ -585,7 +585,7 @@ fn more_connections_than_allowed_wait() {
     assert_eq!(ask(&mut d, "get key"), "200 value");
     let mut rest = Vec::new();
     assert_eq!(b.read_to_end(&mut rest).unwrap(), 0);
-    daemon.log.wait_for(0, "closed for a new connection, since max_connections is reached");
+    daemon.log.wait_for(0, "closed for a new connection, because max_connections is reached");
     assert_eq!(ask(&mut d, "get key"), "200 value");
 }
 

@@ -114,7 +114,7 @@ async fn member(
     }
     if !(1..=Semaphore::MAX_PERMITS).contains(&source.concurrency) {
         errors.push(told(format!(
-            "{} questions at once is not a limit: give one from 1 on",
+            "{} questions at once is not a valid limit: set 1 or more",
             source.concurrency
         )));
     }

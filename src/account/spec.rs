@@ -110,7 +110,7 @@ impl FromStr for Spec {
             return Err(unknown(word));
         };
         let Some(arguments) = arguments else {
-            return Err(format!("\"{text}\" lacks the colon behind the type: write {}", kind.usage));
+            return Err(format!("\"{text}\" lacks the colon after the type: write {}", kind.usage));
         };
         let config = (kind.read)(arguments).map_err(|error| format!("{error}: write {}", kind.usage))?;
         Ok(Spec { name: text.into(), config })
@@ -164,7 +164,7 @@ mod tests {
             ("stat1c:exists", "did you mean \"static\"?"),
             ("ldap:localhost", "\"ldap\" is not a type of account source (there are"),
             ("sql:x", "\"sql\" is not a type of account source (there are"),
-            ("passwd", "\"passwd\" lacks the colon behind the type: write passwd:"),
+            ("passwd", "\"passwd\" lacks the colon after the type: write passwd:"),
             ("passwd:x", "write passwd:"),
             ("static:yes", "write static:exists or static:notfound"),
             ("static:", "write static:exists or static:notfound"),

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 ///
 /// Users hand out addresses that they can compute in the head: foo-macys-m5@example.com is account foo,
 /// vendor macys, and a checksum. rcptd is a milter: at each RCPT it resolves the alias, verifies that the
-/// account exists, refuses unknown recipients, and at the end of the message replaces the recipient.
+/// account exists, rejects unknown recipients, and at the end of the message replaces the recipient.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true, after_help = AFTER)]
 pub struct Cli {
@@ -30,18 +30,18 @@ pub struct Cli {
 
 const AFTER: &str = "\
 First steps:
-  rcptd demo                                     see what it does; touches nothing
+  rcptd demo                                     see what it does; changes nothing
   rcptd check -c /etc/rcptd/rcptd.conf           is the configuration right?
-  rcptd explain -c /etc/rcptd/rcptd.conf ADDR    what would become of mail to ADDR, and why?
-  rcptd make -c /etc/rcptd/rcptd.conf foo macys  what is the address of foo to give to macys?
+  rcptd explain -c /etc/rcptd/rcptd.conf ADDR    what happens to mail to ADDR, and why?
+  rcptd make -c /etc/rcptd/rcptd.conf foo macys  which address does foo give to macys?
   rcptd serve -c /etc/rcptd/rcptd.conf           serve
 
 Exit codes (sysexits): 0 done, 1 not found, 64 usage, 66 input missing, 69 cannot listen, 75 try again,
 78 configuration. See rcptd(8), rcptd.conf(5) and rcptd.rules(5).";
 
 const AFTER_SERVE: &str = "\
-SIGHUP reads the configuration and the rules again, and changes nothing if anything is wrong with them.
-SIGTERM lets messages under way end; a second one does not.
+SIGHUP reloads the configuration and the rules; after an error the old ones stay in use.
+SIGTERM lets current messages end; a second SIGTERM stops at once.
 
 Exit codes: 0 stopped by a signal, 69 cannot listen, 78 configuration.";
 
@@ -53,32 +53,33 @@ Examples:
   rcptd check --postfix
   rcptd check -c rcptd.conf --postfix /etc/postfix
 
-Exit codes: 0 good, with remarks or without, 78 not to be used, or not there.";
+Exit codes: 0 valid, possibly with warnings, 78 invalid or missing.";
 
 const AFTER_LOOKUP: &str = "\
-Plain output is the account alone, one line a name, empty where there is none.
-Names are local parts; say their domain by --domain. They are taken as they are: a carriage return at the end of \
-a line is part of the name. Of a line longer than any name nothing can be said.
+Prints the account of each name, one per line; the line is empty if the name is not an alias.
+Names are local parts; --domain sets their domain. They are used unchanged: a carriage return at the end of a \
+line is part of the name. A line that is longer than any name is a temporary failure.
 
 Examples:
   rcptd lookup --rules aliases.rules --fold foo-macys-m5
   rcptd lookup --rules aliases.rules --json - < names
   rcptd lookup --rules aliases.rules --domain example.com --today 2026-11-30 foo-macys-m5
 
-Exit codes: 0 every name was found, 1 not every, 66 no such file of rules, 75 the rules could not say, 78 rules.";
+Exit codes: 0 all names found, 1 a name not found, 66 no such file of rules, 75 temporary failure,
+78 invalid rules.";
 
 const AFTER_EXPLAIN: &str = "\
-Shows each rule that matches, or those that came near to it: how the name is cut, what each function gives, \
-and the code computed below the code given. Asks the account sources just as the daemon would; with --rules \
-it asks nobody, and an address may be a local part.
+Shows each rule that matches, or those that nearly match: how the name is split, the value of each function, \
+and the computed code below the given code. Asks the account sources as the daemon does; with --rules it asks \
+no source, and an address may be a local part.
 
 Examples:
   rcptd explain -c rcptd.conf foo-macys-m5@example.com
   rcptd explain --rules aliases.rules foo-macys-m6
   rcptd explain --rules aliases.rules --domain example.com --today 2026-11-30 foo-macys-m6
 
-Exit codes: 0 it would be let in (an alias), 1 refused (no alias), 66 no such file of rules (--rules),
-75 deferred, 78 configuration or rules.";
+Exit codes: 0 accepted (--rules: an alias), 1 rejected (no alias), 66 no such file of rules (--rules),
+75 deferred, 78 invalid configuration or rules.";
 
 const AFTER_DEMO: &str = "\
 Example:
@@ -104,17 +105,17 @@ pub enum Command {
     /// Make an address for an account, as the rules compute it
     #[command(after_help = make::AFTER)]
     Make(Make),
-    /// Format or convert files of rules
+    /// Format files of rules
     Rules(Rules),
     /// Convert the configuration of another program
     Import(Import),
-    /// Show what a running daemon has done, from its control socket
+    /// Show the state and the counters of a running daemon
     #[command(after_help = inspect::AFTER_STATUS)]
     Status(Status),
-    /// Show the requests and answers of a running daemon, live
+    /// Show the requests and replies of a running daemon, live
     #[command(after_help = inspect::AFTER_TRACE)]
     Trace(Trace),
-    /// Show the milter at work: no mail server, no files, no privileges
+    /// Show the milter at work, without a mail server, files or privileges
     #[command(after_help = AFTER_DEMO)]
     Demo(Demo),
 }
@@ -128,27 +129,27 @@ pub struct Serve {
 
 #[derive(Debug, Args)]
 pub struct Check {
-    /// Configuration file, together with the rules it names
+    /// Configuration file, checked together with the rules it names
     #[arg(short, long, value_name = "FILE", default_value = CONFIG)]
     pub config: PathBuf,
-    /// Rules alone; may be repeated
+    /// Rules without a configuration; may be repeated
     #[arg(long, value_name = "FILE", conflicts_with = "config")]
     pub rules: Vec<PathBuf>,
-    /// Secrets of these rules; the configuration names its own
+    /// File with the secrets of these rules; the configuration names its own
     #[arg(long, value_name = "FILE", requires = "rules")]
     pub secrets: Option<PathBuf>,
-    /// Without regard to upper and lower case, as the daemon does unless `case_sensitive = true`
+    /// Ignore case, as the daemon does unless `case_sensitive = true`
     #[arg(long, requires = "rules")]
     pub fold: bool,
-    /// One JSON object a line: kind (problem), file, line, column, severity, message, help, related; with --guess
-    /// also kind (guess), file, line, expression, share, exact
+    /// Print JSON, one object per line: kind (problem), file, line, column, severity, message, help, related; with
+    /// --guess also kind (guess), file, line, expression, share, exact
     #[arg(long)]
     pub json: bool,
-    /// Also how easy the aliases of each rule are to guess
+    /// Also report how easily the aliases of each rule are guessed
     #[arg(long)]
     pub guess: bool,
-    /// Also check whether Postfix, with this configuration, loses mail, refuses it or accepts it for unknown
-    /// names: asks postconf(1), by default about /etc/postfix. The folder may be given by -c as well
+    /// Also check whether Postfix, with this configuration, loses mail, rejects valid recipients or accepts
+    /// unknown ones. Uses postconf(1), by default for /etc/postfix. -c may name the folder as well
     #[arg(long, value_name = "FOLDER", num_args = 0..=1, conflicts_with = "rules")]
     #[allow(clippy::option_option, reason = "with a folder, without one, or not at all")]
     pub postfix: Option<Option<PathBuf>>,
@@ -181,22 +182,22 @@ pub struct Lookup {
     /// Rules; may be repeated
     #[arg(long, value_name = "FILE", required = true)]
     pub rules: Vec<PathBuf>,
-    /// One JSON object a name: q, account (or null), ambiguous
+    /// Print JSON, one object per name: q, account (or null), ambiguous
     #[arg(long)]
     pub json: bool,
-    /// Without regard to upper and lower case, as the daemon does unless `case_sensitive = true`
+    /// Ignore case, as the daemon does unless `case_sensitive = true`
     #[arg(long)]
     pub fold: bool,
-    /// Secrets of the rules, one a line
+    /// File with the secrets of the rules, one per line
     #[arg(long, value_name = "FILE")]
     pub secrets: Option<PathBuf>,
-    /// Domain of the names; without it rules for certain domains (DOMAINS) do not apply
+    /// Domain of the names; without it, rules for certain domains (DOMAINS) do not apply
     #[arg(long, value_name = "DOMAIN")]
     pub domain: Option<String>,
-    /// The day to answer for; by default the one that has not yet ended anywhere on Earth
+    /// The current day; by default the one that has not yet ended anywhere on Earth
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
     pub today: Option<Day>,
-    /// Local parts; - reads them from standard input, one a line, as they are
+    /// Local parts; - reads them from standard input, one per line
     #[arg(value_name = "NAME", required = true)]
     pub names: Vec<String>,
 }
@@ -220,22 +221,22 @@ pub struct Explain {
     /// Configuration file
     #[arg(short, long, value_name = "FILE", default_value = CONFIG)]
     pub config: PathBuf,
-    /// Rules alone; may be repeated
+    /// Rules without a configuration; may be repeated
     #[arg(long, value_name = "FILE", conflicts_with = "config")]
     pub rules: Vec<PathBuf>,
-    /// Without regard to upper and lower case, as the daemon does unless `case_sensitive = true`
+    /// Ignore case, as the daemon does unless `case_sensitive = true`
     #[arg(long, requires = "rules")]
     pub fold: bool,
-    /// Secrets of these rules, one a line; the configuration names its own
+    /// File with the secrets of these rules, one per line; the configuration names its own
     #[arg(long, value_name = "FILE", requires = "rules")]
     pub secrets: Option<PathBuf>,
-    /// Domain of local parts; without it rules for certain domains (DOMAINS) do not apply
+    /// Domain of local parts; without it, rules for certain domains (DOMAINS) do not apply
     #[arg(long, value_name = "DOMAIN", requires = "rules")]
     pub domain: Option<String>,
-    /// The day to answer for; by default the one that has not yet ended anywhere on Earth
+    /// The current day; by default the one that has not yet ended anywhere on Earth
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = day, requires = "rules")]
     pub today: Option<Day>,
-    /// One JSON object an address
+    /// Print JSON, one object per address
     #[arg(long)]
     pub json: bool,
     /// Addresses, as in RCPT TO, with angle brackets or without

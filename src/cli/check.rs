@@ -109,7 +109,7 @@ async fn daemon_differs(config: &Config) -> Vec<String> {
     let each = |name: &str| status.get(name).and_then(Value::as_array).into_iter().flatten();
     let files = each("files").map(|file| {
         let text = |name: &str| file.get(name).and_then(Value::as_str).unwrap_or_default();
-        format!("{}: the running daemon does not use it as it is now: {}", text("path"), text("detail"))
+        format!("{}: the running daemon does not use its current version: {}", text("path"), text("detail"))
     });
     let reload = each("last_reload_failed")
         .filter_map(Value::as_str)

@@ -25,8 +25,8 @@ use std::time::{Duration, Instant};
 
 const DOMAIN: &str = "example.com";
 const RULES: &str = "\
-# An account, a dash, whom the address was given to, a dash, and a code that anyone can work out:
-# the first character of the name and how many characters it has.
+# The account, a dash, who received the address, a dash, and a code that anyone can compute:
+# the first character of the name and the number of its characters.
 ACCOUNT foo, bar
 MATCHES %account%-%alnum%-%code%
 WITH CHAR(1,-), CHARS();
@@ -41,7 +41,7 @@ const MESSAGES: [(&str, &[(&str, &str)]); 2] = [
             ("foo-macys-m5@example.com", "alias: \"macys\" begins with m and has 5 characters"),
             ("foo-macys-m6@example.com", "wrong checksum"),
             ("nobody@example.com", "account not found"),
-            ("alice@example.com", "an account by its own name"),
+            ("alice@example.com", "the name of an account"),
             ("friend@elsewhere.example", "not one of our domains"),
         ],
     ),
@@ -167,12 +167,12 @@ fn heading(out: &mut String, paint: &Paint) {
 }
 
 const NEXT: &str = "\
-How to go on:
+Next steps:
   1. write your rules and the four lines of rcptd.conf: see milter.conf.sample
   2. rcptd check -c rcptd.conf
   3. rcptd explain -c rcptd.conf foo-macys-m5@YOUR.DOMAIN
-  4. put it behind Postfix or Sendmail: see MILTER_README.md; `dry_run = true` decides and logs, and
-     leaves the mail alone
+  4. connect it to Postfix or Sendmail: see MILTER_README.md; `dry_run = true` decides and logs,
+     but does not change the mail
 ";
 
 struct Paint {

@@ -150,7 +150,7 @@ impl Explained {
             }
         }
         for name in &self.resolution.absent {
-            part("account", &format!("{name} does not exist; it is asked without the extension"));
+            part("account", &format!("{name} does not exist; it is looked up without the extension"));
         }
         if let Some(account) = &self.resolution.account {
             part("account", &account.to_string());

@@ -1,4 +1,4 @@
-//! `rcptd import` and `rcptd rules import`
+//! `rcptd import`
 
 mod json;
 mod settings;
@@ -38,7 +38,7 @@ fn read(path: &Path, limit: u64) -> Result<String, u8> {
 
 /// Reports that nothing was converted, and returns the exit code.
 fn refused() -> u8 {
-    eprintln!("rcptd: nothing is taken over; mend the file and try again");
+    eprintln!("rcptd: nothing was imported; fix the file and try again");
     exit::CONFIG
 }
 
@@ -55,7 +55,7 @@ fn hand_over(
     output: &args::Output,
 ) -> Result<(), u8> {
     // Report the differences first, in case that writing the files fails.
-    eprintln!("rcptd: {what} taken over; what differs:");
+    eprintln!("rcptd: {what} imported; differences:");
     for difference in differences {
         eprintln!("- {difference}");
     }
@@ -73,7 +73,7 @@ fn hand_over(
     let name = path.display();
     match config::load(&path) {
         Ok(_) => eprintln!("rcptd: {name} can be used as it is"),
-        Err(_) => eprintln!("rcptd: {name} cannot be used yet; rcptd check -c {name} says why"),
+        Err(_) => eprintln!("rcptd: {name} cannot be used yet; rcptd check -c {name} shows why"),
     }
     Ok(())
 }
@@ -87,14 +87,14 @@ fn write(folder: &Path, files: &[New<'_>], force: bool) -> Result<(), u8> {
     for New { name, .. } in files {
         let path = folder.join(name);
         if !force && path.symlink_metadata().is_ok() {
-            eprintln!("rcptd: {}: is there already; --force overwrites it", path.display());
+            eprintln!("rcptd: {}: already exists; --force overwrites it", path.display());
             return Err(exit::IO_ERROR);
         }
     }
     // The parent folder must exist, so that a mistyped name does not create folders.
     match fs::create_dir(folder) {
         Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
-            eprintln!("rcptd: {}: the folder cannot be made: {e}", folder.display());
+            eprintln!("rcptd: {}: cannot create the folder: {e}", folder.display());
             return Err(exit::IO_ERROR);
         }
         _ => (),

@@ -64,7 +64,7 @@ fn told(daemon: &Daemon, command: &str, mut take: impl FnMut(&str, &Value) -> Re
                 ErrorKind::PermissionDenied => "run this as the user of rcptd or as root",
                 _ => "is rcptd running, with this configuration?",
             };
-            eprintln!("rcptd: nobody answers at {shown}: {e} ({help})");
+            eprintln!("rcptd: no daemon answers at {shown}: {e} ({help})");
             return exit::UNAVAILABLE;
         }
     };
@@ -111,7 +111,7 @@ fn socket(daemon: &Daemon) -> Result<PathBuf, u8> {
     path.ok_or_else(|| {
         eprintln!(
             "rcptd: {} names no control socket: write [control] listen = \"unix:/run/rcptd/control.sock\" and \
-             restart rcptd, or say --socket",
+             restart rcptd, or use --socket",
             daemon.config.display()
         );
         exit::CONFIG
@@ -160,7 +160,7 @@ fn report(value: &Value) -> String {
         ago(number(value, "loaded_seconds_ago")),
     );
     if let Some(why) = value.get("last_reload_failed").and_then(Value::as_array) {
-        let _ = writeln!(out, "the last reload FAILED, the configuration before it is in force:");
+        let _ = writeln!(out, "the last reload FAILED, the previous configuration is in force:");
         for line in why.iter().filter_map(Value::as_str) {
             let _ = writeln!(out, "    {}", one_line(line));
         }
@@ -168,10 +168,10 @@ fn report(value: &Value) -> String {
     let restart = value.get("needs_restart").and_then(Value::as_array).into_iter().flatten();
     let restart: Vec<&str> = restart.filter_map(Value::as_str).collect();
     if !restart.is_empty() {
-        let _ = writeln!(out, "changed, but in force at the next restart only: {}", restart.join(", "));
+        let _ = writeln!(out, "changed, but not in force until rcptd is restarted: {}", restart.join(", "));
     }
     for file in value.get("files").and_then(Value::as_array).into_iter().flatten() {
-        let _ = writeln!(out, "{}: NOT USED as it is now: {}", text(file, "path"), text(file, "detail"));
+        let _ = writeln!(out, "{}: current version NOT USED: {}", text(file, "path"), text(file, "detail"));
     }
     let milter = value.get("milter").cloned().unwrap_or_default();
     let figures = ["sessions", "recipients", "rewritten", "rejected", "deferred"];
@@ -179,7 +179,7 @@ fn report(value: &Value) -> String {
         figures.iter().map(|name| format!("{name} {}", number(&milter, name))).collect();
     let dry_run = milter.get("dry_run").and_then(Value::as_bool).unwrap_or_default();
     let mode =
-        if dry_run { " (dry_run is on: it only logs what it would do, and rejects nobody)" } else { "" };
+        if dry_run { " (dry_run is on: it only logs its decisions, and rejects no recipient)" } else { "" };
     let _ = writeln!(out, "milter: {}{mode}", figures.join(", "));
     sources(value, &mut out);
     for listener in value.get("listeners").and_then(Value::as_array).into_iter().flatten() {

@@ -50,7 +50,7 @@ fn names(args: &args::Lookup, rules: &Rules, out: &mut impl Write) -> io::Result
                 Line::End => break,
                 Line::Name(name) => one(&name, &about, args.json, rules, out)?,
                 Line::TooLong(start) => {
-                    eprintln!("rcptd: line {number}: no name has more than {MAX_NAME} octets; cannot say");
+                    eprintln!("rcptd: line {number}: longer than {MAX_NAME} octets; not looked up");
                     answer(&start, None, false, args.json, out)?;
                     exit::TEMPORARY
                 }

@@ -38,7 +38,7 @@ impl Source {
         let query = Query { name: &good.name, domain: good.domain.as_deref(), today };
         if let Decision::Expired { last, .. } = self.rules.find(query) {
             let expired = Reason::Expired { name: good.name.clone(), last };
-            return Err(format!("{expired}: it has expired already"));
+            return Err(format!("{expired}: it has already expired"));
         }
         match (&self.resolver, good.domain.as_deref().or(self.domain.as_deref())) {
             (Some(resolver), Some(domain)) => resolver.leads(&good.name, domain, account),

@@ -64,7 +64,6 @@ pub fn main() -> ExitCode {
         Command::Make(args) => make::run(&args),
         Command::Rules(args) => match args.command {
             RulesCommand::Fmt(args) => fmt::run(&args),
-            RulesCommand::Import(args) => import::trualias(&args),
         },
         Command::Import(args) => match args.command {
             ImportCommand::Trualias(args) => import::trualias(&args),

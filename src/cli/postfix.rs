@@ -90,7 +90,7 @@ fn facts(postfix: &Postfix, ours: &Ours) -> Facts {
     let sockets = wiring::sockets_named(postfix, ours).into_iter().map(|path| {
         let reach = match &user {
             Some(user) => user.reach(&path),
-            None => Reach::CannotTell(format!("there is no user {owner}, which mail_owner names")),
+            None => Reach::CannotTell(format!("the user {owner}, set by mail_owner, does not exist")),
         };
         (path, reach)
     });

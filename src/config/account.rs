@@ -41,7 +41,7 @@ impl Check<'_> {
 
     fn sources(&mut self, raw: &raw::Account, around: Around<'_>, needed: bool) -> Vec<SourceSettings> {
         const HELP: &str = "write source = \"vrfy:HOST:PORT\" below [account] to ask a mail server, or \
-                            \"static:exists\" to take every account as existing";
+                            \"static:exists\" to treat every account as existing";
         let sections = Keys::of_sections(raw);
         // The settings of the sections, which apply to every source.
         let common = self.source_settings(&Chosen::default(), &sections, around);
@@ -59,7 +59,7 @@ impl Check<'_> {
             self.error(given, "account.source is empty", HELP);
         }
         if given.value.items.len() > MAX_SOURCES {
-            let help = format!("at most {MAX_SOURCES} are possible");
+            let help = format!("at most {MAX_SOURCES} are allowed");
             self.error(given, "account.source has too many entries", help);
         }
         let mut sources: Vec<SourceSettings> = Vec::new();
@@ -85,7 +85,7 @@ impl Check<'_> {
             let Some(spec) = spec else { continue };
             let source = chosen.of(spec);
             if sources.iter().any(|known| known.spec == source.spec) {
-                self.error_in(given, item.span(), "account.source has this one twice", "remove one of them");
+                self.error_in(given, item.span(), "account.source lists this twice", "remove one of them");
             }
             sources.push(source);
         }
@@ -110,9 +110,9 @@ impl Check<'_> {
             }
             self.map_name(given, item.span(), name, &names, complete);
             if asks_resolver(maps, name) {
-                let message = format!("account.source: the map {} asks for accounts itself", escape(name));
-                let help = "a map with resolver: in its sources cannot tell which accounts exist: name one with values \
-                            of its own";
+                let message = format!("account.source: the map {} looks up accounts itself", escape(name));
+                let help = "a map with resolver: in its sources does not know which accounts exist: name a \
+                            map with values of its own";
                 self.error_in(given, item.span(), message, help);
             }
         }
@@ -146,31 +146,32 @@ impl Check<'_> {
         let (message, help) = if longest >= milter.deadline {
             (
                 format!(
-                    "a source has {} to answer, the milter only {}",
+                    "the deadline of a source is {}, that of the milter only {}",
                     time::show(longest),
                     time::show(milter.deadline)
                 ),
-                "make account.deadline shorter than milter.deadline, so that the log tells which source was late",
+                "make account.deadline shorter than milter.deadline, so that the log names the source that \
+                 was late",
             )
         } else if accepts && all >= milter.deadline {
             // The chain accepts only after the last source has taken its whole time.
             (
                 format!(
-                    "the sources have up to {} in all, when the milter has answered \"try later\" after {}, \
-                     whatever account.tempfail_action accepts",
+                    "the sources may take up to {} in total, but the milter replies \"try later\" after {}, \
+                     regardless of account.tempfail_action",
                     time::show(all),
                     time::show(milter.deadline)
                 ),
-                "make the deadlines of all sources shorter than milter.deadline in sum",
+                "keep the sum of the deadlines of all sources below milter.deadline",
             )
         } else if before >= milter.deadline {
             (
                 format!(
-                    "the last source is asked after up to {}, when the milter has answered after {}",
+                    "the last source may not be asked until {} have passed, but the milter replies after {}",
                     time::show(before),
                     time::show(milter.deadline)
                 ),
-                "make the deadlines of the sources before the last shorter than milter.deadline in sum",
+                "keep the sum of the deadlines of all sources but the last below milter.deadline",
             )
         } else {
             return;

@@ -197,7 +197,7 @@ impl Check<'_> {
             let choice = read(self, given, choice.span(), choice.get_ref());
             let Some(domain) = self.our_domain(given, name.span(), name.get_ref(), &ours) else { continue };
             if scoped.domains.contains_key(&domain) {
-                let message = format!("{}: {} is there twice", given.key, escape(name.get_ref()));
+                let message = format!("{}: {} is listed twice", given.key, escape(name.get_ref()));
                 self.error_in(given, name.span(), message, "name each domain once");
             }
             if let Some(choice) = choice {
@@ -217,8 +217,9 @@ impl Check<'_> {
         }
         let message = format!("{} = \"{}\" is not the name of an account", at.key, escape(name));
         // A server that finds an account of one domain may have lost those of another.
-        let help = "write the name alone, such as \"postmaster\", which is asked at each domain; others for single \
-                    domains as { default = \"postmaster\", \"example.com\" = \"info\" }; or false for none";
+        let help = "write the name alone, such as \"postmaster\", which is looked up at each domain; other \
+                    names for single domains as { default = \"postmaster\", \"example.com\" = \"info\" }; or \
+                    false for none";
         self.error_in(at, span, message, help);
         None
     }

@@ -39,7 +39,7 @@ pub(super) fn aliased_accounts(
         look_ups += domains.len();
         if look_ups > MAX_LOOK_UPS {
             let message = format!(
-                "not looked at: whether accounts are aliases themselves, from \"{}\" on",
+                "not checked: whether accounts are aliases themselves, from \"{}\" on",
                 escape(account)
             );
             warnings.push(at(rules, texts, statement, |text, span| Problem::warning(text, span, message)));
@@ -55,15 +55,14 @@ pub(super) fn aliased_accounts(
                     escape(&end)
                 );
                 let help =
-                    "name that account in the rule, or change the rule that takes this one for an alias";
+                    "name that account in the rule, or change the rule that treats this one as an alias";
                 warnings.push(at(rules, texts, statement, |text, span| {
                     Problem::warning(text, span, message).help(help)
                 }));
             }
             Some(Destination::Loop) if errors.len() < MAX_FOUND => {
-                let message =
-                    format!("the account \"{account}\" is an alias that leads back to where it began");
-                let help = "its mail would be deferred for ever: name an account that is no alias";
+                let message = format!("the account \"{account}\" is an alias that ends in a loop");
+                let help = "its mail would always be deferred: name an account that is not an alias";
                 errors.push(at(rules, texts, statement, |text, span| {
                     Problem::error(text, span, message).help(help)
                 }));
@@ -156,8 +155,8 @@ mod tests {
                 "ACCOUNT up-a-1 MATCHES down-%alpha%-%code% WITH CHARS();\n\
                  ACCOUNT down-a-1 MATCHES up-%alpha%-%code% WITH CHARS();",
                 &plain,
-                "error: the account \"up-a-1\" is an alias that leads back to where it began; \
-                 error: the account \"down-a-1\" is an alias that leads back to where it began",
+                "error: the account \"up-a-1\" is an alias that ends in a loop; \
+                 error: the account \"down-a-1\" is an alias that ends in a loop",
             ),
             (
                 "ACCOUNT up-a-1 MATCHES down-%alpha%-%code% WITH CHARS();\n\

@@ -38,7 +38,7 @@ impl Check<'_> {
         let mut all: Vec<DatabaseSettings> = Vec::new();
         let Some(given) = field.given() else { return all };
         if given.value.items.len() > MAX_MAPS {
-            let help = format!("at most {MAX_MAPS} are possible");
+            let help = format!("at most {MAX_MAPS} are allowed");
             self.error(given, format!("{} has too many entries", given.key), help);
         }
         for item in given.value.items.iter().take(MAX_MAPS) {
@@ -46,7 +46,7 @@ impl Check<'_> {
             let database = DatabaseSettings { case_sensitive, ..database };
             if all.iter().any(|other| other.name == database.name) {
                 let message = format!("there are two databases called {}", database.name);
-                self.error_in(given, item.span(), message, "give each a name of its own");
+                self.error_in(given, item.span(), message, "give each its own name");
             } else {
                 all.push(database);
             }
@@ -58,11 +58,12 @@ impl Check<'_> {
             .collect();
         if !without.is_empty() {
             let message = format!(
-                "a server without its data, as a replica that is still empty, would be believed that a key is not \
-                 there: {}",
+                "the \"not found\" of a server without its data, such as a replica that is still empty, \
+                 would be believed: {}",
                 without.join(", ")
             );
-            let help = "set witness in [[database]] to a key that is always there, such as \"postmaster@example.com\"";
+            let help = "set witness in [[database]] to a key that always exists, such as \
+                        \"postmaster@example.com\"";
             self.problems.push(Problem::note(&given.text, given.span.clone(), message).help(help));
         }
         all
@@ -103,7 +104,7 @@ impl Check<'_> {
             && connect_timeout >= deadline
         {
             let help = "make it half of deadline or less, so that another server can be tried";
-            self.warning(given, "the first server may use up all the time", help);
+            self.warning(given, "the first server may use up the whole deadline", help);
         }
         let hosts = self.hosts(table, kind, list, item.span());
         let file = self.database_file(table, kind, folder, list, item.span());
@@ -151,7 +152,7 @@ impl Check<'_> {
             self.error(given, format!("{} is empty", given.key), HELP);
         }
         if given.value.items.len() > MAX_HOSTS {
-            let help = format!("at most {MAX_HOSTS} are possible");
+            let help = format!("at most {MAX_HOSTS} are allowed");
             self.error(given, format!("{} has too many entries", given.key), help);
         }
         let mut hosts = Vec::new();
@@ -180,7 +181,7 @@ impl Check<'_> {
             (Some(given), Kind::Sqlite) => Some(folder.join(&given.value)),
             (Some(given), _) => {
                 let help = "write hosts = [\"…\"]; a file is for kind = \"sqlite\"";
-                self.error(given, format!("{} means nothing here", given.key), help);
+                self.error(given, format!("{} does not apply here", given.key), help);
                 None
             }
             (None, Kind::Sqlite) if matches!(table.file, Field::Broken) => None,
@@ -195,12 +196,12 @@ impl Check<'_> {
     fn database_name(&mut self, table: &DatabaseTable, kind: Kind) -> String {
         let Some(given) = text(&table.database) else { return String::new() };
         if kind == Kind::Redis && given.value.parse::<u16>().is_err() {
-            let message = format!("{} = \"{}\" is no number", given.key, escape(&given.value));
+            let message = format!("{} = \"{}\" is not a number", given.key, escape(&given.value));
             self.error(given, message, "the databases of Redis are numbered from 0");
         }
         if matches!(kind, Kind::Sqlite | Kind::Ldap) {
             let help = if kind == Kind::Ldap { "write base in the map" } else { "write file" };
-            self.error(given, format!("{} means nothing here", given.key), help);
+            self.error(given, format!("{} does not apply here", given.key), help);
         }
         given.value.clone()
     }
@@ -219,7 +220,7 @@ impl Check<'_> {
         }
         let read = files::read_private(&path, MAX_PASSWORD).and_then(|bytes| {
             let text = String::from_utf8(bytes)
-                .map_err(|_| ("it is not UTF-8".to_owned(), "save it in the encoding UTF-8".to_owned()))?;
+                .map_err(|_| ("it is not UTF-8".to_owned(), "save it as UTF-8".to_owned()))?;
             let line = text.lines().next().unwrap_or_default().trim_end_matches('\r');
             if line.is_empty() {
                 return Err((

@@ -48,19 +48,18 @@ impl Check<'_> {
                 n => (format!(" and {n} more"), "protect"),
             };
             let message = format!(
-                "{}: the check code of the rule \"{}\" at {rule}{others} {protect} nothing: whatever follows \
-                 \"{}\" is taken for an extension, and delivered to {}",
+                "{}: the check code of the rule \"{}\" at {rule}{others} {protect} nothing: anything after \
+                 \"{}\" is treated as an extension and delivered to {}",
                 delimiters.key,
                 escape(rule.text),
                 escape(&first.prefix),
                 escape(&first.account),
             );
-            self.problems.push(
-                Problem::warning(&delimiters.text, delimiters.span.clone(), message).help(
-                    "separate the parts of the rule by a character that is no delimiter, or leave that character \
-                     out of delimiters, and out of those of the mail server, if aliases like that were handed out",
-                ),
-            );
+            self.problems.push(Problem::warning(&delimiters.text, delimiters.span.clone(), message).help(
+                "separate the parts of the rule with a character that is not a delimiter; or, if such \
+                     aliases are already in use, remove that character from delimiters here and in the mail \
+                     server",
+            ));
         }
     }
 }

@@ -30,9 +30,11 @@ pub(super) fn read_private(path: &Path, limit: u64) -> Result<Vec<u8>, Wrong> {
     // Check the opened file: its name may change.
     let mode = file.metadata().map_err(|error| failed(&error))?.mode() & 0o7777;
     if mode & OTHERS != 0 {
-        let help =
-            format!("chmod 640 {}, in the group that rcptd runs with", escape(&path.display().to_string()));
-        return Err((format!("its mode is {mode:04o}, so that everybody on this host can get at it"), help));
+        let help = format!(
+            "chmod 640 {} and set its group to the one rcptd runs with",
+            escape(&path.display().to_string())
+        );
+        return Err((format!("its mode is {mode:04o}, so every user on this host can access it"), help));
     }
     all(file, limit)
 }
@@ -76,10 +78,7 @@ pub(super) fn text(path: &Path, bytes: &[u8], problems: &mut Vec<Problem>) -> Te
     if let Err(error) = std::str::from_utf8(bytes) {
         // Up to there the replaced text equals the original, so the position is right.
         let at = error.valid_up_to();
-        problems.push(
-            Problem::error(&text, at..at + 1, "this is not UTF-8")
-                .help("save the file in the encoding UTF-8"),
-        );
+        problems.push(Problem::error(&text, at..at + 1, "this is not UTF-8").help("save the file as UTF-8"));
     }
     text
 }

@@ -36,27 +36,28 @@ pub fn import_trualias(file: &str, legacy: &Settings, server: Option<Server>) ->
     let (server, guessed) = server.map_or((was, guessed), |server| (server, false));
     let mut import = Import { server, differences: Vec::new() };
     if guessed {
-        let text = "is taken for tcp_table_server, a table of local parts: nothing in the file is of another one. If \
-                    it was, say so by --server";
+        let text = "is assumed to be tcp_table_server, a table of local parts: the file has no setting of \
+                    another server. If it was another one, name it with --server";
         import.say_of_file("the server", text);
     }
     if server == Server::Milter && was != server {
         let text = "becomes a milter: remove tcp: tables from main.cf and add the milter; it rewrites the recipient \
-                    itself, and the commands get, stats and jstats are gone";
+                    itself, and the commands get, stats and jstats no longer exist";
         import.say_of_file("the table", text);
     }
     let domains = import.domains(legacy);
-    let mut out = format!("# Made of {} by \"rcptd import trualias\"; see rcptd.conf(5).\n\n", escape(file));
+    let mut out =
+        format!("# Made from {} by \"rcptd import trualias\"; see rcptd.conf(5).\n\n", escape(file));
     // Writing to a String cannot fail.
     let _ = match &domains[..] {
-        [] => writeln!(out, "# To be written: the domains of your aliases.\n#domains = [\"example.com\"]"),
+        [] => writeln!(out, "# Missing: the domains of your aliases.\n#domains = [\"example.com\"]"),
         domains => {
             let domains: Vec<String> = domains.iter().map(|domain| quoted(domain)).collect();
             writeln!(out, "domains = [{}]", domains.join(", "))
         }
     };
     out.push_str(
-        "rules = [\"aliases.rules\"]\n# Upper and lower case differ, as they did.\ncase_sensitive = true\n",
+        "rules = [\"aliases.rules\"]\n# Upper and lower case differ, as before.\ncase_sensitive = true\n",
     );
     if let Some(account) = legacy.debug_account.as_ref().filter(|setting| !setting.value.is_empty()) {
         let _ = writeln!(out, "debug_account = {}", quoted(&account.value));
@@ -72,7 +73,7 @@ pub fn import_trualias(file: &str, legacy: &Settings, server: Option<Server>) ->
         let _ = writeln!(out, "\n[log]\nlevel = \"{level}\"");
         if level == "warn" || level == "error" {
             let text =
-                format!("log.level = \"{level}\" logs no decisions; \"info\" has a line for each recipient");
+                format!("log.level = \"{level}\" logs no decisions; \"info\" logs a line for each recipient");
             import.say("LOGGING", logging, &text);
         }
     }
@@ -129,7 +130,7 @@ impl Import {
             Some(source) => writeln!(out, "source = {}", quoted(&source)),
             None => writeln!(
                 out,
-                "# To be written: who knows which accounts exist.\n#source = \"vrfy:127.0.0.1:5025\""
+                "# Missing: the source that knows which accounts exist.\n#source = \"vrfy:127.0.0.1:5025\""
             ),
         };
         if let Some(name) = &legacy.local_host {
@@ -140,20 +141,22 @@ impl Import {
     /// Writes a table of this name and resolver view that is served where the server listened, and nothing else.
     fn table(&mut self, was: Server, legacy: &Settings, (name, view): (&str, &str), out: &mut String) {
         let place = if was == Server::Milter {
-            "is served where the milter was: write tcp:HOST:PORT in main.cf and remove the milter there"
+            "is served at the address of the milter: write tcp:HOST:PORT in main.cf and remove the milter \
+             there"
         } else {
-            "is served where it was, so main.cf stays as it is; no milter is, for that write listen below [milter]"
+            "is served at the same address, so main.cf needs no change; there is no milter: to run one, \
+             write listen below [milter]"
         };
         let text = format!(
-            "{place}. Keys and values are written as tcp_table(5) says (%20 is a blank), which trualias did not do; \
-             the commands stats and jstats are the same"
+            "{place}. Keys and values are encoded as in tcp_table(5) (%20 is a space), which trualias did \
+             not do; the commands stats and jstats are unchanged"
         );
         self.say_of_file("the table", &text);
         let text = "is \"static:exists\": trualias' tables verified nothing, and neither does this one. To verify, \
                     write source = \"vrfy:HOST:PORT\", \"passwd:\" or \"file:/PATH\"";
         self.say_of_file("account.source", text);
         // These are present only if the operator named another server than the statements suggest.
-        let text = "is of the milter and left out: the tables asked nobody";
+        let text = "belongs to the milter and is left out: the tables verified no accounts";
         if let Some(host) = &legacy.smtp_host {
             self.say("SMTP HOST", host, text);
         }
@@ -172,8 +175,8 @@ impl Import {
             quoted(&listen(legacy)),
         );
         out.push_str(
-            "\n[account]\n# Nothing is verified, as it was. Who is to say which accounts exist, such as\n\
-             # \"vrfy:127.0.0.1:5025\", \"passwd:\" or \"file:/etc/rcptd/accounts\", is written here instead.\n\
+            "\n[account]\n# Nothing is verified, as before. To verify accounts, name sources here, such as\n\
+             # \"vrfy:127.0.0.1:5025\", \"passwd:\" or \"file:/etc/rcptd/accounts\".\n\
              source = \"static:exists\"\n",
         );
     }
@@ -193,7 +196,7 @@ impl Import {
         let mut text =
             "is [statistics] now; with listen below [control], \"rcptd status\" shows them".to_owned();
         if interval > MAX_LOG_INTERVAL {
-            let _ = write!(text, ". They are logged every {}, which is the longest", show(MAX_LOG_INTERVAL));
+            let _ = write!(text, ". They are logged every {}, the longest interval", show(MAX_LOG_INTERVAL));
         }
         self.say("STATISTICS", statistics, &text);
     }
@@ -203,12 +206,13 @@ impl Import {
             if let Some(port) = &legacy.smtp_port {
                 self.say("SMTP PORT", port, "has no meaning without SMTP HOST and is left out");
             }
-            let text = "is to be written: rcptd lets no recipient pass of whom nobody says that he exists";
+            let text = "is missing: rcptd accepts a recipient only if a source confirms that the account \
+                        exists";
             self.say_of_file("account.source", text);
             return None;
         };
-        let text = "is asked by VRFY as before, but 252 counts only where a random name is refused, and what is not a \
-                    clear answer defers the recipient";
+        let text = "is queried with VRFY as before, but 252 counts only where a random name is rejected, and \
+                    an unclear reply defers the recipient";
         self.say("SMTP HOST", host, text);
         let port = legacy.smtp_port.as_ref().map_or(SMTP_PORT, |port| port.value);
         Some(format!("vrfy:{}:{port}", bracketed(&host.value)))
@@ -236,7 +240,7 @@ impl Import {
                 self.say(
                     "LOCAL HOST",
                     host,
-                    "was the only domain, since no other was written; it is in domains",
+                    "was the only domain, since the file named no other; it is now in domains",
                 );
                 domains.push(canonical);
             }
@@ -244,9 +248,10 @@ impl Import {
         if domains.is_empty() {
             let text = match self.server {
                 Server::Table => {
-                    "is to be written: the table did not see domains, rcptd does; a name without one is in the first"
+                    "is missing: the table ignored domains, rcptd does not; a name without a domain belongs \
+                     to the first one"
                 }
-                Server::Virtual | Server::Milter => "is to be written: there is no domain in the file",
+                Server::Virtual | Server::Milter => "is missing: the file names no domain",
             };
             self.say_of_file("domains", text);
         }
@@ -256,22 +261,22 @@ impl Import {
     fn without_counterpart(&mut self, legacy: &Settings) {
         if let Some(processor) = &legacy.processor {
             let text = format!(
-                "the Python module {} is not called; \"domains\", \"case_sensitive\" and the account sources do what \
-                 such modules did. Look what it did before you go on",
+                "the Python module {} is not called; \"domains\", \"case_sensitive\" and the account sources \
+                 replace such modules. Check what it did before you go on",
                 escape(&processor.value)
             );
             self.say("PROCESSOR", processor, &text);
         }
         if let Some(case) = &legacy.case_sensitive {
             let text = if case.value {
-                "was never obeyed, and now it is what it always was"
+                "had no effect: names were always compared exactly, and still are"
             } else {
-                "was never obeyed: names were compared exactly. To let case not count, set case_sensitive = false"
+                "had no effect: names were compared exactly. To ignore case, set case_sensitive = false"
             };
             self.say("CASE SENSITIVE", case, text);
         }
         if let Some(python) = &legacy.python_is_311 {
-            self.say("PYTHON_IS_311", python, "is gone: there is no Python");
+            self.say("PYTHON_IS_311", python, "is left out: rcptd does not use Python");
         }
     }
 }

@@ -101,7 +101,7 @@ impl Fill<'_> {
         }
         let Some(first) = statements.first() else { return };
         for statement in statements {
-            let message = format!("{} stands in for {}", statement.name, key.name);
+            let message = format!("{} is used for {}", statement.name, key.name);
             self.problems
                 .push(Problem::note(statement.text, statement.span.clone(), message).help(key.remedy()));
         }

@@ -77,7 +77,8 @@ impl Check<'_> {
                     Some(map.value.as_str().into())
                 }
                 Field::Absent => {
-                    let help = "write the name of the map it serves: tcp_table(5) asks for no name";
+                    let help = "write the name of the map it serves: a tcp_table(5) request does not name a \
+                                map";
                     self.error_in(given, item.span(), "a tcp_table without map", help);
                     None
                 }
@@ -129,7 +130,7 @@ impl Check<'_> {
         span: Range<usize>,
         example: &str,
     ) -> Vec<Endpoint> {
-        let help = format!("write where the mail server finds it, such as \"{example}\"");
+        let help = format!("write the address where the mail server connects, such as \"{example}\"");
         match field {
             Field::Given(given) if given.value.items.is_empty() && given.value.complete => {
                 self.error(given, format!("{} is empty", given.key), help);
@@ -179,16 +180,16 @@ pub(super) fn places_taken_twice(check: &mut Check<'_>, raw: &raw::Top) {
             // With port 0 the system chooses a different port for each listener.
             let any = matches!(endpoint, Endpoint::Inet { port: 0, .. });
             if !any && seen.contains(&endpoint) {
-                let message = format!("{}: another listener is at {endpoint}", given.key);
+                let message = format!("{}: another listener uses {endpoint}", given.key);
                 let problem = Problem::error(&given.text, item.span(), message);
-                check.problems.push(problem.help("give each a place of its own"));
+                check.problems.push(problem.help("give each its own address"));
             }
             own.push(endpoint);
         }
         seen.extend(own);
     }
     if let Some((given, endpoint)) = control.filter(|(_, endpoint)| seen.contains(endpoint)) {
-        let message = format!("{}: another listener is at {endpoint}", given.key);
-        check.error(given, message, "give each a place of its own");
+        let message = format!("{}: another listener uses {endpoint}", given.key);
+        check.error(given, message, "give each its own address");
     }
 }

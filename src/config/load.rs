@@ -185,8 +185,8 @@ fn case_sensitivity(
 fn dry_run(check: &mut Check<'_>, raw: &raw::Top, tables: &Tables) -> bool {
     let Some(given) = raw.dry_run.given().filter(|given| given.value) else { return false };
     if tables.resolve() {
-        let help = "wire the maps to the mail server only where their answers may count";
-        check.warning(given, "dry_run is about the milter: maps are answered all the same", help);
+        let help = "let the mail server use the maps only where their answers may take effect";
+        check.warning(given, "dry_run applies to the milter only: maps are still served", help);
     }
     true
 }

@@ -109,7 +109,7 @@ impl Check<'_> {
                 self.warning(
                     given,
                     format!("{} has no effect", given.key),
-                    "it is for unix: in milter.listen only",
+                    "it applies only to unix: in milter.listen",
                 );
             }
         }
@@ -126,7 +126,7 @@ impl Check<'_> {
             header: self.header(&raw.header),
         };
         if let Some(given) = raw.idle_timeout.given().filter(|given| given.value < CLIENT_SILENCE) {
-            let help = "an SMTP client may be silent for 5m, and the mail server then finds its milter gone";
+            let help = "an SMTP client may be silent for 5m, and the mail server then loses its milter";
             self.warning(given, format!("{} is short", given.key), help);
         }
         milter
@@ -138,7 +138,8 @@ impl Check<'_> {
         match &raw.listen {
             Field::Given(given) => {
                 if given.value.items.is_empty() && given.value.complete && !tables {
-                    let help = format!("write where the mail server finds the milter, such as \"{LISTEN}\"");
+                    let help =
+                        format!("write the address where the mail server connects, such as \"{LISTEN}\"");
                     self.error(given, format!("{} is empty", given.key), help);
                 }
                 self.endpoints(given)
@@ -152,13 +153,13 @@ impl Check<'_> {
     pub(super) fn endpoints(&mut self, given: &Given<raw::List<String>>) -> Vec<Endpoint> {
         let mut listen: Vec<Endpoint> = Vec::new();
         if given.value.items.len() > MAX_LISTEN {
-            let help = format!("at most {MAX_LISTEN} are possible");
+            let help = format!("at most {MAX_LISTEN} are allowed");
             self.error(given, format!("{} has too many entries", given.key), help);
         }
         for item in given.value.items.iter().take(MAX_LISTEN) {
             let Some(endpoint) = self.parsed(given, item.span(), item.get_ref()) else { continue };
             if listen.contains(&endpoint) {
-                let message = format!("{}: {} is there twice", given.key, escape(item.get_ref()));
+                let message = format!("{}: {} is listed twice", given.key, escape(item.get_ref()));
                 self.error_in(given, item.span(), message, "remove one of them");
             } else {
                 listen.push(endpoint);
@@ -173,7 +174,7 @@ impl Check<'_> {
         match u32::from_str_radix(&given.value, 8) {
             Ok(mode) if mode <= 0o777 && given.value.bytes().all(|b| b.is_ascii_digit()) => mode,
             _ => {
-                let message = format!("{} = \"{}\" is no permission", given.key, escape(&given.value));
+                let message = format!("{} = \"{}\" is not a file mode", given.key, escape(&given.value));
                 self.error(given, message, "write octal digits, such as \"0660\"");
                 default
             }
@@ -187,7 +188,7 @@ impl Check<'_> {
                 return Some(reply);
             }
             let (kind, help) = if permanent {
-                ("a refusal", "write a code from 500 on, such as 550 5.1.1")
+                ("a rejection", "write a code from 500 on, such as 550 5.1.1")
             } else {
                 ("a deferral", "write a code below 500, such as 451 4.3.0, so that no mail is lost")
             };

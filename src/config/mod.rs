@@ -119,7 +119,7 @@ impl Config {
 }
 
 /// Remedy if there is no configuration file.
-const BEGIN: &str = "-c names another; begin with milter.conf.sample, or try rcptd demo";
+const BEGIN: &str = "name another file with -c; start from milter.conf.sample, or try rcptd demo";
 
 /// Reads the configuration file at `path` and the files it names.
 ///

@@ -30,7 +30,7 @@ impl Check<'_> {
                         given,
                         item.span(),
                         message,
-                        "one can stand for all domains that no other names",
+                        "only one entry can apply to all domains that no other entry names",
                     );
                 }
                 continue;
@@ -45,7 +45,7 @@ impl Check<'_> {
                     continue;
                 };
                 if normal.insert(canonical, entry.clone()).is_some() {
-                    let message = format!("{}: {} is there twice", named.key, escape(domain.get_ref()));
+                    let message = format!("{}: {} is listed twice", named.key, escape(domain.get_ref()));
                     self.error_in(named, domain.span(), message, "name each domain in one entry only");
                 }
             }
@@ -65,7 +65,7 @@ impl Check<'_> {
             (remove.chars().find(|c| delimiters.contains(*c)), table.remove.given())
         {
             let message = format!("{}: \"{both}\" is one of the delimiters", given.key);
-            self.error(given, message, "it begins an extension or it does not count, not both");
+            self.error(given, message, "a character begins an extension or is removed, not both");
         }
         LocalPartPolicy {
             case_sensitive: yes(&table.case_sensitive, case_sensitive),
@@ -79,7 +79,7 @@ impl Check<'_> {
         let Some(given) = field.given() else { return String::new() };
         if let Some(bad) = given.value.chars().find(|c| !is_mark(*c)) {
             let message = format!("{}: \"{}\" cannot be used", given.key, escape(&bad.to_string()));
-            self.error(given, message, "write punctuation such as \"+-\", but none of @, \" and \\");
+            self.error(given, message, "write punctuation such as \"+-\", but not @, \" or \\");
         }
         given.value.clone()
     }
@@ -122,13 +122,13 @@ impl Check<'_> {
             let (first, more) = (rules.statement(first), wanting.count());
             let more = if more == 0 { String::new() } else { format!(" and {more} more") };
             let message = format!(
-                "{}: the rule \"{}\" at {first}{more} wants a character that is removed, and never matches",
+                "{}: the rule \"{}\" at {first}{more} needs a character that is removed, so it never matches",
                 remove.key,
                 escape(first.text),
             );
             self.problems.push(
                 Problem::warning(&remove.text, remove.span.clone(), message)
-                    .help("leave it out of remove if aliases like that were handed out in these domains"),
+                    .help("leave it out of remove if such aliases are in use in these domains"),
             );
         }
         for item in &given.value.items {
@@ -160,11 +160,12 @@ impl Check<'_> {
         };
         let (name, statement) = (escape(name), rules.statement(statement));
         let message = format!(
-            "{key}: the name \"{name}\" at {statement}{more} is read as another one, and never matches"
+            "{key}: the name \"{name}\" at {statement}{more} is normalised to another one, so it never \
+             matches"
         );
         self.problems.push(
             Problem::warning(text, span.clone(), message)
-                .help("write it as it is read, or leave its characters out of remove"),
+                .help("write it in its normalised form, or leave its characters out of remove"),
         );
     }
 }

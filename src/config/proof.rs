@@ -78,13 +78,14 @@ impl Checked {
             n => format!(" (and {n} more rules)"),
         };
         let message = format!(
-            "the check code protects nothing{others} if the mail server takes \"+\" for the beginning of an \
-             extension: whatever follows \"{}\" is then delivered to {}",
+            "the check code protects nothing{others} if the mail server treats \"+\" as the start of an \
+             extension: anything after \"{}\" is then delivered to {}",
             escape(&first.prefix),
             escape(&first.account),
         );
         self.problems.push(Problem::note(text, start..start, message).help(
-            "separate the parts by another character; Postfix: see recipient_delimiter; Sendmail always does",
+            "separate the parts with another character; Postfix: see recipient_delimiter; Sendmail always \
+             does so",
         ));
     }
 }

@@ -56,7 +56,7 @@ impl Check<'_> {
         let from = table.source.given()?;
         if named.is_empty() {
             for (name, given) in &asked.given {
-                let help = "it belongs to a map source = \"database:NAME\"";
+                let help = "it applies only to a map with source = \"database:NAME\"";
                 self.warning(given, format!("map.{name} has no effect"), help);
             }
             return None;
@@ -69,8 +69,8 @@ impl Check<'_> {
             _ => &["table", "key", "value", "reason"],
         };
         for (name, given) in asked.given.iter().filter(|(name, _)| !allowed.contains(name)) {
-            let help = format!("of this database there are {}", allowed.join(", "));
-            self.error(given, format!("map.{name} means nothing here"), help);
+            let help = format!("the keys for this database are {}", allowed.join(", "));
+            self.error(given, format!("map.{name} does not apply here"), help);
         }
         match kind {
             Kind::Ldap => self.ldap(table, from, &asked),
@@ -124,7 +124,7 @@ impl Check<'_> {
             let help = "make a map for each and name them in another: source = [\"map:A\", \"map:B\"]";
             self.error(
                 from,
-                format!("{}: databases of different kinds are asked differently", from.key),
+                format!("{}: one query cannot serve databases of different kinds", from.key),
                 help,
             );
             return None;
@@ -149,8 +149,8 @@ impl Check<'_> {
     fn ldap(&mut self, table: &MapTable, from: &Given<impl Sized>, asked: &Asked<'_>) -> Option<Query> {
         let help = "write where the search begins, such as \"ou=people,dc=example,dc=com\"";
         let base = self.need(from, asked, "base", help);
-        let filter = self.need(from, asked, "filter", "write what is looked for, such as \"(mail=%s)\"");
-        let help = "write the attribute whose value counts, such as \"uid\"";
+        let filter = self.need(from, asked, "filter", "write the search filter, such as \"(mail=%s)\"");
+        let help = "write the attribute whose value is returned, such as \"uid\"";
         let attribute = self.need(from, asked, "attribute", help);
         let base = self.template(base?)?;
         let has_key = Template::parse(&base).is_ok_and(|base| base.has_key());
@@ -178,8 +178,8 @@ impl Check<'_> {
     fn template_with_key(&mut self, given: &Given<String>) -> Option<String> {
         let text = self.template(given)?;
         if Template::parse(&text).is_ok_and(|template| !template.has_key()) {
-            let help = "write %s where the key belongs, or %u and %d for what is before and behind its @";
-            self.error(given, format!("{} has no place for the key", given.key), help);
+            let help = "write %s where the key belongs, or %u and %d for what is before and after its @";
+            self.error(given, format!("{} has no placeholder for the key", given.key), help);
         }
         Some(text)
     }

@@ -511,7 +511,7 @@ impl Value for WitnessName {
             _ => {
                 let help =
                     "write the name of an account that exists, such as \"postmaster\", or false for none";
-                reader.wrong_type(key, value, "a text or false", help)
+                reader.wrong_type(key, value, "a string or false", help)
             }
         }
     }

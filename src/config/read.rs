@@ -12,7 +12,7 @@ use toml::de::{DeString, DeTable, DeValue};
 /// A type of values.
 pub(super) trait Value: Sized {
     /// Name of a list of such values, and its syntax, for messages.
-    const LIST: [&'static str; 2] = ["a list of texts", "write it as [\"...\", \"...\"]"];
+    const LIST: [&'static str; 2] = ["a list of strings", "write it as [\"...\", \"...\"]"];
 
     /// Reads a value. Reports a problem of `key` to `reader` and returns `None`.
     fn read(key: &str, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self>;
@@ -22,7 +22,7 @@ impl Value for String {
     fn read(key: &str, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
         match value.get_ref() {
             DeValue::String(text) => Some(text.to_string()),
-            _ => reader.wrong_type(key, value, "a text", "write it in quotes"),
+            _ => reader.wrong_type(key, value, "a string", "write it in quotes"),
         }
     }
 }
@@ -172,7 +172,7 @@ const RENAMED: [(&str, &str, &str); 11] = [
 
 fn type_name(value: &Spanned<DeValue<'_>>) -> &'static str {
     match value.get_ref() {
-        DeValue::String(_) => "a text",
+        DeValue::String(_) => "a string",
         DeValue::Integer(_) => "a number",
         DeValue::Float(_) => "a fraction",
         DeValue::Boolean(_) => "true or false",

@@ -113,7 +113,7 @@ impl Check<'_> {
                     && tables.maps.iter().any(|map| map.name == *name)
                 {
                     let message = format!("{}: there are two maps called {}", at.key, escape(&**name));
-                    self.error(at, message, "give each a name of its own");
+                    self.error(at, message, "give each its own name");
                     continue;
                 }
                 let sources = item.get_ref().source.given();
@@ -141,7 +141,7 @@ impl Check<'_> {
             && !raw.account.names_map()
         {
             let help = "add a section [[socketmap]] or [[tcp_table]] with listen";
-            self.warning(given, "the maps are served nowhere", help);
+            self.warning(given, "no listener serves the maps", help);
         }
         tables.tcp_tables = self.tcp_tables(&raw.tcp_table, &names, complete);
         tables.socketmaps = self.socketmaps(&raw.socketmap, &names, complete);
@@ -151,7 +151,7 @@ impl Check<'_> {
     /// Reports a list that is longer than allowed.
     pub(super) fn at_most<T>(&mut self, given: &Given<List<T>>, most: usize) {
         if given.value.items.len() > most {
-            let help = format!("at most {most} are possible");
+            let help = format!("at most {most} are allowed");
             self.error(given, format!("{} has too many entries", given.key), help);
         }
     }
@@ -328,17 +328,16 @@ impl Check<'_> {
                 };
                 let sum = parts.iter().map(size).fold(0, usize::saturating_add);
                 if sum > MAX_PARTS {
-                    let message =
-                        format!("the map {name} is made of more than {MAX_PARTS} sources, all in all");
-                    self.error(given, message, "each may be asked for each key: name fewer maps in it");
+                    let message = format!("the map {name} has more than {MAX_PARTS} sources in total");
+                    self.error(given, message, "each may be queried for each key: name fewer maps in it");
                 }
                 known.insert(name, sum.min(MAX_PARTS));
             }
         }
         if !waiting.is_empty() {
             let shown = waiting.keys().copied().collect::<Vec<_>>().join(", ");
-            let message = format!("these maps name each other in a circle: {shown}");
-            self.error(given, message, "let one of them have its values from elsewhere");
+            let message = format!("these maps refer to each other in a loop: {shown}");
+            self.error(given, message, "give one of them another source");
         }
     }
 }
@@ -362,5 +361,5 @@ fn parts_of<'s>(source: &'s SourceSpec, parts: &mut Vec<Part<'s>>) {
 }
 
 /// Remedy for an invalid `source`.
-const SOURCE_HELP: &str = "write where its values come from, such as \"resolver:virtual_alias\", \"texthash:/PATH\" or \
-                    \"database:NAME\"";
+const SOURCE_HELP: &str = "write the source of its values, such as \"resolver:virtual_alias\", \
+                           \"texthash:/PATH\" or \"database:NAME\"";

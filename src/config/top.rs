@@ -95,7 +95,7 @@ impl Check<'_> {
             if seen.insert(domain.clone()) {
                 domains.push(domain);
             } else {
-                let message = format!("domains: {} is there twice", escape(item.get_ref()));
+                let message = format!("domains: {} is listed twice", escape(item.get_ref()));
                 self.problems
                     .push(Problem::warning(&given.text, item.span(), message).help("remove one of them"));
             }
@@ -119,7 +119,7 @@ impl Check<'_> {
         let given = text(field)?;
         let account = &given.value;
         let help = if account.contains('@') {
-            "write what stands before the @ only".to_owned()
+            "write only the part before the @".to_owned()
         } else if account.contains(|c: char| c.is_whitespace() || c.is_control()) {
             "write it without blanks".to_owned()
         } else if account.len() > MAX_LOCAL_PART {
@@ -174,7 +174,7 @@ impl Check<'_> {
     ) -> Vec<Text> {
         let Some(given) = field.given() else { return Vec::new() };
         if given.value.items.len() > files::MAX_RULES_FILES {
-            let help = format!("at most {} are possible", files::MAX_RULES_FILES);
+            let help = format!("at most {} are allowed", files::MAX_RULES_FILES);
             self.error(given, "rules has too many entries", help);
             return Vec::new();
         }
@@ -182,7 +182,7 @@ impl Check<'_> {
         for item in &given.value.items {
             let path = folder.join(item.get_ref());
             if watched.contains(&path) {
-                let message = format!("rules: \"{}\" is there twice", escape(item.get_ref()));
+                let message = format!("rules: \"{}\" is listed twice", escape(item.get_ref()));
                 self.error_in(given, item.span(), message, "remove one of them");
                 continue;
             }

@@ -42,7 +42,7 @@ pub fn outcome_text(resolution: &Resolution) -> String {
     let why = || resolution.why().unwrap_or_default();
     match &resolution.outcome {
         Outcome::NotOurs => "not in one of our domains; left alone".into(),
-        Outcome::Keep => "an account by its own name; kept".into(),
+        Outcome::Keep => "the name of an account; kept".into(),
         Outcome::Rewrite(to) => format!("replaced by {to}"),
         Outcome::NoSuchUser(_) => format!("rejected: {}", escape(&why())),
         Outcome::TempFail(_) => format!("deferred: {}", escape(&why())),

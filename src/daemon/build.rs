@@ -131,7 +131,7 @@ impl MapBuilder {
     fn finish(mut self, resolver: &Arc<Resolver>) -> Result<Vec<Arc<Map>>, Vec<String>> {
         self.build_ready(Some(resolver));
         if self.made.len() < self.config.tables.maps.len() {
-            self.errors.push("a defect in rcptd: maps name each other in a circle".into());
+            self.errors.push("a defect in rcptd: maps refer to each other in a cycle".into());
         }
         if self.errors.is_empty() { Ok(self.made.into_values().collect()) } else { Err(self.errors) }
     }
@@ -152,7 +152,7 @@ impl MapBuilder {
                     let name = &settings.name;
                     self.errors.extend(why.into_iter().map(|why| format!("map {name}: {why}")));
                     // So that maps that depend on it do not report errors, too.
-                    Arc::new(Always::new(Lookup::temp_fail("it could not be made")))
+                    Arc::new(Always::new(Lookup::temp_fail("it could not be created")))
                 });
                 let map = Map::new(settings.name.clone(), table, settings.search, self.reading.clone());
                 self.made.insert(settings.name, Arc::new(map));

@@ -46,7 +46,7 @@ impl Running {
                 command = control.next() => command,
                 Some(ended) = listeners.join_next() => {
                     let why = match ended {
-                        Ok(Ok(())) => "it ended without being told to".to_owned(),
+                        Ok(Ok(())) => "it ended unexpectedly".to_owned(),
                         Ok(Err(e)) => e.to_string(),
                         Err(e) => e.to_string(),
                     };
@@ -137,7 +137,7 @@ async fn load(path: &Path, watcher: &watch::Watch) -> Result<Config, Failure> {
             return loaded.map_err(Failure::Configuration);
         }
     }
-    Err(failed("the files change while they are read: reload when they are finished".into()))
+    Err(failed("the files change while rcptd reads them: reload when they are complete".into()))
 }
 
 fn failed(why: String) -> Failure {
@@ -169,7 +169,7 @@ async fn reload(
     let is_there = |name: &Arc<str>| config.tables.maps.iter().any(|map| map.name == *name);
     if let Some(missing) = shared.served.iter().find(|name| !is_there(name)) {
         return Err(failed(format!(
-            "there is no map {missing} any more, which an open listener serves: restart rcptd for that"
+            "an open listener serves the map {missing}, which no longer exists: restart rcptd"
         )));
     }
     match timeout(RELOAD, rebuild(&config, Some(accounts))).await {

@@ -11,7 +11,7 @@ pub(super) fn shrunk(old: &Config, new: &Config) -> Vec<String> {
     let mut compare = |what: &str, unit: &str, before: usize, now: usize| {
         if has_shrunk(before, now) {
             found.push(format!(
-                "{what} has shrunk from {before} to {now} {unit}; if that is meant, send SIGHUP"
+                "{what} has shrunk from {before} to {now} {unit}; if this is intended, send SIGHUP"
             ));
         }
     };
@@ -28,7 +28,7 @@ pub(super) fn shrunk(old: &Config, new: &Config) -> Vec<String> {
         }
     }
     // Rules may be moved from one file to another; the total shows whether they are lost.
-    compare("the whole of all rules", "rules", before.values().sum(), now.values().sum());
+    compare("the total of all files", "rules", before.values().sum(), now.values().sum());
     for (path, list) in &old.tables.lists {
         if let Some(new) = new.tables.lists.get(path) {
             compare(&path.display().to_string(), "entries", list.len(), new.len());

@@ -92,7 +92,7 @@ impl<K: Key + ?Sized + 'static, A: Answer> Cache<K, A> {
     async fn ask_once(&self, cache_key: &str, key: &K) -> A {
         let failed = |reason: &str| A::failed(Reason::new(reason), &self.name);
         let Ok(permit) = self.entries.questions.clone().try_acquire_owned() else {
-            return failed("too many questions under way");
+            return failed("too many questions in progress");
         };
         let (inner, key, cache_key) = (self.inner.clone(), key.to_owned(), cache_key.to_owned());
         let (store, ttl) = (self.entries.store.clone(), self.entries.ttl.clone());
@@ -296,7 +296,7 @@ mod tests {
         for call in calls {
             got.push(call.await.unwrap());
         }
-        assert_eq!(got, [found("a"), found("a"), Lookup::temp_fail("too many questions under way")]);
+        assert_eq!(got, [found("a"), found("a"), Lookup::temp_fail("too many questions in progress")]);
         // The permits are returned, and cached results need none.
         assert_eq!(cache.look_up("2").await, found("a"));
         assert_eq!(double.count(), 3);

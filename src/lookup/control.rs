@@ -208,8 +208,8 @@ impl Control {
                 Reply::Exists(said) => Err((
                     true,
                     format!(
-                        "{server} also accepts an account that does not exist ({said}): let it check its recipients, \
-                         or say in code_250 and code_252 that it is right"
+                        "{server} also accepts an account that does not exist ({said}): make it check its \
+                         recipients, or set code_250 and code_252 if its replies are right"
                     ),
                     said,
                 )),

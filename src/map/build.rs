@@ -95,12 +95,13 @@ fn one(source: &SourceSpec, site: &BuildContext<'_>) -> Result<Arc<Table>, Vec<S
         SourceSpec::Fail(reason) => Arc::new(Always::new(Lookup::temp_fail(format!("fail: {reason}")))),
         SourceSpec::Texthash(path) => match site.lists.get(path) {
             Some(list) => folded(list.clone(), site.fold),
-            None => return Err(wrong("the file was not read: see what is said of it".into())),
+            None => return Err(wrong("the file was not read: see its own error".into())),
         },
         // postmap(1) folds the keys that it writes.
         SourceSpec::Lmdb(path) => folded(lmdb(path).map_err(wrong)?, true),
-        SourceSpec::Resolver(_) | SourceSpec::Map(_) => (site.made)(source)
-            .ok_or_else(|| wrong("there is no such thing: look for a misspelling".into()))?,
+        SourceSpec::Resolver(_) | SourceSpec::Map(_) => {
+            (site.made)(source).ok_or_else(|| wrong("not found: check the spelling".into()))?
+        }
         SourceSpec::Database(name) => cached(source, database(name, site).map_err(wrong)?, site),
         SourceSpec::TcpTable(host) => cached(source, remote::tcp_table(host), site),
         SourceSpec::Socketmap(host, map) => cached(source, remote::socketmap(host, map), site),
@@ -139,7 +140,7 @@ fn database(name: &str, site: &BuildContext<'_>) -> Result<Arc<Table>, String> {
             .map_or(String::new(), |meant| format!(", did you mean \"{meant}\"?"));
         return Err(format!("there is no [[database]] of this name{meant}"));
     };
-    let query = site.query.ok_or("it is not said what to ask it: write table, query, filter or key")?;
+    let query = site.query.ok_or("it has no query: write table, query, filter or key")?;
     database.table(query)
 }
 
@@ -235,13 +236,13 @@ mod tests {
         for (text, want) in [
             ("inline:{x=a,X=b}", "inline: \"X\" has two values: remove one of them"),
             ("texthash:/other", "texthash:/other: the file was not read"),
-            ("map:othr", "map:othr: there is no such thing"),
+            ("map:othr", "map:othr: not found"),
             (
                 "database:user",
                 "database:user: there is no [[database]] of this name, did you mean \"users\"?",
             ),
             ("database:users", "database:users: it speaks SQL: write query"),
-            ("unionmap:{static:a,map:b}", "map:b: there is no such thing"),
+            ("unionmap:{static:a,map:b}", "map:b: not found"),
             #[cfg(not(feature = "lmdb"))]
             ("lmdb:/x", "lmdb:/x: this rcptd was built without LMDB: build it with --features lmdb"),
         ] {

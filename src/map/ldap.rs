@@ -109,10 +109,10 @@ pub(super) fn open(settings: &DatabaseSettings) -> Result<Arc<dyn Database>, Str
         // RFC 4513, section 5.1.2: a name without a password is an anonymous bind, which is easily
         // overlooked.
         (Some(user), _) => {
-            return Err(format!("to bind as {user} needs a password: set password_file, or leave out user"));
+            return Err(format!("a bind as {user} needs a password: set password_file, or leave out user"));
         }
         (None, Some(_)) => {
-            return Err("a password needs the name that it is of: set user to a DN".into());
+            return Err("a password needs a user: set user to a DN".into());
         }
     };
     // At least 1: with no connections at all, every query would wait forever.
@@ -155,7 +155,7 @@ impl Database for Shared {
         // The sample may be any key, since keys are escaped.
         let sample = question.search("user@example.com").map(|search| search.filter).unwrap_or_default();
         if ldap3::parse_filter(&sample).is_err() {
-            return Err(format!("filter {sample} is not as RFC 4515 has it: write one such as (mail=%s)"));
+            return Err(format!("filter {sample} violates RFC 4515: write one such as (mail=%s)"));
         }
         let question = Arc::new(question);
         self.0.witness.add(&question);
@@ -177,7 +177,7 @@ impl Source<str, Lookup<String>> for LdapTable {
         Box::pin(async move {
             if key.contains('\0') {
                 // OpenLDAP 2.5 compares addresses (IA5 strings) only up to the first NUL.
-                return Lookup::temp_fail("the key holds a NUL, behind which directories may not look");
+                return Lookup::temp_fail("the key contains a NUL, at which directories may stop reading");
             }
             let Some(search) = self.question.search(key) else { return Lookup::NotFound };
             let search = &search;
@@ -289,7 +289,7 @@ impl Directory {
         drop(stream);
         let answer = match result.rc {
             SUCCESS if is_continued => Lookup::temp_fail(
-                "a part of the answer is in another directory: search a base that is here as a whole",
+                "part of the answer is in another directory: search a base that is entirely in this one",
             ),
             SUCCESS => values.answer(),
             NO_SUCH_OBJECT if question.base.has_key() && names(&result.matched) >= question.fixed => {
@@ -336,9 +336,9 @@ fn refused(result: &LdapResult) -> String {
         SIZE_LIMIT_EXCEEDED => format!("there are more entries than {MAX_ROWS} or than the directory allows"),
         REFERRAL => {
             let to = result.refs.first().map_or("another directory", String::as_str);
-            format!("the directory refers to {}: ask that one", quoted(to.as_bytes()))
+            format!("the directory refers to {}: use that one", quoted(to.as_bytes()))
         }
-        _ => quoted(format!("the directory says {result}").as_bytes()),
+        _ => quoted(format!("the directory returned {result}").as_bytes()),
     }
 }
 
@@ -364,7 +364,7 @@ impl<'a> Values<'a> {
 
     /// Adds the values of an entry. The error is the reason of a temporary failure.
     fn add(&mut self, entry: ResultEntry) -> Result<(), String> {
-        let broken = || "an entry of the directory is not as RFC 4511 has it".to_owned();
+        let broken = || "an entry of the directory violates RFC 4511".to_owned();
         let mut parts = entry.0.expect_constructed().ok_or_else(broken)?.into_iter();
         // The name of the entry comes first.
         let attributes = parts.nth(1).and_then(StructureTag::expect_constructed).ok_or_else(broken)?;
@@ -400,7 +400,7 @@ impl<'a> Values<'a> {
         match (self.rows, self.other) {
             // The entry exists. A synonym of the attribute cannot be distinguished from a subtype.
             (0, Some(other)) => Lookup::temp_fail(format!(
-                "the directory has {other} for the attribute {}: write the name that it uses",
+                "the directory returned {other} for the attribute {}: write the name that it uses",
                 self.attribute
             )),
             (0, None) => Lookup::NotFound,

@@ -35,7 +35,7 @@ impl List {
                 Ok(entry) => entry,
                 Err(_) if errors.len() == MAX_PROBLEMS => {
                     let more = format!("these are the first {MAX_PROBLEMS} errors, there are more");
-                    errors.push(Problem::error(text, line.span, more).help("mend them, and try again"));
+                    errors.push(Problem::error(text, line.span, more).help("fix them, and try again"));
                     break;
                 }
                 Err((what, remedy)) => {
@@ -55,8 +55,8 @@ impl List {
             match doubt {
                 Some(doubt) => warnings.push(doubt),
                 None if warnings.len() == MAX_PROBLEMS => {
-                    let more = format!("there are more than {MAX_PROBLEMS} entries to warn of");
-                    warnings.push(Problem::warning(text, line.span, more).help("look at the others too"));
+                    let more = format!("more than {MAX_PROBLEMS} entries have warnings");
+                    warnings.push(Problem::warning(text, line.span, more).help("check the others too"));
                 }
                 None => (),
             }
@@ -105,12 +105,12 @@ impl List {
 
 fn colon(text: &Text, span: &Range<usize>, key: &str) -> Problem {
     Problem::warning(text, span.clone(), format!("the colon belongs to the key \"{key}\""))
-        .help("write the key without it, unless it is meant: this is no file of aliases(5)")
+        .help("write the key without it, unless it is intended: this is not an aliases(5) file")
 }
 
 fn twice(text: &Text, span: &Range<usize>, key: &str, fold: bool) -> Problem {
     let problem =
-        Problem::warning(text, span.clone(), format!("\"{key}\" is there already, and that counts"))
+        Problem::warning(text, span.clone(), format!("\"{key}\" is defined above, and that entry counts"))
             .help("remove one of them");
     let is_it = |line: &Line<'_>| entry(&line.text).is_ok_and(|(k, _)| folded(k, fold) == folded(key, fold));
     // Positions of entries are not stored, since duplicates are rare.
@@ -165,7 +165,7 @@ fn entry(line: &str) -> Result<(&str, &str), (String, &'static str)> {
         return Err(("there is no entry that this line continues".into(), "begin the line with the key"));
     }
     if quoted {
-        return Err(("the quoted part of the key does not end".into(), "write a second \" behind it"));
+        return Err(("the quoted part of the key does not end".into(), "write a second \" after it"));
     }
     match value.len() {
         0 => Err((format!("\"{key}\" has no value"), "write the key, a blank and the value")),
@@ -226,13 +226,16 @@ mod tests {
             ),
             (
                 "\"a b c\n",
-                "list:1:1: error: the quoted part of the key does not end (write a second \" behind it)",
+                "list:1:1: error: the quoted part of the key does not end (write a second \" after it)",
             ),
-            ("a b\nA c\n", "list:2:1: warning: \"A\" is there already, and that counts (remove one of them)"),
+            (
+                "a b\nA c\n",
+                "list:2:1: warning: \"A\" is defined above, and that entry counts (remove one of them)",
+            ),
             (
                 "root: b\n",
                 "list:1:1: warning: the colon belongs to the key \"root:\" (write the key without it, unless it \
-                 is meant: this is no file of aliases(5))",
+                 is intended: this is not an aliases(5) file)",
             ),
         ] {
             let (_, problems) = list(content);

@@ -73,13 +73,13 @@ pub fn open(path: &Path) -> Result<Arc<Table>, String> {
     }
     let file = File::open(&path).map_err(|error| {
         format!(
-            "cannot open {}: {error}: make it by postmap lmdb:{}",
+            "cannot open {}: {error}: create it with postmap lmdb:{}",
             path.display(),
             source(&path).display()
         )
     })?;
     newest(&file).map_err(|why| {
-        format!("{}: {why}: make it by postmap lmdb:{}", path.display(), source(&path).display())
+        format!("{}: {why}: create it with postmap lmdb:{}", path.display(), source(&path).display())
     })?;
     Ok(Arc::new(Lmdb { path, readers: Arc::new(Semaphore::new(READERS)) }))
 }
@@ -139,7 +139,7 @@ fn look_up(path: &Path, key: &str) -> Result<Lookup<String>, String> {
             return answer;
         }
     }
-    Err("it is being updated all the time".into())
+    Err("it is being updated continuously".into())
 }
 
 /// The state of the database at one time.
@@ -166,11 +166,11 @@ fn snapshot(file: &File, at: usize) -> Result<Snapshot, String> {
     file.read_exact_at(&mut bytes, at as u64).map_err(|error| error.to_string())?;
     let meta = bytes.get(PAGE_HEADER..).unwrap_or_default();
     if half(&bytes, KIND)? & KINDS != META_PAGE || number(meta, 0, 4)? != MAGIC {
-        return Err("this is no file of LMDB of a machine of this kind".into());
+        return Err("this is not an LMDB file of this kind of machine".into());
     }
     let version = number(meta, 4, 4)?;
     if version != VERSION {
-        return Err(format!("its format has version {version}, and rcptd knows version {VERSION}"));
+        return Err(format!("its format has version {version}, but rcptd supports version {VERSION}"));
     }
     // The size of pages is stored in place of the key size of the first database.
     let page_size = usize::try_from(number(meta, DATABASES, 4)?).unwrap_or(0);
@@ -283,9 +283,7 @@ fn data(file: &File, snapshot: &Snapshot, page: &[u8], node: &Node<'_>) -> Resul
             }
             Ok(bytes.get(PAGE_HEADER..).unwrap_or_default().to_vec())
         }
-        _ => {
-            Err("the key holds a database of its own, or several values, which postmap does not write".into())
-        }
+        _ => Err("the key has a nested database or several values, which postmap does not write".into()),
     }
 }
 

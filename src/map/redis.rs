@@ -94,7 +94,7 @@ pub(super) fn open(settings: &DatabaseSettings) -> Result<Arc<dyn Database>, Str
     let number = match settings.database.as_str() {
         "" => 0,
         text => text.parse::<u32>().map_err(|_| {
-            format!("\"{text}\" is no database of Redis, which have numbers: write one such as \"0\"")
+            format!("\"{text}\" is not the number of a Redis database: write one such as \"0\"")
         })?,
     };
     let mut hello = RedisConnectionInfo::default().set_db(number.into());
@@ -242,7 +242,7 @@ impl Redis {
         let stream: Box<dyn Stream> = match (&self.tls, socket, host) {
             (Some(tls), Socket::Tcp(stream), Host::Inet(name, _)) => {
                 let name = ServerName::try_from(name.clone()).map_err(|_| {
-                    format!("no certificate can have the name {name}: name the host otherwise")
+                    format!("no certificate can have the name {name}: use another name for the host")
                 })?;
                 let encrypted = tls.connect(name, stream).await;
                 Box::new(encrypted.map_err(|error| format!("TLS: {error}"))?)
@@ -327,9 +327,9 @@ fn is_broken(error: &RedisError) -> bool {
 fn refused(error: &RedisError) -> String {
     match (error.code(), error.detail()) {
         (Some("WRONGTYPE"), _) => {
-            "the key holds no string: of a hash name the field, lists and sets have no value for rcptd".into()
+            "the key does not hold a string: set field for a hash; rcptd does not read lists and sets".into()
         }
-        (Some(code), Some(text)) => quoted(format!("it said {code} {text}").as_bytes()),
+        (Some(code), Some(text)) => quoted(format!("it replied {code} {text}").as_bytes()),
         _ => quoted(error.to_string().as_bytes()),
     }
 }

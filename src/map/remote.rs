@@ -130,7 +130,7 @@ impl Remote {
             let mut piece = [0; PIECE];
             let n = match stream.read(&mut piece).await {
                 Ok(0) if bytes.is_empty() => return Err(Failure::Closed("it closed the connection".into())),
-                Ok(0) => return Err(Failure::Final("the answer breaks off".into())),
+                Ok(0) => return Err(Failure::Final("the answer is incomplete".into())),
                 Err(error) if bytes.is_empty() => return Err(Failure::Closed(error.to_string())),
                 Err(error) => return Err(Failure::Final(error.to_string())),
                 Ok(n) => n,
@@ -143,7 +143,7 @@ impl Remote {
         };
         if used < bytes.len() {
             // It is not certain which reply is the right one.
-            return Err(Failure::Final("it answered more than it was asked".into()));
+            return Err(Failure::Final("it sent more than the answer".into()));
         }
         // After a temporary failure a server may close the connection, as Postfix does.
         if !matches!(answer, Lookup::TempFail(_)) {
@@ -181,7 +181,7 @@ impl Protocol {
         let (length, limit) = match self {
             Protocol::TcpTable => {
                 if key.is_empty() {
-                    return Err("an empty key cannot be asked for".into());
+                    return Err("an empty key cannot be looked up".into());
                 }
                 tcp_table::write_request(&mut request, key);
                 (request.len(), tcp_table::MAX_LINE)
@@ -236,7 +236,7 @@ impl Protocol {
 /// A temporary failure with the reason that the server sent.
 fn said(word: &str, why: &[u8]) -> Lookup<String> {
     let words = format!("{word} {}", quoted(why));
-    Lookup::temp_fail(format!("it said {}", words.trim()))
+    Lookup::temp_fail(format!("it replied {}", words.trim()))
 }
 
 impl fmt::Debug for Remote {

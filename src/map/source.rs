@@ -66,9 +66,9 @@ const ELSEWHERE: [(&[&str], &str); 5] = [
         &["mysql", "pgsql", "sqlite", "ldap", "memcache"],
         "describe it as a [[database]] and write database:NAME",
     ),
-    (&["proxy"], "write what stands behind proxy: alone"),
+    (&["proxy"], "write only what follows proxy:"),
     (&["regexp", "pcre", "cidr"], "patterns are for the rules: write them there"),
-    (&["randmap", "environ", "unix", "nis", "nisplus", "netinfo", "internal"], "rcptd has nothing like it"),
+    (&["randmap", "environ", "unix", "nis", "nisplus", "netinfo", "internal"], "rcptd does not support it"),
 ];
 
 /// Characters that separate members, and are ignored at the edges.
@@ -92,10 +92,10 @@ impl FromStr for SourceSpec {
     /// The error is a sentence with the remedy.
     fn from_str(text: &str) -> Result<Self, String> {
         if text.contains(|c: char| c.is_control() && !BLANKS.contains(&c)) {
-            return Err("a control character stands in it: remove it".into());
+            return Err("it contains a control character: remove it".into());
         }
         if !is_balanced(text) {
-            return Err(format!("\"{text}\": braces have to come in pairs: write a }} for every {{"));
+            return Err(format!("\"{text}\": braces must come in pairs: write a }} for every {{"));
         }
         read(text, MAX_DEPTH)
     }
@@ -109,12 +109,10 @@ fn read(text: &str, depth: usize) -> Result<SourceSpec, String> {
     };
     let Some((_, usage)) = KINDS.iter().find(|(name, _)| *name == word) else { return Err(unknown(word)) };
     let Some(arguments) = arguments else {
-        return Err(format!("\"{text}\" lacks the colon behind the type: write {usage}"));
+        return Err(format!("\"{text}\" lacks the colon after the type: write {usage}"));
     };
     let Some(depth) = depth.checked_sub(1) else {
-        return Err(format!(
-            "sources stand in one another {MAX_DEPTH} deep at most: name the inner one as a map"
-        ));
+        return Err(format!("sources can be nested {MAX_DEPTH} deep at most: name the inner one as a map"));
     };
     let members = || members(arguments, depth);
     match word {
@@ -172,13 +170,13 @@ fn too_long() -> String {
 
 fn members(arguments: &str, depth: usize) -> Result<Vec<SourceSpec>, String> {
     let inside = braced(arguments).ok_or_else(|| {
-        format!("\"{arguments}\" stands in no braces: write {{ TYPE:ARGUMENTS, TYPE:ARGUMENTS }}")
+        format!("\"{arguments}\" is not in braces: write {{ TYPE:ARGUMENTS, TYPE:ARGUMENTS }}")
     })?;
     let members = items(inside);
     match members.len() {
-        0 => Err("no source stands in the braces: write { TYPE:ARGUMENTS, TYPE:ARGUMENTS }".into()),
+        0 => Err("no source is in the braces: write { TYPE:ARGUMENTS, TYPE:ARGUMENTS }".into()),
         1..=MAX_MEMBERS => members.into_iter().map(|member| read(member, depth)).collect(),
-        _ => Err(format!("more than {MAX_MEMBERS} sources stand in the braces: put some of them into a map")),
+        _ => Err(format!("more than {MAX_MEMBERS} sources are in the braces: put some of them into a map")),
     }
 }
 
@@ -210,7 +208,7 @@ fn name(text: &str, what: &str) -> Result<String, String> {
     match text {
         "" => Err(format!("lacks the {what}")),
         text if text.chars().all(fits) => Ok(text.into()),
-        text => Err(format!("has a {what} with more than letters, digits, -, _ and . in it (\"{text}\")")),
+        text => Err(format!("has a {what} with characters besides letters, digits, -, _ and . (\"{text}\")")),
     }
 }
 
@@ -219,7 +217,7 @@ fn path(text: &str) -> Result<PathBuf, String> {
     if text.starts_with('/') {
         Ok(text.into())
     } else {
-        Err("needs a path from the root, which begins with /".into())
+        Err("needs an absolute path, which begins with /".into())
     }
 }
 

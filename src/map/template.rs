@@ -70,7 +70,7 @@ impl Template {
                 ('%', Some('d')) => Part::Domain,
                 ('%', _) => {
                     return Err(
-                        "write %s for the key, %u and %d for what is before and behind its @, %% for a \
+                        "write %s for the key, %u and %d for what is before and after its @, %% for a \
                                 percent sign"
                             .into(),
                     );

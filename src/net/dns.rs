@@ -128,7 +128,7 @@ fn absolute(name: &str) -> Result<Name, String> {
 
 fn why(name: &str, kind: &str, error: &NetError) -> String {
     if error.is_nx_domain() {
-        format!("there is no name {name}")
+        format!("the name {name} does not exist")
     } else {
         format!("looking up {kind} of {name}: {error}")
     }

@@ -36,7 +36,7 @@ pub fn host_and_port(text: &str, default: Option<u16>) -> Result<(String, u16), 
         let port = match rest.strip_prefix(':') {
             Some(port) => Some(port),
             None if rest.is_empty() => None,
-            None => return Err("has something behind the brackets that is not a port".into()),
+            None => return Err("has something after the brackets that is not a port".into()),
         };
         return Ok((address.to_string(), port_or(port, default)?));
     }
@@ -103,7 +103,7 @@ mod tests {
             ("::1", Err("has an IPv6 address without brackets")),
             ("::1:3048", Err("has an IPv6 address without brackets")),
             ("[::1", Err("has an invalid host name")),
-            ("[::1]25", Err("has something behind the brackets that is not a port")),
+            ("[::1]25", Err("has something after the brackets that is not a port")),
             ("[127.0.0.1]", Err("has something in brackets that is not an IPv6 address")),
             ("127.0.0.256", Err("has an invalid host name")),
             ("a b", Err("has an invalid host name")),

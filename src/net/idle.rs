@@ -161,13 +161,13 @@ mod tests {
         let old = Instant::now();
         advance(Duration::from_secs(LIFETIME.as_secs() - 2)).await;
         let new = Instant::now();
-        pool.put(connection.clone(), new);
         pool.put(connection.clone(), old);
+        pool.put(connection.clone(), new);
         assert_eq!(Arc::strong_count(&connection), 3);
-        // The second one reaches its maximum age before its maximum idle time.
+        // The old one reaches its maximum age before its maximum idle time.
         tokio::time::sleep(Duration::from_secs(IDLE.as_secs() - 1)).await;
         assert_eq!(Arc::strong_count(&connection), 2);
-        assert!(pool.take(|_| true).is_some(), "the first one");
+        assert!(pool.take(|_| true).is_some(), "the new one");
         assert!(pool.take(|_| true).is_none());
         pool.put(connection.clone(), new);
         tokio::time::sleep(2 * IDLE).await;

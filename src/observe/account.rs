@@ -51,7 +51,8 @@ pub fn control_passed(source: &str, kind: &str, server: &str, domain: &str) {
 /// A list of accounts is missing or unreadable. Until it can be read, lookups in it fail temporarily.
 pub fn source_file_unreadable(source: &str, path: &Path, reason: &str) {
     warn!(
-        "source={} path={} detail={} the list of accounts cannot be used, its accounts are unknown until it is put right",
+        "source={} path={} detail={} the list of accounts cannot be used: \
+         lookups in it fail temporarily until it is fixed",
         name(&source),
         octets(path.as_os_str().as_encoded_bytes()),
         text(&reason)
@@ -61,8 +62,8 @@ pub fn source_file_unreadable(source: &str, path: &Path, reason: &str) {
 /// A list of accounts has errors. Until they are fixed, accounts in the last valid list still exist.
 pub fn source_file_broken(source: &str, path: &Path, problem: &str) {
     warn!(
-        "source={} path={} detail={} the list of accounts has errors: accounts of the last good one still exist, all \
-         others are unknown until it is put right",
+        "source={} path={} detail={} the list of accounts has errors: accounts of \
+         the last valid one still exist, lookups of all others fail temporarily until it is fixed",
         name(&source),
         octets(path.as_os_str().as_encoded_bytes()),
         text(&problem)

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 /// The folder cannot be watched. Logged once, until it can be watched again.
 pub fn folder_unwatched(path: &Path, why: &dyn Display) {
     warn!(
-        "path={} detail={} the folder cannot be watched, its files are looked at every second until it can",
+        "path={} detail={} the folder cannot be watched: its files are checked every second until it can",
         octets(path.as_os_str().as_encoded_bytes()),
         text(why)
     );
@@ -22,7 +22,8 @@ pub fn folder_watched(path: &Path) {
 /// A file of the configuration has been open for writing for a long time. Logged once for each write.
 pub fn still_being_written(path: &Path) {
     warn!(
-        "path={} the file is still being written, the configuration before it is in force until its writer closes it",
+        "path={} the file is still being written: the previous configuration is in force \
+         until its writer closes it",
         octets(path.as_os_str().as_encoded_bytes())
     );
 }

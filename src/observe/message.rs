@@ -72,8 +72,8 @@ pub fn message(message: &Message<'_>) {
 /// A mail server does not let milters change header fields.
 pub fn cannot_change_headers(session: u64) {
     warn!(
-        "session={session} listener=milter the mail server offers no change of header fields, so the one of \
-         milter.header is not set, and a sender's own is left"
+        "session={session} listener=milter the mail server does not let milters change header fields, so \
+         rcptd neither sets the one of milter.header nor removes the sender's"
     );
 }
 

@@ -52,7 +52,7 @@ impl Collector for Books {
         of_maps(encoder, &maps)?;
         of_sources(encoder)?;
         for (name, help, count) in [
-            ("rcptd_milter_sessions", "Milter sessions begun", &COUNTERS.sessions),
+            ("rcptd_milter_sessions", "Milter sessions started", &COUNTERS.sessions),
             ("rcptd_milter_session_errors", "Milter sessions ended by an error", &COUNTERS.session_errors),
         ] {
             single(encoder, name, help, count)?;
@@ -82,7 +82,7 @@ fn of_listeners(encoder: &mut DescriptorEncoder<'_>, listeners: &[&Row]) -> fmt:
         listeners.iter().map(|(meter, totals)| (vec![("listener", meter.name())], count(totals))).collect()
     };
     {
-        let help = "Connections that are open";
+        let help = "Open connections";
         let mut open = encoder.encode_descriptor("rcptd_connections", help, None, MetricType::Gauge)?;
         for (labels, n) in rows(|totals| totals.open) {
             open.encode_family(&labels)?.encode_gauge(&n)?;
@@ -91,7 +91,7 @@ fn of_listeners(encoder: &mut DescriptorEncoder<'_>, listeners: &[&Row]) -> fmt:
     for (name, help, count) in [
         ("rcptd_connections_accepted", "Connections accepted", (|t| t.connections) as fn(&Totals) -> u64),
         ("rcptd_reads", "Requests read or waited for", |t| t.reads),
-        ("rcptd_writes", "Writes of an answer or of several together", |t| t.writes),
+        ("rcptd_writes", "Writes, each of one or more answers", |t| t.writes),
     ] {
         counter(encoder, name, help, &rows(count))?;
     }
@@ -116,9 +116,9 @@ fn of_sources(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         vec![("source", &*sources[at].source), ("server", &*sources[at].server)]
     };
     let rows: Vec<_> = (0..sources.len()).map(|at| (labels(at), sources[at].failures)).collect();
-    counter(encoder, "rcptd_source_failures", "Questions that a source could not answer", &rows)?;
+    counter(encoder, "rcptd_source_failures", "Queries that a source could not answer", &rows)?;
     {
-        let help = "Whether a source could not answer when it was asked last (1) or could (0)";
+        let help = "Whether the last query to a source failed (1) or was answered (0)";
         let mut failing = encoder.encode_descriptor("rcptd_source_failing", help, None, MetricType::Gauge)?;
         for (at, source) in sources.iter().enumerate() {
             failing.encode_family(&labels(at))?.encode_gauge(&u64::from(source.failing.is_some()))?;
@@ -131,7 +131,7 @@ fn of_sources(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
             rows.push((vec![("control", kind), ("result", result)], count.load(Relaxed)));
         }
     }
-    let help = "Questions that show whether a source can say yes (witness) and no (canary)";
+    let help = "Control queries: whether a source finds the witness and does not find the canary";
     counter(encoder, "rcptd_control_questions", help, &rows)
 }
 
@@ -140,7 +140,7 @@ fn of_reloads(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         .map(|(result, count)| (vec![("result", result)], count.load(Relaxed)));
     counter(encoder, "rcptd_config_reloads", "Reloads of the configuration", &reloads)?;
     let reloaded = u64::from(RELOADED.load(Relaxed));
-    let help = "Whether the last reload took effect (1) or the configuration before it is still in force (0)";
+    let help = "Whether the last reload took effect (1) or the previous configuration is still in force (0)";
     encoder
         .encode_descriptor("rcptd_config_last_reload_success", help, None, MetricType::Gauge)?
         .encode_gauge(&reloaded)
@@ -196,7 +196,7 @@ fn durations(
     label: &'static str,
     of: &[&(Arc<Meter>, Totals)],
 ) -> fmt::Result {
-    let help = "How long answers took, in seconds";
+    let help = "Response time in seconds";
     let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
     for (meter, totals) in of {
         let bounds = BUCKETS.iter().map(std::time::Duration::as_secs_f64).chain([f64::INFINITY]);

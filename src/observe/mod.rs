@@ -219,8 +219,8 @@ pub fn session_begun(session: u64) {
 /// A mail server does not let milters replace recipients.
 pub fn cannot_replace(session: u64) {
     error!(
-        "session={session} listener=milter the mail server does not let milters replace recipients, so aliases are deferred: \
-         let it speak milter protocol 2 or later with SMFIF_ADDRCPT and SMFIF_DELRCPT"
+        "session={session} listener=milter the mail server does not let milters replace recipients, so \
+         aliases are deferred: enable milter protocol 2 or later with SMFIF_ADDRCPT and SMFIF_DELRCPT"
     );
 }
 
@@ -260,8 +260,9 @@ pub fn started(version: &str, rules: usize, domains: usize, dry_run: bool) {
 fn warn_of_dry_run(on: bool) {
     if on {
         warn!(
-            "dry_run is on: the milter only logs, and refuses no recipient. Where the mail server leaves that to rcptd \
-             (empty local_recipient_maps, no flag w), mail for unknown recipients is accepted and bounces"
+            "dry_run is on: the milter only logs, and rejects no recipient. Where the mail server leaves \
+             that to rcptd (empty local_recipient_maps, no flag w), mail for unknown recipients is accepted \
+             and bounces"
         );
     }
 }

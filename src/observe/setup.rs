@@ -85,7 +85,7 @@ impl Lines {
     fn put(&self, line: &[u8]) {
         let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
         if *lost > 0 {
-            let notice = format!("{lost} lines of the log were lost, because nobody took them");
+            let notice = format!("{lost} lines of the log were lost: the log target did not accept them");
             if !self.sink.put(self.style.line(Level::WARN, &notice).as_bytes()) {
                 *lost += 1;
                 return;

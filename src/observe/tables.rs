@@ -88,7 +88,8 @@ pub fn unknown_map(listener: &str, map: &str) {
     static QUIET: RateLimit = RateLimit::new();
     if QUIET.passes().is_some() {
         warn!(
-            "listener={} there is no map {} here: add a section [[map]] or mend the mail server's configuration",
+            "listener={} there is no map {} here: add a section [[map]] or fix the \
+             mail server's configuration",
             name(&listener),
             text(&map)
         );

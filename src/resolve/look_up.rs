@@ -245,7 +245,7 @@ pub(super) fn unfit(address: &Address) -> Option<String> {
     }
     match address.domain() {
         None => Some("it has no domain".into()),
-        Some(domain) if !is_domain(domain) => Some("its domain is none".into()),
+        Some(domain) if !is_domain(domain) => Some("its domain is invalid".into()),
         Some(_) if address.may_be_rerouted() => Some("its local part may be a route".into()),
         Some(_) => None,
     }
@@ -309,9 +309,9 @@ mod tests {
             ("a%b@elsewhere.example", Err("its local part may be a route")),
             ("a@b@elsewhere.example", Err("its local part may be a route")),
             ("b!a@elsewhere.example", Err("its local part may be a route")),
-            ("a@else where.example", Err("its domain is none")),
-            ("a@elsewhere..example", Err("its domain is none")),
-            ("a@x>,<b.example", Err("its domain is none")),
+            ("a@else where.example", Err("its domain is invalid")),
+            ("a@elsewhere..example", Err("its domain is invalid")),
+            ("a@x>,<b.example", Err("its domain is invalid")),
             ("\"a@elsewhere.example", Err("quoted string does not end")),
             ("a\r\nb@elsewhere.example", Err("control character in the address")),
         ] {

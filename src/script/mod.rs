@@ -116,7 +116,7 @@ impl Script {
         engine.run_ast_with_scope(&mut scope, &ast).map_err(|error| {
             let (position, message) = innermost(*error);
             let message = format!("the script fails outside of its functions: {message}");
-            one(problem(text, position, message).help("what stands there is done when it is loaded"))
+            one(problem(text, position, message).help("code there runs when the script is loaded"))
         })?;
         engine::publish(&mut engine, &scope);
         let script = Script { file: text.file.clone(), engine, ast, defined };

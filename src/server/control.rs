@@ -129,7 +129,7 @@ async fn converse(mut stream: Stream, control: &Control, traces: &Semaphore) {
             Ok(filter) => {
                 let Ok(_permit) = traces.try_acquire() else {
                     let error =
-                        json!({ "error": format!("{MAX_TRACES} traces are under way, which is the limit") });
+                        json!({ "error": format!("{MAX_TRACES} traces are running, which is the limit") });
                     let _ = write(&mut stream, &error.to_string()).await;
                     return;
                 };
@@ -138,7 +138,7 @@ async fn converse(mut stream: Stream, control: &Control, traces: &Semaphore) {
             Err(why) => drop(write(&mut stream, &json!({ "error": why }).to_string()).await),
         },
         _ => {
-            let error = json!({ "error": "there are the commands status, resolve and trace" });
+            let error = json!({ "error": "unknown command: use status, resolve or trace" });
             let _ = write(&mut stream, &error.to_string()).await;
         }
     }

@@ -94,7 +94,7 @@ impl<S: Service> Conversation<'_, S> {
             }
             // Checked for each batch without a lock.
             if self.end.has_changed().unwrap_or(true) {
-                return "we are stopping";
+                return "rcptd is stopping";
             }
             if matches!(batch, Batch::Full) {
                 // Yield to other connections.
@@ -102,14 +102,14 @@ impl<S: Service> Conversation<'_, S> {
                 continue;
             }
             if buffers.at_end {
-                return "the client has closed it";
+                return "the client closed the connection";
             }
             self.books.read_begins();
             if let Err(why) = self.read(&mut stream, &mut buffers, ended.as_mut(), silence.as_mut()).await {
                 return why;
             }
             if buffers.input.is_empty() && buffers.at_end {
-                return "the client has closed it";
+                return "the client closed the connection";
             }
         }
     }
@@ -160,7 +160,7 @@ impl<S: Service> Conversation<'_, S> {
         self.books.write_begins();
         match within(WRITE, stream.write_all(&buffers.out)).await {
             Some(Ok(())) => (),
-            Some(Err(_)) => return Err("the client has gone"),
+            Some(Err(_)) => return Err("the client disconnected"),
             None => return Err("write timeout"),
         }
         buffers.out.clear();
@@ -184,12 +184,12 @@ impl<S: Service> Conversation<'_, S> {
             tokio::select! {
                 biased;
                 read = stream.read_buf(&mut buffers.input) => {
-                    buffers.at_end = read.map_err(|_| "the client has gone")? == 0;
+                    buffers.at_end = read.map_err(|_| "the client disconnected")? == 0;
                     return Ok(());
                 }
-                () = &mut ended => return Err("we are stopping"),
+                () = &mut ended => return Err("rcptd is stopping"),
                 () = self.place.replaced() => {
-                    return Err("closed for a new connection, since max_connections is reached");
+                    return Err("closed for a new connection, because max_connections is reached");
                 }
                 () = &mut silence => {
                     if buffers.last.elapsed() >= self.idle {

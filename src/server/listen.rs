@@ -159,7 +159,7 @@ pub async fn bind(
             let kinds = inherited.take(name).map_err(say)?;
             if kinds.is_empty() {
                 return Err(format!(
-                    "systemd has handed down no socket called {name}: start by a socket unit with \
+                    "systemd passed no socket named {name}: start rcptd by a socket unit with \
                      FileDescriptorName={name}"
                 ));
             }
@@ -188,7 +188,7 @@ fn remedy(e: &io::Error) -> &'static str {
 fn bind_unix(path: &Path, file: &SocketFile) -> Result<(UnixListener, Unlink), String> {
     match fs::symlink_metadata(path) {
         Ok(meta) if !meta.file_type().is_socket() => {
-            return Err("something that is not a socket is there; move it away".into());
+            return Err("the path exists and is not a socket; move it away".into());
         }
         Ok(_) => match connect_at_once(path) {
             // The queue is full, as when the program is suspended.
@@ -196,9 +196,9 @@ fn bind_unix(path: &Path, file: &SocketFile) -> Result<(UnixListener, Unlink), S
                 return Err("another program listens there; is rcptd running already?".into());
             }
             Err(Errno::ECONNREFUSED) => {
-                fs::remove_file(path).map_err(|e| format!("a socket left behind cannot be removed: {e}"))?;
+                fs::remove_file(path).map_err(|e| format!("cannot remove a stale socket: {e}"))?;
             }
-            Err(e) => return Err(format!("a socket is there that may be in use: {}", e.desc())),
+            Err(e) => return Err(format!("a socket exists that may be in use: {}", e.desc())),
         },
         Err(e) if e.kind() == io::ErrorKind::NotFound => (),
         Err(e) => return Err(e.to_string()),
@@ -208,13 +208,13 @@ fn bind_unix(path: &Path, file: &SocketFile) -> Result<(UnixListener, Unlink), S
     let listener = UnixListener::bind(path);
     umask(before);
     let listener = listener.map_err(|e| match e.kind() {
-        io::ErrorKind::NotFound => format!("{e} (make its folder first)"),
+        io::ErrorKind::NotFound => format!("{e} (create its folder first)"),
         _ => e.to_string(),
     })?;
     let ours = Unlink::new(path).map_err(|e| e.to_string())?;
     if let Some(group) = &file.group {
         let gid = nix::unistd::Group::from_name(group).map_err(|e| e.to_string())?;
-        let gid = gid.ok_or_else(|| format!("there is no group called {group}"))?.gid;
+        let gid = gid.ok_or_else(|| format!("there is no group {group}"))?.gid;
         nix::unistd::chown(path, None, Some(gid)).map_err(|e| {
             format!("cannot give the socket to group {group}: {e} (rcptd's user must be a member)")
         })?;

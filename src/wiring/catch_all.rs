@@ -42,8 +42,8 @@ fn one(findings: &mut Findings<'_>, service: Option<&Service>, parameter: &'stat
                 "catch-all",
                 at,
                 format!(
-                    "{} stands for {whose}: mistyped aliases and names that do not exist are delivered there instead \
-                     of being refused",
+                    "{} matches {whose}: mail to mistyped aliases and to names that do not exist is \
+                     delivered there instead of being rejected",
                     map.text
                 ),
                 format!("take it out of {parameter}"),
@@ -53,11 +53,11 @@ fn one(findings: &mut Findings<'_>, service: Option<&Service>, parameter: &'stat
                 "catch-all-cannot-tell",
                 at,
                 format!(
-                    "cannot tell whether {} stands for every name at {domain}: if it does, mistyped aliases and names \
-                     that do not exist are delivered there instead of being refused",
+                    "cannot tell whether {} matches every name at {domain}: if it does, mail to mistyped \
+                     aliases and to names that do not exist is delivered there instead of being rejected",
                     map.text
                 ),
-                format!("see that postmap -q @{domain} {} prints nothing", map.text),
+                format!("check that postmap -q @{domain} {} prints nothing", map.text),
             );
         }
     }

@@ -28,14 +28,20 @@ fn every_domain(findings: &mut Findings<'_>) {
             findings.error(
                 "open-relay",
                 (None, class.domains()),
-                format!("{} has every domain: this host relays mail of any client to any domain", map.text),
+                format!(
+                    "{} matches every domain: this host relays mail from any client to any domain",
+                    map.text
+                ),
                 help,
             );
         } else {
             findings.error(
                 "every-domain",
                 (None, class.domains()),
-                format!("{} has every domain: mail to other hosts is taken as mail to this one", map.text),
+                format!(
+                    "{} matches every domain: mail to other hosts is treated as mail to this one",
+                    map.text
+                ),
                 help,
             );
         }
@@ -65,8 +71,8 @@ fn of_a_class(findings: &mut Findings<'_>, domain: &str) {
             (None, "mydestination"),
             format!(
                 "{domain} is in none of mydestination, virtual_alias_domains, virtual_mailbox_domains and \
-                 relay_domains: Postfix refuses its recipients with \"Relay access denied\", or passes their mail \
-                 on to another host"
+                 relay_domains: Postfix rejects its recipients with \"Relay access denied\", or relays their \
+                 mail to another host"
             ),
             format!(
                 "main.cf: mydestination = {}, or take {domain} out of domains in rcptd.conf",
@@ -76,16 +82,16 @@ fn of_a_class(findings: &mut Findings<'_>, domain: &str) {
         Classified::CannotTell(lists) => {
             let (class, list) = &lists[0];
             let test = if list.starts_with('/') {
-                format!("see whether {list} has it")
+                format!("check whether {list} has it")
             } else {
-                format!("see whether postmap -q {domain} {list} has it")
+                format!("check whether postmap -q {domain} {list} finds it")
             };
             findings.warning(
                 "domain-cannot-tell",
                 (None, class.domains()),
                 format!(
-                    "cannot tell whether {domain} is in {}, which is looked up in {}: if it is not, its mail is \
-                     refused or goes elsewhere",
+                    "cannot tell whether {domain} is in {}, which is looked up in {}: if it is not, its mail \
+                     is rejected or goes elsewhere",
                     class.domains(),
                     lists.iter().map(|(_, list)| list.as_str()).collect::<Vec<_>>().join(", ")
                 ),
@@ -109,8 +115,8 @@ fn extensions(findings: &mut Findings<'_>, domain: &str, ours: &str, postfix: &s
             "delimiter-missing",
             (None, "recipient_delimiter"),
             format!(
-                "Postfix delivers user{c}extension@{domain} to user, rcptd does not know that {} begins an \
-                 extension: it refuses such recipients with 550",
+                "Postfix delivers user{c}extension@{domain} to user, but the delimiters of rcptd do \
+                 not include {}: rcptd rejects such recipients with 550",
                 list(&missing)
             ),
             format!("rcptd.conf: [[normalise]] delimiters = \"{ours}{missing}\""),
@@ -122,8 +128,8 @@ fn extensions(findings: &mut Findings<'_>, domain: &str, ours: &str, postfix: &s
             "delimiter-extra",
             (None, "recipient_delimiter"),
             format!(
-                "rcptd takes user{c}extension@{domain} for user, Postfix does not know that {} begins an extension: \
-                 such mail is accepted, and bounces because there is no user{c}extension",
+                "rcptd treats user{c}extension@{domain} as user, but recipient_delimiter of Postfix does \
+                 not include {}: such mail is accepted, and bounces because user{c}extension does not exist",
                 list(&extra)
             ),
             format!("main.cf: recipient_delimiter = {postfix}{extra}, or rcptd.conf: delimiters = \"{}\"", {
@@ -145,11 +151,12 @@ fn separators(findings: &mut Findings<'_>, delimiters: &str) {
         "delimiter-in-rules",
         (None, "recipient_delimiter"),
         format!(
-            "the check code of the rule {rule}{more} protects nothing: for Postfix whatever follows \"{prefix}\" is an \
-             extension, and is delivered to {account}"
+            "the check code of the rule {rule}{more} protects nothing: Postfix treats everything after \
+             \"{prefix}\" as an extension and delivers the mail to {account}"
         ),
         format!(
-            "separate the parts of the rule by another character, or main.cf: recipient_delimiter without one of {}",
+            "separate the parts of the rule with another character, or main.cf: remove the separator of the \
+             rule from recipient_delimiter, which has {}",
             list(delimiters)
         ),
     );

@@ -116,14 +116,16 @@ fn default_action(findings: &mut Findings<'_>, service: Option<&Service>, milter
         "tempfail" => return,
         "accept" => (
             Severity::Error,
-            "while rcptd does not answer, aliases and unknown names are taken unresolved and bounce, and if it ends in \
-             the middle of its changes a recipient is lost",
+            "while rcptd does not answer, aliases and unknown names are accepted unresolved and bounce, and \
+             if rcptd exits in the middle of its changes, a recipient is lost",
         ),
-        "reject" => (Severity::Error, "while rcptd does not answer, all mail is refused for good with 5xx"),
+        "reject" => {
+            (Severity::Error, "while rcptd does not answer, all mail is rejected permanently with 5xx")
+        }
         "quarantine" => (Severity::Warning, "while rcptd does not answer, mail stays in the hold queue"),
         "shutdown" => (
             Severity::Warning,
-            "while rcptd does not answer, clients are hung up on; Postfix before 3.8 does not know the word",
+            "while rcptd does not answer, Postfix disconnects clients; Postfix before 3.8 does not know it",
         ),
         _ => (Severity::Warning, "Postfix does not know this action, and defers all mail"),
     };
@@ -163,11 +165,12 @@ fn timeouts(findings: &mut Findings<'_>, service: Option<&Service>, milter: &str
                 "milter-timeout",
                 (service, set_by),
                 format!(
-                    "Postfix waits {text} for an answer ({parameter}), rcptd may take {} s (milter.deadline): Postfix \
-                     gives up first, for the rest of the session, and its log does not say why",
+                    "Postfix waits {text} for an answer ({parameter}), but rcptd may take {} s \
+                     (milter.deadline): Postfix gives up first, for the rest of the session, and its log \
+                     does not say why",
                     deadline.as_secs_f32()
                 ),
-                format!("{place}30s, or a shorter deadline below [milter] in rcptd.conf"),
+                format!("{place}30s, or set a shorter deadline in [milter] of rcptd.conf"),
             );
         }
     }
@@ -181,10 +184,12 @@ fn hindrances(findings: &mut Findings<'_>, service: &Service) {
         findings.error(
             "proxy-filter",
             (Some(service), "smtpd_proxy_filter"),
-            "Postfix lets a milter change nothing where smtpd_proxy_filter is set: an alias is accepted, is not \
-             replaced, and bounces"
+            "Postfix does not let a milter change anything where smtpd_proxy_filter is set: an alias is \
+             accepted, is not replaced, and bounces"
                 .to_owned(),
-            "move smtpd_milters to the service that takes the mail back from the filter, or wire by tables".to_owned(),
+            "move smtpd_milters to the service that takes the mail back from the filter, or use the wiring \
+             by tables"
+                .to_owned(),
         );
     }
     if !exceptions.is_empty() {
@@ -192,10 +197,10 @@ fn hindrances(findings: &mut Findings<'_>, service: &Service) {
             "milter-exceptions",
             (Some(service), "smtpd_milter_maps"),
             format!(
-                "clients that {exceptions} has do not meet rcptd: cannot tell which; their mail to an alias bounces, \
-                 and to unknown names, too, where the list of recipients is open"
+                "clients listed in {exceptions} bypass rcptd, cannot tell which: their mail to aliases \
+                 bounces, and so does their mail to unknown names where the list of recipients is open"
             ),
-            "let the entries name rcptd's milter as well".to_owned(),
+            "name rcptd's milter in its entries as well".to_owned(),
         );
     }
 }
@@ -244,8 +249,8 @@ fn named_twice(findings: &mut Findings<'_>, service: Option<&Service>, milters: 
             "aliases-twice",
             (service, table),
             format!(
-                "{table} and the milter replace the same aliases: who asks for a delivery report gets two, and with \
-                 enable_original_recipient = no mail would be lost"
+                "{table} and the milter replace the same aliases: a sender who asks for a delivery report \
+                 gets two, and with enable_original_recipient = no, mail would be lost"
             ),
             help,
         );
@@ -254,8 +259,8 @@ fn named_twice(findings: &mut Findings<'_>, service: Option<&Service>, milters: 
             "aliases-twice-lost",
             (service, "enable_original_recipient"),
             format!(
-                "{table} and the milter replace the same aliases, and enable_original_recipient is no: the mail is \
-                 lost, and the client was told 250"
+                "{table} and the milter replace the same aliases, and enable_original_recipient is no: the \
+                 mail is lost, although the client received 250"
             ),
             help,
         );

@@ -56,10 +56,10 @@ pub(super) fn check(findings: &mut Findings<'_>) {
             "not-wired",
             (None, "smtpd_milters"),
             format!(
-                "no service of master.cf asks rcptd, neither by smtpd_milters nor by a table: aliases at {names} are \
-                 refused, or bounce"
+                "no service in master.cf asks rcptd, by smtpd_milters or by a table: aliases at {names} are \
+                 rejected or bounce"
             ),
-            "take over the lines of install/postfix for one of the wirings in MILTER_README.md".to_owned(),
+            "copy the lines in install/postfix for one of the wirings in MILTER_README.md".to_owned(),
         );
         return;
     }
@@ -67,8 +67,8 @@ pub(super) fn check(findings: &mut Findings<'_>) {
         findings.warning(
             "service-not-wired",
             (Some(service), "smtpd_milters"),
-            format!("rcptd is not asked here: mail to an alias at {names} is refused with 550"),
-            format!("give it the -o lines that {} has, if its clients write to aliases", wired[0].title()),
+            format!("this service does not ask rcptd: mail to an alias at {names} is rejected with 550"),
+            format!("add the -o lines of {} to it, if its clients send mail to aliases", wired[0].title()),
         );
     }
 }
@@ -107,7 +107,7 @@ pub(super) fn open_because(findings: &Findings<'_>, service: &Service, class: Cl
     let content = findings.content(Some(service));
     let everything = |map: &&Map<'_>| matches!(content.everything(map), Entry::Found(_));
     if let Some(map) = Map::listed(&list).iter().find(everything) {
-        return Some(format!("{} has {}, which has every name", class.recipients(), map.text));
+        return Some(format!("{} has {}, which matches every name", class.recipients(), map.text));
     }
     let named = ["smtpd_recipient_restrictions", "smtpd_relay_restrictions"]
         .iter()
@@ -127,13 +127,14 @@ fn opens_domains(
     domains: &str,
     milter: bool,
 ) {
-    let why = if milter { "rcptd decides about its own domains only" } else { "rcptd is not asked here" };
+    let why =
+        if milter { "rcptd decides about its own domains only" } else { "this service does not ask rcptd" };
     findings.error(
         "opens-domain",
         at,
         format!(
-            "{} takes every name at {domains}, and {why}: mail to nobody there is accepted and bounces to senders \
-             that are often forged",
+            "{} accepts every name at {domains}, and {why}: mail to names that do not exist there is \
+             accepted and bounces to senders that are often forged",
             class.recipients()
         ),
         format!("take {domains} out of the table"),
@@ -144,8 +145,8 @@ fn open_in_dry_run(findings: &mut Findings<'_>, at: (Option<&Service>, &'static 
     findings.error(
         "open-in-dry-run",
         at,
-        "dry_run is on, so that rcptd rejects nobody, and the list of recipients has every name: mail to nobody \
-         is accepted and bounces"
+        "dry_run is on, so rcptd rejects no recipient, and the list of recipients matches every name: mail \
+         to names that do not exist is accepted and bounces"
             .to_owned(),
         format!("close {} until dry_run = false is in rcptd.conf", class.recipients()),
     );
@@ -262,8 +263,8 @@ fn opens_others(
             "opens-others",
             at,
             format!(
-                "{why}, and rcptd decides about its own domains only: mail to nobody at {} is accepted and bounces \
-                 to senders that are often forged",
+                "{why}, and rcptd decides about its own domains only: mail to names that do not exist at {} \
+                 is accepted and bounces to senders that are often forged",
                 open.join(", ")
             ),
             help,
@@ -273,8 +274,8 @@ fn opens_others(
             "opens-others-cannot-tell",
             at,
             format!(
-                "{why}, and rcptd decides about its own domains only; cannot tell which other domains {} has: mail to \
-                 nobody there is accepted and bounces",
+                "{why}, and rcptd decides about its own domains only; cannot tell which other domains {} \
+                 has: mail to names that do not exist there is accepted and bounces",
                 tables.join(", ")
             ),
             help,
@@ -294,23 +295,24 @@ fn open_without_rcptd(
     let local = findings.postfix.is_local(service);
     let (id, severity, whose) = match strangers(findings, service) {
         // Mail from a content filter was checked by another service. That is the usual configuration.
-        _ if local => ("open-to-this-host", Severity::Note, "programs of this host may send"),
+        _ if local => ("open-to-this-host", Severity::Note, "programs on this host may send"),
         Strangers::Refused => ("open-to-networks", Severity::Note, "clients in its networks may send"),
         Strangers::LogIn => ("open-to-users", Severity::Warning, "users who log in may send"),
-        Strangers::Accepted => ("open-without-rcptd", Severity::Error, "anybody may send"),
+        Strangers::Accepted => ("open-without-rcptd", Severity::Error, "any client may send"),
     };
     let help = if severity == Severity::Note {
-        "right for mail that comes back from a content filter; else leave the list as main.cf has it"
+        "correct for mail that comes back from a content filter; otherwise leave the list as it is in main.cf"
             .to_owned()
     } else {
-        format!("wire it as the other services are, or main.cf: {}", known_line(class))
+        format!("wire it like the other services, or main.cf: {}", known_line(class))
     };
     findings.add(
         id,
         severity,
         at,
         format!(
-            "{why}, and rcptd's milter is not asked here: {whose} mail to nobody at {names}, which is accepted and bounces"
+            "{why}, and this service does not ask rcptd's milter: {whose} mail to names that do not exist at \
+             {names}, which is accepted and bounces"
         ),
         help,
     );
@@ -339,7 +341,7 @@ fn closed_before_milter(
             Severity::Note,
             at,
             format!(
-                "aliases at {names} are refused before rcptd sees them; observe only sees other recipients"
+                "aliases at {names} are rejected before rcptd sees them; dry_run sees only other recipients"
             ),
             format!("when dry_run is off: {help}"),
         );
@@ -348,7 +350,7 @@ fn closed_before_milter(
             "closed-before-rcptd",
             at,
             format!(
-                "{} does not have the aliases at {names}: they are refused with 550 before rcptd is asked",
+                "{} does not have the aliases at {names}: they are rejected with 550 before rcptd is asked",
                 class.recipients()
             ),
             help,
@@ -358,11 +360,11 @@ fn closed_before_milter(
             "closed-cannot-tell",
             at,
             format!(
-                "cannot tell whether {} has all names at {names}: if it has not, aliases are refused with 550 before \
-                 rcptd is asked",
+                "cannot tell whether {} has all names at {names}: if it does not, aliases are rejected with \
+                 550 before rcptd is asked",
                 unknown.join(", ")
             ),
-            format!("see what postmap -q @{} {} prints; else {help}", domains[0], unknown[0]),
+            format!("check what postmap -q @{} {} prints; if nothing, {help}", domains[0], unknown[0]),
         );
     }
 }
@@ -378,8 +380,8 @@ fn virtual_alias(findings: &mut Findings<'_>, service: &Service, domains: &[Stri
                 "virtual-alias-domain",
                 at,
                 format!(
-                    "{names} is in virtual_alias_domains: Postfix refuses every recipient that virtual_alias_maps does \
-                     not have, aliases too, before the milter is asked"
+                    "{names} is in virtual_alias_domains: Postfix rejects every recipient that \
+                     virtual_alias_maps does not have, including aliases, before the milter is asked"
                 ),
                 format!("main.cf: take {names} out of virtual_alias_domains and add it to mydestination"),
             );
@@ -389,8 +391,8 @@ fn virtual_alias(findings: &mut Findings<'_>, service: &Service, domains: &[Stri
             "virtual-alias-domain",
             at,
             format!(
-                "{names} is in virtual_alias_domains, and only rcptd is in virtual_alias_maps: it says that an alias \
-                 stands for an account at {names}, which stands for nothing, so that all mail bounces"
+                "{names} is in virtual_alias_domains, and only rcptd is in virtual_alias_maps: rcptd maps an \
+                 alias to an account at {names}, which maps to nothing, so all mail bounces"
             ),
             format!("main.cf: take {names} out of virtual_alias_domains and add it to mydestination"),
         );

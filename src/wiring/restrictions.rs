@@ -235,8 +235,11 @@ pub(super) fn check(findings: &mut Findings<'_>) {
             findings.error(
                 "open-relay",
                 (Some(service), list),
-                format!("{table} permits every recipient, also at other hosts: this host relays mail of any client"),
-                format!("name reject_unauth_destination before it in {list}"),
+                format!(
+                    "{table} permits every recipient, including those at other hosts: this host relays mail \
+                     from any client"
+                ),
+                format!("put reject_unauth_destination before it in {list}"),
             );
         }
     }

@@ -82,8 +82,8 @@ pub(super) fn never_resolved(findings: &mut Findings<'_>, service: &Service, cla
         )
     } else {
         (
-            "neither a milter here nor virtual_alias_maps in cleanup(8) puts its account in its place",
-            "add smtpd_milters of rcptd, or its map resolver:virtual_alias to virtual_alias_maps",
+            "neither a milter here nor virtual_alias_maps in cleanup(8) replaces it with its account",
+            "add rcptd to smtpd_milters, or its map resolver:virtual_alias to virtual_alias_maps",
         )
     };
     findings.error(

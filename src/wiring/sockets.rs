@@ -113,14 +113,14 @@ pub(super) fn check(findings: &mut Findings<'_>) {
                 "socket-missing",
                 Severity::Warning,
                 at,
-                format!("{text} is {path}, which is not there: mail is deferred with 451 until rcptd runs"),
-                "start rcptd, and see by rcptd check whether it may open the socket".to_owned(),
+                format!("{text} is {path}, which does not exist: mail is deferred with 451 until rcptd runs"),
+                "start rcptd, and run rcptd check to see whether it may open the socket".to_owned(),
             ),
             Some(Reach::NotASocket) => findings.error(
                 "socket-is-none",
                 at,
                 format!("{text} is {path}, which is not a socket: mail is deferred with 451"),
-                "name the path that listen has in rcptd.conf".to_owned(),
+                "use the path of listen in rcptd.conf".to_owned(),
             ),
             Some(Reach::Denied(why)) => findings.error(
                 "socket-denied",
@@ -154,8 +154,8 @@ fn not_listening(findings: &mut Findings<'_>, one: &Use, queue: &Path) {
             "socket-outside-chroot",
             at,
             format!(
-                "{} is {} for this program, which runs in the chroot {}; rcptd listens at {}: it is not reached, and \
-                 mail is deferred with 451",
+                "{} is {} for this program, which runs in the chroot {}; rcptd listens at {}: the program \
+                 cannot reach it, and mail is deferred with 451",
                 one.text,
                 one.path.display(),
                 queue.display(),

@@ -61,7 +61,7 @@ const TABLES: [(&str, By, Fits); 26] = [
     (
         "transport_maps",
         By::Rewrite,
-        Fits::Only(&[], "its values are no transports, and mail stays in the queue"),
+        Fits::Only(&[], "its values are not transports, and mail stays in the queue"),
     ),
     ("relocated_maps", By::Rewrite, Fits::Only(&[], "mail to recipients that exist bounces")),
     ("mydestination", By::Rewrite, Fits::Only(&[ResolverView::Domains], NO_DOMAIN)),
@@ -77,11 +77,11 @@ const ADDRESSES: &[ResolverView] =
 const SENDERS: &[ResolverView] =
     &[ResolverView::VirtualAlias, ResolverView::Recipients, ResolverView::Account, ResolverView::SenderLogin];
 
-const REFUSED: &str = "accounts that exist are refused with 550, or unknown ones are taken";
-const NO_ADDRESS: &str = "its values are not the addresses that take the place of its keys";
+const REFUSED: &str = "accounts that exist are rejected with 550, or unknown ones are accepted";
+const NO_ADDRESS: &str = "its values are not the addresses that replace its keys";
 const NO_ACTION: &str =
-    "its values are no actions of access(5), and Postfix answers 451 4.3.5 to each address that it has";
-const NO_DOMAIN: &str = "its keys are addresses, so that it has none of our domains";
+    "its values are not actions of access(5), and Postfix replies 451 4.3.5 to each address that it has";
+const NO_DOMAIN: &str = "its keys are addresses, so it has none of rcptd's domains";
 
 /// By default, Postfix looks up domains in the table of addresses, in which rcptd has no domains.
 const DEFAULT_DOMAINS: [(&str, &str); 2] =
@@ -184,8 +184,11 @@ fn served(
             (Some(Asked::Nothing), _) => findings.error(
                 "map-not-served",
                 at,
-                format!("rcptd has no such map as {}: mail is deferred with 451, or in the queue", map.text),
-                "give the name of a [[map]] in rcptd.conf, or add one".to_owned(),
+                format!(
+                    "rcptd does not serve the map {}: mail is deferred with 451, or stays in the queue",
+                    map.text
+                ),
+                "use the name of a [[map]] in rcptd.conf, or add one".to_owned(),
             ),
             (Some(Asked::Map(asked)), Fits::Only(views, otherwise))
                 if !asked.answers.is_empty()
@@ -211,7 +214,7 @@ fn served(
                     "wrong-map",
                     at,
                     format!(
-                        "{} is the map of rcptd for {got}, {} wants {wants}: {otherwise}",
+                        "{} is rcptd's map for {got}, but {} requires {wants}: {otherwise}",
                         map.text, at.1
                     ),
                     help,
@@ -244,8 +247,8 @@ fn proxied(findings: &mut Findings<'_>, at: (Option<&Service>, &'static str), li
                 map.text
             ),
             format!(
-                "write {}:{} without proxy:, with n in the fifth column of master.cf, or main.cf: proxy_read_maps = {} \
-                 and what it has by default",
+                "write {}:{} without proxy:, with n in the fifth column of master.cf, or main.cf: \
+                 proxy_read_maps = {} and its default value",
                 map.kind, map.argument, map.text
             ),
         );

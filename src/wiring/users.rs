@@ -36,8 +36,8 @@ pub(super) fn local_users(
             "aliases-missing",
             at,
             format!(
-                "local_recipient_maps does not have {alias_maps}: names in aliases(5), such as postmaster, are refused \
-                 with 550 at {names}"
+                "local_recipient_maps does not have {alias_maps}: names in aliases(5), such as postmaster, \
+                 are rejected with 550 at {names}"
             ),
             "add $alias_maps to local_recipient_maps".to_owned(),
         );
@@ -63,7 +63,10 @@ fn passwd(
             findings.error(
                 "passwd-missing",
                 at,
-                format!("local_recipient_maps does not have the users of this host: those at {names} are refused with 550"),
+                format!(
+                    "local_recipient_maps does not have the users of this host: those at {names} are \
+                     rejected with 550"
+                ),
                 format!("local_recipient_maps = {users} {list}"),
             );
         }
@@ -72,11 +75,11 @@ fn passwd(
                 "passwd-outside-chroot",
                 at,
                 format!(
-                    "{} is asked inside of the chroot, where there is no /etc/passwd: users of this host at {names} \
-                     are refused with 550",
+                    "{} is looked up inside the chroot, which has no /etc/passwd: users of this host at \
+                     {names} are rejected with 550",
                     map.text
                 ),
-                "main.cf: write proxy:unix:passwd.byname; master.cf: or n in the fifth column".to_owned(),
+                "main.cf: write proxy:unix:passwd.byname, or master.cf: n in the fifth column".to_owned(),
             );
         }
         Some(_) => (),

@@ -31,9 +31,9 @@ pub(super) fn check(findings: &mut Findings<'_>) {
             findings.warning(
                 "vrfy-for-all",
                 (Some(service), "disable_vrfy_command"),
-                "anybody may ask by VRFY which accounts and aliases exist, without sending mail".to_owned(),
-                "main.cf: disable_vrfy_command = yes, with -o disable_vrfy_command=no for the server that rcptd asks \
-                 alone"
+                "any client can ask by VRFY which accounts and aliases exist without sending mail".to_owned(),
+                "main.cf: disable_vrfy_command = yes, with -o disable_vrfy_command=no only for the server \
+                 that rcptd asks"
                     .to_owned(),
             );
         }
@@ -60,18 +60,18 @@ pub(super) fn check(findings: &mut Findings<'_>) {
                 let screened =
                     |service: &Service| service.command == "postscreen" && service.address().1 == Some(port);
                 let who = if findings.postfix.services.iter().any(screened) {
-                    "postscreen(8) is"
+                    "postscreen(8) listens"
                 } else {
-                    "no smtpd of master.cf is"
+                    "no smtpd in master.cf listens"
                 };
                 findings.warning(
                     "vrfy-nobody",
                     (None, "smtpd_milters"),
                     format!(
-                        "{source}: {who} at port {port} of this host; unless another mail server is, no account can be \
-                         verified and recipients are deferred"
+                        "{source}: {who} on port {port} of this host; unless another mail server does, no \
+                         account can be verified and recipients are deferred"
                     ),
-                    "take over the service in install/postfix/master.cf.snippet".to_owned(),
+                    "copy the service from install/postfix/master.cf.snippet".to_owned(),
                 );
             }
             None => (),
@@ -122,10 +122,10 @@ fn target(findings: &mut Findings<'_>, service: &Service, source: &str) {
             "vrfy-asks-milter",
             (Some(service), "smtpd_milters"),
             format!(
-                "{source} asks this service, whose recipients rcptd's milter is to verify: it lets every name pass to \
-                 rcptd, so that VRFY proves nothing and recipients are deferred"
+                "{source} asks this service, whose recipients rcptd's milter verifies: it passes every name \
+                 to rcptd, so VRFY proves nothing and recipients are deferred"
             ),
-            "ask an smtpd of its own, with -o smtpd_milters= ; see install/postfix/master.cf.snippet".to_owned(),
+            "ask a separate smtpd, with -o smtpd_milters= ; see install/postfix/master.cf.snippet".to_owned(),
         );
     }
     refuses(findings, service, source);
@@ -182,7 +182,7 @@ fn encryption(findings: &Findings<'_>, service: &Service, source: &str) -> Vec<R
     if postfix.is_yes(Some(service), "smtpd_tls_wrappermode") {
         found.push((
             "smtpd_tls_wrappermode",
-            "which expects TLS from the first byte on, and rcptd begins without".to_owned(),
+            "which expects TLS from the first byte on, but rcptd starts without it".to_owned(),
             "-o smtpd_tls_wrappermode=no".to_owned(),
         ));
     }
@@ -190,14 +190,14 @@ fn encryption(findings: &Findings<'_>, service: &Service, source: &str) -> Vec<R
     if !proxy.is_empty() {
         found.push((
             "smtpd_upstream_proxy_protocol",
-            format!("which expects a line of {proxy} before the session, and rcptd sends none"),
+            format!("which expects a line of {proxy} before the session, but rcptd sends none"),
             "-o smtpd_upstream_proxy_protocol=".to_owned(),
         ));
     }
     if enforces && !encrypts {
         found.push((
             "smtpd_tls_security_level",
-            "which requires STARTTLS, and rcptd does not encrypt".to_owned(),
+            "which requires STARTTLS, but rcptd does not encrypt".to_owned(),
             "-o smtpd_tls_security_level=may -o smtpd_enforce_tls=no".to_owned(),
         ));
     }
@@ -239,8 +239,8 @@ fn refuses(findings: &mut Findings<'_>, service: &Service, source: &str) {
                 _ => format!("-o {parameter}="),
             };
             let networks =
-                if word == "reject" { "; mynetworks has to have the address of rcptd" } else { "" };
-            let why = format!("which refuses VRFY from {host} by {word} in {parameter}");
+                if word == "reject" { "; mynetworks must include the address of rcptd" } else { "" };
+            let why = format!("which rejects VRFY from {host} by {word} in {parameter}");
             found.push((parameter, why, format!("{line}{networks}")));
         }
     }
@@ -269,8 +269,8 @@ fn says_yes_to_all(findings: &mut Findings<'_>, service: &Service, source: &str)
             "vrfy-open",
             (Some(service), parameter),
             format!(
-                "{source} asks this service, and {why}: it says 252 to names that do not exist, so that recipients are \
-                 deferred"
+                "{source} asks this service, and {why}: it replies 252 to names that do not exist, so \
+                 recipients are deferred"
             ),
             if parameter == class.recipients() {
                 format!(
@@ -300,7 +300,7 @@ fn opened(
         let has_all =
             |domain: &&String| maps.iter().any(|map| matches!(content.covers(map, domain), Entry::Found(_)));
         let domain = domains.iter().find(has_all)?;
-        Some((parameter, format!("{parameter} has every name of @{domain}")))
+        Some((parameter, format!("{parameter} matches every name at {domain}")))
     })
 }
 
@@ -319,8 +319,8 @@ fn says_later(findings: &mut Findings<'_>, service: &Service, source: &str) {
             "vrfy-soft",
             (Some(service), parameter),
             format!(
-                "{source} asks this service, which says 450 to names that do not exist: they are deferred instead of \
-                 refused"
+                "{source} asks this service, which replies 450 to names that do not exist: they are deferred \
+                 instead of rejected"
             ),
             format!("master.cf, for this service: {line}"),
         );

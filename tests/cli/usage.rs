@@ -41,7 +41,7 @@ fn files_that_are_not_there() {
         (&["make", "-c", "/nowhere/x", "foo"], 78),
         (&["make", "--rules", "/nowhere/x", "foo"], 66),
         (&["rules", "fmt", "/nowhere/x"], 66),
-        (&["rules", "import", "/nowhere/x"], 66),
+        (&["import", "trualias", "/nowhere/x"], 66),
         (&["serve", "-c", "/nowhere/x"], 78),
         (&["-c", "/nowhere/x"], 78),
     ] {
@@ -50,7 +50,7 @@ fn files_that_are_not_there() {
         assert!(got.err.contains("/nowhere/x") && got.err.contains("No such file"), "{}", got.err);
         assert!(got.err.contains("(check the name"), "{arguments:?}: {}", got.err);
         let first = arguments.contains(&"-c");
-        assert_eq!(got.err.contains("begin with milter.conf.sample"), first, "{arguments:?}: {}", got.err);
+        assert_eq!(got.err.contains("start from milter.conf.sample"), first, "{arguments:?}: {}", got.err);
     }
     let site = Site::new("", "");
     fs::write(site.path("latin.rules"), b"ACCOUNT gr\xfc MATCHES x").expect("written");

@@ -215,10 +215,10 @@ fn files_that_are_none() {
     fs::write(path("text.lmdb"), "foo bar\n").unwrap();
     fs::write(path("long.lmdb"), "foo bar\n".repeat(2000)).unwrap();
     for (name, want) in [
-        ("missing", "make it by postmap lmdb:"),
+        ("missing", "create it with postmap lmdb:"),
         ("missing", "missing.lmdb: No such file"),
         ("text", "text.lmdb: "),
-        ("long.lmdb", "no file of LMDB"),
+        ("long.lmdb", "not an LMDB file"),
     ] {
         let error = lmdb::open(&path(name)).unwrap_err();
         assert!(error.contains(want), "{error}");

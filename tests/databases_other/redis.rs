@@ -84,7 +84,7 @@ async fn look_ups() {
         (&keys, "longer", Unknown("longer than 100000")),
         (&keys, "list", Unknown("lists and sets")),
         (&keys, "set", Unknown("lists and sets")),
-        (&keys, "hash", Unknown("of a hash name the field")),
+        (&keys, "hash", Unknown("set field for a hash")),
         (&sides, "foo@example.test", Found("by sides")),
         (&sides, "bar@example.test", NotFound),
         (&sides, "foo", NotFound),
@@ -92,7 +92,7 @@ async fn look_ups() {
         (&hash, "a b\r\n", Found("odd")),
         (&hash, "nobody", NotFound),
         (&hash, "empty", Unknown("empty")),
-        (&no_hash, "foo", Unknown("holds no string")),
+        (&no_hash, "foo", Unknown("does not hold a string")),
         (&three, "foo@example.test", Found("of three")),
         (&three, "number", NotFound),
         (&unix, "foo@example.test", Found("bar@example.test")),
@@ -295,7 +295,7 @@ fn wrong_settings() {
     let mut user = good();
     user.user = Some("rcptd".into());
     for (settings, want) in [
-        (number, "\"mail\" is no database of Redis"),
+        (number, "\"mail\" is not the number of a Redis database"),
         (user, "set password_file"),
         (settings(Kind::Redis, &[]), "set hosts"),
         (with_tls(good(), &certificate("server.key")), "no certificate in it"),

@@ -101,16 +101,16 @@ fn account(entry: &str) -> Result<Address, String> {
     // Rejects lines of other kinds of files, such as aliases(5) or passwd(5).
     let odd = |c: char| c.is_whitespace() || c.is_control() || ":,;<>()\\".contains(c);
     if account.domain().is_some_and(|domain| domain.contains(odd) || domain.contains('@')) {
-        return Err("the domain holds a character that no domain has".into());
+        return Err("the domain has an invalid character".into());
     }
     if !entry.contains('"') && (entry.contains(odd) || entry.matches('@').count() > 1) {
-        return Err("the line is more than one account".into());
+        return Err("the line has more than one account".into());
     }
     if account.local().is_empty() {
         return Err("the user is missing".into());
     }
     if entry.ends_with('@') {
-        return Err("the domain behind the @ is missing".into());
+        return Err("the domain after the @ is missing".into());
     }
     Ok(account)
 }
@@ -187,14 +187,14 @@ mod tests {
     #[test]
     fn errors_have_line_numbers() {
         for (content, want) in [
-            ("foo\nbar: baz\n", "x:2:1: error: the line is more than one account (write one account a line"),
-            ("foo bar", "x:1:1: error: the line is more than one account"),
-            ("root:x:0:0:root:/root:/bin/sh", "x:1:1: error: the line is more than one account"),
-            ("a@b@c", "x:1:1: error: the line is more than one account"),
+            ("foo\nbar: baz\n", "x:2:1: error: the line has more than one account (write one account a line"),
+            ("foo bar", "x:1:1: error: the line has more than one account"),
+            ("root:x:0:0:root:/root:/bin/sh", "x:1:1: error: the line has more than one account"),
+            ("a@b@c", "x:1:1: error: the line has more than one account"),
             ("@example.test", "x:1:1: error: the user is missing"),
-            ("foo@", "x:1:1: error: the domain behind the @ is missing"),
+            ("foo@", "x:1:1: error: the domain after the @ is missing"),
             ("\"foo", "x:1:1: error: quoted string does not end"),
-            ("\"foo\"@exa mple", "x:1:1: error: the domain holds a character"),
+            ("\"foo\"@exa mple", "x:1:1: error: the domain has an invalid character"),
             ("fo\x01o", "x:1:1: error: control character in the address"),
         ] {
             let got = parse("x", content.into(), &false.into()).unwrap_err();

@@ -68,8 +68,7 @@ impl SourceConfig for ListFile {
         let (name, path, cases) = (context.name.clone(), self.path.clone(), context.cases.clone());
         Box::pin(async move {
             let opened = tokio::task::spawn_blocking(move || FileSource::shared(name, &path, cases));
-            let (source, is_new) =
-                opened.await.map_err(|_| vec!["reading it was given up".to_string()])??;
+            let (source, is_new) = opened.await.map_err(|_| vec!["the read was abandoned".to_string()])??;
             if is_new {
                 source.keep_looking();
             }
@@ -329,7 +328,7 @@ impl Watched {
             Ok((list, stamp, digest)) if has_shrunk(old.list.len(), list.len()) && !accepted => {
                 let (before, now) = (old.list.len(), list.len());
                 let why = format!(
-                    "the list has shrunk from {before} to {now} accounts; if that is meant, send SIGHUP"
+                    "the list has shrunk from {before} to {now} accounts; if this is intended, send SIGHUP"
                 );
                 self.broken(&old, TroubleKind::Shrunk, &why, read(Some(stamp), Some(digest)))
             }

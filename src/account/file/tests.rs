@@ -101,7 +101,7 @@ async fn handles_replaced_deleted_and_invalid_files() {
     site.becomes("bar", "exists").await;
     fs::write(&list, "foo\nbar baz\n").unwrap();
     site.becomes("baz", "temporary failure: /").await;
-    assert!(site.says("baz").await.contains("accounts:2:1: error: the line is more than one account"));
+    assert!(site.says("baz").await.contains("accounts:2:1: error: the line has more than one account"));
     assert_eq!(site.says("bar").await, "exists");
 
     fs::remove_file(&list).unwrap();

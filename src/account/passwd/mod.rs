@@ -112,7 +112,7 @@ impl Passwd {
     async fn ask(&self, account: &Address) -> Result<Lookup<()>, Reason> {
         // A NUL would truncate the name, which may then be that of another user.
         if account.local().is_empty() || account.local().contains('\0') {
-            return Err(Reason::new("getpwnam_r: this local part cannot be asked"));
+            return Err(Reason::new("getpwnam_r: this local part cannot be looked up"));
         }
         // Mail servers deliver to the name in lower case, unless case matters.
         let user = if self.cases.of(account) {
@@ -164,12 +164,12 @@ impl Passwd {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Reason> {
-        let permit = self.lookups.acquire().await.map_err(|_| Reason::new("getpwnam_r: no thread for it"))?;
+        let permit = self.lookups.acquire().await.map_err(|_| Reason::new("getpwnam_r: no free thread"))?;
         let done = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             work()
         });
-        done.await.map_err(|_| Reason::new("getpwnam_r: the lookup was given up"))
+        done.await.map_err(|_| Reason::new("getpwnam_r: the lookup was abandoned"))
     }
 }
 
@@ -216,8 +216,8 @@ mod tests {
             ("root@example.test", "exists"),
             ("Root@anywhere.test", "exists"),
             ("nosuchuser9@example.test", "not found"),
-            ("ro\0ot@example.test", "temporary failure: getpwnam_r: this local part cannot be asked"),
-            ("@example.test", "temporary failure: getpwnam_r: this local part cannot be asked"),
+            ("ro\0ot@example.test", "temporary failure: getpwnam_r: this local part cannot be looked up"),
+            ("@example.test", "temporary failure: getpwnam_r: this local part cannot be looked up"),
         ] {
             let got = passwd(false, find_user).look_up(&account(user)).await.result.to_string();
             assert_eq!(got, want, "{user}");
@@ -233,7 +233,7 @@ mod tests {
         let got = passwd(false, |_| Err("Connection refused".into())).look_up(&account("foo")).await.result;
         assert_eq!(got.to_string(), "temporary failure: getpwnam_r: Connection refused");
         let got = passwd(false, |_| panic!("in the name service")).look_up(&account("foo")).await.result;
-        assert_eq!(got.to_string(), "temporary failure: getpwnam_r: the lookup was given up");
+        assert_eq!(got.to_string(), "temporary failure: getpwnam_r: the lookup was abandoned");
     }
 
     #[tokio::test]

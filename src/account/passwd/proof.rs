@@ -42,7 +42,7 @@ pub(super) async fn prove(services: &Services, name: &str) -> Result<(), String>
     } else {
         name
     };
-    let _permit = PERMITS.acquire().await.map_err(|_| "no process for it".to_string())?;
+    let _permit = PERMITS.acquire().await.map_err(|_| "no free process".to_string())?;
     let mut child = Command::new("getent")
         .args(["-s", &services.to_the_end(), "--", DATABASE, name])
         .env("LD_DEBUG", "libs")

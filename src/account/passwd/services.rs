@@ -38,7 +38,7 @@ impl Services {
                     .ok_or_else(|| format!("{NSSWITCH}: the line {DATABASE} has a [ without ]"))?;
                 if services.is_empty() {
                     return Err(format!(
-                        "{NSSWITCH}: the line {DATABASE} begins with [{actions}]: of no service"
+                        "{NSSWITCH}: the line {DATABASE} begins with [{actions}] without a service before it"
                     ));
                 }
                 if let Some(unknown) = actions.split_whitespace().find(|action| !is_action(action)) {

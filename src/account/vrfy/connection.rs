@@ -143,7 +143,7 @@ fn expect(reply: Reply, code: u16) -> Result<Reply, Failure> {
     if reply.code == code {
         Ok(reply)
     } else {
-        Err(Failure::Bad(format!("the server said {}", reply.quoted())))
+        Err(Failure::Bad(format!("the server replied {}", reply.quoted())))
     }
 }
 

@@ -270,7 +270,7 @@ pub(super) fn helo_name(settings: &VrfySettings) -> Result<ClientId, String> {
         return if settings.helo.chars().all(safe) || literal(&settings.helo) {
             Ok(ClientId::Domain(settings.helo.clone()))
         } else {
-            Err(format!("\"{}\" is not a name to be said in EHLO: set helo to a host name", settings.helo))
+            Err(format!("\"{}\" is not a valid name for EHLO: set helo to a host name", settings.helo))
         };
     }
     let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

@@ -158,7 +158,7 @@ impl VrfySource {
             let same = canary.meaning(&path) == Meaning::Refused
                 && replied.reply.is_worded_like(replied.path, &canary, &path);
             if !same {
-                return control::Reply::TempFail(format!("{}, in other words", canary.quoted()));
+                return control::Reply::TempFail(format!("{}, with a different text", canary.quoted()));
             }
             let Some(witness) = self.witness(replied.domain) else {
                 return control::Reply::NotFound(canary.quoted());
@@ -209,7 +209,7 @@ impl VrfySource {
             Meaning::Refused => match self.exchange_with(&replied.peer.server, held, replied.path).await {
                 Ok(again) if again.code == replied.reply.code => control::Reply::NotFound(canary.quoted()),
                 Ok(again) => control::Reply::TempFail(format!(
-                    "{}, and then of the first account {}",
+                    "{}, and then for the first account {}",
                     canary.quoted(),
                     again.quoted()
                 )),
@@ -329,7 +329,7 @@ fn path(account: &Address) -> Result<String, String> {
         return not_asked("the address has no local part");
     }
     if !domain.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b)) {
-        return not_asked("the domain holds a character that no domain has");
+        return not_asked("the domain has an invalid character");
     }
     let path = account.path();
     if path.chars().any(char::is_control) {

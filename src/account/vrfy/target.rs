@@ -39,7 +39,7 @@ impl FromStr for Target {
         if let Some(name) = text.strip_prefix("srv:") {
             return match name.split_once(':') {
                 None => Ok(Target::Srv(read(name, host_name)?)),
-                Some(_) => Err("the port of a service stands in its SRV record".into()),
+                Some(_) => Err("the port of a service is in its SRV record".into()),
             };
         }
         if let Some(rest) = text.strip_prefix("mx:") {
@@ -86,7 +86,7 @@ impl Target {
             Target::Srv(service) => {
                 let places = lookup.srv(service).await?;
                 if places.iter().all(is_nowhere) {
-                    return Err(format!("there is no server of {service}"));
+                    return Err(format!("no server offers {service}"));
                 }
                 places
             }
@@ -195,10 +195,10 @@ mod tests {
             ("mx:example.test:5025", Ok("c.test:5025 b.test:5025 a.test:5025")),
             ("mx:none.test", Ok("none.test:25")),
             ("mx:null.test", Err("null.test takes no mail (null MX, RFC 7505)")),
-            ("mx:nowhere.test", Err("there is no name nowhere.test")),
+            ("mx:nowhere.test", Err("the name nowhere.test does not exist")),
             ("srv:_smtp._tcp.example.test", Ok("y.test:27 z.test:28 x.test:26")),
-            ("srv:_none._tcp.example.test", Err("there is no server of _none._tcp.example.test")),
-            ("srv:_empty._tcp.example.test", Err("there is no server of _empty._tcp.example.test")),
+            ("srv:_none._tcp.example.test", Err("no server offers _none._tcp.example.test")),
+            ("srv:_empty._tcp.example.test", Err("no server offers _empty._tcp.example.test")),
         ] {
             let got = target.parse::<Target>().unwrap().hosts(&table).await.map(|hosts| {
                 hosts.iter().map(|(host, port)| format!("{host}:{port}")).collect::<Vec<_>>().join(" ")

@@ -53,7 +53,7 @@ impl Table {
 }
 
 fn find<'a, T: Clone + Send + 'a>(table: &HashMap<String, Vec<T>>, name: &str) -> Found<'a, T> {
-    let found = table.get(name).cloned().ok_or_else(|| format!("there is no name {name}"));
+    let found = table.get(name).cloned().ok_or_else(|| format!("the name {name} does not exist"));
     Box::pin(std::future::ready(found))
 }
 

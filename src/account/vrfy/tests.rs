@@ -97,14 +97,14 @@ async fn tries_hosts_and_addresses_in_order() {
 async fn failed_name_lookup_is_temporary_failure() {
     let (port, connections) = serve("127.0.0.1", 0, "554 no\r\n").await;
     for (spec, want) in [
-        ("vrfy:nowhere.test", "temporary failure: there is no name nowhere.test"),
-        ("vrfy:mx:nowhere.test", "temporary failure: there is no name nowhere.test"),
+        ("vrfy:nowhere.test", "temporary failure: the name nowhere.test does not exist"),
+        ("vrfy:mx:nowhere.test", "temporary failure: the name nowhere.test does not exist"),
         ("vrfy:mx:null.test", "temporary failure: null.test takes no mail (null MX, RFC 7505)"),
         ("vrfy:empty.test", "temporary failure: empty.test has no address"),
-        ("vrfy:mx:gone.test", "temporary failure: there is no name nowhere.test"),
+        ("vrfy:mx:gone.test", "temporary failure: the name nowhere.test does not exist"),
         (
             &format!("vrfy:host.test:{port}"),
-            &format!("temporary failure: host.test [127.0.0.1]:{port}: the server said 554 no"),
+            &format!("temporary failure: host.test [127.0.0.1]:{port}: the server replied 554 no"),
         ),
     ] {
         let table = Table::new()

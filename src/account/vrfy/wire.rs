@@ -149,7 +149,7 @@ impl Progress {
         self.bytes += 1;
         self.line += 1;
         if !good {
-            return bad("that is not an SMTP reply");
+            return bad("not an SMTP reply");
         }
         if let (3, [code @ .., _]) = (self.line, self.head) {
             if self.lines == 0 {
@@ -228,14 +228,14 @@ mod tests {
             (b"250 a\n", "a line of the reply ends in a bare line feed"),
             (b"250-a\r\n550 b\r\n", "the lines of the reply have different codes"),
             (b"550-a\r\n251-b\r\n", "the lines of the reply have different codes"),
-            (b"150 a\r\n", "that is not an SMTP reply"),
-            (b"650 a\r\n", "that is not an SMTP reply"),
-            (b"25\r\n", "that is not an SMTP reply"),
-            (b"\r\n", "that is not an SMTP reply"),
-            (b"HTTP/1.1 400 Bad Request\r\n", "that is not an SMTP reply"),
-            (b"2500 ok\r\n", "that is not an SMTP reply"),
-            (b"250-a\r\nb\r\n", "that is not an SMTP reply"),
-            (b"\x15\x03\x01\x00\x02", "that is not an SMTP reply"),
+            (b"150 a\r\n", "not an SMTP reply"),
+            (b"650 a\r\n", "not an SMTP reply"),
+            (b"25\r\n", "not an SMTP reply"),
+            (b"\r\n", "not an SMTP reply"),
+            (b"HTTP/1.1 400 Bad Request\r\n", "not an SMTP reply"),
+            (b"2500 ok\r\n", "not an SMTP reply"),
+            (b"250-a\r\nb\r\n", "not an SMTP reply"),
+            (b"\x15\x03\x01\x00\x02", "not an SMTP reply"),
         ];
         for (reply, want) in cases {
             assert_eq!(ends(reply), *want, "{}", mail_address::escape(reply));

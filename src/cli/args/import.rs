@@ -5,36 +5,35 @@ use std::path::PathBuf;
 
 const AFTER_IMPORT: &str = "\
 Examples:
-  rcptd import trualias trualias.conf                 what would become of it, and what differs?
+  rcptd import trualias trualias.conf                 show the new configuration and what differs
   rcptd import trualias trualias.conf -o /etc/rcptd
   rcptd import sockmapd config.json -o /etc/rcptd";
 
-pub const AFTER_TRUALIAS: &str = "\
-FILE is a tcp_table_server.conf, tcp_virtual_server.conf, milter_server.conf or trualias.conf. Which server it \
-is of follows from its statements: SMTP HOST, SMTP PORT or LOCAL DOMAINS are of the milter, ALIAS DOMAINS of \
-tcp_virtual_server; with none of them, from its name, and at last it is of tcp_table_server. Standard error \
-gets a report of all that will be different, with an address where one shows it; what it says of an address \
-has been looked up.
+const AFTER_TRUALIAS: &str = "\
+FILE is a tcp_table_server.conf, tcp_virtual_server.conf, milter_server.conf or trualias.conf. Its statements \
+show which server it configures: SMTP HOST, SMTP PORT or LOCAL DOMAINS the milter, ALIAS DOMAINS \
+tcp_virtual_server. Without any of them the name of the file decides, and by default it is tcp_table_server. \
+Standard error gets a report of all differences, if possible with an example address that was looked up.
 
 Examples:
-  rcptd import trualias trualias.conf                    both files and report, nothing is written
-  rcptd import trualias trualias.conf -o /etc/rcptd      writes rcptd.conf and aliases.rules
-  rcptd import trualias trualias.conf --server milter    the milter in the place of a table
-  rcptd check -c /etc/rcptd/rcptd.conf                   then look at what is still to be said
+  rcptd import trualias trualias.conf                    print both files and the report, write nothing
+  rcptd import trualias trualias.conf -o /etc/rcptd      write rcptd.conf and aliases.rules
+  rcptd import trualias trualias.conf --server milter    replace a table server by the milter
+  rcptd check -c /etc/rcptd/rcptd.conf                   then see which settings are missing
 
-Exit codes: 0 done, 66 no such file, 74 cannot write or a file is there already, 78 errors in the file.";
+Exit codes: 0 done, 66 no such file, 74 cannot write or a file exists already, 78 errors in the file.";
 
 const AFTER_SOCKMAPD: &str = "\
-FILE is the config.json of sockmapd. Its password goes to a file of its own, which its owner alone can read; it \
-is not printed. Standard error gets a report of all that will be different. With an error in the file nothing is \
-written, and all errors are said.
+FILE is the config.json of sockmapd. Its password is written to a file of its own, which only the owner can read; \
+it is not printed. Standard error gets a report of all differences. If the file has errors, all are reported and \
+nothing is written.
 
 Examples:
-  rcptd import sockmapd config.json                     configuration and report, nothing is written
-  rcptd import sockmapd config.json -o /etc/rcptd       writes rcptd.conf and database.password
-  rcptd check -c /etc/rcptd/rcptd.conf                  then look at what is still to be said
+  rcptd import sockmapd config.json                     print the configuration and the report, write nothing
+  rcptd import sockmapd config.json -o /etc/rcptd       write rcptd.conf and database.password
+  rcptd check -c /etc/rcptd/rcptd.conf                  then see which settings are missing
 
-Exit codes: 0 done, 66 no such file, 74 cannot write or a file is there already, 78 errors in the file.";
+Exit codes: 0 done, 66 no such file, 74 cannot write or a file exists already, 78 errors in the file.";
 
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_IMPORT)]
@@ -45,10 +44,10 @@ pub struct Import {
 
 #[derive(Debug, Subcommand)]
 pub enum ImportCommand {
-    /// Make a configuration and rules of a configuration file of trualias, and say what differs
+    /// Convert a configuration file of trualias to a configuration and rules, and report what differs
     #[command(after_help = AFTER_TRUALIAS)]
     Trualias(Trualias),
-    /// Make a configuration of a configuration file of sockmapd, and say what differs
+    /// Convert a configuration file of sockmapd, and report what differs
     #[command(after_help = AFTER_SOCKMAPD)]
     Sockmapd(Sockmapd),
 }
@@ -57,7 +56,7 @@ pub enum ImportCommand {
 pub struct Trualias {
     #[command(flatten)]
     pub output: Output,
-    /// The server FILE is of, whatever it says
+    /// The server that FILE configures, whatever its statements
     #[arg(long, value_enum, value_name = "SERVER")]
     pub server: Option<Server>,
     /// Configuration file of trualias
@@ -74,13 +73,13 @@ pub struct Sockmapd {
     pub file: PathBuf,
 }
 
-/// Where to, for all of them.
+/// The destination of the files.
 #[derive(Debug, Args)]
 pub struct Output {
-    /// Folder to write the files to, made if it is not there; else they are printed
+    /// Folder to write the files to, created if missing; without it they are printed
     #[arg(short = 'o', long = "output", value_name = "DIR")]
     pub folder: Option<PathBuf>,
-    /// Overwrite files that are there
+    /// Overwrite existing files
     #[arg(long)]
     pub force: bool,
 }
@@ -88,7 +87,7 @@ pub struct Output {
 /// The servers of trualias, by the names of their programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Server {
-    /// Aliases resolved and recipients verified at RCPT
+    /// The milter
     Milter,
     /// A table of local parts
     #[value(name = "tcp_table")]

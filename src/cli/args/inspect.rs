@@ -8,21 +8,21 @@ pub const AFTER_STATUS: &str = "\
 Example:
   rcptd status
 
-Exit codes: 0 told, 69 no daemon answers there, 78 the configuration names no control socket.";
+Exit codes: 0 done, 69 no daemon replies, 78 the configuration names no control socket.";
 
 pub const AFTER_TRACE: &str = "\
-Shows each request when it has been answered, with the map, the key as the mail server asked for it, and the answer; \
-of the milter each recipient. Stops with Ctrl-C, or after --count. Nothing waits for it: who reads too slowly loses \
-some, and is told how many.
+Shows each request with the map, the key as the mail server sent it, and the reply; for the milter each recipient. \
+Stops after Ctrl-C or --count requests. The daemon does not wait for it: if the output is read too slowly, requests \
+are lost, and their number is shown.
 
 Examples:
   rcptd trace
   rcptd trace --map aliases --key macys
   rcptd trace --listener 3048 --json --count 100
 
-Exit codes: 0 done, 69 no daemon answers there, 78 the configuration names no control socket.";
+Exit codes: 0 done, 69 no daemon replies, 78 the configuration names no control socket.";
 
-/// How the daemon is found.
+/// The daemon that is asked.
 #[derive(Debug, Args)]
 pub struct Daemon {
     /// Configuration of the daemon, which names its control socket ([control] listen)
@@ -37,7 +37,7 @@ pub struct Daemon {
 pub struct Status {
     #[command(flatten)]
     pub daemon: Daemon,
-    /// One JSON object, all figures of the last minute in it
+    /// Print one JSON object, with the statistics of the last minute
     #[arg(long)]
     pub json: bool,
 }
@@ -55,10 +55,10 @@ pub struct Trace {
     /// Only requests with this in their key
     #[arg(long, value_name = "TEXT")]
     pub key: Option<String>,
-    /// Stop after so many
+    /// Stop after this number of requests
     #[arg(long, value_name = "N")]
     pub count: Option<u64>,
-    /// One JSON object a request: listener, connection, peer, map, key, verdict, text, us
+    /// Print JSON, one object per request: listener, connection, peer, map, key, verdict, text, us
     #[arg(long)]
     pub json: bool,
 }

@@ -45,7 +45,7 @@ pub fn parse(text: &str) -> Result<Value, Fault> {
         Fault {
             place: Place::Text(error.line(), error.column()),
             message: format!("this is not JSON: {message}"),
-            help: "mend it there or a little before".into(),
+            help: "fix it there or just before".into(),
         }
     })
 }
@@ -73,9 +73,9 @@ fn below(place: &str, key: &str) -> String {
 fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
-        Value::Bool(_) => "a truth value",
+        Value::Bool(_) => "a boolean",
         Value::Number(_) => "a number",
-        Value::String(_) => "a text",
+        Value::String(_) => "a string",
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
     }
@@ -103,14 +103,14 @@ impl Reader {
         help: &str,
     ) -> Option<Object<'j>> {
         let Value::Object(map) = value else {
-            self.fault(place, format!("is {} and has to be an object", kind(value)), help);
+            self.fault(place, format!("is {} but must be an object", kind(value)), help);
             return None;
         };
         for key in keys {
             let spellings: Vec<&String> =
                 map.keys().filter(|found| found.eq_ignore_ascii_case(key)).collect();
             if let [first, second, ..] = spellings[..] {
-                let message = format!("is there twice, as {} and {}", escape(first), escape(second));
+                let message = format!("is set twice, as {} and {}", escape(first), escape(second));
                 self.fault(&below(place, key), message, "remove one of them");
             }
         }
@@ -133,7 +133,7 @@ impl Reader {
         match Self::value(object, key)? {
             Value::String(text) => Some(&**text).filter(|text| !text.is_empty()),
             value => {
-                let message = format!("is {} and has to be a text", kind(value));
+                let message = format!("is {} but must be a string", kind(value));
                 self.fault(&object.place(key), message, "write it between double quotes");
                 None
             }
@@ -156,7 +156,7 @@ impl Reader {
             Some(Value::Array(list)) if !list.is_empty() => return list,
             Some(Value::Array(_)) => self.fault(&object.place(key), "is empty", help),
             Some(value) => {
-                self.fault(&object.place(key), format!("is {} and has to be a list", kind(value)), help);
+                self.fault(&object.place(key), format!("is {} but must be a list", kind(value)), help);
             }
             None => self.fault(&object.place(key), "is missing", help),
         }
@@ -187,11 +187,11 @@ mod tests {
     #[test]
     fn errors_have_a_position_and_no_value() {
         for (text, want) in [
-            ("", "x:1:0: error: this is not JSON: EOF while parsing a value (mend it"),
-            ("{\n \"a\" \"secret\"}", "x:2:6: error: this is not JSON: expected `:` (mend it"),
-            ("{\"a\": secret}", "x:1:7: error: this is not JSON: expected value (mend it"),
-            ("{} secret", "x:1:4: error: this is not JSON: trailing characters (mend it"),
-            (&"[".repeat(100_000), "this is not JSON: recursion limit exceeded (mend it"),
+            ("", "x:1:0: error: this is not JSON: EOF while parsing a value (fix it"),
+            ("{\n \"a\" \"secret\"}", "x:2:6: error: this is not JSON: expected `:` (fix it"),
+            ("{\"a\": secret}", "x:1:7: error: this is not JSON: expected value (fix it"),
+            ("{} secret", "x:1:4: error: this is not JSON: trailing characters (fix it"),
+            (&"[".repeat(100_000), "this is not JSON: recursion limit exceeded (fix it"),
         ] {
             let got = parse(text).unwrap_err().of("x");
             assert!(got.contains(want) && !got.contains("secret"), "{got}");

@@ -69,19 +69,19 @@ fn database(reader: &mut Reader, value: &Value, sockmapd: &mut Sockmapd) {
             Some(host) => sockmapd.hosts.push(Host::Inet(host, port.unwrap_or_default())),
             None => reader.fault(
                 &place,
-                "is not the name or the address of a host",
+                "is not a host name or address",
                 "write it alone, such as \"db1.example.com\"; the port has a key of its own",
             ),
         }
     }
-    let user = reader.needed(&database, "username", "write the name with which the database is asked");
+    let user = reader.needed(&database, "username", "write the user name for the database");
     if user.is_some_and(|user| user.contains(char::is_control)) {
-        reader.fault(&database.place("username"), "holds a control character", "write it without");
+        reader.fault(&database.place("username"), "contains a control character", "remove it");
     }
     let password = reader.text(&database, "password");
     if password.is_some_and(|password| password.contains(['\n', '\r', '\0'])) {
-        let help = "choose a password that fits on a line: it is the first one of its file";
-        reader.fault(&database.place("password"), "holds the end of a line or a NUL", help);
+        let help = "choose a password of one line: rcptd reads the first line of its file";
+        reader.fault(&database.place("password"), "contains a line break or a NUL", help);
     }
     sockmapd.user = user.unwrap_or_default().into();
     sockmapd.password = password.map(Password::new);
@@ -113,8 +113,8 @@ fn maps(reader: &mut Reader, top: &Object<'_>, sockmapd: &mut Sockmapd) {
                 );
                 reader.fault(&object.place("service"), message, help);
             } else if let Some(first) = seen.get(service) {
-                let message = format!("\"{service}\" is the name of postmaps[{first}], too");
-                reader.fault(&object.place("service"), message, "remove the one that is not meant");
+                let message = format!("\"{service}\" is also the name of postmaps[{first}]");
+                reader.fault(&object.place("service"), message, "remove the wrong one");
             } else {
                 seen.insert(service, i);
             }
@@ -129,7 +129,7 @@ fn maps(reader: &mut Reader, top: &Object<'_>, sockmapd: &mut Sockmapd) {
         let (value, reason) = (reader.text(&object, "value"), reader.text(&object, "reason"));
         if let (Some(_), None) = (reason, value) {
             let help = "write \"value\": \"COLUMN\", or remove the reason";
-            reader.fault(&object.place("reason"), "is of no use without a value", help);
+            reader.fault(&object.place("reason"), "has no effect without a value", help);
         }
         let table = name(reader, &object, "table", table, true);
         let key = name(reader, &object, "key", key, false);
@@ -164,7 +164,7 @@ fn name(
     if found.is_none() {
         let what = if table { "table" } else { "column" };
         let message =
-            format!("\"{}\" is not the name of a {what}, and other SQL is not taken over", escape(text));
+            format!("\"{}\" is not the name of a {what}, and other SQL is not imported", escape(text));
         let help = if table {
             "make a view and name it here, or name some table and write query = \"SELECT …\" for it in rcptd.conf"
         } else {

@@ -1,4 +1,4 @@
-//! `rcptd import trualias`, which is `rcptd rules import`, too
+//! `rcptd import trualias`
 
 use super::{CONFIG, New, RULES, count, hand_over, read, refused};
 use crate::cli::{args, exit, terminal};

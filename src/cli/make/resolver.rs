@@ -81,16 +81,16 @@ impl DaemonResolver {
             }
             (_, Some((_, asked))) => {
                 return Err(format!(
-                    "{address} would be read as \"{}\", which is no alias of this account alone",
+                    "{address} would be read as \"{}\", which is not an alias of this account alone",
                     escape(asked)
                 ));
             }
-            (_, None) => return Err(format!("{address} would not be shown to the rules, by the script")),
+            (_, None) => return Err(format!("the script would not pass {address} to the rules")),
         }
         match (&resolution.account, &resolution.outcome) {
             (Some(to), _) if to.same_mailbox(&wanted, self.case_sensitive) => Ok(()),
             (Some(to), _) | (None, Outcome::Rewrite(to)) => {
-                Err(format!("{address} would go to {to}, by the script or by another rule"))
+                Err(format!("the script or another rule would send {address} to {to}"))
             }
             (None, _) => Err(format!("{address} would not go to {wanted}")),
         }

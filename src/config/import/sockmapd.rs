@@ -55,12 +55,13 @@ pub struct Postmap {
 /// goes into `password_file`. Also returns the differences.
 pub fn import_sockmapd(file: &str, sockmapd: &Sockmapd, password_file: &str) -> (String, Vec<Difference>) {
     let port = sockmapd.port;
-    let mut out = format!("# Made of {} by \"rcptd import sockmapd\"; see rcptd.conf(5).\n", escape(file));
+    let mut out = format!("# Made from {} by \"rcptd import sockmapd\"; see rcptd.conf(5).\n", escape(file));
     // Writing to a String cannot fail.
     let _ = write!(
         out,
-        "\n[[socketmap]]\n# sockmapd listened on all interfaces. Where mail servers on other hosts ask, write the \
-         address they\n# reach as well: listen = [\"inet:127.0.0.1:{port}\", \"inet:ADDRESS:{port}\"]\nlisten = {}\n",
+        "\n[[socketmap]]\n# sockmapd listened on all interfaces. If mail servers on other hosts use it, add \
+         the address they\n# connect to: listen = [\"inet:127.0.0.1:{port}\", \"inet:ADDRESS:{port}\"]\n\
+         listen = {}\n",
         quoted(&format!("inet:127.0.0.1:{port}"))
     );
     let databases = databases(&sockmapd.maps);
@@ -121,29 +122,29 @@ fn differences(sockmapd: &Sockmapd, password_file: &str) -> Vec<Difference> {
     say(
         "listen",
         format!(
-            "sockmapd answered whoever reached one of the host's IPv4 addresses; rcptd listens on 127.0.0.1 alone. \
-             Where mail servers on other hosts ask, add \"inet:ADDRESS:{port}\" with the address they reach, and \
-             keep all others away by a firewall: neither side of a socketmap proves who it is"
+            "sockmapd listened on all IPv4 addresses of the host; rcptd listens on 127.0.0.1 only. If mail \
+             servers on other hosts use it, add \"inet:ADDRESS:{port}\" with the address they connect to, \
+             and block all other clients with a firewall: the socketmap protocol has no authentication"
         ),
     );
     if sockmapd.password.is_some() {
         let text = format!(
-            "is in {password_file}, which its owner alone can read. Let rcptd read it: chgrp it to the group rcptd \
-             runs with, then chmod 640"
+            "is in {password_file}, which only its owner can read. Let rcptd read it: chgrp it to the group \
+             rcptd runs with, then chmod 640"
         );
         say("database.password", text);
     }
     if sockmapd.maps.iter().any(|map| map.value.is_some()) {
-        let text = "values other than OK and REJECT were sent raw, so that each had to begin with the word of a \
-                    status (OK, NOTFOUND, TEMP, PERM) itself; rcptd answers OK and the value, whatever it is. Take \
-                    such words out of the column";
+        let text = "values other than OK and REJECT were sent unchanged, so each had to begin with a status \
+                    word (OK, NOTFOUND, TEMP, PERM); rcptd replies OK and the value, whatever it is. Remove \
+                    such words from the column";
         say("postmaps[].value", text.into());
     }
     for (about, text) in ALWAYS {
         say(about, text.into());
     }
     if sockmapd.run_as {
-        let text = "are left out: rcptd is started as its user, by User= and Group= of its systemd unit";
+        let text = "are left out: User= and Group= of the systemd unit set the user and group of rcptd";
         say("sysconfig.run_as_user, run_as_group", text.into());
     }
     if sockmapd.log_file {
@@ -152,10 +153,10 @@ fn differences(sockmapd: &Sockmapd, password_file: &str) -> Vec<Difference> {
         say("sysconfig.logfile", text.into());
     }
     if sockmapd.log_level {
-        say("sysconfig.loglevel", "was never obeyed; there is [log] level now".into());
+        say("sysconfig.loglevel", "had no effect; rcptd has [log] level".into());
     }
     for place in &sockmapd.unknown {
-        say(place, "meant nothing to sockmapd and is left out".into());
+        say(place, "was ignored by sockmapd and is left out".into());
     }
     out
 }
@@ -164,29 +165,34 @@ fn differences(sockmapd: &Sockmapd, password_file: &str) -> Vec<Difference> {
 const ALWAYS: [(&str, &str); 9] = [
     (
         "postmaps[].table, key, value, reason",
-        "sockmapd pasted them and the key into SQL, so that a sender could put SQL into a key; rcptd quotes names \
-         and hands the key over as a parameter",
+        "sockmapd inserted them and the key into the text of the SQL query, so a sender could inject SQL; \
+         rcptd quotes names and passes the key as a parameter",
     ),
     (
         "several rows of one key",
-        "the first one counted, whichever that was; rcptd joins their values with commas, as Postfix does",
+        "sockmapd used the first row that the database returned; rcptd joins their values with commas, as \
+         Postfix does",
     ),
     (
         "errors of the database",
-        "were answered by OK without a value, as if the key were there; now by TEMP, and the mail is tried again",
+        "were answered with OK without a value, as if the key existed; rcptd replies TEMP, and the mail is \
+         tried again",
     ),
     (
         "unknown maps",
-        "were answered by TEMP, now by PERM; write mta = \"sendmail\" below [[socketmap]] where Sendmail asks, which \
-         takes PERM for \"not found\"",
+        "were answered with TEMP, now with PERM; write mta = \"sendmail\" below [[socketmap]] if Sendmail \
+         uses it, which treats PERM as \"not found\"",
     ),
-    ("keys with a comma or a blank", "were refused by PERM; now they are looked up"),
+    ("keys with a comma or a blank", "were rejected with PERM; now they are looked up"),
     (
         "connections of mail servers",
-        "one was served at a time, and the others waited; now all are, up to max_connections",
+        "sockmapd served one at a time, and the others waited; rcptd serves up to max_connections at once",
     ),
-    ("SIGHUP", "with a bad file sockmapd ended; rcptd says what is wrong and goes on with what it has"),
-    ("the character set", "was utf8, of three octets at most; it is utf8mb4, which has every character"),
+    ("SIGHUP", "sockmapd exited if the file was invalid; rcptd logs the error and keeps its configuration"),
+    (
+        "the character set",
+        "was utf8, with at most three octets per character; it is now utf8mb4, which has every character",
+    ),
     (
         "connections to the database",
         "are not encrypted, as before; write tls = true below [[database]] for that",

@@ -68,10 +68,10 @@ fn code(word: &str, rest: &str) -> Result<(), String> {
     let is_reply = is_number && word.len() == 3 && word.starts_with(['4', '5']);
     match (is_reply, rest) {
         // Without a text it could be either.
-        (true, "") => Err("a reply code needs a text behind it".into()),
+        (true, "") => Err("a reply code needs a text after it".into()),
         (true, _) => Ok(()),
         (false, "") if is_number => Ok(()),
-        _ => Err("a reply code is 4NN or 5NN with a text behind it".into()),
+        _ => Err("a reply code is 4NN or 5NN with a text after it".into()),
     }
 }
 
@@ -115,11 +115,11 @@ fn restrictions(value: &str) -> Result<(), String> {
             return Err(format!("neither an action of access(5){meant} nor the names of restrictions"));
         }
         if has_argument(word) {
-            let argument = words.next().ok_or(format!("the restriction {word} needs something behind it"))?;
+            let argument = words.next().ok_or(format!("the restriction {word} needs something after it"))?;
             // An argument in braces may contain spaces.
             if argument.starts_with('{') && !argument.ends_with('}') && !words.any(|word| word.ends_with('}'))
             {
-                return Err(format!("the restriction {word} needs a }} behind the {{"));
+                return Err(format!("the restriction {word} needs a }} after the {{"));
             }
         }
     }

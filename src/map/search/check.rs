@@ -21,7 +21,7 @@ pub(super) fn value(
         return Err("the value is empty".into());
     }
     if profile != SearchStrategy::Plain && value.contains(|c: char| c.is_control() && c != '\t') {
-        return Err("a control character stands in the value".into());
+        return Err("the value contains a control character".into());
     }
     let good = match profile {
         SearchStrategy::Transport => {
@@ -73,7 +73,7 @@ pub(super) fn transport(value: &str) -> Result<(), String> {
     if transport.chars().all(fits) {
         Ok(())
     } else {
-        Err("the name of a transport has letters, digits, -, _ and . in it, and nothing else".into())
+        Err("the name of a transport may have only letters, digits, -, _ and . in it".into())
     }
 }
 
@@ -81,7 +81,7 @@ pub(super) fn transport(value: &str) -> Result<(), String> {
 fn one(value: &str, key: &str, extension: Option<&str>) -> Result<String, String> {
     match items(value).as_slice() {
         [text] => resulting(text, key, extension),
-        _ => Err("it has to be one address".into()),
+        _ => Err("it must be one address".into()),
     }
 }
 
@@ -122,7 +122,7 @@ pub(super) fn address(text: &str) -> Result<Address, String> {
         return Err("a user is missing before the @".into());
     }
     if !local.starts_with('"') && local.contains(|c: char| c.is_whitespace() || "<>()[]:;,\\\"".contains(c)) {
-        return Err("a character stands in an address that only quotes allow".into());
+        return Err("an address has a character that only quotes allow".into());
     }
     if let Some(at) = at {
         domain_of(&text[at + 1..])?;
@@ -139,7 +139,7 @@ fn domain_of(domain: &str) -> Result<(), String> {
     if is_domain(&canonical_domain(domain)) {
         Ok(())
     } else {
-        Err("what stands behind an @ is no domain".into())
+        Err("the part after an @ is not a domain".into())
     }
 }
 

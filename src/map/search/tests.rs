@@ -174,7 +174,12 @@ const CASES: &[(SearchStrategy, &str, &str, &str)] = &[
         "smtp:x.example, y.example",
     ),
     (SearchStrategy::Transport, "a.example smtp", "u@a.example", "! a transport needs a colon"),
-    (SearchStrategy::Transport, "a.example s p:x", "u@a.example", "! the name of a transport has letters"),
+    (
+        SearchStrategy::Transport,
+        "a.example s p:x",
+        "u@a.example",
+        "! the name of a transport may have only letters",
+    ),
     // addresses and extensions
     (SearchStrategy::VirtualAlias, "u@a.example v@b.example", "u@a.example", "v@b.example"),
     (SearchStrategy::VirtualAlias, "u@a.example v@b.example", "U+Shop@a.example", "v+Shop@b.example"),
@@ -208,15 +213,15 @@ const CASES: &[(SearchStrategy, &str, &str, &str)] = &[
         SearchStrategy::VirtualAlias,
         "u@a.example v@b..example",
         "u@a.example",
-        "! what stands behind an @ is no domain",
+        "! the part after an @ is not a domain",
     ),
     (
         SearchStrategy::VirtualAlias,
         "u@a.example <v@b.example>",
         "u@a.example",
-        "! a character stands in an address",
+        "! an address has a character",
     ),
-    (SearchStrategy::VirtualAlias, "u@a.example v@", "u@a.example", "! what stands behind an @"),
+    (SearchStrategy::VirtualAlias, "u@a.example v@", "u@a.example", "! the part after an @"),
     (SearchStrategy::VirtualAlias, "u@a.example \"\"@b.example", "u@a.example", "! a user is missing"),
     (
         SearchStrategy::VirtualAlias,
@@ -224,7 +229,12 @@ const CASES: &[(SearchStrategy, &str, &str, &str)] = &[
         "u@a.example",
         "! quoted string does not end",
     ),
-    (SearchStrategy::VirtualAlias, "u@a.example v\u{7}@b.example", "u@a.example", "! a control character"),
+    (
+        SearchStrategy::VirtualAlias,
+        "u@a.example v\u{7}@b.example",
+        "u@a.example",
+        "! the value contains a control character",
+    ),
     (SearchStrategy::VirtualAlias, "u@a.example v@bücher.example", "u+x@a.example", "v+x@bücher.example"),
     (SearchStrategy::VirtualAlias, "u@a.example v@[192.0.2.1]", "u+x@a.example", "v+x@[192.0.2.1]"),
     (
@@ -233,7 +243,7 @@ const CASES: &[(SearchStrategy, &str, &str, &str)] = &[
         "u+x@a.example",
         "First.Last+x@a.example",
     ),
-    (SearchStrategy::Canonical, "u@a.example v w", "u@a.example", "! it has to be one address"),
+    (SearchStrategy::Canonical, "u@a.example v w", "u@a.example", "! it must be one address"),
     (SearchStrategy::Canonical, "@a.example @b.example", "u@a.example", "u@b.example"),
     (SearchStrategy::Generic, "u@a.example v@b.example", "u+x@a.example", "v@b.example"),
     (SearchStrategy::Generic, "u@a.example @b.example", "u+x@a.example", "u+x@b.example"),
@@ -244,7 +254,7 @@ const CASES: &[(SearchStrategy, &str, &str, &str)] = &[
         SearchStrategy::RecipientBcc,
         "u@a.example b@c.example, d@c.example",
         "u@a.example",
-        "! it has to be one address",
+        "! it must be one address",
     ),
     (SearchStrategy::RecipientBcc, "u@a.example @c.example", "u@a.example", "! a user is missing"),
     // texts and lists
@@ -331,7 +341,7 @@ fn checks_actions() {
         ("REDIRECT", "needs one address"),
         ("REDIRECT u", "needs one address"),
         ("BCC u@a.example, v@a.example", "needs one address"),
-        ("check_client_access", "needs something behind it"),
+        ("check_client_access", "needs something after it"),
         ("check_policy_service { inet:x:1", "needs a }"),
         (",", "nothing but commas"),
     ] {

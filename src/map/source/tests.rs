@@ -61,25 +61,25 @@ fn errors_name_the_remedy() {
         ("statik:x", "did you mean \"static\"?"),
         ("union:{}", "did you mean \"unionmap\"?"),
         ("hash:/etc/postfix/virtual", "write texthash:/PATH"),
-        ("proxy:mysql:/x", "write what stands behind proxy:"),
+        ("proxy:mysql:/x", "write only what follows proxy:"),
         ("mysql:/etc/postfix/m.cf", "write database:NAME"),
         ("pcre:/x", "patterns are for the rules"),
-        ("static", "lacks the colon behind the type: write static:VALUE"),
+        ("static", "lacks the colon after the type: write static:VALUE"),
         ("static:", "has no value: write static:VALUE"),
         ("static:{ }", "has no value"),
-        ("static:a}b{", "braces have to come in pairs"),
-        ("static:{a", "braces have to come in pairs"),
+        ("static:a}b{", "braces must come in pairs"),
+        ("static:{a", "braces must come in pairs"),
         ("static:\u{7}", "control character"),
         ("fail:", "has no reason: write fail:REASON"),
         ("resolver:", "lacks the view"),
-        ("map:a b", "more than letters"),
-        ("texthash:virtual", "needs a path from the root, which begins with /: write texthash:/PATH"),
-        ("lmdb:./x", "needs a path from the root"),
+        ("map:a b", "besides letters"),
+        ("texthash:virtual", "needs an absolute path, which begins with /: write texthash:/PATH"),
+        ("lmdb:./x", "needs an absolute path"),
         ("tcp:localhost", "has no port"),
         ("tcp:localhost:smtp", "not a number from 1 to 65535"),
         ("tcp:localhost:0", "not a number from 1 to 65535"),
         ("tcp:::1:3048", "without brackets"),
-        ("tcp:[x]:3048", "no address of IPv6"),
+        ("tcp:[x]:3048", "not an IPv6 address"),
         ("tcp::3048", "has no host"),
         ("tcp:a b:3048", "has an invalid host name"),
         ("socketmap:inet:a:1", "write socketmap:inet:HOST:PORT:NAME"),
@@ -91,8 +91,8 @@ fn errors_name_the_remedy() {
         ("inline:{=a}", "has an entry without a key"),
         ("inline:{a=}", "has an entry without a value"),
         ("inline:{a b = c}", "has an entry without ="),
-        ("unionmap:static:x", "stands in no braces"),
-        ("pipemap:{ , }", "no source stands in the braces"),
+        ("unionmap:static:x", "is not in braces"),
+        ("pipemap:{ , }", "no source is in the braces"),
         ("pipemap:{ static:a, hash:b }", "write texthash:/PATH"),
     ] {
         let got = text.parse::<SourceSpec>();
@@ -132,7 +132,7 @@ fn source() -> impl Strategy<Value = SourceSpec> {
     let text = || "[a-zé@.:]{1,6}([ ,]{1,2}[a-z=]{1,4}|\\{[a-z ]{0,3}\\}){0,2}";
     let key = "[a-zé@.:]{1,6}([ ,]{1,2}[a-z]{1,4}|\\{[a-z ]{0,3}\\}){0,2}";
     let host = prop_oneof![
-        ("[a-z][a-z.-]{0,5}", 1..=u16::MAX).prop_map(|(host, port)| Host::Inet(host, port)),
+        ("[a-z]{1,4}(\\.[a-z_]{1,2}){0,1}", 1..=u16::MAX).prop_map(|(host, port)| Host::Inet(host, port)),
         (1..=u16::MAX).prop_map(|port| Host::Inet("2001:db8::1".into(), port)),
     ];
     let path = || text().prop_map(|text| PathBuf::from(format!("/{text}")));

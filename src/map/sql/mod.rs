@@ -67,7 +67,7 @@ fn each_host<D>(
 ) -> Result<Vec<Named<D>>, String> {
     if settings.hosts.is_empty() {
         return Err(format!(
-            "say in hosts where the database is: [\"db.example.com\"], or [\"unix:/run/{}\"]",
+            "set hosts to the servers of the database: [\"db.example.com\"], or [\"unix:/run/{}\"]",
             if settings.kind == Kind::Mysql { "mysqld/mysqld.sock" } else { "postgresql" }
         ));
     }
@@ -162,7 +162,7 @@ impl<D: Driver> Shared<D> {
                         break;
                     }
                     Err(_) => {
-                        let why = format!("no connection to be had within {:?}", self.deadline);
+                        let why = format!("no connection was available within {:?}", self.deadline);
                         troubles.push((server.name().to_owned(), why));
                         return self.unknown(&troubles);
                     }

@@ -64,7 +64,7 @@ pub(super) fn servers(settings: &DatabaseSettings) -> Result<Vec<Named<PostgresD
 /// The default user, as in psql(1).
 fn own_name() -> Result<String, String> {
     let user = nix::unistd::User::from_uid(nix::unistd::Uid::effective()).ok().flatten();
-    user.map(|user| user.name).ok_or_else(|| "the user of rcptd has no name: say in user who asks".into())
+    user.map(|user| user.name).ok_or_else(|| "the user of rcptd has no name: set user".into())
 }
 
 /// The path of a socket; `path` may be its folder.
@@ -116,7 +116,7 @@ impl Driver for PostgresDriver {
             return if statement.by_key {
                 Ok(Lookup::NotFound)
             } else {
-                Err(Failure::Refused("the key contains NUL, which PostgreSQL cannot be asked for".into()))
+                Err(Failure::Refused("the key contains NUL, which PostgreSQL does not allow".into()))
             };
         }
         let mut types = connection

@@ -132,7 +132,7 @@ pub fn no_rows() -> String {
 /// The error for a column whose type is not supported. PostgreSQL and SQLite have no such types.
 #[cfg(feature = "sql-mysql")]
 pub fn unreadable(column: &str, kind: &str) -> String {
-    format!("column {column} is of type {kind}, which is not read: cast it to a text in the query")
+    format!("column {column} is of type {kind}, which rcptd does not read: cast it to a text in the query")
 }
 
 /// The error for a text that is not UTF-8.

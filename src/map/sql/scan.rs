@@ -223,11 +223,11 @@ fn is_word(c: char) -> bool {
 }
 
 fn one_only() -> String {
-    "write one query, without anything behind its semicolon".into()
+    "write one query, without anything after its semicolon".into()
 }
 
 fn apart(name: &str) -> String {
-    format!("set {name} apart from what is beside it: it is a value of its own")
+    format!("set {name} apart from the text next to it: it is a value of its own")
 }
 
 fn sign(sign: &str) -> String {

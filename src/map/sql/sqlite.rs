@@ -44,7 +44,7 @@ type Identity = (u64, u64);
 /// Creates the driver of the file.
 pub(super) fn servers(settings: &DatabaseSettings) -> Result<Vec<Named<SqliteDriver>>, String> {
     let Some(file) = settings.file.clone().filter(|file| !file.as_os_str().is_empty()) else {
-        return Err("say in file where the database is".into());
+        return Err("set file to the path of the database".into());
     };
     // "file:..." and ":memory:" have a special meaning in SQLite ("URI Filenames"); an absolute path never
     // begins like that.
@@ -64,7 +64,7 @@ impl SqliteDriver {
         let file = self.file.clone();
         let look = move || match std::fs::metadata(&file) {
             Ok(data) if data.is_file() => Ok((data.dev(), data.ino())),
-            Ok(_) => Err("is no file".to_owned()),
+            Ok(_) => Err("is not a file".to_owned()),
             Err(error) => Err(error.to_string()),
         };
         tokio::task::spawn_blocking(look).await.unwrap_or_else(|error| Err(error.to_string()))

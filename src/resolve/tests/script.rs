@@ -112,7 +112,7 @@ async fn resolves_recipients() {
         ),
         (
             "blank-abc-3@example.test",
-            "later: postprocess leads to \"bar@else where\": its domain is none",
+            "later: postprocess leads to \"bar@else where\": its domain is invalid",
             "",
         ),
         (

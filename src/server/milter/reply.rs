@@ -57,7 +57,7 @@ impl FromStr for SmtpReply {
             [b'4' | b'5', b'0'..=b'5', b'0'..=b'9'] if code != "421" => code.parse().map_err(|_| WANT)?,
             _ => {
                 return Err(format!(
-                    "\"{code}\" is no reply code for a recipient: use 4xx or 5xx, but not 421"
+                    "\"{code}\" is not a reply code for a recipient: use 4xx or 5xx, but not 421"
                 ));
             }
         };

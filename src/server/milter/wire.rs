@@ -219,9 +219,9 @@ impl<S> Drop for MtaStream<S> {
             _ if self.frames.last == Some(b'Q') || self.shared.stopping.load(Relaxed) => (),
             Some(End::Eof) if self.frames.between() => (),
             Some(End::Ours) => (),
-            Some(End::Eof) => broken(&"the mail server hung up in the middle of a command"),
+            Some(End::Eof) => broken(&"the mail server disconnected in the middle of a command"),
             Some(End::Error(e)) => broken(e),
-            None => broken(&"a malformed command, or none for too long, or we gave it up"),
+            None => broken(&"a malformed command, an idle timeout, or rcptd ended the session"),
         }
     }
 }

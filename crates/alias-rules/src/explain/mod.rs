@@ -9,9 +9,9 @@ use crate::matcher::budget::Budget;
 use crate::matcher::expiry::expired_match;
 use crate::matcher::rules::{Decision, MAX_NAME, Query, Rules};
 use crate::matcher::{Binding, Matcher, StatementMatch, operations};
-use crate::secrets::HmacInput;
 use mail_address::escape;
 use std::fmt;
+use std::ops::Range;
 
 /// The result of every statement for a name, and the decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -230,15 +230,19 @@ fn find_split(
     ends.map(|ends| split(binding, matcher.name, &ends))
 }
 
-/// The HMAC code of `len` characters at the beginning of `rest`, and what follows it.
+/// The HMAC code of `len` characters at the beginning of `rest`, and what follows it. `code` is the range of all
+/// codes in the name.
 fn hmac<'r>(
-    program: Program<'_>,
+    binding: Binding<'_>,
     call: &CompiledCall,
-    input: &HmacInput<'_>,
+    name: &str,
+    code: &Range<usize>,
     rest: &'r str,
     len: usize,
 ) -> (Value, &'r str) {
-    let code = rest.get(..len).filter(|code| program.scope().secrets().verify(code.as_bytes(), input));
+    let input = binding.hmac_input(name, code.start, code.end);
+    let secrets = binding.program.scope().secrets();
+    let code = rest.get(..len).filter(|code| secrets.verify(code.as_bytes(), &input));
     let (given, tail) = rest.split_at(rest.char_indices().nth(len).map_or(rest.len(), |(at, _)| at));
     let value = Value {
         call: call.to_string(),
@@ -278,10 +282,10 @@ pub(crate) fn split(binding: Binding<'_>, name: &str, ends: &[usize]) -> Split {
     }
     let mut rest = &*split.code;
     let end = ends.get(program.code).copied().unwrap_or_default();
-    let input = binding.hmac_input(name, end - split.code.len(), end);
+    let code = end - split.code.len()..end;
     for call in &program.calls {
         if let Op::Hmac(len) = call.op {
-            let (value, tail) = hmac(program, call, &input, rest, len);
+            let (value, tail) = hmac(binding, call, name, &code, rest, len);
             split.computed.extend(value.value.as_deref());
             split.values.push(value);
             rest = tail;

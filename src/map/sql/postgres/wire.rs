@@ -214,7 +214,7 @@ impl Wire {
                 Message::AuthenticationSasl(body) => {
                     let offered = body.mechanisms().any(|mechanism| Ok(mechanism == sasl::SCRAM_SHA_256));
                     if !offered.map_err(|error| broken(&error))? {
-                        return Err(Error::Broken("the server offers no SCRAM-SHA-256".into()));
+                        return Err(Error::Broken("the server does not offer SCRAM-SHA-256".into()));
                     }
                     let begun = sasl::ScramSha256::new(login.secret()?, sasl::ChannelBinding::unsupported());
                     frontend::sasl_initial_response(sasl::SCRAM_SHA_256, begun.message(), &mut out)
@@ -241,7 +241,7 @@ impl Wire {
                 }
                 Message::ReadyForQuery(_) => return Ok(()),
                 Message::ErrorResponse(body) => return Err(refusal(&body)),
-                _ => return Err(Error::Broken("it asks for a login that rcptd does not know".into())),
+                _ => return Err(Error::Broken("it asks for a login that rcptd does not support".into())),
             }
             if !out.is_empty() {
                 self.send(&out).await?;
@@ -272,7 +272,7 @@ impl Wire {
         let mut limiting = self.limit.is_some();
         // If this is dropped from here on, a part of the result is unread.
         if !std::mem::replace(&mut self.in_step, false) {
-            return Err(Error::Broken("the answer before was not read to its end".into()));
+            return Err(Error::Broken("the previous answer was not read to its end".into()));
         }
         let batch = batch(self.limit.as_deref(), text, types, values);
         self.send(&batch.map_err(|error| Error::Unread(error.to_string()))?).await?;
@@ -300,7 +300,7 @@ impl Wire {
                 }
                 // The server waits for data, and ignores everything else.
                 Ok(Message::CopyInResponse(_)) => {
-                    return Err(Error::Unread("the query wants data: write a SELECT".into()));
+                    return Err(Error::Unread("the query expects data: write a SELECT".into()));
                 }
                 Ok(
                     Message::ParseComplete
@@ -357,7 +357,7 @@ impl Wire {
 impl Login {
     fn secret(&self) -> Result<&[u8], Error> {
         let password = self.password.as_ref().map(|password| password.reveal().as_bytes());
-        password.ok_or_else(|| Error::Broken("the server wants a password: set password_file".into()))
+        password.ok_or_else(|| Error::Broken("the server requires a password: set password_file".into()))
     }
 }
 
@@ -394,7 +394,7 @@ async fn dial(
     let peer = Host::Inet(address.ip().to_string(), address.port());
     let (Some(tls), Host::Inet(name, _)) = (tls, host) else { return Ok((Box::new(stream), peer)) };
     let name = ServerName::try_from(name.clone())
-        .map_err(|_| format!("no certificate can have the name {name}: name the host otherwise"))?;
+        .map_err(|_| format!("no certificate can have the name {name}: use another name for the host"))?;
     let mut out = BytesMut::new();
     frontend::ssl_request(&mut out);
     stream.write_all(&out).await.map_err(|error| error.to_string())?;
@@ -407,7 +407,7 @@ async fn dial(
 }
 
 fn out_of_order() -> Error {
-    Error::Broken("it answers out of order".into())
+    Error::Broken("it sent messages out of order".into())
 }
 
 /// An error after which the connection ended.
