@@ -1,14 +1,15 @@
 //! Looks up addresses, mail exchangers and services in DNS.
 
 use crate::watch::Stamp;
-use hickory_resolver::TokioResolver;
-use hickory_resolver::config::LookupIpStrategy;
+use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolverConfig};
 use hickory_resolver::lookup_ip::LookupIp;
 use hickory_resolver::net::NetError;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::{Name, RData};
+use hickory_resolver::{ResolverBuilder, TokioResolver};
 use std::fmt;
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -64,8 +65,14 @@ impl Built {
     fn now() -> Result<Self, String> {
         // Taken before the files are read, so that a later change is seen.
         let files = stamps();
-        let mut builder =
-            TokioResolver::builder_tokio().map_err(|e| format!("cannot read resolv.conf: {e}"))?;
+        let builder = TokioResolver::builder_tokio().map_err(|e| format!("cannot read resolv.conf: {e}"))?;
+        Built::of(builder, files)
+    }
+
+    fn of(
+        mut builder: ResolverBuilder<TokioRuntimeProvider>,
+        files: [Option<Stamp>; 2],
+    ) -> Result<Self, String> {
         let options = builder.options_mut();
         options.timeout = TIMEOUT;
         options.attempts = ATTEMPTS;
@@ -75,13 +82,24 @@ impl Built {
     }
 }
 
+/// Without a usable resolv.conf(5), only a name server on this host is queried, as the C library does. The names
+/// in /etc/hosts and `localhost` need no name server.
+fn without_resolv_conf() -> ResolverBuilder<TokioRuntimeProvider> {
+    let local = NameServerConfig::udp_and_tcp(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let config = ResolverConfig::from_parts(None, Vec::new(), vec![local]);
+    TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+}
+
 fn stamps() -> [Option<Stamp>; 2] {
     FILES.map(|path| Stamp::at(Path::new(path)))
 }
 
 impl SystemDns {
     pub fn new() -> Result<Self, String> {
-        Ok(SystemDns { built: Mutex::new(Built::now()?) })
+        // Files changed since then are read at the next lookup.
+        let files = stamps();
+        let built = Built::now().or_else(|_| Built::of(without_resolv_conf(), files))?;
+        Ok(SystemDns { built: Mutex::new(built) })
     }
 
     /// The resolver of the whole process. The error is that of reading the files.
@@ -218,6 +236,13 @@ mod tests {
     #[tokio::test]
     async fn finds_localhost_without_a_name_server() {
         let got = SystemDns::new().unwrap().addresses("localhost").await.unwrap();
+        assert!(got.iter().any(IpAddr::is_loopback), "{got:?}");
+    }
+
+    #[tokio::test]
+    async fn finds_localhost_without_resolv_conf() {
+        let built = Built::of(without_resolv_conf(), [None; 2]).unwrap();
+        let got = addresses("localhost", built.resolver.lookup_ip("localhost").await).unwrap();
         assert!(got.iter().any(IpAddr::is_loopback), "{got:?}");
     }
 

@@ -91,6 +91,7 @@ pub fn lookup(data: &[u8]) {
             let text = Text::new("fixed.rules", RULES);
             match alias_rules::load(&[text], &Options { fold, dialect: Dialect::Any, secrets: secrets() }) {
                 Ok(loaded) => loaded.rules,
+                // The rules are a constant of this file: an error in them is one of the harness.
                 Err(problems) => panic!("{problems:#?}"),
             }
         };

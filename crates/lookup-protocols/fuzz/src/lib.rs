@@ -128,6 +128,7 @@ fn written(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 fn only_netstring(bytes: &[u8]) -> &[u8] {
     match netstring::read(bytes, bytes.len()) {
         Ok(Some((payload, length))) if length == bytes.len() => payload,
+        // The finding: the writer has written something else than one netstring.
         other => panic!("{other:?}"),
     }
 }
