@@ -7,7 +7,7 @@ use alias_rules::{Dialect, Options};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use diagnostics::Text;
 use mail_address::Address;
-use rcptd::account::settings::{CacheSettings, SourceSettings};
+use rcptd::account::settings::{CacheSettings, Combine, SourceSettings};
 use rcptd::account::{AccountSource, Chain, Source, account_cache};
 use rcptd::resolve::{Outcome, Question, Resolver, Settings};
 use rcptd::server::milter::session::{Action, Policy, Rcpt, Session};
@@ -23,10 +23,8 @@ ACCOUNT foo MATCHES %account%-%fqdn%-%code% WITH CHAR(1,1,-), CHAR(2,1,-), CHARS
 fn resolver(runtime: &tokio::runtime::Runtime) -> Resolver {
     let options = Options { fold: true, dialect: Dialect::Any, ..Options::default() };
     let rules = alias_rules::load(&[Text::new("bench.rules", RULES)], &options).expect("rules").rules;
-    let settings = rcptd::account::settings::Settings {
-        sources: vec![SourceSettings::new("static:exists".parse().expect("source"))],
-        cache: CacheSettings::default(),
-    };
+    let sources = vec![SourceSettings::new("none:".parse().expect("source"))];
+    let settings = rcptd::account::settings::Settings::new(sources, CacheSettings::default());
     let accounts = runtime.block_on(rcptd::account::build(&settings, false)).expect("accounts");
     let ours =
         Settings { domains: vec!["example.com".into()], origin: "example.com".into(), ..Settings::default() };
@@ -50,7 +48,7 @@ fn resolve(c: &mut Criterion) {
     group.finish();
 
     let mut group = c.benchmark_group("cache");
-    let down: Arc<AccountSource> = Arc::new(Chain::new(Vec::new()));
+    let down: Arc<AccountSource> = Arc::new(Chain::new(Vec::new(), Combine::Fallback));
     let cache = account_cache(&CacheSettings::default(), down);
     let account = Address::new("alice", "example.com").expect("address");
     group.bench_function("unknown", |b| b.iter(|| runtime.block_on(cache.look_up(black_box(&account)))));

@@ -22,7 +22,7 @@
 //! lack of one for the user mean that the user does not exist. **"I don't know" is never "no".**
 
 use mail_address::{Address, escape, fold};
-use rcptd::account::settings::CacheSettings;
+use rcptd::account::settings::{CacheSettings, Combine};
 use rcptd::account::{AccountSource, Chain, Verification, account_cache};
 use rcptd::lookup::{Limit, Lookup, LookupFuture, Source, Timeout};
 use std::io::ErrorKind;
@@ -99,7 +99,8 @@ fn compose(own: Maildirs) -> Arc<AccountSource> {
     let limited = Arc::new(Limit::new(20, Arc::new(own)));
     let timed = Arc::new(Timeout::new(name, Duration::from_secs(5), limited));
     // A second source in the chain would be asked when this one fails temporarily.
-    let chain = Arc::new(Chain::new(vec![timed]));
+    let only: Arc<AccountSource> = timed;
+    let chain = Arc::new(Chain::new(vec![only.into()], Combine::Fallback));
     Arc::new(account_cache(&CacheSettings::default(), chain))
 }
 

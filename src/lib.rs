@@ -11,7 +11,7 @@
 //!
 //! | level | folder | contents |
 //! | --- | --- | --- |
-//! | 0 | [`observe`] | log, metrics, counters: one function for each event |
+//! | 0 | [`observe`] | log and counters, which are passed in: one function for each event |
 //! | 1 | [`lookup`] | the three-valued result of a lookup; the wrappers of all sources: timeout, limit, cache, control |
 //! | 1 | [`net`] | clients of other servers: DNS, TLS, connections, idle connections, back-off |
 //! | 1 | [`watch`] | changes of files, and whether a file is being written |
@@ -21,14 +21,16 @@
 //! | 5 | [`resolve`] | the [`resolve::Outcome`] of a recipient, from rules and accounts |
 //! | 6 | [`server`] | the protocols, each with a pure part and a thin adapter |
 //! | 7 | [`config`] | the configuration: read and checked |
-//! | 8 | [`daemon`] | start, reload, stop |
-//! | 8 | [`wiring`] | comparison with the configuration of Postfix |
-//! | 9 | [`cli`] | the commands |
+//! | 8 | [`import`] | the configuration of other programs, converted |
+//! | 9 | [`daemon`] | start, reload, stop |
+//! | 9 | [`wiring`] | comparison with the configuration of Postfix |
+//! | 10 | [`cli`] | the commands |
 
 pub mod account;
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod import;
 pub mod lookup;
 pub mod map;
 pub mod net;

@@ -7,6 +7,7 @@
 mod common;
 
 use common::mta::{Mta, OFFER};
+use common::namespace::with_etc;
 use common::{Daemon, Site};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -83,18 +84,9 @@ impl Host {
 
     /// The program, on this host.
     fn rcptd(&self) -> Command {
-        // Without a privilege to mount, one of a user namespace.
-        let root = fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
-        let mut unshare = Command::new("unshare");
-        if !root {
-            unshare.arg("--map-root-user");
-        }
-        unshare
-            .args(["--mount", "sh", "-c", "mount --bind \"$0\" /etc && exec \"$@\""])
-            .arg(self.path("etc"))
-            .arg(Path::new(env!("CARGO_BIN_EXE_rcptd")))
-            .env("LD_LIBRARY_PATH", self.folder.path());
-        unshare
+        let mut command = with_etc(&self.path("etc"), Path::new(env!("CARGO_BIN_EXE_rcptd")));
+        command.env("LD_LIBRARY_PATH", self.folder.path());
+        command
     }
 
     /// What `rcptd explain` says of an account there.

@@ -2,12 +2,27 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)] // a test that panics has done its work
 
+#[path = "daemon/burst.rs"]
+mod burst;
 mod common;
+#[path = "daemon/guessing.rs"]
+mod guessing;
 #[path = "daemon/log.rs"]
 mod log;
+#[path = "daemon/outage.rs"]
+mod outage;
+#[path = "common/programs.rs"]
+mod programs;
+#[cfg(feature = "redis")]
+#[path = "daemon/shared.rs"]
+mod shared;
+#[cfg(feature = "redis")]
+#[path = "common/stores.rs"]
+mod stores;
 
 use common::mta::{Mta, OFFER};
 use common::{Daemon, Site, rcptd};
+use programs::free_port;
 use std::fs;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
@@ -85,7 +100,7 @@ fn a_broken_reload_changes_nothing_and_says_why() {
 #[test]
 fn a_source_that_cannot_be_built_changes_nothing() {
     let daemon = Daemon::start(Site::new("watch = false", ""));
-    daemon.site.configure("[account.cache]", "[account.vrfy]\ntls_ca = \"no-such.pem\"\n[account.cache]");
+    daemon.site.configure("[account.cache]", "[account.smtp]\ntls_ca = \"no-such.pem\"\n[account.cache]");
     let accounts = format!("file:{}", daemon.site.path("accounts").display());
     daemon.site.configure(&accounts, "vrfy:127.0.0.1:1");
     daemon.reload();
@@ -701,11 +716,6 @@ fn a_place_that_is_taken_is_named() {
     for want in [&place, "systemd passed no socket named none", "unix:/nowhere/x"] {
         assert!(said.contains(want), "{want} in {said}");
     }
-}
-
-/// A port that nobody listens at, most likely for the moment this takes.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("a socket").local_addr().expect("an address").port()
 }
 
 /// By systemd-socket-activate(1), which opens sockets as systemd does and hands them to the program upon the first

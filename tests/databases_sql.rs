@@ -8,22 +8,28 @@
 
 #[path = "databases_sql/cases.rs"]
 mod cases;
+#[path = "databases_sql/check_maps.rs"]
+mod check_maps;
 #[path = "databases_sql/outages.rs"]
 mod outages;
+#[path = "common/programs.rs"]
+mod programs;
 #[path = "common/servers.rs"]
 mod servers;
 #[path = "databases_sql/sessions.rs"]
 mod sessions;
 #[path = "databases_sql/site.rs"]
 mod site;
+#[path = "common/stores.rs"]
+mod stores;
 
 use cases::{Case, check, columns, found, missing, sql, unknown};
-use rcptd::map::database::open;
-use rcptd::map::settings::Kind;
+use rcptd::map::settings::{Kind, Password};
 use rcptd::net::host::Host;
 use servers::Make;
 use site::{Admin, Site, get, settings};
 use std::fs;
+use stores::open;
 
 #[tokio::test]
 async fn postgresql() {
@@ -105,6 +111,7 @@ async fn postgresql() {
     assert_eq!(get(&table, "é").await, found("ü"));
     assert_eq!(get(&table, "中").await, missing());
 
+    check_maps::postgresql(&site);
     tls(&site).await;
     sessions::postgresql(&site).await;
     outages::all(&mut site).await;
@@ -117,9 +124,10 @@ async fn mariadb() {
     let mut admin = site.admin().await;
     for statement in [
         "CREATE TABLE odd (k varchar(100), v enum('x', 'y'), s set('x', 'y'), t tinyint unsigned, b boolean,
-                           u bigint unsigned, d decimal(5,2), vb varbinary(9), c char(9), f double, day date)",
-        "INSERT INTO odd VALUES ('abc', 'y', 'x,y', 255, true, 18446744073709551615, 1.50, 'vb', 'c', 1.5, now())",
-        "INSERT INTO odd VALUES ('Bär@example.test', 'x', 'x', 0, false, 0, 0, x'ff', 'c', 0, now())",
+                           u bigint unsigned, d decimal(5,2), vb varbinary(9), c char(9), f double, day date, z int zerofill)",
+        "INSERT INTO odd VALUES ('abc', 'y', 'x,y', 255, true, 18446744073709551615, 1.50, 'vb', 'c', 1.5, '2026-11-30',
+                               42)",
+        "INSERT INTO odd VALUES ('Bär@example.test', 'x', 'x', 0, false, 0, 0, x'ff', 'c', 0, now(), 0)",
         "CREATE TABLE numbers (n int, f double, v varchar(9))",
         "INSERT INTO numbers VALUES (0, 0, 'zero'), (5, 5, 'five')",
         "CREATE TABLE latin (k varchar(100), v varchar(9)) CHARACTER SET latin1",
@@ -142,8 +150,19 @@ async fn mariadb() {
             Case(of("d"), "abc", found("1.50")),
             Case(of("vb"), "abc", found("vb")),
             Case(of("c"), "abc", found("c")),
-            Case(of("f"), "abc", unknown("column f is of type double")),
-            Case(of("day"), "abc", unknown("column day is of type date")),
+            Case(of("f"), "abc", found("1.5")),
+            Case(of("day"), "abc", found("2026-11-30")),
+            Case(of("z"), "abc", found("0000000042")),
+            // The server converts them to text, on connections that others use before and after.
+            Case(columns("odd", "z", Some("day"), Some("f")), "0000000042", found("2026-11-30 1.5")),
+            Case(columns("odd", "z", Some("day"), None), "42", missing()),
+            Case(
+                sql("SELECT day, f, concat(%u, '''', %d) FROM odd WHERE k = 'abc'"),
+                "a'b@\\c",
+                found("2026-11-30,1.5,a'b'\\c"),
+            ),
+            Case(sql("SELECT f FROM odd WHERE k = %s"), "abc", found("1.5")),
+            Case(sql("SELECT f FROM odd WHERE k = %s"), "nobody", missing()),
             Case(of("vb"), "bär@example.test", unknown("column vb holds something that is not UTF-8")),
             // Its collation says that all of these are equal; they are other keys.
             Case(of("v"), "ABC", found("y")),
@@ -171,28 +190,81 @@ async fn mariadb() {
     let latin = open(&site.settings()).unwrap().table(&columns("latin", "k", Some("v"), None)).unwrap();
     // That it cannot be spelt there is an error of the comparison, which others may cause too.
     assert!(get(&latin, "中").await.agrees(&unknown("Illegal mix of collations")));
+    procedures(&site, &mut admin).await;
+    logins(&site, &mut admin).await;
+    check_maps::mariadb(&site);
+    tls(&site).await;
+    sessions::mariadb(&site).await;
+    outages::all(&mut site).await;
+}
+
+/// Procedures, and names of functions as columns.
+async fn procedures(site: &Site, admin: &mut Admin) {
     for procedure in [
         "CREATE PROCEDURE look(IN a varchar(100)) SELECT v FROM odd WHERE k = a",
         "CREATE PROCEDURE nothing(IN a varchar(100)) SET @a = a",
+        "CREATE PROCEDURE some(IN a varchar(100)) IF a = 'abc' THEN SELECT 1.5e0; END IF",
+        "CREATE TABLE counts (k varchar(100) CHARACTER SET latin1, n int unsigned)",
+        "INSERT INTO counts VALUES ('é', 7)",
         "CREATE TABLE words (position varchar(9), count varchar(9))",
         "INSERT INTO words VALUES ('p', 'c')",
     ] {
         admin.run(procedure).await;
     }
     check(
-        &site,
+        site,
         &[
             Case(sql("CALL look(%s)"), "abc", found("y")),
             Case(sql("CALL look(%s)"), "nobody", missing()),
             Case(sql("CALL nothing(%s)"), "abc", unknown("no result set")),
+            Case(sql("CALL some(%s)"), "abc", found("1.5")),
+            Case(sql("CALL some(%s)"), "nobody", unknown("no result set")),
+            Case(sql("SELECT n FROM counts WHERE k = %s"), "é", found("7")),
+            Case(sql("SELECT n FROM counts WHERE k = %s"), "nobody", missing()),
             // These are names of functions, and reserved only in a mode that the session does not have.
             Case(sql("SELECT count FROM words WHERE position = %s"), "p", found("c")),
         ],
     )
     .await;
-    tls(&site).await;
-    sessions::mariadb(&site).await;
-    outages::all(&mut site).await;
+    // The connection knows from the first key that the server converts the columns to text.
+    let some = open(&site.settings()).unwrap().table(&sql("CALL some(%s)")).unwrap();
+    for (key, want) in [("abc", found("1.5")), ("nobody", unknown("no result set")), ("abc", found("1.5"))] {
+        assert!(get(&some, key).await.agrees(&want), "{key}");
+    }
+}
+
+/// Methods of authentication: plugin of the server, the clause of CREATE USER, whether it is by the socket.
+async fn logins(site: &Site, admin: &mut Admin) {
+    let me = nix::unistd::User::from_uid(nix::unistd::Uid::effective()).unwrap().unwrap().name;
+    admin.run("INSTALL SONAME 'auth_ed25519'").await;
+    for statement in [
+        "CREATE USER ed25519 IDENTIFIED VIA ed25519 USING PASSWORD('p')".to_owned(),
+        "CREATE USER native IDENTIFIED VIA mysql_native_password USING PASSWORD('p')".to_owned(),
+        format!("CREATE OR REPLACE USER '{me}'@'localhost' IDENTIFIED VIA unix_socket"),
+    ] {
+        admin.run(&statement).await;
+    }
+    for user in ["ed25519@'%'", "native@'%'", &format!("'{me}'@'localhost'")] {
+        admin.run(&format!("GRANT SELECT ON mail.* TO {user}")).await;
+    }
+    let query = columns("aliases", "address", Some("goto"), None);
+    let inet = Host::Inet("127.0.0.1".into(), site.port());
+    let Site::Server(_, server) = site else { panic!("no server") };
+    let socket = Host::Unix(server.socket());
+    for (user, password, host, want) in [
+        ("native", Some("p"), &inet, found("b@example.test")),
+        ("native", Some("q"), &inet, unknown("Access denied for user 'native'")),
+        ("ed25519", Some("p"), &inet, unknown("method client_ed25519, which rcptd does not support")),
+        ("ed25519", Some("p"), &inet, unknown("ALTER USER")),
+        (&*me, None, &socket, found("b@example.test")),
+    ] {
+        let mut settings = site.settings();
+        settings.hosts = vec![host.clone()];
+        settings.user = Some(user.into());
+        settings.password = password.map(Password::new);
+        let answer = get(&open(&settings).unwrap().table(&query).unwrap(), "a@example.test").await;
+        assert!(answer.agrees(&want), "{user} {host}: {answer:?}");
+    }
 }
 
 /// The certificate is one for 127.0.0.1, of an authority that the system does not know.
@@ -257,6 +329,7 @@ async fn sqlite() {
     .await;
 
     outages::empty(&site).await;
+    check_maps::sqlite(&site).await;
     // Another file of its name takes its place; it goes away.
     let other = Site::file();
     let mut admin = other.admin().await;

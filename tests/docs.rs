@@ -14,7 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const DOCUMENTS: [&str; 3] = ["README.md", "MILTER_README.md", "CHANGELOG.md"];
+const DOCUMENTS: [&str; 4] = ["README.md", "MILTER_README.md", "CHANGELOG.md", "docs/recipes.md"];
 const WIRING: &str = "MILTER_README.md";
 const MANUAL: &str = "install/rcptd.8";
 /// The page of the language.
@@ -22,12 +22,14 @@ const LANGUAGE: &str = "install/rcptd.rules.5";
 /// What fits on one screen or two.
 const README_LINES: usize = 155;
 /// Words behind `rcptd` in the documents that are commands of the program.
-const COMMANDS: [&str; 10] =
-    ["serve", "check", "lookup", "explain", "make", "rules", "import", "status", "trace", "demo"];
+const COMMANDS: [&str; 12] = [
+    "serve", "check", "lookup", "explain", "make", "rules", "import", "status", "sources", "cache", "trace",
+    "demo",
+];
 /// Those behind `rcptd rules`.
 const RULES_COMMANDS: [&str; 1] = ["fmt"];
 /// Those behind `rcptd import`.
-const IMPORT_COMMANDS: [&str; 2] = ["trualias", "sockmapd"];
+const IMPORT_COMMANDS: [&str; 3] = ["trualias", "sockmapd", "postfix"];
 /// The page of the maps.
 const MAPS: &str = "install/rcptd.maps.5";
 
@@ -100,9 +102,10 @@ fn options() -> BTreeSet<String> {
     for call in calls {
         let (code, help) = rcptd(&call);
         assert_eq!(code, 0, "{call:?}: {help}");
-        for line in help.lines().map(str::trim_start).filter(|line| line.starts_with('-')) {
+        let has_options = |line: &&str| line.starts_with('-') || line.contains("[alias: --");
+        for line in help.lines().map(str::trim_start).filter(has_options) {
             let words = line.split_whitespace().filter_map(|word| word.strip_prefix("--"));
-            options.extend(words.map(|word| word.trim_end_matches(',').to_owned()));
+            options.extend(words.map(|word| word.trim_end_matches([',', ']']).to_owned()));
         }
     }
     options
@@ -298,6 +301,16 @@ fn commands_of_rcptd_can_be_typed() {
 }
 
 #[test]
+fn tests_of_servers_exist() {
+    let mut seen = 0;
+    for name in text("docs/tested-servers.md").split('`').filter(|word| word.starts_with("tests/")) {
+        assert!(root(name).exists(), "{name}");
+        seen += 1;
+    }
+    assert!(seen >= 20, "only {seen} tests were seen");
+}
+
+#[test]
 fn the_readme_is_short_and_its_example_works() {
     let readme = text("README.md");
     assert!(readme.lines().count() <= README_LINES);
@@ -358,7 +371,9 @@ fn the_manual_has_every_option_and_command() {
         assert!(manual.contains(&format!("Fl -{option}")), "--{option} is not in {MANUAL}");
     }
     for command in COMMANDS {
-        let there = manual.contains(&format!(".It Cm {command}\n")) || ["rules", "import"].contains(&command);
+        let there = manual.contains(&format!(".It Cm {command}\n"))
+            || manual.contains(&format!(".It Cm {command} Ar "))
+            || ["rules", "import"].contains(&command);
         assert!(there, "{command} is not in {MANUAL}");
     }
     for command in RULES_COMMANDS {
@@ -531,7 +546,7 @@ fn the_script_of_the_manual_works() {
     let script = section.split("-offset indent\n").nth(1).unwrap().split(".Ed").next().unwrap();
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("script.rhai"), script).unwrap();
-    let config = "domains = \"example.com\"\nscript = \"script.rhai\"\naccount.source = \"static:exists\"\n";
+    let config = "domains = \"example.com\"\nscript = \"script.rhai\"\naccount.source = \"none:\"\n";
     fs::write(folder.path().join("rcptd.conf"), config).unwrap();
     let config = folder.path().join("rcptd.conf").display().to_string();
     for (address, want) in [
@@ -555,13 +570,6 @@ fn the_script_of_the_manual_works() {
     }
 }
 
-/// The fuzz target of the configuration begins with the sample as it is.
-#[test]
-fn the_sample_is_a_seed() {
-    let seed = text("fuzz/seeds/config/sample");
-    assert!(seed == text("milter.conf.sample"), "cp milter.conf.sample fuzz/seeds/config/sample");
-}
-
 #[test]
 fn the_units_start_the_program_as_it_can_be_called() {
     let unit = text("install/systemd/rcptd.service");
@@ -581,7 +589,7 @@ fn the_units_start_the_program_as_it_can_be_called() {
     }
 }
 
-/// The page of the maps has every key, source, purpose and profile, and the limits of the program.
+/// The page of the maps has every source, view and search strategy, and the limits of the program.
 #[test]
 fn the_maps_are_described_in_full() {
     let page = text(MAPS).replace("\\-", "-");
@@ -590,11 +598,6 @@ fn the_maps_are_described_in_full() {
         let words = heads.iter().flat_map(|head| head.split([' ', ',']).collect::<Vec<_>>());
         assert!(words.into_iter().any(|word| word == what), "{what} has no entry in {MAPS}");
     };
-    for (section, key) in config::keys_of_entries() {
-        if section != "normalise" {
-            has(key);
-        }
-    }
     for (name, _) in SearchStrategy::ALL {
         has(name);
     }
@@ -615,7 +618,7 @@ fn the_maps_are_described_in_full() {
         format!("more than {} octets, its end included", lookup_protocols::tcp_table::MAX_LINE),
         format!("of at most {} octets", lookup_protocols::socketmap::MAX_REQUEST),
         format!("of at most {} octets", lookup_protocols::socketmap::MAX_REPLY - "OK ".len()),
-        format!("passed over for {} s", settings::BACKOFF.as_secs()),
+        format!("asked last for {} s", settings::BACKOFF.as_secs()),
     ] {
         assert!(flat.contains(&limit), "{limit} is not in {MAPS}");
     }
@@ -628,7 +631,7 @@ fn the_maps_of_the_page_can_be_served() {
     fs::write(folder.path().join("aliases.rules"), "").unwrap();
     let blocks = literal_blocks(&text(MAPS));
     let configurations: Vec<&String> = blocks.iter().filter(|block| block.contains("[[map]]")).collect();
-    assert_eq!(configurations.len(), 2);
+    assert_eq!(configurations.len(), 3);
     for content in configurations {
         let path = folder.path().join("rcptd.conf");
         fs::write(&path, content).unwrap();
@@ -642,4 +645,18 @@ fn the_maps_of_the_page_can_be_served() {
             }
         }
     }
+}
+
+/// mandoc(1), whose renderer most systems use, understands the manual pages.
+#[test]
+fn the_manual_pages_are_mdoc() {
+    let pages: Vec<PathBuf> = fs::read_dir(root("install"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|section| section == "5" || section == "8"))
+        .collect();
+    assert_eq!(pages.len(), 4);
+    let lint = Command::new("mandoc").args(["-T", "lint", "-W", "warning"]).args(&pages).output();
+    let lint = lint.expect("mandoc, which tests/run installs");
+    assert!(lint.status.success(), "{}", String::from_utf8_lossy(&lint.stdout));
 }

@@ -1,7 +1,8 @@
-//! Configurations of sockmapd taken over: what is written, what is said, and that its password is in no output.
+//! Configurations of sockmapd and of Postfix' clients are imported: the files that are written, the report, and
+//! that passwords are in no output.
 //!
-//! With `RCPTD_BLESS=1` in the environment the texts in `data/import-sockmapd` are written anew; read the
-//! difference!
+//! With `RCPTD_BLESS=1` in the environment the texts in `data/import-sockmapd` and `data/import-postfix` are
+//! written again; read the difference.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)] // a test that panics has done its work
 
@@ -24,9 +25,7 @@ type Run = (i32, String, String);
 fn import(folder: &Path, arguments: &[&str]) -> Run {
     let mut command = rcptd();
     command.current_dir(folder).args(["import", "sockmapd", "config.json"]).args(arguments);
-    let got = command.output().expect("the program");
-    let text = |bytes| String::from_utf8(bytes).expect("text");
-    let run = (got.status.code().expect("no signal"), text(got.stdout), text(got.stderr));
+    let run = common::run(command, "");
     for secret in [PASSWORD, NUMBER] {
         assert!(!run.1.contains(secret) && !run.2.contains(secret), "{}: {run:?}", folder.display());
     }
@@ -131,5 +130,72 @@ fn what_is_read_is_limited() {
         fs::write(&config, content).expect("written");
         let got = import(folder.path(), &[]);
         assert!(got.0 == code && got.2.contains(said), "{got:?}");
+    }
+}
+
+/// A folder in `data/import-postfix`; the type before the name of each file; the exit code.
+const POSTFIX: [(&str, &str, i32); 14] = [
+    ("01-isp-mail", "", 0),
+    ("02-admin-panel", "proxy:pgsql:", 0),
+    ("03-groupware", "proxy:mysql:", 0),
+    ("04-containers", "mysql:", 0),
+    ("05-directory", "", 0),
+    ("06-group-directory", "ldap:", 0),
+    ("07-sqlite", "", 0),
+    ("08-old-form", "mysql:", 0),
+    ("09-errors", "mysql:", 78),
+    ("10-ambiguous", "", 78),
+    ("11-hosts", "pgsql:", 0),
+    ("12-memcache", "", 78),
+    ("12-memcache", "proxy:memcache:", 64),
+    ("13-values", "sqlite:", 0),
+];
+
+fn import_postfix(folder: &Path, files: &[String], arguments: &[&str]) -> Run {
+    let mut command = rcptd();
+    command.current_dir(folder).args(["import", "postfix"]).args(files).args(arguments);
+    let run = common::run(command, "");
+    assert!(!run.1.contains(PASSWORD) && !run.2.contains(PASSWORD), "{}: {run:?}", folder.display());
+    run
+}
+
+/// `want.txt` has the exit code and the report, `want.conf` the configuration.
+#[test]
+fn imports_tables_of_postfix() {
+    for (name, prefix, want) in POSTFIX {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/import-postfix").join(name);
+        let mut files: Vec<String> = fs::read_dir(&folder)
+            .expect("folder")
+            .map(|entry| entry.expect("entry").file_name().into_string().expect("text"))
+            .filter(|file| !file.starts_with("want"))
+            .map(|file| format!("{prefix}{file}"))
+            .collect();
+        files.sort();
+        let (code, out, err) = import_postfix(&folder, &files, &[]);
+        assert_eq!(code, want, "{name}: {err}");
+        if want == 64 {
+            assert!(err.contains("memcache is not supported") && err.contains("backup"), "{err}");
+            continue;
+        }
+        same(&folder.join("want.txt"), &format!("exit code {code}\n{err}"));
+        if code != 0 {
+            assert!(out.is_empty() && !folder.join("want.conf").exists(), "{name}");
+            continue;
+        }
+        let to = tempfile::tempdir().expect("a folder");
+        let (code, _, report) = import_postfix(&folder, &files, &["-o", &to.path().display().to_string()]);
+        assert_eq!(code, 0, "{name}: {report}");
+        let conf = fs::read_to_string(to.path().join("rcptd.conf")).expect("a configuration");
+        same(&folder.join("want.conf"), &conf);
+        assert!(out.ends_with(&format!("==> rcptd.conf <==\n{conf}\n")) && !conf.contains(PASSWORD), "{out}");
+        for file in conf.lines().filter_map(|line| line.strip_prefix("password_file = ")) {
+            let password = to.path().join(file.trim_matches('"'));
+            assert_eq!(fs::read_to_string(&password).expect("a password"), format!("{PASSWORD}\n"), "{name}");
+            assert_eq!(mode(&password), 0o600, "{name}");
+        }
+        // A file of certificates is on another host.
+        if !conf.contains("tls_ca") {
+            assert!(report.contains("can be used as it is"), "{name}: {report}");
+        }
     }
 }

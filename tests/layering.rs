@@ -1,5 +1,5 @@
-//! The house keeps its levels: a file imports only from levels below its own, folders of one level not at
-//! all from each other; a crate is named only where it belongs; what is to be pure names nothing that is not.
+//! Checks the levels of the source tree: a file imports only from levels below its own, and folders of one
+//! level do not import from each other; a crate is named only where it belongs; pure parts have no I/O.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)] // a test that panics has done its work
 
@@ -16,8 +16,9 @@ const LEVELS: &[(u8, &[&str])] = &[
     (5, &["resolve"]),
     (6, &["server"]),
     (7, &["config"]),
-    (8, &["daemon", "wiring"]),
-    (9, &["cli"]),
+    (8, &["import"]),
+    (9, &["daemon", "wiring"]),
+    (10, &["cli"]),
 ];
 
 /// Folders of one level that may name each other: an answer depends on the state of files, the address of a
@@ -32,10 +33,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("indymilter", &["server/milter/adapter.rs"]),
     ("lettre", &["account/"]),
     ("hickory_resolver", &["net/dns.rs"]),
-    ("moka", &["lookup/"]),
-    ("rustls", &["account/", "lookup/", "net/tls.rs", "map/redis.rs", "map/ldap.rs", "map/sql/postgres/"]),
+    ("moka", &["lookup/", "account/known/mod.rs"]),
+    ("rustls", &["account/", "lookup/", "net/tls.rs", "map/redis/", "map/ldap/mod.rs", "map/sql/postgres/"]),
     ("rustls_platform_verifier", &["net/tls.rs"]),
-    ("tokio_rustls", &["account/", "map/redis.rs", "map/sql/postgres"]),
+    ("tokio_rustls", &["account/", "map/redis/", "map/sql/postgres"]),
     ("postgres_protocol", &["map/sql/postgres"]),
     ("tracing", &["observe/"]),
     ("tracing_subscriber", &["observe/"]),
@@ -44,26 +45,52 @@ const CRATES: &[(&str, &[&str])] = &[
     ("jiff", &["daemon/clock.rs"]),
     ("regex", &["wiring/pattern.rs"]),
     ("rhai", &["script/"]),
-    ("toml", &["config/"]),
+    ("toml", &["config/", "import/mod.rs"]),
     ("clap", &["cli/"]),
-    ("serde_json", &["cli/", "daemon/status.rs", "daemon/answer.rs", "server/control.rs"]),
+    (
+        "serde_json",
+        &[
+            "account/known/file.rs",
+            "account/known/shared.rs",
+            "cli/",
+            "daemon/answer.rs",
+            "daemon/cache.rs",
+            "daemon/status.rs",
+            "import/sockmapd/",
+            "server/control.rs",
+        ],
+    ),
     ("sd_notify", &["daemon/"]),
     ("listenfd", &["server/listen.rs"]),
     ("notify", &["watch/"]),
     ("axum", &["server/metrics.rs"]),
     ("bytes", &["map/sql/postgres/"]),
     ("fallible_iterator", &["map/sql/postgres/"]),
-    ("ldap3", &["map/ldap.rs"]),
+    ("ldap3", &["map/ldap/"]),
     ("prometheus_client", &["observe/"]),
-    ("redis", &["map/redis.rs"]),
+    ("redis", &["map/redis/"]),
     ("sqlx", &["map/sql/"]),
     ("arc_swap", &["server/", "account/", "daemon/"]),
-    ("nix", &["server/", "account/", "cli/", "daemon/", "observe/setup.rs", "map/sql/postgres.rs"]),
+    (
+        "nix",
+        &[
+            "server/",
+            "account/",
+            "cli/",
+            "daemon/",
+            "observe/log_file.rs",
+            "observe/setup.rs",
+            "map/sql/postgres.rs",
+            "map/wal.rs",
+        ],
+    ),
     ("tokio", &["net/", "account/", "lookup/", "watch/", "map/", "server/", "daemon/", "cli/"]),
 ];
 
 /// Pure: no I/O, no clock, no runtime.
 const PURE: &[&str] = &[
+    "account/dovecot/protocol.rs",
+    "account/plugin/protocol.rs",
     "observe/stats/",
     "map/template.rs",
     "map/source.rs",
@@ -73,13 +100,17 @@ const PURE: &[&str] = &[
     "map/sql/scan.rs",
     "map/sql/rows.rs",
     "map/settings.rs",
+    "map/redis/reply.rs",
+    "map/redis/slots.rs",
     "script/",
     "resolve/",
     "map/search/",
     "server/endpoint.rs",
     "server/milter/session.rs",
     "server/milter/dsn.rs",
+    "server/milter/guessing.rs",
     "server/milter/reply.rs",
+    "import/",
     "wiring/",
 ];
 const IMPURE: &[&str] = &[
@@ -130,7 +161,7 @@ fn code(text: &str) -> String {
     code.join("\n")
 }
 
-/// Skips the item at this indent that an attribute stands in front of. The source is formatted, so an item of
+/// Skips the item at this indent after an attribute. The source is formatted, so an item of
 /// several lines ends with the first one that closes something at the indent of the item.
 fn skip_item<'t>(lines: &mut impl Iterator<Item = &'t str>, indent: usize) {
     let head = lines.by_ref().map(str::trim_end).find(|line| !line.trim_start().starts_with("#["));
@@ -294,7 +325,37 @@ fn the_pure_parts_are_pure() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// A field of a log line is written by `observe/line.rs`; otherwise whoever chooses its value could forge another one.
+/// Files with state of the process, and the reason. Everything else is passed in, so that each daemon and each
+/// test has its own.
+const GLOBAL: &[(&str, &str)] = &[
+    ("account/file/mod.rs", "lists of accounts, which two sources of one file share"),
+    ("account/passwd/mod.rs", "the C library has one name service for the process"),
+    ("account/passwd/proof.rs", "limit of getent(1) processes, for the same reason"),
+    ("net/dns.rs", "the resolver that maps and databases share, with its cache"),
+    ("watch/folder.rs", "watches of folders, which the kernel limits"),
+    ("watch/mod.rs", "states of watched files, which outlast a reload"),
+];
+
+#[test]
+fn state_of_the_process_is_listed() {
+    let sources = sources();
+    let has_state = |text: &String| {
+        let statics = code(text);
+        statics.lines().any(|line| {
+            let line = line.trim_start().trim_start_matches("pub ").trim_start_matches("pub(crate) ");
+            line.starts_with("static ") || line.starts_with("thread_local!")
+        })
+    };
+    let got: Vec<&str> = sources
+        .iter()
+        .filter(|(file, text)| !is_test(file) && has_state(text))
+        .map(|(file, _)| file.as_str())
+        .collect();
+    let listed: Vec<&str> = GLOBAL.iter().map(|(file, _)| *file).collect();
+    assert_eq!(got, listed, "pass it in as an argument, or give a reason for global state");
+}
+
+/// A field of a log line is written by `observe/line.rs`; otherwise its value could forge another field.
 #[test]
 fn fields_of_the_log_are_written_by_one_rule() {
     let sources = sources();

@@ -55,7 +55,7 @@ fn nothing_is_asked_that_was_not_offered() {
                 } else {
                     [
                         (0, "{client_name} {client_addr}"),
-                        (2, "i {mail_addr}"),
+                        (2, "i {mail_addr} {auth_type} {auth_authen}"),
                         (3, "i {rcpt_addr} {rcpt_mailer}"),
                         (5, "i"),
                     ]

@@ -32,6 +32,23 @@ fn the_replies_are_what_their_names_say() {
         ("blank_lines", format!("{asked}252")),
     ] {
         let path = replay::root().join("seeds/smtp_reply").join(name);
-        assert_eq!(targets::verdict(&fs::read(path).expect("a seed")).to_string(), want);
+        assert_eq!(targets::verdict("vrfy", &fs::read(path).expect("a seed")).to_string(), want);
+    }
+    for (name, smtp, lmtp) in [
+        ("rcpt_exists", "exists", "exists"),
+        ("rcpt_missing", "not found", "not found"),
+        (
+            "rcpt_sender_refused",
+            "temporary failure: MAIL FROM:<>: 550 5.7.1 no",
+            "temporary failure: MAIL FROM:<>: 550",
+        ),
+        ("rcpt_no_reset", "exists", "temporary failure: the server replied 502 what"),
+        ("perhaps", "temporary failure: MAIL FROM:<>: 252", "temporary failure: MAIL FROM:<>: 252"),
+    ] {
+        let seed = fs::read(replay::root().join("seeds/smtp_reply").join(name)).expect("a seed");
+        for (kind, want) in [("rcpt", smtp), ("lmtp", lmtp)] {
+            let got = targets::verdict(kind, &seed).to_string();
+            assert!(got.starts_with(want), "{name} {kind}: {got}");
+        }
     }
 }

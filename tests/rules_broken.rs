@@ -71,7 +71,7 @@ const OTHER: &[(&str, &str)] = &[
     ("generate/mod.rs", "what `make` says, see `tools.rs`"),
     ("generate/reason.rs", "the same"),
     ("generate/steps.rs", "the same"),
-    ("secrets.rs", "of the file of secrets, see `config.rs`"),
+    ("secrets.rs", "of the file of secrets, see `config/main.rs`"),
     ("explain/render.rs", "what `explain` shows, see `tests/cli/explain.rs`"),
     ("compile/trees.rs", "a secret to check without one"),
     ("explain/mod.rs", "what `explain` shows, too"),

@@ -21,33 +21,18 @@ use std::time::Duration;
 /// Maps of every purpose, a list, and one that never knows.
 const MAPS: &str = "
 watch = false
-[[map]]
-name = \"virtual\"
-source = \"resolver:virtual_alias\"
-[[map]]
-name = \"recipients\"
-source = \"resolver:recipients\"
-[[map]]
-name = \"account\"
-source = \"resolver:account\"
-[[map]]
-name = \"sender_login\"
-source = \"resolver:sender_login\"
-[[map]]
-name = \"login_name\"
-source = \"resolver:sender_login_name\"
-[[map]]
-name = \"access\"
-source = \"resolver:access\"
-[[map]]
-name = \"domains\"
-source = \"resolver:domains\"
-[[map]]
-name = \"list\"
-source = \"inline:{ key=value, { text = a text with blanks, 100% of it }, { KEEPALIVE = yes } }\"
-[[map]]
-name = \"broken\"
-source = \"fail:by choice\"
+map = [
+  { name = \"virtual\", source = \"resolver:virtual_alias\" },
+  { name = \"recipients\", source = \"resolver:recipients\" },
+  { name = \"account\", source = \"resolver:account\" },
+  { name = \"sender_login\", source = \"resolver:sender_login\" },
+  { name = \"login_name\", source = \"resolver:sender_login_name\" },
+  { name = \"access\", source = \"resolver:access\" },
+  { name = \"transport\", source = \"resolver:transport\" },
+  { name = \"domains\", source = \"resolver:domains\" },
+  { name = \"list\", source = \"inline:{ key=value, { text = a text with blanks, 100% of it }, { KEEPALIVE = yes } }\" },
+  { name = \"broken\", source = \"fail:by choice\" },
+]
 ";
 
 const LISTENERS: &str = "
@@ -194,6 +179,13 @@ const CASES: &[(&str, &str, &str)] = &[
     ("access", "alice@elsewhere.test", "-"),
     ("access", "192.0.2.1", "-"),
     ("access", "example.test", "-"),
+    ("transport", "foo-macys-m5@example.test", "=:"),
+    ("transport", "foo-macys-m6@example.test", "-"),
+    ("transport", "Alice@Example.test", "=:"),
+    ("transport", "mallory@example.test", "-"),
+    ("transport", "alice@elsewhere.test", "-"),
+    ("transport", "example.test", "-"),
+    ("transport", "*", "-"),
     ("domains", "example.test", "=example.test"),
     ("domains", "EXAMPLE.test", "=example.test"),
     ("domains", "sub.example.test", "-"),
@@ -335,7 +327,7 @@ fn what_trualias_answered() {
                 "{domains}rules = [\"old.conf\"]\ncase_sensitive = true\n\
                  [[map]]\nname = \"old\"\nsource = \"resolver:{purpose}\"\n\
                  [[tcp_table]]\nlisten = \"inet:127.0.0.1:0\"\nmap = \"old\"\n\
-                 [statistics]\nenabled = {statistics}\n[account]\nsource = \"static:exists\"\n"
+                 [statistics]\nenabled = {statistics}\n[account]\nsource = \"none:\"\n"
             ),
         );
         let daemon = Daemon::start(site);
@@ -369,6 +361,35 @@ fn what_trualias_answered() {
     let manual = manual.replace("\\-", "-").split_whitespace().collect::<Vec<_>>().join(" ");
     for (_, _, _, why) in DIFFERENCES {
         assert!(manual.contains(why), "rcptd.maps(5) does not say: {why}");
+    }
+}
+
+/// Files of trualias as the configuration; they are read again after a change.
+#[test]
+fn a_file_of_trualias_alone_is_served() {
+    const RULE: &str = "ACCOUNT foo MATCHES %account%-%ident%-%code% WITH CHAR(1,-), CHARS();\n";
+    let cases = [
+        ("tcp_table_server.conf", "", "foo-macys-m5", "foo-macys-m6"),
+        (
+            "tcp_virtual_server.conf",
+            "ALIAS DOMAINS: example.com\n",
+            "foo-macys-m5@example.com",
+            "foo-macys-m5@example.org",
+        ),
+    ];
+    for (name, statements, found, other) in cases {
+        let site = Site::new("", "");
+        site.write(name, &format!("HOST: 127.0.0.1\nPORT: 0\n{statements}{RULE}"));
+        let mut command = common::rcptd();
+        command.args(["serve", "--trualias"]).arg(site.path(name));
+        let daemon = Daemon::start_by(site, command);
+        let mut stream = connect(daemon.address());
+        let account = if statements.is_empty() { "200 foo" } else { "200 foo@example.com" };
+        assert_eq!(ask(&mut stream, &format!("get {found}")), account, "{name}");
+        assert_eq!(ask(&mut stream, &format!("get {other}")), "500 not found", "{name}");
+        daemon.site.write(name, &format!("HOST: 127.0.0.1\nPORT: 0\n{statements}"));
+        daemon.reload();
+        assert_eq!(ask(&mut stream, &format!("get {found}")), "500 not found", "{name}");
     }
 }
 

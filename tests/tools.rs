@@ -12,25 +12,15 @@ use common::{Site, rcptd};
 use diagnostics::Text;
 use serde_json::{Value, json};
 use std::fs;
-use std::io::Write;
 use std::path::Path;
-use std::process::Stdio;
-use std::thread;
 
 /// Exit code, standard output, standard error.
 type Run = (i32, String, String);
 
 fn run(arguments: &[&str], input: &str) -> Run {
     let mut command = rcptd();
-    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("the program");
-    let mut stdin = child.stdin.take().expect("stdin");
-    let input = input.to_string();
-    let writer = thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
-    let output = child.wait_with_output().expect("output");
-    writer.join().expect("a writer");
-    let text = |bytes| String::from_utf8(bytes).expect("text");
-    (output.status.code().expect("no signal"), text(output.stdout), text(output.stderr))
+    command.args(arguments);
+    common::run(command, input)
 }
 
 fn path(site: &Site, name: &str) -> String {

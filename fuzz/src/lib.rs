@@ -21,13 +21,17 @@ use alias_rules::Options;
 use common::{RULES, check_problems, secrets};
 use diagnostics::{Text, any_error};
 use mail_address::{Address, is_domain};
-use rcptd::account::{Lookup, LookupFuture, Reason, Source, Verification, ask_over};
+use rcptd::account::aliases_syntax::entries;
+use rcptd::account::dovecot_protocol as dovecot_wire;
+use rcptd::account::known::{KnownAccount, file as known};
+use rcptd::account::plugin_protocol::{Answer, Conversation};
+use rcptd::account::{Lookup, LookupFuture, Reason, Source, Verification, aliases_have, ask_over};
 use rcptd::config;
 use rcptd::daemon::policy as policy_of;
 use rcptd::map::list::List;
 use rcptd::map::search::{Context, SearchStrategy};
 use rcptd::map::source::SourceSpec;
-use rcptd::observe::meter::Meter;
+use rcptd::observe::Metrics;
 use rcptd::resolve::{DeferReason, Outcome, Question, RejectReason, Resolver, Settings};
 use rcptd::server::accept::{Parsed, Service};
 use rcptd::server::maps::Maps;
@@ -39,16 +43,20 @@ use rcptd::server::tcp_table::TcpTable;
 use std::collections::HashSet;
 use std::fmt::Debug;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A target.
 pub type Target = fn(&[u8]);
 
 /// All targets by name, which is also the name of their folders.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 11] = [
+    ("aliases", aliases),
     ("config", config),
+    ("dovecot", dovecot),
+    ("known_accounts", known_accounts),
     ("map", map),
+    ("plugin", plugin),
     ("reading", reading),
     ("session", session),
     ("smtp_reply", smtp_reply),
@@ -269,17 +277,33 @@ pub fn reading(data: &[u8]) {
     }
 }
 
-/// A mail server that says anything: what comes before the n-th NUL is said before the n-th command. A certain
-/// answer needs one whole reply of its kind to VRFY, which is the third, or the fourth after HELO, and nothing after it.
+/// A mail server with arbitrary replies: it sends the text before the n-th NUL before the n-th command. A certain result
+/// needs one complete reply of its kind to the lookup, and nothing after it. For VRFY that is the third reply, or the
+/// fourth after HELO; for RCPT it is one later, after a 250 to MAIL.
 pub fn smtp_reply(data: &[u8]) {
+    for kind in ["vrfy", "rcpt", "lmtp"] {
+        one_smtp_reply(kind, data);
+    }
+}
+
+fn one_smtp_reply(kind: &str, data: &[u8]) {
     let replies: Vec<&[u8]> = data.split(|b| *b == 0).collect();
-    let kinds: &[&[u8]] = match verdict(data) {
-        Lookup::TempFail(_) => return,
-        Lookup::Found(()) => &[b"250", b"251"],
-        Lookup::NotFound => &[b"550"],
+    let kinds: &[&[u8]] = match (verdict(kind, data), kind) {
+        (Lookup::TempFail(_), _) => return,
+        (Lookup::Found(()), "vrfy") => &[b"250", b"251"],
+        // To RCPT, 252 means the same.
+        (Lookup::Found(()), _) => &[b"250", b"251", b"252"],
+        (Lookup::NotFound, _) => &[b"550"],
     };
     let refused_ehlo = replies.get(1).is_some_and(|reply| reply.starts_with(b"5"));
-    let reply = replies.get(2 + usize::from(refused_ehlo)).expect("it was asked");
+    assert!(kind != "lmtp" || !refused_ehlo, "LMTP has no HELO");
+    let hello = 1 + usize::from(refused_ehlo);
+    let transaction = usize::from(kind != "vrfy");
+    if transaction == 1 {
+        let mail = replies.get(hello + 1).expect("MAIL was sent");
+        assert!(mail.starts_with(b"250"), "{mail:?}");
+    }
+    let reply = replies.get(hello + transaction + 1).expect("it was asked");
     let lines: Vec<&[u8]> = reply.split_inclusive(|b| *b == b'\n').collect();
     let (last, before) = lines.split_last().expect("there was a reply");
     assert!(kinds.iter().any(|code| last.starts_with(code)), "{last:?}");
@@ -287,8 +311,8 @@ pub fn smtp_reply(data: &[u8]) {
     assert!(before.iter().all(|line| line.get(..3) == last.get(..3) && line.get(3) == Some(&b'-')));
 }
 
-/// What is made of what that server says.
-pub fn verdict(data: &[u8]) -> Lookup<()> {
+/// The result of a source of this type for the replies of that server.
+pub fn verdict(kind: &str, data: &[u8]) -> Lookup<()> {
     // A clock that jumps ahead where both wait for each other, as they do when a reply does not end.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime");
@@ -305,7 +329,7 @@ pub fn verdict(data: &[u8]) -> Lookup<()> {
             }
             Some(())
         };
-        tokio::join!(ask_over(ours, "<alice@d.test>"), server).0
+        tokio::join!(ask_over(kind, ours, "<alice@d.test>"), server).0
     })
 }
 
@@ -336,14 +360,120 @@ pub fn config(data: &[u8]) {
     });
 }
 
+/// The output of a plug-in; the first octet is the size of the pieces in which it comes. Each question has at most
+/// one answer, and a definite one is a line of the output.
+pub fn plugin(data: &[u8]) {
+    const QUESTIONS: u64 = 20;
+    let Some((size, output)) = data.split_first() else { return };
+    let mut conversation = Conversation::new(100);
+    let mut in_flight: HashSet<u64> = (1..=QUESTIONS).collect();
+    for id in 1..=QUESTIONS {
+        let asked = conversation.ask("foo@example.com", id);
+        assert_eq!(asked, Ok(format!("{id} exists foo@example.com\n")));
+    }
+    let text = String::from_utf8_lossy(output);
+    for piece in output.chunks(usize::from(*size).max(1)) {
+        let Ok(answers) = conversation.receive(piece) else { break };
+        assert!(answers.is_empty() || conversation.name().is_some(), "an answer before the hello");
+        for (id, answer) in answers {
+            assert!(in_flight.remove(&id), "two answers to the question {id}");
+            let line = format!("{id} {answer}");
+            assert!(matches!(answer, Answer::TempFail(_)) || text.lines().any(|l| l == line), "{line}");
+        }
+    }
+    assert_eq!(conversation.into_callers().collect::<HashSet<_>>(), in_flight);
+}
+
+/// The output of Dovecot's auth service; the first octet is the size of the pieces in which it arrives. A request has at
+/// most one answer, after the version, and a definite answer is the last line that was read.
+pub fn dovecot(data: &[u8]) {
+    let Some((size, output)) = data.split_first() else { return };
+    let mut conversation = dovecot_wire::Conversation::default();
+    let mut id = 1;
+    conversation.ask("foo@example.com", "lmtp").expect("a short name");
+    let mut read = Vec::new();
+    for piece in output.chunks(usize::from(*size).max(1)) {
+        read.extend_from_slice(piece);
+        let Ok(answer) = conversation.receive(piece) else { return };
+        let Some(answer) = answer else { continue };
+        assert!(read.starts_with(b"VERSION\t1\t"), "an answer before the version");
+        let line = read.strip_suffix(b"\n").expect("a whole line");
+        let line = line.rsplit(|octet| *octet == b'\n').next().unwrap_or(line);
+        let word = match answer {
+            dovecot_wire::Answer::Found => "USER",
+            dovecot_wire::Answer::NotFound => "NOTFOUND",
+            dovecot_wire::Answer::TempFail(_) => "FAIL",
+        };
+        let begin = format!("{word}\t{id}");
+        let rest = line.strip_prefix(begin.as_bytes()).expect("the line of the answer");
+        assert!(rest.is_empty() || rest.starts_with(b"\t"), "{rest:?}");
+        id += 1;
+        let asked = conversation.ask("bar@example.com", "lmtp").expect("a short name");
+        assert_eq!(asked, format!("USER\t{id}\tbar@example.com\tservice=lmtp\n"));
+    }
+}
+
+/// A file of aliases(5). A name that was read is in the list, and is read again if it is written in quotes. A file with
+/// an error has no list.
+pub fn aliases(data: &[u8]) {
+    let content = String::from_utf8_lossy(data);
+    let (mut names, mut is_broken, mut start) = (Vec::new(), false, 0);
+    entries(&content, &mut |span, entry| {
+        assert!(span.start >= start && content.get(span.clone()).is_some(), "{span:?}");
+        start = span.start;
+        match entry {
+            Ok(entry) => names.push(entry.name),
+            Err(why) => is_broken |= !why.is_empty(),
+        }
+        true
+    });
+    for name in names.iter().take(MAX_NAMES) {
+        let domain = name.domain().unwrap_or("example.test");
+        assert!(!name.local().is_empty() && is_domain(domain), "{name}");
+        let account = Address::new(name.local(), domain).expect("an address");
+        assert_eq!(aliases_have(data, &account), (!is_broken).then_some(true), "{account}");
+        let quoted = name.local().replace('\\', "\\\\").replace('"', "\\\"");
+        let domain = name.domain().map_or(String::new(), |domain| format!("@{domain}"));
+        let mut again = Vec::new();
+        entries(&format!("\"{quoted}\"{domain}: x\n"), &mut |_, entry| {
+            again.push(entry.map(|entry| entry.name));
+            true
+        });
+        assert_eq!(again, [Ok(name.clone())], "{name}");
+    }
+}
+
+/// A file of known accounts, with the maps for which it was written and with others. Reading, writing and reading again
+/// gives the same accounts, and no account was found in the future.
+pub fn known_accounts(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let now = UNIX_EPOCH + Duration::from_secs(2_000_000_000);
+    let plain = |all: &[(String, KnownAccount)]| -> Vec<_> {
+        all.iter().map(|(key, known)| (key.clone(), known.source.clone(), known.since)).collect()
+    };
+    for maps in ["maps", "other maps"] {
+        let Ok(mut all) = known::parse(text, maps, now) else { continue };
+        assert!(all.iter().all(|(_, known)| known.since <= now));
+        // A name that no address can have is not written.
+        all.retain(|(key, _)| Address::from_key(key).is_some());
+        let written = known::format(&all, maps);
+        let again = known::parse(&written, maps, now).expect("what was written");
+        assert_eq!(plain(&again), plain(&all), "{written}");
+        let rest = known::parse(&written, "none of them", now).expect("what was written");
+        let is_of_map =
+            |known: &KnownAccount| known.source.as_ref().is_some_and(|name| name.starts_with("map:"));
+        assert_eq!(rest.len(), all.iter().filter(|(_, known)| !is_of_map(known)).count());
+    }
+}
+
 /// Requests over a connection of tcp_table, in pieces.
 pub fn tcp_table(data: &[u8]) {
     static SERVICE: OnceLock<TcpTable> = OnceLock::new();
     let service = SERVICE.get_or_init(|| TcpTable {
-        maps: Maps::new(Vec::new(), Arc::default()),
+        maps: Maps::new(Vec::new(), Arc::default(), Arc::default()),
         map: "map".into(),
         deadline: Duration::from_secs(1),
-        meter: Meter::map("fuzz"),
+        meter: Metrics::default().map("fuzz"),
     });
     in_pieces(service, data, lookup_protocols::tcp_table::MAX_LINE);
 }
@@ -352,13 +482,13 @@ pub fn tcp_table(data: &[u8]) {
 pub fn socketmap(data: &[u8]) {
     static SERVICE: OnceLock<Socketmap> = OnceLock::new();
     let service = SERVICE.get_or_init(|| Socketmap {
-        maps: Maps::new(Vec::new(), Arc::default()),
+        maps: Maps::new(Vec::new(), Arc::default(), Arc::default()),
         names: None,
         sendmail: false,
         deadline: Duration::from_secs(1),
     });
     // The length and what stands round it.
-    in_pieces(service, data, lookup_protocols::socketmap::MAX_REQUEST + "10000:,".len());
+    in_pieces(service, data, lookup_protocols::socketmap::MAX_REQUEST + "103000:,".len());
 }
 
 /// However the bytes come, the requests are the same, and no more than `most` of them are kept.

@@ -1,22 +1,29 @@
-//! Sources with a constant result: `static:`, for a site that accepts or rejects every address that its rules
-//! do not match, and `fail:`, for testing temporary failures.
+//! Sources with a constant result: `none:`, for a site whose mail server verifies recipients itself after
+//! rcptd, and `static:notfound` and `fail:`, for tests.
 
 use super::spec::{BuildContext, OpenFuture, SourceConfig, SourceType};
 use super::{AccountSource, Lookup, LookupFuture, Reason, Source, Verification};
+use crate::observe::account as observe;
 use mail_address::Address;
 use std::sync::Arc;
 
-/// `static:exists|notfound`
+/// `none:`
+pub(super) const NONE: SourceType = SourceType {
+    name: "none",
+    usage: "none:",
+    read: |arguments| match arguments {
+        "" => Ok(Arc::new(Always { result: Lookup::Found(()), warns: true })),
+        _ => Err("it takes no arguments".into()),
+    },
+};
+
+/// `static:notfound`
 pub(super) const STATIC: SourceType = SourceType {
     name: "static",
-    usage: "static:exists or static:notfound",
-    read: |arguments| {
-        let verdict = match arguments {
-            "exists" => Lookup::Found(()),
-            "notfound" => Lookup::NotFound,
-            _ => return Err(format!("\"{arguments}\" is not an answer")),
-        };
-        Ok(Arc::new(Always(verdict)))
+    usage: "static:notfound",
+    read: |arguments| match arguments {
+        "notfound" => Ok(Arc::new(Always { result: Lookup::NotFound, warns: false })),
+        _ => Err(format!("\"{arguments}\" is not an answer")),
     },
 };
 
@@ -25,17 +32,27 @@ pub(super) const FAIL: SourceType = SourceType {
     name: "fail",
     usage: "fail:",
     read: |arguments| match arguments {
-        "" => Ok(Arc::new(Always(Lookup::TempFail(Reason::new("fail: source"))))),
+        "" => {
+            let result = Lookup::TempFail(Reason::new("fail: source"));
+            Ok(Arc::new(Always { result, warns: false }))
+        }
         _ => Err("it takes no arguments".into()),
     },
 };
 
 #[derive(Debug)]
-struct Always(Lookup<()>);
+struct Always {
+    result: Lookup<()>,
+    /// Whether the source verifies nothing, which is logged.
+    warns: bool,
+}
 
 impl SourceConfig for Always {
     fn open<'a>(&'a self, context: BuildContext<'a>) -> OpenFuture<'a> {
-        let source = Fixed { answer: Verification::new(self.0.clone(), context.name) };
+        if self.warns {
+            observe::source_verifies_nothing(context.name);
+        }
+        let source = Fixed { answer: Verification::new(self.result.clone(), context.name) };
         Box::pin(async { Ok(Arc::new(source) as Arc<AccountSource>) })
     }
 }

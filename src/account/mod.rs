@@ -10,9 +10,9 @@
 //! [`build`] makes one source from the settings. It contains the others; each box is itself a source:
 //!
 //! ```text
-//! Cache ── Chain ─┬─ AcceptTempFail? ── OutageLog ── Timeout ── Limit ── vrfy:…
-//!                 ├─ AcceptTempFail? ── OutageLog ── Timeout ── Limit ── file:…
-//!                 └─ …
+//! Known ── Timeout ── Cache ── Chain ─┬─ Breaker ── OutageLog ── Timeout ── Limit ── vrfy:…
+//!                                     ├─ Breaker ── OutageLog ── Timeout ── Limit ── file:…
+//!                                     └─ …
 //! ```
 //!
 //! # Writing a source
@@ -31,27 +31,38 @@
 //! `examples/account_source.rs` is a complete source with its wrappers. To add a type of source to the
 //! configuration, add a [`spec::SourceType`] to its file and one line to the list in `spec.rs`.
 
-mod accept;
+mod aliases;
 mod chain;
+mod dovecot;
 mod file;
 mod fixed;
 mod follows;
+pub mod known;
+mod line;
 mod map;
 mod passwd;
+mod plugin;
 pub mod settings;
+#[cfg(test)]
+mod simulation;
+mod smtp;
 mod sources;
 pub mod spec;
 #[cfg(test)]
 mod testing;
-mod vrfy;
 
 pub use crate::lookup::{Key, Lookup, LookupFuture, Reason, Source};
-pub use accept::AcceptTempFail;
-pub use chain::Chain;
-pub use follows::Follows;
-pub use sources::{Sources, account_cache, build};
 #[doc(hidden)]
-pub use vrfy::ask_over;
+pub use aliases::{has as aliases_have, syntax as aliases_syntax};
+pub use chain::{Chain, Member};
+#[doc(hidden)]
+pub use dovecot::protocol as dovecot_protocol;
+pub use follows::Follows;
+#[doc(hidden)]
+pub use plugin::protocol as plugin_protocol;
+#[doc(hidden)]
+pub use smtp::ask_over;
+pub use sources::{Sources, account_cache, build};
 
 use crate::lookup;
 use crate::watch::Basis;
@@ -73,6 +84,8 @@ pub struct Verification {
     pub source: Arc<str>,
     /// Whether it comes from the cache.
     pub cached: bool,
+    /// Whether the source fails now, and the account is known from before or pinned (see [`known`]).
+    pub stale: bool,
     /// Maximum TTL of this result, if it is shorter than the configured one because the control expires.
     pub ttl: Option<Duration>,
     /// Command and reply in one sentence fragment, such as `VRFY <foo@example.com>: 550 5.1.1 no such user`:
@@ -95,9 +108,19 @@ impl Verification {
             result,
             source: source.clone(),
             cached: false,
+            stale: false,
             ttl: None,
             detail: None,
             basis: Basis::default(),
+        }
+    }
+
+    /// Where the result comes from, as a word of the log.
+    pub fn cache_word(&self) -> &'static str {
+        match (self.stale, self.cached) {
+            (true, _) => "stale",
+            (false, true) => "hit",
+            (false, false) => "miss",
         }
     }
 
@@ -130,6 +153,10 @@ impl lookup::Answer for Verification {
 
     fn failure(&self) -> Option<&Reason> {
         self.result.failure()
+    }
+
+    fn is_found(&self) -> bool {
+        matches!(self.result, Lookup::Found(()))
     }
 
     fn is_current(&self) -> bool {

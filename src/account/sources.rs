@@ -1,10 +1,16 @@
 //! Builds the tree of sources from the settings.
 
+use super::known::shared::{self, Scope, Shared};
+use super::known::{Known, KnownAccounts};
 use super::settings::{CacheSettings, Settings, SourceSettings};
-use super::{AcceptTempFail, AccountSource, Chain, Lookup, LookupFuture, Source, Verification};
+use super::spec::BuildContext;
+use super::{AccountSource, Chain, Lookup, LookupFuture, Member, Source, Verification};
+use crate::lookup::Key;
 use crate::lookup::cache::MAX_QUESTIONS;
-use crate::lookup::{Cache, CacheLimits, Limit, OutageLog, Timeout};
+use crate::lookup::{Breaker, Cache, CacheLimits, Limit, OutageLog, Timeout};
 use crate::map::served::Maps;
+use crate::map::store::Store;
+use crate::observe::Metrics;
 use mail_address::{Address, CaseSensitivity};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +32,8 @@ pub fn account_cache(settings: &CacheSettings, inner: Arc<AccountSource>) -> Cac
     Cache::new("cache", &limits, Arc::new(ttl), inner)
 }
 
-/// Builds the tree of sources: a cache around a chain of sources, each with its timeout and limit.
+/// Builds the tree of sources, see the [module](super): a cache around a chain of sources, each with its timeout and
+/// limit.
 ///
 /// `cases` is whether local parts that differ only by case are two accounts. Returns all errors at once, each
 /// a sentence that names the source. The background tasks of the tree (file watchers, idle connections,
@@ -41,25 +48,31 @@ pub async fn build(
 /// The tree of sources, and its members, so that `explain` can show the result of each.
 #[derive(Clone, Debug)]
 pub struct Sources {
-    /// The source used in service: cache and chain.
+    /// The source used in service: known accounts, cache and chain.
     pub composed: Arc<AccountSource>,
+    /// The accounts that are known to exist.
+    pub known: Arc<KnownAccounts>,
     /// The members of the chain in order, each with its timeout and limit, without the cache.
-    pub members: Vec<Arc<AccountSource>>,
+    pub members: Vec<Member>,
+    shared: Option<Arc<Shared>>,
     cache: Arc<Cache<Address, Verification>>,
     made_of: (Settings, CaseSensitivity),
 }
 
 impl Sources {
-    /// Builds the tree like [`build`].
+    /// Builds the tree like [`build`], with counters of its own.
     pub async fn build(settings: &Settings, cases: impl Into<CaseSensitivity>) -> Result<Self, Vec<String>> {
-        Sources::rebuild(settings, cases, &Maps::new(), None).await
+        Sources::rebuild(settings, cases, &Maps::new(), None, &Arc::default(), None).await
     }
 
-    /// Builds the tree, and keeps the cache of `before` if its sources are equal.
+    /// Builds the tree, and keeps the cache of `before` if its sources are equal. `store` is that of the shared
+    /// accounts, if they are shared.
     pub async fn rebuild(
         settings: &Settings,
         cases: impl Into<CaseSensitivity>,
         maps: &Maps,
+        store: Option<Arc<dyn Store>>,
+        metrics: &Arc<Metrics>,
         before: Option<&Sources>,
     ) -> Result<Self, Vec<String>> {
         let cases = cases.into();
@@ -68,7 +81,9 @@ impl Sources {
             errors.push("no account source is given: name one, such as \"passwd:\"".into());
         }
         for source in &settings.sources {
-            match member(source, settings, &cases, maps).await {
+            let context =
+                BuildContext { name: source.spec.name(), source, settings, cases: &cases, maps, metrics };
+            match member(context).await {
                 Ok(member) => members.push(member),
                 Err(mut more) => errors.append(&mut more),
             }
@@ -76,17 +91,92 @@ impl Sources {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let chain: Arc<AccountSource> = match &members[..] {
-            [only] => only.clone(),
-            several => Arc::new(Chain::new(several.to_vec())),
-        };
+        let chain: Arc<AccountSource> = Arc::new(Chain::new(members.clone(), settings.combine));
         let made_of = (settings.clone(), cases.clone());
         let cache =
             Arc::new(match before.filter(|before| before.made_of == made_of && !settings.names_map()) {
                 Some(before) => before.cache.around(chain),
                 None => account_cache(&settings.cache, chain),
             });
-        Ok(Sources { composed: cache.clone(), members, cache, made_of })
+        let shared = store.map(|store| Arc::new(share(settings, store, metrics)));
+        let known = match before {
+            Some(before) => before.known_after(settings).await,
+            None => Arc::new(KnownAccounts::new(settings.cache.stale_ttl)),
+        };
+        let composed = answering(settings, known.clone(), shared.clone(), cache.clone());
+        Ok(Sources { composed, known, members, shared, cache, made_of })
+    }
+
+    /// The known accounts after a reload to `settings`: without those of sources that are gone, and of maps that have
+    /// changed. A source with other settings, such as a longer deadline, has the same accounts.
+    async fn known_after(&self, settings: &Settings) -> Arc<KnownAccounts> {
+        let old = &self.made_of.0;
+        let known = if old.cache.stale_ttl == settings.cache.stale_ttl {
+            self.known.clone()
+        } else {
+            let known = KnownAccounts::new(settings.cache.stale_ttl);
+            for (key, account) in self.known.list() {
+                known.insert(key, account).await;
+            }
+            Arc::new(known)
+        };
+        for (key, account) in known.list() {
+            let Some(source) = account.source else { continue };
+            let is_there = settings.sources.iter().any(|one| *one.spec.name() == source);
+            if !is_there || source.starts_with("map:") && old.maps != settings.maps {
+                known.forget(&key).await;
+            }
+        }
+        known
+    }
+
+    /// The spelling in which `account` is looked up: in lower case, unless case matters in its domain.
+    pub fn spelling(&self, account: &Address) -> Option<Address> {
+        Address::from_key(&account.key(self.made_of.1.of(account)))
+    }
+
+    /// Whether a source has this name.
+    pub fn has_source(&self, name: &str) -> bool {
+        self.made_of.0.sources.iter().any(|source| **source.spec.name() == *name)
+    }
+
+    /// Identifies the configuration of the maps, if one is a source.
+    pub fn maps(&self) -> &str {
+        &self.made_of.0.maps
+    }
+
+    /// Removes the accounts that `is_meant` selects by their key in the cache and their source from the cache, the known
+    /// accounts and the shared accounts. Pins stay. Returns the number of accounts, and the reason if shared ones were
+    /// not removed.
+    pub async fn flush(&self, is_meant: impl Fn(&str, &str) -> bool) -> (usize, Option<String>) {
+        let mut flushed = self.cache.flush(|key, answer| is_meant(key, &answer.source)).await;
+        for (key, known) in self.known.list() {
+            if known.source.is_some_and(|source| is_meant(&key, &source)) {
+                self.known.forget(&key).await;
+                flushed.insert(key);
+            }
+        }
+        let mut failure = None;
+        if let Some(shared) = &self.shared {
+            match shared.flush(is_meant).await {
+                Ok(removed) => flushed.extend(removed),
+                Err(why) => failure = Some(why),
+            }
+        }
+        (flushed.len(), failure)
+    }
+
+    /// Unpins an account, and removes it from the shared accounts.
+    pub async fn unpin(&self, account: &Address) {
+        self.known.forget(&account.cache_key()).await;
+        if let Some(shared) = &self.shared {
+            shared.gone(account);
+        }
+    }
+
+    /// What is cached now: the key of each account, with its result.
+    pub fn cached(&self) -> Vec<(String, Verification)> {
+        self.cache.list()
     }
 }
 
@@ -96,14 +186,20 @@ impl Source<Address, Verification> for Sources {
     }
 }
 
+/// The shared accounts of these sources.
+fn share(settings: &Settings, store: Arc<dyn Store>, metrics: &Metrics) -> Shared {
+    let scope = Scope {
+        sources: settings.sources.iter().map(|source| source.spec.name().clone()).collect(),
+        maps: settings.maps.clone(),
+        stale_ttl: settings.cache.stale_ttl,
+    };
+    let name = settings.cache.shared.as_deref().unwrap_or_default();
+    Shared::new(name, store, scope, shared::LIMIT.min(settings.total_deadline / 2), metrics)
+}
+
 /// Builds one source with its wrappers.
-async fn member(
-    source: &SourceSettings,
-    settings: &Settings,
-    cases: &CaseSensitivity,
-    maps: &Maps,
-) -> Result<Arc<AccountSource>, Vec<String>> {
-    let name = source.spec.name();
+async fn member(context: BuildContext<'_>) -> Result<Member, Vec<String>> {
+    let BuildContext { name, source, metrics, .. } = context;
     let told = |error: String| format!("account source \"{name}\": {error}");
     let mut errors = Vec::new();
     if source.deadline < MIN_DEADLINE {
@@ -118,7 +214,7 @@ async fn member(
             source.concurrency
         )));
     }
-    let opened = source.spec.open(source, settings, cases, maps).await;
+    let opened = source.spec.open(context).await;
     let asked = match opened {
         Ok(asked) if errors.is_empty() => asked,
         Ok(_) => return Err(errors),
@@ -127,10 +223,36 @@ async fn member(
             return Err(errors);
         }
     };
+    Ok(protected(name, source, metrics, asked))
+}
+
+/// Adds the wrappers of a member to a source.
+pub(super) fn protected(
+    name: &Arc<str>,
+    source: &SourceSettings,
+    metrics: &Metrics,
+    asked: Arc<AccountSource>,
+) -> Member {
     let limited = Arc::new(Limit::new(source.concurrency, asked));
     let timed = Arc::new(Timeout::new(name.clone(), source.deadline, limited));
-    let logged = Arc::new(OutageLog::new(name, timed));
-    Ok(if source.accept_tempfail { Arc::new(AcceptTempFail::new(logged)) } else { logged })
+    let logged = OutageLog::new(name, metrics, timed);
+    let outage = logged.outage();
+    let protected = Arc::new(Breaker::new(name.clone(), outage, Arc::new(logged)));
+    Member { source: protected, domains: source.domains.clone(), on_tempfail: source.on_tempfail }
+}
+
+/// Adds the total deadline and the known accounts to the cache, with those that several hosts share.
+pub(super) fn answering(
+    settings: &Settings,
+    known: Arc<KnownAccounts>,
+    shared: Option<Arc<Shared>>,
+    cache: Arc<AccountSource>,
+) -> Arc<AccountSource> {
+    // Leave time for the lookup of a shared account.
+    let reserved = shared.as_ref().map_or(Duration::ZERO, |shared| shared.limit());
+    let deadline = settings.total_deadline.saturating_sub(reserved);
+    let timed = Arc::new(Timeout::new("chain", deadline, cache));
+    Arc::new(Known::new(known, shared, timed))
 }
 
 /// Shortest valid timeout; tests use short ones.
@@ -138,16 +260,15 @@ const MIN_DEADLINE: Duration = Duration::from_millis(1);
 
 #[cfg(test)]
 mod tests {
+    use super::super::settings::OnTempFail;
     use super::super::testing::{account, answer};
     use super::super::{Lookup, Reason};
     use super::*;
     use crate::lookup::testing::Double;
 
     fn settings(specs: &[&str]) -> Settings {
-        Settings {
-            sources: specs.iter().map(|s| SourceSettings::new(s.parse().unwrap())).collect(),
-            cache: super::super::settings::CacheSettings::default(),
-        }
+        let sources = specs.iter().map(|spec| SourceSettings::new(spec.parse().unwrap())).collect();
+        Settings::new(sources, CacheSettings::default())
     }
 
     const SHORT: Duration = Duration::from_millis(300);
@@ -158,7 +279,8 @@ mod tests {
         negative_ttl: Duration,
         double: &Arc<Double<Verification>>,
     ) -> Cache<Address, Verification> {
-        account_cache(&CacheSettings { positive_ttl, negative_ttl, entries: 1000 }, double.clone())
+        let settings = CacheSettings { positive_ttl, negative_ttl, ..CacheSettings::default() };
+        account_cache(&settings, double.clone())
     }
 
     #[tokio::test]
@@ -277,21 +399,21 @@ mod tests {
     #[tokio::test]
     async fn builds_chain_and_members() {
         for (specs, want, each) in [
-            (&["static:exists"][..], "exists", &["exists"][..]),
-            (&["fail:", "static:exists"], "exists", &["temporary failure: fail: source", "exists"]),
+            (&["none:"][..], "exists", &["exists"][..]),
+            (&["fail:", "none:"], "exists", &["temporary failure: fail: source", "exists"]),
             (
                 &["fail:", "static:notfound"],
                 "temporary failure: fail: source",
                 &["temporary failure: fail: source", "not found"],
             ),
-            (&["static:notfound", "static:exists"], "not found", &["not found", "exists"]),
+            (&["static:notfound", "none:"], "not found", &["not found", "exists"]),
         ] {
             let foo = account("foo@example.test");
             let sources = Sources::build(&settings(specs), false).await.unwrap();
             assert_eq!(sources.look_up(&foo).await.result.to_string(), want, "{specs:?}");
             let mut got = Vec::new();
             for member in &sources.members {
-                got.push(member.look_up(&foo).await);
+                got.push(member.source.look_up(&foo).await);
             }
             assert_eq!(got.iter().map(|a| a.result.to_string()).collect::<Vec<_>>(), each, "{specs:?}");
             assert_eq!(got.iter().map(|a| &*a.source).collect::<Vec<_>>(), specs);
@@ -303,7 +425,7 @@ mod tests {
     #[tokio::test]
     async fn marks_failures_as_accepting_if_configured() {
         let mut settings = settings(&["fail:"]);
-        settings.sources[0].accept_tempfail = true;
+        settings.sources[0].on_tempfail = OnTempFail::Accept;
         let got = build(&settings, false).await.unwrap().look_up(&account("foo@example.test")).await.result;
         assert_eq!(got, Lookup::TempFail(Reason::new("fail: source").accepting()));
     }
@@ -311,12 +433,12 @@ mod tests {
     #[tokio::test]
     async fn returns_all_errors_at_once() {
         assert!(Sources::build(&settings(&[]), false).await.unwrap_err()[0].contains("passwd:"));
-        let mut settings = settings(&["static:exists", "file:/nonexistent/accounts", "fail:"]);
+        let mut settings = settings(&["none:", "file:/nonexistent/accounts", "fail:"]);
         settings.sources[0].deadline = Duration::ZERO;
         settings.sources[2].concurrency = 0;
         let got = Sources::build(&settings, false).await.unwrap_err();
         assert_eq!(got.len(), 3, "{got:?}");
-        for (got, want) in got.iter().zip(["static:exists", "file:/nonexistent/accounts", "fail:"]) {
+        for (got, want) in got.iter().zip(["none:", "file:/nonexistent/accounts", "fail:"]) {
             assert!(got.starts_with(&format!("account source \"{want}\": ")), "{got}");
         }
     }

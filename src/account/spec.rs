@@ -3,8 +3,9 @@
 //! Each type is one file with one [`SourceType`]; `TYPES` lists them.
 
 use super::settings::{Settings, SourceSettings};
-use super::{AccountSource, file, fixed, map, passwd, vrfy};
+use super::{AccountSource, aliases, dovecot, file, fixed, map, passwd, plugin, smtp};
 use crate::map::served::Maps;
+use crate::observe::Metrics;
 use diagnostics::nearest;
 use mail_address::CaseSensitivity;
 use std::fmt;
@@ -14,8 +15,34 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 /// All types; add a new one here.
-const TYPES: &[&SourceType] =
-    &[&vrfy::TYPE, &map::TYPE, &file::TYPE, &passwd::TYPE, &fixed::STATIC, &fixed::FAIL];
+const TYPES: &[&SourceType] = &[
+    &smtp::VRFY,
+    &smtp::RCPT,
+    &smtp::LMTP,
+    &dovecot::TYPE,
+    &map::TYPE,
+    &file::TYPE,
+    &aliases::TYPE,
+    &passwd::TYPE,
+    &plugin::EXEC,
+    &plugin::UNIX,
+    &fixed::NONE,
+    &fixed::STATIC,
+    &fixed::FAIL,
+];
+
+/// Sources with another name in development versions: the old and the new one.
+const RENAMED: [(&str, &str); 1] = [("static:exists", "none:")];
+
+/// Whether sources of this type may have a witness (see [`crate::lookup::control`]).
+pub fn may_have_witness(kind: &str) -> bool {
+    asks_mail_server(kind) || ["dovecot", "passwd", "map", "exec", "unix"].contains(&kind)
+}
+
+/// Whether sources of this type ask a mail server. They have the settings in `[account.smtp]`.
+pub fn asks_mail_server(kind: &str) -> bool {
+    smtp::is_type(kind)
+}
 
 /// A type of source.
 pub struct SourceType {
@@ -49,6 +76,8 @@ pub struct BuildContext<'a> {
     pub cases: &'a CaseSensitivity,
     /// The maps with values of their own, by name.
     pub maps: &'a Maps,
+    /// The counters of the daemon.
+    pub metrics: &'a Arc<Metrics>,
 }
 
 /// A source as it is written in the configuration.
@@ -70,14 +99,8 @@ impl Spec {
     }
 
     /// Builds the source itself, without wrappers.
-    pub(super) fn open<'a>(
-        &'a self,
-        source: &'a SourceSettings,
-        settings: &'a Settings,
-        cases: &'a CaseSensitivity,
-        maps: &'a Maps,
-    ) -> OpenFuture<'a> {
-        self.config.open(BuildContext { name: &self.name, source, settings, cases, maps })
+    pub(super) fn open<'a>(&'a self, context: BuildContext<'a>) -> OpenFuture<'a> {
+        self.config.open(context)
     }
 }
 
@@ -102,6 +125,9 @@ impl FromStr for Spec {
     /// The error is a sentence with the remedy.
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
+        if let Some((old, new)) = RENAMED.iter().find(|(old, _)| *old == text) {
+            return Err(format!("\"{old}\" has another name now: write {new}"));
+        }
         let (word, arguments) = match text.split_once(':') {
             Some((word, arguments)) => (word, Some(arguments)),
             None => (text, None),
@@ -138,10 +164,24 @@ mod tests {
             "vrfy:mx:example.test",
             "vrfy:srv:_smtp._tcp.example.test",
             "vrfy:unix:/run/smtp.sock",
+            "rcpt:127.0.0.1",
+            "rcpt:mail.example.test:5025",
+            "rcpt:mx:example.test",
+            "rcpt:srv:_smtp._tcp.example.test",
+            "rcpt:unix:/run/smtp.sock",
+            "lmtp:127.0.0.1:24",
+            "lmtp:[::1]:24",
+            "lmtp:srv:_lmtp._tcp.example.test",
+            "lmtp:unix:/run/dovecot/lmtp",
+            "dovecot:/run/dovecot/rcptd-userdb",
             "map:users",
             "file:/etc/rcptd/accounts",
+            "aliases:/etc/aliases",
             "passwd:",
-            "static:exists",
+            "exec:/usr/lib/rcptd/accounts.py",
+            "exec:/usr/lib/rcptd/accounts.py /etc/accounts -v",
+            "unix:/run/accounts.sock",
+            "none:",
             "static:notfound",
             "fail:",
         ] {
@@ -150,29 +190,54 @@ mod tests {
         }
     }
 
+    /// Longer than the 108 octets of an address of a socket.
+    const LONG_PATH: &str = "unix:/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\
+                             aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+
     #[test]
     fn errors_name_the_remedy() {
         for (text, want) in [
             (
                 "",
-                "\"\" is not a type of account source (there are: vrfy, map, file, passwd, static, fail; write \
-                  TYPE:ARGUMENTS)",
+                "\"\" is not a type of account source (there are: vrfy, rcpt, lmtp, dovecot, map, file, \
+                  aliases, passwd, exec, unix, none, static, fail; write TYPE:ARGUMENTS)",
             ),
             ("verfy:host", "did you mean \"vrfy\"?"),
             ("VRFY:host", "did you mean \"vrfy\"?"),
             ("pass:", "did you mean \"passwd\"?"),
-            ("stat1c:exists", "did you mean \"static\"?"),
+            ("stat1c:notfound", "did you mean \"static\"?"),
             ("ldap:localhost", "\"ldap\" is not a type of account source (there are"),
             ("sql:x", "\"sql\" is not a type of account source (there are"),
             ("passwd", "\"passwd\" lacks the colon after the type: write passwd:"),
             ("passwd:x", "write passwd:"),
-            ("static:yes", "write static:exists or static:notfound"),
-            ("static:", "write static:exists or static:notfound"),
+            ("static:yes", "write static:notfound"),
+            ("static:", "write static:notfound"),
+            ("static:exists", "\"static:exists\" has another name now: write none:"),
+            ("none:x", "it takes no arguments: write none:"),
+            ("none", "\"none\" lacks the colon after the type: write none:"),
             ("fail:x", "write fail:"),
             ("map:", "write map:NAME"),
+            ("exec:", "it names no program: write exec:/PATH [ARGUMENT...]"),
+            ("exec:accounts.py", "the path of a program must be absolute: write exec:/PATH [ARGUMENT...]"),
+            ("exec", "lacks the colon after the type: write exec:/PATH [ARGUMENT...]"),
+            ("unix:", "the path of a socket must be absolute: write unix:/PATH"),
+            ("unix:accounts.sock", "the path of a socket must be absolute: write unix:/PATH"),
+            (LONG_PATH, "cannot be a socket"),
+            ("dovecot:", "the path of a socket must be absolute: write dovecot:/PATH"),
+            ("dovecot:auth-userdb", "the path of a socket must be absolute: write dovecot:/PATH"),
+            ("dovecott:/x", "did you mean \"dovecot\"?"),
             ("file:", "write file:/PATH"),
             ("file:accounts", "write file:/PATH"),
+            ("aliases:", "write aliases:/PATH"),
+            ("aliases:aliases", "write aliases:/PATH"),
+            ("alias:/x", "did you mean \"aliases\"?"),
             ("vrfy:", "write vrfy:HOST[:PORT]"),
+            ("rcpt:", "write rcpt:HOST[:PORT]"),
+            ("lmtp:", "write lmtp:HOST:PORT"),
+            ("lmtp:127.0.0.1", "\"127.0.0.1\" has no port: write lmtp:HOST:PORT"),
+            ("lmtp:unix:run/lmtp", "the path of a socket must be absolute: write lmtp:HOST:PORT"),
+            ("lmpt:host:24", "did you mean \"lmtp\"?"),
+            ("smtp:host", "\"smtp\" is not a type of account source"),
         ] {
             let got = text.parse::<Spec>().map(|spec| spec.to_string());
             assert!(got.as_ref().is_err_and(|error| error.contains(want)), "{text}: {got:?}");

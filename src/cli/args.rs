@@ -5,8 +5,8 @@ mod inspect;
 mod make;
 mod rules;
 
-pub use import::{Import, ImportCommand, Output, Server, Sockmapd, Trualias};
-pub use inspect::{Daemon, Status, Trace};
+pub use import::{Import, ImportCommand, Output, PostfixTables, Server, Sockmapd, Trualias};
+pub use inspect::{Cache, CacheAction, Daemon, Sources, Status, Trace};
 pub use make::Make;
 pub use rules::{Fmt, Rules, RulesCommand};
 
@@ -51,9 +51,12 @@ Examples:
   rcptd check --rules aliases.rules --fold --json
   rcptd check --rules aliases.rules --guess
   rcptd check --postfix
+  rcptd check --maps
   rcptd check -c rcptd.conf --postfix /etc/postfix
+  rcptd check -c rcptd.conf --accounts
 
-Exit codes: 0 valid, possibly with warnings, 78 invalid or missing.";
+Exit codes: 0 valid, possibly with warnings, 75 a source failed temporarily (--accounts), 78 invalid or missing, \
+a map fails (--maps), or an account of a rule does not exist (--accounts).";
 
 const AFTER_LOOKUP: &str = "\
 Prints the account of each name, one per line; the line is empty if the name is not an alias.
@@ -112,6 +115,12 @@ pub enum Command {
     /// Show the state and the counters of a running daemon
     #[command(after_help = inspect::AFTER_STATUS)]
     Status(Status),
+    /// Show the account sources of a running daemon: whether they answer, how often and how fast
+    #[command(after_help = inspect::AFTER_SOURCES)]
+    Sources(Sources),
+    /// Show, forget or pin what a running daemon knows of accounts
+    #[command(after_help = inspect::AFTER_CACHE)]
+    Cache(Cache),
     /// Show the requests and replies of a running daemon, live
     #[command(after_help = inspect::AFTER_TRACE)]
     Trace(Trace),
@@ -122,12 +131,13 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct Serve {
-    /// Configuration file
-    #[arg(short, long, value_name = "FILE", default_value = CONFIG)]
+    /// Configuration file, or a configuration file of trualias
+    #[arg(short, long, visible_alias = "trualias", value_name = "FILE", default_value = CONFIG)]
     pub config: PathBuf,
 }
 
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub struct Check {
     /// Configuration file, checked together with the rules it names
     #[arg(short, long, value_name = "FILE", default_value = CONFIG)]
@@ -142,17 +152,26 @@ pub struct Check {
     #[arg(long, requires = "rules")]
     pub fold: bool,
     /// Print JSON, one object per line: kind (problem), file, line, column, severity, message, help, related; with
-    /// --guess also kind (guess), file, line, expression, share, exact
+    /// --guess also kind (guess), file, line, expression, share, exact; with --maps also kind (map), map, source, ok, fault
     #[arg(long)]
     pub json: bool,
     /// Also report how easily the aliases of each rule are guessed
     #[arg(long)]
     pub guess: bool,
+    /// Also ask the account sources, and report whether they work and whether the accounts in the rules exist. With
+    /// --json also kind (source), source, domain, result, detail; kind (domain), domain, unknown_names, detail; kind
+    /// (account), account, rule, address, result, detail
+    #[arg(long, conflicts_with = "rules")]
+    pub accounts: bool,
     /// Also check whether Postfix, with this configuration, loses mail, rejects valid recipients or accepts
     /// unknown ones. Uses postconf(1), by default for /etc/postfix. -c may name the folder as well
     #[arg(long, value_name = "FOLDER", num_args = 0..=1, conflicts_with = "rules")]
     #[allow(clippy::option_option, reason = "with a folder, without one, or not at all")]
     pub postfix: Option<Option<PathBuf>>,
+    /// Also send the query of each map to its database or server, once, for a key that does not exist, and print one
+    /// line with each result
+    #[arg(long, conflicts_with = "rules")]
+    pub maps: bool,
 }
 
 /// The Postfix to compare with.

@@ -1,6 +1,11 @@
 //! `rcptd check`
 
+mod accounts;
+mod maps;
+
 use super::{args, exit, postfix, running, terminal};
+use crate::account::settings::Witness;
+use crate::account::spec::may_have_witness;
 use crate::account::{Lookup, Sources};
 use crate::config::{self, Checked, Config};
 use crate::lookup::control::canary_name;
@@ -8,6 +13,7 @@ use diagnostics::{Problem, Text, any_error};
 use mail_address::{Address, escape};
 use serde_json::{Value, json};
 use std::fmt::Write;
+use std::sync::Arc;
 
 pub fn run(args: &args::Check) -> u8 {
     let (file, postfix) = args.files();
@@ -39,8 +45,21 @@ pub fn run(args: &args::Check) -> u8 {
     {
         return code;
     }
-    if any_error(problems) {
+    let do_maps_fail = match &checked.config {
+        Some(config) if args.maps && !any_error(problems) => match ask_maps(config, args.json) {
+            Ok(fail) => fail,
+            Err(code) => return code,
+        },
+        _ => false,
+    };
+    if do_maps_fail || any_error(problems) {
         return exit::CONFIG;
+    }
+    if let (true, Some(config)) = (args.accounts, &checked.config) {
+        let code = accounts::run(config, args.json);
+        if code != exit::OK {
+            return code;
+        }
     }
     if !args.json {
         let warnings = match problems.len() {
@@ -57,17 +76,38 @@ pub fn run(args: &args::Check) -> u8 {
 fn sources(checked: &mut Checked) -> Result<(), u8> {
     let Some(config) = &checked.config else { return Ok(()) };
     let runtime = terminal::runtime()?;
-    let built = runtime.block_on(crate::daemon::build(config));
+    let built = runtime.block_on(crate::daemon::build(config, &Arc::default()));
     let text = Text::new(&config.path.display().to_string(), "");
-    if let Err(lines) = built {
-        checked.problems.extend(lines.into_iter().map(|line| Problem::error(&text, 0..0, line)));
-    } else {
-        let uncontrolled = runtime.block_on(uncontrolled(config));
-        checked.problems.extend(uncontrolled.into_iter().map(|line| Problem::warning(&text, 0..0, line)));
+    match built {
+        Err(lines) => {
+            checked.problems.extend(lines.into_iter().map(|line| Problem::error(&text, 0..0, line)));
+        }
+        Ok(live) => {
+            let uncontrolled = runtime.block_on(uncontrolled(config, &live.accounts));
+            checked.problems.extend(uncontrolled.into_iter().map(|line| Problem::warning(&text, 0..0, line)));
+        }
     }
     let differs = runtime.block_on(daemon_differs(config));
     checked.problems.extend(differs.into_iter().map(|line| Problem::warning(&text, 0..0, line)));
     Ok(())
+}
+
+/// Prints whether each map works, and returns whether one fails.
+fn ask_maps(config: &Config, as_json: bool) -> Result<bool, u8> {
+    let reports = terminal::runtime()?.block_on(maps::check(config));
+    let line = |report: &maps::Report| {
+        let maps::Report { map, source, fault } = report;
+        if as_json {
+            let ok = fault.is_none();
+            terminal::json(
+                &json!({ "kind": "map", "map": **map, "source": source, "ok": ok, "fault": fault }),
+            )
+        } else {
+            format!("{}\n", escape(&report.to_string()))
+        }
+    };
+    terminal::print(&reports.iter().map(line).collect::<String>())?;
+    Ok(reports.iter().any(|report| report.fault.is_some()))
 }
 
 /// Most domains for which each source is checked, since the lookups are made one after the other.
@@ -75,18 +115,23 @@ const MAX_DOMAINS: usize = 100;
 
 /// Reports sources that would defer mail: their "not found" would not be used, because the witness is not
 /// found or the server accepts every name. A server that does not answer now is not reported.
-async fn uncontrolled(config: &Config) -> Vec<String> {
-    let mut settings = config.account.clone();
-    settings.sources.retain(|source| ["vrfy", "passwd"].contains(&source.spec.kind()));
-    let Ok(sources) = Sources::build(&settings, config.cases.clone()).await else { return Vec::new() };
+async fn uncontrolled(config: &Config, sources: &Sources) -> Vec<String> {
     let Ok(name) = canary_name() else { return Vec::new() };
     let mut lines = Vec::new();
-    for (source, member) in settings.sources.iter().zip(&sources.members) {
+    for (source, member) in config.account.sources.iter().zip(&sources.members) {
+        if !may_have_witness(source.spec.kind()) {
+            continue;
+        }
         // Users of this host are the same at every domain.
         let domains = if source.spec.kind() == "passwd" { 1 } else { MAX_DOMAINS };
-        for domain in config.domains.iter().take(domains) {
+        let its = config.domains.iter().filter(|name| {
+            source.domains.as_ref().is_none_or(|all| all.contains(*name))
+                // Without a witness there is nothing to learn from a map.
+                && (source.spec.kind() != "map" || source.witness.of(name) != &Witness::Default)
+        });
+        for domain in its.take(domains) {
             let account = Address::from_rcpt(format!("<{name}@{domain}>").as_bytes());
-            match member.look_up(&account).await.result {
+            match member.source.look_up(&account).await.result {
                 Lookup::TempFail(why) if why.is_uncontrolled() => {
                     lines.push(format!(
                         "account source \"{}\": mail for {domain} will be deferred: {why}",

@@ -12,6 +12,7 @@ use crate::resolve::{Resolver, Settings};
 use crate::server::endpoint::Endpoint;
 use crate::server::listen::{Inherited, SocketFile, bind};
 use crate::server::milter::adapter::{Limits, Milter, Service};
+use crate::server::milter::guessing;
 use crate::server::milter::session::Policy;
 use crate::server::trace::TraceBus;
 use alias_rules::{Dialect, Options};
@@ -101,6 +102,7 @@ fn service() -> Result<Service, String> {
         resolver: Arc::new(Resolver::new(settings, Arc::new(loaded.rules), accounts)),
         policy: Arc::new(policy),
         deadline: Duration::from_secs(8),
+        guessing: guessing::Settings::default(),
     })
 }
 
@@ -111,7 +113,7 @@ async fn show(paint: &Paint) -> Result<String, String> {
     let listener = bind(&endpoint, &file, &mut Inherited::from_env()).await?.pop().ok_or("no socket")?;
     let name = listener.name().clone();
     let limits = Limits { connections: 2, idle: Duration::from_secs(10) };
-    let milter = Milter::new(service()?, Arc::new(TraceBus::default()));
+    let milter = Milter::new(service()?, Arc::default(), Arc::new(TraceBus::default()));
     tokio::spawn(milter.serve(listener, limits, std::future::pending(), std::future::pending::<()>()));
 
     let port = name.rsplit(':').next().unwrap_or_default();

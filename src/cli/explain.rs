@@ -4,7 +4,7 @@ mod alone;
 mod trace;
 
 use super::{args, exit, running, terminal};
-use crate::account::{AccountSource, Lookup, Verification};
+use crate::account::{Lookup, Member, Verification};
 use crate::config::{self, Config};
 use crate::daemon;
 use crate::resolve::{self, Note, Outcome, RejectReason, Resolution, Resolver};
@@ -36,7 +36,7 @@ pub fn run(args: &args::Explain) -> u8 {
 }
 
 async fn explain(args: &args::Explain, config: &Config) -> u8 {
-    let sources = match daemon::accounts(config, None).await {
+    let sources = match daemon::accounts(config, &Arc::default(), None).await {
         Ok((sources, _)) => sources,
         Err(lines) => {
             for line in &lines {
@@ -84,12 +84,7 @@ async fn ask_daemon(config: &Config, address: &str) -> Option<(String, String)> 
 }
 
 impl Explained {
-    async fn new(
-        address: &str,
-        config: &Config,
-        resolver: &Resolver,
-        members: &[Arc<AccountSource>],
-    ) -> Self {
+    async fn new(address: &str, config: &Config, resolver: &Resolver, members: &[Member]) -> Self {
         // Uses the session code of the daemon, so that the results cannot differ.
         let mut session = Session::new(Arc::new(daemon::policy(config)));
         let rcpt = Rcpt { argument: address.as_bytes(), ..Rcpt::default() };
@@ -110,9 +105,9 @@ impl Explained {
         };
         let mut answers = Vec::new();
         if let Some(account) = &resolution.account {
-            for member in members {
+            for member in members.iter().filter(|member| member.is_for(account)) {
                 let began = Instant::now();
-                answers.push((member.look_up(account).await, began.elapsed()));
+                answers.push((member.source.look_up(account).await, began.elapsed()));
             }
         }
         Explained {
@@ -235,7 +230,7 @@ fn verdict(answer: &Verification) -> (&'static str, String) {
         Lookup::NotFound => ("not_found", format!("not found{detail}")),
         Lookup::TempFail(why) => {
             let policy =
-                if why.is_accepting() { "; accepted nevertheless, by account.tempfail_action" } else { "" };
+                if why.is_accepting() { "; accepted nevertheless, by account.on_tempfail" } else { "" };
             ("tempfail", format!("temporary failure: {}{detail}{policy}", escape(why.as_str())))
         }
     }

@@ -1,66 +1,95 @@
 //! `rcptd import`
 
-mod json;
-mod settings;
-mod sockmapd;
-mod trualias;
-
-pub use sockmapd::run as sockmapd;
-pub use trualias::run as trualias;
-
 use super::{args, exit, input, output, terminal};
-use crate::config;
-use alias_rules::Difference;
+use crate::config::{self, MAX_CONFIG, MAX_RULES};
+use crate::import::{self, CONFIG, File, Imported, count};
+use diagnostics::Text;
 use std::path::Path;
 use std::{fs, io};
 
-/// Names of the written files.
-const CONFIG: &str = "rcptd.conf";
-const RULES: &str = "aliases.rules";
-const PASSWORD: &str = "database.password";
-
-/// A file to be written.
-#[derive(Clone, Copy)]
-struct New<'n> {
-    name: &'static str,
-    content: &'n str,
-    /// Whether only its owner may read it.
-    private: bool,
-}
-
-/// Reads a file to be converted. Errors are reported; the error is the exit code.
-fn read(path: &Path, limit: u64) -> Result<String, u8> {
-    input::file(path, limit).map_err(|(message, code)| {
-        eprintln!("rcptd: {message}");
-        code
+/// Runs `rcptd import trualias`.
+pub fn trualias(args: &args::Trualias) -> u8 {
+    let server = args.server.map(|server| match server {
+        args::Server::Milter => import::trualias::Server::Milter,
+        args::Server::Table => import::trualias::Server::Table,
+        args::Server::Virtual => import::trualias::Server::Virtual,
+    });
+    run(&args.file, MAX_RULES, &args.output, |text| {
+        import::trualias::import(text, server).map_err(|problems| terminal::show(&problems))
     })
 }
 
-/// Reports that nothing was converted, and returns the exit code.
-fn refused() -> u8 {
-    eprintln!("rcptd: nothing was imported; fix the file and try again");
-    exit::CONFIG
+/// Runs `rcptd import sockmapd`.
+pub fn sockmapd(args: &args::Sockmapd) -> u8 {
+    run(&args.file, MAX_CONFIG, &args.output, |text| {
+        import::sockmapd::import(text).map_err(|faults| {
+            for fault in &faults {
+                eprintln!("{}", fault.of(&text.file));
+            }
+            eprintln!("rcptd: {}", count(faults.len(), "error"));
+        })
+    })
 }
 
-/// Formats a number with its noun, in singular or plural.
-fn count(number: usize, one: &str) -> String {
-    format!("{number} {one}{}", if number == 1 { "" } else { "s" })
+/// Runs `rcptd import postfix`.
+pub fn postfix(args: &args::PostfixTables) -> u8 {
+    let mut tables = Vec::new();
+    for named in &args.files {
+        match input::file(Path::new(&named.path), MAX_CONFIG) {
+            Ok(content) => tables.push((named.clone(), Text::new(&named.path, &content))),
+            Err((message, code)) => {
+                eprintln!("rcptd: {message}");
+                return code;
+            }
+        }
+    }
+    let imported = import::postfix::import(&tables).map_err(|errors| {
+        for error in &errors {
+            eprintln!("{error}");
+        }
+        eprintln!("rcptd: {}", count(errors.len(), "error"));
+    });
+    finish(imported, &args.output)
+}
+
+/// Imports a file of at most `limit` bytes. `import` reports errors in it.
+fn run(
+    file: &Path,
+    limit: u64,
+    output: &args::Output,
+    import: impl FnOnce(&Text) -> Result<Imported, ()>,
+) -> u8 {
+    let content = match input::file(file, limit) {
+        Ok(content) => content,
+        Err((message, code)) => {
+            eprintln!("rcptd: {message}");
+            return code;
+        }
+    };
+    finish(import(&Text::new(&file.display().to_string(), &content)), output)
+}
+
+/// Reports and writes what was imported, unless there were errors, which have been reported.
+fn finish(imported: Result<Imported, ()>, output: &args::Output) -> u8 {
+    let Ok(imported) = imported else {
+        eprintln!("rcptd: nothing was imported; fix the file and try again");
+        return exit::CONFIG;
+    };
+    match hand_over(&imported, output) {
+        Ok(()) => exit::OK,
+        Err(code) => code,
+    }
 }
 
 /// Reports the differences, and writes or prints the files.
-fn hand_over(
-    what: &str,
-    differences: &[Difference],
-    files: &[New<'_>],
-    output: &args::Output,
-) -> Result<(), u8> {
+fn hand_over(Imported { count, files, differences }: &Imported, output: &args::Output) -> Result<(), u8> {
     // Report the differences first, in case that writing the files fails.
-    eprintln!("rcptd: {what} imported; differences:");
+    eprintln!("rcptd: {count} imported; differences:");
     for difference in differences {
         eprintln!("- {difference}");
     }
     let Some(folder) = &output.folder else {
-        for New { name, content, private } in files {
+        for File { name, content, private } in files {
             let content =
                 if *private { "(a password, not shown: -o DIR writes it to this file)\n" } else { content };
             terminal::print(&format!("==> {name} <==\n{content}\n"))?;
@@ -79,12 +108,12 @@ fn hand_over(
 }
 
 /// Writes all files, or none if one exists and must not be overwritten.
-fn write(folder: &Path, files: &[New<'_>], force: bool) -> Result<(), u8> {
+fn write(folder: &Path, files: &[File], force: bool) -> Result<(), u8> {
     let failed = |path: &Path, e: &io::Error| {
         eprintln!("rcptd: {}: cannot be written: {e}", path.display());
         exit::IO_ERROR
     };
-    for New { name, .. } in files {
+    for File { name, .. } in files {
         let path = folder.join(name);
         if !force && path.symlink_metadata().is_ok() {
             eprintln!("rcptd: {}: already exists; --force overwrites it", path.display());
@@ -99,7 +128,7 @@ fn write(folder: &Path, files: &[New<'_>], force: bool) -> Result<(), u8> {
         }
         _ => (),
     }
-    for New { name, content, private } in files {
+    for File { name, content, private } in files {
         let path = folder.join(name);
         let there = force && path.exists();
         let written = match (there, private) {

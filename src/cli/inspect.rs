@@ -46,7 +46,11 @@ pub fn trace(args: &args::Trace) -> u8 {
 }
 
 /// Sends a command, and passes each line of the reply to `take` until that returns false.
-fn told(daemon: &Daemon, command: &str, mut take: impl FnMut(&str, &Value) -> Result<bool, u8>) -> u8 {
+pub(super) fn told(
+    daemon: &Daemon,
+    command: &str,
+    mut take: impl FnMut(&str, &Value) -> Result<bool, u8>,
+) -> u8 {
     let path = match socket(daemon) {
         Ok(path) => path,
         Err(code) => return code,
@@ -118,11 +122,11 @@ fn socket(daemon: &Daemon) -> Result<PathBuf, u8> {
     })
 }
 
-fn text<'v>(value: &'v Value, name: &str) -> Cow<'v, str> {
+pub(super) fn text<'v>(value: &'v Value, name: &str) -> Cow<'v, str> {
     one_line(value.get(name).and_then(Value::as_str).unwrap_or_default())
 }
 
-fn number(value: &Value, name: &str) -> u64 {
+pub(super) fn number(value: &Value, name: &str) -> u64 {
     value.get(name).and_then(Value::as_u64).unwrap_or_default()
 }
 
@@ -181,6 +185,7 @@ fn report(value: &Value) -> String {
     let mode =
         if dry_run { " (dry_run is on: it only logs its decisions, and rejects no recipient)" } else { "" };
     let _ = writeln!(out, "milter: {}{mode}", figures.join(", "));
+    guessing(&milter, &mut out);
     sources(value, &mut out);
     for listener in value.get("listeners").and_then(Value::as_array).into_iter().flatten() {
         let _ = writeln!(
@@ -197,6 +202,19 @@ fn report(value: &Value) -> String {
         let _ = writeln!(out, "map {} ({}): {}", text(map, "name"), text(map, "search"), answered(map));
     }
     out
+}
+
+/// Formats the state of the defence against guessing, if rcptd has deferred recipients by it.
+fn guessing(milter: &Value, out: &mut String) {
+    let (networks, deferred) = (number(milter, "guessing_networks"), number(milter, "guessing_deferred"));
+    if networks > 0 || deferred > 0 {
+        let s = if networks == 1 { "" } else { "s" };
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            out,
+            "guessing: {networks} network{s} over the limit, {deferred} recipients deferred without a lookup"
+        );
+    }
 }
 
 fn sources(value: &Value, out: &mut String) {
@@ -217,7 +235,7 @@ fn sources(value: &Value, out: &mut String) {
 }
 
 /// Formats the results of requests since the start, and the rate in the last minute.
-fn answered(of: &Value) -> String {
+pub(super) fn answered(of: &Value) -> String {
     let counts = of.get("answered").cloned().unwrap_or_default();
     let words = [
         ("found", "found"),
@@ -242,7 +260,7 @@ fn answered(of: &Value) -> String {
     format!("{} ({rate:.1}/s in the last minute)", counts.join(", "))
 }
 
-fn ago(seconds: u64) -> String {
+pub(super) fn ago(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds} s"),
         120..7200 => format!("{} min", seconds / 60),

@@ -14,6 +14,7 @@ mod output;
 mod postfix;
 mod running;
 mod serve;
+mod sources;
 mod terminal;
 
 use args::{Cli, Command, ImportCommand, RulesCommand};
@@ -68,8 +69,11 @@ pub fn main() -> ExitCode {
         Command::Import(args) => match args.command {
             ImportCommand::Trualias(args) => import::trualias(&args),
             ImportCommand::Sockmapd(args) => import::sockmapd(&args),
+            ImportCommand::Postfix(args) => import::postfix(&args),
         },
         Command::Status(args) => inspect::status(&args),
+        Command::Sources(args) => sources::sources(&args),
+        Command::Cache(args) => sources::cache(&args),
         Command::Trace(args) => inspect::trace(&args),
         Command::Demo(args) => demo::run(&args),
     }

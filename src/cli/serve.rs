@@ -4,6 +4,7 @@ use super::{args, exit, terminal};
 use crate::config::{self, Config, Level, Target};
 use crate::daemon::{self, Failure};
 use crate::observe;
+use crate::observe::setup::Destination;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 pub fn run(args: &args::Serve) -> u8 {
@@ -18,8 +19,8 @@ pub fn run(args: &args::Serve) -> u8 {
             return exit::CONFIG;
         }
     };
-    if let Err(e) = observe::setup::init(config.log.target == Target::Journald, level(config.log.level)) {
-        eprintln!("rcptd: cannot log to {:?}: {e} (set log.target = \"stderr\")", config.log.target);
+    if let Err(e) = observe::setup::init(destination(&config.log.target), level(config.log.level)) {
+        eprintln!("rcptd: cannot log to {}: {e} (set log.target = \"stderr\")", config.log.target);
         return exit::UNAVAILABLE;
     }
     report_panics();
@@ -54,6 +55,14 @@ pub fn run(args: &args::Serve) -> u8 {
     }
 }
 
+fn destination(target: &Target) -> Destination<'_> {
+    match target {
+        Target::Stderr => Destination::Stderr,
+        Target::Journald => Destination::Journald,
+        Target::File(path) => Destination::File(path),
+    }
+}
+
 fn level(level: Level) -> observe::setup::Level {
     use observe::setup::Level as To;
     match level {
@@ -61,7 +70,6 @@ fn level(level: Level) -> observe::setup::Level {
         Level::Warn => To::WARN,
         Level::Info => To::INFO,
         Level::Debug => To::DEBUG,
-        Level::Trace => To::TRACE,
     }
 }
 

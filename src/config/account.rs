@@ -1,50 +1,100 @@
 //! Checks `[account]` and converts it to [`crate::account::settings`].
 
 use super::account_source::{Around, Chosen, Keys};
-use super::check::Check;
+use super::check::{Check, text};
+use super::files::in_existing_folder;
+use super::keys;
 use super::milter::Milter;
-use super::raw::{self, Field, Given, Source};
-use super::tables::MapSettings;
 use super::time;
-use crate::account::settings::{CacheSettings, Scoped, Settings, SourceSettings, StartTls};
-use crate::account::spec::Spec;
-use crate::map::source::SourceSpec;
+use super::value::{Field, Given, List, Source};
+use crate::account::settings::{
+    CacheSettings, Combine, OnTempFail, Scoped, Settings, SourceSettings, StartTls,
+};
+use crate::account::spec::{Spec, asks_mail_server};
+use crate::map::settings::{DatabaseSettings, Kind};
 use mail_address::escape;
 use std::collections::BTreeSet;
 use std::ops::{Range, RangeInclusive};
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use toml::Spanned;
 
 /// Most sources in a chain. Each may take its whole deadline, so the last sources of a longer chain would
 /// never be used.
 pub const MAX_SOURCES: usize = 16;
+/// Values of `account.combine`.
+pub(super) const COMBINE: [(&str, Combine); 2] = [("fallback", Combine::Fallback), ("union", Combine::Union)];
 /// Bounds of the TTLs: a created or deleted account must be noticed eventually.
-const CACHE_TTL: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(7 * 24);
+pub(super) const CACHE_TTLS: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(7 * 24);
+/// Bounds of `account.cache.stale_ttl`: mail to an account that was deleted a month ago is not wanted.
+pub(super) const STALE_TTLS: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(30 * 24);
+/// Default of `account.cache.file`, if its folder exists.
+pub(super) const KNOWN_FILE: &str = "/var/lib/rcptd/known-accounts";
 /// Bounds of the cache size; an entry takes some 200 bytes.
-const ENTRIES: RangeInclusive<u64> = 0..=10_000_000;
-impl Check<'_> {
-    /// Checks the whole section. Files are relative to `folder`. `milter` and the key of its deadline are
-    /// used to check the deadlines of the sources. A source is required if recipients at `domains` are
-    /// resolved (`needed`).
-    pub fn account(
-        &mut self,
-        raw: &raw::Account,
-        folder: &Path,
-        milter: (&Milter, &Field<Duration>),
-        (domains, needed): (&[String], bool),
-    ) -> Settings {
-        let sources = self.sources(raw, Around { folder, domains }, needed);
-        self.deadlines(raw, &sources, milter);
-        Settings { sources, cache: self.cache(&raw.cache) }
+pub(super) const ENTRY_COUNTS: RangeInclusive<u64> = 0..=10_000_000;
+
+impl keys::Account {
+    /// Whether a source is a map.
+    pub fn names_map(&self) -> bool {
+        self.entries().filter_map(Source::text).any(|text| text.trim().starts_with("map:"))
     }
 
-    fn sources(&mut self, raw: &raw::Account, around: Around<'_>, needed: bool) -> Vec<SourceSettings> {
+    /// The certificate files of all sources, relative to `folder`.
+    pub fn certificates(&self, folder: &Path) -> Vec<PathBuf> {
+        let own = self.entries().filter_map(|source| match source {
+            Source::Table(table) => text(&table.tls_ca),
+            Source::Name(_) => None,
+        });
+        own.chain(text(&self.smtp.tls_ca)).map(|given| folder.join(&given.value)).collect()
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &Source> {
+        let items = self.source.given().map(|given| &given.value.items[..]).unwrap_or_default();
+        items.iter().map(Spanned::get_ref)
+    }
+}
+
+impl Check<'_> {
+    /// Checks the whole section. `milter` and the key of its deadline are used to check the deadlines of the
+    /// sources. A source is required if recipients are resolved (`needed`).
+    pub fn account(
+        &mut self,
+        raw: &keys::Account,
+        around: Around<'_>,
+        milter: &Milter,
+        milter_deadline: &Field<Duration>,
+        needed: bool,
+    ) -> Settings {
+        let sources = self.sources(raw, around, needed);
+        self.deadlines(raw, &sources, milter, milter_deadline);
+        let combine = self.choice(&raw.combine, Combine::default(), &COMBINE);
+        let cache = self.cache(&raw.cache);
+        Settings { combine, ..Settings::new(sources, cache) }
+    }
+
+    /// The file of the known accounts, if there is one.
+    pub fn known_file(&mut self, raw: &keys::Account, folder: &Path) -> Option<PathBuf> {
+        let given = raw.cache.file.given().filter(|given| given.value != KNOWN_FILE);
+        let Some(given) = given else { return in_existing_folder(KNOWN_FILE) };
+        if given.value.is_empty() {
+            return None;
+        }
+        let path = folder.join(&given.value);
+        if !path.parent().is_some_and(Path::is_dir) {
+            let shown = path.display().to_string();
+            let message = format!("{}: the folder of {} does not exist", given.key, escape(&shown));
+            self.error(given, message, "create it; the user of rcptd must be able to write in it");
+        }
+        Some(path)
+    }
+
+    fn sources(&mut self, raw: &keys::Account, around: Around<'_>, needed: bool) -> Vec<SourceSettings> {
         const HELP: &str = "write source = \"vrfy:HOST:PORT\" below [account] to ask a mail server, or \
-                            \"static:exists\" to treat every account as existing";
+                            \"none:\" if the mail server checks recipients itself";
         let sections = Keys::of_sections(raw);
         // The settings of the sections, which apply to every source.
         let common = self.source_settings(&Chosen::default(), &sections, around);
+        let dovecot_witness = self.dovecot_witness(&raw.dovecot.witness, around);
         let given = match &raw.source {
             Field::Given(given) => given,
             Field::Absent => {
@@ -70,7 +120,9 @@ impl Check<'_> {
             };
             let kind = spec.as_ref().map_or("vrfy", Spec::kind);
             let mut chosen = common.clone();
-            if kind == "passwd" {
+            if kind == "dovecot" {
+                chosen.witness = dovecot_witness.clone();
+            } else if !asks_mail_server(kind) {
                 // The witness of the section is an account of a mail server.
                 chosen.witness = Scoped::default();
             }
@@ -78,48 +130,73 @@ impl Check<'_> {
                 let keys = Keys::of_table(table);
                 chosen = self.source_settings(&chosen, &keys, around);
                 self.without_effect(kind, &keys);
-                if chosen.vrfy.starttls == StartTls::Never && kind == "vrfy" {
+                if chosen.smtp.starttls == StartTls::Never && asks_mail_server(kind) {
                     self.without_tls(&keys);
                 }
             }
             let Some(spec) = spec else { continue };
-            let source = chosen.of(spec);
+            let domains = table.and_then(|table| self.scope(&table.domains, around));
+            let source = chosen.of(spec, domains);
             if sources.iter().any(|known| known.spec == source.spec) {
                 self.error_in(given, item.span(), "account.source lists this twice", "remove one of them");
             }
             sources.push(source);
         }
-        if common.vrfy.starttls == StartTls::Never
-            && sources.iter().all(|source| source.vrfy.starttls == StartTls::Never)
+        if common.smtp.starttls == StartTls::Never
+            && sources.iter().all(|source| source.smtp.starttls == StartTls::Never)
         {
             self.without_tls(&sections);
         }
+        self.without_vrfy(raw, &sources);
+        self.without_source(given, &sources, around);
         sources
     }
 
-    /// A source `map:NAME` needs a map of this name that does not ask the accounts in turn.
-    pub fn account_maps(&mut self, raw: &raw::Account, maps: &[MapSettings], complete: bool) {
-        let Some(given) = raw.source.given() else { return };
-        let names: Vec<Arc<str>> = maps.iter().map(|map| map.name.clone()).collect();
-        for item in &given.value.items {
-            let Some(name) = item.get_ref().text().and_then(|text| text.trim().strip_prefix("map:")) else {
-                continue;
-            };
-            if name.is_empty() {
-                continue;
+    /// Warns of `code_252` of the section if no mail server is asked with VRFY.
+    fn without_vrfy(&mut self, raw: &keys::Account, sources: &[SourceSettings]) {
+        let asks = |kind: &str| sources.iter().any(|source| source.spec.kind() == kind);
+        if let Some(given) = raw.smtp.code_252.given()
+            && !asks("vrfy")
+            && (asks("rcpt") || asks("lmtp"))
+        {
+            let message = format!("{} has no effect: no source asks with VRFY", given.key);
+            self.warning(given, message, "leave it out; to RCPT, 252 means the same as 250, see code_250");
+        }
+    }
+
+    /// The domains of a source; `None` for all.
+    fn scope(&mut self, field: &Field<List<String>>, around: Around<'_>) -> Option<BTreeSet<String>> {
+        let given = field.given()?;
+        if given.value.items.is_empty() && given.value.complete {
+            self.error(given, format!("{} is empty", given.key), "leave it out for all domains");
+        }
+        let ours = around.domains.iter().map(String::as_str).collect();
+        let items = given.value.items.iter();
+        Some(items.filter_map(|item| self.our_domain(given, item.span(), item.get_ref(), &ours)).collect())
+    }
+
+    /// Reports domains whose accounts no source has: all mail to them would be deferred.
+    fn without_source<T>(&mut self, list: &Given<T>, sources: &[SourceSettings], around: Around<'_>) {
+        let mut scopes = Vec::new();
+        for source in sources {
+            match &source.domains {
+                Some(domains) => scopes.push(domains),
+                None => return,
             }
-            self.map_name(given, item.span(), name, &names, complete);
-            if asks_resolver(maps, name) {
-                let message = format!("account.source: the map {} looks up accounts itself", escape(name));
-                let help = "a map with resolver: in its sources does not know which accounts exist: name a \
-                            map with values of its own";
-                self.error_in(given, item.span(), message, help);
-            }
+        }
+        if scopes.is_empty() {
+            return;
+        }
+        for domain in
+            around.domains.iter().filter(|domain| !scopes.iter().any(|scope| scope.contains(*domain)))
+        {
+            let message = format!("account.source: no source is for {}", escape(domain));
+            self.error(list, message, "add it to the domains of a source, or add a source without domains");
         }
     }
 
     /// The source a table is about.
-    fn named<T>(&mut self, table: &raw::SourceTable, list: &Given<T>, span: Range<usize>) -> Option<Spec> {
+    fn named<T>(&mut self, table: &keys::SourceTable, list: &Given<T>, span: Range<usize>) -> Option<Spec> {
         match &table.source {
             Field::Given(name) => self.parsed(name, name.span.clone(), &name.value),
             Field::Absent => {
@@ -134,15 +211,17 @@ impl Check<'_> {
     /// Warns of sources whose result would arrive after the milter has replied.
     fn deadlines(
         &mut self,
-        raw: &raw::Account,
+        raw: &keys::Account,
         sources: &[SourceSettings],
-        (milter, field): (&Milter, &Field<Duration>),
+        milter: &Milter,
+        field: &Field<Duration>,
     ) {
+        let sources = slowest_chain(sources);
         // The last source of a chain is used when all others have taken their whole time.
         let before: Duration = sources.iter().rev().skip(1).map(|source| source.deadline).sum();
         let longest = sources.iter().map(|source| source.deadline).max().unwrap_or_default();
         let all: Duration = sources.iter().map(|source| source.deadline).sum();
-        let accepts = sources.iter().any(|source| source.accept_tempfail);
+        let accepts = sources.iter().any(|source| source.on_tempfail == OnTempFail::Accept);
         let (message, help) = if longest >= milter.deadline {
             (
                 format!(
@@ -158,7 +237,7 @@ impl Check<'_> {
             (
                 format!(
                     "the sources may take up to {} in total, but the milter replies \"try later\" after {}, \
-                     regardless of account.tempfail_action",
+                     regardless of account.on_tempfail",
                     time::show(all),
                     time::show(milter.deadline)
                 ),
@@ -183,35 +262,62 @@ impl Check<'_> {
         }
     }
 
-    fn cache(&mut self, raw: &raw::Cache) -> CacheSettings {
+    fn cache(&mut self, raw: &keys::Cache) -> CacheSettings {
         let default = CacheSettings::default();
         CacheSettings {
-            positive_ttl: self.time(&raw.positive_ttl, default.positive_ttl, &CACHE_TTL),
-            negative_ttl: self.time(&raw.negative_ttl, default.negative_ttl, &CACHE_TTL),
-            entries: self.number(&raw.entries, default.entries, &ENTRIES),
+            positive_ttl: self.time(&raw.positive_ttl, default.positive_ttl, &CACHE_TTLS),
+            negative_ttl: self.time(&raw.negative_ttl, default.negative_ttl, &CACHE_TTLS),
+            entries: self.number(&raw.entries, default.entries, &ENTRY_COUNTS),
+            stale_ttl: self.time(&raw.stale_ttl, default.stale_ttl, &STALE_TTLS),
+            shared: None,
         }
+    }
+
+    /// The name of the database in which accounts are shared. `complete`: all databases could be read.
+    pub fn shared(
+        &mut self,
+        raw: &keys::Cache,
+        stale_ttl: Duration,
+        databases: &[DatabaseSettings],
+        complete: bool,
+    ) -> Option<String> {
+        let given = raw.shared.given().filter(|given| !given.value.trim().is_empty())?;
+        let Some(name) = given.value.trim().strip_prefix("database:") else {
+            let message = format!("{} = \"{}\" is not a database", given.key, escape(&given.value));
+            self.error(given, message, "write database:NAME, and a section [[database]] with this name");
+            return None;
+        };
+        if stale_ttl.is_zero() {
+            let help = "set account.cache.stale_ttl to the time for which accounts are known";
+            self.error(given, format!("{} has no effect, since no account stays known", given.key), help);
+        }
+        match databases.iter().find(|database| *database.name == *name) {
+            Some(database) if database.kind == Kind::Redis => return Some(name.to_owned()),
+            Some(database) => {
+                let message = format!("{}: accounts cannot be shared in {}", given.key, database.kind.name());
+                self.error(given, message, "name a database of kind \"redis\"");
+            }
+            None if complete => {
+                let help = format!("add a section [[database]] with name = \"{}\"", escape(name));
+                self.error(given, format!("{}: there is no database {}", given.key, escape(name)), help);
+            }
+            None => (),
+        }
+        None
     }
 }
 
-/// Whether a map asks the resolver, by itself or by one of the maps that it names.
-fn asks_resolver(maps: &[MapSettings], name: &str) -> bool {
-    let (mut seen, mut next) = (BTreeSet::new(), vec![name.to_owned()]);
-    while let Some(name) = next.pop() {
-        let Some(map) = maps.iter().find(|map| *map.name == *name) else { continue };
-        if !seen.insert(name) {
-            continue;
-        }
-        let mut asks = false;
-        for source in &map.sources {
-            source.walk(&mut |part| match part {
-                SourceSpec::Resolver(_) => asks = true,
-                SourceSpec::Map(other) => next.push(other.clone()),
-                _ => (),
-            });
-        }
-        if asks {
-            return true;
-        }
-    }
-    false
+/// The sources that are asked for an account of one domain, of the domain for which they take longest.
+fn slowest_chain(sources: &[SourceSettings]) -> Vec<&SourceSettings> {
+    let scopes = sources.iter().filter_map(|source| source.domains.as_ref()).flatten().map(Some);
+    let of = |domain: Option<&String>| -> Vec<&SourceSettings> {
+        let is_for = |source: &&SourceSettings| match (&source.domains, domain) {
+            (Some(domains), Some(domain)) => domains.contains(domain),
+            (Some(_), None) => false,
+            (None, _) => true,
+        };
+        sources.iter().filter(is_for).collect()
+    };
+    let time = |chain: &Vec<&SourceSettings>| chain.iter().map(|source| source.deadline).sum::<Duration>();
+    scopes.chain([None]).map(of).max_by_key(time).unwrap_or_default()
 }

@@ -1,55 +1,58 @@
-//! Settings of one account source: those of `[account]` and `[account.vrfy]`, overridden by the source's
+//! Settings of one account source: those of `[account]` and `[account.smtp]`, overridden by the source's
 //! own table.
 
 use super::check::{Check, text};
 use super::files;
-use super::raw::{self, ByDomain, Field, Given, WitnessName};
+use super::keys;
+use super::value::{ByDomain, Field, Given, WitnessName};
 use crate::account::settings::{
-    CONCURRENCY, DEADLINE, Scoped, SourceSettings, StartTls, Trust, VrfySettings, Witness,
+    CONCURRENCY, DEADLINE, DovecotSettings, MAX_SERVICE, OnTempFail, Scoped, SmtpSettings, SourceSettings,
+    StartTls, Trust, Witness,
 };
-use crate::account::spec::Spec;
+use crate::account::spec::{Spec, asks_mail_server, may_have_witness};
 use crate::lookup::control::INTERVAL;
 use mail_address::{MAX_DOMAIN, MAX_LOCAL_PART, escape, is_domain};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Bounds of the deadline of a source. The milter's deadline limits it, but `rcptd check` waits for it,
 /// too.
-const DEADLINES: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_mins(1);
+pub(super) const DEADLINES: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_mins(1);
 /// Bounds of concurrent lookups in a source: each needs a connection, and servers limit those.
-const CONCURRENCIES: RangeInclusive<usize> = 1..=10_000;
+pub(super) const CONCURRENCIES: RangeInclusive<usize> = 1..=10_000;
 /// Bounds of the time for which a control is valid: a shorter one would burden the server, a longer one
 /// would not notice a loss.
-const CONTROL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
-/// Bounds of VRFY commands in one connection.
-const PER_CONNECTION: RangeInclusive<u32> = 1..=1_000_000;
+pub(super) const CONTROL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
+/// Bounds of questions in one connection.
+pub(super) const PER_CONNECTION: RangeInclusive<u32> = 1..=1_000_000;
 /// Bounds of idle connections: each counts in the connection limit of the server.
-const IDLE_CONNECTIONS: RangeInclusive<usize> = 0..=1000;
+pub(super) const IDLE_CONNECTIONS: RangeInclusive<usize> = 0..=1000;
 /// Bounds of the time for which a connection is idle.
-const IDLE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(1);
+pub(super) const IDLE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(1);
 /// Default witness of mail servers, in the canonical spelling: RFC 5321, section 4.5.1 requires it in every
 /// domain.
-const POSTMASTER: &str = "postmaster";
+pub(super) const POSTMASTER: &str = "postmaster";
 /// Largest certificate file: the certificates of all public authorities take less than one megabyte.
 const MAX_CERTIFICATES: u64 = 16 << 20;
-/// Values of `account.tempfail_action`.
-const TEMPFAIL_ACTION: [(&str, bool); 2] = [("defer", false), ("accept", true)];
+/// Values of `account.on_tempfail`.
+pub(super) const ON_TEMPFAIL: [(&str, OnTempFail); 3] =
+    [("next", OnTempFail::Next), ("defer", OnTempFail::Defer), ("accept", OnTempFail::Accept)];
 /// Values of `code_250`.
-const CODE_250: [(&str, Trust); 2] = [("canary", Trust::Canary), ("exists", Trust::Exists)];
+pub(super) const CODE_250: [(&str, Trust); 2] = [("canary", Trust::Canary), ("exists", Trust::Exists)];
 /// Values of `code_252`.
-const CODE_252: [(&str, Trust); 3] =
+pub(super) const CODE_252: [(&str, Trust); 3] =
     [("canary", Trust::Canary), ("exists", Trust::Exists), ("tempfail", Trust::TempFail)];
 /// Values of `starttls`.
-const STARTTLS: [(&str, StartTls); 3] =
+pub(super) const STARTTLS: [(&str, StartTls); 3] =
     [("never", StartTls::Never), ("offered", StartTls::Offered), ("required", StartTls::Required)];
 
 /// Keys of a source, from the sections or from its own table.
 pub(super) struct Keys<'a> {
     deadline: &'a Field<Duration>,
     concurrency: &'a Field<u64>,
-    tempfail_action: &'a Field<String>,
+    on_tempfail: &'a Field<String>,
     control_interval: &'a Field<Duration>,
     witness: &'a Field<ByDomain<WitnessName>>,
     helo: &'a Field<String>,
@@ -61,38 +64,40 @@ pub(super) struct Keys<'a> {
     starttls: &'a Field<String>,
     tls_name: &'a Field<String>,
     tls_ca: &'a Field<String>,
+    service: &'a Field<String>,
 }
 
 macro_rules! keys {
-    ($of:expr, $vrfy:expr) => {
+    ($of:expr, $smtp:expr, $dovecot:expr) => {
         Keys {
             deadline: &$of.deadline,
             concurrency: &$of.concurrency,
-            tempfail_action: &$of.tempfail_action,
+            on_tempfail: &$of.on_tempfail,
             control_interval: &$of.control_interval,
-            witness: &$vrfy.witness,
-            helo: &$vrfy.helo,
-            per_connection: &$vrfy.per_connection,
-            idle_connections: &$vrfy.idle_connections,
-            idle_timeout: &$vrfy.idle_timeout,
-            code_250: &$vrfy.code_250,
-            code_252: &$vrfy.code_252,
-            starttls: &$vrfy.starttls,
-            tls_name: &$vrfy.tls_name,
-            tls_ca: &$vrfy.tls_ca,
+            witness: &$smtp.witness,
+            helo: &$smtp.helo,
+            per_connection: &$smtp.per_connection,
+            idle_connections: &$smtp.idle_connections,
+            idle_timeout: &$smtp.idle_timeout,
+            code_250: &$smtp.code_250,
+            code_252: &$smtp.code_252,
+            starttls: &$smtp.starttls,
+            tls_name: &$smtp.tls_name,
+            tls_ca: &$smtp.tls_ca,
+            service: &$dovecot.service,
         }
     };
 }
 
 impl<'a> Keys<'a> {
     /// Takes the keys of the sections.
-    pub fn of_sections(raw: &'a raw::Account) -> Self {
-        keys!(raw, raw.vrfy)
+    pub fn of_sections(raw: &'a keys::Account) -> Self {
+        keys!(raw, raw.smtp, raw.dovecot)
     }
 
     /// Takes the keys of a source's own table.
-    pub fn of_table(table: &'a raw::SourceTable) -> Self {
-        keys!(table, table)
+    pub fn of_table(table: &'a keys::SourceTable) -> Self {
+        keys!(table, table, table)
     }
 }
 
@@ -101,10 +106,11 @@ impl<'a> Keys<'a> {
 pub(super) struct Chosen {
     deadline: Duration,
     concurrency: usize,
-    accept_tempfail: bool,
+    on_tempfail: OnTempFail,
     control_interval: Duration,
     pub witness: Scoped<Witness>,
-    pub vrfy: VrfySettings,
+    pub smtp: SmtpSettings,
+    dovecot: DovecotSettings,
 }
 
 impl Default for Chosen {
@@ -112,19 +118,30 @@ impl Default for Chosen {
         Chosen {
             deadline: DEADLINE,
             concurrency: CONCURRENCY,
-            accept_tempfail: false,
+            on_tempfail: OnTempFail::default(),
             control_interval: INTERVAL,
             witness: Witness::Account(POSTMASTER.into()).into(),
-            vrfy: VrfySettings::default(),
+            smtp: SmtpSettings::default(),
+            dovecot: DovecotSettings::default(),
         }
     }
 }
 
 impl Chosen {
-    /// Converts the settings to those of the source `spec`.
-    pub fn of(self, spec: Spec) -> SourceSettings {
-        let Chosen { deadline, concurrency, accept_tempfail, control_interval, witness, vrfy } = self;
-        SourceSettings { spec, deadline, concurrency, accept_tempfail, control_interval, witness, vrfy }
+    /// Converts the settings to those of the source `spec` for these domains.
+    pub fn of(self, spec: Spec, domains: Option<BTreeSet<String>>) -> SourceSettings {
+        let Chosen { deadline, concurrency, on_tempfail, control_interval, witness, smtp, dovecot } = self;
+        SourceSettings {
+            spec,
+            deadline,
+            concurrency,
+            domains,
+            on_tempfail,
+            control_interval,
+            witness,
+            smtp,
+            dovecot,
+        }
     }
 }
 
@@ -148,10 +165,11 @@ impl Check<'_> {
         Chosen {
             deadline: self.time(keys.deadline, default.deadline, &DEADLINES),
             concurrency: self.number(keys.concurrency, default.concurrency, &CONCURRENCIES),
-            accept_tempfail: self.choice(keys.tempfail_action, default.accept_tempfail, &TEMPFAIL_ACTION),
+            on_tempfail: self.choice(keys.on_tempfail, default.on_tempfail, &ON_TEMPFAIL),
             control_interval: self.time(keys.control_interval, default.control_interval, &CONTROL),
             witness: self.by_domain(keys.witness, &default.witness, around.domains, Self::witness),
-            vrfy: self.vrfy(&default.vrfy, keys, around),
+            smtp: self.smtp(&default.smtp, keys, around),
+            dovecot: self.dovecot(&default.dovecot, keys),
         }
     }
 
@@ -159,13 +177,20 @@ impl Check<'_> {
     pub(super) fn without_effect(&mut self, kind: &str, keys: &Keys<'_>) {
         let mut others: Vec<Given<()>> = Vec::new();
         if kind != "vrfy" {
+            // To RCPT, 252 means the same as 250.
+            others.extend(place(keys.code_252));
+        }
+        if !asks_mail_server(kind) {
             others
                 .extend([keys.helo, keys.starttls, keys.tls_name, keys.tls_ca].into_iter().filter_map(place));
             others.extend([keys.per_connection, keys.idle_connections].into_iter().filter_map(place));
-            others.extend([keys.code_250, keys.code_252].into_iter().filter_map(place));
+            others.extend(place(keys.code_250));
             others.extend(place(keys.idle_timeout));
         }
-        if kind != "vrfy" && kind != "passwd" {
+        if kind != "dovecot" {
+            others.extend(place(keys.service));
+        }
+        if !may_have_witness(kind) {
             others.extend(place(keys.witness));
             others.extend(place(keys.control_interval));
         }
@@ -207,6 +232,18 @@ impl Check<'_> {
         scoped
     }
 
+    /// The witness of the section for `dovecot:` sources, which may be empty.
+    pub(super) fn dovecot_witness(
+        &mut self,
+        field: &Field<ByDomain<WitnessName>>,
+        around: Around<'_>,
+    ) -> Scoped<Witness> {
+        self.by_domain(field, &Scoped::default(), around.domains, |check, at, span, name| match name {
+            WitnessName::Account(name) if name.is_empty() => Some(Witness::Default),
+            name => check.witness(at, span, name),
+        })
+    }
+
     fn witness<T>(&mut self, at: &Given<T>, span: Range<usize>, name: &WitnessName) -> Option<Witness> {
         let WitnessName::Account(name) = name else { return Some(Witness::Off) };
         // A name that needs no quotes, since every server can find such an account.
@@ -224,14 +261,14 @@ impl Check<'_> {
         None
     }
 
-    fn vrfy(&mut self, default: &VrfySettings, keys: &Keys<'_>, around: Around<'_>) -> VrfySettings {
+    fn smtp(&mut self, default: &SmtpSettings, keys: &Keys<'_>, around: Around<'_>) -> SmtpSettings {
         let starttls = self.choice(keys.starttls, default.starttls, &STARTTLS);
         let trust = |words: &'static [(&'static str, Trust)]| {
             move |check: &mut Self, at: &Given<ByDomain<String>>, span: Range<usize>, word: &String| {
                 check.word(at, span, word, words)
             }
         };
-        VrfySettings {
+        SmtpSettings {
             helo: self.host_name(keys.helo).unwrap_or_else(|| default.helo.clone()),
             per_connection: self.number(keys.per_connection, default.per_connection, &PER_CONNECTION),
             idle_connections: self.number(keys.idle_connections, default.idle_connections, &IDLE_CONNECTIONS),
@@ -242,6 +279,20 @@ impl Check<'_> {
             tls_name: self.host_name(keys.tls_name).or_else(|| default.tls_name.clone()),
             tls_ca: self.certificates(keys.tls_ca, around.folder).or_else(|| default.tls_ca.clone()),
         }
+    }
+
+    fn dovecot(&mut self, default: &DovecotSettings, keys: &Keys<'_>) -> DovecotSettings {
+        let Some(given) = keys.service.given() else { return default.clone() };
+        let service = &given.value;
+        // Tabs separate the fields of a request.
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
+        if (1..=MAX_SERVICE).contains(&service.len()) && service.bytes().all(plain) {
+            return DovecotSettings { service: service.clone() };
+        }
+        let message =
+            format!("{} = \"{}\" is not the name of a service of Dovecot", given.key, escape(service));
+        self.error(given, message, "write \"lmtp\", or \"lda\" if dovecot-lda delivers mail");
+        default.clone()
     }
 
     /// Warns of `tls_name` and `tls_ca` if connections are not encrypted.

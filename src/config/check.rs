@@ -1,8 +1,9 @@
 //! Tools for checking values: each converts a key of the raw form, with its default and bounds, to a
 //! checked value.
 
-use super::raw::{Field, Given};
-use super::time;
+use super::files::Document;
+use super::value::{Field, Given};
+use super::{time, trualias};
 use diagnostics::{Problem, Text, nearest};
 use mail_address::{escape, parse_domain};
 use std::fmt::Display;
@@ -17,8 +18,22 @@ pub(super) struct Check<'a> {
     pub text: &'a Text,
     /// The problems so far.
     pub problems: Vec<Problem>,
+    /// The file of trualias that is the configuration, if it is one.
+    pub trualias: Option<&'a Text>,
     /// Whether the whole file could be read; otherwise a key that is not found may be in the rest.
     pub complete: bool,
+}
+
+impl<'a> Check<'a> {
+    /// Checks only the names of files and positions in this document, so absent keys are not reported as missing.
+    pub fn names(document: &'a Document) -> Self {
+        Check {
+            text: &document.text,
+            trualias: document.trualias.as_ref(),
+            problems: Vec::new(),
+            complete: false,
+        }
+    }
 }
 
 impl Check<'_> {
@@ -45,6 +60,7 @@ impl Check<'_> {
 
     /// Adds an error about a required key that is absent.
     pub fn missing(&mut self, key: &str, help: &str) {
+        let help = if self.trualias.is_some() { trualias::remedy(key) } else { help };
         if self.complete {
             self.problems.push(Problem::error(self.text, 0..0, format!("{key} is missing")).help(help));
         }

@@ -2,12 +2,16 @@
 
 use super::check::{Check, text};
 use super::files;
-use super::raw::{DatabaseTable, Field, Given, List};
+use super::keys::{self, DatabaseTable};
 use super::tables::MAX_MAPS;
+use super::value::{Field, Given, List};
 use crate::lookup::control::INTERVAL;
 use crate::map::database::missing;
-use crate::map::settings::{CONNECT_TIMEOUT, CONNECTIONS, DEADLINE, DatabaseSettings, Kind, Password};
-use crate::net::host::{Host, host_and_port};
+use crate::map::settings::{
+    CONNECT_TIMEOUT, CONNECTIONS, DEADLINE, DatabaseSettings, Kind, Password, SENTINEL_PORT, SentinelSettings,
+};
+use crate::map::wal::unreadable;
+use crate::net::host::{Host, host_and_port, ldap_server};
 use diagnostics::Problem;
 use mail_address::escape;
 use std::ops::{Range, RangeInclusive};
@@ -20,11 +24,11 @@ pub const MAX_HOSTS: usize = 16;
 /// Largest password file.
 const MAX_PASSWORD: u64 = 4096;
 /// Bounds of `connections`.
-const CONNECTION_COUNTS: RangeInclusive<u32> = 1..=1000;
+pub(super) const CONNECTION_COUNTS: RangeInclusive<u32> = 1..=1000;
 /// Bounds of `connect_timeout` and `deadline`.
-const TIMES: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_mins(1);
+pub(super) const TIMES: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_mins(1);
 /// Bounds of `control_interval`: a server that has lost its data must be noticed within a day.
-const INTERVALS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
+pub(super) const INTERVALS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
 
 impl Check<'_> {
     /// Checks all databases. Files are relative to `folder`, and added to `watched` if a change causes a
@@ -32,7 +36,8 @@ impl Check<'_> {
     pub fn databases(
         &mut self,
         field: &Field<List<DatabaseTable>>,
-        (folder, case_sensitive): (&Path, bool),
+        folder: &Path,
+        case_sensitive: bool,
         watched: &mut Vec<PathBuf>,
     ) -> Vec<DatabaseSettings> {
         let mut all: Vec<DatabaseSettings> = Vec::new();
@@ -51,22 +56,37 @@ impl Check<'_> {
                 all.push(database);
             }
         }
-        let without: Vec<&str> = all
+        all
+    }
+
+    /// Notes databases of maps without a witness.
+    pub(super) fn without_witness(&mut self, raw: &keys::Top, databases: &[DatabaseSettings]) {
+        let Some(given) = raw.database.given() else { return };
+        let shared =
+            text(&raw.account.cache.shared).and_then(|given| given.value.trim().strip_prefix("database:"));
+        let maps = raw.map.given().map(|given| &given.value.items[..]).unwrap_or_default();
+        let sources = maps.iter().filter_map(|map| map.get_ref().source.given());
+        let sources: Vec<&str> =
+            sources.flat_map(|given| &given.value.items).map(|item| item.get_ref().as_str()).collect();
+        // A database that only holds shared accounts is never used for "not found".
+        let is_for_maps = |name: &str| {
+            shared != Some(name) || sources.iter().any(|source| source.contains(&format!("database:{name}")))
+        };
+        let without: Vec<&str> = databases
             .iter()
-            .filter(|database| database.witness.is_none())
+            .filter(|database| database.witness.is_none() && is_for_maps(&database.name))
             .map(|database| &*database.name)
             .collect();
         if !without.is_empty() {
             let message = format!(
                 "the \"not found\" of a server without its data, such as a replica that is still empty, \
-                 would be believed: {}",
+                 counts for these databases: {}",
                 without.join(", ")
             );
             let help = "set witness in [[database]] to a key that always exists, such as \
                         \"postmaster@example.com\"";
             self.problems.push(Problem::note(&given.text, given.span.clone(), message).help(help));
         }
-        all
     }
 
     fn database(
@@ -107,33 +127,37 @@ impl Check<'_> {
             self.warning(given, "the first server may use up the whole deadline", help);
         }
         let hosts = self.hosts(table, kind, list, item.span());
+        let ldaps = hosts.iter().filter(|(_, is_ldaps)| *is_ldaps).map(|(host, _)| host.clone()).collect();
         let file = self.database_file(table, kind, folder, list, item.span());
         Some(DatabaseSettings {
             name: name?,
             kind,
-            hosts,
+            hosts: hosts.into_iter().map(|(host, _)| host).collect(),
+            ldaps,
             user: text(&table.user).map(|user| user.value.clone()),
             password: self.password(&table.password_file, folder, watched),
             database: self.database_name(table, kind),
             file,
             tls: table.tls.given().is_some_and(|given| given.value),
-            tls_ca: self.certificates(&table.tls_ca, folder),
+            tls_ca: self.certificates(&table.tls_ca, folder).inspect(|path| watched.push(path.clone())),
             connections: self.number(&table.connections, CONNECTIONS, &CONNECTION_COUNTS),
             connect_timeout,
             deadline,
             case_sensitive: false,
             witness: text(&table.witness).map(|witness| witness.value.clone()),
             control_interval: self.time(&table.control_interval, INTERVAL, &INTERVALS),
+            sentinel: self.sentinel(table, kind, folder, watched),
         })
     }
 
+    /// The servers, and whether each is one of `ldaps:`.
     fn hosts(
         &mut self,
         table: &DatabaseTable,
         kind: Kind,
         list: &Given<List<DatabaseTable>>,
         span: Range<usize>,
-    ) -> Vec<Host> {
+    ) -> Vec<(Host, bool)> {
         const HELP: &str =
             "write its servers, such as hosts = [\"db1.example.com\", \"db2.example.com:5433\"]";
         let given = match &table.hosts {
@@ -155,13 +179,18 @@ impl Check<'_> {
             let help = format!("at most {MAX_HOSTS} are allowed");
             self.error(given, format!("{} has too many entries", given.key), help);
         }
+        let port = if text(&table.sentinel_master).is_some() { SENTINEL_PORT } else { kind.port() };
         let mut hosts = Vec::new();
         for item in given.value.items.iter().take(MAX_HOSTS) {
-            match host(item.get_ref(), kind.port()) {
+            let url = if kind == Kind::Ldap { ldap_server(item.get_ref()) } else { None };
+            match url.unwrap_or_else(|| host(item.get_ref(), port).map(|host| (host, false))) {
                 Ok(host) => hosts.push(host),
                 Err(error) => {
                     let message = format!("{}: \"{}\" {error}", given.key, escape(item.get_ref()));
-                    let help = "write HOST, HOST:PORT, [ADDRESS]:PORT or unix:/PATH";
+                    let help = match kind {
+                        Kind::Ldap => "write HOST, HOST:PORT, ldaps://HOST, ldapi://PATH or unix:/PATH",
+                        _ => "write HOST, HOST:PORT, [ADDRESS]:PORT or unix:/PATH",
+                    };
                     self.error_in(given, item.span(), message, help);
                 }
             }
@@ -178,7 +207,13 @@ impl Check<'_> {
         span: Range<usize>,
     ) -> Option<PathBuf> {
         match (text(&table.file), kind) {
-            (Some(given), Kind::Sqlite) => Some(folder.join(&given.value)),
+            (Some(given), Kind::Sqlite) => {
+                let file = folder.join(&given.value);
+                if let Some((why, help)) = unreadable(&file) {
+                    self.warning(given, format!("{}: {why}", given.key), help);
+                }
+                Some(file)
+            }
             (Some(given), _) => {
                 let help = "write hosts = [\"…\"]; a file is for kind = \"sqlite\"";
                 self.error(given, format!("{} does not apply here", given.key), help);
@@ -204,6 +239,26 @@ impl Check<'_> {
             self.error(given, format!("{} does not apply here", given.key), help);
         }
         given.value.clone()
+    }
+
+    fn sentinel(
+        &mut self,
+        table: &DatabaseTable,
+        kind: Kind,
+        folder: &Path,
+        watched: &mut Vec<PathBuf>,
+    ) -> Option<SentinelSettings> {
+        let (master, password) = (text(&table.sentinel_master), text(&table.sentinel_password_file));
+        for given in [master, password].into_iter().flatten().filter(|_| kind != Kind::Redis) {
+            let help = "Sentinel monitors servers of Redis and Valkey: remove the key";
+            self.error(given, format!("{} does not apply here", given.key), help);
+        }
+        if let (None, Some(given)) = (master, password) {
+            let help = "write sentinel_master = \"…\", the name after `sentinel monitor` in sentinel.conf";
+            self.error(given, format!("{} has no effect without sentinel_master", given.key), help);
+        }
+        let password = self.password(&table.sentinel_password_file, folder, watched);
+        Some(SentinelSettings { master: master?.value.clone(), password })
     }
 
     /// Reads the password in the first line of a file that other users cannot read.

@@ -1,7 +1,8 @@
 //! Detects delimiters of `[[normalise]]` that are also part of a rule.
 
 use super::check::Check;
-use super::raw::{Field, List, NormaliseTable};
+use super::keys::NormaliseTable;
+use super::value::{Field, List};
 use alias_rules::Rules;
 use diagnostics::Problem;
 use mail_address::{LocalPartPolicy, canonical_domain, escape};

@@ -1,11 +1,12 @@
 //! Reads files: the only module of the configuration that reads from disk.
 
+use super::trualias;
 use diagnostics::{Problem, Text};
 use mail_address::escape;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Largest configuration file: hundreds of times the sample. The limit keeps a mailbox or disk given by
 /// mistake from filling the memory.
@@ -14,6 +15,14 @@ pub const MAX_CONFIG: u64 = 1 << 20;
 pub const MAX_RULES: u64 = 16 << 20;
 /// Most rules files; each is watched.
 pub const MAX_RULES_FILES: usize = 1000;
+
+/// The text of a configuration.
+pub(super) struct Document {
+    /// The configuration in TOML.
+    pub text: Text,
+    /// The file of trualias from which it was made.
+    pub trualias: Option<Text>,
+}
 
 /// Why a file cannot be used, as a sentence fragment, and a remedy.
 type Wrong = (String, String);
@@ -66,10 +75,26 @@ fn open(path: &Path) -> Result<File, Wrong> {
 fn all(file: File, limit: u64) -> Result<Vec<u8>, Wrong> {
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes).map_err(|error| failed(&error))?;
-    if bytes.len() as u64 > limit {
+    within(bytes.len() as u64, limit)?;
+    Ok(bytes)
+}
+
+fn within(size: u64, limit: u64) -> Result<(), Wrong> {
+    if size > limit {
         return Err((format!("it is larger than {limit} bytes"), "check the name, or split the file".into()));
     }
-    Ok(bytes)
+    Ok(())
+}
+
+/// Reads a configuration, of rcptd or of trualias.
+pub(super) fn configuration(path: &Path, problems: &mut Vec<Problem>) -> Result<Document, Wrong> {
+    let bytes = read(path, MAX_RULES)?;
+    let text = text(path, &bytes, problems);
+    if trualias::is_configuration(&text.content) {
+        return Ok(Document { text: trualias::stand_in(&text), trualias: Some(text) });
+    }
+    within(bytes.len() as u64, MAX_CONFIG)?;
+    Ok(Document { text, trualias: None })
 }
 
 /// Decodes the contents of a file. Reports invalid UTF-8 as a problem and replaces it.
@@ -81,4 +106,11 @@ pub(super) fn text(path: &Path, bytes: &[u8], problems: &mut Vec<Problem>) -> Te
         problems.push(Problem::error(&text, at..at + 1, "this is not UTF-8").help("save the file as UTF-8"));
     }
     text
+}
+
+/// Returns the path of a file that is used by default, if its folder exists: a package or systemd creates that, and
+/// a trial by hand does without.
+pub(super) fn in_existing_folder(path: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(path);
+    path.parent().is_some_and(Path::is_dir).then_some(path)
 }

@@ -1,8 +1,9 @@
 //! Checks `[[tcp_table]]` and `[[socketmap]]`: the listeners that serve maps.
 
 use super::check::{Check, text};
+use super::keys;
 use super::milter::{CONNECTIONS, DEADLINE, DEADLINES, MAX_CONNECTIONS, SOCKET_MODE};
-use super::raw::{self, Field, Given, List};
+use super::value::{Field, Given, List};
 use crate::server::endpoint::Endpoint;
 use diagnostics::Problem;
 use std::collections::HashSet;
@@ -16,7 +17,10 @@ pub const MAX_LISTENERS: usize = 100;
 /// them itself (`max_idle`, 100 s; `max_ttl`); with a shorter timeout some tcp: lookups take a second more.
 pub const IDLE_TIMEOUT: Duration = Duration::from_hours(1);
 /// Bounds of `idle_timeout`.
-const IDLE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(7 * 24);
+pub(super) const IDLE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(7 * 24);
+
+/// Values of `mta`: whether it is Sendmail.
+pub(super) const MTA: [(&str, bool); 2] = [("postfix", false), ("sendmail", true)];
 
 /// Limits of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +65,7 @@ impl Check<'_> {
     /// Checks all `[[tcp_table]]`. `names` are those of the maps; all of them if `complete`.
     pub(super) fn tcp_tables(
         &mut self,
-        field: &Field<List<raw::TcpTable>>,
+        field: &Field<List<keys::TcpTable>>,
         names: &[Arc<str>],
         complete: bool,
     ) -> Vec<TcpTableSettings> {
@@ -93,7 +97,7 @@ impl Check<'_> {
     /// Checks all `[[socketmap]]`; see [`tcp_tables`](Check::tcp_tables).
     pub(super) fn socketmaps(
         &mut self,
-        field: &Field<List<raw::Socketmap>>,
+        field: &Field<List<keys::Socketmap>>,
         names: &[Arc<str>],
         complete: bool,
     ) -> Vec<SocketmapSettings> {
@@ -113,7 +117,7 @@ impl Check<'_> {
             all.push(SocketmapSettings {
                 listen: self.places(&table.listen, given, item.span(), "unix:/run/rcptd/map.sock"),
                 maps,
-                sendmail: self.choice(&table.mta, false, &[("postfix", false), ("sendmail", true)]),
+                sendmail: self.choice(&table.mta, false, &MTA),
                 socket_mode: self.socket_mode(&table.socket_mode, SOCKET_MODE),
                 socket_group: text(&table.socket_group).map(|group| group.value.clone()),
                 served: self.served(&table.deadline, &table.max_connections, &table.idle_timeout),
@@ -160,7 +164,7 @@ impl Check<'_> {
 }
 
 /// Reports addresses that more than one listener uses.
-pub(super) fn places_taken_twice(check: &mut Check<'_>, raw: &raw::Top) {
+pub(super) fn places_taken_twice(check: &mut Check<'_>, raw: &keys::Top) {
     let mut seen: HashSet<Endpoint> = HashSet::new();
     let mut lists: Vec<&Given<List<String>>> = Vec::new();
     lists.extend(raw.milter.listen.given());

@@ -1,25 +1,35 @@
 //! Reads the configuration and the files that it names, in the order in which they depend on each other.
 
+use super::account_source::Around;
 use super::check::Check;
+use super::milter::Milter;
 use super::tables::Tables;
-use super::{Config, MAX_CONFIG, files, legacy, listeners, raw, read as document, script, unreadable};
+use super::value::Field;
+use super::{Config, files, keys, listeners, read as document, script, top, trualias, unreadable};
 use crate::resolve::Form;
+use crate::server::endpoint::Endpoint;
 use alias_rules::{Dialect, Options, Rules, Secrets};
 use diagnostics::{Problem, Text, any_error};
 use mail_address::{CaseSensitivity, LocalPartPolicy};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Reads the configuration like [`super::load`], and also returns the texts of the rules.
 pub(super) fn read(path: &Path) -> Result<(Config, Vec<Text>), Vec<Problem>> {
-    let bytes = files::read(path, MAX_CONFIG).map_err(|wrong| vec![unreadable(path, wrong)])?;
     let mut problems = Vec::new();
-    let text = files::text(path, &bytes, &mut problems);
+    let files::Document { text, trualias } =
+        files::configuration(path, &mut problems).map_err(|wrong| vec![unreadable(path, wrong)])?;
     let document = document::read(&text);
     problems.extend(document.problems);
     let (mut raw, doubtful) = (document.raw, document.doubtful);
-    let mut check = Check { text: &text, problems: Vec::new(), complete: doubtful.is_empty() };
+    let mut check = Check {
+        text: &text,
+        trualias: trualias.as_ref(),
+        problems: Vec::new(),
+        complete: doubtful.is_empty(),
+    };
     let (config, texts) = checked(path, &mut check, &mut raw, &mut problems);
     let found = check.problems.into_iter();
     problems.extend(
@@ -37,7 +47,7 @@ pub(super) fn read(path: &Path) -> Result<(Config, Vec<Text>), Vec<Problem>> {
 fn checked(
     path: &Path,
     check: &mut Check<'_>,
-    raw: &mut raw::Top,
+    raw: &mut keys::Top,
     problems: &mut Vec<Problem>,
 ) -> (Config, Vec<Text>) {
     let folder = path.parent().unwrap_or(Path::new(""));
@@ -53,10 +63,21 @@ fn checked(
     check.unprotected_rules(&raw.normalise, &domains, case_sensitive, &content.rules);
     let cases = case_sensitivity(&domains, &normal, case_sensitive);
     let (form, other_case) = content.forms(cases.includes(!case_sensitive), &domains, problems);
-    let account = check.account(&raw.account, folder, (&milter, &raw.milter.deadline), (&domains, resolves));
-    check.account_maps(&raw.account, &tables.maps, !matches!(raw.map, raw::Field::Broken));
-    files.extend(account.sources.iter().filter_map(|source| source.vrfy.tls_ca.clone()));
+    let around = Around { folder, domains: &domains };
+    let mut account = check.account(&raw.account, around, &milter, &raw.milter.deadline, resolves);
+    account.total_deadline = account_deadline(&milter, &tables);
+    let known_file = check.known_file(&raw.account, folder);
+    check.account_maps(&raw.account, &tables.maps, !matches!(raw.map, Field::Broken));
+    check.map_witnesses(&raw.account, &account.sources, &tables.maps, &domains);
+    let complete = !matches!(raw.database, Field::Broken);
+    let stale_ttl = account.cache.stale_ttl;
+    account.cache.shared = check.shared(&raw.account.cache, stale_ttl, &tables.databases, complete);
+    files.extend(raw.account.certificates(folder));
     listeners::places_taken_twice(check, raw);
+    let metrics = raw.metrics.listen.given().map(|given| check.endpoints(given)).unwrap_or_default();
+    let others: Vec<&Endpoint> =
+        tables.tcp_tables.iter().flat_map(|table| &table.listen).chain(&metrics).collect();
+    check.without_sockets(&raw.milter, &milter, &others);
     let config = Config {
         path: path.to_owned(),
         origin: check.origin(&raw.origin, &domains),
@@ -71,19 +92,30 @@ fn checked(
         guessable: check.guessable(&raw.guessable),
         secrets: content.secrets,
         dry_run: dry_run(check, raw, &tables),
-        watch: raw.watch.given().is_none_or(|given| given.value),
+        watch: raw.watch.given().map_or(top::WATCH, |given| given.value),
         workers: check.workers(&raw.workers),
+        guessing: check.guessing(&raw.guessing, !milter.listen.is_empty()),
         milter,
         account,
+        known_file,
         tables,
         statistics: check.statistics(&raw.statistics),
-        metrics: raw.metrics.listen.given().map(|given| check.endpoints(given)).unwrap_or_default(),
+        metrics,
         control: check.control(&raw.control),
         log: check.log(&raw.log),
         files,
         problems: Vec::new(),
     };
     (config, content.texts)
+}
+
+/// The time for all account sources: shorter than that of each listener that waits for them, so that the answer for
+/// a known account arrives in time.
+fn account_deadline(milter: &Milter, tables: &Tables) -> Duration {
+    let of_milter = (!milter.listen.is_empty()).then_some(milter.deadline);
+    let of_tables = tables.tcp_tables.iter().map(|table| table.served.deadline);
+    let of_socketmaps = tables.socketmaps.iter().map(|table| table.served.deadline);
+    of_milter.into_iter().chain(of_tables).chain(of_socketmaps).min().unwrap_or(milter.deadline) * 7 / 8
 }
 
 /// The files with the alias rules, the secrets and the script.
@@ -100,7 +132,7 @@ impl Content {
     /// Reads them. A statement in the rules may set keys of `raw` that are not set.
     fn read(
         check: &mut Check<'_>,
-        raw: &mut raw::Top,
+        raw: &mut keys::Top,
         folder: &Path,
         files: &mut Vec<PathBuf>,
         problems: &mut Vec<Problem>,
@@ -115,13 +147,13 @@ impl Content {
         match alias_rules::load(&content.texts, &options(case_sensitive, &content.secrets)) {
             Ok(loaded) => {
                 problems.extend(loaded.problems);
-                legacy::fill(raw, &loaded.settings, problems);
+                trualias::fill(raw, &loaded.settings, check.trualias, problems);
                 rules = loaded.rules;
             }
             Err(wrong) => {
                 problems.extend(wrong);
                 // A key that a statement in the unread rest may set is not missing.
-                check.complete &= !content.texts.iter().any(legacy::may_stand_in);
+                check.complete &= !content.texts.iter().any(trualias::may_set_required_key);
             }
         }
         content.debug_account = check.debug_account(&raw.debug_account);
@@ -182,7 +214,7 @@ fn case_sensitivity(
     CaseSensitivity::new(domains.iter().map(|domain| (&**domain, of(domain))), default)
 }
 
-fn dry_run(check: &mut Check<'_>, raw: &raw::Top, tables: &Tables) -> bool {
+fn dry_run(check: &mut Check<'_>, raw: &keys::Top, tables: &Tables) -> bool {
     let Some(given) = raw.dry_run.given().filter(|given| given.value) else { return false };
     if tables.resolve() {
         let help = "let the mail server use the maps only where their answers may take effect";

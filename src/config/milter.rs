@@ -1,7 +1,9 @@
 //! Checks `[milter]`.
 
 use super::check::{Check, text};
-use super::raw::{self, Field, Given, Section};
+use super::keys;
+use super::section::Section;
+use super::value::{Field, Given, List};
 use crate::server::endpoint::Endpoint;
 use crate::server::milter::reply::SmtpReply;
 use mail_address::escape;
@@ -62,9 +64,9 @@ pub(super) const DEADLINES: RangeInclusive<Duration> = Duration::from_millis(100
 /// Bounds of `milter.max_connections`: each is a file descriptor and some memory.
 pub(super) const CONNECTIONS: RangeInclusive<usize> = 1..=100_000;
 /// Bounds of `milter.idle_timeout`.
-const IDLE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(7 * 24);
+pub(super) const IDLE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(7 * 24);
 /// Bounds of `milter.max_recipients`: each is an address in memory until the message ends.
-const RECIPIENTS: RangeInclusive<usize> = 1..=1_000_000;
+pub(super) const RECIPIENTS: RangeInclusive<usize> = 1..=1_000_000;
 /// Longest silence that an SMTP client is allowed (RFC 5321, section 4.5.3.2).
 const CLIENT_SILENCE: Duration = Duration::from_mins(5);
 /// Longest name of a header: the line with a short value stays below the 78 characters that RFC 5322,
@@ -79,18 +81,18 @@ const TAKEN: [&str; 24] = [
     "Date",
     "Delivered-To",
     "From",
-    "In-SmtpReply-To",
+    "In-Reply-To",
     "Keywords",
     "Message-ID",
     "Received",
     "References",
-    "SmtpReply-To",
+    "Reply-To",
     "Resent-Bcc",
     "Resent-Cc",
     "Resent-Date",
     "Resent-From",
     "Resent-Message-ID",
-    "Resent-SmtpReply-To",
+    "Resent-Reply-To",
     "Resent-Sender",
     "Resent-To",
     "Return-Path",
@@ -101,18 +103,8 @@ const TAKEN: [&str; 24] = [
 
 impl Check<'_> {
     /// Checks the whole section. `tables`: whether there are maps.
-    pub fn milter(&mut self, raw: &raw::Milter, tables: bool) -> Milter {
+    pub fn milter(&mut self, raw: &keys::Milter, tables: bool) -> Milter {
         let listen = self.listen(raw, tables);
-        let unix = listen.iter().any(|endpoint| matches!(endpoint, Endpoint::Unix(_)));
-        for field in [&raw.socket_mode, &raw.socket_group] {
-            if let Some(given) = text(field).filter(|_| !unix && !listen.is_empty()) {
-                self.warning(
-                    given,
-                    format!("{} has no effect", given.key),
-                    "it applies only to unix: in milter.listen",
-                );
-            }
-        }
         let milter = Milter {
             listen,
             socket_mode: self.socket_mode(&raw.socket_mode, SOCKET_MODE),
@@ -132,9 +124,29 @@ impl Check<'_> {
         milter
     }
 
+    /// Warns of `socket_mode` and `socket_group` if no UNIX socket uses them. `socket_mode` also applies to
+    /// `others`, the endpoints of tcp_table and metrics.
+    pub fn without_sockets(&mut self, raw: &keys::Milter, milter: &Milter, others: &[&Endpoint]) {
+        let is_unix = |endpoint: &Endpoint| matches!(endpoint, Endpoint::Unix(_));
+        let used = |mode: bool| {
+            milter.listen.is_empty()
+                || milter.listen.iter().any(is_unix)
+                || (mode && others.iter().any(|endpoint| is_unix(endpoint)))
+        };
+        for (field, mode) in [(&raw.socket_mode, true), (&raw.socket_group, false)] {
+            if let Some(given) = text(field).filter(|_| !used(mode)) {
+                self.warning(
+                    given,
+                    format!("{} has no effect", given.key),
+                    "it applies only to unix: in milter.listen",
+                );
+            }
+        }
+    }
+
     /// Returns the addresses of the milter: those set by the operator, or else [`LISTEN`], unless there are
     /// maps and no settings of the milter.
-    fn listen(&mut self, raw: &raw::Milter, tables: bool) -> Vec<Endpoint> {
+    fn listen(&mut self, raw: &keys::Milter, tables: bool) -> Vec<Endpoint> {
         match &raw.listen {
             Field::Given(given) => {
                 if given.value.items.is_empty() && given.value.complete && !tables {
@@ -150,7 +162,7 @@ impl Check<'_> {
     }
 
     /// Checks addresses to listen on.
-    pub(super) fn endpoints(&mut self, given: &Given<raw::List<String>>) -> Vec<Endpoint> {
+    pub(super) fn endpoints(&mut self, given: &Given<List<String>>) -> Vec<Endpoint> {
         let mut listen: Vec<Endpoint> = Vec::new();
         if given.value.items.len() > MAX_LISTEN {
             let help = format!("at most {MAX_LISTEN} are allowed");

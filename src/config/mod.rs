@@ -1,44 +1,48 @@
 //! The configuration: reads and checks it.
 //!
-//! The configuration has three forms. `raw` is the file: each key with its type and its position. The
-//! checks convert it to a [`Config`], with defaults, bounds and dependencies between keys. The live form,
-//! with sockets and connections, is created elsewhere.
+//! The configuration has three forms. `keys` is the file: each key with its type, its position and its
+//! description. The checks convert it to a [`Config`], with defaults, bounds and dependencies between keys.
+//! The live form, with sockets and connections, is created elsewhere.
 //!
 //! A run reports all errors in the configuration and in the rules, so that the operator can fix them
 //! together. So no step stops at an error; [`load`] fails at the end.
 
 mod account;
+mod account_map;
 mod account_source;
 mod aliased;
 mod check;
 mod database;
 mod delimiters;
 mod files;
-mod import;
+mod guessing;
 mod inspect;
-mod legacy;
+mod keys;
 mod listeners;
 mod load;
 mod milter;
 mod normalise;
 mod proof;
 mod query;
-mod raw;
 mod read;
+mod results;
 mod script;
 mod secrets;
+mod section;
 mod tables;
-mod time;
+pub(crate) mod time;
 mod top;
+pub(crate) mod trualias;
+mod value;
 
 pub use files::{MAX_CONFIG, MAX_RULES, MAX_RULES_FILES, remedy};
-pub use import::{Postmap, SOCKMAPD_PORT, Server, Sockmapd, import_sockmapd, import_trualias};
 pub use inspect::{Control, Statistics};
+pub use keys::{entries, sections};
 pub use listeners::{Served, SocketmapSettings, TcpTableSettings};
 pub use milter::Milter;
 pub use proof::{Alone, Checked, check, check_rules, rules_alone};
-pub use raw::{keys, keys_of_entries};
 pub use secrets::{MAX_SECRETS_FILE, read_secrets};
+pub use section::{Change, DefaultValue, Description, Key};
 pub use tables::{MAX_MAP_NAME, MapSettings, Tables, is_map_name};
 pub use top::{GUESSABLE, Level, Log, Target};
 
@@ -90,8 +94,12 @@ pub struct Config {
     pub workers: usize,
     /// The milter.
     pub milter: Milter,
+    /// The defence against clients that guess recipients.
+    pub guessing: crate::server::milter::guessing::Settings,
     /// The account sources.
     pub account: Settings,
+    /// The file of the known accounts.
+    pub known_file: Option<PathBuf>,
     /// The maps, databases and listeners.
     pub tables: Tables,
     /// The statistics.
@@ -132,18 +140,18 @@ pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
 /// of them, also of one that does not exist yet, may fix it.
 pub fn files_named(path: &Path) -> Vec<PathBuf> {
     let mut named = vec![path.to_owned()];
-    match (load(path), files::read(path, MAX_CONFIG)) {
+    match (load(path), files::configuration(path, &mut Vec::new())) {
         (Ok(config), _) => return config.files,
         (Err(_), Err(_)) => (),
-        (Err(_), Ok(bytes)) => {
-            let text = files::text(path, &bytes, &mut Vec::new());
-            let raw = read::read(&text).raw;
-            let mut check = Check { text: &text, problems: Vec::new(), complete: false };
+        (Err(_), Ok(document)) => {
+            let raw = read::read(&document.text).raw;
+            let mut check = Check::names(&document);
             let folder = path.parent().unwrap_or(Path::new(""));
             check.rules(&raw.rules, folder, &mut named);
             check.secrets(&raw.secrets, folder, &mut named);
             check.script(&raw.script, folder, &mut named);
             check.tables(&raw, folder, true, &mut named);
+            named.extend(raw.account.certificates(folder));
         }
     }
     named
@@ -152,20 +160,19 @@ pub fn files_named(path: &Path) -> Vec<PathBuf> {
 /// Returns the readable rules files that the configuration at `path` names. Their contents are checked by
 /// [`load`].
 pub fn rules_of(path: &Path) -> Vec<Text> {
-    let Ok(bytes) = files::read(path, MAX_CONFIG) else { return Vec::new() };
-    let text = files::text(path, &bytes, &mut Vec::new());
-    let raw = read::read(&text).raw;
-    let mut check = Check { text: &text, problems: Vec::new(), complete: false };
+    let Ok(document) = files::configuration(path, &mut Vec::new()) else { return Vec::new() };
+    let raw = read::read(&document.text).raw;
+    let mut check = Check::names(&document);
     check.rules(&raw.rules, path.parent().unwrap_or(Path::new("")), &mut vec![path.to_owned()])
 }
 
 /// Returns the control socket that the configuration at `path` names, even if the rest of it is invalid:
 /// the daemon must be reachable to report why it rejected a file. Fails if the file cannot be read.
 pub fn control_of(path: &Path) -> Result<Option<PathBuf>, Vec<Problem>> {
-    let bytes = files::read(path, MAX_CONFIG).map_err(|wrong| vec![unreadable(path, wrong)])?;
-    let text = files::text(path, &bytes, &mut Vec::new());
-    let raw = read::read(&text).raw;
-    let mut check = Check { text: &text, problems: Vec::new(), complete: false };
+    let document =
+        files::configuration(path, &mut Vec::new()).map_err(|wrong| vec![unreadable(path, wrong)])?;
+    let raw = read::read(&document.text).raw;
+    let mut check = Check::names(&document);
     Ok(check.control(&raw.control).path)
 }
 
@@ -185,6 +192,7 @@ pub fn needs_restart(running: &Config, new: &Config) -> Vec<&'static str> {
     let (old, s, t) = (running, &running.tables, &new.tables);
     [
         ("workers", old.workers != new.workers),
+        ("account.cache.file", old.known_file != new.known_file),
         ("milter.listen", a.listen != b.listen),
         ("milter.socket_mode", a.socket_mode != b.socket_mode),
         ("milter.socket_group", a.socket_group != b.socket_group),

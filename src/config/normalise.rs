@@ -1,7 +1,8 @@
 //! Checks `[[normalise]]`: how the local parts of domains are normalised.
 
 use super::check::Check;
-use super::raw::{Field, Given, List, NormaliseTable};
+use super::keys::NormaliseTable;
+use super::value::{Field, Given, List};
 use alias_rules::Rules;
 use diagnostics::{Problem, nearest};
 use mail_address::{LocalPartPolicy, canonical_domain, escape, is_mark};

@@ -1,17 +1,68 @@
 //! Checks the database query of a map.
 
 use super::check::{Check, text};
-use super::raw::{Given, MapTable};
-use crate::map::settings::{DatabaseSettings, Kind, Query, Scope};
+use super::keys::MapTable;
+use super::value::{Field, Given, List};
+use crate::map::settings::{Attributes, DatabaseSettings, Kind, Query, RECURSION_LIMIT, Scope};
 use crate::map::source::SourceSpec;
 use crate::map::template::Template;
 use diagnostics::nearest;
 use mail_address::escape;
+use std::ops::RangeInclusive;
+
+/// Values of `scope`.
+pub(super) const SCOPES: [(&str, Scope); 3] =
+    [("base", Scope::Base), ("one", Scope::One), ("sub", Scope::Sub)];
+
+/// Bounds of `recursion_limit`: the first search counts.
+pub(super) const RECURSION_LIMITS: RangeInclusive<usize> = 1..=RECURSION_LIMIT;
+
+/// The remedy for a key that applies only to a map that asks a database.
+pub(super) const NO_DATABASE: &str = "it applies only to a map with source = \"database:NAME\"";
+
+/// The names of the databases that `sources` ask.
+pub(super) fn databases_in(sources: &[SourceSpec]) -> Vec<String> {
+    let mut named = Vec::new();
+    for source in sources {
+        source.walk(&mut |source| {
+            if let SourceSpec::Database(name) = source {
+                named.push(name.clone());
+            }
+        });
+    }
+    named
+}
 
 /// The keys of a map that define its database query.
 struct Asked<'t> {
     /// The keys that are present, with their names.
     given: Vec<(&'static str, &'t Given<String>)>,
+    /// Those whose values are not texts.
+    others: Vec<(&'static str, Given<()>)>,
+}
+
+/// The keys for a directory.
+const LDAP_KEYS: [&str; 8] = [
+    "base",
+    "filter",
+    "attribute",
+    "special_attribute",
+    "leaf_attribute",
+    "terminal_attribute",
+    "recursion_limit",
+    "scope",
+];
+
+/// The names in a list.
+fn names(field: &Field<List<String>>) -> Vec<String> {
+    let items = field.given().map(|given| &*given.value.items).unwrap_or_default();
+    items.iter().map(|item| item.get_ref().clone()).collect()
+}
+
+/// The place of a key, if present.
+fn place<T>(field: &Field<T>) -> Option<Given<()>> {
+    let Given { key, text, span, .. } = field.given()?;
+    Some(Given { key, text: text.clone(), span: span.clone(), value: () })
 }
 
 impl<'t> Asked<'t> {
@@ -24,11 +75,29 @@ impl<'t> Asked<'t> {
             ("query", &table.query),
             ("base", &table.base),
             ("filter", &table.filter),
-            ("attribute", &table.attribute),
             ("scope", &table.scope),
             ("field", &table.field),
         ];
-        Asked { given: fields.into_iter().filter_map(|(name, field)| Some((name, text(field)?))).collect() }
+        let lists = [
+            ("attribute", &table.attribute),
+            ("special_attribute", &table.special_attribute),
+            ("leaf_attribute", &table.leaf_attribute),
+            ("terminal_attribute", &table.terminal_attribute),
+        ];
+        let lists = lists.into_iter().map(|(name, field)| (name, place(field)));
+        let others = lists.chain([("recursion_limit", place(&table.recursion_limit))]);
+        Asked {
+            given: fields.into_iter().filter_map(|(name, field)| Some((name, text(field)?))).collect(),
+            others: others.filter_map(|(name, place)| Some((name, place?))).collect(),
+        }
+    }
+
+    /// The places of all keys that are present.
+    fn places(&self) -> Vec<(&'static str, Given<()>)> {
+        let texts = self.given.iter().map(|(name, given)| {
+            (*name, Given { key: given.key, text: given.text.clone(), span: given.span.clone(), value: () })
+        });
+        texts.chain(self.others.iter().cloned()).collect()
     }
 
     fn get(&self, name: &str) -> Option<&'t Given<String>> {
@@ -45,30 +114,22 @@ impl Check<'_> {
         databases: &[DatabaseSettings],
     ) -> Option<Query> {
         let asked = Asked::of(table);
-        let mut named = Vec::new();
-        for source in sources {
-            source.walk(&mut |source| {
-                if let SourceSpec::Database(name) = source {
-                    named.push(name.clone());
-                }
-            });
-        }
+        let named = databases_in(sources);
         let from = table.source.given()?;
         if named.is_empty() {
-            for (name, given) in &asked.given {
-                let help = "it applies only to a map with source = \"database:NAME\"";
-                self.warning(given, format!("map.{name} has no effect"), help);
+            for (name, given) in &asked.places() {
+                self.warning(given, format!("map.{name} has no effect"), NO_DATABASE);
             }
             return None;
         }
         let kind = self.kind(from, &named, databases)?;
         let allowed: &[&str] = match kind {
-            Kind::Ldap => &["base", "filter", "attribute", "scope"],
+            Kind::Ldap => &LDAP_KEYS,
             Kind::Redis => &["key", "field"],
             _ if asked.get("query").is_some() => &["query"],
             _ => &["table", "key", "value", "reason"],
         };
-        for (name, given) in asked.given.iter().filter(|(name, _)| !allowed.contains(name)) {
+        for (name, given) in asked.places().iter().filter(|(name, _)| !allowed.contains(name)) {
             let help = format!("the keys for this database are {}", allowed.join(", "));
             self.error(given, format!("map.{name} does not apply here"), help);
         }
@@ -150,17 +211,26 @@ impl Check<'_> {
         let help = "write where the search begins, such as \"ou=people,dc=example,dc=com\"";
         let base = self.need(from, asked, "base", help);
         let filter = self.need(from, asked, "filter", "write the search filter, such as \"(mail=%s)\"");
-        let help = "write the attribute whose value is returned, such as \"uid\"";
-        let attribute = self.need(from, asked, "attribute", help);
+        let attributes = Attributes {
+            plain: names(&table.attribute),
+            special: names(&table.special_attribute),
+            leaf: names(&table.leaf_attribute),
+            terminal: names(&table.terminal_attribute),
+            recursion_limit: self.number(&table.recursion_limit, RECURSION_LIMIT, &RECURSION_LIMITS),
+        };
+        let with_values = [&table.attribute, &table.leaf_attribute, &table.terminal_attribute];
+        if with_values.iter().all(|field| matches!(field, Field::Absent)) {
+            let help = "write the attribute whose value is returned, such as \"uid\"";
+            self.error(from, "map.attribute is missing for this database", help);
+        }
         let base = self.template(base?)?;
         let has_key = Template::parse(&base).is_ok_and(|base| base.has_key());
         let filter = if has_key { self.template(filter?)? } else { self.template_with_key(filter?)? };
-        let scopes = [("base", Scope::Base), ("one", Scope::One), ("sub", Scope::Sub)];
         Some(Query::Ldap {
             base,
             filter,
-            attribute: attribute?.value.clone(),
-            scope: self.choice(&table.scope, Scope::Sub, &scopes),
+            attributes,
+            scope: self.choice(&table.scope, Scope::default(), &SCOPES),
         })
     }
 
@@ -178,7 +248,7 @@ impl Check<'_> {
     fn template_with_key(&mut self, given: &Given<String>) -> Option<String> {
         let text = self.template(given)?;
         if Template::parse(&text).is_ok_and(|template| !template.has_key()) {
-            let help = "write %s where the key belongs, or %u and %d for what is before and after its @";
+            let help = "write %s where the key belongs, or %u and %d for the parts before and after its @";
             self.error(given, format!("{} has no placeholder for the key", given.key), help);
         }
         Some(text)

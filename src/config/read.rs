@@ -1,89 +1,13 @@
 //! Parses the text of the file into the raw form, and reports all problems.
 
-use super::raw::{self, Field, Given, List, Section, Top};
-use super::time;
+use super::keys::{self, Top};
+use super::section::Section;
+use super::value::{Field, Given, Value};
 use diagnostics::{Problem, Text, nearest};
 use mail_address::escape;
 use std::ops::Range;
-use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
-
-/// A type of values.
-pub(super) trait Value: Sized {
-    /// Name of a list of such values, and its syntax, for messages.
-    const LIST: [&'static str; 2] = ["a list of strings", "write it as [\"...\", \"...\"]"];
-
-    /// Reads a value. Reports a problem of `key` to `reader` and returns `None`.
-    fn read(key: &str, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self>;
-}
-
-impl Value for String {
-    fn read(key: &str, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
-        match value.get_ref() {
-            DeValue::String(text) => Some(text.to_string()),
-            _ => reader.wrong_type(key, value, "a string", "write it in quotes"),
-        }
-    }
-}
-
-impl Value for bool {
-    fn read(key: &str, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
-        match value.get_ref() {
-            DeValue::Boolean(yes) => Some(*yes),
-            _ => reader.wrong_type(key, value, "true or false", "write it without quotes"),
-        }
-    }
-}
-
-impl Value for u64 {
-    fn read(key: &str, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
-        match value.get_ref() {
-            DeValue::Integer(number) => {
-                u64::from_str_radix(number.as_str(), number.radix()).ok().or_else(|| {
-                    let message = format!("{key} = {number} is out of range");
-                    reader.error(value.span(), message, "write a number that is neither negative nor huge")
-                })
-            }
-            _ => reader.wrong_type(key, value, "a number", "write a whole number without quotes"),
-        }
-    }
-}
-
-impl Value for Duration {
-    fn read(key: &str, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
-        match value.get_ref() {
-            DeValue::String(text) => time::parse(text).or_else(|| {
-                reader.error(
-                    value.span(),
-                    format!("{key} = \"{}\" is not a time", escape(&**text)),
-                    time::REMEDY,
-                )
-            }),
-            DeValue::Integer(_) => u64::read(key, value, reader).map(Duration::from_secs),
-            _ => reader.wrong_type(key, value, "a time", time::REMEDY),
-        }
-    }
-}
-
-/// A single value is read as a list of one.
-impl<T: Value> Value for List<T> {
-    fn read(key: &str, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
-        let values = match value.get_ref() {
-            DeValue::Array(array) => array.iter().collect(),
-            DeValue::String(_) | DeValue::Table(_) => vec![value],
-            _ => return reader.wrong_type(key, value, T::LIST[0], T::LIST[1]),
-        };
-        let mut list = List { items: Vec::new(), complete: true };
-        for value in values {
-            match T::read(key, value, reader) {
-                Some(item) => list.items.push(Spanned::new(value.span(), item)),
-                None => list.complete = false,
-            }
-        }
-        Some(list)
-    }
-}
 
 /// Collects the problems of the file.
 pub(super) struct Reader<'t> {
@@ -119,17 +43,18 @@ impl Reader<'_> {
             "" => "at the top of the file",
             section => &format!("in {section}"),
         };
-        let all = raw::keys();
+        let sections = keys::sections();
+        let mut all = sections.iter().flat_map(|section| &section.keys);
         let was = (S::PREFIX.trim_end_matches('.'), name.get_ref().as_ref());
         let renamed = RENAMED.iter().find(|(section, old, _)| (*section, *old) == was);
         let help = if let Some((_, _, new)) = renamed {
             format!("it is called {new} now")
         } else if let Some(near) = nearest(name.get_ref(), known.iter().copied()) {
             format!("did you mean {near}?")
-        } else if let Some((section, key)) = all.iter().find(|(_, key)| key == name.get_ref()) {
-            match *section {
-                "" => format!("{key} belongs to the top of the file, before the first section"),
-                section => format!("{key} belongs to [{section}]"),
+        } else if let Some(key) = all.find(|key| key.name == name.get_ref()) {
+            match key.section {
+                "" => format!("{} belongs to the top of the file, before the first section", key.name),
+                section => format!("{} belongs to [{section}]", key.name),
             }
         } else {
             format!("known are {}", known.join(", "))
@@ -138,7 +63,8 @@ impl Reader<'_> {
         self.error::<()>(name.span(), message, help);
     }
 
-    fn error<T>(&mut self, span: Range<usize>, message: String, help: impl Into<String>) -> Option<T> {
+    /// Reports an error; returns `None`.
+    pub fn error<T>(&mut self, span: Range<usize>, message: String, help: impl Into<String>) -> Option<T> {
         self.problems.push(Problem::error(self.text, span, message).help(help));
         None
     }
@@ -156,13 +82,16 @@ impl Reader<'_> {
 }
 
 /// Keys that had another name before the first release: section, old name, new name.
-const RENAMED: [(&str, &str, &str); 11] = [
+const RENAMED: [(&str, &str, &str); 14] = [
     ("", "observe", "dry_run"),
     ("", "hooks", "script"),
     ("milter", "unknown_reply", "reject_reply"),
     ("milter", "later_reply", "defer_reply"),
-    ("account", "unknown", "tempfail_action"),
-    ("account.source", "unknown", "tempfail_action"),
+    ("account", "unknown", "on_tempfail"),
+    ("account.source", "unknown", "on_tempfail"),
+    ("account", "tempfail_action", "on_tempfail"),
+    ("account.source", "tempfail_action", "on_tempfail"),
+    ("account", "vrfy", "smtp"),
     ("account.cache", "exists", "positive_ttl"),
     ("account.cache", "missing", "negative_ttl"),
     ("map", "from", "source"),

@@ -2,7 +2,7 @@
 
 use super::check::{Check, text};
 use super::files;
-use super::raw::Field;
+use super::value::Field;
 use crate::script::{MAX_SCRIPT, Script};
 use alias_rules::Rules;
 use diagnostics::{Problem, Text};

@@ -2,7 +2,7 @@
 
 use super::check::{Check, text};
 use super::files;
-use super::raw::Field;
+use super::value::Field;
 use alias_rules::{BadSecret, Secrets};
 use diagnostics::{Problem, Text};
 use std::path::{Path, PathBuf};

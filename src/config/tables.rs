@@ -2,9 +2,11 @@
 
 use super::check::Check;
 use super::files;
+use super::keys::{self, MapTable};
 use super::listeners::{SocketmapSettings, TcpTableSettings};
-use super::raw::{self, Field, Given, List, MapTable};
+use super::value::{Field, Given, List};
 use crate::map::list::List as KeyList;
+use crate::map::results::ResultSettings;
 use crate::map::search::SearchStrategy;
 use crate::map::settings::{DatabaseSettings, Query};
 use crate::map::source::SourceSpec;
@@ -25,8 +27,10 @@ pub const MAX_MAPS: usize = 1000;
 pub const MAX_MAP_NAME: usize = 64;
 /// Largest text of a `texthash:`: hundreds of thousands of entries. Larger ones belong in a database.
 pub const MAX_LIST: u64 = 64 << 20;
+/// Default of `cache_ttl`: changes take effect at once.
+pub(super) const CACHE_TTL: Duration = Duration::ZERO;
 /// Bounds of `cache_ttl`: changes must take effect eventually.
-const CACHE_TTL: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(24);
+pub(super) const CACHE_TTLS: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(24);
 
 /// Most sources of a map, including the maps that it names and their sources: each may be used for each
 /// key, nested in one another.
@@ -68,6 +72,8 @@ pub struct MapSettings {
     pub cache_ttl: Duration,
     /// The query for a database.
     pub query: Option<Query>,
+    /// The conversion of the values of the query.
+    pub results: Arc<ResultSettings>,
 }
 
 impl Tables {
@@ -96,12 +102,13 @@ impl Check<'_> {
     /// `fold`: keys that differ by case only are the same.
     pub fn tables(
         &mut self,
-        raw: &raw::Top,
+        raw: &keys::Top,
         folder: &Path,
         fold: bool,
         watched: &mut Vec<PathBuf>,
     ) -> Tables {
-        let databases = self.databases(&raw.database, (folder, !fold), watched);
+        let databases = self.databases(&raw.database, folder, !fold, watched);
+        self.without_witness(raw, &databases);
         let mut tables = Tables { databases, ..Tables::default() };
         let mut places = Vec::new();
         if let Some(given) = raw.map.given() {
@@ -185,9 +192,10 @@ impl Check<'_> {
             Field::Broken => None,
         };
         let search = self.choice(&table.search, SearchStrategy::Plain, &SearchStrategy::ALL);
-        let cache_ttl = self.time(&table.cache_ttl, Duration::ZERO, &CACHE_TTL);
+        let cache_ttl = self.time(&table.cache_ttl, CACHE_TTL, &CACHE_TTLS);
         let query = sources.as_ref().and_then(|sources| self.query(table, sources, databases));
-        Some(MapSettings { name: name?, sources: sources?, search, cache_ttl, query })
+        let results = Arc::new(self.results(table, sources.as_deref()?));
+        Some(MapSettings { name: name?, sources: sources?, search, cache_ttl, query, results })
     }
 
     /// Checks a name of a map or database.
@@ -363,3 +371,25 @@ fn parts_of<'s>(source: &'s SourceSpec, parts: &mut Vec<Part<'s>>) {
 /// Remedy for an invalid `source`.
 const SOURCE_HELP: &str = "write the source of its values, such as \"resolver:virtual_alias\", \
                            \"texthash:/PATH\" or \"database:NAME\"";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepts_valid_map_names() {
+        for (name, want) in [
+            ("aliases", true),
+            ("a.b_c-1", true),
+            (&*"a".repeat(MAX_MAP_NAME), true),
+            (&*"a".repeat(MAX_MAP_NAME + 1), false),
+            ("", false),
+            ("a b", false),
+            ("a:b", false),
+            ("{a}", false),
+            ("größe", false),
+        ] {
+            assert_eq!(is_map_name(name), want, "{name}");
+        }
+    }
+}

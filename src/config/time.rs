@@ -22,7 +22,7 @@ pub(super) fn parse(text: &str) -> Option<Duration> {
 }
 
 /// Formats a time as it would be written.
-pub(super) fn show(time: Duration) -> String {
+pub(crate) fn show(time: Duration) -> String {
     let millis = time.as_millis();
     UNITS
         .iter()

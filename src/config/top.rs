@@ -2,30 +2,48 @@
 
 use super::check::{Check, text};
 use super::files;
-use super::raw::{self, Field, List, Percent};
+use super::keys;
+use super::value::{Field, List, Percent};
 use diagnostics::{Problem, Text};
 use mail_address::{MAX_LOCAL_PART, escape};
 use std::collections::HashSet;
-use std::fmt;
+use std::fmt::{self, Display};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-/// Bounds of `workers`, if it is not 0. Threads mostly wait, so a few are enough.
-const WORKERS: RangeInclusive<usize> = 0..=256;
+/// Default of `workers`: as many as there are cores.
+pub(super) const WORKERS: usize = 0;
+/// Bounds of `workers`. Threads mostly wait, so a few are enough.
+pub(super) const WORKER_COUNTS: RangeInclusive<usize> = 0..=256;
 
 /// Default of `guessable`, in percent.
 pub const GUESSABLE: f64 = 100.0 * alias_rules::GUESSABLE;
 /// Bounds of `guessable`.
-const PERCENT: RangeInclusive<f64> = 0.0..=100.0;
+pub(super) const PERCENT: RangeInclusive<f64> = 0.0..=100.0;
+
+/// Default of `watch`: a change takes effect without a further step.
+pub(super) const WATCH: bool = true;
 
 /// Target of the log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Target {
     /// Standard error, which systemd and containers collect.
     #[default]
     Stderr,
-    /// The journal of systemd, with fields.
+    /// The socket of the journal of systemd.
     Journald,
+    /// A file, by its absolute path.
+    File(PathBuf),
+}
+
+impl Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Stderr => f.write_str("stderr"),
+            Target::Journald => f.write_str("journald"),
+            Target::File(path) => write!(f, "file:{}", escape(&path.display().to_string())),
+        }
+    }
 }
 
 /// The lowest level that is logged.
@@ -38,10 +56,8 @@ pub enum Level {
     /// One line per decision, and start, stop and reload.
     #[default]
     Info,
-    /// The course of decisions.
+    /// Also lookups in maps, and begin and end of connections.
     Debug,
-    /// Everything.
-    Trace,
 }
 
 impl Level {
@@ -52,7 +68,6 @@ impl Level {
             Level::Warn => "warn",
             Level::Info => "info",
             Level::Debug => "debug",
-            Level::Trace => "trace",
         }
     }
 }
@@ -148,23 +163,35 @@ impl Check<'_> {
 
     /// Checks `workers`.
     pub fn workers(&mut self, field: &Field<u64>) -> usize {
-        self.number(field, 0, &WORKERS)
+        self.number(field, WORKERS, &WORKER_COUNTS)
     }
 
     /// Checks `[log]`.
-    pub fn log(&mut self, raw: &raw::Log) -> Log {
-        let levels = [Level::Error, Level::Warn, Level::Info, Level::Debug, Level::Trace];
+    pub fn log(&mut self, raw: &keys::Log) -> Log {
+        let levels = [Level::Error, Level::Warn, Level::Info, Level::Debug];
         Log {
-            target: self.choice(
-                &raw.target,
-                Target::default(),
-                &[("stderr", Target::Stderr), ("journald", Target::Journald)],
-            ),
+            target: self.target(&raw.target),
             level: self.choice(&raw.level, Level::default(), &levels.map(|level| (level.name(), level))),
         }
     }
 
-    /// Reads the files of `rules`, relative to `folder`, as far as possible. Every file is added to
+    fn target(&mut self, field: &Field<String>) -> Target {
+        let Some(given) = field.given() else { return Target::default() };
+        let path = given.value.strip_prefix("file:").map(PathBuf::from);
+        match (&*given.value, path) {
+            ("stderr", _) => return Target::Stderr,
+            ("journald", _) => return Target::Journald,
+            (_, Some(path)) if path.is_absolute() => return Target::File(path),
+            (text, _) => {
+                let message = format!("log.target = \"{}\" is not known", escape(text));
+                self.error(given, message, "write one of stderr, journald, file:/PATH");
+            }
+        }
+        Target::default()
+    }
+
+    /// Reads the files of `rules`, relative to `folder`, as far as possible. A file of trualias that is the
+    /// configuration is the rules itself. Every file is added to
     /// `watched`, even if it cannot be read, since a missing file may be created.
     pub fn rules(
         &mut self,
@@ -172,6 +199,9 @@ impl Check<'_> {
         folder: &Path,
         watched: &mut Vec<PathBuf>,
     ) -> Vec<Text> {
+        if let Some(text) = self.trualias {
+            return vec![text.clone()];
+        }
         let Some(given) = field.given() else { return Vec::new() };
         if given.value.items.len() > files::MAX_RULES_FILES {
             let help = format!("at most {} are allowed", files::MAX_RULES_FILES);

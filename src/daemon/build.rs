@@ -9,7 +9,9 @@ use crate::map::database::{self, Database};
 use crate::map::fixed::Always;
 use crate::map::served::{Map, Maps, Reading};
 use crate::map::source::SourceSpec;
+use crate::map::store::Store;
 use crate::map::{Lookup, Table};
+use crate::observe::Metrics;
 use crate::resolve::view::{Resolved, ResolverView};
 use crate::resolve::{Form, Resolver, Settings};
 use crate::server::milter::adapter::Service;
@@ -28,33 +30,41 @@ pub struct Live {
 }
 
 /// Builds everything. The error lists all problems, as sentences with the remedy.
-pub async fn build(config: &Config) -> Result<Live, Vec<String>> {
-    rebuild(config, None).await
+pub async fn build(config: &Config, metrics: &Arc<Metrics>) -> Result<Live, Vec<String>> {
+    rebuild(config, metrics, None).await
 }
 
 /// Builds everything for a reload. Cached accounts are kept if their sources are the same as in `before`.
-pub async fn rebuild(config: &Config, before: Option<&Sources>) -> Result<Live, Vec<String>> {
-    let (sources, builder) = accounts(config, before).await?;
+pub async fn rebuild(
+    config: &Config,
+    metrics: &Arc<Metrics>,
+    before: Option<&Sources>,
+) -> Result<Live, Vec<String>> {
+    let (sources, builder) = accounts(config, metrics, before).await?;
     let resolver = Arc::new(resolver(config, sources.composed.clone()));
     let asked = resolver.clone();
     // Reads certificates and LMDB files, from a disk that may hang.
     let maps = tokio::task::spawn_blocking(move || builder.finish(&asked)).await;
     let maps = maps.map_err(|e| vec![format!("a defect in rcptd: {e}")])??;
     let policy = Arc::new(policy(config));
-    let service = Service { resolver, policy, deadline: config.milter.deadline };
+    let deadline = config.milter.deadline;
+    let service = Service { resolver, policy, deadline, guessing: config.guessing.clone() };
     Ok(Live { service, maps, accounts: sources })
 }
 
 /// The account sources, and the maps that do not ask the resolver: a source may be one of these.
 pub async fn accounts(
     config: &Config,
+    metrics: &Arc<Metrics>,
     before: Option<&Sources>,
 ) -> Result<(Sources, MapBuilder), Vec<String>> {
     let settings = sources(config)?;
-    let all = config.clone();
-    let builder = tokio::task::spawn_blocking(move || MapBuilder::new(all)).await;
+    let (all, counters) = (config.clone(), metrics.clone());
+    let builder = tokio::task::spawn_blocking(move || MapBuilder::new(all, counters)).await;
     let builder = builder.map_err(|e| vec![format!("a defect in rcptd: {e}")])??;
-    let sources = Sources::rebuild(&settings, config.cases.clone(), &builder.made, before).await?;
+    let cases = config.cases.clone();
+    let store = settings.cache.shared.as_deref().map(|name| builder.store(name)).transpose()?;
+    let sources = Sources::rebuild(&settings, cases, &builder.made, store, metrics, before).await?;
     Ok((sources, builder))
 }
 
@@ -64,6 +74,9 @@ fn sources(config: &Config) -> Result<AccountSettings, Vec<String>> {
     let mut settings = config.account.clone();
     if settings.sources.is_empty() {
         settings.sources.push(SourceSettings::new("fail:".parse().map_err(|why| vec![why])?));
+    }
+    if settings.names_map() {
+        settings.identify_maps(&(&config.tables.maps, &config.tables.databases));
     }
     Ok(settings)
 }
@@ -101,6 +114,7 @@ pub fn policy(config: &Config) -> Policy {
 #[derive(Debug)]
 pub struct MapBuilder {
     config: Config,
+    metrics: Arc<Metrics>,
     databases: HashMap<String, Arc<dyn Database>>,
     reading: Arc<Reading>,
     made: Maps,
@@ -109,11 +123,11 @@ pub struct MapBuilder {
 
 impl MapBuilder {
     /// Opens the databases, and builds the maps that do not ask the resolver.
-    fn new(config: Config) -> Result<Self, Vec<String>> {
+    fn new(config: Config, metrics: Arc<Metrics>) -> Result<Self, Vec<String>> {
         let mut databases: HashMap<String, Arc<dyn Database>> = HashMap::new();
         let mut errors = Vec::new();
         for settings in &config.tables.databases {
-            match database::open(settings) {
+            match database::open(settings, &metrics) {
                 Ok(database) => drop(databases.insert(settings.name.to_string(), database)),
                 Err(why) => errors.push(format!("database {}: {why}", settings.name)),
             }
@@ -122,9 +136,15 @@ impl MapBuilder {
             return Err(errors);
         }
         let reading = Arc::new(reading(&config));
-        let mut builder = MapBuilder { config, databases, reading, made: Maps::new(), errors };
+        let mut builder = MapBuilder { config, metrics, databases, reading, made: Maps::new(), errors };
         builder.build_ready(None);
         Ok(builder)
+    }
+
+    /// The store in a database.
+    fn store(&self, name: &str) -> Result<Arc<dyn Store>, Vec<String>> {
+        let store = self.databases.get(name).and_then(|database| database.store());
+        store.ok_or_else(|| vec![format!("account.cache.shared: the database {name} cannot store accounts")])
     }
 
     /// Builds the other maps over this resolver; returns all.
@@ -154,7 +174,8 @@ impl MapBuilder {
                     // So that maps that depend on it do not report errors, too.
                     Arc::new(Always::new(Lookup::temp_fail("it could not be created")))
                 });
-                let map = Map::new(settings.name.clone(), table, settings.search, self.reading.clone());
+                let map = Map::new(settings.name.clone(), table, settings.search, self.reading.clone())
+                    .made_of(&settings.sources, &self.made);
                 self.made.insert(settings.name, Arc::new(map));
             }
         }
@@ -184,7 +205,9 @@ impl MapBuilder {
             lists: &self.config.tables.lists,
             databases: &self.databases,
             query: settings.query.as_ref(),
+            results: &settings.results,
             cache_ttl: settings.cache_ttl,
+            metrics: &self.metrics,
             made: &|source| match source {
                 SourceSpec::Resolver(name) => {
                     let view = ResolverView::named(name)?;

@@ -1,10 +1,11 @@
 //! Opens the sockets of a configuration, and serves them.
 
 use super::status::Status;
-use super::{Failure, answer};
+use super::{Failure, answer, cache};
+use crate::account::Sources;
 use crate::config::{Config, Served, SocketmapSettings, TcpTableSettings};
-use crate::observe;
 use crate::observe::meter::Meter;
+use crate::observe::{self, Metrics};
 use crate::server::control::{self, Control};
 use crate::server::endpoint::Endpoint;
 use crate::server::listen::{Inherited, Listener, SocketFile, bind};
@@ -14,6 +15,7 @@ use crate::server::socketmap::Socketmap;
 use crate::server::tcp_table::TcpTable;
 use crate::server::trace::TraceBus;
 use crate::server::{accept, metrics};
+use arc_swap::ArcSwap;
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
@@ -35,8 +37,10 @@ pub(super) fn longest_answer(config: &Config) -> Duration {
 pub(super) struct Shared {
     pub milter: Arc<Milter>,
     pub maps: Arc<Maps>,
+    pub metrics: Arc<Metrics>,
     pub trace: Arc<TraceBus>,
     pub status: Arc<Status>,
+    pub accounts: Arc<ArcSwap<Sources>>,
     /// The maps that the open listeners name, which may differ from the current configuration.
     pub served: BTreeSet<Arc<str>>,
 }
@@ -85,28 +89,28 @@ pub(super) async fn listen(
         tasks.spawn(shared.milter.clone().serve(listener, limits, raised(stop), raised(end)));
     }
     for (table, listener) in sockets.tcp_tables {
-        let meter = Meter::listener("tcp_table", listener.name());
+        let meter = shared.metrics.listener("tcp_table", listener.name());
         let service = TcpTable {
             maps: shared.maps.clone(),
             map: table.map.clone(),
             deadline: table.served.deadline,
             meter: meter.clone(),
         };
-        serve_maps(&mut tasks, listener, service, table.served, meter, end);
+        serve_maps(&mut tasks, listener, service, table.served, shared.metrics.clone(), meter, end);
     }
     for (table, listener) in sockets.socketmaps {
-        let meter = Meter::listener("socketmap", listener.name());
+        let meter = shared.metrics.listener("socketmap", listener.name());
         let service = Socketmap {
             maps: shared.maps.clone(),
             names: table.maps.clone(),
             sendmail: table.sendmail,
             deadline: table.served.deadline,
         };
-        serve_maps(&mut tasks, listener, service, table.served, meter, end);
+        serve_maps(&mut tasks, listener, service, table.served, shared.metrics.clone(), meter, end);
     }
     for listener in sockets.metrics {
         observe::listening(listener.name());
-        tasks.spawn(metrics::serve(listener, raised(end)));
+        tasks.spawn(metrics::serve(listener, shared.metrics.clone(), raised(end)));
     }
     for listener in sockets.control {
         observe::listening(listener.name());
@@ -117,11 +121,11 @@ pub(super) async fn listen(
         });
     }
     if let Some(interval) = config.statistics.log_interval {
-        let end = raised(end);
+        let (end, metrics) = (raised(end), shared.metrics.clone());
         tasks.spawn(async move {
             tokio::select! {
                 () = end => (),
-                () = log_figures(interval) => (),
+                () = log_figures(&metrics, interval) => (),
             }
             Ok(())
         });
@@ -167,12 +171,17 @@ async fn open(config: &Config) -> Result<Sockets<'_>, Failure> {
 /// What the commands of the operator do.
 fn commands(shared: &Shared) -> Arc<Control> {
     let (status, milter) = (shared.status.clone(), shared.milter.clone());
+    let accounts = shared.accounts.clone();
     Arc::new(Control {
         trace: shared.trace.clone(),
         status: Box::new(move || status.json()),
         resolve: Box::new(move |address| {
             let milter = milter.clone();
             Box::pin(async move { answer::decide(&milter, &address).await })
+        }),
+        cache: Box::new(move |request| {
+            let accounts = accounts.load_full();
+            Box::pin(async move { cache::answer(&accounts, &request).await })
         }),
     })
 }
@@ -183,13 +192,15 @@ fn serve_maps<S: accept::Service>(
     listener: Listener,
     service: S,
     served: Served,
+    metrics: Arc<Metrics>,
     meter: Arc<Meter>,
     end: &flag::Sender<bool>,
 ) {
     observe::listening(listener.name());
     // Lookups continue until the current messages of the milter have ended: a mail server needs both.
     let limits = accept::Limits { connections: served.max_connections, idle: served.idle_timeout };
-    let serving = accept::serve(listener, Arc::new(service), limits, meter, end.subscribe(), end.subscribe());
+    let (stop, end) = (end.subscribe(), end.subscribe());
+    let serving = accept::serve(listener, Arc::new(service), limits, metrics, meter, stop, end);
     tasks.spawn(async move {
         serving.await;
         Ok(())
@@ -197,10 +208,10 @@ fn serve_maps<S: accept::Service>(
 }
 
 /// Logs the statistics of all listeners and maps, at intervals.
-async fn log_figures(interval: Duration) {
+async fn log_figures(metrics: &Metrics, interval: Duration) {
     loop {
         sleep(interval).await;
-        observe::statistics();
+        observe::statistics(metrics);
     }
 }
 

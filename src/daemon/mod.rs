@@ -6,6 +6,7 @@
 
 mod answer;
 mod build;
+mod cache;
 mod clock;
 mod control;
 mod listen;
@@ -20,12 +21,14 @@ pub use clock::today;
 pub use control::{Command, Control, channel, signals};
 pub use reload::RELOAD;
 
+use crate::account::Sources;
+use crate::account::known::file::{KnownFile, SAVE_INTERVAL};
 use crate::config::Config;
-use crate::observe;
-use crate::observe::meter;
+use crate::observe::{self, Metrics};
 use crate::server::maps::Maps;
 use crate::server::milter::adapter::Milter;
 use crate::server::trace::TraceBus;
+use arc_swap::ArcSwap;
 use diagnostics::Problem;
 use listen::{Shared, listen, longest_answer, names_served};
 use reload::{Running, finished};
@@ -62,14 +65,17 @@ pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
     let config = finished(config, &watcher).await?;
     watcher.ask(config.watch);
     let longest = longest_answer(&config);
-    let live = build(&config).await.map_err(Failure::Sources)?;
-    meter::record(config.statistics.enabled);
+    let metrics = Arc::new(Metrics::new(config.statistics.enabled));
+    let live = build(&config, &metrics).await.map_err(Failure::Sources)?;
     let trace = Arc::new(TraceBus::default());
-    let maps = Maps::new(live.maps, trace.clone());
-    let milter = Milter::new(live.service, trace.clone());
-    let status = Status::new(&config, maps.clone());
+    let maps = Maps::new(live.maps, metrics.clone(), trace.clone());
+    let milter = Milter::new(live.service, metrics.clone(), trace.clone());
+    let status = Status::new(&config, metrics.clone(), maps.clone());
     let served = names_served(&config);
-    let shared = Shared { milter: milter.clone(), maps: maps.clone(), trace, status: status.clone(), served };
+    let known = KnownFile::open(config.known_file.as_deref(), &live.accounts, &metrics).await;
+    let accounts = Arc::new(ArcSwap::from_pointee(live.accounts));
+    let shared =
+        Shared { milter: milter.clone(), maps, metrics: metrics.clone(), trace, status, accounts, served };
     let (stop, end) = (flag::Sender::new(false), flag::Sender::new(false));
     let mut tasks = listen(&config, &shared, &stop, &end).await?;
 
@@ -79,15 +85,20 @@ pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
     notify(&[NotifyState::Ready]);
     let (rules, domains) = (config.rules.len(), config.domains.len());
     observe::started(env!("CARGO_PKG_VERSION"), rules, domains, config.dry_run);
-    let mut running =
-        Running { at_start: config.without_content(), current: config, accounts: live.accounts };
+    let saving = known.clone().map(|known| AbortOnDrop(tokio::spawn(save(known, shared.accounts.clone()))));
+    let mut running = Running { at_start: config.without_content(), current: config };
     let signal = running.until_stopped(&mut control, &mut tasks, &watcher, &shared).await?;
     drop(watcher);
     observe::stopping(signal, milter.busy());
     notify(&[NotifyState::Stopping]);
-    let flags = (&stop, &end);
-    drain(&milter, flags, tasks, END.max(longest), &mut control).await;
-    observe::stopped();
+    drain(&milter, &stop, &end, tasks, END.max(longest), &mut control).await;
+    drop(saving);
+    if let Some(known) = known
+        && timeout(END, known.save(&shared.accounts.load())).await.is_err()
+    {
+        observe::forced("the known accounts are not saved");
+    }
+    observe::stopped(&metrics);
     Ok(())
 }
 
@@ -95,7 +106,8 @@ pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
 /// ends both at once.
 async fn drain(
     milter: &Milter,
-    (stop, end): (&flag::Sender<bool>, &flag::Sender<bool>),
+    stop: &flag::Sender<bool>,
+    end: &flag::Sender<bool>,
     mut tasks: JoinSet<io::Result<()>>,
     last_answer: Duration,
     control: &mut Control,
@@ -125,6 +137,23 @@ async fn drain(
             observe::forced("sessions do not end");
         },
         () = forced => observe::forced("second signal"),
+    }
+}
+
+/// Saves the known accounts at intervals.
+async fn save(file: Arc<KnownFile>, accounts: Arc<ArcSwap<Sources>>) {
+    loop {
+        sleep(SAVE_INTERVAL).await;
+        file.save(&accounts.load_full()).await;
+    }
+}
+
+/// Ends a task when it is dropped.
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -4,7 +4,6 @@ use super::control::{Command, Control};
 use super::listen::Shared;
 use super::shrink::shrunk;
 use super::{Failure, notify, rebuild, watch};
-use crate::account::Sources;
 use crate::config::{self, Config};
 use crate::observe;
 use sd_notify::NotifyState;
@@ -28,7 +27,6 @@ pub(super) struct Running {
     /// The settings at the start. What differs from them needs a restart, whatever earlier reloads have read.
     pub at_start: Config,
     pub current: Config,
-    pub accounts: Sources,
 }
 
 impl Running {
@@ -63,7 +61,7 @@ impl Running {
             reloading();
             // A stop must not wait for a file system that hangs.
             let reloaded = tokio::select! {
-                reloaded = reload((&self.current, &self.accounts), watcher, shared, why) => reloaded,
+                reloaded = reload(&self.current, watcher, shared, why) => reloaded,
                 signal = control.stop() => return Ok(signal),
             };
             self.replace(reloaded, watcher, shared, why);
@@ -74,24 +72,24 @@ impl Running {
     /// Records the result of a reload.
     fn replace(
         &mut self,
-        reloaded: Result<(Config, Sources), Failure>,
+        reloaded: Result<Config, Failure>,
         watcher: &watch::Watch,
         shared: &Shared,
         why: &str,
     ) {
         match reloaded {
-            Ok((new, accounts)) => {
+            Ok(new) => {
                 let restart = config::needs_restart(&self.at_start, &new);
-                observe::reloaded(why, new.rules.len(), &restart, new.dry_run);
+                observe::reloaded(&shared.metrics, why, new.rules.len(), &restart, new.dry_run);
                 shared.status.reloaded(&new, restart);
                 for problem in &new.problems {
                     observe::configuration_warning(problem);
                 }
                 watcher.ask(new.watch);
-                (self.current, self.accounts) = (new, accounts);
+                self.current = new;
             }
             Err(failure) => {
-                observe::reload_failed(why, &failure.lines());
+                observe::reload_failed(&shared.metrics, why, &failure.lines());
                 shared.status.reload_failed(&failure.lines());
             }
         }
@@ -151,11 +149,11 @@ fn too_slow() -> Failure {
 /// Reads, checks and builds everything again, then replaces the old state. After an error the old state
 /// remains.
 async fn reload(
-    (current, accounts): (&Config, &Sources),
+    current: &Config,
     watcher: &watch::Watch,
     shared: &Shared,
     why: &str,
-) -> Result<(Config, Sources), Failure> {
+) -> Result<Config, Failure> {
     let config = timeout(RELOAD, load(&current.path, watcher)).await.unwrap_or_else(|_| Err(too_slow()))?;
     if why == WATCH {
         // The operator did not request this reload, and a file truncated by accident looks the same.
@@ -172,12 +170,14 @@ async fn reload(
             "an open listener serves the map {missing}, which no longer exists: restart rcptd"
         )));
     }
-    match timeout(RELOAD, rebuild(&config, Some(accounts))).await {
+    let accounts = shared.accounts.load_full();
+    match timeout(RELOAD, rebuild(&config, &shared.metrics, Some(&accounts))).await {
         Ok(live) => {
             let live = live.map_err(Failure::Sources)?;
             shared.milter.replace(live.service);
             shared.maps.replace(live.maps);
-            Ok((config, live.accounts))
+            shared.accounts.store(Arc::new(live.accounts));
+            Ok(config)
         }
         Err(_) => Err(failed(format!("the account sources were not ready within {} s", RELOAD.as_secs()))),
     }

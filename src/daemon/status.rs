@@ -1,9 +1,8 @@
 //! The reply to `rcptd status`.
 
 use crate::config::Config;
-use crate::observe::COUNTERS;
-use crate::observe::meter::{Counted, Of, meters};
-use crate::observe::outage::standings;
+use crate::observe::Metrics;
+use crate::observe::meter::{Counted, Meter, Of, Totals};
 use crate::server::maps::Maps;
 use crate::watch::troubles;
 use serde_json::{Value, json};
@@ -15,6 +14,7 @@ use std::time::Instant;
 #[derive(Debug)]
 pub struct Status {
     started: Instant,
+    metrics: Arc<Metrics>,
     maps: Arc<Maps>,
     changing: Mutex<Changing>,
 }
@@ -35,7 +35,7 @@ struct Changing {
 
 impl Status {
     /// Creates the status of a daemon that starts with this configuration.
-    pub fn new(config: &Config, maps: Arc<Maps>) -> Arc<Self> {
+    pub fn new(config: &Config, metrics: Arc<Metrics>, maps: Arc<Maps>) -> Arc<Self> {
         let now = Instant::now();
         let changing = Changing {
             config: config.path.display().to_string(),
@@ -46,7 +46,7 @@ impl Status {
             failed: None,
             restart: Vec::new(),
         };
-        Arc::new(Status { started: now, maps, changing: changing.into() })
+        Arc::new(Status { started: now, metrics, maps, changing: changing.into() })
     }
 
     /// Records a reload. `restart` are the changed keys that need a restart.
@@ -70,14 +70,18 @@ impl Status {
     pub fn json(&self) -> String {
         let changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let (listeners, maps) = self.meters();
+        let Metrics { milter: counters, reloads, .. } = &*self.metrics;
         let milter = json!({
             "dry_run": changing.dry_run,
-            "sessions": COUNTERS.sessions.load(Relaxed),
-            "session_errors": COUNTERS.session_errors.load(Relaxed),
-            "recipients": COUNTERS.recipients.load(Relaxed),
-            "rewritten": COUNTERS.rewritten.load(Relaxed),
-            "rejected": COUNTERS.rejected.load(Relaxed),
-            "deferred": COUNTERS.deferred.load(Relaxed),
+            "sessions": counters.sessions.load(Relaxed),
+            "session_errors": counters.session_errors.load(Relaxed),
+            "recipients": counters.recipients(),
+            "rewritten": counters.rewritten.load(Relaxed),
+            "rejected": counters.rejected.load(Relaxed),
+            "deferred": counters.deferred.load(Relaxed),
+            "messages_deferred": counters.messages_deferred.load(Relaxed),
+            "guessing_networks": counters.guessing_networks.load(Relaxed),
+            "guessing_deferred": counters.guessing_deferred.load(Relaxed),
         });
         let status = json!({
             "version": env!("CARGO_PKG_VERSION"),
@@ -88,12 +92,12 @@ impl Status {
             "last_reload_failed": changing.failed,
             "needs_restart": changing.restart,
             "files": files(),
-            "reloads": COUNTERS.reloads.load(Relaxed),
-            "failed_reloads": COUNTERS.failed_reloads.load(Relaxed),
+            "reloads": reloads.succeeded.load(Relaxed),
+            "failed_reloads": reloads.failed.load(Relaxed),
             "rules": changing.rules,
             "domains": changing.domains,
             "milter": milter,
-            "sources": sources(),
+            "sources": sources(&self.metrics),
             "listeners": listeners,
             "maps": maps,
         });
@@ -104,14 +108,12 @@ impl Status {
     fn meters(&self) -> (Vec<Value>, Vec<Value>) {
         let (mut listeners, mut maps) = (Vec::new(), Vec::new());
         let current = self.maps.list();
-        for meter in meters() {
+        for meter in self.metrics.meters() {
             let totals = meter.totals();
-            let mut answered = json!({});
-            for (i, counted) in Counted::ALL.iter().enumerate() {
-                answered[counted.name()] = totals.answered[i].into();
-            }
-            let figures: Option<Value> = meter.json().and_then(|text| serde_json::from_str(&text).ok());
+            let (answered, figures) = (answered(&totals), figures(&meter));
             match meter.of() {
+                // Below "sources".
+                Of::Source => (),
                 Of::Listener(protocol) => listeners.push(json!({
                     "name": meter.name(),
                     "protocol": protocol,
@@ -139,12 +141,39 @@ impl Status {
     }
 }
 
+/// The number of each result.
+fn answered(totals: &Totals) -> Value {
+    let counts = Counted::ALL.iter().zip(totals.answered);
+    Value::Object(counts.map(|(counted, count)| (counted.name().to_owned(), count.into())).collect())
+}
+
+/// The times within which half, nine tenths and 99 of 100 requests were answered; null if there were none, or if
+/// it took longer than all that is measured.
+fn within(totals: &Totals) -> Value {
+    let of = |percent| totals.quantile(percent).map(|time| time.as_secs_f64() * 1000.0);
+    json!({ "50": of(50), "90": of(90), "99": of(99) })
+}
+
+fn figures(meter: &Meter) -> Option<Value> {
+    meter.json().and_then(|text| serde_json::from_str(&text).ok())
+}
+
 /// The account sources and databases, with the servers that fail.
-fn sources() -> Vec<Value> {
-    let sources = standings().into_iter().map(|one| {
+fn sources(metrics: &Metrics) -> Vec<Value> {
+    let meters = metrics.meters();
+    let sources = metrics.source_states().into_iter().map(|one| {
         let (seconds, detail) = one.failing.map(|(since, why)| (since.as_secs(), why)).unzip();
+        // Databases and single servers have none.
+        let meter = meters
+            .iter()
+            .find(|meter| meter.of() == Of::Source && *meter.name() == *one.source && one.server.is_empty());
         json!({
             "source": one.source,
+            "answered": meter.map(|meter| answered(&meter.totals())),
+            "figures": meter.and_then(|meter| figures(meter)),
+            "within_ms": meter.map(|meter| within(&meter.totals())),
+            "skipped": one.skipped,
+            "breaker": one.breaker.name(),
             "server": (!one.server.is_empty()).then_some(one.server),
             "failures": one.failures,
             "failing_seconds": seconds,

@@ -8,6 +8,7 @@ use super::{Answer, Key, LookupFuture, Reason, Source};
 use foldhash::quality::RandomState;
 use moka::future::Cache as Store;
 use std::borrow::Borrow;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -115,6 +116,22 @@ impl<K: Key + ?Sized + 'static, A: Answer> Cache<K, A> {
             // The cache was dropped, or the source panicked. The panic itself has been logged.
             Ok(None) | Err(_) => failed("the lookup was abandoned"),
         }
+    }
+
+    /// Returns the entries: the key of each in the cache, with its result.
+    pub fn list(&self) -> Vec<(String, A)> {
+        let current = self.entries.store.iter().filter(|(_, answer)| answer.is_current());
+        current.map(|(key, answer)| (String::clone(&key), answer)).collect()
+    }
+
+    /// Drops the entries that `is_meant` selects, and returns their keys. Lookups in progress are not affected.
+    pub async fn flush(&self, is_meant: impl Fn(&str, &A) -> bool) -> BTreeSet<String> {
+        let meant = self.entries.store.iter().filter(|(key, answer)| is_meant(key, answer));
+        let keys: BTreeSet<String> = meant.map(|(key, _)| String::clone(&key)).collect();
+        for key in &keys {
+            self.entries.store.invalidate(key).await;
+        }
+        keys
     }
 
     /// Number of entries, without expired ones and those beyond the capacity.

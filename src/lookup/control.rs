@@ -18,7 +18,7 @@
 //! most one control lookup for each server and interval; other callers wait for it. If the server does not
 //! reply to it, it is repeated after [`RETRY`].
 
-use crate::observe::account as observe;
+use crate::observe::{self, Metrics};
 use rustls::crypto::ring::default_provider;
 use std::collections::HashMap;
 use std::fmt;
@@ -139,13 +139,15 @@ type Slots = HashMap<(Kind, Box<str>, Box<str>), Arc<Slot>>;
 pub struct Control {
     source: Arc<str>,
     interval: Duration,
+    metrics: Arc<Metrics>,
     slots: Mutex<Slots>,
 }
 
 impl Control {
     /// Creates the controls of `source`. Each is valid for `interval`, at most a day.
-    pub fn new(source: Arc<str>, interval: Duration) -> Self {
-        Control { source, interval: interval.min(MAX_INTERVAL), slots: Mutex::default() }
+    pub fn new(source: Arc<str>, interval: Duration, metrics: &Arc<Metrics>) -> Self {
+        let (interval, metrics) = (interval.min(MAX_INTERVAL), metrics.clone());
+        Control { source, interval, metrics, slots: Mutex::default() }
     }
 
     /// How long a control is valid, and the maximum TTL of a result that depends on it.
@@ -196,8 +198,13 @@ impl Control {
     }
 
     /// Checks whether an "exists" of `server` counts. Without a valid control it calls `ask` with the local
-    /// part of a canary, which looks it up at **the same server**.
-    pub async fn canary<F>(&self, server: Server<'_>, ask: impl FnOnce(String) -> F) -> Result<(), Refusal>
+    /// part of a canary, which looks it up at **the same server**. `remedy` is added to the reason if the server finds it.
+    pub async fn canary<F>(
+        &self,
+        server: Server<'_>,
+        remedy: &str,
+        ask: impl FnOnce(String) -> F,
+    ) -> Result<(), Refusal>
     where
         F: Future<Output = Reply>,
     {
@@ -207,10 +214,7 @@ impl Control {
                 Reply::NotFound(_) => Ok(()),
                 Reply::Exists(said) => Err((
                     true,
-                    format!(
-                        "{server} also accepts an account that does not exist ({said}): make it check its \
-                         recipients, or set code_250 and code_252 if its replies are right"
-                    ),
+                    format!("{server} also accepts an account that does not exist ({said}): {remedy}"),
                     said,
                 )),
                 Reply::TempFail(said) => Err((
@@ -241,7 +245,11 @@ impl Control {
             return known;
         }
         let asked = asking.await;
-        observe::control_asked(kind.name(), asked.as_ref().map_err(|(failed, ..)| *failed).copied());
+        observe::account::control_asked(
+            &self.metrics,
+            kind.name(),
+            asked.as_ref().map_err(|(failed, ..)| *failed).copied(),
+        );
         match asked {
             Ok(()) => {
                 self.pass(kind, server, &slot);
@@ -253,7 +261,13 @@ impl Control {
                 let verdict = ControlResult { result: Err(refusal.clone()), failed, until };
                 let before = slot.last().replace(verdict);
                 if failed && !before.is_some_and(|before| before.failed) {
-                    observe::control_failed(&self.source, kind.name(), server.peer, server.scope, &said);
+                    observe::account::control_failed(
+                        &self.source,
+                        kind.name(),
+                        server.peer,
+                        server.scope,
+                        &said,
+                    );
                 }
                 Err(refusal)
             }
@@ -264,7 +278,7 @@ impl Control {
         let verdict = ControlResult { result: Ok(()), failed: false, until: Instant::now() + self.interval };
         let before = slot.last().replace(verdict);
         if before.is_some_and(|before| before.failed) {
-            observe::control_passed(&self.source, kind.name(), server.peer, server.scope);
+            observe::account::control_passed(&self.source, kind.name(), server.peer, server.scope);
         }
     }
 
@@ -302,7 +316,7 @@ mod tests {
     const HERE: Server<'_> = Server { peer: "192.0.2.1:25", scope: "example.test" };
 
     fn control() -> Control {
-        Control::new("vrfy:test".into(), EVERY)
+        Control::new("vrfy:test".into(), EVERY, &Arc::default())
     }
 
     fn reply(says: char) -> Reply {
@@ -320,7 +334,7 @@ mod tests {
         };
         let got = match kind {
             Kind::Witness => control.witness(server, "postmaster@example.test", answer).await,
-            Kind::Canary => control.canary(server, |_| answer()).await,
+            Kind::Canary => control.canary(server, "repair it", |_| answer()).await,
         };
         match got {
             Ok(()) => '+',
@@ -402,7 +416,7 @@ mod tests {
         let asker = |patience: u64| {
             let (control, sent) = (control.clone(), sent.clone());
             tokio::spawn(async move {
-                let asked = control.canary(HERE, |_| async move {
+                let asked = control.canary(HERE, "repair it", |_| async move {
                     sent.fetch_add(1, Ordering::SeqCst);
                     tokio::time::sleep(Duration::from_secs(2)).await;
                     reply('n')

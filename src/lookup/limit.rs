@@ -32,7 +32,7 @@ impl<K: Key + ?Sized, A: Answer> Source<K, A> for Limit<K, A> {
 #[cfg(test)]
 mod tests {
     use super::super::testing::Double;
-    use super::super::{Lookup, Timeout};
+    use super::super::{Lookup, Reason, Timeout};
     use super::*;
     use std::time::Duration;
 
@@ -70,7 +70,7 @@ mod tests {
             Arc::new(Timeout::new("double", Duration::from_secs(5), limited.clone()));
         let slow = tokio::spawn(async move { ask(&limited, 1).await });
         tokio::task::yield_now().await;
-        let late = Text::temp_fail("no answer within 5s");
+        let late = Text::TempFail(Reason::timeout(Duration::from_secs(5)));
         assert_eq!(ask(&timed, 3).await, vec![late.clone(); 3]);
         assert_eq!(double.count(), 1, "a caller that gives up waiting never asks");
         assert_eq!(slow.await.unwrap(), [Text::NotFound]);

@@ -6,6 +6,7 @@
 //! | file | wrapper |
 //! | --- | --- |
 //! | `timeout` | turns a timeout into a temporary failure |
+//! | `breaker` | does not ask a source that does not answer |
 //! | `limit` | limits the number of concurrent lookups |
 //! | `cache` | caches results, and merges concurrent lookups of the same key |
 //! | `outage` | logs when a source starts to fail and when it recovers |
@@ -13,6 +14,7 @@
 //! `control` checks whether the result of a server counts: the server must find a witness, and must not find
 //! a canary.
 
+pub mod breaker;
 pub mod cache;
 pub mod control;
 pub mod limit;
@@ -21,6 +23,7 @@ pub mod outage;
 pub(crate) mod testing;
 pub mod timeout;
 
+pub use breaker::Breaker;
 pub use cache::{Cache, CacheLimits, Ttl};
 pub use limit::Limit;
 pub use outage::OutageLog;
@@ -32,6 +35,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The result of a lookup.
 ///
@@ -82,12 +86,13 @@ pub struct Reason {
     text: Arc<str>,
     accept: bool,
     uncontrolled: bool,
+    timeout: bool,
 }
 
 impl Reason {
     /// Creates a reason from a sentence fragment, such as `no reply to VRFY within 5 s`.
     pub fn new(text: impl Into<Arc<str>>) -> Self {
-        Reason { text: text.into(), accept: false, uncontrolled: false }
+        Reason { text: text.into(), accept: false, uncontrolled: false, timeout: false }
     }
 
     /// Creates the reason of a result that does not count, since its source has not passed its control (see
@@ -99,6 +104,16 @@ impl Reason {
     /// Whether it was created by [`Reason::uncontrolled`].
     pub fn is_uncontrolled(&self) -> bool {
         self.uncontrolled
+    }
+
+    /// Creates the reason of a lookup that was given up after this time.
+    pub fn timeout(after: Duration) -> Self {
+        Reason { timeout: true, ..Reason::new(format!("no answer within {after:?}")) }
+    }
+
+    /// Whether it was created by [`Reason::timeout`].
+    pub fn is_timeout(&self) -> bool {
+        self.timeout
     }
 
     /// Marks the reason as one with which mail is accepted, see [`Reason::is_accepting`].
@@ -165,6 +180,9 @@ pub trait Answer: Clone + fmt::Debug + Send + Sync + 'static {
     /// The reason, if the result is a temporary failure.
     fn failure(&self) -> Option<&Reason>;
 
+    /// Whether the key was found.
+    fn is_found(&self) -> bool;
+
     /// Whether everything that the result depends on is unchanged.
     fn is_current(&self) -> bool {
         true
@@ -191,5 +209,9 @@ impl<T: Clone + fmt::Debug + Send + Sync + 'static> Answer for Lookup<T> {
 
     fn failure(&self) -> Option<&Reason> {
         if let Lookup::TempFail(reason) = self { Some(reason) } else { None }
+    }
+
+    fn is_found(&self) -> bool {
+        matches!(self, Lookup::Found(_))
     }
 }

@@ -23,9 +23,9 @@ impl<K: ?Sized, A> Timeout<K, A> {
 impl<K: Key + ?Sized, A: Answer> Source<K, A> for Timeout<K, A> {
     fn look_up<'a>(&'a self, key: &'a K) -> LookupFuture<'a, A> {
         Box::pin(async move {
-            tokio::time::timeout(self.limit, self.inner.look_up(key)).await.unwrap_or_else(|_| {
-                A::failed(Reason::new(format!("no answer within {:?}", self.limit)), &self.name)
-            })
+            tokio::time::timeout(self.limit, self.inner.look_up(key))
+                .await
+                .unwrap_or_else(|_| A::failed(Reason::timeout(self.limit), &self.name))
         })
     }
 }
@@ -40,8 +40,8 @@ mod tests {
     async fn timeout_is_temporary_failure() {
         for (takes, want) in [
             (999, Lookup::Found("a".to_owned())),
-            (1001, Lookup::temp_fail("no answer within 1s")),
-            (60_000, Lookup::temp_fail("no answer within 1s")),
+            (1001, Lookup::TempFail(Reason::timeout(Duration::from_secs(1)))),
+            (60_000, Lookup::TempFail(Reason::timeout(Duration::from_secs(1)))),
         ] {
             let double = Double::new(Lookup::Found("a".to_owned())).after(Duration::from_millis(takes));
             let timeout = Timeout::new("slow", Duration::from_secs(1), Arc::new(double));

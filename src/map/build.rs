@@ -5,11 +5,13 @@ use super::combine::{FirstOf, Pipe, Union};
 use super::database::Database;
 use super::fixed::Always;
 use super::list::List;
+use super::results::ResultSettings;
 use super::settings::Query;
 use super::source::SourceSpec;
 use super::{Lookup, Table, remote};
 use crate::lookup::cache::MAX_QUESTIONS;
 use crate::lookup::{Cache, CacheLimits, OutageLog, Timeout};
+use crate::observe::Metrics;
 use diagnostics::nearest;
 use std::collections::HashMap;
 use std::fmt;
@@ -39,8 +41,12 @@ pub struct BuildContext<'a> {
     pub databases: &'a HashMap<String, Arc<dyn Database>>,
     /// The query for the database, if the map has one.
     pub query: Option<&'a Query>,
+    /// The conversion of the values of the query.
+    pub results: &'a Arc<ResultSettings>,
     /// How long results of databases and other servers are cached.
     pub cache_ttl: Duration,
+    /// The counters of the daemon.
+    pub metrics: &'a Metrics,
     /// The tables of `resolver:` and `map:`, which the caller builds; `None` if the table does not exist.
     pub made: &'a dyn Fn(&SourceSpec) -> Option<Arc<Table>>,
 }
@@ -125,7 +131,7 @@ fn weight(key: &str, answer: &Lookup<String>) -> u32 {
 fn cached(source: &SourceSpec, table: Arc<Table>, site: &BuildContext<'_>) -> Arc<Table> {
     let name = source.to_string();
     let timed = Arc::new(Timeout::new(name.as_str(), LONGEST, table));
-    let cache = cache(&name, site.cache_ttl, Arc::new(OutageLog::new(&name, timed)));
+    let cache = cache(&name, site.cache_ttl, Arc::new(OutageLog::new(&name, site.metrics, timed)));
     // Outside of the cache, so that the cache key is the text that the source gets.
     Arc::new(CaseFolded::lowered(Arc::new(cache), site.fold))
 }
@@ -141,7 +147,7 @@ fn database(name: &str, site: &BuildContext<'_>) -> Result<Arc<Table>, String> {
         return Err(format!("there is no [[database]] of this name{meant}"));
     };
     let query = site.query.ok_or("it has no query: write table, query, filter or key")?;
-    database.table(query)
+    database.table_with(query, site.results)
 }
 
 #[cfg(feature = "lmdb")]
@@ -166,7 +172,7 @@ mod tests {
     struct Base(Arc<Double<Lookup<String>>>);
 
     impl Database for Base {
-        fn table(&self, query: &Query) -> Result<Arc<Table>, String> {
+        fn table_with(&self, query: &Query, _: &Arc<ResultSettings>) -> Result<Arc<Table>, String> {
             match query {
                 Query::Sql(_) => Ok(self.0.clone()),
                 _ => Err("it speaks SQL: write query".into()),
@@ -197,7 +203,9 @@ mod tests {
                 lists: &lists,
                 databases: &databases,
                 query: Some(query),
+                results: &Arc::default(),
                 cache_ttl: Duration::from_mins(1),
+                metrics: &Metrics::default(),
                 made: &made,
             },
         )

@@ -3,6 +3,7 @@
 use super::Lookup;
 use super::settings::DatabaseSettings;
 use crate::net::back_off::{BackOff, in_order};
+use crate::observe::Metrics;
 use crate::observe::outage::Servers;
 use std::fmt::Write as _;
 use std::future::Future;
@@ -27,7 +28,7 @@ struct State {
 
 impl Hosts {
     /// Reads the servers from the settings. The error is a sentence with the remedy.
-    pub fn new(settings: &DatabaseSettings) -> Result<Self, String> {
+    pub fn new(settings: &DatabaseSettings, metrics: &Arc<Metrics>) -> Result<Self, String> {
         if settings.hosts.is_empty() {
             return Err(format!("a database of type {} needs a server: set hosts", settings.kind.name()));
         }
@@ -37,7 +38,7 @@ impl Hosts {
             database: settings.name.clone(),
             deadline: settings.deadline,
             states: settings.hosts.iter().map(state).collect(),
-            servers: Servers::of(format!("database:{}", settings.name)),
+            servers: Servers::of(format!("database:{}", settings.name), metrics),
         })
     }
 
@@ -84,7 +85,14 @@ impl Hosts {
         }
     }
 
+    /// The name of the database.
+    #[cfg(feature = "redis")]
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
     /// See [`BackOff::failed_since`].
+    #[cfg(any(feature = "ldap", test))]
     pub fn failed_since(&self, at: usize, then: Instant) -> Option<String> {
         self.states.get(at)?.back_off.failed_since(then)
     }
@@ -127,7 +135,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn asks_servers_that_failed_recently_last() {
-        let hosts = Hosts::new(&settings(3)).unwrap();
+        let hosts = Hosts::new(&settings(3), &Arc::default()).unwrap();
         // seconds to wait before, states, servers asked, result
         for (seconds, states, want, answer) in [
             (0, "+++", "0", "NotFound"),
@@ -149,7 +157,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn waiting_queries_share_a_failure() {
-        let hosts = Hosts::new(&settings(1)).unwrap();
+        let hosts = Hosts::new(&settings(1), &Arc::default()).unwrap();
         let before = Instant::now();
         assert_eq!(hosts.failed_since(0, before), None);
         tokio::time::advance(Duration::from_secs(1)).await;
@@ -167,6 +175,6 @@ mod tests {
         assert_eq!(settings.connect_limit(), CONNECT_TIMEOUT);
         settings.connect_timeout = Duration::from_mins(1);
         assert_eq!(settings.connect_limit(), DEADLINE / 2);
-        assert!(Hosts::new(&settings).unwrap_err().contains("set hosts"));
+        assert!(Hosts::new(&settings, &Arc::default()).unwrap_err().contains("set hosts"));
     }
 }

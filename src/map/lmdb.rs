@@ -9,6 +9,7 @@
 //! The file is opened for every lookup. It may be replaced or updated at any time, and each result comes from
 //! the current file.
 
+use super::source::lmdb_file;
 use super::value::found;
 use super::{Lookup, LookupFuture, MAX_VALUE, Source, Table};
 use std::fs::File;
@@ -64,13 +65,9 @@ struct Lmdb {
     readers: Arc<Semaphore>,
 }
 
-/// Opens the file of `lmdb:path`. Like Postfix, it appends `.lmdb` to `path` if it does not end with that.
-/// The error is a sentence with the remedy.
+/// Opens the file of `lmdb:path` (see [`lmdb_file`]). The error is a sentence with the remedy.
 pub fn open(path: &Path) -> Result<Arc<Table>, String> {
-    let mut path = path.to_path_buf();
-    if path.extension().is_none_or(|extension| extension != "lmdb") {
-        path.as_mut_os_string().push(".lmdb");
-    }
+    let path = lmdb_file(path);
     let file = File::open(&path).map_err(|error| {
         format!(
             "cannot open {}: {error}: create it with postmap lmdb:{}",

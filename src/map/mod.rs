@@ -18,8 +18,10 @@
 //! | `combine` | tables that combine other tables |
 //! | `case_folded` | the case of keys |
 //! | `database`, `settings`, `template` | databases, their settings, their queries |
+//! | `results` | conversion of the values of a query: format, domains, limit |
 //! | `witness` | whether the "not found" of a server counts |
 //! | `sql`, `ldap`, `redis` | one type of database each |
+//! | `wal` | SQLite files that cannot be read in WAL mode |
 //! | `lmdb` | files made by postmap(1) |
 //! | `remote` | tables of other servers |
 
@@ -39,16 +41,19 @@ pub mod lmdb;
 #[cfg(feature = "redis")]
 mod redis;
 pub mod remote;
+pub mod results;
 pub mod search;
 pub mod served;
 pub mod settings;
 pub mod source;
 #[cfg(any(feature = "sql-postgres", feature = "sql-mysql", feature = "sql-sqlite"))]
 mod sql;
+pub mod store;
 pub mod template;
 #[cfg(test)]
 mod testing;
 mod value;
+pub mod wal;
 #[cfg(any(
     feature = "redis",
     feature = "ldap",

@@ -188,7 +188,7 @@ impl Protocol {
             }
             Protocol::Socketmap(map) => {
                 socketmap::write_request(&mut request, map, key);
-                (map.len() + 1 + key.len(), socketmap::MAX_REQUEST)
+                (map.len() + 1 + key.len(), socketmap::MAX_SENT)
             }
         };
         if length > limit {

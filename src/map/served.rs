@@ -11,9 +11,11 @@
 //! folded where they are looked up ([`crate::map::case_folded`]).
 
 use super::search::{Candidate, Context, SearchStrategy};
+use super::source::{SourceSpec, lmdb_file};
 use crate::map::{Lookup, LookupFuture, Source, Table};
 use mail_address::canonical_domain;
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A map as it is served.
@@ -23,6 +25,8 @@ pub struct Map {
     table: Arc<Table>,
     search: SearchStrategy,
     reading: Arc<Reading>,
+    has_one_source: bool,
+    files: Vec<PathBuf>,
 }
 
 /// Maps by name.
@@ -42,7 +46,38 @@ pub struct Reading {
 impl Map {
     /// Creates the map `name` of this table.
     pub fn new(name: Arc<str>, table: Arc<Table>, search: SearchStrategy, reading: Arc<Reading>) -> Self {
-        Map { name, table, search, reading }
+        Map { name, table, search, reading, has_one_source: false, files: Vec::new() }
+    }
+
+    /// Records which sources the table was built of. `maps` are the maps that they name.
+    #[must_use]
+    pub fn made_of(mut self, sources: &[SourceSpec], maps: &Maps) -> Self {
+        self.has_one_source = match sources {
+            [SourceSpec::Union(_) | SourceSpec::Pipe(_)] => false,
+            [SourceSpec::Map(name)] => maps.get(&**name).is_some_and(|map| map.has_one_source),
+            sources => sources.len() == 1,
+        };
+        for source in sources {
+            source.walk(&mut |part| match part {
+                SourceSpec::Lmdb(path) => self.files.push(lmdb_file(path)),
+                SourceSpec::Map(name) => {
+                    self.files.extend(maps.get(&**name).into_iter().flat_map(|map| map.files.clone()));
+                }
+                _ => (),
+            });
+        }
+        self
+    }
+
+    /// Whether all values come from one source, so that a key that is found shows that this source works. If it is
+    /// not known, they do not.
+    pub fn has_one_source(&self) -> bool {
+        self.has_one_source
+    }
+
+    /// The files that are read at each lookup.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
     }
 
     /// Its name.
@@ -104,5 +139,37 @@ impl Map {
 impl Source<str, Lookup<String>> for Map {
     fn look_up<'a>(&'a self, key: &'a str) -> LookupFuture<'a, Lookup<String>> {
         Box::pin(self.find(key.as_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::map::fixed::Always;
+
+    #[test]
+    fn knows_what_it_is_made_of() {
+        let mut maps = Maps::new();
+        let files = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
+        for (name, sources, is_one, wants) in [
+            ("none", &[][..], false, &[][..]),
+            ("server", &["tcp:h:1"], true, &[]),
+            ("file", &["lmdb:/a"], true, &["/a.lmdb"]),
+            ("list", &["texthash:/a"], true, &[]),
+            ("two", &["tcp:h:1", "lmdb:/a.lmdb"], false, &["/a.lmdb"]),
+            ("union", &["unionmap:{tcp:h:1}"], false, &[]),
+            ("pipe", &["pipemap:{lmdb:/a,lmdb:/b}"], false, &["/a.lmdb", "/b.lmdb"]),
+            ("other", &["map:file"], true, &["/a.lmdb"]),
+            ("others", &["map:union"], false, &[]),
+            ("deep", &["unionmap:{map:two,lmdb:/c}"], false, &["/a.lmdb", "/c.lmdb"]),
+            ("unknown", &["map:absent"], false, &[]),
+        ] {
+            let sources: Vec<SourceSpec> = sources.iter().map(|source| source.parse().unwrap()).collect();
+            let table = Arc::new(Always::new(Lookup::NotFound));
+            let map = Map::new(name.into(), table, SearchStrategy::Plain, Arc::default());
+            let map = map.made_of(&sources, &maps);
+            assert_eq!((map.has_one_source(), map.files()), (is_one, &*files(wants)), "{name}");
+            maps.insert(name.into(), Arc::new(map));
+        }
     }
 }

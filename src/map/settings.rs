@@ -1,8 +1,10 @@
 //! Settings of databases and queries, with all their defaults.
 
+use super::template::Template;
 use crate::lookup::control::INTERVAL;
 pub use crate::net::back_off::BACKOFF;
-use crate::net::host::Host;
+use crate::net::host::{Host, LDAP_PORT};
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -72,7 +74,7 @@ impl Kind {
             Kind::Mysql => 3306,
             Kind::Sqlite => 0,
             Kind::Redis => 6379,
-            Kind::Ldap => 389,
+            Kind::Ldap => LDAP_PORT,
         }
     }
 }
@@ -108,6 +110,8 @@ pub struct DatabaseSettings {
     pub kind: Kind,
     /// The servers, in the order in which they are tried. Empty for SQLite.
     pub hosts: Vec<Host>,
+    /// Those of `hosts` whose connections are encrypted from the first octet (`ldaps://`).
+    pub ldaps: Vec<Host>,
     /// The user name; for LDAP the DN of the bind. `None`: anonymous or the default.
     pub user: Option<String>,
     /// The password, if the server needs one.
@@ -116,7 +120,8 @@ pub struct DatabaseSettings {
     pub database: String,
     /// The file of an SQLite database.
     pub file: Option<PathBuf>,
-    /// Whether connections are encrypted, and the certificate of the server is checked. LDAP uses STARTTLS.
+    /// Whether connections are encrypted, and the certificate of the server is checked. LDAP uses
+    /// STARTTLS, except for `ldaps`.
     pub tls: bool,
     /// Certificate authorities for the server's certificate, instead of those of the system. With MariaDB and
     /// MySQL they are added to those of the system, since their driver cannot replace them.
@@ -134,7 +139,21 @@ pub struct DatabaseSettings {
     pub witness: Option<String>,
     /// How long the control of a server is valid.
     pub control_interval: Duration,
+    /// Redis only: `hosts` are Sentinels, which name the server to ask.
+    pub sentinel: Option<SentinelSettings>,
 }
+
+/// Settings of Redis Sentinel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentinelSettings {
+    /// The name of the master in the configuration of the Sentinels.
+    pub master: String,
+    /// The password of the Sentinels, if they have one.
+    pub password: Option<Password>,
+}
+
+/// The default port of Redis Sentinel.
+pub const SENTINEL_PORT: u16 = 26379;
 
 impl DatabaseSettings {
     /// Maximum time for a connection to one server. At most half of the timeout of the lookup, whatever the
@@ -156,6 +175,7 @@ impl DatabaseSettings {
             name: name.into(),
             kind,
             hosts: Vec::new(),
+            ldaps: Vec::new(),
             user: None,
             password: None,
             database: String::new(),
@@ -168,6 +188,7 @@ impl DatabaseSettings {
             case_sensitive: false,
             witness: None,
             control_interval: INTERVAL,
+            sentinel: None,
         }
     }
 }
@@ -180,11 +201,17 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// logged.
 pub const DEADLINE: Duration = Duration::from_secs(5);
 
+/// The sockets of MariaDB and MySQL in Debian, Red Hat and SUSE. `localhost` is the first that exists, as in the C
+/// libraries of both. Their default without a distribution, in `/tmp`, must be named: any user could create it while
+/// the server is down, and answer in its place.
+pub const MYSQL_SOCKETS: [&str; 3] =
+    ["/run/mysqld/mysqld.sock", "/var/lib/mysql/mysql.sock", "/run/mysql/mysql.sock"];
+
 /// The query of a map.
 ///
 /// In the texts of `Sql`, `Ldap::filter`, `Ldap::base`, `Redis::key` and `Redis::field`, `%s` is the key,
-/// `%u` the part before its last `@` (the whole key if there is none), `%d` the part after it, and `%%` a
-/// percent sign. If a part that is used is empty, the query is not sent, and the result is "not found".
+/// `%u` the part before its last `@` (the whole key if there is none), `%d` the part after it, `%1` to `%9` the
+/// labels of that part, counted from its end, and `%%` a percent sign. If a part that is used is empty, the query is not sent, and the result is "not found".
 /// Values are always bound or escaped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Query {
@@ -208,8 +235,8 @@ pub enum Query {
         base: String,
         /// The filter.
         filter: String,
-        /// The attribute that has the values.
-        attribute: String,
+        /// The attributes that it reads.
+        attributes: Attributes,
         /// The scope of the search.
         scope: Scope,
     },
@@ -220,6 +247,52 @@ pub enum Query {
         /// The field, if the key is a hash.
         field: Option<String>,
     },
+}
+
+/// The attributes that an LDAP search reads, as in ldap_table(5). All values are joined with commas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attributes {
+    /// Attributes whose values are returned.
+    pub plain: Vec<String>,
+    /// Attributes with the DN or the LDAP URL of entries whose values are returned, too.
+    pub special: Vec<String>,
+    /// Like `plain`, except in an entry that has one of `special`.
+    pub leaf: Vec<String>,
+    /// Like `plain`; an entry that has one of them contributes nothing else.
+    pub terminal: Vec<String>,
+    /// Maximum number of searches that follow from each other, the first one included.
+    pub recursion_limit: usize,
+}
+
+impl Default for Attributes {
+    fn default() -> Self {
+        let (plain, special, leaf, terminal) = Default::default();
+        Attributes { plain, special, leaf, terminal, recursion_limit: RECURSION_LIMIT }
+    }
+}
+
+impl From<&str> for Attributes {
+    /// A single attribute.
+    fn from(name: &str) -> Self {
+        Attributes { plain: vec![name.into()], ..Attributes::default() }
+    }
+}
+
+/// Default and maximum of [`Attributes::recursion_limit`]: the default of Postfix.
+pub const RECURSION_LIMIT: usize = 1000;
+
+impl Query {
+    /// Whether it is sent for `key`, which may lack a part that the query contains.
+    pub fn is_sent_for(&self, key: &str) -> bool {
+        let has =
+            |text: &str| Template::parse(text).is_ok_and(|text| text.expand(key, Cow::Borrowed).is_some());
+        match self {
+            Query::Columns { .. } => true,
+            Query::Sql(text) => has(text),
+            Query::Ldap { base, filter, .. } => has(base) && has(filter),
+            Query::Redis { key, field } => has(key) && field.as_deref().is_none_or(has),
+        }
+    }
 }
 
 /// The scope of a search (RFC 4511, section 4.5.1.2).
@@ -234,5 +307,5 @@ pub enum Scope {
     Sub,
 }
 
-/// Maximum number of rows or values read for one key. They are joined with commas, as in Postfix.
+/// Maximum number of entries or values read from a directory for one key. They are joined with commas, as in Postfix.
 pub const MAX_ROWS: usize = 1000;

@@ -8,7 +8,7 @@ use super::{MAX_MEMBERS, MAX_VALUE};
 use crate::net::host::{Host, host_and_port};
 use diagnostics::nearest;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// Maximum nesting of sources. Each level is a recursive call, and deeper ones are not readable.
@@ -73,6 +73,15 @@ const ELSEWHERE: [(&[&str], &str); 5] = [
 
 /// Characters that separate members, and are ignored at the edges.
 const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
+
+/// The file of `lmdb:path`: like Postfix, with `.lmdb` at the end of `path` if it does not end with that.
+pub fn lmdb_file(path: &Path) -> PathBuf {
+    let mut path = path.to_path_buf();
+    if path.extension().is_none_or(|extension| extension != "lmdb") {
+        path.as_mut_os_string().push(".lmdb");
+    }
+    path
+}
 
 impl SourceSpec {
     /// Calls `f` for this source and, recursively, for its members.

@@ -1,4 +1,5 @@
-//! Templates of queries, with `%s` for the key, and `%u` and `%d` for its two sides, as in Postfix tables.
+//! Templates of queries, with `%s` for the key, `%u` and `%d` for its two sides, and `%1` to `%9` for the labels
+//! of its domain, as in Postfix tables.
 
 use std::borrow::Cow;
 
@@ -13,6 +14,57 @@ pub enum Part {
     User,
     /// `%d`: the text after the last `@`.
     Domain,
+    /// `%1` to `%9`: a label of the domain, counted from its end; empty labels do not count.
+    Label(u8),
+}
+
+impl Part {
+    /// The part of the key that the letter of a placeholder means, whatever its case.
+    pub(super) fn of(place: char) -> Self {
+        match place {
+            'u' | 'U' => Part::User,
+            'd' | 'D' => Part::Domain,
+            '1'..='9' => Part::Label(u8::try_from(place).unwrap_or(b'1') - b'0'),
+            _ => Part::Key,
+        }
+    }
+}
+
+/// A piece of the text of a template.
+pub(super) enum Piece {
+    /// Literal text, without doubled percent signs.
+    Text(Box<str>),
+    /// A placeholder: one of the letters s, u, d, S, U, D, or a digit from 1 to 9.
+    Place(char),
+}
+
+/// Splits a template at its placeholders; `None` if it has a percent sign that is not part of a placeholder.
+pub(super) fn pieces(text: &str) -> Option<Vec<Piece>> {
+    let mut pieces = Vec::new();
+    let mut literal = String::new();
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        let place = match (c, if c == '%' { rest.next() } else { None }) {
+            ('%', Some(place @ ('s' | 'u' | 'd' | 'S' | 'U' | 'D' | '1'..='9'))) => place,
+            ('%', Some('%')) => {
+                literal.push('%');
+                continue;
+            }
+            ('%', _) => return None,
+            _ => {
+                literal.push(c);
+                continue;
+            }
+        };
+        if !literal.is_empty() {
+            pieces.push(Piece::Text(std::mem::take(&mut literal).into()));
+        }
+        pieces.push(Piece::Place(place));
+    }
+    if !literal.is_empty() {
+        pieces.push(Piece::Text(literal.into()));
+    }
+    Some(pieces)
 }
 
 /// A text with places for the key.
@@ -49,46 +101,29 @@ impl<'k> Sides<'k> {
             Part::Key => Some(self.key),
             Part::User => self.user,
             Part::Domain => self.domain,
+            Part::Label(number) => self.label(*number),
         }
+    }
+
+    fn label(&self, number: u8) -> Option<&'k str> {
+        let mut labels = self.domain?.rsplit('.').filter(|label| !label.is_empty());
+        labels.nth(usize::from(number).checked_sub(1)?)
     }
 }
 
 impl Template {
     /// Parses a template. The error is the remedy.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let mut parts = Vec::new();
-        let mut literal = String::new();
-        let mut rest = text.chars();
-        while let Some(c) = rest.next() {
-            let part = match (c, if c == '%' { rest.next() } else { None }) {
-                ('%', Some('%')) => {
-                    literal.push('%');
-                    continue;
-                }
-                ('%', Some('s')) => Part::Key,
-                ('%', Some('u')) => Part::User,
-                ('%', Some('d')) => Part::Domain,
-                ('%', _) => {
-                    return Err(
-                        "write %s for the key, %u and %d for what is before and after its @, %% for a \
-                                percent sign"
-                            .into(),
-                    );
-                }
-                _ => {
-                    literal.push(c);
-                    continue;
-                }
-            };
-            if !literal.is_empty() {
-                parts.push(Part::Text(std::mem::take(&mut literal).into()));
-            }
-            parts.push(part);
-        }
-        if !literal.is_empty() {
-            parts.push(Part::Text(literal.into()));
-        }
-        Ok(Template(parts))
+        let part = |piece| match piece {
+            Piece::Text(text) => Part::Text(text),
+            // In the query of a table of Postfix, capitals mean the same.
+            Piece::Place(place) => Part::of(place),
+        };
+        let pieces = pieces(text).ok_or(
+            "write %s for the key, %u and %d for the parts before and after its @, %1 to %9 for a label of its \
+             domain, %% for a percent sign",
+        )?;
+        Ok(Template(pieces.into_iter().map(part).collect()))
     }
 
     /// Its parts, in order.
@@ -111,6 +146,7 @@ impl Template {
                 Part::Key => out.push_str(&escape(sides.key)),
                 Part::User => out.push_str(&escape(sides.user?)),
                 Part::Domain => out.push_str(&escape(sides.domain?)),
+                Part::Label(number) => out.push_str(&escape(sides.label(*number)?)),
             }
         }
         Some(out)
@@ -140,6 +176,13 @@ mod tests {
             ("%d", "@", None),
             ("%s", "@", Some("@")),
             ("%u", " @example.test", Some(" ")),
+            ("%S %U %D", "foo@example.test", Some("foo@example.test foo example.test")),
+            ("%3|%2|%1", "foo@mail.example.test", Some("mail|example|test")),
+            ("%2", "foo@mail..test.", Some("mail")),
+            ("%3", "foo@example.test", None),
+            ("%1", "@test", Some("test")),
+            ("%1", "test", None),
+            ("%1", "foo@.", None),
             ("100%% %s", "x", Some("100% x")),
             ("const", "x", Some("const")),
             ("%s", "%d%s", Some("%d%s")),
@@ -147,7 +190,7 @@ mod tests {
             let got = Template::parse(template).unwrap().expand(key, Cow::Borrowed);
             assert_eq!(got.as_deref(), want, "{template} {key}");
         }
-        for bad in ["%", "%x", "a%", "% s"] {
+        for bad in ["%", "%x", "a%", "% s", "%0"] {
             assert!(Template::parse(bad).is_err(), "{bad}");
         }
         assert!(Template::parse("x%%").is_ok_and(|t| !t.has_key()));

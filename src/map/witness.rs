@@ -9,23 +9,35 @@
 use super::Lookup;
 use super::settings::DatabaseSettings;
 use crate::lookup::control::{Control, Reply, Server};
+use crate::observe::Metrics;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+#[cfg(feature = "redis")]
+use std::time::Duration;
+
+/// How long the report of a server about itself is valid. Unlike a witness, it is not replaced by keys that are found:
+/// these may be old ones.
+#[cfg(feature = "redis")]
+const REPORTED: Duration = Duration::from_secs(1);
 
 /// The control of one database. `Q` is the type of its queries.
 #[derive(Debug)]
 pub(super) struct Witness<Q> {
     control: Control,
+    #[cfg(feature = "redis")]
+    reports: Control,
     key: Option<Arc<str>>,
     questions: Mutex<Vec<Arc<Q>>>,
 }
 
 impl<Q: PartialEq> Witness<Q> {
     /// Creates the control from the settings of the database.
-    pub fn new(settings: &DatabaseSettings) -> Self {
+    pub fn new(settings: &DatabaseSettings, metrics: &Arc<Metrics>) -> Self {
         let source: Arc<str> = format!("database:{}", settings.name).into();
         Witness {
-            control: Control::new(source, settings.control_interval),
+            #[cfg(feature = "redis")]
+            reports: Control::new(source.clone(), settings.control_interval.min(REPORTED), metrics),
+            control: Control::new(source, settings.control_interval, metrics),
             key: settings.witness.as_deref().map(Into::into),
             questions: Mutex::default(),
         }
@@ -70,23 +82,17 @@ impl<Q: PartialEq> Witness<Q> {
         worth(self.control.witness(server(peer), &key, || asking).await)
     }
 
-    /// Like [`Witness::vouch`], for a server that reports itself whether it has its data. `why` is the reason
+    /// Like [`Witness::vouch`], with or without a configured witness, for a server that reports itself whether it has its data. `why` is the reason
     /// if it has not.
     #[cfg(feature = "redis")]
     pub async fn vouch_by<F>(&self, peer: &str, why: &str, ask: impl FnOnce() -> F) -> Lookup<String>
     where
         F: Future<Output = Reply>,
     {
-        match self.control.witness(server(peer), "INFO replication", ask).await {
+        match self.reports.witness(server(peer), "INFO replication", ask).await {
             Ok(()) => Lookup::NotFound,
             Err(_) => Lookup::temp_fail(why),
         }
-    }
-
-    /// Whether a witness is configured.
-    #[cfg(feature = "redis")]
-    pub fn is_set(&self) -> bool {
-        self.key.is_some()
     }
 
     fn prefer(&self, question: &Arc<Q>) {
@@ -120,10 +126,11 @@ mod tests {
     use crate::lookup::control::INTERVAL;
 
     fn witness(key: Option<&str>) -> Witness<char> {
-        let witness = Witness::new(&DatabaseSettings {
+        let settings = DatabaseSettings {
             witness: key.map(str::to_owned),
             ..DatabaseSettings::new("users", Kind::Mysql)
-        });
+        };
+        let witness = Witness::new(&settings, &Arc::default());
         for question in ['a', 'b', 'c', 'a'] {
             witness.add(&Arc::new(question));
         }

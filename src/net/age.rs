@@ -1,4 +1,4 @@
-//! The limits of a connection that is not in an [`IdlePool`](super::idle::IdlePool): one that many queries share,
+//! The limits of a connection that is not in an `IdlePool`: one that many queries share,
 //! or one that is counted together with those in use.
 
 use super::idle::{IDLE, LIFETIME};

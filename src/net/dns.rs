@@ -1,18 +1,23 @@
 //! Looks up addresses, mail exchangers and services in DNS.
 
 use crate::watch::Stamp;
-use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolverConfig};
+use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
+use hickory_resolver::lookup::Lookup;
 use hickory_resolver::lookup_ip::LookupIp;
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::proto::rr::{Name, RData};
-use hickory_resolver::{ResolverBuilder, TokioResolver};
+use hickory_resolver::proto::op::Query;
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::system_conf::parse_resolv_conf;
+use hickory_resolver::{Hosts, TokioResolver};
 use std::fmt;
+use std::fs;
 use std::future::Future;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// Timeout and number of attempts of a DNS query. Their product is below the default timeout of a source.
@@ -55,39 +60,94 @@ pub(crate) struct SystemDns {
     built: Mutex<Built>,
 }
 
-/// A resolver, and the files that it was built from.
+/// Name servers, search list and options, as in resolv.conf(5).
+type Servers = (ResolverConfig, ResolverOpts);
+
+/// A resolver, and what it was built from.
 struct Built {
     resolver: TokioResolver,
-    files: [Option<Stamp>; 2],
+    hosts: Arc<Hosts>,
+    servers: Servers,
+    /// The stamps of the files when they were read; `None` for a missing file, and for one to be read again.
+    seen: [Option<Stamp>; 2],
 }
 
 impl Built {
-    fn now() -> Result<Self, String> {
-        // Taken before the files are read, so that a later change is seen.
-        let files = stamps();
-        let builder = TokioResolver::builder_tokio().map_err(|e| format!("cannot read resolv.conf: {e}"))?;
-        Built::of(builder, files)
+    fn new() -> Result<Self, String> {
+        let mut built = Built::of(without_resolv_conf(), Arc::default(), [None; 2])?;
+        built.update();
+        Ok(built)
     }
 
-    fn of(
-        mut builder: ResolverBuilder<TokioRuntimeProvider>,
-        files: [Option<Stamp>; 2],
-    ) -> Result<Self, String> {
-        let options = builder.options_mut();
+    fn of(servers: Servers, hosts: Arc<Hosts>, seen: [Option<Stamp>; 2]) -> Result<Self, String> {
+        let (config, mut options) = servers.clone();
         options.timeout = TIMEOUT;
         options.attempts = ATTEMPTS;
-        options.ip_strategy = LookupIpStrategy::Ipv6AndIpv4;
-        let resolver = builder.build().map_err(|e| format!("cannot set up name lookups: {e}"))?;
-        Ok(Built { resolver, files })
+        // /etc/hosts is read here, since the builder does not tell whether it could read it.
+        options.use_hosts_file = ResolveHosts::Never;
+        let builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        let resolver = builder.with_options(options).build();
+        let resolver = resolver.map_err(|e| format!("cannot set up name lookups: {e}"))?;
+        Ok(Built { resolver, hosts, servers, seen })
     }
+
+    /// Reads the files again if one has changed. While a file cannot be used, for example because it is being
+    /// written, what was read from it before stays in use.
+    fn update(&mut self) {
+        let now = stamps();
+        if now == self.seen {
+            return;
+        }
+        let [resolv_conf, hosts] = FILES.map(read);
+        if stamps() != now {
+            // The next lookup reads them again.
+            return;
+        }
+        let mut seen = now;
+        let servers = if let Ok(text) = resolv_conf {
+            parse_resolv_conf(text.unwrap_or_default()).ok()
+        } else {
+            seen[0] = None;
+            None
+        };
+        let hosts = match hosts {
+            Ok(None) => Some(Arc::default()),
+            // An editor that writes in place begins with an empty file.
+            Ok(Some(text)) if text.is_empty() => None,
+            Ok(Some(text)) => parse_hosts(&text),
+            Err(_) => {
+                seen[1] = None;
+                None
+            }
+        };
+        let servers = servers.unwrap_or_else(|| self.servers.clone());
+        if let Ok(new) = Built::of(servers, hosts.unwrap_or_else(|| self.hosts.clone()), seen) {
+            *self = new;
+        }
+    }
+}
+
+/// Reads a file; `None` if it does not exist.
+fn read(path: &str) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Parses hosts(5). Octets that are not UTF-8, as in comments of old files, do not matter.
+fn parse_hosts(text: &[u8]) -> Option<Arc<Hosts>> {
+    let mut hosts = Hosts::default();
+    hosts.read_hosts_conf(String::from_utf8_lossy(text).as_bytes()).ok()?;
+    Some(Arc::new(hosts))
 }
 
 /// Without a usable resolv.conf(5), only a name server on this host is queried, as the C library does. The names
 /// in /etc/hosts and `localhost` need no name server.
-fn without_resolv_conf() -> ResolverBuilder<TokioRuntimeProvider> {
+fn without_resolv_conf() -> Servers {
     let local = NameServerConfig::udp_and_tcp(IpAddr::V4(Ipv4Addr::LOCALHOST));
-    let config = ResolverConfig::from_parts(None, Vec::new(), vec![local]);
-    TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+    (ResolverConfig::from_parts(None, Vec::new(), vec![local]), ResolverOpts::default())
 }
 
 fn stamps() -> [Option<Stamp>; 2] {
@@ -96,13 +156,10 @@ fn stamps() -> [Option<Stamp>; 2] {
 
 impl SystemDns {
     pub fn new() -> Result<Self, String> {
-        // Files changed since then are read at the next lookup.
-        let files = stamps();
-        let built = Built::now().or_else(|_| Built::of(without_resolv_conf(), files))?;
-        Ok(SystemDns { built: Mutex::new(built) })
+        Ok(SystemDns { built: Mutex::new(Built::new()?) })
     }
 
-    /// The resolver of the whole process. The error is that of reading the files.
+    /// The resolver that maps and databases share. The error is that of reading the files.
     pub fn shared() -> Result<&'static SystemDns, String> {
         static SHARED: OnceLock<SystemDns> = OnceLock::new();
         match SHARED.get() {
@@ -111,29 +168,105 @@ impl SystemDns {
         }
     }
 
-    fn resolver(&self) -> TokioResolver {
+    /// The resolver, /etc/hosts, and the names that are looked up for `name`.
+    fn current(&self, name: Name) -> (TokioResolver, Arc<Hosts>, Vec<Name>) {
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
-        if built.files != stamps() {
-            // If the file is missing or being written, the old name servers are better than none.
-            if let Ok(new) = Built::now() {
-                *built = new;
+        built.update();
+        (built.resolver.clone(), built.hosts.clone(), candidates(name, &built.servers))
+    }
+
+    fn resolver(&self) -> TokioResolver {
+        self.current(Name::root()).0
+    }
+
+    /// The addresses of a host. Like the C library, asks name servers only if /etc/hosts has neither an IPv4 nor
+    /// an IPv6 address. A name of the search list is used only if the names before it certainly do not exist:
+    /// while name servers fail, it could be another host.
+    async fn find(&self, host: &str, name: Name) -> Result<Vec<IpAddr>, String> {
+        let (resolver, hosts, names) = self.current(name.clone());
+        let found = in_hosts(&hosts, &name);
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        let mut exists = false;
+        for name in names {
+            match addresses(&resolver, name).await {
+                Ok(Some(found)) if found.is_empty() => exists = true,
+                Ok(Some(found)) => return Ok(found),
+                Ok(None) => (),
+                Err(e) => return Err(why(host, "addresses", &e)),
             }
         }
-        built.resolver.clone()
+        if exists { Ok(Vec::new()) } else { Err(format!("the name {host} does not exist")) }
     }
 
     /// The addresses of a host in the configuration. Unlike [`Dns::addresses`], which gets complete names
     /// from DNS, this uses the search list of resolv.conf(5), as other programs do.
     pub async fn configured(&self, host: &str) -> Result<Vec<IpAddr>, String> {
-        addresses(host, self.resolver().lookup_ip(host).await)
+        let name = Name::from_utf8(host).map_err(|e| format!("\"{host}\" is not a name: {e}"))?;
+        self.find(host, name).await
     }
 }
 
-fn addresses(host: &str, result: Result<LookupIp, NetError>) -> Result<Vec<IpAddr>, String> {
+/// Returns the absolute names that are looked up for a name, in order, by `search` and `ndots` of
+/// resolv.conf(5).
+fn candidates(name: Name, (config, options): &Servers) -> Vec<Name> {
+    if name.is_fqdn() {
+        return vec![name];
+    }
+    let mut itself = name.clone();
+    itself.set_fqdn(true);
+    let search: Vec<&Name> = match config.search() {
+        [] => config.domain().into_iter().collect(),
+        search => search.iter().collect(),
+    };
+    let mut names: Vec<Name> =
+        search.into_iter().filter_map(|domain| name.clone().append_domain(domain).ok()).collect();
+    let first = usize::from(name.num_labels()) > options.ndots || name.is_localhost();
+    names.insert(if first { 0 } else { names.len() }, itself);
+    names
+}
+
+/// The addresses of a name in /etc/hosts.
+fn in_hosts(hosts: &Hosts, name: &Name) -> Vec<IpAddr> {
+    let of_type = |kind| hosts.lookup_static_host(&Query::query(name.clone(), kind));
+    let found = [RecordType::AAAA, RecordType::A].into_iter().filter_map(of_type);
+    found.flat_map(|lookup| LookupIp::from(lookup).iter().collect::<Vec<_>>()).collect()
+}
+
+/// The addresses of a complete name, those of IPv6 first; `None` if the name does not exist. If one of the two
+/// queries fails, the addresses of the other one suffice.
+async fn addresses(resolver: &TokioResolver, name: Name) -> Result<Option<Vec<IpAddr>>, NetError> {
+    let (six, four) = tokio::join!(resolver.ipv6_lookup(name.clone()), resolver.ipv4_lookup(name));
+    let (mut found, mut exists, mut failure) = (Vec::new(), false, None);
+    for result in [six, four] {
+        match result {
+            Ok(lookup) => {
+                exists = true;
+                found.extend(lookup.answers().iter().filter_map(|record| record.data.ip_addr()));
+            }
+            Err(e) if e.is_nx_domain() => (),
+            Err(e) if e.is_no_records_found() => exists = true,
+            Err(e) => failure = Some(e),
+        }
+    }
+    match failure {
+        Some(e) if found.is_empty() => Err(e),
+        _ => Ok((exists || !found.is_empty()).then_some(found)),
+    }
+}
+
+/// The hosts in the records of a name; empty if the name exists without such records.
+fn places(
+    name: &str,
+    kind: &str,
+    result: Result<Lookup, NetError>,
+    place: fn(&RData) -> Option<Place>,
+) -> Result<Vec<Place>, String> {
     match result {
-        Ok(found) => Ok(found.iter().collect()),
+        Ok(found) => Ok(found.answers().iter().filter_map(|record| place(&record.data)).collect()),
         Err(e) if e.is_no_records_found() && !e.is_nx_domain() => Ok(Vec::new()),
-        Err(e) => Err(why(host, "addresses", &e)),
+        Err(e) => Err(why(name, kind, &e)),
     }
 }
 
@@ -154,53 +287,36 @@ fn why(name: &str, kind: &str, error: &NetError) -> String {
 
 impl Dns for SystemDns {
     fn addresses<'a>(&'a self, host: &'a str) -> Found<'a, IpAddr> {
-        Box::pin(async move {
-            let name = absolute(host)?;
-            addresses(host, self.resolver().lookup_ip(name).await)
-        })
+        Box::pin(async move { self.find(host, absolute(host)?).await })
     }
 
     fn mx<'a>(&'a self, domain: &'a str) -> Found<'a, Place> {
         Box::pin(async move {
-            match self.resolver().mx_lookup(absolute(domain)?).await {
-                Ok(found) => Ok(found
-                    .answers()
-                    .iter()
-                    .filter_map(|record| match &record.data {
-                        RData::MX(mx) => Some(Place {
-                            preference: mx.preference,
-                            weight: 0,
-                            port: None,
-                            host: mx.exchange.to_ascii(),
-                        }),
-                        _ => None,
-                    })
-                    .collect()),
-                Err(e) if e.is_no_records_found() && !e.is_nx_domain() => Ok(Vec::new()),
-                Err(e) => Err(why(domain, "mail exchangers", &e)),
-            }
+            let result = self.resolver().mx_lookup(absolute(domain)?).await;
+            places(domain, "mail exchangers", result, |data| match data {
+                RData::MX(mx) => Some(Place {
+                    preference: mx.preference,
+                    weight: 0,
+                    port: None,
+                    host: mx.exchange.to_ascii(),
+                }),
+                _ => None,
+            })
         })
     }
 
     fn srv<'a>(&'a self, service: &'a str) -> Found<'a, Place> {
         Box::pin(async move {
-            match self.resolver().srv_lookup(absolute(service)?).await {
-                Ok(found) => Ok(found
-                    .answers()
-                    .iter()
-                    .filter_map(|record| match &record.data {
-                        RData::SRV(srv) => Some(Place {
-                            preference: srv.priority,
-                            weight: srv.weight,
-                            port: Some(srv.port),
-                            host: srv.target.to_ascii(),
-                        }),
-                        _ => None,
-                    })
-                    .collect()),
-                Err(e) if e.is_no_records_found() && !e.is_nx_domain() => Ok(Vec::new()),
-                Err(e) => Err(why(service, "servers", &e)),
-            }
+            let result = self.resolver().srv_lookup(absolute(service)?).await;
+            places(service, "servers", result, |data| match data {
+                RData::SRV(srv) => Some(Place {
+                    preference: srv.priority,
+                    weight: srv.weight,
+                    port: Some(srv.port),
+                    host: srv.target.to_ascii(),
+                }),
+                _ => None,
+            })
         })
     }
 }
@@ -241,9 +357,39 @@ mod tests {
 
     #[tokio::test]
     async fn finds_localhost_without_resolv_conf() {
-        let built = Built::of(without_resolv_conf(), [None; 2]).unwrap();
-        let got = addresses("localhost", built.resolver.lookup_ip("localhost").await).unwrap();
+        let built = Built::of(without_resolv_conf(), Arc::default(), [None; 2]).unwrap();
+        let got = addresses(&built.resolver, absolute("localhost").unwrap()).await.unwrap().unwrap();
         assert!(got.iter().any(IpAddr::is_loopback), "{got:?}");
+    }
+
+    #[test]
+    fn uses_the_search_list_as_resolv_conf_says() {
+        let list = "search a.test b.test\nnameserver 127.0.0.1\n";
+        let two = format!("{list}options ndots:2\n");
+        let domain = "domain c.test\nnameserver 127.0.0.1\n";
+        for (conf, name, want) in [
+            (list, "db", "db.a.test. db.b.test. db."),
+            (list, "db1.example.com", "db1.example.com. db1.example.com.a.test. db1.example.com.b.test."),
+            (list, "db1.example.com.", "db1.example.com."),
+            (list, "localhost", "localhost. localhost.a.test. localhost.b.test."),
+            (&two, "db1.x", "db1.x.a.test. db1.x.b.test. db1.x."),
+            (&two, "db1.x.y", "db1.x.y. db1.x.y.a.test. db1.x.y.b.test."),
+            (domain, "db", "db.c.test. db."),
+        ] {
+            let servers = parse_resolv_conf(conf).unwrap();
+            let got = candidates(Name::from_utf8(name).unwrap(), &servers);
+            let got: Vec<String> = got.iter().map(Name::to_utf8).collect();
+            assert_eq!(got.join(" "), want, "{name} {conf}");
+        }
+    }
+
+    #[test]
+    fn hosts_need_not_be_utf8() {
+        let hosts = parse_hosts(b"127.0.0.7 one\n# caf\xe9\n127.0.0.8 two\n").unwrap();
+        for (name, want) in [("one", "127.0.0.7"), ("two", "127.0.0.8")] {
+            let got = in_hosts(&hosts, &Name::from_utf8(name).unwrap());
+            assert_eq!(got, [want.parse::<IpAddr>().unwrap()], "{name}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! | `connect` | a connection to the first address that accepts one |
 //! | `tls` | TLS client configuration |
 //! | `back_off` | which of several servers is tried first |
+//! | `network` | networks of IP addresses |
 //! | `idle`, `age` | how long a connection is used |
 
 #[cfg(any(feature = "redis", feature = "sql-postgres", feature = "sql-mysql", feature = "sql-sqlite"))]
@@ -27,4 +28,5 @@ pub mod connect;
 pub mod dns;
 pub mod host;
 pub mod idle;
+pub mod network;
 pub mod tls;

@@ -1,20 +1,20 @@
 //! Events of the account sources.
 
-use super::COUNTERS;
 use super::line::{name, octets, text};
+use super::metrics::Metrics;
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
-use tracing::{error, info, warn};
+use std::time::Duration;
+use tracing::{debug, error, info, warn};
 
 /// A control address was verified: passed, failed by the server (`Err(true)`), or without a result
 /// (`Err(false)`).
-pub fn control_asked(kind: &str, result: Result<(), bool>) {
-    let counters = if kind == "canary" { &COUNTERS.canaries } else { &COUNTERS.witnesses };
-    let [passed, failed, unanswered] = counters;
+pub fn control_asked(metrics: &Metrics, kind: &str, result: Result<(), bool>) {
+    let counters = if kind == "canary" { &metrics.canaries } else { &metrics.witnesses };
     let counter = match result {
-        Ok(()) => passed,
-        Err(true) => failed,
-        Err(false) => unanswered,
+        Ok(()) => &counters.passed,
+        Err(true) => &counters.failed,
+        Err(false) => &counters.unanswered,
     };
     counter.fetch_add(1, Relaxed);
 }
@@ -77,4 +77,49 @@ pub fn source_file_reloaded(source: &str, path: &Path, accounts: usize) {
         name(&source),
         octets(path.as_os_str().as_encoded_bytes())
     );
+}
+
+/// A list of aliases was read, and has this number of entries whose values are not read.
+pub fn source_file_not_followed(source: &str, path: &Path, entries: usize) {
+    debug!(
+        "source={} path={} entries={entries} values with :include:, files or programs are not followed: the names \
+         before them exist",
+        name(&source),
+        octets(path.as_os_str().as_encoded_bytes())
+    );
+}
+
+/// A source accepts every account.
+pub fn source_verifies_nothing(source: &str) {
+    warn!(
+        "source={} no account is verified: every address that no rule rejects is accepted; the mail server must check \
+         recipients itself, or it sends bounces to forged senders",
+        name(&source)
+    );
+}
+
+/// A plug-in has sent its hello.
+pub fn plugin_ready(source: &str, program: &str) {
+    info!("source={} detail={} the plug-in is ready", name(&source), text(&program));
+}
+
+/// A plug-in has ended, or was ended since it failed. It is started again after `pause`. `first`: it has worked
+/// before.
+pub fn plugin_failed(source: &str, reason: &str, pause: Duration, first: bool) {
+    let (source, pause, reason) = (name(&source), pause.as_millis(), text(&reason));
+    if first {
+        warn!("source={source} detail={reason} the plug-in failed, restart in {pause} ms");
+    } else {
+        info!("source={source} detail={reason} the plug-in failed again, restart in {pause} ms");
+    }
+}
+
+/// A plug-in has written a line to standard error. `suppressed` is the number of lines before it that were not
+/// logged.
+pub fn plugin_message(source: &str, line: &[u8], suppressed: u64) {
+    let source = name(&source);
+    if suppressed > 0 {
+        info!("source={source} {suppressed} lines of the plug-in were not logged");
+    }
+    info!("source={source} stderr={}", octets(line));
 }

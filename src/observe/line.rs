@@ -49,7 +49,8 @@ pub fn client<'a>(name: Option<&'a [u8]>, address: &'a [u8]) -> impl Display + u
     })
 }
 
-fn ip(address: &[u8]) -> Option<IpAddr> {
+/// Parses the address of a client, with or without the `IPv6:` of Sendmail.
+pub fn ip(address: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(address).ok()?;
     match text.get(..5) {
         Some(label) if label.eq_ignore_ascii_case("IPv6:") => {

@@ -3,7 +3,7 @@
 //! It links the queue id, which Postfix reports with the second recipient at the earliest, with the
 //! session, and names the replaced recipients.
 
-use super::{COUNTERS, line};
+use super::{Metrics, line};
 use mail_address::{Address, quoted};
 use std::fmt::{self, Display};
 use std::sync::atomic::Ordering::Relaxed;
@@ -60,9 +60,9 @@ impl Display for Message<'_> {
 }
 
 /// A message was received completely.
-pub fn message(message: &Message<'_>) {
+pub fn message(metrics: &Metrics, message: &Message<'_>) {
     if message.deferred.is_some() {
-        COUNTERS.deferred.fetch_add(1, Relaxed);
+        metrics.milter.messages_deferred.fetch_add(1, Relaxed);
         warn!("{message}");
     } else {
         info!("{message}");

@@ -1,4 +1,4 @@
-//! Counters of a listener or a map.
+//! Counters of a listener, a map or an account source.
 //!
 //! A [`Meter`] is shared by all connections of its listener, or by all users of its map. It is designed for
 //! 200 000 requests a second: an event takes the lock once, for tens of nanoseconds, reads the clock once,
@@ -17,10 +17,9 @@
 #[cfg(test)]
 mod tests;
 
+use super::RateLimit;
 use super::stats::{self, Category, Figures, Report};
-use std::fmt::{self, Display};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The result of a request, for counting.
@@ -40,15 +39,6 @@ pub enum Counted {
 }
 
 impl Counted {
-    /// The plural for messages.
-    fn plural(self) -> &'static str {
-        match self {
-            Counted::NotFound => "not found",
-            Counted::TempFail => "temporary failures",
-            other => other.name(),
-        }
-    }
-
     /// All results, in order.
     pub const ALL: [Counted; 5] =
         [Counted::Found, Counted::NotFound, Counted::TempFail, Counted::Bad, Counted::Stats];
@@ -82,33 +72,6 @@ pub const BUCKETS: [Duration; 12] = [
     Duration::from_secs(10),
 ];
 
-/// Whether a new meter keeps figures per second.
-static RECORDING: AtomicBool = AtomicBool::new(true);
-/// All meters of the process: one for each listener and map that any configuration since the start has
-/// named. The number grows only if reloads keep adding new names.
-static METERS: Mutex<Vec<Arc<Meter>>> = Mutex::new(Vec::new());
-/// The start of time for the figures.
-static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-
-/// Enables or disables the figures per second of all meters (`[statistics] enabled`).
-pub fn record(on: bool) {
-    RECORDING.store(on, Relaxed);
-    for meter in meters() {
-        meter.record(on);
-    }
-}
-
-/// All meters, oldest first.
-pub fn meters() -> Vec<Arc<Meter>> {
-    lock(&METERS).clone()
-}
-
-/// Locks a mutex. The data are consistent after every statement, so a thread that panicked while it held
-/// the lock did no harm.
-fn lock<T>(books: &Mutex<T>) -> MutexGuard<'_, T> {
-    books.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// The kind of object that a meter measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Of {
@@ -116,21 +79,31 @@ pub enum Of {
     Listener(&'static str),
     /// A map.
     Map,
+    /// An account source.
+    Source,
 }
 
-/// The counters of one listener or map.
+/// The counters of one listener, map or account source.
 #[derive(Debug)]
 pub struct Meter {
     of: Of,
     name: Box<str>,
-    recording: AtomicBool,
-    books: Mutex<Books>,
+    /// The start of time for the figures.
+    start: Instant,
+    /// Whether there are reports of the figures.
+    reporting: bool,
+    /// Limits the log lines of requests that violate the protocol.
+    pub(super) broken_requests: RateLimit,
+    /// Limits the log lines of connections above the limit.
+    connection_limit: RateLimit,
+    counters: Mutex<Counters>,
 }
 
 #[derive(Debug)]
-struct Books {
+struct Counters {
     figures: Figures,
-    totals: Totals,
+    /// Requests by the time they took, see [`Totals::buckets`].
+    buckets: [u64; BUCKETS.len() + 1],
 }
 
 /// Totals since the start.
@@ -153,30 +126,36 @@ pub struct Totals {
     pub writes: u64,
 }
 
+impl Totals {
+    /// A time within which this part of all requests was answered, in percent: the bound of a bucket. `None` if
+    /// there were no requests, or if it is above all bounds.
+    pub fn quantile(&self, percent: u64) -> Option<Duration> {
+        let all: u64 = self.buckets.iter().sum();
+        let mut within = 0;
+        let reached = |count: &u64| {
+            within += count;
+            within.saturating_mul(100) >= all.saturating_mul(percent)
+        };
+        let at = self.buckets.iter().position(reached).filter(|_| all > 0)?;
+        BUCKETS.get(at).copied()
+    }
+}
+
 impl Meter {
-    /// Returns the meter of a listener, by its name in the log. The name is the address of the listener, so
-    /// it identifies the meter; a second call returns the same one.
-    pub fn listener(protocol: &'static str, name: &str) -> Arc<Meter> {
-        Meter::get(Of::Listener(protocol), name)
-    }
-
-    /// Returns the meter of a map. The meter and its counts outlast a reload.
-    pub fn map(name: &str) -> Arc<Meter> {
-        Meter::get(Of::Map, name)
-    }
-
-    fn get(of: Of, name: &str) -> Arc<Meter> {
-        let mut meters = lock(&METERS);
-        // Two meters of one name would produce two values of one metric, which scrapers reject.
-        let same = |meter: &&Arc<Meter>| (meter.of == Of::Map) == (of == Of::Map) && *meter.name == *name;
-        if let Some(known) = meters.iter().find(same) {
-            return known.clone();
+    /// Creates a meter. `start` is the start of time for the figures, and `reporting` is whether there are
+    /// reports of them.
+    pub(super) fn new(of: Of, name: &str, start: Instant, reporting: bool) -> Self {
+        let figures = Figures::new(start.elapsed());
+        let counters = Counters { figures, buckets: [0; BUCKETS.len() + 1] };
+        Meter {
+            of,
+            name: name.into(),
+            start,
+            reporting,
+            broken_requests: RateLimit::default(),
+            connection_limit: RateLimit::default(),
+            counters: counters.into(),
         }
-        let books = Books { figures: Figures::new(START.elapsed()), totals: Totals::default() };
-        let recording = RECORDING.load(Relaxed).into();
-        let meter = Arc::new(Meter { of, name: name.into(), recording, books: books.into() });
-        meters.push(meter.clone());
-        meter
     }
 
     /// Returns the kind of the measured object.
@@ -188,7 +167,7 @@ impl Meter {
     /// invalid requests, and only tcp_table has requests for statistics.
     pub fn kinds(&self) -> usize {
         match self.of {
-            Of::Map => 3,
+            Of::Map | Of::Source => 3,
             Of::Listener("tcp_table") => 5,
             Of::Listener(_) => 4,
         }
@@ -199,20 +178,15 @@ impl Meter {
         &self.name
     }
 
-    /// Enables or disables the figures per second. Totals since the start are always counted, for the
-    /// metrics; while the figures are disabled, there are no reports.
-    pub fn record(&self, on: bool) {
-        self.recording.store(on, Relaxed);
+    /// Limits the log lines of connections above the limit of the listener.
+    pub fn connection_limit(&self) -> &RateLimit {
+        &self.connection_limit
     }
 
     /// Counts a new connection; it is open until the returned value is dropped.
     pub fn connection(self: &Arc<Self>) -> Connection {
         let began = Instant::now();
-        let mut books = lock(&self.books);
-        books.totals.connections += 1;
-        books.totals.open += 1;
-        books.figures.begins(Category::Connections, since_start(began));
-        drop(books);
+        self.counters().figures.begins(Category::Connections, self.since_start(began));
         Connection { meter: self.clone(), began, reading: None, writing: None }
     }
 
@@ -221,37 +195,48 @@ impl Meter {
         let now = Instant::now();
         let took = now.saturating_duration_since(began);
         let bucket = BUCKETS.iter().position(|bound| took <= *bound).unwrap_or(BUCKETS.len());
-        let now = self.recording.load(Relaxed).then(|| since_start(now));
-        let mut books = lock(&self.books);
-        let Books { figures, totals } = &mut *books;
-        totals.answered[counted as usize] += 1;
-        totals.buckets[bucket] += 1;
-        totals.took = totals.took.saturating_add(took);
-        let Some(now) = now else { return };
+        let now = self.since_start(now);
+        let mut counters = self.counters();
+        counters.buckets[bucket] += 1;
         let category = match counted {
             Counted::Found => Category::Success,
             Counted::NotFound => Category::NotFound,
             Counted::TempFail | Counted::Bad => Category::Bad,
             Counted::Stats => Category::Stats,
         };
-        figures.ends(category, now, took);
+        counters.figures.ends(category, now, took);
         if counted == Counted::TempFail {
-            figures.ends(Category::TempFail, now, took);
+            counters.figures.ends(Category::TempFail, now, took);
         }
     }
 
     /// Returns the totals since the start.
     pub fn totals(&self) -> Totals {
-        lock(&self.books).totals.clone()
+        let counters = self.counters();
+        let count = |category| counters.figures.count(category);
+        let [found, not_found, tempfail, errors, stats] =
+            [Category::Success, Category::NotFound, Category::TempFail, Category::Bad, Category::Stats]
+                .map(count);
+        let requests = [found, not_found, errors, stats];
+        Totals {
+            // The errors include the temporary failures, as in trualias.
+            answered: [found.ends, not_found.ends, tempfail.ends, errors.ends - tempfail.ends, stats.ends],
+            buckets: counters.buckets,
+            took: requests.iter().fold(Duration::ZERO, |sum, count| sum.saturating_add(count.took)),
+            open: count(Category::Connections).depth(),
+            connections: count(Category::Connections).starts,
+            reads: count(Category::Reads).starts,
+            writes: count(Category::Writes).starts,
+        }
     }
 
-    /// The reports of all categories, by [`Category::ALL`]; `None` while statistics are disabled.
+    /// The reports of all categories, by [`Category::ALL`]; `None` if statistics are disabled.
     pub fn reports(&self) -> Option<[Report; Category::ALL.len()]> {
-        self.recording.load(Relaxed).then(|| lock(&self.books).figures.reports(START.elapsed()))
+        self.reporting.then(|| self.counters().figures.reports(self.start.elapsed()))
     }
 
     /// Lines for the log and for operators, one for each category that the listener or map can have; empty
-    /// while statistics are disabled.
+    /// if statistics are disabled.
     pub fn report_lines(&self) -> Vec<String> {
         let mine = |report: &&Report| {
             let of_maps = [Category::Success, Category::NotFound, Category::TempFail];
@@ -260,46 +245,33 @@ impl Meter {
         self.reports().iter().flatten().filter(mine).map(Report::line).collect()
     }
 
-    /// The lines of trualias' `stats`, without codes; `None` while statistics are disabled.
+    /// The lines of trualias' `stats`, without codes; `None` if statistics are disabled.
     pub fn lines(&self) -> Option<Vec<String>> {
         self.reports().map(|reports| stats::lines(&reports))
     }
 
-    /// The array of trualias' `jstats`; `None` while statistics are disabled.
+    /// The array of trualias' `jstats`; `None` if statistics are disabled.
     pub fn json(&self) -> Option<String> {
         self.reports().map(|reports| stats::json(&reports))
     }
-}
 
-/// Formats one line for operators: number and speed of the requests since the start, and the rate of the
-/// last minute.
-impl Display for Meter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let totals = self.totals();
-        match self.of {
-            Of::Listener(protocol) => write!(f, "{protocol} {}: {} open", self.name, totals.open)?,
-            Of::Map => write!(f, "map {}", self.name)?,
-        }
-        let answered: u64 = totals.answered.iter().sum();
-        write!(f, "{} {answered} answered (", if self.of == Of::Map { ":" } else { "," })?;
-        for (i, (counted, n)) in Counted::ALL.iter().zip(totals.answered).take(self.kinds()).enumerate() {
-            write!(f, "{}{n} {}", if i == 0 { "" } else { ", " }, counted.plural())?;
-        }
-        f.write_str(")")?;
-        if answered > 0 {
-            let mean = totals.took.as_nanos() / u128::from(answered);
-            write!(f, ", {}.{:03} ms each", mean / 1_000_000, mean / 1000 % 1000)?;
-        }
-        if let Some(reports) = self.reports() {
-            let ended = reports.iter().take(Category::OLD).filter(|report| !report.category.lasts());
-            write!(f, ", {:.1} a second", ended.map(|report| report.n.sixty).sum::<f64>())?;
-        }
-        Ok(())
+    /// Locks the counters. They are consistent after every statement, so a thread that panicked while it held the
+    /// lock did no harm.
+    fn counters(&self) -> MutexGuard<'_, Counters> {
+        self.counters.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-fn since_start(now: Instant) -> Duration {
-    now.saturating_duration_since(*START)
+    fn since_start(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.start)
+    }
+
+    /// Ends an event that has begun.
+    fn end(&self, counters: &mut Counters, category: Category, began: Option<Instant>, now: Instant) {
+        if let Some(began) = began {
+            let took = now.saturating_duration_since(began);
+            counters.figures.ends(category, self.since_start(now), took);
+        }
+    }
 }
 
 /// An open connection in the counters of its listener. Dropping it ends the connection and a pending read
@@ -319,10 +291,9 @@ impl Connection {
             return;
         }
         let now = Instant::now();
-        let mut books = lock(&self.meter.books);
-        end(&mut books.figures, Category::Writes, self.writing.take(), now);
-        books.totals.reads += 1;
-        books.figures.begins(Category::Reads, since_start(now));
+        let mut counters = self.meter.counters();
+        self.meter.end(&mut counters, Category::Writes, self.writing.take(), now);
+        counters.figures.begins(Category::Reads, self.meter.since_start(now));
         self.reading = Some(now);
     }
 
@@ -330,13 +301,12 @@ impl Connection {
     /// together with the previous one counts as read in no time.
     pub fn read_ends(&mut self) -> Instant {
         let now = Instant::now();
-        let mut books = lock(&self.meter.books);
+        let mut counters = self.meter.counters();
         let began = self.reading.take().unwrap_or_else(|| {
-            books.totals.reads += 1;
-            books.figures.begins(Category::Reads, since_start(now));
+            counters.figures.begins(Category::Reads, self.meter.since_start(now));
             now
         });
-        end(&mut books.figures, Category::Reads, Some(began), now);
+        self.meter.end(&mut counters, Category::Reads, Some(began), now);
         now
     }
 
@@ -351,17 +321,16 @@ impl Connection {
             return;
         }
         let now = Instant::now();
-        let mut books = lock(&self.meter.books);
-        books.totals.writes += 1;
-        books.figures.begins(Category::Writes, since_start(now));
+        let mut counters = self.meter.counters();
+        counters.figures.begins(Category::Writes, self.meter.since_start(now));
         self.writing = Some(now);
     }
 
     /// Ends the write. Necessary only if [`Connection::read_begins`] does not follow.
     pub fn write_ends(&mut self) {
         let now = Instant::now();
-        let mut books = lock(&self.meter.books);
-        end(&mut books.figures, Category::Writes, self.writing.take(), now);
+        let mut counters = self.meter.counters();
+        self.meter.end(&mut counters, Category::Writes, self.writing.take(), now);
     }
 
     /// The meter of the connection.
@@ -373,18 +342,9 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         let now = Instant::now();
-        let mut books = lock(&self.meter.books);
-        end(&mut books.figures, Category::Reads, self.reading.take(), now);
-        end(&mut books.figures, Category::Writes, self.writing.take(), now);
-        end(&mut books.figures, Category::Connections, Some(self.began), now);
-        books.totals.open = books.totals.open.saturating_sub(1);
-    }
-}
-
-/// Ends an event that has begun. Depths are counted even while statistics are disabled, so that they are
-/// right when statistics are enabled again.
-fn end(figures: &mut Figures, category: Category, began: Option<Instant>, now: Instant) {
-    if let Some(began) = began {
-        figures.ends(category, since_start(now), now.saturating_duration_since(began));
+        let mut counters = self.meter.counters();
+        self.meter.end(&mut counters, Category::Reads, self.reading.take(), now);
+        self.meter.end(&mut counters, Category::Writes, self.writing.take(), now);
+        self.meter.end(&mut counters, Category::Connections, Some(self.began), now);
     }
 }

@@ -1,4 +1,5 @@
-//! Logging and counting: one function per event, so that the lines stay consistent.
+//! Logging and counting: one function per event, so that the lines stay consistent. An event that is counted
+//! gets the [`Metrics`] of its daemon.
 //!
 //! The levels:
 //!
@@ -9,89 +10,37 @@
 //! - `info`: start, stop, reload, and **one line for each decided recipient**, queue id first.
 //! - `debug`: the course of single connections.
 //!
-//! Every text from outside is escaped, and the fields of a line have a fixed order ([`line`]). These texts
+//! Every text from outside is escaped, and the fields of a line have a fixed order ([`mod@line`]). These texts
 //! are never sent to a client.
 
 pub mod account;
 pub mod files;
+mod guessing;
 pub mod line;
+mod log_file;
 mod message;
 pub mod meter;
 pub mod metrics;
+pub mod openmetrics;
 pub mod outage;
 pub mod setup;
 pub mod stats;
 mod tables;
 
+pub use guessing::{GuessingBegins, guess_deferred, guessing_begins, guessing_ends, guessing_full};
 pub use message::{MAX_NAMED, Message, cannot_change_headers, message};
 pub use tables::{
     RateLimit, broken_request, connection_begun, connection_ended, looked_up, tempfail, unknown_map,
 };
 
+pub use metrics::Metrics;
+
 use line::{client, mailbox, name, text};
 use mail_address::{one_line, word};
 use std::fmt::{self, Display};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tracing::{debug, error, info, warn};
-
-/// Counters since the start.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Milter sessions that began.
-    pub sessions: AtomicU64,
-    /// Milter sessions that ended with an error of the peer, of the network or of rcptd.
-    pub session_errors: AtomicU64,
-    /// Decided recipients.
-    pub recipients: AtomicU64,
-    /// Recipients replaced by their account.
-    pub rewritten: AtomicU64,
-    /// Rejected recipients.
-    pub rejected: AtomicU64,
-    /// Deferred recipients.
-    pub deferred: AtomicU64,
-    /// Reloads that took effect.
-    pub reloads: AtomicU64,
-    /// Reloads that failed and changed nothing.
-    pub failed_reloads: AtomicU64,
-    /// Checks of a witness: passed, failed, without result (see [`crate::lookup::control`]).
-    pub witnesses: [AtomicU64; 3],
-    /// Checks of a canary, in the same order.
-    pub canaries: [AtomicU64; 3],
-}
-
-/// The counters of the process.
-pub static COUNTERS: Counters = Counters {
-    sessions: AtomicU64::new(0),
-    session_errors: AtomicU64::new(0),
-    recipients: AtomicU64::new(0),
-    rewritten: AtomicU64::new(0),
-    rejected: AtomicU64::new(0),
-    deferred: AtomicU64::new(0),
-    reloads: AtomicU64::new(0),
-    failed_reloads: AtomicU64::new(0),
-    witnesses: [const { AtomicU64::new(0) }; 3],
-    canaries: [const { AtomicU64::new(0) }; 3],
-};
-
-impl Display for Counters {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let figures = [
-            ("sessions", &self.sessions),
-            ("session_errors", &self.session_errors),
-            ("recipients", &self.recipients),
-            ("rewritten", &self.rewritten),
-            ("rejected", &self.rejected),
-            ("deferred", &self.deferred),
-            ("reloads", &self.reloads),
-            ("failed_reloads", &self.failed_reloads),
-        ];
-        for (i, (name, figure)) in figures.iter().enumerate() {
-            write!(f, "{}{name}={}", if i == 0 { "" } else { " " }, figure.load(Relaxed))?;
-        }
-        Ok(())
-    }
-}
 
 /// The decision about a recipient, for the log line and the counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,9 +92,9 @@ pub struct Recipient<'a> {
     pub new_to: Option<&'a dyn Display>,
     /// The client's name and address.
     pub client: (Option<&'a [u8]>, Option<&'a [u8]>),
-    /// The source of the result for the account, and whether it was cached; `rule` alone if the rule made a
-    /// lookup unnecessary.
-    pub source: Option<(&'a str, Option<bool>)>,
+    /// The source of the result for the account, and whether it was cached (`hit`, `miss` or `stale`); `rule` alone
+    /// if the rule made a lookup unnecessary.
+    pub source: Option<(&'a str, Option<&'static str>)>,
     /// The reason in words.
     pub detail: Option<&'a dyn Display>,
     /// Time from the command to the decision.
@@ -165,10 +114,8 @@ impl Display for Recipient<'_> {
         write!(f, " reason={}", name(self.reason))?;
         if let Some((source, cached)) = self.source {
             write!(f, " source={}", name(&source))?;
-            match cached {
-                Some(true) => f.write_str(" cache=hit")?,
-                Some(false) => f.write_str(" cache=miss")?,
-                None => (),
+            if let Some(cached) = cached {
+                write!(f, " cache={cached}")?;
             }
         }
         write!(f, " ms={}", self.took.as_millis())?;
@@ -187,22 +134,22 @@ impl Display for Recipient<'_> {
 }
 
 /// A recipient was decided.
-pub fn recipient(recipient: &Recipient<'_>) {
-    COUNTERS.recipients.fetch_add(1, Relaxed);
+pub fn recipient(metrics: &Metrics, recipient: &Recipient<'_>) {
+    let counters = &metrics.milter;
     let counter = match recipient.decided {
-        Decided::NotOurs | Decided::Keep => None,
-        Decided::Rewrite => Some(&COUNTERS.rewritten),
-        Decided::Reject => Some(&COUNTERS.rejected),
-        Decided::Defer => Some(&COUNTERS.deferred),
+        _ if recipient.only_logged => &counters.unchanged,
+        Decided::NotOurs | Decided::Keep => &counters.unchanged,
+        Decided::Rewrite => &counters.rewritten,
+        Decided::Reject => &counters.rejected,
+        Decided::Defer => &counters.deferred,
     };
-    if let Some(counter) = counter.filter(|_| !recipient.only_logged) {
-        counter.fetch_add(1, Relaxed);
-    }
+    counter.fetch_add(1, Relaxed);
     info!("{recipient}");
 }
 
 /// The edits of a message could not be sent, so the message was deferred.
-pub fn edit_failed(queue_id: Option<&[u8]>, session: u64, why: &dyn Display) {
+pub fn edit_failed(metrics: &Metrics, queue_id: Option<&[u8]>, session: u64, why: &dyn Display) {
+    metrics.milter.messages_deferred.fetch_add(1, Relaxed);
     let id = line::queue_id(queue_id);
     error!(
         "{id}: session={session} listener=milter stage=EOM message deferred, recipients not replaced: detail={}",
@@ -211,8 +158,8 @@ pub fn edit_failed(queue_id: Option<&[u8]>, session: u64, why: &dyn Display) {
 }
 
 /// A session began.
-pub fn session_begun(session: u64) {
-    COUNTERS.sessions.fetch_add(1, Relaxed);
+pub fn session_begun(metrics: &Metrics, session: u64) {
+    metrics.milter.sessions.fetch_add(1, Relaxed);
     debug!("session={session} listener=milter begins");
 }
 
@@ -225,8 +172,8 @@ pub fn cannot_replace(session: u64) {
 }
 
 /// A session ended early. `last` is the letter of the last command that was read.
-pub fn session_broken(listener: &dyn Display, last: Option<u8>, why: &dyn Display) {
-    COUNTERS.session_errors.fetch_add(1, Relaxed);
+pub fn session_broken(metrics: &Metrics, listener: &dyn Display, last: Option<u8>, why: &dyn Display) {
+    metrics.milter.session_errors.fetch_add(1, Relaxed);
     let last = last.map_or("none".into(), |b| word(&[b]).to_string());
     warn!("listener={} milter session broken: last={last} detail={}", name(listener), text(why));
 }
@@ -237,11 +184,13 @@ pub fn accept_failed(listener: &dyn Display, why: &std::io::Error, pause: Durati
     warn!("listener={listener} cannot accept a connection, next try in {} ms: {why}", pause.as_millis());
 }
 
-/// The connection limit is reached. Logged for each further connection, since it makes a mail server wait.
-pub fn connection_limit(listener: &dyn Display, open: usize) {
-    let listener = name(listener);
+/// A listener has reached its connection limit. `then` is what happens to a further connection, and
+/// `rate_limit` is that of the listener.
+pub fn connection_limit(rate_limit: &RateLimit, listener: &dyn Display, open: usize, then: &str) {
+    let Some(suppressed) = rate_limit.passes() else { return };
+    let (listener, others) = (name(listener), tables::others(suppressed));
     warn!(
-        "listener={listener} {open} connections are open, which is the limit; further ones wait (max_connections)"
+        "listener={listener} {open} connections are open, which is the limit; {then} (max_connections){others}"
     );
 }
 
@@ -273,9 +222,9 @@ pub fn configuration_warning(problem: &dyn Display) {
 }
 
 /// A reload took effect. `restart` are the changed keys that need a restart.
-pub fn reloaded(why: &str, rules: usize, restart: &[&str], dry_run: bool) {
-    COUNTERS.reloads.fetch_add(1, Relaxed);
-    metrics::RELOADED.store(true, Relaxed);
+pub fn reloaded(metrics: &Metrics, why: &str, rules: usize, restart: &[&str], dry_run: bool) {
+    metrics.reloads.succeeded.fetch_add(1, Relaxed);
+    metrics.reloads.last_failed.store(false, Relaxed);
     let mode = if dry_run { ", dry run" } else { "" };
     info!("configuration reloaded ({why}): {rules} rules{mode}");
     warn_of_dry_run(dry_run);
@@ -285,9 +234,9 @@ pub fn reloaded(why: &str, rules: usize, restart: &[&str], dry_run: bool) {
 }
 
 /// A reload failed; the old configuration remains in use.
-pub fn reload_failed(why: &str, problems: &[String]) {
-    COUNTERS.failed_reloads.fetch_add(1, Relaxed);
-    metrics::RELOADED.store(false, Relaxed);
+pub fn reload_failed(metrics: &Metrics, why: &str, problems: &[String]) {
+    metrics.reloads.failed.fetch_add(1, Relaxed);
+    metrics.reloads.last_failed.store(true, Relaxed);
     for problem in problems {
         error!("{}", one_line(problem));
     }
@@ -298,8 +247,8 @@ pub fn reload_failed(why: &str, problems: &[String]) {
 }
 
 /// The statistics of all listeners and maps (`statistics.log_interval`).
-pub fn statistics() {
-    for meter in meter::meters() {
+pub fn statistics(metrics: &Metrics) {
+    for meter in metrics.meters() {
         let kind = if meter.of() == meter::Of::Map { "map" } else { "listener" };
         for line in meter.report_lines() {
             info!("{kind}={} {line}", name(&meter.name()));
@@ -318,8 +267,8 @@ pub fn forced(why: &str) {
 }
 
 /// The daemon has stopped.
-pub fn stopped() {
-    info!("stopped: {COUNTERS}");
+pub fn stopped(metrics: &Metrics) {
+    info!("stopped: {metrics}");
 }
 
 /// A listener has ended without a request to stop.
@@ -348,7 +297,7 @@ mod tests {
             to: b"<foo-macys-m5@example.com>",
             new_to: Some(&"foo@example.com"),
             client: (Some(b"c.test"), Some(b"192.0.2.1")),
-            source: Some(("vrfy:127.0.0.1:5025", Some(true))),
+            source: Some(("vrfy:127.0.0.1:5025", Some("hit"))),
             detail: None,
             took: Duration::from_millis(3),
         }
@@ -405,7 +354,7 @@ mod tests {
                 to: bytes,
                 new_to: Some(evil),
                 client: (Some(bytes), Some(b"192.0.2.1")),
-                source: Some((evil, Some(true))),
+                source: Some((evil, Some("hit"))),
                 detail: Some(evil),
                 only_logged: true,
                 decided: Decided::Reject,

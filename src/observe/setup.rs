@@ -1,12 +1,13 @@
 //! Sets up the destination of the log.
 //!
 //! A line that cannot be written at once is lost and counted: a stalled reader (a full journal, a suspended
-//! terminal, an unread pipe) must not delay the reply to a recipient.
+//! terminal, an unread pipe) or a full disk must not delay the reply to a recipient.
 //!
 //! Every event, of rcptd or of a library, becomes one line of at most [`MAX_LINE`] octets. Its text cannot
 //! begin another line or, in the journal, another field.
 
 use super::line::cut;
+use super::log_file::LogFile;
 use mail_address::one_line;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fmt::Write as _;
@@ -14,6 +15,7 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 pub use tracing::Level;
 use tracing_subscriber::fmt::format::Writer;
@@ -30,22 +32,36 @@ pub const MAX_LINE: usize = 4096;
 /// Socket of the journal (systemd's journal native protocol).
 const JOURNAL: &str = "/run/systemd/journal/socket";
 
-/// Sends log events from `level` up to standard error or to journald. Must be called once.
+/// The destination of the log.
+#[derive(Clone, Copy, Debug)]
+pub enum Destination<'a> {
+    /// Standard error.
+    Stderr,
+    /// The socket of the journal.
+    Journald,
+    /// A file, which is created if it does not exist.
+    File(&'a Path),
+}
+
+/// Sends log events from `level` up to `destination`. Must be called once.
 ///
 /// Libraries log from `warn` up only, with any level: at `debug` one of them logs each line of SMTP.
-pub fn init(journald: bool, level: Level) -> io::Result<()> {
+pub fn init(destination: Destination<'_>, level: Level) -> io::Result<()> {
     let filter = Targets::new()
         .with_default(level.min(Level::WARN))
         .with_target("rcptd", LevelFilter::from_level(level));
-    let (sink, style) = if journald {
-        let socket = UnixDatagram::unbound()?;
-        socket.connect(JOURNAL)?;
-        socket.set_nonblocking(true)?;
-        (Sink::Journal(socket), Style::Priority)
-    } else if stderr_is_journal() {
-        (Sink::Stderr, Style::Priority)
-    } else {
-        (Sink::Stderr, Style::Time { colour: io::stderr().is_terminal() })
+    let (sink, style) = match destination {
+        Destination::Journald => {
+            let socket = UnixDatagram::unbound()?;
+            socket.connect(JOURNAL)?;
+            socket.set_nonblocking(true)?;
+            (Sink::Journal(socket), Style::Priority)
+        }
+        Destination::File(path) => {
+            (Sink::File(Mutex::new(LogFile::open(path)?)), Style::Time { colour: false })
+        }
+        Destination::Stderr if stderr_is_journal() => (Sink::Stderr, Style::Priority),
+        Destination::Stderr => (Sink::Stderr, Style::Time { colour: io::stderr().is_terminal() }),
     };
     let layer = tracing_subscriber::fmt::layer()
         .log_internal_errors(false)
@@ -66,6 +82,7 @@ fn stderr_is_journal() -> bool {
 enum Sink {
     Stderr,
     Journal(UnixDatagram),
+    File(Mutex<LogFile>),
 }
 
 /// Writer of complete lines that never blocks.
@@ -107,6 +124,7 @@ impl Sink {
                 is_ready && stderr.lock().write_all(line).is_ok()
             }
             Sink::Journal(socket) => socket.send(&entry(line)).is_ok(),
+            Sink::File(file) => file.lock().unwrap_or_else(PoisonError::into_inner).put(line).is_ok(),
         }
     }
 }

@@ -6,9 +6,11 @@
 //! reported, but does not fill the disk.
 
 use super::line::{name, octets, text};
+use super::meter::Meter;
+use super::metrics::Metrics;
 use std::fmt::Display;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 
@@ -18,19 +20,20 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Lets one line per interval through, and counts the others.
 #[derive(Debug, Default)]
 pub struct RateLimit {
-    /// Time of the last line, in milliseconds since the first of all, plus one; 0: never.
-    last: AtomicU64,
-    suppressed: AtomicU64,
+    lines: Mutex<Lines>,
     /// Whether the last lookup failed temporarily.
     failing: AtomicBool,
 }
 
-impl RateLimit {
-    /// Creates a limiter that has let no line through.
-    pub const fn new() -> Self {
-        RateLimit { last: AtomicU64::new(0), suppressed: AtomicU64::new(0), failing: AtomicBool::new(false) }
-    }
+#[derive(Debug, Default)]
+struct Lines {
+    /// Time of the last line.
+    last: Option<Instant>,
+    /// Number of lines since then that were not written.
+    suppressed: u64,
+}
 
+impl RateLimit {
     /// Records a lookup with a result: the next failure is a warning again.
     pub fn works(&self) {
         if self.failing.load(Relaxed) {
@@ -40,19 +43,25 @@ impl RateLimit {
 
     /// Returns whether a line may be written now, as the number of suppressed ones.
     pub fn passes(&self) -> Option<u64> {
-        static START: OnceLock<Instant> = OnceLock::new();
-        let now = START.get_or_init(Instant::now).elapsed();
-        let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
-        let last = self.last.load(Relaxed);
-        let due =
-            last == 0 || now.saturating_sub(last) >= u64::try_from(PAUSE.as_millis()).unwrap_or(u64::MAX);
-        // If several threads find a line due, one writes it.
-        if due && self.last.compare_exchange(last, now, Relaxed, Relaxed).is_ok() {
-            Some(self.suppressed.swap(0, Relaxed))
-        } else {
-            self.suppressed.fetch_add(1, Relaxed);
-            None
+        self.passes_at(Instant::now())
+    }
+
+    fn passes_at(&self, now: Instant) -> Option<u64> {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.last.is_some_and(|last| now.saturating_duration_since(last) < PAUSE) {
+            lines.suppressed += 1;
+            return None;
         }
+        lines.last = Some(now);
+        Some(std::mem::take(&mut lines.suppressed))
+    }
+}
+
+/// The remark about lines that were not written, see [`RateLimit::passes`].
+pub(super) fn others(suppressed: u64) -> String {
+    match suppressed {
+        0 => String::new(),
+        n => format!(" (and {n} others since the last line)"),
     }
 }
 
@@ -68,15 +77,11 @@ pub fn looked_up(listener: &str, connection: u64, map: &str, key: &[u8], value: 
 }
 
 /// A lookup failed temporarily.
-pub fn tempfail(quiet: &RateLimit, listener: &str, map: &str, key: &[u8], why: &dyn Display) {
-    let Some(suppressed) = quiet.passes() else { return };
-    let others = if suppressed == 0 {
-        String::new()
-    } else {
-        format!(" (and {suppressed} others since the last line)")
-    };
+pub fn tempfail(rate_limit: &RateLimit, listener: &str, map: &str, key: &[u8], why: &dyn Display) {
+    let Some(suppressed) = rate_limit.passes() else { return };
+    let others = others(suppressed);
     let (listener, map, key, why) = (name(&listener), name(&map), octets(key), text(why));
-    if quiet.failing.swap(true, Relaxed) {
+    if rate_limit.failing.swap(true, Relaxed) {
         info!("listener={listener} map={map} verdict=tempfail key={key} detail={why}{others}");
     } else {
         warn!("listener={listener} map={map} verdict=tempfail key={key} detail={why}{others}");
@@ -84,16 +89,15 @@ pub fn tempfail(quiet: &RateLimit, listener: &str, map: &str, key: &[u8], why: &
 }
 
 /// A server requested a map that does not exist.
-pub fn unknown_map(listener: &str, map: &str) {
-    static QUIET: RateLimit = RateLimit::new();
-    if QUIET.passes().is_some() {
-        warn!(
-            "listener={} there is no map {} here: add a section [[map]] or fix the \
-             mail server's configuration",
-            name(&listener),
-            text(&map)
-        );
-    }
+pub fn unknown_map(metrics: &Metrics, listener: &str, map: &str) {
+    let Some(suppressed) = metrics.unknown_maps.passes() else { return };
+    warn!(
+        "listener={} there is no map {} here: add a section [[map]] or fix the \
+         mail server's configuration{}",
+        name(&listener),
+        text(&map),
+        others(suppressed)
+    );
 }
 
 /// A connection began.
@@ -107,16 +111,14 @@ pub fn connection_ended(listener: &str, connection: u64, why: &str) {
 }
 
 /// A client violated the protocol.
-pub fn broken_request(listener: &str, connection: u64, peer: &str, why: &dyn Display) {
-    static QUIET: RateLimit = RateLimit::new();
-    if QUIET.passes().is_none() {
-        return;
-    }
+pub fn broken_request(listener: &Meter, connection: u64, peer: &str, why: &dyn Display) {
+    let Some(suppressed) = listener.broken_requests.passes() else { return };
     warn!(
-        "connection={connection} listener={} peer={} request not understood: detail={}",
-        name(&listener),
+        "connection={connection} listener={} peer={} request not understood: detail={}{}",
+        name(&listener.name()),
         name(&peer),
-        text(why)
+        text(why),
+        others(suppressed)
     );
 }
 
@@ -126,11 +128,12 @@ mod tests {
 
     #[test]
     fn limits_lines_per_second() {
-        let quiet = RateLimit::default();
-        assert_eq!(quiet.passes(), Some(0));
-        assert_eq!((quiet.passes(), quiet.passes()), (None, None));
-        // Pretend that the last line was long ago.
-        quiet.last.store(0, Relaxed);
-        assert_eq!(quiet.passes(), Some(2));
+        let rate_limit = RateLimit::default();
+        let start = Instant::now();
+        let at = |ms| rate_limit.passes_at(start + Duration::from_millis(ms));
+        assert_eq!(
+            [at(0), at(0), at(999), at(1000), at(1001), at(5000)],
+            [Some(0), None, None, Some(2), None, Some(1)]
+        );
     }
 }

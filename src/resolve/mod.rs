@@ -1,7 +1,7 @@
 //! Resolves a recipient to its [`Outcome`], with the rules and the accounts.
 //!
 //! A recipient is rejected only if the account source certainly does not have it, and accepted only if the
-//! source certainly has it (or is configured with `tempfail_action = "accept"`).
+//! source certainly has it (or is configured with `on_tempfail = "accept"`).
 //!
 //! A rule may redirect the mail to an address. In our domains that address is resolved and verified like a
 //! recipient; elsewhere it is not verified. The operator's script may run before the rules, and after them,

@@ -58,6 +58,8 @@ pub enum DeferReason {
     Server,
     /// The message has too many header fields to remove with the name of our header.
     Headers,
+    /// The network of the client has too many unknown recipients, so no source was asked.
+    Guessing,
 }
 
 impl fmt::Display for RejectReason {
@@ -91,6 +93,9 @@ impl fmt::Display for DeferReason {
                 f.write_str("the message has too many header fields of the name in milter.header")
             }
             DeferReason::Server => f.write_str("the mail server does not let recipients be replaced"),
+            DeferReason::Guessing => {
+                f.write_str("too many unknown recipients from the network of the client")
+            }
         }
     }
 }

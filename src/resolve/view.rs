@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 /// Purpose of a map of the resolver; decides which value a key has.
 ///
-/// | outcome | [`VirtualAlias`](ResolverView::VirtualAlias) | [`Recipients`](ResolverView::Recipients) | [`Account`](ResolverView::Account) | [`SenderLogin`](ResolverView::SenderLogin) | [`Access`](ResolverView::Access) |
-/// | --- | --- | --- | --- | --- | --- |
-/// | not ours | – | – | – | – | – |
-/// | keep | – | the account | – | the account | `DUNNO` |
-/// | rewrite | the account | the account | its local part, at [`origin`](Resolver::origin) | the account, if it is ours | `DUNNO` |
-/// | reject | – | – | – | – | the reject reply |
-/// | defer | temporary failure | temporary failure | temporary failure | temporary failure | temporary failure |
+/// | outcome | [`VirtualAlias`](ResolverView::VirtualAlias) | [`Recipients`](ResolverView::Recipients) | [`Account`](ResolverView::Account) | [`SenderLogin`](ResolverView::SenderLogin) | [`Access`](ResolverView::Access) | [`Transport`](ResolverView::Transport) |
+/// | --- | --- | --- | --- | --- | --- | --- |
+/// | not ours | – | – | – | – | – | – |
+/// | keep | – | the account | – | the account | `DUNNO` | `:` |
+/// | rewrite | the account | the account | its local part, at [`origin`](Resolver::origin) | the account, if it is ours | `DUNNO` | `:` |
+/// | reject | – | – | – | – | the reject reply | – |
+/// | defer | temporary failure | temporary failure | temporary failure | temporary failure | temporary failure | temporary failure |
 ///
 /// "–" is "not found".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,19 +30,22 @@ pub enum ResolverView {
     SenderLoginName,
     /// check_recipient_access: an action of access(5).
     Access,
+    /// transport_maps: the default transport, for all valid recipients.
+    Transport,
     /// virtual_alias_domains, virtual_mailbox_domains, relay_domains: our domains.
     Domains,
 }
 
 impl ResolverView {
     /// All views, by their names in the configuration.
-    pub const ALL: [(&'static str, ResolverView); 7] = [
+    pub const ALL: [(&'static str, ResolverView); 8] = [
         ("virtual_alias", ResolverView::VirtualAlias),
         ("recipients", ResolverView::Recipients),
         ("account", ResolverView::Account),
         ("sender_login", ResolverView::SenderLogin),
         ("sender_login_name", ResolverView::SenderLoginName),
         ("access", ResolverView::Access),
+        ("transport", ResolverView::Transport),
         ("domains", ResolverView::Domains),
     ];
 
@@ -94,6 +97,8 @@ impl Resolved {
             (Outcome::TempFail(why), _) => Lookup::TempFail(Reason::new(why.to_string())),
             (Outcome::NoSuchUser(_), P::Access) => found(self.reject_reply.to_string()),
             (Outcome::Keep | Outcome::Rewrite(_), P::Access) => found("DUNNO".into()),
+            // An empty transport and next hop mean those of the address class of the domain (transport(5)).
+            (Outcome::Keep | Outcome::Rewrite(_), P::Transport) => found(":".into()),
             // The view of domains does not resolve recipients.
             (_, P::Domains)
             | (Outcome::NotOurs | Outcome::NoSuchUser(_), _)

@@ -7,13 +7,12 @@
 use super::conversation::Conversation;
 use super::listen::Listener;
 use super::open::Open;
-use crate::observe;
 use crate::observe::meter::{Counted, Meter};
+use crate::observe::{self, Metrics};
 use lookup_protocols::ProtocolError;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 
@@ -41,7 +40,8 @@ pub trait Service: Send + Sync + 'static {
     fn answer(
         &self,
         client: &Client,
-        request: (Self::Request, Instant),
+        request: Self::Request,
+        began: Instant,
         out: &mut Vec<u8>,
     ) -> impl Future<Output = Option<Counted>> + Send;
 
@@ -63,21 +63,21 @@ pub struct Client {
 /// Limits of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Most connections at once; a further one replaces the one that was idle for longest (see [`YIELD`]).
+    /// Most connections at once; a further one replaces the one that was idle for longest, if that was at
+    /// least a second.
     pub connections: usize,
     /// How long a connection may be silent.
     pub idle: Duration,
 }
 
-/// Counts the connections of all listeners of the process, to number them.
-static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
-
 /// Serves a listener. When `stop` is raised, it accepts no more connections. When `end` is raised, each
-/// connection ends after its pending request. Completes when the last connection has ended.
+/// connection ends after its pending request. `metrics` numbers the connections, and `meter` counts their
+/// events. Completes when the last connection has ended.
 pub async fn serve<S: Service>(
     mut listener: Listener,
     service: Arc<S>,
     limits: Limits,
+    metrics: Arc<Metrics>,
     meter: Arc<Meter>,
     mut stop: watch::Receiver<bool>,
     end: watch::Receiver<bool>,
@@ -94,7 +94,8 @@ pub async fn serve<S: Service>(
         let next = async {
             let stream = poll_fn(|cx| listener.poll_accept(cx)).await;
             if permits.available_permits() == 0 {
-                observe::connection_limit(&name, limits.connections);
+                let then = "a further one replaces the one that was idle for longest";
+                observe::connection_limit(meter.connection_limit(), &name, limits.connections, then);
             }
             (open.room(&permits).await, stream)
         };
@@ -105,16 +106,16 @@ pub async fn serve<S: Service>(
         };
         let client = Client {
             listener: name.clone(),
-            connection: CONNECTIONS.fetch_add(1, Relaxed) + 1,
+            connection: metrics.next_connection(),
             peer: stream.peer().into(),
         };
-        let (service, end, books) = (service.clone(), end.clone(), meter.connection());
+        let (service, end, counters) = (service.clone(), end.clone(), meter.connection());
         let place = open.enter(client.connection);
         tokio::spawn(async move {
             let _permit = permit;
             observe::connection_begun(&client.listener, client.connection, &client.peer);
             let (service, client, place) = (&*service, &client, &place);
-            let conversation = Conversation { service, client, books, place, idle: limits.idle, end };
+            let conversation = Conversation { service, client, counters, place, idle: limits.idle, end };
             let why = conversation.run(stream).await;
             observe::connection_ended(&client.listener, client.connection, why);
         });

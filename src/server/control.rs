@@ -4,6 +4,7 @@
 //!
 //! - `status`: the reply is one line of JSON.
 //! - `resolve` and an address as a JSON string: the reply is the current decision of the milter.
+//! - `cache` and a JSON object: the reply is what is cached or known of accounts, or what has been done to it.
 //! - `trace`: one line for each request answered from then on, until the client closes the connection.
 //!
 //! Every other line gets `{"error": …}`. A client that can open the socket sees addresses: by default only
@@ -12,7 +13,7 @@
 use super::listen::{Listener, Stream};
 use super::trace::{TraceBus, TraceEvent};
 use mail_address::plain_json;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -38,9 +39,11 @@ pub struct Control {
     pub status: Box<dyn Fn() -> String + Send + Sync>,
     /// Returns the reply to `resolve`, a line of JSON.
     pub resolve: Box<dyn Fn(String) -> Resolved + Send + Sync>,
+    /// Returns the reply to `cache`, a line of JSON.
+    pub cache: Box<dyn Fn(Value) -> Resolved + Send + Sync>,
 }
 
-/// A future that returns the reply to `resolve`.
+/// A future that returns the reply to `resolve` or `cache`.
 pub type Resolved = Pin<Box<dyn Future<Output = String> + Send>>;
 
 /// Selects trace events. All conditions must match.
@@ -125,6 +128,13 @@ async fn converse(mut stream: Stream, control: &Control, traces: &Semaphore) {
             };
             let _ = write(&mut stream, &answer).await;
         }
+        "cache" => {
+            let answer = match serde_json::from_str(rest) {
+                Ok(request) => (control.cache)(request).await,
+                Err(why) => json!({ "error": why.to_string() }).to_string(),
+            };
+            let _ = write(&mut stream, &answer).await;
+        }
         "trace" => match Filter::read(rest) {
             Ok(filter) => {
                 let Ok(_permit) = traces.try_acquire() else {
@@ -138,7 +148,7 @@ async fn converse(mut stream: Stream, control: &Control, traces: &Semaphore) {
             Err(why) => drop(write(&mut stream, &json!({ "error": why }).to_string()).await),
         },
         _ => {
-            let error = json!({ "error": "unknown command: use status, resolve or trace" });
+            let error = json!({ "error": "unknown command: use status, resolve, cache or trace" });
             let _ = write(&mut stream, &error.to_string()).await;
         }
     }

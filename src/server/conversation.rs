@@ -20,7 +20,7 @@ pub const MAX_BATCH: usize = 64;
 /// Initial input buffer of a connection, in octets: a request of usual length. It grows up to the limit of
 /// the protocol for one request.
 const INPUT: usize = 1024;
-/// Largest output buffer that is kept between requests, in octets. It keeps ten thousand idle connections
+/// Largest buffer that is kept between requests, in octets. It keeps ten thousand idle connections
 /// cheap.
 const KEPT: usize = 16 * 1024;
 /// Longest wait for a client to read a reply. Postfix waits 100 s for a reply and reads it at once.
@@ -36,7 +36,7 @@ pub(super) type Ended = &'static str;
 pub(super) struct Conversation<'c, S> {
     pub service: &'c S,
     pub client: &'c Client,
-    pub books: Connection,
+    pub counters: Connection,
     pub place: &'c Place,
     /// How long the client may be silent.
     pub idle: Duration,
@@ -67,13 +67,18 @@ enum Batch {
 impl<S: Service> Conversation<'_, S> {
     /// Serves the connection.
     pub async fn run(mut self, mut stream: Stream) -> Ended {
-        let mut end = self.end.clone();
-        let ended = async move {
-            let _ = end.wait_for(|raised| *raised).await;
+        // Completes with the reason why an idle connection has to end. It is created once for each connection,
+        // since registering for both events again costs more than answering a request.
+        let (place, mut end) = (self.place, self.end.clone());
+        let closing = async move {
+            tokio::select! {
+                biased;
+                _ = end.wait_for(|raised| *raised) => "rcptd is stopping",
+                () = place.replaced() => "closed for a new connection, because max_connections is reached",
+            }
         };
-        let mut ended = pin!(ended);
-        // One timer for the whole connection, checked when it expires: resetting it for each request would
-        // cost more than the request.
+        let mut closing = pin!(closing);
+        // One timer for each connection, for the same reason; it is checked when it expires.
         let mut silence = pin!(sleep(self.idle));
         let mut buffers = Buffers {
             input: Vec::with_capacity(INPUT),
@@ -81,14 +86,14 @@ impl<S: Service> Conversation<'_, S> {
             at_end: false,
             last: Instant::now(),
         };
-        self.books.read_begins();
+        self.counters.read_begins();
         loop {
             let batch = self.answer(&mut buffers).await;
             if let Err(why) = self.write(&mut stream, &mut buffers).await {
                 return why;
             }
             if matches!(batch, Batch::Broken) {
-                self.books.write_ends();
+                self.counters.write_ends();
                 linger(&mut stream).await;
                 return "protocol error";
             }
@@ -97,6 +102,7 @@ impl<S: Service> Conversation<'_, S> {
                 return "rcptd is stopping";
             }
             if matches!(batch, Batch::Full) {
+                self.counters.write_ends();
                 // Yield to other connections.
                 tokio::task::yield_now().await;
                 continue;
@@ -104,8 +110,8 @@ impl<S: Service> Conversation<'_, S> {
             if buffers.at_end {
                 return "the client closed the connection";
             }
-            self.books.read_begins();
-            if let Err(why) = self.read(&mut stream, &mut buffers, ended.as_mut(), silence.as_mut()).await {
+            self.counters.read_begins();
+            if let Err(why) = self.read(&mut stream, &mut buffers, closing.as_mut(), silence.as_mut()).await {
                 return why;
             }
             if buffers.input.is_empty() && buffers.at_end {
@@ -128,10 +134,10 @@ impl<S: Service> Conversation<'_, S> {
                 }
                 Parsed::Request(request, length) => {
                     taken += length;
-                    let began = self.books.read_ends();
+                    let began = self.counters.read_ends();
                     self.place.is_busy();
-                    if let Some(counted) = self.service.answer(self.client, (request, began), out).await {
-                        self.books.answered(counted, began);
+                    if let Some(counted) = self.service.answer(self.client, request, began, out).await {
+                        self.counters.answered(counted, began);
                     }
                 }
             }
@@ -142,14 +148,17 @@ impl<S: Service> Conversation<'_, S> {
         }
         self.place.has_answered(taken);
         input.drain(..taken);
+        if input.is_empty() {
+            input.shrink_to(KEPT);
+        }
         batch
     }
 
     fn answer_broken(&mut self, why: ProtocolError, out: &mut Vec<u8>) {
-        observe::broken_request(&self.client.listener, self.client.connection, &self.client.peer, &why);
-        let began = self.books.read_ends();
+        observe::broken_request(self.counters.meter(), self.client.connection, &self.client.peer, &why);
+        let began = self.counters.read_ends();
         self.service.broken(why, out);
-        self.books.answered(Counted::Bad, began);
+        self.counters.answered(Counted::Bad, began);
     }
 
     /// Writes the replies, if any.
@@ -157,7 +166,7 @@ impl<S: Service> Conversation<'_, S> {
         if buffers.out.is_empty() {
             return Ok(());
         }
-        self.books.write_begins();
+        self.counters.write_begins();
         match within(WRITE, stream.write_all(&buffers.out)).await {
             Some(Ok(())) => (),
             Some(Err(_)) => return Err("the client disconnected"),
@@ -174,7 +183,7 @@ impl<S: Service> Conversation<'_, S> {
         &self,
         stream: &mut Stream,
         buffers: &mut Buffers,
-        mut ended: Pin<&mut impl Future<Output = ()>>,
+        mut closing: Pin<&mut impl Future<Output = Ended>>,
         mut silence: Pin<&mut Sleep>,
     ) -> Result<(), Ended> {
         if buffers.input.capacity() - buffers.input.len() < INPUT / 4 {
@@ -187,10 +196,7 @@ impl<S: Service> Conversation<'_, S> {
                     buffers.at_end = read.map_err(|_| "the client disconnected")? == 0;
                     return Ok(());
                 }
-                () = &mut ended => return Err("rcptd is stopping"),
-                () = self.place.replaced() => {
-                    return Err("closed for a new connection, because max_connections is reached");
-                }
+                why = &mut closing => return Err(why),
                 () = &mut silence => {
                     if buffers.last.elapsed() >= self.idle {
                         return Err("idle timeout");

@@ -5,8 +5,8 @@ use super::conversation::within;
 use super::trace::{TraceBus, TraceEvent};
 use crate::map::Lookup;
 use crate::map::served::Map;
-use crate::observe;
 use crate::observe::meter::{Counted, Meter};
+use crate::observe::{self, Metrics};
 use arc_swap::ArcSwap;
 use foldhash::quality::RandomState;
 use std::collections::HashMap;
@@ -22,6 +22,7 @@ pub const KEEPALIVE: &[u8] = b"KEEPALIVE";
 #[derive(Debug)]
 pub struct Maps {
     current: ArcSwap<HashMap<Arc<str>, One, RandomState>>,
+    metrics: Arc<Metrics>,
     trace: Arc<TraceBus>,
 }
 
@@ -29,7 +30,7 @@ pub struct Maps {
 struct One {
     map: Arc<Map>,
     meter: Arc<Meter>,
-    quiet: observe::RateLimit,
+    rate_limit: observe::RateLimit,
 }
 
 /// The result of a lookup.
@@ -44,14 +45,14 @@ pub enum MapReply {
 }
 
 impl Maps {
-    /// Takes the maps, and the bus that receives their trace events.
-    pub fn new(maps: Vec<Arc<Map>>, trace: Arc<TraceBus>) -> Arc<Self> {
-        Arc::new(Maps { current: ArcSwap::from_pointee(served(maps)), trace })
+    /// Takes the maps, the counters of the daemon, and the bus that receives their trace events.
+    pub fn new(maps: Vec<Arc<Map>>, metrics: Arc<Metrics>, trace: Arc<TraceBus>) -> Arc<Self> {
+        Arc::new(Maps { current: ArcSwap::from_pointee(served(maps, &metrics)), metrics, trace })
     }
 
     /// Replaces all maps at once.
     pub fn replace(&self, maps: Vec<Arc<Map>>) {
-        self.current.store(Arc::new(served(maps)));
+        self.current.store(Arc::new(served(maps, &self.metrics)));
     }
 
     /// The names of the maps with their descriptions, sorted by name.
@@ -65,17 +66,24 @@ impl Maps {
         all
     }
 
+    /// Logs a request for a map that does not exist.
+    pub(super) fn unknown(&self, client: &Client, name: &str) {
+        observe::unknown_map(&self.metrics, &client.listener, name);
+    }
+
     /// Looks up a key in the map `name`, for a request that was read at `began`, within `deadline`.
     pub async fn look_up(
         &self,
         client: &Client,
-        (name, key): (&str, &[u8]),
-        (began, deadline): (Instant, Duration),
+        name: &str,
+        key: &[u8],
+        began: Instant,
+        deadline: Duration,
     ) -> MapReply {
-        // A clone is held during the wait, so that a reload can drop the old maps.
+        // A clone, since a guard must not be held during the wait.
         let current = self.current.load_full();
         let Some(one) = current.get(name) else {
-            observe::unknown_map(&client.listener, name);
+            self.unknown(client, name);
             return MapReply::NoMap;
         };
         let found = match within(deadline, one.map.find(key)).await {
@@ -92,15 +100,15 @@ impl Maps {
             return found;
         }
         if matches!(found, MapReply::Answer(Lookup::Found(_) | Lookup::NotFound)) {
-            one.quiet.works();
+            one.rate_limit.works();
         }
         match &found {
             MapReply::Answer(Lookup::TempFail(why)) => {
-                observe::tempfail(&one.quiet, &client.listener, name, key, why);
+                observe::tempfail(&one.rate_limit, &client.listener, name, key, why);
             }
             MapReply::Late => {
                 let why = format_args!("no answer within {deadline:?}");
-                observe::tempfail(&one.quiet, &client.listener, name, key, &why);
+                observe::tempfail(&one.rate_limit, &client.listener, name, key, &why);
             }
             MapReply::Answer(Lookup::Found(value)) => {
                 observe::looked_up(&client.listener, client.connection, name, key, Some(value));
@@ -114,10 +122,10 @@ impl Maps {
     }
 }
 
-fn served(maps: Vec<Arc<Map>>) -> HashMap<Arc<str>, One, RandomState> {
+fn served(maps: Vec<Arc<Map>>, metrics: &Metrics) -> HashMap<Arc<str>, One, RandomState> {
     let one = |map: Arc<Map>| {
-        let meter = Meter::map(map.name());
-        (map.name().clone(), One { map, meter, quiet: observe::RateLimit::default() })
+        let meter = metrics.map(map.name());
+        (map.name().clone(), One { map, meter, rate_limit: observe::RateLimit::default() })
     };
     maps.into_iter().map(one).collect()
 }

@@ -6,7 +6,8 @@
 //! scraper uses a bounded number of sockets and does not affect the mail.
 
 use super::listen::{Listener, Stream};
-use crate::observe::metrics::{CONTENT_TYPE, text};
+use crate::observe::Metrics;
+use crate::observe::openmetrics::{CONTENT_TYPE, text};
 use axum::Router;
 use axum::http::HeaderValue;
 use axum::http::header::{CONNECTION as CONNECTION_HEADER, CONTENT_TYPE as CONTENT_TYPE_HEADER};
@@ -34,7 +35,11 @@ pub const STOP: Duration = Duration::from_millis(500);
 
 /// Serves a listener until `stop` completes. Then it accepts no more connections, and pending replies have
 /// [`STOP`] to be sent.
-pub async fn serve(listener: Listener, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+pub async fn serve(
+    listener: Listener,
+    metrics: Arc<Metrics>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
     let (stopping, stopped) = oneshot::channel();
     let stop = async move {
         stop.await;
@@ -48,13 +53,13 @@ pub async fn serve(listener: Listener, stop: impl Future<Output = ()> + Send + '
         sleep(STOP).await;
     };
     tokio::select! {
-        served = axum::serve(accept, router()).with_graceful_shutdown(stop) => served,
+        served = axum::serve(accept, router(metrics)).with_graceful_shutdown(stop) => served,
         () = late => Ok(()),
     }
 }
 
-fn router() -> Router {
-    let metrics = || async { ([(CONTENT_TYPE_HEADER, CONTENT_TYPE)], text()) };
+fn router(metrics: Arc<Metrics>) -> Router {
+    let metrics = async move || ([(CONTENT_TYPE_HEADER, CONTENT_TYPE)], text(&metrics));
     Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
@@ -136,7 +141,6 @@ impl AsyncWrite for Limited {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::meter::Meter;
     use crate::server::listen::{Inherited, SocketFile, bind};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
@@ -150,7 +154,9 @@ mod tests {
         let listener = bind(&endpoint, &file, &mut Inherited::from_env()).await.unwrap().remove(0);
         let address = listener.name().strip_prefix("inet:").unwrap().to_owned();
         let (stop, stopped) = oneshot::channel();
-        let serving = tokio::spawn(serve(listener, async {
+        let metrics = Arc::new(Metrics::default());
+        metrics.map("over http");
+        let serving = tokio::spawn(serve(listener, metrics, async {
             let _ = stopped.await;
         }));
         (address, stop, serving)
@@ -168,7 +174,6 @@ mod tests {
 
     #[tokio::test]
     async fn serves_metrics_and_health_over_http() {
-        Meter::map("over http");
         let (address, _stop, _) = server().await;
         let (head, body) = ask(&address, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await;
         assert!(head.starts_with("http/1.1 200 ok\r\n"), "{head}");

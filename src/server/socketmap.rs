@@ -15,7 +15,6 @@
 use super::accept::{Client, Parsed, Service};
 use super::maps::{MapReply, Maps};
 use crate::map::Lookup;
-use crate::observe;
 use crate::observe::meter::Counted;
 use lookup_protocols::socketmap::{MAX_REPLY, MAX_REQUEST, Reply, request};
 use lookup_protocols::{ProtocolError, netstring};
@@ -58,20 +57,21 @@ impl Service for Socketmap {
     async fn answer(
         &self,
         client: &Client,
-        (asked, began): (Asked, Instant),
+        asked: Asked,
+        began: Instant,
         out: &mut Vec<u8>,
     ) -> Option<Counted> {
         let Some((name, key)) = request(&asked.payload) else {
-            observe::unknown_map(&client.listener, "");
+            self.maps.unknown(client, "");
             self.no_map(out);
             return Some(Counted::Bad);
         };
         let is_here =
             |name: &str| self.names.as_ref().is_none_or(|names| names.iter().any(|known| **known == *name));
         let found = match std::str::from_utf8(name) {
-            Ok(name) if is_here(name) => self.maps.look_up(client, (name, key), (began, self.deadline)).await,
+            Ok(name) if is_here(name) => self.maps.look_up(client, name, key, began, self.deadline).await,
             _ => {
-                observe::unknown_map(&client.listener, &String::from_utf8_lossy(name));
+                self.maps.unknown(client, &String::from_utf8_lossy(name));
                 MapReply::NoMap
             }
         };

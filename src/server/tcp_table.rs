@@ -74,12 +74,13 @@ impl Service for TcpTable {
     async fn answer(
         &self,
         client: &Client,
-        (asked, began): (Asked, Instant),
+        asked: Asked,
+        began: Instant,
         out: &mut Vec<u8>,
     ) -> Option<Counted> {
         match asked {
             Asked::Key(key) => {
-                let found = self.maps.look_up(client, (&self.map, &key), (began, self.deadline)).await;
+                let found = self.maps.look_up(client, &self.map, &key, began, self.deadline).await;
                 Some(reply(&found, out))
             }
             Asked::Stats => Some(self.stats(out)),

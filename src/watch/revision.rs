@@ -32,6 +32,11 @@ impl Basis {
         self.on.iter().all(|(revision, then)| revision.0.load(SeqCst) == *then)
     }
 
+    /// Whether it is that of a result that depends on no file.
+    pub fn is_empty(&self) -> bool {
+        self.on.is_empty()
+    }
+
     /// Combines two bases.
     #[must_use]
     pub fn and(mut self, other: &Basis) -> Self {

@@ -1,16 +1,16 @@
 //! Checks for tables that replace every name of a domain of rcptd.
 
-use super::Findings;
 use super::content::Entry;
 use super::maps::Map;
 use super::postfix::Service;
 use super::rewriting::{REWRITING, is_for_recipients};
 use super::vrfy::is_asked;
+use super::{Findings, Parameter};
 
 pub(super) fn check(findings: &mut Findings<'_>) {
     let cleanups: Vec<Service> =
         findings.postfix.services.iter().filter(|service| service.command == "cleanup").cloned().collect();
-    // `vrfy` reports the tables of the service that gets VRFY.
+    // `vrfy` reports the tables of the service that rcptd asks.
     let smtpds: Vec<Service> =
         findings.postfix.smtpds().filter(|service| !is_asked(findings, service)).cloned().collect();
     for (parameter, classes) in REWRITING {
@@ -25,7 +25,7 @@ pub(super) fn check(findings: &mut Findings<'_>) {
 
 fn one(findings: &mut Findings<'_>, service: Option<&Service>, parameter: &'static str) {
     let list = findings.postfix.value(service, parameter);
-    let at = (service, parameter);
+    let at = Parameter::of(service, parameter);
     // Resolve the paths of sockets as cleanup(8) does.
     let asking = service.or_else(|| findings.postfix.internal("cleanup"));
     let content = findings.content(asking);

@@ -1,8 +1,8 @@
 //! Checks the address classes of the domains of rcptd, and the delimiters of extensions.
 
-use super::Findings;
 use super::classes::{Class, Classified, Has, class_of, has};
 use super::maps::Map;
+use super::{Findings, Parameter};
 
 pub(super) fn check(findings: &mut Findings<'_>) {
     let domains = findings.ours.domains.clone();
@@ -27,7 +27,7 @@ fn every_domain(findings: &mut Findings<'_>) {
         if class == Class::Relay {
             findings.error(
                 "open-relay",
-                (None, class.domains()),
+                Parameter::of(None, class.domains()),
                 format!(
                     "{} matches every domain: this host relays mail from any client to any domain",
                     map.text
@@ -37,7 +37,7 @@ fn every_domain(findings: &mut Findings<'_>) {
         } else {
             findings.error(
                 "every-domain",
-                (None, class.domains()),
+                Parameter::of(None, class.domains()),
                 format!(
                     "{} matches every domain: mail to other hosts is treated as mail to this one",
                     map.text
@@ -60,7 +60,7 @@ fn of_a_class(findings: &mut Findings<'_>, domain: &str) {
                 let (first, second) = (class.domains(), second.domains());
                 findings.warning(
                     "domain-in-two-classes",
-                    (None, second),
+                    Parameter::of(None, second),
                     format!("{domain} is in {first} and in {second}: Postfix delivers by {first} and logs a warning"),
                     format!("take {domain} out of {second}"),
                 );
@@ -68,7 +68,7 @@ fn of_a_class(findings: &mut Findings<'_>, domain: &str) {
         }
         Classified::Foreign => findings.error(
             "domain-not-here",
-            (None, "mydestination"),
+            Parameter::of(None, "mydestination"),
             format!(
                 "{domain} is in none of mydestination, virtual_alias_domains, virtual_mailbox_domains and \
                  relay_domains: Postfix rejects its recipients with \"Relay access denied\", or relays their \
@@ -88,7 +88,7 @@ fn of_a_class(findings: &mut Findings<'_>, domain: &str) {
             };
             findings.warning(
                 "domain-cannot-tell",
-                (None, class.domains()),
+                Parameter::of(None, class.domains()),
                 format!(
                     "cannot tell whether {domain} is in {}, which is looked up in {}: if it is not, its mail \
                      is rejected or goes elsewhere",
@@ -113,7 +113,7 @@ fn extensions(findings: &mut Findings<'_>, domain: &str, ours: &str, postfix: &s
         let c = missing.chars().next().unwrap_or('+');
         findings.error(
             "delimiter-missing",
-            (None, "recipient_delimiter"),
+            Parameter::of(None, "recipient_delimiter"),
             format!(
                 "Postfix delivers user{c}extension@{domain} to user, but the delimiters of rcptd do \
                  not include {}: rcptd rejects such recipients with 550",
@@ -126,7 +126,7 @@ fn extensions(findings: &mut Findings<'_>, domain: &str, ours: &str, postfix: &s
         let c = extra.chars().next().unwrap_or('+');
         findings.error(
             "delimiter-extra",
-            (None, "recipient_delimiter"),
+            Parameter::of(None, "recipient_delimiter"),
             format!(
                 "rcptd treats user{c}extension@{domain} as user, but recipient_delimiter of Postfix does \
                  not include {}: such mail is accepted, and bounces because user{c}extension does not exist",
@@ -149,7 +149,7 @@ fn separators(findings: &mut Findings<'_>, delimiters: &str) {
     let more = if more == 0 { String::new() } else { format!(" and of {more} more") };
     findings.warning(
         "delimiter-in-rules",
-        (None, "recipient_delimiter"),
+        Parameter::of(None, "recipient_delimiter"),
         format!(
             "the check code of the rule {rule}{more} protects nothing: Postfix treats everything after \
              \"{prefix}\" as an extension and delivers the mail to {account}"

@@ -1,6 +1,7 @@
 //! Compares hosts and networks: whether a client reaches a listener, and whether it is in a network.
 
 use super::maps::{Map, unbraced, words};
+use crate::net::network::Network;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The addresses of `localhost`.
@@ -49,7 +50,7 @@ pub fn is_in_networks(list: &str, address: IpAddr) -> Option<bool> {
         if network.is_none() && (pattern.starts_with('/') || Map::parse(pattern).is_some()) {
             return None;
         }
-        if network.is_some_and(|(network, length)| has(network, length, address)) {
+        if network.is_some_and(|network| network.contains(address)) {
             return Some(!negated);
         }
     }
@@ -57,28 +58,15 @@ pub fn is_in_networks(list: &str, address: IpAddr) -> Option<bool> {
 }
 
 /// Parses `192.0.2.0/24`, `[2001:db8::]/32`, or one address.
-fn network(text: &str) -> Option<(IpAddr, u32)> {
+fn network(text: &str) -> Option<Network> {
     let (address, length) = match unbraced(text).split_once('/') {
-        Some((address, length)) => (address, Some(length.parse::<u32>().ok()?)),
+        Some((address, length)) => (address, Some(length.parse::<u8>().ok()?)),
         None => (text, None),
     };
     let address: IpAddr = unbracketed(address).parse().ok()?;
     let whole = if address.is_ipv4() { 32 } else { 128 };
-    Some((address, length.unwrap_or(whole)))
-}
-
-fn has(network: IpAddr, length: u32, address: IpAddr) -> bool {
-    match (network, address) {
-        (IpAddr::V4(network), IpAddr::V4(address)) => {
-            let differs = u32::from(network) ^ u32::from(address);
-            length <= 32 && differs.checked_shr(32 - length).unwrap_or(0) == 0
-        }
-        (IpAddr::V6(network), IpAddr::V6(address)) => {
-            let differs = u128::from(network) ^ u128::from(address);
-            length <= 128 && differs.checked_shr(128 - length).unwrap_or(0) == 0
-        }
-        _ => false,
-    }
+    let length = length.unwrap_or(whole);
+    (length <= whole).then(|| Network::around(address, length, length))
 }
 
 #[cfg(test)]

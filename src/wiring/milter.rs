@@ -1,10 +1,10 @@
 //! Checks the milter: what Postfix does while rcptd does not reply, and settings that prevent the milter from
 //! replacing recipients.
 
-use super::Findings;
 use super::maps::{unbraced, words};
 use super::postfix::Service;
 use super::rewriting::{self, resolves};
+use super::{Findings, Parameter};
 use crate::resolve::view::ResolverView;
 use diagnostics::Severity;
 use std::time::Duration;
@@ -132,7 +132,7 @@ fn default_action(findings: &mut Findings<'_>, service: Option<&Service>, milter
     findings.add(
         "default-action",
         severity,
-        (service, parameter),
+        Parameter::of(service, parameter),
         format!("the default action of rcptd's milter is \"{action}\": {what}"),
         format!("{place}tempfail"),
     );
@@ -163,7 +163,7 @@ fn timeouts(findings: &mut Findings<'_>, service: Option<&Service>, milter: &str
         if time(&text).is_some_and(|limit| limit <= deadline) {
             findings.error(
                 "milter-timeout",
-                (service, set_by),
+                Parameter::of(service, set_by),
                 format!(
                     "Postfix waits {text} for an answer ({parameter}), but rcptd may take {} s \
                      (milter.deadline): Postfix gives up first, for the rest of the session, and its log \
@@ -183,7 +183,7 @@ fn hindrances(findings: &mut Findings<'_>, service: &Service) {
     if !proxy.is_empty() {
         findings.error(
             "proxy-filter",
-            (Some(service), "smtpd_proxy_filter"),
+            Parameter::of(Some(service), "smtpd_proxy_filter"),
             "Postfix does not let a milter change anything where smtpd_proxy_filter is set: an alias is \
              accepted, is not replaced, and bounces"
                 .to_owned(),
@@ -195,7 +195,7 @@ fn hindrances(findings: &mut Findings<'_>, service: &Service) {
     if !exceptions.is_empty() {
         findings.warning(
             "milter-exceptions",
-            (Some(service), "smtpd_milter_maps"),
+            Parameter::of(Some(service), "smtpd_milter_maps"),
             format!(
                 "clients listed in {exceptions} bypass rcptd, cannot tell which: their mail to aliases \
                  bounces, and so does their mail to unknown names where the list of recipients is open"
@@ -216,7 +216,7 @@ fn protocol(findings: &mut Findings<'_>, service: Option<&Service>) {
     {
         findings.error(
             "milter-protocol",
-            (service, "milter_protocol"),
+            Parameter::of(service, "milter_protocol"),
             format!(
                 "milter_protocol is {protocol}: rcptd needs 6 to replace recipients, and mail is deferred"
             ),
@@ -247,7 +247,7 @@ fn named_twice(findings: &mut Findings<'_>, service: Option<&Service>, milters: 
     if postfix.is_yes(cleanup, "enable_original_recipient") {
         findings.warning(
             "aliases-twice",
-            (service, table),
+            Parameter::of(service, table),
             format!(
                 "{table} and the milter replace the same aliases: a sender who asks for a delivery report \
                  gets two, and with enable_original_recipient = no, mail would be lost"
@@ -257,7 +257,7 @@ fn named_twice(findings: &mut Findings<'_>, service: Option<&Service>, milters: 
     } else {
         findings.error(
             "aliases-twice-lost",
-            (service, "enable_original_recipient"),
+            Parameter::of(service, "enable_original_recipient"),
             format!(
                 "{table} and the milter replace the same aliases, and enable_original_recipient is no: the \
                  mail is lost, although the client received 250"

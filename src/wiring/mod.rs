@@ -21,7 +21,7 @@
 //! | `catch_all` | findings: tables that replace every name of a domain |
 //! | `milter` | findings: effects of a milter that does not reply, and settings that prevent it from working |
 //! | `tables` | findings: tables of rcptd in Postfix parameters, and tables that Postfix rejects |
-//! | `vrfy` | findings: the server to which rcptd sends VRFY, and other clients that may send VRFY |
+//! | `vrfy` | findings: the server that rcptd asks by VRFY or RCPT, and other clients that may send VRFY |
 //! | `sockets` | findings: UNIX sockets that Postfix cannot connect to |
 //! | `place` | the line of main.cf or master.cf for a finding |
 
@@ -80,6 +80,20 @@ struct Findings<'c> {
     all: Vec<Finding>,
 }
 
+/// A parameter that a finding is about.
+#[derive(Clone, Copy)]
+struct Parameter<'s> {
+    /// The service whose value it is; `None` for that of main.cf.
+    service: Option<&'s Service>,
+    name: &'static str,
+}
+
+impl<'s> Parameter<'s> {
+    fn of(service: Option<&'s Service>, name: &'static str) -> Self {
+        Parameter { service, name }
+    }
+}
+
 impl<'c> Findings<'c> {
     /// The content of the tables of `service`, or of main.cf.
     fn content<'s>(&self, service: Option<&'s Service>) -> Content<'s>
@@ -93,11 +107,11 @@ impl<'c> Findings<'c> {
         &mut self,
         id: &'static str,
         severity: Severity,
-        at: (Option<&Service>, &'static str),
+        at: Parameter<'_>,
         message: String,
         help: String,
     ) {
-        let (service, parameter) = at;
+        let Parameter { service, name: parameter } = at;
         let service = service.map(Service::title);
         let message = match &service {
             Some(service) => format!("{service}: {message}"),
@@ -109,23 +123,11 @@ impl<'c> Findings<'c> {
         }
     }
 
-    fn error(
-        &mut self,
-        id: &'static str,
-        at: (Option<&Service>, &'static str),
-        message: String,
-        help: String,
-    ) {
+    fn error(&mut self, id: &'static str, at: Parameter<'_>, message: String, help: String) {
         self.add(id, Severity::Error, at, message, help);
     }
 
-    fn warning(
-        &mut self,
-        id: &'static str,
-        at: (Option<&Service>, &'static str),
-        message: String,
-        help: String,
-    ) {
+    fn warning(&mut self, id: &'static str, at: Parameter<'_>, message: String, help: String) {
         self.add(id, Severity::Warning, at, message, help);
     }
 }

@@ -54,8 +54,8 @@ pub struct Ours {
     socketmaps: Vec<(Endpoint, Option<Vec<String>>)>,
     /// The endpoints of tcp_table(5), each with its map.
     tcp_tables: Vec<(Endpoint, String)>,
-    /// The servers that get VRFY: as written, and with host and port if these are written.
-    pub vrfy: Vec<(String, Option<(String, u16)>)>,
+    /// The mail servers that are asked for accounts.
+    pub asked: Vec<AskedServer>,
     /// The servers among them with which rcptd may use STARTTLS.
     pub starttls: BTreeSet<String>,
     /// The alias rules.
@@ -102,20 +102,17 @@ impl Ours {
                 .iter()
                 .flat_map(|served| served.listen.iter().map(|at| (at.clone(), served.map.to_string())))
                 .collect(),
-            vrfy: config
+            asked: config
                 .account
                 .sources
                 .iter()
-                .filter_map(|source| {
-                    let target = source.spec.name().strip_prefix("vrfy:")?;
-                    Some((source.spec.name().to_string(), vrfy_server(target)))
-                })
+                .filter_map(|source| AskedServer::new(source.spec.name()))
                 .collect(),
             starttls: config
                 .account
                 .sources
                 .iter()
-                .filter(|source| source.vrfy.starttls != StartTls::Never)
+                .filter(|source| source.smtp.starttls != StartTls::Never)
                 .map(|source| source.spec.name().to_string())
                 .collect(),
             rules: config.rules.clone(),
@@ -300,13 +297,59 @@ fn last_member(source: &SourceSpec, f: &mut dyn FnMut(&SourceSpec)) {
     }
 }
 
-/// Parses the target of a `vrfy:` source. Returns `None` for names in DNS and sockets.
-fn vrfy_server(target: &str) -> Option<(String, u16)> {
-    const SMTP: u16 = 25;
-    if ["mx:", "srv:", "unix:"].iter().any(|kind| target.starts_with(kind)) {
-        return None;
+/// A server that is asked by SMTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskedServer {
+    /// The source, as written.
+    pub source: String,
+    /// The command.
+    pub question: SmtpQuestion,
+    /// Host and port; `None` for names in DNS and sockets.
+    pub place: Option<(String, u16)>,
+}
+
+/// The command with which a mail server is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SmtpQuestion {
+    /// `vrfy:`
+    Vrfy,
+    /// `rcpt:`
+    Rcpt,
+}
+
+impl SmtpQuestion {
+    /// The command.
+    pub fn command(self) -> &'static str {
+        self.of("VRFY", "RCPT")
     }
-    host_and_port(target, Some(SMTP)).ok()
+
+    /// Returns the value for this command.
+    pub fn of<T>(self, vrfy: T, rcpt: T) -> T {
+        match self {
+            SmtpQuestion::Vrfy => vrfy,
+            SmtpQuestion::Rcpt => rcpt,
+        }
+    }
+}
+
+impl AskedServer {
+    /// Parses a `vrfy:` or `rcpt:` source. Returns `None` for other sources; Postfix does not serve LMTP.
+    fn new(source: &str) -> Option<Self> {
+        const SMTP: u16 = 25;
+        let (question, target) = match source.split_once(':')? {
+            ("vrfy", target) => (SmtpQuestion::Vrfy, target),
+            ("rcpt", target) => (SmtpQuestion::Rcpt, target),
+            _ => return None,
+        };
+        let named = ["mx:", "srv:", "unix:"].iter().any(|kind| target.starts_with(kind));
+        let place = if named { None } else { host_and_port(target, Some(SMTP)).ok() };
+        Some(AskedServer { source: source.to_owned(), question, place })
+    }
+
+    /// Whether the server listens at a UNIX socket.
+    pub fn is_socket(&self) -> bool {
+        self.source.split_once(':').is_some_and(|(_, target)| target.starts_with("unix:"))
+    }
 }
 
 /// The address at which Postfix looks for another program.

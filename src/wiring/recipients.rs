@@ -5,7 +5,6 @@
 //! and the milter decides; the list asks rcptd, and the milter or cleanup(8) replaces aliases; the list is
 //! closed, and the service does not use rcptd.
 
-use super::Findings;
 use super::classes::{Class, Classified, class_of, others, parents_match};
 use super::content::Entry;
 use super::maps::{Map, words};
@@ -15,6 +14,7 @@ use super::restrictions::{Strangers, strangers};
 use super::rewriting::{self, REWRITING, never_resolved, resolves};
 use super::users::local_users;
 use super::vrfy::is_asked;
+use super::{Findings, Parameter};
 use crate::resolve::view::ResolverView;
 use diagnostics::Severity;
 use std::collections::BTreeSet;
@@ -54,7 +54,7 @@ pub(super) fn check(findings: &mut Findings<'_>) {
     if wired.is_empty() {
         findings.error(
             "not-wired",
-            (None, "smtpd_milters"),
+            Parameter::of(None, "smtpd_milters"),
             format!(
                 "no service in master.cf asks rcptd, by smtpd_milters or by a table: aliases at {names} are \
                  rejected or bounce"
@@ -66,7 +66,7 @@ pub(super) fn check(findings: &mut Findings<'_>) {
     for service in left_out {
         findings.warning(
             "service-not-wired",
-            (Some(service), "smtpd_milters"),
+            Parameter::of(Some(service), "smtpd_milters"),
             format!("this service does not ask rcptd: mail to an alias at {names} is rejected with 550"),
             format!("add the -o lines of {} to it, if its clients send mail to aliases", wired[0].title()),
         );
@@ -120,13 +120,7 @@ pub(super) fn open_because(findings: &Findings<'_>, service: &Service, class: Cl
         .then(|| "receive_override_options has no_unknown_recipient_checks".to_owned())
 }
 
-fn opens_domains(
-    findings: &mut Findings<'_>,
-    at: (Option<&Service>, &'static str),
-    class: Class,
-    domains: &str,
-    milter: bool,
-) {
+fn opens_domains(findings: &mut Findings<'_>, at: Parameter<'_>, class: Class, domains: &str, milter: bool) {
     let why =
         if milter { "rcptd decides about its own domains only" } else { "this service does not ask rcptd" };
     findings.error(
@@ -141,7 +135,7 @@ fn opens_domains(
     );
 }
 
-fn open_in_dry_run(findings: &mut Findings<'_>, at: (Option<&Service>, &'static str), class: Class) {
+fn open_in_dry_run(findings: &mut Findings<'_>, at: Parameter<'_>, class: Class) {
     findings.error(
         "open-in-dry-run",
         at,
@@ -155,7 +149,7 @@ fn open_in_dry_run(findings: &mut Findings<'_>, at: (Option<&Service>, &'static 
 /// Checks one class at one service.
 fn class_at(findings: &mut Findings<'_>, service: &Service, class: Class, domains: &[String]) {
     let (postfix, ours) = (findings.postfix, findings.ours);
-    let at = (Some(service), class.recipients());
+    let at = Parameter::of(Some(service), class.recipients());
     let list = postfix.value(Some(service), class.recipients());
     let aliases = postfix.value(Some(service), "virtual_alias_maps");
     let asked_aliases = REWRITING.iter().any(|(parameter, _)| {
@@ -242,13 +236,7 @@ pub(super) fn known_line(class: Class) -> String {
 }
 
 /// Reports other domains that are open, for a service with the milter and an open list.
-fn opens_others(
-    findings: &mut Findings<'_>,
-    at: (Option<&Service>, &'static str),
-    class: Class,
-    domains: &[String],
-    why: &str,
-) {
+fn opens_others(findings: &mut Findings<'_>, at: Parameter<'_>, class: Class, domains: &[String], why: &str) {
     let (names, tables) = others(findings, class);
     let mut open: Vec<String> = names;
     if class == Class::Local {
@@ -285,12 +273,12 @@ fn opens_others(
 
 fn open_without_rcptd(
     findings: &mut Findings<'_>,
-    at: (Option<&Service>, &'static str),
+    at: Parameter<'_>,
     class: Class,
     domains: &[String],
     why: &str,
 ) {
-    let Some(service) = at.0 else { return };
+    let Some(service) = at.service else { return };
     let names = domains.join(", ");
     let local = findings.postfix.is_local(service);
     let (id, severity, whose) = match strangers(findings, service) {
@@ -320,7 +308,7 @@ fn open_without_rcptd(
 
 fn closed_before_milter(
     findings: &mut Findings<'_>,
-    at: (Option<&Service>, &'static str),
+    at: Parameter<'_>,
     class: Class,
     closed: &[&String],
     maps: &[Map<'_>],
@@ -331,7 +319,7 @@ fn closed_before_milter(
     }
     let names = domains.join(", ");
     let help = format!("master.cf, for this service: {}", closing_line(class, &domains));
-    let content = findings.content(at.0);
+    let content = findings.content(at.service);
     let may_have =
         |map: &&Map<'_>| domains.iter().any(|domain| content.covers(map, domain) == Entry::CannotTell);
     let unknown: Vec<&str> = maps.iter().filter(may_have).map(|map| map.text).collect();
@@ -373,7 +361,7 @@ fn closed_before_milter(
 fn virtual_alias(findings: &mut Findings<'_>, service: &Service, domains: &[String], aliases: &str) {
     let (postfix, ours) = (findings.postfix, findings.ours);
     let names = domains.join(", ");
-    let at = (Some(service), "virtual_alias_domains");
+    let at = Parameter::of(Some(service), "virtual_alias_domains");
     if !ours.asks(aliases, Some(service), postfix, KNOWS) {
         if has_milter(findings, service) {
             findings.error(

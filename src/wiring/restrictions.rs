@@ -1,10 +1,10 @@
 //! Restrictions of smtpd(8): the clients that a service rejects, and whether it relays mail of any client.
 
-use super::Findings;
 use super::content::Entry;
 use super::hosts::is_in_networks;
 use super::maps::{Map, words};
 use super::postfix::{Postfix, Service};
+use super::{Findings, Parameter};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// The lists that smtpd(8) evaluates for a recipient, and for VRFY.
@@ -234,7 +234,7 @@ pub(super) fn check(findings: &mut Findings<'_>) {
             let Relays::By(table) = relays else { continue };
             findings.error(
                 "open-relay",
-                (Some(service), list),
+                Parameter::of(Some(service), list),
                 format!(
                     "{table} permits every recipient, including those at other hosts: this host relays mail \
                      from any client"

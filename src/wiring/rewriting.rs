@@ -1,11 +1,11 @@
 //! Checks whether an alias that Postfix accepts is replaced by its account.
 
-use super::Findings;
 use super::classes::Class;
 use super::maps::words;
 use super::milter::has_milter;
 use super::postfix::{Postfix, Service};
 use super::restrictions::{Strangers, strangers};
+use super::{Findings, Parameter};
 use crate::resolve::view::ResolverView;
 
 /// The maps of rcptd that return the replacement of an alias.
@@ -88,7 +88,7 @@ pub(super) fn never_resolved(findings: &mut Findings<'_>, service: &Service, cla
     };
     findings.error(
         "never-resolved",
-        (Some(service), class.recipients()),
+        Parameter::of(Some(service), class.recipients()),
         format!("an alias is accepted, because rcptd has it, and bounces: {why}"),
         help.to_owned(),
     );

@@ -1,11 +1,11 @@
 //! Checks whether the programs of Postfix can connect to the UNIX sockets of rcptd.
 
-use super::Findings;
 use super::content::TableText;
 use super::maps::{Map, words};
 use super::ours::{Ours, Place};
 use super::postfix::{Postfix, Service};
 use super::restrictions;
+use super::{Findings, Parameter};
 use crate::server::endpoint::Endpoint;
 use diagnostics::Severity;
 use std::collections::{BTreeMap, BTreeSet};
@@ -96,7 +96,7 @@ pub(super) fn check(findings: &mut Findings<'_>) {
     let (postfix, ours) = (findings.postfix, findings.ours);
     let queue = PathBuf::from(postfix.value(None, "queue_directory"));
     for one in uses(postfix) {
-        let at = (one.service.as_ref(), one.parameter);
+        let at = Parameter::of(one.service.as_ref(), one.parameter);
         let listens = endpoints(ours).any(|at| at == one.path);
         let by_systemd = ours.endpoints().any(|at| matches!(at, Endpoint::Systemd(_)));
         let may_listen = by_systemd && Ours::is_named_for_us(&one.path);
@@ -142,7 +142,7 @@ pub(super) fn check(findings: &mut Findings<'_>) {
 /// its name.
 fn not_listening(findings: &mut Findings<'_>, one: &Use, queue: &Path) {
     let ours: Vec<&Path> = endpoints(findings.ours).collect();
-    let at = (one.service.as_ref(), one.parameter);
+    let at = Parameter::of(one.service.as_ref(), one.parameter);
     let chroot = one.service.as_ref().is_some_and(|service| service.chroot);
     // The path with the opposite chroot setting.
     let other = match one.path.strip_prefix(queue) {

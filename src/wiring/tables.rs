@@ -1,13 +1,13 @@
 //! Checks tables of rcptd in main.cf and master.cf: tables that rcptd does not serve, tables with the wrong
 //! view, and types that Postfix rejects in a parameter.
 
-use super::Findings;
 use super::content;
 use super::maps::{Map, words};
 use super::ours::{Asked, word};
 use super::postfix::{Postfix, Service};
 use super::restrictions;
 use super::rewriting::REWRITING;
+use super::{Findings, Parameter};
 use crate::resolve::view::ResolverView;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -35,7 +35,7 @@ enum Fits {
 }
 
 /// The parameters with tables, their programs, and the suitable views.
-const TABLES: [(&str, By, Fits); 26] = [
+const TABLES: [(&str, By, Fits); 28] = [
     ("local_recipient_maps", By::Smtpd, Fits::Only(&[ResolverView::Recipients], REFUSED)),
     ("relay_recipient_maps", By::Smtpd, Fits::Only(&[ResolverView::Recipients], REFUSED)),
     ("virtual_mailbox_maps", By::Smtpd, Fits::Only(&[ResolverView::Recipients], REFUSED)),
@@ -58,10 +58,12 @@ const TABLES: [(&str, By, Fits); 26] = [
     ("sender_canonical_maps", By::Cleanup, Fits::Only(SENDERS, NO_ADDRESS)),
     ("sender_bcc_maps", By::Cleanup, Fits::Only(SENDERS, NO_ADDRESS)),
     ("recipient_bcc_maps", By::Cleanup, Fits::Only(&[], "each recipient gets its mail twice")),
+    ("header_checks", By::Cleanup, Fits::Only(&[], NO_CHECK)),
+    ("body_checks", By::Cleanup, Fits::Only(&[], NO_CHECK)),
     (
         "transport_maps",
         By::Rewrite,
-        Fits::Only(&[], "its values are not transports, and mail stays in the queue"),
+        Fits::Only(&[ResolverView::Transport], "its values are not transports, and mail stays in the queue"),
     ),
     ("relocated_maps", By::Rewrite, Fits::Only(&[], "mail to recipients that exist bounces")),
     ("mydestination", By::Rewrite, Fits::Only(&[ResolverView::Domains], NO_DOMAIN)),
@@ -81,6 +83,7 @@ const REFUSED: &str = "accounts that exist are rejected with 550, or unknown one
 const NO_ADDRESS: &str = "its values are not the addresses that replace its keys";
 const NO_ACTION: &str =
     "its values are not actions of access(5), and Postfix replies 451 4.3.5 to each address that it has";
+const NO_CHECK: &str = "its values are not actions of header_checks(5), and Postfix ignores them";
 const NO_DOMAIN: &str = "its keys are addresses, so it has none of rcptd's domains";
 
 /// By default, Postfix looks up domains in the table of addresses, in which rcptd has no domains.
@@ -159,9 +162,9 @@ pub(super) fn check(findings: &mut Findings<'_>) {
             if is_default {
                 continue;
             }
-            served(findings, service, (at, parameter), &list, fits);
+            served(findings, service, Parameter::of(at, parameter), &list, fits);
             if by == By::Smtpd {
-                proxied(findings, (at, parameter), &list);
+                proxied(findings, Parameter::of(at, parameter), &list);
             }
         }
     }
@@ -171,13 +174,7 @@ pub(super) fn check(findings: &mut Findings<'_>) {
 }
 
 /// Checks tables at an address on which rcptd listens.
-fn served(
-    findings: &mut Findings<'_>,
-    asking: Option<&Service>,
-    at: (Option<&Service>, &'static str),
-    list: &str,
-    fits: Fits,
-) {
+fn served(findings: &mut Findings<'_>, asking: Option<&Service>, at: Parameter<'_>, list: &str, fits: Fits) {
     let maps = Map::all(list);
     for map in &maps {
         match (findings.ours.asked(map, asking, findings.postfix), fits) {
@@ -196,7 +193,7 @@ fn served(
             {
                 // Aliases together with the users of this host are a valid list of recipients.
                 let aliases = asked.answers.contains(word(ResolverView::VirtualAlias));
-                if aliases && at.1 == "local_recipient_maps" && maps.iter().any(Map::is_passwd) {
+                if aliases && at.name == "local_recipient_maps" && maps.iter().any(Map::is_passwd) {
                     continue;
                 }
                 let got = asked.answers.iter().copied().collect::<Vec<_>>().join(", ");
@@ -208,14 +205,14 @@ fn served(
                             format!("name a [[map]] with source = \"resolver:{want}\""),
                         )
                     }
-                    None => ("another".to_owned(), format!("take it out of {}", at.1)),
+                    None => ("another".to_owned(), format!("take it out of {}", at.name)),
                 };
                 findings.error(
                     "wrong-map",
                     at,
                     format!(
                         "{} is rcptd's map for {got}, but {} requires {wants}: {otherwise}",
-                        map.text, at.1
+                        map.text, at.name
                     ),
                     help,
                 );
@@ -226,7 +223,7 @@ fn served(
 }
 
 /// Reports `proxy:` before a table that proxymap(8) may not read.
-fn proxied(findings: &mut Findings<'_>, at: (Option<&Service>, &'static str), list: &str) {
+fn proxied(findings: &mut Findings<'_>, at: Parameter<'_>, list: &str) {
     // If master.cf does not set the table, main.cf does, and the default of proxy_read_maps includes it.
     let postfix = findings.postfix;
     let proxymap = postfix.internal("proxymap");
@@ -279,7 +276,7 @@ fn sensitive(findings: &mut Findings<'_>, parameter: &'static str, transport: &s
         };
         findings.error(
             "map-type-refused",
-            (None, parameter),
+            Parameter::of(None, parameter),
             format!(
                 "Postfix does not allow {kind}: in {parameter} when it delivers (\"map is not allowed for security \
                  sensitive data\"): mail is accepted and stays in the queue"

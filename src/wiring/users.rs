@@ -1,14 +1,13 @@
 //! Checks for users of this host and names in aliases(5) that are not in a list of recipients.
 
-use super::Findings;
 use super::classes::{Class, others};
 use super::maps::{Map, words};
-use super::postfix::Service;
+use super::{Findings, Parameter};
 
 /// Checks users of this host and aliases(5) in the other local domains.
 pub(super) fn local_users(
     findings: &mut Findings<'_>,
-    at: (Option<&Service>, &'static str),
+    at: Parameter<'_>,
     list: &str,
     maps: &[Map<'_>],
     replaced: bool,
@@ -17,9 +16,9 @@ pub(super) fn local_users(
     if list.is_empty() || !replaced {
         return;
     }
-    let alias_maps = postfix.value(at.0, "alias_maps");
+    let alias_maps = postfix.value(at.service, "alias_maps");
     let aliases = words(&alias_maps);
-    let is_ours = |map: &Map<'_>| findings.ours.asked(map, at.0, postfix).is_some();
+    let is_ours = |map: &Map<'_>| findings.ours.asked(map, at.service, postfix).is_some();
     // Another table may contain the users of this host, such as a directory or a list of mailboxes.
     let other = maps
         .iter()
@@ -45,17 +44,11 @@ pub(super) fn local_users(
 }
 
 /// Whether the table of the users of this host is asked, and can be read.
-fn passwd(
-    findings: &mut Findings<'_>,
-    at: (Option<&Service>, &'static str),
-    list: &str,
-    maps: &[Map<'_>],
-    names: &str,
-) {
-    let chroot = at.0.is_some_and(|service| service.chroot);
+fn passwd(findings: &mut Findings<'_>, at: Parameter<'_>, list: &str, maps: &[Map<'_>], names: &str) {
+    let chroot = at.service.is_some_and(|service| service.chroot);
     match maps.iter().find(|map| map.is_passwd()) {
         None => {
-            let users = if at.0.is_some_and(|s| s.sets("local_recipient_maps")) && !chroot {
+            let users = if at.service.is_some_and(|s| s.sets("local_recipient_maps")) && !chroot {
                 "unix:passwd.byname"
             } else {
                 "proxy:unix:passwd.byname"

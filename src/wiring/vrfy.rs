@@ -1,17 +1,18 @@
-//! Checks the server to which rcptd sends VRFY, and which other clients may send VRFY.
+//! Checks the server that rcptd asks by VRFY or RCPT, and which other clients may send VRFY.
 
-use super::Findings;
 use super::content::Entry;
 use super::hosts::{addresses, is_loopback, is_reached};
 use super::maps::{Map, words};
 use super::milter::has_milter;
+use super::ours::{AskedServer, SmtpQuestion};
 use super::postfix::Service;
 use super::recipients;
 use super::restrictions::{self, Client, Strangers, decide, strangers};
 use super::rewriting::REWRITING;
+use super::{Findings, Parameter};
 use crate::resolve::view::ResolverView;
 
-/// Purposes that need the account source, which sends VRFY.
+/// Purposes that need the account source, which asks the server.
 const ASK_ACCOUNTS: &[ResolverView] = &[
     ResolverView::VirtualAlias,
     ResolverView::Recipients,
@@ -19,6 +20,7 @@ const ASK_ACCOUNTS: &[ResolverView] = &[
     ResolverView::SenderLogin,
     ResolverView::SenderLoginName,
     ResolverView::Access,
+    ResolverView::Transport,
 ];
 
 pub(super) fn check(findings: &mut Findings<'_>) {
@@ -30,7 +32,7 @@ pub(super) fn check(findings: &mut Findings<'_>) {
         {
             findings.warning(
                 "vrfy-for-all",
-                (Some(service), "disable_vrfy_command"),
+                Parameter::of(Some(service), "disable_vrfy_command"),
                 "any client can ask by VRFY which accounts and aliases exist without sending mail".to_owned(),
                 "main.cf: disable_vrfy_command = yes, with -o disable_vrfy_command=no only for the server \
                  that rcptd asks"
@@ -38,35 +40,39 @@ pub(super) fn check(findings: &mut Findings<'_>) {
             );
         }
     }
-    for (source, place) in findings.ours.vrfy.clone() {
-        let Some((host, port)) = place else {
-            if !source.starts_with("vrfy:unix:") {
+    for asked in findings.ours.asked.clone() {
+        let (source, question) = (&asked.source, asked.question);
+        let Some((host, port)) = &asked.place else {
+            if !asked.is_socket() {
                 findings.warning(
-                    "vrfy-cannot-tell",
-                    (None, "smtpd_milters"),
+                    question.of("vrfy-cannot-tell", "rcpt-cannot-tell"),
+                    Parameter::of(None, "smtpd_milters"),
                     format!(
                         "cannot tell which server {source} is: if it is this Postfix, it must not ask rcptd in turn, \
                          or recipients are deferred"
                     ),
-                    "name the host and the port in rcptd.conf, source = \"vrfy:127.0.0.1:5025\"".to_owned(),
+                    format!(
+                        "name the host and the port in rcptd.conf, source = \"{}:127.0.0.1:5025\"",
+                        question.of("vrfy", "rcpt")
+                    ),
                 );
             }
             continue;
         };
-        match services.iter().find(|service| is_at(findings, service, &host, port)) {
-            Some(service) => target(findings, service, &source),
-            None if is_loopback(&host) => {
+        match services.iter().find(|service| is_at(findings, service, host, *port)) {
+            Some(service) => target(findings, service, &asked),
+            None if is_loopback(host) => {
                 // postscreen(8) replies 252 to VRFY, or passes the client to an smtpd.
                 let screened =
-                    |service: &Service| service.command == "postscreen" && service.address().1 == Some(port);
+                    |service: &Service| service.command == "postscreen" && service.address().1 == Some(*port);
                 let who = if findings.postfix.services.iter().any(screened) {
                     "postscreen(8) listens"
                 } else {
                     "no smtpd in master.cf listens"
                 };
                 findings.warning(
-                    "vrfy-nobody",
-                    (None, "smtpd_milters"),
+                    question.of("vrfy-nobody", "rcpt-nobody"),
+                    Parameter::of(None, "smtpd_milters"),
                     format!(
                         "{source}: {who} on port {port} of this host; unless another mail server does, no \
                          account can be verified and recipients are deferred"
@@ -79,9 +85,9 @@ pub(super) fn check(findings: &mut Findings<'_>) {
     }
 }
 
-/// Whether rcptd sends VRFY to this service.
+/// Whether rcptd asks this service.
 pub(super) fn is_asked(findings: &Findings<'_>, service: &Service) -> bool {
-    let mut places = findings.ours.vrfy.iter().filter_map(|(_, place)| place.as_ref());
+    let mut places = findings.ours.asked.iter().filter_map(|asked| asked.place.as_ref());
     places.any(|(host, port)| is_at(findings, service, host, *port))
 }
 
@@ -106,29 +112,33 @@ fn is_here(findings: &Findings<'_>, host: &str) -> bool {
     })
 }
 
-/// Checks the service to which rcptd sends VRFY.
-fn target(findings: &mut Findings<'_>, service: &Service, source: &str) {
+/// Checks the service that rcptd asks.
+fn target(findings: &mut Findings<'_>, service: &Service, asked: &AskedServer) {
     let postfix = findings.postfix;
-    if postfix.is_yes(Some(service), "disable_vrfy_command") {
+    let (source, question) = (&asked.source, asked.question);
+    if question == SmtpQuestion::Vrfy && postfix.is_yes(Some(service), "disable_vrfy_command") {
         findings.error(
             "vrfy-off",
-            (Some(service), "disable_vrfy_command"),
+            Parameter::of(Some(service), "disable_vrfy_command"),
             format!("{source} asks this service, which answers 502 to VRFY: all recipients are deferred"),
             "master.cf, for this service: -o disable_vrfy_command=no".to_owned(),
         );
     }
     if has_milter(findings, service) {
         findings.error(
-            "vrfy-asks-milter",
-            (Some(service), "smtpd_milters"),
+            question.of("vrfy-asks-milter", "rcpt-asks-milter"),
+            Parameter::of(Some(service), "smtpd_milters"),
             format!(
-                "{source} asks this service, whose recipients rcptd's milter verifies: it passes every name \
-                 to rcptd, so VRFY proves nothing and recipients are deferred"
+                "{source} asks this service, whose recipients rcptd's milter verifies: {}",
+                question.of(
+                    "it passes every name to rcptd, so VRFY proves nothing and recipients are deferred",
+                    "at RCPT it asks rcptd, which asks this service: no recipient gets an answer, all are deferred",
+                )
             ),
             "ask a separate smtpd, with -o smtpd_milters= ; see install/postfix/master.cf.snippet".to_owned(),
         );
     }
-    refuses(findings, service, source);
+    refuses(findings, service, asked);
     for parameter in [
         "local_recipient_maps",
         "relay_recipient_maps",
@@ -154,8 +164,8 @@ fn target(findings: &mut Findings<'_>, service: &Service, source: &str) {
                 _ => format!("-o {parameter}="),
             };
             findings.error(
-                "vrfy-circle",
-                (Some(service), parameter),
+                question.of("vrfy-circle", "rcpt-circle"),
+                Parameter::of(Some(service), parameter),
                 format!(
                     "{source} asks this service, which asks rcptd ({parameter}), which asks this service: no recipient \
                      gets an answer, all are deferred"
@@ -164,11 +174,30 @@ fn target(findings: &mut Findings<'_>, service: &Service, source: &str) {
             );
         }
     }
-    says_yes_to_all(findings, service, source);
-    says_later(findings, service, source);
+    circle_of_transports(findings, service, asked);
+    accepts_every_name(findings, service, asked);
+    says_later(findings, service, asked);
 }
 
-/// A parameter by which the service refuses VRFY, the reason, and the remedy.
+/// Reports transport_maps that ask rcptd: trivial-rewrite(8) looks them up for each address in VRFY and RCPT, too.
+fn circle_of_transports(findings: &mut Findings<'_>, service: &Service, asked: &AskedServer) {
+    let (source, question) = (&asked.source, asked.question);
+    let rewrite = findings.postfix.internal("rewrite");
+    let list = restrictions::expanded(findings.postfix, rewrite, "transport_maps");
+    if findings.ours.asks(&list, rewrite, findings.postfix, ASK_ACCOUNTS) {
+        findings.error(
+            question.of("vrfy-circle", "rcpt-circle"),
+            Parameter::of(Some(service), "transport_maps"),
+            format!(
+                "{source} asks this service, which asks rcptd (transport_maps), which asks this service: no recipient \
+                 gets an answer, all are deferred"
+            ),
+            "remove rcptd from transport_maps, or set another account source, such as lmtp: or map:".to_owned(),
+        );
+    }
+}
+
+/// A parameter with which the service rejects VRFY or RCPT from rcptd, the reason, and the remedy.
 type Refusal = (&'static str, String, String);
 
 /// What the service expects before the first command and rcptd does not do.
@@ -204,16 +233,15 @@ fn encryption(findings: &Findings<'_>, service: &Service, source: &str) -> Vec<R
     found
 }
 
-/// Reports settings with which the service does not support VRFY of rcptd, or rejects it.
-fn refuses(findings: &mut Findings<'_>, service: &Service, source: &str) {
+/// Reports settings with which the service does not support VRFY or RCPT from rcptd, or rejects it.
+fn refuses(findings: &mut Findings<'_>, service: &Service, asked: &AskedServer) {
     let postfix = findings.postfix;
+    let (source, question) = (&asked.source, asked.question);
     let encrypts = findings.ours.starttls.contains(source);
     let mut found = encryption(findings, service, source);
-    let host =
-        findings.ours.vrfy.iter().find(|(name, _)| name == source).and_then(|(_, place)| place.as_ref());
     // A client that connects to an address of this host has the same address itself; for all of 127.0.0.0/8
     // it is 127.0.0.1.
-    let host = host.map_or("localhost", |(host, _)| host);
+    let host = asked.place.as_ref().map_or("localhost", |(host, _)| host);
     let client = match addresses(host) {
         from if !from.is_empty() && from.iter().all(|address| address.is_loopback() && address.is_ipv4()) => {
             addresses("127.0.0.1")
@@ -222,7 +250,8 @@ fn refuses(findings: &mut Findings<'_>, service: &Service, source: &str) {
     };
     for parameter in restrictions::BEFORE_RECIPIENT {
         let delays = !postfix.value(Some(service), "smtpd_delay_reject").eq_ignore_ascii_case("no");
-        if parameter == "smtpd_sender_restrictions" && !delays {
+        if parameter == "smtpd_sender_restrictions" && !delays && question == SmtpQuestion::Vrfy {
+            // They apply at MAIL.
             continue;
         }
         // At least one address must be permitted; localhost may be either of two.
@@ -240,22 +269,23 @@ fn refuses(findings: &mut Findings<'_>, service: &Service, source: &str) {
             };
             let networks =
                 if word == "reject" { "; mynetworks must include the address of rcptd" } else { "" };
-            let why = format!("which rejects VRFY from {host} by {word} in {parameter}");
+            let why = format!("which rejects {} from {host} by {word} in {parameter}", question.command());
             found.push((parameter, why, format!("{line}{networks}")));
         }
     }
     for (parameter, why, line) in found {
         findings.error(
-            "vrfy-refused",
-            (Some(service), parameter),
+            question.of("vrfy-refused", "rcpt-refused"),
+            Parameter::of(Some(service), parameter),
             format!("{source} asks this service, {why}: no account can be verified and all recipients are deferred"),
             format!("master.cf, for this service: {line}"),
         );
     }
 }
 
-/// Reports settings with which the service replies 252 for every name.
-fn says_yes_to_all(findings: &mut Findings<'_>, service: &Service, source: &str) {
+/// Reports settings with which the service accepts every name.
+fn accepts_every_name(findings: &mut Findings<'_>, service: &Service, asked: &AskedServer) {
+    let (source, question) = (&asked.source, asked.question);
     if has_milter(findings, service) {
         return;
     }
@@ -266,11 +296,12 @@ fn says_yes_to_all(findings: &mut Findings<'_>, service: &Service, source: &str)
             continue;
         };
         findings.error(
-            "vrfy-open",
-            (Some(service), parameter),
+            question.of("vrfy-open", "rcpt-open"),
+            Parameter::of(Some(service), parameter),
             format!(
-                "{source} asks this service, and {why}: it replies 252 to names that do not exist, so \
-                 recipients are deferred"
+                "{source} asks this service, and {why}: it replies {} to names that do not exist, so recipients are \
+                 deferred",
+                question.of(252, 250)
             ),
             if parameter == class.recipients() {
                 format!(
@@ -305,7 +336,8 @@ fn opened(
 }
 
 /// Reports settings with which the service replies 4xx for names that do not exist.
-fn says_later(findings: &mut Findings<'_>, service: &Service, source: &str) {
+fn says_later(findings: &mut Findings<'_>, service: &Service, asked: &AskedServer) {
+    let (source, question) = (&asked.source, asked.question);
     let postfix = findings.postfix;
     let code = postfix.value(Some(service), "unknown_local_recipient_reject_code");
     let soft = postfix.is_yes(Some(service), "soft_bounce");
@@ -316,8 +348,8 @@ fn says_later(findings: &mut Findings<'_>, service: &Service, source: &str) {
             ("unknown_local_recipient_reject_code", "-o unknown_local_recipient_reject_code=550")
         };
         findings.warning(
-            "vrfy-soft",
-            (Some(service), parameter),
+            question.of("vrfy-soft", "rcpt-soft"),
+            Parameter::of(Some(service), parameter),
             format!(
                 "{source} asks this service, which replies 450 to names that do not exist: they are deferred \
                  instead of rejected"

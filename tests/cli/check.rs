@@ -4,6 +4,8 @@ use super::{path, run};
 use crate::common::Site;
 use crate::fake::{Act, Fake};
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
 
 #[test]
 fn check_tells_all_that_is_wrong() {
@@ -110,11 +112,66 @@ fn check_builds_the_sources() {
     site.configure(&accounts, "vrfy:127.0.0.1:25");
     site.configure(
         "[account.cache]",
-        "[account.vrfy]\nstarttls = \"required\"\ntls_ca = \"aliases.rules\"\n[account.cache]",
+        "[account.smtp]\nstarttls = \"required\"\ntls_ca = \"aliases.rules\"\n[account.cache]",
     );
     let got = run(&["check", "-c", &path(&site, "rcptd.conf")]);
     assert_eq!(got.code, 78, "{}", got.err);
     assert!(got.err.contains("aliases.rules"), "{}", got.err);
+}
+
+/// A server of tcp_table(5) with these keys, at the port that is returned.
+async fn table(keys: &'static [&'static str]) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut lines = BufReader::new(stream).lines();
+                while let Ok(Some(line)) = lines.next_line().await {
+                    let has = line.strip_prefix("get ").is_some_and(|key| keys.contains(&key));
+                    let answer: &[u8] = if has { b"200 yes\n" } else { b"500 no\n" };
+                    lines.get_mut().write_all(answer).await.unwrap();
+                }
+            });
+        }
+    });
+    port
+}
+
+/// A map that has lost its accounts: without a witness its "no" counts, and `check` warns of that; with one it does not
+/// count, and `check` warns of that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_map_that_has_lost_its_accounts() {
+    const WHOLE: &[&str] = &["postmaster@example.test", "foo@example.test"];
+    for (keys, witness, warning, result) in [
+        (WHOLE, "", "the map users has no witness", "not found"),
+        (WHOLE, ", witness = \"postmaster\"", "", "not found"),
+        (&[], "", "the map users has no witness", "not found"),
+        (&[], ", witness = false", "", "not found"),
+        (
+            &[],
+            ", witness = \"postmaster\"",
+            "\"map:users\": mail for example.test will be deferred: ",
+            "does not find the witness postmaster@example.test either (no value)",
+        ),
+    ] {
+        let port = table(keys).await;
+        let site = Site::new("", "");
+        let accounts = format!("\"file:{}\"", path(&site, "accounts"));
+        site.configure(&accounts, &format!("{{ source = \"map:users\"{witness} }}"));
+        let map = format!("[[map]]\nname = \"users\"\nsource = \"tcp:127.0.0.1:{port}\"\n\n[account]");
+        site.configure("[account]", &map);
+        let conf = path(&site, "rcptd.conf");
+        let (checked, explained) = tokio::task::spawn_blocking(move || {
+            (run(&["check", "-c", &conf]), run(&["explain", "-c", &conf, "bar@example.test"]))
+        })
+        .await
+        .unwrap();
+        assert_eq!(checked.code, 0, "{witness} {}", checked.err);
+        assert!(checked.err.contains(warning), "{witness} {}", checked.err);
+        assert_eq!(checked.err.contains("warning"), !warning.is_empty(), "{witness} {}", checked.err);
+        assert!(explained.out.contains(result), "{witness} {}{}", explained.out, explained.err);
+    }
 }
 
 /// A source whose "no" will not count is found before the first mail is deferred.

@@ -13,12 +13,9 @@ fn explain_says_why() {
     let addresses = ["foo-macys-m5@example.test", "<foo-macys-m6@example.test>", "x@elsewhere.test"];
     let mut text = String::new();
     let mut source = accounts;
-    for (next, codes) in [
-        ("static:exists", [0, 0, 0]),
-        ("static:notfound", [1, 1, 0]),
-        ("fail:", [75, 75, 0]),
-        ("fail:", [75, 75, 0]),
-    ] {
+    for (next, codes) in
+        [("none:", [0, 0, 0]), ("static:notfound", [1, 1, 0]), ("fail:", [75, 75, 0]), ("fail:", [75, 75, 0])]
+    {
         site.configure(&source, next);
         source = next.into();
         writeln!(text, "{next}\n").expect("a string");
@@ -65,7 +62,7 @@ fn explain_in_json() {
     let accounts = format!("file:{}", path(&site, "accounts"));
     let mut text = String::new();
     let mut source = accounts;
-    for next in ["static:exists", "static:notfound", "fail:"] {
+    for next in ["none:", "static:notfound", "fail:"] {
         site.configure(&source, next);
         source = next.into();
         let got = run(&["explain", "-c", &conf, "--json", "foo-macys-m5@example.test", "x@elsewhere.test"]);

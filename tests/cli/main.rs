@@ -6,11 +6,11 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-#[allow(dead_code)]
-#[path = "../account_vrfy/fake.rs"]
+#[path = "../account_smtp/fake.rs"]
 mod fake;
 
 mod check;
+mod check_accounts;
 mod demo;
 mod explain;
 mod lookup;
@@ -18,10 +18,8 @@ mod usage;
 
 use common::{Site, rcptd};
 use std::fs;
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::thread;
+use std::process::Command;
 
 /// What a run of the program came to.
 struct Run {
@@ -40,20 +38,9 @@ fn run_with(arguments: &[&str], input: &str) -> Run {
     finish(command, input)
 }
 
-fn finish(mut command: Command, input: &str) -> Run {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("the program");
-    let mut stdin = child.stdin.take().expect("stdin");
-    let input = input.to_string();
-    // It may well end before it has read all of it.
-    let writer = thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
-    let output = child.wait_with_output().expect("output");
-    writer.join().expect("a writer");
-    Run {
-        code: output.status.code().expect("no signal"),
-        out: String::from_utf8(output.stdout).expect("text"),
-        err: String::from_utf8(output.stderr).expect("text"),
-    }
+fn finish(command: Command, input: &str) -> Run {
+    let (code, out, err) = common::run(command, input);
+    Run { code, out, err }
 }
 
 fn path(site: &Site, name: &str) -> String {

@@ -8,6 +8,7 @@ use rcptd::resolve::{Resolver, Settings};
 use rcptd::server::endpoint::Endpoint;
 use rcptd::server::listen::{Inherited, SocketFile, bind};
 use rcptd::server::milter::adapter::{Limits, Milter, Service};
+use rcptd::server::milter::guessing;
 use rcptd::server::milter::session::Policy;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -37,7 +38,11 @@ impl Inside {
             origin: "example.test".into(),
         };
         let resolver = Arc::new(Resolver::new(settings, Arc::new(loaded.rules), accounts));
-        let milter = Milter::new(Service { resolver, policy: Arc::new(policy), deadline }, Arc::default());
+        let milter = Milter::new(
+            Service { resolver, policy: Arc::new(policy), deadline, guessing: guessing::Settings::default() },
+            Arc::default(),
+            Arc::default(),
+        );
         let runtime = Runtime::new().expect("a runtime");
         let endpoint = Endpoint::Inet { host: "127.0.0.1".into(), port: 0 };
         let file = SocketFile { mode: 0o600, group: None };

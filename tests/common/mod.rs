@@ -7,9 +7,10 @@
 
 pub mod inside;
 pub mod mta;
+pub mod namespace;
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
@@ -46,7 +47,7 @@ impl Site {
                 "domains = [\"example.test\"]\nrules = [\"aliases.rules\"]\n{top}\n\
                  [milter]\nlisten = \"{listen}\"\n{milter}\n\
                  [account]\nsource = \"file:{}\"\n\
-                 [account.cache]\npositive_ttl = \"0s\"\nnegative_ttl = \"0s\"\n\
+                 [account.cache]\npositive_ttl = \"0s\"\nnegative_ttl = \"0s\"\nstale_ttl = \"0s\"\n\
                  [log]\nlevel = \"debug\"\n",
                 accounts.display()
             ),
@@ -84,6 +85,20 @@ pub fn rcptd() -> Command {
         command.env_remove(variable);
     }
     command
+}
+
+/// Runs a command with this input until it ends: exit code, standard output, standard error.
+pub fn run(mut command: Command, input: &str) -> (i32, String, String) {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program");
+    let mut stdin = child.stdin.take().expect("stdin");
+    let input = input.to_string();
+    // The program may end before it has read all of it.
+    let writer = thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
+    let output = child.wait_with_output().expect("output");
+    writer.join().expect("a writer");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (output.status.code().expect("no signal"), text(output.stdout), text(output.stderr))
 }
 
 /// What the program writes to standard error, as it comes.
@@ -142,6 +157,8 @@ impl Daemon {
     /// The same by another command, which must in the end become the program.
     pub fn start_by(site: Site, mut command: Command) -> Self {
         let path = site.path("notify");
+        // That of an earlier start.
+        let _ = fs::remove_file(&path);
         let notify = UnixDatagram::bind(&path).expect("a socket");
         notify.set_read_timeout(Some(WAIT)).expect("a time");
         command.env("NOTIFY_SOCKET", &path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());

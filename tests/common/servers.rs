@@ -8,8 +8,9 @@
 #[path = "folder.rs"]
 pub mod folder;
 
+pub use super::programs::free_port;
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -62,11 +63,6 @@ impl Make {
         };
         found.unwrap_or_else(|| panic!("no {name}: install {package}, as tests/run does"))
     }
-}
-
-/// A port that nobody has.
-pub fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
 impl Server {

@@ -3,13 +3,17 @@
 
 #![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc)]
 
+pub use super::programs::{free_port, program};
+use rcptd::map::database::{self, Database};
+use rcptd::map::settings::DatabaseSettings;
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,22 +21,14 @@ use std::time::{Duration, Instant};
 /// Longest wait for a server that starts.
 const START: Duration = Duration::from_secs(30);
 
+/// Opens a database, with counters of its own.
+pub fn open(settings: &DatabaseSettings) -> Result<Arc<dyn Database>, String> {
+    database::open(settings, &Arc::default())
+}
+
 /// A certificate of `tests/data/account/make.sh`, for 127.0.0.1 and mail.example.test.
 pub fn certificate(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/account").join(name)
-}
-
-/// A port that nobody listens on.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// A program of a package of Debian; without it there is no test.
-pub fn program(name: &str, package: &str) -> PathBuf {
-    let path = std::env::var("PATH").unwrap_or_default();
-    let folders = path.split(':').chain(["/usr/sbin", "/sbin"]);
-    let found = folders.map(|folder| Path::new(folder).join(name)).find(|path| path.is_file());
-    found.unwrap_or_else(|| panic!("{name} is missing: install {package}, as tests/run does"))
 }
 
 /// Runs a program to its end, with this for its input.
@@ -50,12 +46,14 @@ pub struct Served {
     folder: PathBuf,
     command: Vec<String>,
     pub port: u16,
+    /// The port for TLS of a directory.
+    pub tls_port: u16,
     child: Option<Child>,
 }
 
 impl Served {
     fn new(folder: &Path, port: u16, command: Vec<String>) -> Self {
-        let mut served = Served { folder: folder.into(), command, port, child: None };
+        let mut served = Served { folder: folder.into(), command, port, tls_port: 0, child: None };
         served.start();
         served
     }
@@ -116,6 +114,19 @@ pub fn redis(folder: &Path, more: &[&str]) -> Served {
     Served::new(folder, port, command)
 }
 
+/// A Redis Sentinel that watches the server at `master` as "mymaster", alone; `more` are lines of its configuration.
+pub fn redis_sentinel(folder: &Path, master: u16, more: &str) -> Served {
+    let port = free_port();
+    let file = folder.join("sentinel.conf");
+    let config = format!(
+        "port {port}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {master} 1\n\
+         sentinel down-after-milliseconds mymaster 1000\nsentinel failover-timeout mymaster 3000\n{more}"
+    );
+    fs::write(&file, config).unwrap();
+    let program = program("redis-server", "redis-server").display().to_string();
+    Served::new(folder, port, vec![program, file.display().to_string(), "--sentinel".into()])
+}
+
 /// Commands to a Redis, over one connection; none may fail.
 pub fn tell_redis(port: u16, commands: &[&[&str]]) {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
@@ -136,18 +147,21 @@ fn told(stream: &mut TcpStream, words: &[&str]) -> String {
         write!(line, "${}\r\n{word}\r\n", word.len()).unwrap();
     }
     stream.write_all(line.as_bytes()).unwrap();
-    let mut reply = [0; 100];
+    let mut reply = [0; 4096];
     let n = stream.read(&mut reply).unwrap();
     String::from_utf8_lossy(&reply[..n]).into_owned()
 }
 
 /// A directory with these entries (LDIF), which anybody may read, below dc=example,dc=test; its manager has the
-/// password "secret". It listens on the socket `ldapi` of its folder, too.
+/// password "secret". It listens on the socket `ldapi` of its folder, too, and with TLS on another port.
 pub fn slapd(folder: &Path, entries: &str) -> Served {
+    slapd_with(folder, entries, "")
+}
+
+/// The same with further lines of its configuration.
+pub fn slapd_with(folder: &Path, entries: &str, more: &str) -> Served {
     let slapd = program("slapd", "slapd");
-    let (port, socket) = (free_port(), folder.join("ldapi"));
-    let data = folder.join("data");
-    fs::create_dir(&data).unwrap();
+    let (port, tls_port, socket) = (free_port(), free_port(), folder.join("ldapi"));
     let mut config = String::new();
     for schema in ["core", "cosine", "inetorgperson", "nis"] {
         writeln!(config, "include /etc/ldap/schema/{schema}.schema").unwrap();
@@ -157,7 +171,7 @@ pub fn slapd(folder: &Path, entries: &str) -> Served {
         "pidfile {folder}/pid\nmodulepath /usr/lib/ldap\nmoduleload back_mdb\nsizelimit unlimited\n\
          TLSCACertificateFile {}\nTLSCertificateFile {}\nTLSCertificateKeyFile {}\n\
          database mdb\nsuffix dc=example,dc=test\nrootdn cn=manager,dc=example,dc=test\nrootpw secret\n\
-         directory {folder}/data\nmaxsize 100000000\nindex mail eq",
+         directory {folder}/data\nmaxsize 100000000\nindex mail eq\n{more}",
         certificate("ca.pem").display(),
         certificate("server.pem").display(),
         certificate("server.key").display(),
@@ -166,11 +180,22 @@ pub fn slapd(folder: &Path, entries: &str) -> Served {
     .unwrap();
     let file = folder.join("slapd.conf");
     fs::write(&file, config).unwrap();
-    run(Command::new(program("slapadd", "slapd")).args(["-q", "-f"]).arg(&file), entries);
+    fill_slapd(folder, entries);
     let socket = socket.display().to_string().replace('/', "%2F");
-    let listen = format!("ldap://127.0.0.1:{port}/ ldapi://{socket}/");
+    let listen = format!("ldap://127.0.0.1:{port}/ ldapi://{socket}/ ldaps://127.0.0.1:{tls_port}/");
     let words = ["-f", &file.display().to_string(), "-h", &listen, "-d", "0"].map(str::to_owned);
-    Served::new(folder, port, [vec![slapd.display().to_string()], words.to_vec()].concat())
+    let mut served = Served::new(folder, port, [vec![slapd.display().to_string()], words.to_vec()].concat());
+    served.tls_port = tls_port;
+    served
+}
+
+/// Replaces the entries of a directory that is stopped.
+pub fn fill_slapd(folder: &Path, entries: &str) {
+    let data = folder.join("data");
+    let _ = fs::remove_dir_all(&data);
+    fs::create_dir(&data).unwrap();
+    let file = folder.join("slapd.conf");
+    run(Command::new(program("slapadd", "slapd")).args(["-q", "-f"]).arg(&file), entries);
 }
 
 /// Adds these keys and values to a file of LMDB, which is made if there is none.
@@ -207,7 +232,9 @@ pub struct Fake {
     pub port: u16,
     /// How many connections were made to it.
     pub connections: Arc<AtomicUsize>,
-    open: Arc<Mutex<Vec<TcpStream>>>,
+    /// The open connections, by their number.
+    open: Arc<Mutex<HashMap<usize, TcpStream>>>,
+    is_over: Arc<AtomicBool>,
 }
 
 impl Fake {
@@ -218,8 +245,9 @@ impl Fake {
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let fake = Fake { port, connections: Arc::default(), open: Arc::default() };
-        let (connections, open) = (fake.connections.clone(), fake.open.clone());
+        let fake = Fake { port, connections: Arc::default(), open: Arc::default(), is_over: Arc::default() };
+        let (connections, open, is_over) =
+            (fake.connections.clone(), fake.open.clone(), fake.is_over.clone());
         let serve = Arc::new(move |mut stream: TcpStream| {
             let mut request = Vec::new();
             let mut piece = [0; 4096];
@@ -245,10 +273,16 @@ impl Fake {
         });
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                connections.fetch_add(1, Ordering::SeqCst);
-                open.lock().unwrap().push(stream.try_clone().unwrap());
-                let serve = serve.clone();
-                thread::spawn(move || serve(stream));
+                if is_over.load(Ordering::SeqCst) {
+                    return;
+                }
+                let number = connections.fetch_add(1, Ordering::SeqCst);
+                open.lock().unwrap().insert(number, stream.try_clone().unwrap());
+                let (serve, open) = (serve.clone(), open.clone());
+                thread::spawn(move || {
+                    serve(stream);
+                    open.lock().unwrap().remove(&number);
+                });
             }
         });
         fake
@@ -261,14 +295,14 @@ impl Fake {
 
     /// Ends all connections there are.
     pub fn close_connections(&self) {
-        for stream in self.open.lock().unwrap().drain(..) {
+        for (_, stream) in self.open.lock().unwrap().drain() {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
 
     /// Says this on all connections there are, unasked.
     pub fn say(&self, bytes: &[u8]) {
-        for mut stream in &*self.open.lock().unwrap() {
+        for mut stream in self.open.lock().unwrap().values() {
             let _ = stream.write_all(bytes);
         }
     }
@@ -276,4 +310,43 @@ impl Fake {
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
+}
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::SeqCst);
+        // Wakes the listener, which then ends.
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+        self.close_connections();
+    }
+}
+
+/// A directory that returns this for every search except that of its root. Codes are below 128.
+pub fn fake_directory(entry: Option<&'static [u8]>, code: u8) -> Fake {
+    Fake::new(
+        |request| request.get(1).is_some_and(|length| request.len() == usize::from(*length) + 2),
+        move |request| {
+            let (id, operation) = (request[4], request[5]);
+            let answer = match operation {
+                // a bind
+                0x60 => 0x61,
+                // a search
+                0x63 => 0x65,
+                _ => return Act::Hang,
+            };
+            // The root is the empty name.
+            let is_root = request.get(8) == Some(&0);
+            let mut bytes = Vec::new();
+            let mut message = |operation: u8, content: &[u8]| {
+                let length = u8::try_from(content.len()).unwrap();
+                bytes.extend([0x30, length + 5, 2, 1, id, operation, length]);
+                bytes.extend(content);
+            };
+            if let Some(entry) = entry.filter(|_| !is_root) {
+                message(0x64, entry);
+            }
+            message(answer, &[10, 1, if is_root { 0 } else { code }, 4, 0, 4, 0]);
+            Act::Reply(bytes)
+        },
+    )
 }

@@ -1,7 +1,7 @@
 //! What the log says, and what fail2ban reads from it.
 
 use crate::common::mta::OFFER;
-use crate::common::{Daemon, Site, rcptd};
+use crate::common::{Daemon, Site, rcptd, run};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -99,7 +99,12 @@ fn banned(lines: &str, file: &std::path::Path) -> BTreeSet<String> {
 /// and nobody else, whatever the line quotes.
 #[test]
 fn fail2ban_finds_who_was_refused_and_nobody_else() {
-    let plain = Daemon::start(Site::new("", ""));
+    let guarded = || {
+        let site = Site::new("", "");
+        site.configure("[milter]", "[guessing]\nmisses = 1\n[milter]");
+        site
+    };
+    let plain = Daemon::start(guarded());
     let expected = play(&plain);
     assert!(expected.contains("192.0.2.1") && expected.contains("192.0.2.2"), "{expected:?}");
     assert!(!expected.contains("192.0.2.3") && expected.len() > 100, "{expected:?}");
@@ -107,9 +112,16 @@ fn fail2ban_finds_who_was_refused_and_nobody_else() {
     assert!(lines.matches(VICTIM).count() > 100, "{lines}");
     let file = plain.site.path("fail2ban.log");
     assert_eq!(banned(&lines, &file), expected, "a plain file");
+    // The networks over the limit, by that line alone.
+    let begins = |lines: &str| -> String {
+        lines.split_inclusive('\n').filter(|line| line.contains(" guessing=begins ")).collect()
+    };
+    let guessing = banned(&begins(&lines), &file);
+    assert!(guessing.contains("192.0.2.1") && guessing.contains("192.0.2.100"), "{guessing:?}");
+    assert!(guessing.is_subset(&expected), "{guessing:?}");
 
     // The journal takes the priority from a prefix and has a clock of its own.
-    let site = Site::new("", "");
+    let site = guarded();
     let mut command = Command::new("sh");
     let serve = "JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2) exec \"$0\" serve -c \"$1\"";
     command.args(["-c", serve, env!("CARGO_BIN_EXE_rcptd")]).arg(site.path("rcptd.conf"));
@@ -118,6 +130,7 @@ fn fail2ban_finds_who_was_refused_and_nobody_else() {
     let lines = systemd.log.text();
     assert!(lines.lines().all(|line| line.starts_with('<')), "{lines}");
     assert_eq!(banned(&lines, &file), expected, "standard error under systemd");
+    assert_eq!(banned(&begins(&lines), &file), guessing, "standard error under systemd");
 
     for begin in
         ["Nov 28 12:34:56 mx rcptd[77]: ", "2026-11-28T12:34:56.123456+01:00 mx rcptd[77]: ", "rcptd[77]: "]
@@ -125,6 +138,7 @@ fn fail2ban_finds_who_was_refused_and_nobody_else() {
         let syslog: Vec<_> = lines.lines().map(|line| format!("{begin}{}\n", &line[3..])).collect();
         let syslog = syslog.concat();
         assert_eq!(banned(&syslog, &file), expected, "{begin}");
+        assert_eq!(banned(&begins(&syslog), &file), guessing, "{begin}");
     }
 
     // What other programs log is not ours, whatever they quote.
@@ -135,10 +149,12 @@ fn fail2ban_finds_who_was_refused_and_nobody_else() {
     assert_eq!(banned(&quoted.concat(), &file), BTreeSet::new());
 
     // Who is only said to be refused is not banned.
-    let observing = Daemon::start(Site::new("dry_run = true", ""));
+    let site = guarded();
+    site.configure("[guessing]", "dry_run = true\n[guessing]");
+    let observing = Daemon::start(site);
     play(&observing);
     let lines = observing.log.text();
-    assert!(lines.contains("verdict=would_reject"), "{lines}");
+    assert!(lines.contains("verdict=would_reject") && lines.contains("guessing=would_begin"), "{lines}");
     assert_eq!(banned(&lines, &file), BTreeSet::new());
 }
 
@@ -225,6 +241,38 @@ fn what_is_printed_hides_nothing() {
     }
 }
 
+#[test]
+fn a_file_is_the_target_of_the_log() {
+    let site = Site::new("", "");
+    let path = site.path("rcptd.log");
+    let old = site.path("rcptd.log.1");
+    site.configure("[log]\n", &format!("[log]\ntarget = \"file:{}\"\n", path.display()));
+    let mut daemon = Daemon::start(site);
+    let first = fs::read_to_string(&path).expect("a log");
+    assert!(first.contains("  INFO listener=inet:127.0.0.1:"), "{first}");
+    // As logrotate(8) does.
+    fs::rename(&path, &old).expect("renamed");
+    daemon.reload();
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait().code(), Some(0));
+    let last = fs::read_to_string(&path).expect("a new log");
+    assert!(last.contains("SIGHUP") && last.contains("stopped: "), "{last}");
+    assert!(fs::read_to_string(&old).expect("the old log").starts_with(&first));
+    assert_eq!(daemon.log.text(), "", "standard error");
+}
+
+#[test]
+fn a_log_that_cannot_be_written_is_an_error_at_the_start() {
+    for (target, why) in [("file:/nowhere/rcptd.log", "No such file"), ("file:/dev/full", "it is not a file")]
+    {
+        let site = Site::new("", "");
+        site.configure("[log]\n", &format!("[log]\ntarget = \"{target}\"\n"));
+        let (code, _, errors) = run(site.command(), "");
+        assert_eq!(code, 69, "{errors}");
+        assert!(errors.contains(&format!("cannot log to {target}: {why}")), "{errors}");
+    }
+}
+
 /// A mail server that finds the postmaster and nobody else, and says so in hostile words.
 fn mail_server() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
@@ -273,4 +321,25 @@ fn a_refusal_quotes_what_was_asked_and_replied() {
     let quoted = "VRFY <nobody@example.test>: 550 5.1.1 <nobody@example.test>: \\\"unknown\\\" client=v.test";
     assert!(text.contains(&format!(": not found: {quoted}")), "{text}");
     assert!(text.contains(&format!("rejected: account not found: {quoted}")), "{text}");
+}
+
+/// A configuration that verifies nothing is reported once at start.
+#[test]
+fn warns_if_no_account_is_verified() {
+    const WARNING: &str = " WARN source=none: no account is verified";
+    for (verifies, times) in [(true, 0), (false, 1)] {
+        let site = Site::new("", "");
+        if !verifies {
+            let accounts = format!("file:{}", site.path("accounts").display());
+            site.configure(&accounts, "none:");
+        }
+        let mut daemon = Daemon::start(site);
+        let mut mta = daemon.connect();
+        mta.negotiate(OFFER);
+        mta.mail();
+        let accepted = mta.rcpt(&["<unknown@example.test>"]) == "c";
+        assert_eq!(accepted, !verifies);
+        let log = daemon.stop();
+        assert_eq!(log.matches(WARNING).count(), times, "{log}");
+    }
 }

@@ -1,30 +1,26 @@
 //! Directories.
 
 use super::Want::{Found, NotFound, Unknown};
-use super::stores::{Act, Fake, certificate, free_port, slapd};
+use super::stores::{Act, Fake, Served, certificate, fake_directory, open, slapd};
 use super::{expect, folder, inet, settings, with_password, with_tls};
-use rcptd::map::database::{self, Database};
-use rcptd::map::settings::{DatabaseSettings, Kind, MAX_ROWS, Query, Scope};
-use rcptd::map::{MAX_VALUE, Table};
+use rcptd::map::settings::{Attributes, DatabaseSettings, Kind, MAX_ROWS, Query, Scope};
+use rcptd::map::{Lookup, MAX_VALUE, Table};
 use rcptd::net::host::Host;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const BASE: &str = "ou=people,dc=example,dc=test";
 const MANAGER: &str = "cn=manager,dc=example,dc=test";
 
-fn open(settings: &DatabaseSettings) -> Arc<dyn Database> {
-    database::open(settings).unwrap()
-}
-
 fn query(base: &str, filter: &str, attribute: &str, scope: Scope) -> Query {
-    Query::Ldap { base: base.into(), filter: filter.into(), attribute: attribute.into(), scope }
+    Query::Ldap { base: base.into(), filter: filter.into(), attributes: attribute.into(), scope }
 }
 
 /// The usual search.
 fn plain(settings: &DatabaseSettings) -> Arc<Table> {
-    open(settings).table(&query(BASE, "(mail=%s)", "description", Scope::Sub)).unwrap()
+    open(settings).unwrap().table(&query(BASE, "(mail=%s)", "description", Scope::Sub)).unwrap()
 }
 
 /// A person with a mail address and descriptions; `uid` is also the name.
@@ -88,7 +84,7 @@ fn entries() -> String {
 async fn look_ups() {
     let folder = folder();
     let server = slapd(folder.path(), &entries());
-    let database = open(&settings(Kind::Ldap, &[inet(server.port)]));
+    let database = open(&settings(Kind::Ldap, &[inet(server.port)])).unwrap();
     let table = |base: &str, filter: &str, attribute: &str, scope| {
         database.table(&query(base, filter, attribute, scope)).unwrap()
     };
@@ -145,7 +141,8 @@ async fn look_ups() {
         (&by_number, "nobody@example.test", NotFound),
         (&elsewhere, "foo@example.test", Unknown("there is no base uid=foo,dc=other")),
         (&nothing, "foo@example.test", Unknown("there is no base uid=foo,ou=nothing")),
-        (&too_high, "foo@example.test", Unknown("another directory")),
+        // References to other directories are ignored.
+        (&too_high, "foo@example.test", NotFound),
         (&domains, "x@example.test", Found("of the domain")),
         (&domains, "x@other.test", NotFound),
         (&domains, "x@a,b", Found("of a comma")),
@@ -164,8 +161,8 @@ async fn look_ups() {
         (&no_base, "foo@example.test", Unknown("there is no base ou=nothing")),
         (&no_directory, "foo@example.test", Unknown("there is no base dc=other")),
         (&bad_base, "foo@example.test", Unknown("invalidDNSyntax")),
-        (&all, "foo@example.test", Unknown("another directory")),
-        (&all, "nobody@example.test", Unknown("another directory")),
+        (&all, "foo@example.test", Found("bar@example.test")),
+        (&all, "nobody@example.test", NotFound),
         (&referred, "foo@example.test", Unknown("refers to ldap://other.example.test/dc=other")),
         (&words, "word@example.test", Unknown("not UTF-8")),
         (&words, "foo@example.test", NotFound),
@@ -176,10 +173,51 @@ async fn look_ups() {
     }
 }
 
+/// Groups whose members are entries, up to the limit of references.
+#[tokio::test]
+async fn large_groups() {
+    const MEMBERS: usize = 300;
+    let mut entries = small();
+    for n in 0..MEMBERS {
+        person(&mut entries, &format!("m{n}"), &format!("m{n}@example.test"), &[&format!("{n}")]);
+    }
+    for (name, members) in [("group", MEMBERS), ("huge", 2 * MAX_ROWS + 1)] {
+        writeln!(
+            entries,
+            "dn: cn={name},{BASE}\nobjectClass: device\nobjectClass: extensibleObject\ncn: {name}\n\
+             mail: {name}@example.test"
+        )
+        .unwrap();
+        for n in 0..members {
+            writeln!(entries, "member: uid=m{n},{BASE}").unwrap();
+        }
+        entries.push('\n');
+    }
+    let folder = folder();
+    let server = slapd(folder.path(), &entries);
+    let attributes = Attributes { special: vec!["member".into()], ..Attributes::from("description") };
+    let query = Query::Ldap { base: BASE.into(), filter: "(mail=%s)".into(), attributes, scope: Scope::Sub };
+    let settings =
+        DatabaseSettings { deadline: Duration::from_secs(7), ..settings(Kind::Ldap, &[inet(server.port)]) };
+    let table = open(&settings).unwrap().table(&query).unwrap();
+    let all = table.look_up("group@example.test").await;
+    let Lookup::Found(all) = all else { panic!("{all:?}") };
+    // slapd keeps the order of values.
+    let want: Vec<String> = (0..MEMBERS).map(|n| n.to_string()).collect();
+    assert_eq!(all, want.join(","));
+    expect(&*table, "huge@example.test", Unknown("more than 2000 references")).await;
+}
+
 /// A small directory is enough for the rest.
 fn small() -> String {
     let all = entries();
     all[..all.find("dn: uid=multi").unwrap()].to_owned()
+}
+
+fn ldaps(host: &str, port: u16, ca: &Path) -> DatabaseSettings {
+    let hosts = vec![Host::Inet(host.into(), port)];
+    let settings = settings(Kind::Ldap, &hosts);
+    DatabaseSettings { ldaps: hosts, tls_ca: Some(ca.into()), ..settings }
 }
 
 #[tokio::test]
@@ -206,6 +244,16 @@ async fn who_asks() {
         (with_tls(good(), &other), Unknown("certificate")),
         (system, Unknown("certificate")),
         (with_tls(unix, &ca), Found("bar@example.test")),
+        (ldaps("127.0.0.1", server.tls_port, &ca), Found("bar@example.test")),
+        (
+            with_password(ldaps("127.0.0.1", server.tls_port, &ca), Some(MANAGER), "wrong"),
+            Unknown("invalidCredentials"),
+        ),
+        (with_tls(ldaps("127.0.0.1", server.tls_port, &ca), &ca), Found("bar@example.test")),
+        (ldaps("localhost", server.tls_port, &ca), Unknown("certificate")),
+        (ldaps("127.0.0.1", server.tls_port, &other), Unknown("certificate")),
+        (ldaps("127.0.0.1", server.port, &ca), Unknown("database users: 127.0.0.1")),
+        (settings(Kind::Ldap, &[inet(server.tls_port)]), Unknown("database users: 127.0.0.1")),
     ] {
         expect(&*plain(&settings), "foo@example.test", want).await;
     }
@@ -214,54 +262,18 @@ async fn who_asks() {
 #[tokio::test]
 async fn restarts_and_other_hosts() {
     let folder = folder();
-    let mut server = slapd(folder.path(), &small());
-    let (key, value) = ("foo@example.test", Found("bar@example.test"));
-    let silent = Fake::silent();
-    let alone = plain(&settings(Kind::Ldap, &[inet(server.port)]));
-    let behind_down = plain(&settings(Kind::Ldap, &[inet(free_port()), inet(server.port)]));
-    let behind_silent = plain(&settings(Kind::Ldap, &[inet(silent.port), inet(server.port)]));
-    let behind_silent_tls = plain(&with_tls(
-        settings(Kind::Ldap, &[inet(silent.port), inet(server.port)]),
-        &certificate("ca.pem"),
-    ));
-    for _ in 0..2 {
-        expect(&*alone, key, value).await;
-        expect(&*behind_down, key, value).await;
-        expect(&*behind_silent, key, value).await;
-        expect(&*behind_silent_tls, key, value).await;
-        server.stop();
-        expect(&*alone, key, Unknown("onnection refused")).await;
-        expect(&*alone, "nobody", Unknown("onnection refused")).await;
-        expect(&*behind_down, key, Unknown("onnection refused")).await;
-        server.start();
-        expect(&*alone, "nobody", NotFound).await;
-        expect(&*behind_down, key, value).await;
-        // Restarted between two questions.
-        server.stop();
-        server.start();
-    }
-    assert_eq!(silent.connections(), 2, "it is passed over");
-    expect(&*alone, key, value).await;
-    // Now the server hangs, with its connections open.
-    server.signal("STOP");
-    // The signal reaches a busy thread later than its sender goes on.
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    expect(&*alone, key, Unknown("no answer within 3s")).await;
-    expect(&*alone, key, Unknown("no connection within 1s")).await;
-    // Whoever waits for his turn to connect learns from those who tried before him.
-    let begun = Instant::now();
-    let asking: Vec<_> = (0..20)
-        .map(|_| {
-            let alone = alone.clone();
-            tokio::spawn(async move { expect(&*alone, "nobody", Unknown("no connection within 1s")).await })
-        })
-        .collect();
-    for asked in asking {
-        asked.await.unwrap();
-    }
-    assert!(begun.elapsed() < Duration::from_millis(2500), "{:?}", begun.elapsed());
-    server.signal("CONT");
-    expect(&*alone, key, value).await;
+    let server = slapd(folder.path(), &small());
+    let kinds: [super::Open; 2] = [
+        |hosts| plain(&settings(Kind::Ldap, hosts)),
+        |hosts| plain(&with_tls(settings(Kind::Ldap, hosts), &certificate("ca.pem"))),
+    ];
+    super::restarts_and_other_hosts(
+        server,
+        Served::start,
+        &kinds,
+        ("foo@example.test", Found("bar@example.test")),
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -289,36 +301,6 @@ async fn many_ask_at_once() {
     }
 }
 
-/// A directory that says this of every search but that of its root; its results have codes below 128.
-fn fake(entry: Option<&'static [u8]>, code: u8) -> Fake {
-    Fake::new(
-        |request| request.get(1).is_some_and(|length| request.len() == usize::from(*length) + 2),
-        move |request| {
-            let (id, operation) = (request[4], request[5]);
-            let answer = match operation {
-                // a bind
-                0x60 => 0x61,
-                // a search
-                0x63 => 0x65,
-                _ => return Act::Hang,
-            };
-            // The root is the empty name.
-            let is_root = request.get(8) == Some(&0);
-            let mut bytes = Vec::new();
-            let mut message = |operation: u8, content: &[u8]| {
-                let length = u8::try_from(content.len()).unwrap();
-                bytes.extend([0x30, length + 5, 2, 1, id, operation, length]);
-                bytes.extend(content);
-            };
-            if let Some(entry) = entry.filter(|_| !is_root) {
-                message(0x64, entry);
-            }
-            message(answer, &[10, 1, if is_root { 0 } else { code }, 4, 0, 4, 0]);
-            Act::Reply(bytes)
-        },
-    )
-}
-
 #[tokio::test]
 async fn refusals() {
     /// The name "x", and description with the values "" and "b".
@@ -343,7 +325,7 @@ async fn refusals() {
         (None, 53, Unknown("unwillingToPerform")),
         (None, 32, Unknown("there is no base")),
     ] {
-        let fake = fake(entry, code);
+        let fake = fake_directory(entry, code);
         let table = plain(&settings(Kind::Ldap, &[inet(fake.port)]));
         expect(&*table, "foo", want).await;
         expect(&*table, "foo", want).await;
@@ -359,7 +341,7 @@ async fn connections() {
     for (entry, code, want, connections) in
         [(None, 0, NotFound, 1), (None, 32, Unknown("there is no base"), 1), (None, 51, Unknown("busy"), 5)]
     {
-        let fake = fake(entry, code);
+        let fake = fake_directory(entry, code);
         let table = plain(&settings(Kind::Ldap, &[inet(fake.port)]));
         for _ in 0..5 {
             expect(&*table, "foo", want).await;
@@ -382,10 +364,13 @@ fn wrong_settings() {
         (settings(Kind::Ldap, &[]), "set hosts"),
         (with_tls(good(), &certificate("missing")), "name a file of certificates"),
     ] {
-        let error = database::open(&settings).unwrap_err();
+        let error = open(&settings).unwrap_err();
         assert!(error.contains(want), "{error}");
     }
-    let database = open(&good());
+    let database = open(&good()).unwrap();
+    let special = Attributes { special: vec!["member".into()], ..Attributes::default() };
+    let only_special =
+        Query::Ldap { base: BASE.into(), filter: "(mail=%s)".into(), attributes: special, scope: Scope::Sub };
     for (query, want) in [
         (query(BASE, "(mail=foo)", "cn", Scope::Sub), "write %s"),
         (query(BASE, "mail=%s)", "cn", Scope::Sub), "RFC 4515"),
@@ -395,6 +380,7 @@ fn wrong_settings() {
         (query(BASE, "(mail=%s)", "*", Scope::Sub), "not the name of an attribute"),
         (query(BASE, "(mail=%s)", "1.1", Scope::Sub), "not the name of an attribute"),
         (query(BASE, "(mail=%s)", "mail cn", Scope::Sub), "not the name of an attribute"),
+        (only_special, "write the attribute with the values"),
         (Query::Sql("SELECT 1".into()), "base, filter and attribute"),
     ] {
         let error = database.table(&query).unwrap_err();

@@ -1,27 +1,26 @@
 //! Redis.
 
 use super::Want::{Found, NotFound, Unknown};
-use super::stores::{Act, Fake, Served, certificate, free_port, redis, tell_redis, tell_redis_once};
+use super::stores::{Act, Fake, Served, certificate, free_port, open, redis, tell_redis, tell_redis_once};
 use super::{expect, folder, inet, settings, with_password, with_tls};
-use rcptd::map::database::{self, Database};
+use rcptd::map::database::Database;
 use rcptd::map::settings::{DatabaseSettings, Kind, Query};
 use rcptd::map::{MAX_VALUE, Table};
 use rcptd::net::host::Host;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-fn open(settings: &DatabaseSettings) -> Arc<dyn Database> {
-    database::open(settings).unwrap()
-}
-
-fn table(database: &dyn Database, key: &str, field: Option<&str>) -> Arc<Table> {
+pub(super) fn table(database: &dyn Database, key: &str, field: Option<&str>) -> Arc<Table> {
     database.table(&Query::Redis { key: key.into(), field: field.map(str::to_owned) }).unwrap()
 }
 
 /// The table of keys as they are.
-fn plain(settings: &DatabaseSettings) -> Arc<Table> {
-    table(&*open(settings), "%s", None)
+pub(super) fn plain(settings: &DatabaseSettings) -> Arc<Table> {
+    table(&*open(settings).unwrap(), "%s", None)
 }
 
 const INJECTION: &str = "x\r\nSET foo@example.test bar\r\n";
@@ -59,7 +58,7 @@ async fn look_ups() {
     // What goes through a UNIX socket is not encrypted.
     unix.tls = true;
     unix.tls_ca = Some(certificate("ca.pem"));
-    let database = open(&settings(Kind::Redis, &[inet(server.port)]));
+    let database = open(&settings(Kind::Redis, &[inet(server.port)])).unwrap();
     let keys = table(&*database, "%s", None);
     let sides = table(&*database, "alias:%d:%u", None);
     let hash = table(&*database, "hash", Some("%s"));
@@ -159,6 +158,56 @@ async fn who_asks() {
     }
 }
 
+/// Accounts in Redis with TLS, a user of its ACL, and a password in a file, as configured.
+#[test]
+fn accounts_of_a_configuration() {
+    let folder = folder();
+    let tls = free_port().to_string();
+    let [certificate_file, key, ca] =
+        ["server.pem", "server.key", "ca.pem"].map(|name| certificate(name).display().to_string());
+    let files = ["--tls-cert-file", &certificate_file, "--tls-key-file", &key, "--tls-ca-cert-file", &ca];
+    let words = ["--tls-port", &tls, "--tls-auth-clients", "no"];
+    let server = redis(folder.path(), &[&words[..], &files].concat());
+    tell_redis(
+        server.port,
+        &[
+            &["SET", "account:foo@example.com", "1"],
+            &["HSET", "accounts", "bar@example.com", "/var/mail/bar"],
+            &["SADD", "set", "baz@example.com"],
+            &["ACL", "SETUSER", "rcptd", "on", ">word", "~account*", "~set", "+get", "+hget", "+info"],
+        ],
+    );
+    let path = |name: &str| folder.path().join(name);
+    let private = |name: &str, text: &str| {
+        fs::write(path(name), text).unwrap();
+        fs::set_permissions(path(name), fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    private("password", "word\n");
+    private("wrong", "words\n");
+    for (query, password, address, want) in [
+        ("key = \"account:%s\"", "password", "foo@example.com", "exists"),
+        ("key = \"account:%s\"", "password", "bar@example.com", "not found"),
+        ("key = \"accounts\"\nfield = \"%s\"", "password", "bar@example.com", "exists"),
+        ("key = \"accounts\"\nfield = \"%s\"", "password", "foo@example.com", "not found"),
+        // Lookups in sets and with a wrong password fail temporarily.
+        ("key = \"accounts:%s\"", "wrong", "foo@example.com", "temporary failure"),
+        ("key = \"other:%s\"", "password", "foo@example.com", "temporary failure"),
+    ] {
+        let config = format!(
+            "domains = [\"example.com\"]\n[account]\nsource = \"map:users\"\n\
+             [[map]]\nname = \"users\"\nsource = \"database:accounts\"\n{query}\n\
+             [[database]]\nname = \"accounts\"\nkind = \"redis\"\nhosts = \"127.0.0.1:{tls}\"\n\
+             user = \"rcptd\"\npassword_file = \"{password}\"\ntls = true\ntls_ca = \"{ca}\"\n"
+        );
+        fs::write(path("rcptd.conf"), config).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rcptd"));
+        let output = command.args(["explain", "-c"]).arg(path("rcptd.conf")).arg(address).output().unwrap();
+        let out = String::from_utf8(output.stdout).unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(out.contains(want), "{query} {address}: not {want}:\n{out}{error}");
+    }
+}
+
 /// Starts it, and waits until it has read its data.
 fn start(server: &mut Served) {
     server.start();
@@ -170,48 +219,10 @@ fn start(server: &mut Served) {
 #[tokio::test]
 async fn restarts_and_other_hosts() {
     let folder = folder();
-    let mut server = redis(folder.path(), &[]);
+    let server = redis(folder.path(), &[]);
     tell_redis(server.port, &[&["SET", "foo", "bar"]]);
-    let down = inet(free_port());
-    let silent = Fake::silent();
-    let alone = plain(&settings(Kind::Redis, &[inet(server.port)]));
-    let behind_down = plain(&settings(Kind::Redis, &[down.clone(), inet(server.port)]));
-    let behind_silent = plain(&settings(Kind::Redis, &[inet(silent.port), inet(server.port)]));
-    for _ in 0..2 {
-        expect(&*alone, "foo", Found("bar")).await;
-        expect(&*behind_down, "foo", Found("bar")).await;
-        expect(&*behind_silent, "foo", Found("bar")).await;
-        server.stop();
-        expect(&*alone, "foo", Unknown("onnection refused")).await;
-        expect(&*alone, "nobody", Unknown("onnection refused")).await;
-        expect(&*behind_down, "foo", Unknown("onnection refused")).await;
-        start(&mut server);
-        expect(&*alone, "nobody", NotFound).await;
-        expect(&*behind_down, "foo", Found("bar")).await;
-        // Restarted between two questions.
-        server.stop();
-        start(&mut server);
-    }
-    assert_eq!(silent.connections(), 1, "it is passed over");
-    expect(&*alone, "foo", Found("bar")).await;
-    // Now the server hangs, with its connections open.
-    server.signal("STOP");
-    expect(&*alone, "foo", Unknown("no answer within 3s")).await;
-    expect(&*alone, "foo", Unknown("no connection within 1s")).await;
-    // Whoever waits for his turn to connect learns from those who tried before him.
-    let begun = Instant::now();
-    let asking: Vec<_> = (0..20)
-        .map(|_| {
-            let alone = alone.clone();
-            tokio::spawn(async move { expect(&*alone, "nobody", Unknown("no connection within 1s")).await })
-        })
-        .collect();
-    for asked in asking {
-        asked.await.unwrap();
-    }
-    assert!(begun.elapsed() < Duration::from_millis(2500), "{:?}", begun.elapsed());
-    server.signal("CONT");
-    expect(&*alone, "foo", Found("bar")).await;
+    let kinds: [super::Open; 1] = [|hosts| plain(&settings(Kind::Redis, hosts))];
+    super::restarts_and_other_hosts(server, start, &kinds, ("foo", Found("bar"))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -250,10 +261,15 @@ async fn refusals() {
         &["--replicaof", &format!("127.0.0.1 {master}"), "--replica-serve-stale-data", "no"],
     );
     expect(&*plain(&settings(Kind::Redis, &[inet(replica.port)])), "foo", Unknown("MASTERDOWN")).await;
+    // Nothing listens there.
+    let moved = format!("-MOVED 3999 127.0.0.1:{}\r\n", free_port());
     for (reply, want) in [
         ("-LOADING Redis is loading the dataset in memory\r\n", Unknown("LOADING")),
         ("-CLUSTERDOWN The cluster is down\r\n", Unknown("CLUSTERDOWN")),
-        ("-MOVED 3999 127.0.0.1:6381\r\n", Unknown("MOVED")),
+        (&moved, Unknown("onnection refused")),
+        ("-MOVED 16384 127.0.0.1:6381\r\n", Unknown("it replied MOVED 16384")),
+        ("-ASK 3999 ?:6381\r\n", Unknown("it replied ASK 3999")),
+        ("-TRYAGAIN Multiple keys request during rehashing of slot\r\n", Unknown("TRYAGAIN")),
         ("-ERR what\r\n", Unknown("what")),
         ("$-1\r\n", NotFound),
         ("$3\r\nbar\r\n", Found("bar")),
@@ -301,10 +317,10 @@ fn wrong_settings() {
         (with_tls(good(), &certificate("server.key")), "no certificate in it"),
         (with_tls(good(), &certificate("missing")), "name a file of certificates"),
     ] {
-        let error = database::open(&settings).unwrap_err();
+        let error = open(&settings).unwrap_err();
         assert!(error.contains(want), "{error}");
     }
-    let database = open(&good());
+    let database = open(&good()).unwrap();
     let redis =
         |key: &str, field: Option<&str>| Query::Redis { key: key.into(), field: field.map(str::to_owned) };
     for (query, want) in [
@@ -329,11 +345,7 @@ async fn a_replica_that_was_never_filled_is_not_believed() {
     tell_redis(master.port, &[&["SET", "postmaster@example.test", "p"]]);
     for (port, witness, want) in [
         (replica.port, None, Unknown("replica without its master")),
-        (
-            replica.port,
-            Some("postmaster@example.test"),
-            Unknown("does not find the witness postmaster@example.test"),
-        ),
+        (replica.port, Some("postmaster@example.test"), Unknown("replica without its master")),
         (master.port, None, NotFound),
         (master.port, Some("postmaster@example.test"), NotFound),
         (master.port, Some("other@example.test"), Unknown("does not find the witness other@example.test")),
@@ -356,4 +368,18 @@ async fn a_replica_that_was_never_filled_is_not_believed() {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     expect(&*table, "postmaster@example.test", Found("p")).await;
+    // It loses its master: the keys that it still finds do not show that it has the new ones.
+    tell_redis(replica.port, &[&["REPLICAOF", "127.0.0.1", &nowhere]]);
+    for witness in [None, Some("postmaster@example.test")] {
+        let mut settings = super::settings(Kind::Redis, &[inet(replica.port)]);
+        settings.witness = witness.map(str::to_owned);
+        let table = plain(&settings);
+        expect(&*table, "postmaster@example.test", Found("p")).await;
+        expect(&*table, "absent@example.test", Unknown("replica without its master")).await;
+    }
+    let begun = Instant::now();
+    while table.look_up("absent@example.test").await == rcptd::map::Lookup::NotFound {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it is still believed");
+        expect(&*table, "postmaster@example.test", Found("p")).await;
+    }
 }

@@ -90,6 +90,10 @@ async fn answers() {
         (Socketmap, b"12:TIMEOUT late,", Unknown("it replied TIMEOUT late")),
         (Socketmap, b"7:PERM no,", Unknown("it replied PERM no")),
         (Socketmap, b"3:OK ,", Unknown("the value is empty")),
+        // For Postfix, the key is not found.
+        (Socketmap, b"2:OK,", Unknown("the value is empty")),
+        // Postfix accepts leading zeros.
+        (Socketmap, b"0006:OK foo,", Found("foo")),
         (Socketmap, b"5:OK \xfc\xdf,", Unknown("not UTF-8")),
         (Socketmap, b"5:MAYBE,", Unknown("invalid reply")),
         (Socketmap, b"0:,", Unknown("invalid reply")),

@@ -3,7 +3,7 @@
 use super::cases::{columns, found, missing, sql, unknown};
 use super::servers::{PASSWORD, free_port};
 use super::site::{Said, Site, get};
-use rcptd::map::database::open;
+use super::stores::open;
 use rcptd::map::settings::{DatabaseSettings, Kind, Password, Query};
 use rcptd::map::{Lookup, Table};
 use rcptd::net::host::Host;
@@ -260,7 +260,8 @@ async fn given_up(site: &Site) {
         tokio::time::sleep(Duration::from_millis(700)).await;
         most = most.max(count().await);
         for asked in asked {
-            assert!(asked.await.unwrap().agrees(&unknown("within 1s")));
+            let said = asked.await.unwrap();
+            assert!(said.agrees(&unknown("within 1s")), "{said:?}");
         }
         most = most.max(count().await);
     }

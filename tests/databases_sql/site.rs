@@ -163,6 +163,16 @@ impl Admin {
         done.unwrap_or_else(|error| panic!("{statement}: {error}"));
     }
 
+    /// Closes the connection cleanly.
+    pub async fn close(self) {
+        match self {
+            Admin::Postgresql(connection) => connection.close().await,
+            Admin::Mysql(connection) => connection.close().await,
+            Admin::Sqlite(connection) => connection.close().await,
+        }
+        .unwrap();
+    }
+
     /// Adds a row of texts to `table`.
     pub async fn add(&mut self, table: &str, values: &[Option<&str>]) {
         let sign = |number: usize| match self {

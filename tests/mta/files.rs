@@ -3,10 +3,10 @@
 use super::Stage;
 use crate::Outcome;
 use crate::rcptd::configure;
+use crate::relay::listen;
 use crate::script::Want;
 use crate::wiring::Wiring;
 use std::fs;
-use std::net::TcpListener;
 
 impl Stage<'_> {
     /// Puts a file where rcptd reads it: `from` of the scenario's folder, or the one that all share. The lists that
@@ -44,8 +44,7 @@ impl Stage<'_> {
         let config =
             fs::read_to_string(self.folder.join("rcptd.conf")).map_err(|e| format!("rcptd.conf: {e}"))?;
         if let Some(address) = self.mta.port(2224).filter(|_| config.contains("\"systemd:map\"")) {
-            let socket = TcpListener::bind(address).map_err(|e| format!("socket at {address}: {e}"))?;
-            self.rcptd.socket = Some(socket);
+            self.rcptd.socket = Some(listen(address)?);
         }
         Ok(())
     }

@@ -31,6 +31,8 @@ mod t19_latency;
 mod t20_random_load;
 #[path = "t23-killed-under-load/mod.rs"]
 mod t23_killed_under_load;
+#[path = "t29-source-faults/mod.rs"]
+mod t29_source_faults;
 #[path = "t63-check-postfix/mod.rs"]
 mod t63_check_postfix;
 #[path = "t70-spellings/mod.rs"]
@@ -66,11 +68,12 @@ const SIDE_BY_SIDE: usize = 4;
 type Code = fn(&mut Stage<'_>) -> Outcome<String>;
 
 /// The scenarios that a script does not do for, and the servers and wirings they are for; without any, the milter.
-const CODE: [(&str, &str, Code); 7] = [
+const CODE: [(&str, &str, Code); 8] = [
     ("t12-thousand-recipients", "", t12_thousand_recipients::run),
     ("t19-latency", "", t19_latency::run),
     ("t20-random-load", "", t20_random_load::run),
     ("t23-killed-under-load", "", t23_killed_under_load::run),
+    ("t29-source-faults", "", t29_source_faults::run),
     ("t63-check-postfix", t63_check_postfix::ON, t63_check_postfix::run),
     ("t70-spellings", "", t70_spellings::run),
     ("t72-forged-header", "", t72_forged_header::run),
@@ -253,7 +256,8 @@ fn run_server(
                     kind.name,
                     folder.display()
                 );
-                tally.failed.push(name);
+                // Once more at the end, where a log that was cut short still has it.
+                tally.failed.push(format!("{name}: {}", error.lines().next().unwrap_or_default()));
             }
         }
     }

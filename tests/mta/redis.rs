@@ -27,15 +27,19 @@ impl Redis {
     pub fn start(&mut self, address: SocketAddr) -> Outcome {
         let fail = |e| format!("redis-server: {e} (install redis-server, as tests/run does)");
         // setpriv(1) sees to it that it does not outlive a test that is killed.
-        let child = Command::new("setpriv")
+        let mut command = Command::new("setpriv");
+        command
             .args(["--pdeathsig", "KILL", "redis-server", "--save", "", "--appendonly", "no"])
             .args(["--bind", "127.0.0.1", "--port", &address.port().to_string()])
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .map_err(fail)?;
-        self.child = Some(child);
-        let stream = wait(START_LIMIT, "redis-server answers", || Ok(TcpStream::connect(address).ok()))?;
+            .stdout(Stdio::null());
+        let stream = wait(START_LIMIT, "redis-server answers", || {
+            // It exits if the port is still in use, see `relay::listen`.
+            if self.child.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None))) {
+                self.child = Some(command.spawn().map_err(fail)?);
+            }
+            Ok(TcpStream::connect(address).ok())
+        })?;
         let fail = |e| format!("redis-server: {e}");
         let mut reader = BufReader::new(stream.try_clone().map_err(fail)?);
         for (key, value) in &self.entries {

@@ -4,11 +4,16 @@
 //! down" needs no change of the container that other scenarios use.
 
 use crate::Outcome;
+use crate::log::wait;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// Longest wait until a port that was closed can be bound again.
+const BIND_LIMIT: Duration = Duration::from_secs(10);
 
 /// What becomes of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,13 +57,14 @@ impl Relay {
             return Ok(());
         }
         self.stop();
-        self.way = way;
+        // The mode is set only after the relay listens, so that the next scenario does not rely on a relay that failed.
+        self.way = Way::Down;
         let server = match way {
             Way::Down => return Ok(()),
             Way::Hang => None,
             Way::To(server) => Some(server),
         };
-        let listener = TcpListener::bind(self.address).map_err(|e| format!("relay {}: {e}", self.address))?;
+        let listener = listen(self.address)?;
         let over = Arc::new(AtomicBool::new(false));
         let open = Arc::new(Mutex::new(Vec::new()));
         let thread = {
@@ -66,6 +72,7 @@ impl Relay {
             thread::spawn(move || accept(&listener, server, &over, &open))
         };
         self.running = Some(Running { thread, over, open });
+        self.way = way;
         Ok(())
     }
 
@@ -85,6 +92,16 @@ impl Drop for Relay {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Binds, and retries while the port is in use: between fork and exec, a child process that another thread starts holds
+/// a copy of the listener that was just closed.
+pub fn listen(address: SocketAddr) -> Outcome<TcpListener> {
+    let bind = || match TcpListener::bind(address) {
+        Err(e) if e.kind() == io::ErrorKind::AddrInUse => Ok(None),
+        bound => bound.map(Some).map_err(|e| format!("a listener at {address}: {e}")),
+    };
+    wait(BIND_LIMIT, &format!("{address} is free"), bind)
 }
 
 fn accept(

@@ -35,11 +35,12 @@ const STEPS: usize = 200;
 /// ```
 /// use alias_rules::{HmacInput, Secrets};
 ///
-/// let secrets = Secrets::parse("# current\n0123456789abcdef\n").unwrap();
+/// let secrets = Secrets::parse("# current\n0123456789abcdef\n")?;
 /// let input = HmacInput { account: "foo", alias: "foo", before: "foo-shop-", after: "" };
-/// let code = secrets.code(8, &input).unwrap();
+/// let code = secrets.code(8, &input).unwrap_or_default();
 /// assert!(secrets.verify(code.as_bytes(), &input));
 /// assert!(!secrets.verify(code.as_bytes(), &HmacInput { before: "foo-bank-", ..input }));
+/// # Ok::<(), Vec<alias_rules::BadSecret>>(())
 /// ```
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Secrets(Arc<[Secret]>);

@@ -20,7 +20,7 @@ pub mod tcp_table;
 /// Bytes that violate the protocol. The start of the next message is unknown, so close the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProtocolError {
-    /// The length of a netstring is not a number, or has too many digits or leading zeros.
+    /// The length of a netstring is not a number, or has too many digits.
     Length,
     /// A netstring or line is longer than allowed.
     TooLong,

@@ -2,7 +2,7 @@
 
 use super::ProtocolError;
 
-/// Most digits of a length; a longer one has leading zeros or exceeds every limit.
+/// Most digits of a length, leading zeros included; Postfix accepts these, too.
 const MAX_DIGITS: usize = 10;
 
 /// Decodes the first netstring in `bytes` and returns its payload and its total size, or `None` if it is
@@ -13,8 +13,7 @@ pub fn read(bytes: &[u8], limit: usize) -> Result<Option<(&[u8], usize)>, Protoc
         return Err(ProtocolError::Length);
     }
     let Some(colon) = bytes.get(digits) else { return Ok(None) };
-    // No digits, too many digits, or a leading zero.
-    if *colon != b':' || digits == 0 || (digits > 1 && bytes[0] == b'0') {
+    if *colon != b':' || digits == 0 {
         return Err(ProtocolError::Length);
     }
     let length = bytes[..digits].iter().fold(0_u64, |sum, b| sum * 10 + u64::from(b - b'0'));
@@ -63,7 +62,9 @@ mod tests {
             (b"0:,", Ok(Some((b"", 3)))),
             (b"5:a,b c,", Ok(Some((b"a,b c", 8)))),
             (b"3:abcd", Err(ProtocolError::Comma)),
-            (b"03:abc,", Err(ProtocolError::Length)),
+            (b"03:abc,", Ok(Some((b"abc", 7)))),
+            (b"0000000003:abc,", Ok(Some((b"abc", 15)))),
+            (b"00000000003:abc,", Err(ProtocolError::Length)),
             (b":abc,", Err(ProtocolError::Length)),
             (b"-1:a,", Err(ProtocolError::Length)),
             (b"x", Err(ProtocolError::Length)),

@@ -2,8 +2,12 @@
 
 use super::{ProtocolError, netstring};
 
-/// Longest request, in octets. Postfix (3.12 and later) does not send longer ones; addresses are shorter.
-pub const MAX_REQUEST: usize = 10_000;
+/// Longest request that is read, in octets: the longest header that Postfix keeps (`header_size_limit`, 102400
+/// octets), as a key of header_checks, and the name of a map. A longer one would defer the message.
+pub const MAX_REQUEST: usize = 103_000;
+/// Longest request to another server, in octets. Postfix (3.12 and later) does not send longer ones; addresses are
+/// shorter.
+pub const MAX_SENT: usize = 10_000;
 /// Longest reply, in octets (socketmap_table(5): "Postfix will not accept" more).
 pub const MAX_REPLY: usize = 100_000;
 

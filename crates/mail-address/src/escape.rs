@@ -135,7 +135,7 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// Escapes characters that hide or reorder text as `\uXXXX`. Outside of strings JSON has none of them, so the
+/// Escapes characters that hide or reorder text as `\u` and four digits. JSON has them only in strings, so the
 /// result is equivalent JSON.
 pub fn plain_json(json: &str) -> Cow<'_, str> {
     replaced(json, |out, c| {

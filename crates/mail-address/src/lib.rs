@@ -275,6 +275,20 @@ impl Address {
         self.keyed(&if case_sensitive { Cow::Borrowed(&*self.local) } else { lower(&self.local) })
     }
 
+    /// The address of a [`key`](Self::key); `None` if it is not one.
+    ///
+    /// ```
+    /// use mail_address::Address;
+    ///
+    /// let address = Address::new("foo", "example.com").unwrap();
+    /// assert_eq!(Address::from_key(&address.key(true)), Some(address));
+    /// assert_eq!(Address::from_key("foo@example.com"), None);
+    /// ```
+    pub fn from_key(key: &str) -> Option<Address> {
+        let (local, domain) = key.split_once('\0')?;
+        Address::new(local, domain).ok()
+    }
+
     /// A key for hash maps, equal for all local parts that full case folding makes equal (see [`fold`]): to
     /// search a list in memory.
     pub fn folded_key(&self, case_sensitive: bool) -> String {

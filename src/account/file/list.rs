@@ -5,15 +5,23 @@ use diagnostics::{Problem, Text};
 use foldhash::fast::RandomState;
 use mail_address::{Address, CaseSensitivity, fold};
 use std::collections::HashSet;
+use std::ops::Range;
 
 /// Maximum number of problems reported for one list. A list with more is probably the wrong file.
 const MAX_PROBLEMS: usize = 20;
 
+/// The remedy of all problems.
+const HELP: &str = "write one account a line, USER or USER@DOMAIN; comments begin with #";
+
 /// The accounts of a list by their keys (see [`Address::key`]).
 #[derive(Debug, Default)]
-pub(super) struct List {
+pub(in crate::account) struct List {
     keys: HashSet<Box<str>, RandomState>,
+    /// Names that mail servers may use in other domains than the listed one, in lower case.
+    elsewhere: HashSet<Box<str>, RandomState>,
     len: usize,
+    /// Number of entries whose values name programs or files, which are not read.
+    pub not_followed: usize,
 }
 
 impl List {
@@ -28,7 +36,17 @@ impl List {
         self.len
     }
 
-    fn add(&mut self, account: &Address, cases: &CaseSensitivity) {
+    /// Whether this local part is listed at some domain, and may also be an account at this one.
+    pub fn is_elsewhere(&self, account: &Address) -> bool {
+        self.elsewhere.contains(&*fold(account.local()))
+    }
+
+    /// Marks the local part of `account`, see [`List::is_elsewhere`].
+    pub fn add_elsewhere(&mut self, account: &Address) {
+        self.elsewhere.insert(fold(account.local()).into());
+    }
+
+    pub fn add(&mut self, account: &Address, cases: &CaseSensitivity) {
         let mut is_new = false;
         if account.domain().is_some() {
             is_new = self.keys.insert(account.folded_key(cases.of(account)).into());
@@ -50,47 +68,72 @@ fn anywhere(account: &Address, sensitive: bool) -> String {
     [&*local, mark].concat()
 }
 
-/// Parses a list. The error has a line for each problem.
-pub(super) fn parse(file: &str, bytes: Vec<u8>, cases: &CaseSensitivity) -> Result<List, Vec<String>> {
+/// Checks the size of a list. The error is the whole report.
+pub(in crate::account) fn check_size(file: &str, bytes: &[u8]) -> Result<(), Vec<String>> {
     if bytes.len() as u64 > MAX_FILE {
         return Err(vec![format!("{file}: the list is larger than {MAX_FILE} bytes: use a database")]);
     }
+    Ok(())
+}
+
+/// Parses a list. The error has a line for each problem.
+pub(super) fn parse(file: &str, bytes: Vec<u8>, cases: &CaseSensitivity) -> Result<List, Vec<String>> {
+    check_size(file, &bytes)?;
     let content = String::from_utf8(bytes).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
         let line = error.as_bytes().iter().take(good).fold(1, |line, b| line + usize::from(*b == b'\n'));
         vec![format!("{file}:{line}: the list is not UTF-8: save it as UTF-8")]
     })?;
-    let (mut list, mut bad, mut more) = (List::default(), Vec::new(), false);
+    let (mut list, mut problems) = (List::default(), Problems::default());
     let mut start = 0;
     for line in content.split_inclusive('\n') {
         let entry = line.trim().trim_start_matches('\u{feff}');
         if !entry.is_empty() && !entry.starts_with('#') {
             match account(entry) {
-                Ok(account) => {
-                    list.add(&account, cases);
-                }
-                Err(_) if bad.len() == MAX_PROBLEMS => {
-                    more = true;
-                    break;
-                }
-                Err(why) => bad.push((start..start + line.trim_end().len(), why)),
+                Ok(account) => list.add(&account, cases),
+                Err(why) => problems.add(start..start + line.trim_end().len(), why),
             }
+        }
+        if problems.are_many() {
+            break;
         }
         start += line.len();
     }
-    if bad.is_empty() {
-        return Ok(list);
+    problems.or(list, file, &content, HELP)
+}
+
+/// The problems of a list, of which the first [`MAX_PROBLEMS`] are reported.
+#[derive(Debug, Default)]
+pub(in crate::account) struct Problems {
+    found: Vec<(Range<usize>, String)>,
+}
+
+impl Problems {
+    /// Adds a problem at this place of the text.
+    pub fn add(&mut self, span: Range<usize>, why: String) {
+        self.found.push((span, why));
     }
-    let text = Text::new(file, &content);
-    Err(bad
-        .into_iter()
-        .map(|(span, why)| {
-            Problem::error(&text, span, why)
-                .help("write one account a line, USER or USER@DOMAIN; comments begin with #")
-                .to_string()
-        })
-        .chain(more.then(|| format!("{file}: these are the first {MAX_PROBLEMS} problems, there are more")))
-        .collect())
+
+    /// Whether more are found than are reported, so that the rest of the list need not be parsed.
+    pub fn are_many(&self) -> bool {
+        self.found.len() > MAX_PROBLEMS
+    }
+
+    /// Returns the list, or else a line for each problem, with `help` as the remedy.
+    pub fn or(self, list: List, file: &str, content: &str, help: &str) -> Result<List, Vec<String>> {
+        if self.found.is_empty() {
+            return Ok(list);
+        }
+        let text = Text::new(file, content);
+        let more = self
+            .are_many()
+            .then(|| format!("{file}: these are the first {MAX_PROBLEMS} problems, there are more"));
+        let told = self.found.into_iter().take(MAX_PROBLEMS);
+        Err(told
+            .map(|(span, why)| Problem::error(&text, span, why).help(help).to_string())
+            .chain(more)
+            .collect())
+    }
 }
 
 fn account(entry: &str) -> Result<Address, String> {

@@ -17,6 +17,8 @@
 //! unless the list has shrunk.
 //!
 //! The state of a list survives a reload: the sources of the old and the new configuration share it.
+//!
+//! A list may have another [`Format`]: `aliases:` is such a list.
 
 mod list;
 
@@ -24,7 +26,7 @@ use super::spec::{BuildContext, OpenFuture, SourceConfig, SourceType};
 use super::{AccountSource, Lookup, LookupFuture, Reason, Source, Verification};
 use crate::observe::account as observe;
 use crate::watch::{self, Condition, QUIET, Read as AsRead, SETTLE, Stamp, WatchedFile, has_shrunk};
-use list::List;
+pub(super) use list::{List, Problems, check_size};
 use mail_address::{Address, CaseSensitivity};
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -45,29 +47,49 @@ const LONG: Duration = Duration::from_secs(30);
 static LISTS: Mutex<Vec<Weak<FileSource>>> = Mutex::new(Vec::new());
 
 /// `file:PATH`
-pub(super) const TYPE: SourceType = SourceType {
-    name: "file",
-    usage: "file:/PATH",
-    read: |arguments| {
-        let path = PathBuf::from(arguments);
-        if path.is_absolute() {
-            Ok(Arc::new(ListFile { path }))
-        } else {
-            Err(format!("\"{arguments}\" is not an absolute path"))
-        }
-    },
-};
+pub(super) const TYPE: SourceType =
+    SourceType { name: "file", usage: "file:/PATH", read: |arguments| ListFile::at(arguments, &FORMAT) };
 
+const FORMAT: Format = Format { name: "file", folds: false, parse: list::parse };
+
+/// The syntax of a list.
 #[derive(Debug)]
-struct ListFile {
+pub(super) struct Format {
+    /// The type of the source.
+    pub name: &'static str,
+    /// Whether case never matters in the names, whatever the configuration.
+    pub folds: bool,
+    /// Parses the list in the file of this name. The error has a line for each problem.
+    pub parse: Parse,
+}
+
+type Parse = fn(&str, Vec<u8>, &CaseSensitivity) -> Result<List, Vec<String>>;
+
+/// The configuration of a source that is a list.
+#[derive(Debug)]
+pub(super) struct ListFile {
     path: PathBuf,
+    format: &'static Format,
+}
+
+impl ListFile {
+    /// The list at `path`. The error is a sentence fragment.
+    pub fn at(path: &str, format: &'static Format) -> Result<Arc<dyn SourceConfig>, String> {
+        let file = ListFile { path: PathBuf::from(path), format };
+        if file.path.is_absolute() {
+            Ok(Arc::new(file))
+        } else {
+            Err(format!("\"{path}\" is not an absolute path"))
+        }
+    }
 }
 
 impl SourceConfig for ListFile {
     fn open<'a>(&'a self, context: BuildContext<'a>) -> OpenFuture<'a> {
-        let (name, path, cases) = (context.name.clone(), self.path.clone(), context.cases.clone());
+        let (name, path, format) = (context.name.clone(), self.path.clone(), self.format);
+        let cases = if format.folds { false.into() } else { context.cases.clone() };
         Box::pin(async move {
-            let opened = tokio::task::spawn_blocking(move || FileSource::shared(name, &path, cases));
+            let opened = tokio::task::spawn_blocking(move || FileSource::shared(name, &path, cases, format));
             let (source, is_new) = opened.await.map_err(|_| vec!["the read was abandoned".to_string()])??;
             if is_new {
                 source.keep_looking();
@@ -98,10 +120,17 @@ impl Drop for FileSource {
 impl FileSource {
     /// Returns the source of this list, which another configuration may have opened already, and whether it
     /// is new.
-    fn shared(name: Arc<str>, path: &Path, cases: CaseSensitivity) -> Result<(Arc<Self>, bool), Vec<String>> {
+    fn shared(
+        name: Arc<str>,
+        path: &Path,
+        cases: CaseSensitivity,
+        format: &'static Format,
+    ) -> Result<(Arc<Self>, bool), Vec<String>> {
         let known = |source: &Weak<FileSource>| {
             let source = source.upgrade()?;
-            (source.list.file.path() == path && source.list.cases == cases).then_some(source)
+            let list = &source.list;
+            let same = list.file.path() == path && list.cases == cases && list.format.name == format.name;
+            same.then_some(source)
         };
         let known = lock(&LISTS).iter().find_map(known);
         if let Some(source) = known {
@@ -116,7 +145,7 @@ impl FileSource {
                 _ => Ok((source, false)),
             };
         }
-        let source = Arc::new(FileSource::open(name, path, cases)?);
+        let source = Arc::new(FileSource::open(name, path, cases, format)?);
         let mut lists = lock(&LISTS);
         lists.retain(|list| list.strong_count() > 0);
         lists.push(Arc::downgrade(&source));
@@ -124,8 +153,13 @@ impl FileSource {
     }
 
     /// Reads the list, which must be readable and without errors, and starts to watch it.
-    fn open(name: Arc<str>, path: &Path, cases: CaseSensitivity) -> Result<Self, Vec<String>> {
-        let list = Arc::new(Watched::new(name, path, cases));
+    fn open(
+        name: Arc<str>,
+        path: &Path,
+        cases: CaseSensitivity,
+        format: &'static Format,
+    ) -> Result<Self, Vec<String>> {
+        let list = Arc::new(Watched::new(name, path, cases, format));
         let looking = lock(&list.looking);
         // Watch first, then read, so that no change is missed.
         list.file.tend();
@@ -193,6 +227,11 @@ impl Source<Address, Verification> for FileSource {
             (Some(Trouble { kind: TroubleKind::Gone, why }), _) => Lookup::TempFail(Reason::new(why.clone())),
             (_, true) => Lookup::Found(()),
             (Some(trouble), false) => Lookup::TempFail(Reason::new(trouble.why.clone())),
+            (None, false) if view.list.is_elsewhere(account) => Lookup::temp_fail(format!(
+                "the list has {} at another domain only: mail servers use such a name in all of their domains; \
+                 remove its domain",
+                account.local()
+            )),
             (None, false) if settled => Lookup::NotFound,
             (None, false) => Lookup::TempFail(Reason::new("the list is being written")),
         };
@@ -251,6 +290,7 @@ enum Unusable {
 struct Watched {
     name: Arc<str>,
     cases: CaseSensitivity,
+    format: &'static Format,
     file: Arc<WatchedFile>,
     view: Mutex<View>,
     /// Locked from reading the file until its view is published, so that an older view does not replace a
@@ -265,9 +305,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Watched {
-    fn new(name: Arc<str>, path: &Path, cases: CaseSensitivity) -> Self {
+    fn new(name: Arc<str>, path: &Path, cases: CaseSensitivity, format: &'static Format) -> Self {
         let (view, looking, wake) = Default::default();
-        Watched { name, cases, file: WatchedFile::of(path), view, looking, wake }
+        Watched { name, cases, format, file: WatchedFile::of(path), view, looking, wake }
     }
 
     fn view(&self) -> View {
@@ -389,12 +429,17 @@ impl Watched {
             return Err(Unusable::Changing);
         }
         let digest = watch::digest(&bytes);
-        match list::parse(&path.to_string_lossy(), bytes, &self.cases) {
+        match (self.format.parse)(&path.to_string_lossy(), bytes, &self.cases) {
             Err(problems) => Err(Unusable::Broken { problems, stamp }),
             Ok(list) if list.len() == 0 => {
                 Err(Unusable::Gone { why: "the list names no account".into(), stamp: Some(stamp) })
             }
-            Ok(list) => Ok((list, stamp, digest)),
+            Ok(list) => {
+                if list.not_followed > 0 {
+                    observe::source_file_not_followed(&self.name, path, list.not_followed);
+                }
+                Ok((list, stamp, digest))
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ struct BuildContext {
 }
 
 fn open(path: &Path) -> FileSource {
-    FileSource::open("file:test".into(), path, false.into()).unwrap()
+    FileSource::open("file:test".into(), path, false.into(), &FORMAT).unwrap()
 }
 
 fn site(content: &str) -> BuildContext {
@@ -34,7 +34,7 @@ fn settings(path: &Path) -> Settings {
         negative_ttl: Duration::ZERO,
         ..CacheSettings::default()
     };
-    Settings { sources: vec![source], cache }
+    Settings::new(vec![source], cache)
 }
 
 /// Sets the modification time of a file to this long ago.
@@ -437,7 +437,9 @@ async fn changed_list_invalidates_the_cache() {
 #[tokio::test]
 async fn rejects_unusable_lists_at_start() {
     let directory = tempfile::tempdir().unwrap();
-    let open = |name: &str| FileSource::open("file:test".into(), &directory.path().join(name), false.into());
+    let open = |name: &str| {
+        FileSource::open("file:test".into(), &directory.path().join(name), false.into(), &FORMAT)
+    };
     assert!(open("none").unwrap_err()[0].starts_with("cannot read the list: No such file"));
     assert!(open("").unwrap_err()[0].starts_with("cannot read the list: not a file"));
     // Opening a FIFO would block.

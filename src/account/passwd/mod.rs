@@ -69,7 +69,7 @@ impl SourceConfig for NameService {
             lookups: &PERMITS,
             find: find_user,
             witness: context.source.witness.clone(),
-            control: Control::new(context.name.clone(), context.source.control_interval),
+            control: Control::new(context.name.clone(), context.source.control_interval, context.metrics),
         };
         Box::pin(async {
             // If it panics, the first lookup counts the users.
@@ -206,7 +206,7 @@ mod tests {
             lookups,
             find,
             witness: Scoped::default(),
-            control: Control::new("passwd:".into(), Duration::from_mins(5)),
+            control: Control::new("passwd:".into(), Duration::from_mins(5), &Arc::default()),
         })
     }
 
@@ -242,7 +242,7 @@ mod tests {
         let mut source = SourceSettings::new("passwd:".parse().unwrap());
         source.deadline = Duration::from_millis(50);
         let cache = CacheSettings::default();
-        let reloaded = build(&Settings { sources: vec![source], cache }, false).await.unwrap();
+        let reloaded = build(&Settings::new(vec![source], cache), false).await.unwrap();
         let root = account("root@example.test");
         assert_eq!(
             reloaded.look_up(&root).await.result.to_string(),

@@ -1,5 +1,6 @@
 //! `rcptd import`: configurations of other programs.
 
+use crate::import::postfix::Named;
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -7,7 +8,8 @@ const AFTER_IMPORT: &str = "\
 Examples:
   rcptd import trualias trualias.conf                 show the new configuration and what differs
   rcptd import trualias trualias.conf -o /etc/rcptd
-  rcptd import sockmapd config.json -o /etc/rcptd";
+  rcptd import sockmapd config.json -o /etc/rcptd
+  rcptd import postfix mysql:/etc/postfix/virtual.cf";
 
 const AFTER_TRUALIAS: &str = "\
 FILE is a tcp_table_server.conf, tcp_virtual_server.conf, milter_server.conf or trualias.conf. Its statements \
@@ -35,6 +37,21 @@ Examples:
 
 Exit codes: 0 done, 66 no such file, 74 cannot write or a file exists already, 78 errors in the file.";
 
+const AFTER_POSTFIX: &str = "\
+FILE is a file of mysql_table(5), pgsql_table(5), sqlite_table(5) or ldap_table(5), as named in main.cf: \
+mysql:/etc/postfix/x.cf, proxy:mysql:/etc/postfix/x.cf or /etc/postfix/x.cf. Without a type, its parameters show it, or \
+else the name of the file. Passwords are written to files of their own, which only the owner can read; they are not \
+printed. Standard error gets a report of all differences. A map that would give wrong answers, since rcptd lacks \
+something, fails temporarily until you change its source. If a file has errors, all are reported and nothing is \
+written.
+
+Examples:
+  rcptd import postfix mysql:/etc/postfix/virtual.cf     print the configuration and the report, write nothing
+  rcptd import postfix /etc/postfix/mysql-*.cf -o /etc/rcptd
+  rcptd check -c /etc/rcptd/rcptd.conf                   then see which settings are missing
+
+Exit codes: 0 done, 66 no such file, 74 cannot write or a file exists already, 78 errors in the file.";
+
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_IMPORT)]
 pub struct Import {
@@ -50,6 +67,9 @@ pub enum ImportCommand {
     /// Convert a configuration file of sockmapd, and report what differs
     #[command(after_help = AFTER_SOCKMAPD)]
     Sockmapd(Sockmapd),
+    /// Convert tables of Postfix in MariaDB, MySQL, PostgreSQL, SQLite and LDAP, and report what differs
+    #[command(after_help = AFTER_POSTFIX)]
+    Postfix(PostfixTables),
 }
 
 #[derive(Debug, Args)]
@@ -71,6 +91,15 @@ pub struct Sockmapd {
     /// Configuration file of sockmapd
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct PostfixTables {
+    #[command(flatten)]
+    pub output: Output,
+    /// Files of Postfix' clients, with the type of the table or without
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<Named>,
 }
 
 /// The destination of the files.

@@ -1,7 +1,7 @@
 //! The command line of the commands that ask a running daemon.
 
 use super::CONFIG;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
 pub const AFTER_STATUS: &str = "\
@@ -9,6 +9,31 @@ Example:
   rcptd status
 
 Exit codes: 0 done, 69 no daemon replies, 78 the configuration names no control socket.";
+
+pub const AFTER_SOURCES: &str = "\
+Shows for each account source: whether it works or since when it fails, with the last error; whether it is asked (the \
+breaker is closed) or not (open); how often it was asked, with which results, and the times of the last minute in \
+milliseconds; then the databases and servers that maps ask.
+
+Example:
+  rcptd sources
+
+Exit codes: 0 all work, 1 a source fails, 69 no daemon replies, 78 the configuration names no control socket.";
+
+pub const AFTER_CACHE: &str = "\
+WHAT is an address, a domain, or a source as in the configuration. Without it, list shows and flush forgets all \
+accounts.
+
+An account that a source found is known for account.cache.stale_ttl: it counts as existing while its source fails. A \
+pinned account exists, and no source is asked for it, until it is unpinned.
+
+Examples:
+  rcptd cache list example.com
+  rcptd cache flush foo@example.com
+  rcptd cache flush vrfy:mail.example.com:25
+  rcptd cache pin foo@example.com
+
+Exit codes: 0 done, 69 no daemon replies or it cannot do it, 78 the configuration names no control socket.";
 
 pub const AFTER_TRACE: &str = "\
 Shows each request with the map, the key as the mail server sent it, and the reply; for the milter each recipient. \
@@ -40,6 +65,43 @@ pub struct Status {
     /// Print one JSON object, with the statistics of the last minute
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Sources {
+    #[command(flatten)]
+    pub daemon: Daemon,
+    /// Print one JSON object per source
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Cache {
+    #[command(flatten)]
+    pub daemon: Daemon,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// What to do
+    #[arg(value_name = "ACTION")]
+    pub action: CacheAction,
+    /// An address, a domain or a source; pin and unpin need an address
+    #[arg(value_name = "WHAT", required_if_eq_any([("action", "pin"), ("action", "unpin")]))]
+    pub what: Option<String>,
+}
+
+/// An action on what is known of accounts.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum CacheAction {
+    /// Show accounts that are cached, known or pinned
+    List,
+    /// Forget what is cached or known of accounts, so that the sources are asked again
+    Flush,
+    /// Treat an account as existing, without asking a source
+    Pin,
+    /// Ask the sources for an account again
+    Unpin,
 }
 
 #[derive(Debug, Args)]

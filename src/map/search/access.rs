@@ -5,9 +5,11 @@ use diagnostics::nearest;
 
 /// The argument of an action.
 #[derive(Clone, Copy, Debug)]
-enum Wants {
+pub(super) enum Wants {
     /// Optional text.
     Text,
+    /// A text.
+    SomeText,
     /// `name: value` of a header field.
     Header,
     /// `transport:destination`.
@@ -75,8 +77,10 @@ fn code(word: &str, rest: &str) -> Result<(), String> {
     }
 }
 
-fn argument(name: &str, wants: Wants, rest: &str) -> Result<(), String> {
+/// Checks the argument of the action `name`. The error is the problem.
+pub(super) fn argument(name: &str, wants: Wants, rest: &str) -> Result<(), String> {
     match wants {
+        Wants::SomeText if rest.is_empty() => Err(format!("{name} needs a text after it")),
         Wants::Header => match rest.split_once(':') {
             Some((field, text)) if is_field(field) && !text.trim().is_empty() => Ok(()),
             _ => Err(format!("{name} needs a header field, as in X-Name: value")),
@@ -84,7 +88,7 @@ fn argument(name: &str, wants: Wants, rest: &str) -> Result<(), String> {
         Wants::Filter if rest.starts_with(':') || transport(rest).is_err() => {
             Err(format!("{name} needs a transport and a destination, as in smtp:[127.0.0.1]:10025"))
         }
-        Wants::Text | Wants::Filter => Ok(()),
+        Wants::Text | Wants::SomeText | Wants::Filter => Ok(()),
         Wants::Address => match address(rest) {
             Ok(address) if address.domain().is_some() => Ok(()),
             _ => Err(format!("{name} needs one address with its domain")),

@@ -1,5 +1,6 @@
 //! Checks the values of each search strategy.
 
+use super::content::{self, Part};
 use super::{Candidate, SearchStrategy, access, keys};
 use crate::map::MAX_VALUE;
 use mail_address::{Address, canonical_domain, is_domain};
@@ -30,6 +31,14 @@ pub(super) fn value(
         }
         SearchStrategy::Access => {
             access::action(value)?;
+            value.into()
+        }
+        SearchStrategy::HeaderChecks => {
+            content::action(value, Part::Header)?;
+            value.into()
+        }
+        SearchStrategy::BodyChecks => {
+            content::action(value, Part::Body)?;
             value.into()
         }
         SearchStrategy::Canonical => one(value, key, extension(candidate, key).as_deref())?,

@@ -24,7 +24,10 @@ pub(super) fn candidates<'k>(
     found.add(key, None);
     match profile {
         _ if key.is_empty() => (),
-        SearchStrategy::Plain | SearchStrategy::VirtualMailboxDomains => (),
+        SearchStrategy::Plain
+        | SearchStrategy::VirtualMailboxDomains
+        | SearchStrategy::HeaderChecks
+        | SearchStrategy::BodyChecks => (),
         SearchStrategy::Transport => {
             let domain = match Parts::of(key, context) {
                 Some(parts) => {

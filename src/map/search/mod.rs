@@ -18,6 +18,7 @@
 //! | `virtual_mailbox` | postconf(5) | any text |
 //! | `virtual_mailbox_domains` | the key alone | anything |
 //! | `sender_login` | postconf(5) | login names |
+//! | `header_checks`, `body_checks` | the key alone | an action of header_checks(5) |
 //!
 //! For `parent_domain_matches_subdomains` the default of Postfix applies. For `access` the entry of a domain
 //! also matches its subdomains (`.example.com` is looked up before `example.com`, since it is explicit); for
@@ -26,6 +27,7 @@
 
 mod access;
 mod check;
+mod content;
 mod keys;
 #[cfg(test)]
 mod tests;
@@ -67,6 +69,10 @@ pub enum SearchStrategy {
     VirtualMailboxDomains,
     /// The logins that may use a sender address: `smtpd_sender_login_maps`.
     SenderLogin,
+    /// The action for a header of a message: `header_checks` and the like.
+    HeaderChecks,
+    /// The action for a line of the body of a message: `body_checks`.
+    BodyChecks,
 }
 
 /// Settings of the mail server that affect the search.
@@ -96,7 +102,7 @@ pub struct Candidate<'k> {
 
 impl SearchStrategy {
     /// All strategies, with their names in the configuration.
-    pub const ALL: [(&'static str, SearchStrategy); 12] = [
+    pub const ALL: [(&'static str, SearchStrategy); 14] = [
         ("plain", SearchStrategy::Plain),
         ("transport", SearchStrategy::Transport),
         ("access", SearchStrategy::Access),
@@ -109,6 +115,8 @@ impl SearchStrategy {
         ("virtual_mailbox", SearchStrategy::VirtualMailbox),
         ("virtual_mailbox_domains", SearchStrategy::VirtualMailboxDomains),
         ("sender_login", SearchStrategy::SenderLogin),
+        ("header_checks", SearchStrategy::HeaderChecks),
+        ("body_checks", SearchStrategy::BodyChecks),
     ];
 
     /// Its name in the configuration.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::map::list::List;
+use SearchStrategy::*;
 use diagnostics::Text;
 use proptest::prelude::*;
 use std::collections::HashSet;
@@ -50,7 +51,6 @@ fn parses_strategies() {
 
 #[test]
 fn candidates_are_in_the_order_of_postfix() {
-    use SearchStrategy::*;
     let by_address = ["u+x@local.example", "u@local.example", "u+x", "u", "@local.example"];
     for profile in [SenderBcc, RecipientBcc, Canonical, Relocated, Generic, VirtualAlias, SenderLogin] {
         assert_eq!(keys(profile, "u+x@local.example"), by_address, "{profile}");
@@ -58,6 +58,8 @@ fn candidates_are_in_the_order_of_postfix() {
     let cases: &[(SearchStrategy, &str, &[&str])] = &[
         (Plain, "u+x@local.example", &["u+x@local.example"]),
         (VirtualMailboxDomains, "a.example", &["a.example"]),
+        (HeaderChecks, "To: u+x@local.example", &["To: u+x@local.example"]),
+        (BodyChecks, "u+x@local.example", &["u+x@local.example"]),
         (VirtualMailbox, "u+x@local.example", &["u+x@local.example", "u@local.example", "@local.example"]),
         (VirtualMailbox, "a-b.example", &["a-b.example"]),
         // A domain has no extension.
@@ -148,134 +150,92 @@ fn candidates_are_in_the_order_of_postfix() {
 fn long_names_do_not_evade_an_entry() {
     // Longer than a domain can be, with invalid labels.
     for host in [format!("{}spam.example", "a.".repeat(1000)), format!("{}spam.example", ".".repeat(1000))] {
-        assert_eq!(says(SearchStrategy::Access, "spam.example REJECT", &host), "REJECT");
-        assert_eq!(says(SearchStrategy::Access, "spam.example REJECT", &format!("u@{host}")), "REJECT");
+        assert_eq!(says(Access, "spam.example REJECT", &host), "REJECT");
+        assert_eq!(says(Access, "spam.example REJECT", &format!("u@{host}")), "REJECT");
     }
 }
 
 /// strategy, entries, key, result
 const CASES: &[(SearchStrategy, &str, &str, &str)] = &[
-    (SearchStrategy::Plain, "u@a.example  any thing", "u@a.example", "any thing"),
-    (SearchStrategy::Plain, "u@a.example x", "u+y@a.example", "-"),
-    (SearchStrategy::Plain, "@a.example x", "u@a.example", "-"),
+    (Plain, "u@a.example  any thing", "u@a.example", "any thing"),
+    (Plain, "u@a.example x", "u+y@a.example", "-"),
+    (Plain, "@a.example x", "u@a.example", "-"),
     // transports
-    (SearchStrategy::Transport, "a.example smtp:[mx.a.example]:25", "u@a.example", "smtp:[mx.a.example]:25"),
-    (SearchStrategy::Transport, "u@a.example local:\na.example smtp:x", "U+y@A.example", "local:"),
-    (SearchStrategy::Transport, "a.example smtp:x", "u@b.a.example", "-"),
-    (SearchStrategy::Transport, ".a.example smtp:x", "u@b.a.example", "smtp:x"),
-    (SearchStrategy::Transport, ".a.example smtp:x", "u@a.example", "-"),
-    (SearchStrategy::Transport, ".a.example smtp:x\n* :", "u@c.example", ":"),
-    (SearchStrategy::Transport, "* relay:[gw.example]", "*", "relay:[gw.example]"),
-    (SearchStrategy::Transport, "a.example error:no mail here", "u@a.example", "error:no mail here"),
-    (
-        SearchStrategy::Transport,
-        "a.example smtp:x.example, y.example",
-        "u@a.example",
-        "smtp:x.example, y.example",
-    ),
-    (SearchStrategy::Transport, "a.example smtp", "u@a.example", "! a transport needs a colon"),
-    (
-        SearchStrategy::Transport,
-        "a.example s p:x",
-        "u@a.example",
-        "! the name of a transport may have only letters",
-    ),
+    (Transport, "a.example smtp:[mx.a.example]:25", "u@a.example", "smtp:[mx.a.example]:25"),
+    (Transport, "u@a.example local:\na.example smtp:x", "U+y@A.example", "local:"),
+    (Transport, "a.example smtp:x", "u@b.a.example", "-"),
+    (Transport, ".a.example smtp:x", "u@b.a.example", "smtp:x"),
+    (Transport, ".a.example smtp:x", "u@a.example", "-"),
+    (Transport, ".a.example smtp:x\n* :", "u@c.example", ":"),
+    (Transport, "* relay:[gw.example]", "*", "relay:[gw.example]"),
+    (Transport, "a.example error:no mail here", "u@a.example", "error:no mail here"),
+    (Transport, "a.example smtp:x.example, y.example", "u@a.example", "smtp:x.example, y.example"),
+    (Transport, "a.example smtp", "u@a.example", "! a transport needs a colon"),
+    (Transport, "a.example s p:x", "u@a.example", "! the name of a transport may have only letters"),
     // addresses and extensions
-    (SearchStrategy::VirtualAlias, "u@a.example v@b.example", "u@a.example", "v@b.example"),
-    (SearchStrategy::VirtualAlias, "u@a.example v@b.example", "U+Shop@a.example", "v+Shop@b.example"),
+    (VirtualAlias, "u@a.example v@b.example", "u@a.example", "v@b.example"),
+    (VirtualAlias, "u@a.example v@b.example", "U+Shop@a.example", "v+Shop@b.example"),
     (
-        SearchStrategy::VirtualAlias,
+        VirtualAlias,
         "u@a.example v@b.example, root  w@c.example",
         "u+x@a.example",
         "v+x@b.example,root+x,w+x@c.example",
     ),
-    (SearchStrategy::VirtualAlias, "u+x@a.example v@b.example", "u+x@a.example", "v@b.example"),
-    (SearchStrategy::VirtualAlias, "u v@b.example", "u+x@local.example", "v+x@b.example"),
-    (SearchStrategy::VirtualAlias, "u v@b.example", "u+x@a.example", "-"),
-    (SearchStrategy::VirtualAlias, "@a.example v@b.example", "u+x@a.example", "v@b.example"),
-    (SearchStrategy::VirtualAlias, "@a.example @b.example", "U+X@a.example", "U+X@b.example"),
-    (
-        SearchStrategy::VirtualAlias,
-        "u@a.example @b.example, v@c.example",
-        "u+x@a.example",
-        "u+x@b.example,v+x@c.example",
-    ),
-    (SearchStrategy::VirtualAlias, "@a.example @b.example", "a b@a.example", "\"a b\"@b.example"),
-    (SearchStrategy::VirtualAlias, "u@a.example \"v w\"@B.Example", "u+x@a.example", "\"v w+x\"@B.Example"),
-    (SearchStrategy::VirtualAlias, "u@a.example \"v, w\"@b.example x", "u@a.example", "\"v, w\"@b.example,x"),
-    (SearchStrategy::VirtualAlias, "\"a b\"@a.example v", "a b@a.example", "v"),
-    (SearchStrategy::VirtualAlias, "\"a b\"@a.example v", "\"a b\"@a.example", "v"),
-    (SearchStrategy::VirtualAlias, "\"a b\"@a.example v", "\"A B+x\"@a.example", "v+x"),
-    (SearchStrategy::VirtualAlias, "ab@a.example v", "\"ab\"@a.example", "v"),
-    (SearchStrategy::VirtualAlias, "a.example any thing <at all>", "a.example", "any thing <at all>"),
-    (SearchStrategy::VirtualAlias, "u@a.example ,", "u@a.example", "! nothing but commas"),
-    (
-        SearchStrategy::VirtualAlias,
-        "u@a.example v@b..example",
-        "u@a.example",
-        "! the part after an @ is not a domain",
-    ),
-    (
-        SearchStrategy::VirtualAlias,
-        "u@a.example <v@b.example>",
-        "u@a.example",
-        "! an address has a character",
-    ),
-    (SearchStrategy::VirtualAlias, "u@a.example v@", "u@a.example", "! the part after an @"),
-    (SearchStrategy::VirtualAlias, "u@a.example \"\"@b.example", "u@a.example", "! a user is missing"),
-    (
-        SearchStrategy::VirtualAlias,
-        "u@a.example \"v@b.example",
-        "u@a.example",
-        "! quoted string does not end",
-    ),
-    (
-        SearchStrategy::VirtualAlias,
-        "u@a.example v\u{7}@b.example",
-        "u@a.example",
-        "! the value contains a control character",
-    ),
-    (SearchStrategy::VirtualAlias, "u@a.example v@bücher.example", "u+x@a.example", "v+x@bücher.example"),
-    (SearchStrategy::VirtualAlias, "u@a.example v@[192.0.2.1]", "u+x@a.example", "v+x@[192.0.2.1]"),
-    (
-        SearchStrategy::Canonical,
-        "u@a.example First.Last@a.example",
-        "u+x@a.example",
-        "First.Last+x@a.example",
-    ),
-    (SearchStrategy::Canonical, "u@a.example v w", "u@a.example", "! it must be one address"),
-    (SearchStrategy::Canonical, "@a.example @b.example", "u@a.example", "u@b.example"),
-    (SearchStrategy::Generic, "u@a.example v@b.example", "u+x@a.example", "v@b.example"),
-    (SearchStrategy::Generic, "u@a.example @b.example", "u+x@a.example", "u+x@b.example"),
-    (SearchStrategy::Generic, "u v@b.example", "u@local.example", "v@b.example"),
-    (SearchStrategy::SenderBcc, "@a.example archive", "u@a.example", "archive"),
-    (SearchStrategy::RecipientBcc, "u@a.example b@c.example", "u+x@a.example", "b@c.example"),
-    (
-        SearchStrategy::RecipientBcc,
-        "u@a.example b@c.example, d@c.example",
-        "u@a.example",
-        "! it must be one address",
-    ),
-    (SearchStrategy::RecipientBcc, "u@a.example @c.example", "u@a.example", "! a user is missing"),
+    (VirtualAlias, "u+x@a.example v@b.example", "u+x@a.example", "v@b.example"),
+    (VirtualAlias, "u v@b.example", "u+x@local.example", "v+x@b.example"),
+    (VirtualAlias, "u v@b.example", "u+x@a.example", "-"),
+    (VirtualAlias, "@a.example v@b.example", "u+x@a.example", "v@b.example"),
+    (VirtualAlias, "@a.example @b.example", "U+X@a.example", "U+X@b.example"),
+    (VirtualAlias, "u@a.example @b.example, v@c.example", "u+x@a.example", "u+x@b.example,v+x@c.example"),
+    (VirtualAlias, "@a.example @b.example", "a b@a.example", "\"a b\"@b.example"),
+    (VirtualAlias, "u@a.example \"v w\"@B.Example", "u+x@a.example", "\"v w+x\"@B.Example"),
+    (VirtualAlias, "u@a.example \"v, w\"@b.example x", "u@a.example", "\"v, w\"@b.example,x"),
+    (VirtualAlias, "\"a b\"@a.example v", "a b@a.example", "v"),
+    (VirtualAlias, "\"a b\"@a.example v", "\"a b\"@a.example", "v"),
+    (VirtualAlias, "\"a b\"@a.example v", "\"A B+x\"@a.example", "v+x"),
+    (VirtualAlias, "ab@a.example v", "\"ab\"@a.example", "v"),
+    (VirtualAlias, "a.example any thing <at all>", "a.example", "any thing <at all>"),
+    (VirtualAlias, "u@a.example ,", "u@a.example", "! nothing but commas"),
+    (VirtualAlias, "u@a.example v@b..example", "u@a.example", "! the part after an @ is not a domain"),
+    (VirtualAlias, "u@a.example <v@b.example>", "u@a.example", "! an address has a character"),
+    (VirtualAlias, "u@a.example v@", "u@a.example", "! the part after an @"),
+    (VirtualAlias, "u@a.example \"\"@b.example", "u@a.example", "! a user is missing"),
+    (VirtualAlias, "u@a.example \"v@b.example", "u@a.example", "! quoted string does not end"),
+    (VirtualAlias, "u@a.example v\u{7}@b.example", "u@a.example", "! the value contains a control character"),
+    (VirtualAlias, "u@a.example v@bücher.example", "u+x@a.example", "v+x@bücher.example"),
+    (VirtualAlias, "u@a.example v@[192.0.2.1]", "u+x@a.example", "v+x@[192.0.2.1]"),
+    (Canonical, "u@a.example First.Last@a.example", "u+x@a.example", "First.Last+x@a.example"),
+    (Canonical, "u@a.example v w", "u@a.example", "! it must be one address"),
+    (Canonical, "@a.example @b.example", "u@a.example", "u@b.example"),
+    (Generic, "u@a.example v@b.example", "u+x@a.example", "v@b.example"),
+    (Generic, "u@a.example @b.example", "u+x@a.example", "u+x@b.example"),
+    (Generic, "u v@b.example", "u@local.example", "v@b.example"),
+    (SenderBcc, "@a.example archive", "u@a.example", "archive"),
+    (RecipientBcc, "u@a.example b@c.example", "u+x@a.example", "b@c.example"),
+    (RecipientBcc, "u@a.example b@c.example, d@c.example", "u@a.example", "! it must be one address"),
+    (RecipientBcc, "u@a.example @c.example", "u@a.example", "! a user is missing"),
     // texts and lists
-    (SearchStrategy::Relocated, "@a.example Some Street 1, Town", "u@a.example", "Some Street 1, Town"),
-    (SearchStrategy::VirtualMailbox, "u@a.example a/u/", "u+x@a.example", "a/u/"),
-    (SearchStrategy::VirtualMailbox, "u x", "u@local.example", "-"),
-    (SearchStrategy::VirtualMailbox, "a.example x", "a.example", "x"),
-    (SearchStrategy::VirtualMailboxDomains, "a.example x", "b.a.example", "-"),
-    (SearchStrategy::SenderLogin, "u@a.example u, v  w", "u@a.example", "u,v,w"),
-    (SearchStrategy::SenderLogin, "@a.example u", "u+x@a.example", "u"),
-    (SearchStrategy::SenderLogin, "@a.example ,", "u@a.example", "! nothing but commas"),
+    (Relocated, "@a.example Some Street 1, Town", "u@a.example", "Some Street 1, Town"),
+    (VirtualMailbox, "u@a.example a/u/", "u+x@a.example", "a/u/"),
+    (VirtualMailbox, "u x", "u@local.example", "-"),
+    (VirtualMailbox, "a.example x", "a.example", "x"),
+    (VirtualMailboxDomains, "a.example x", "b.a.example", "-"),
+    (SenderLogin, "u@a.example u, v  w", "u@a.example", "u,v,w"),
+    (SenderLogin, "@a.example u", "u+x@a.example", "u"),
+    (SenderLogin, "@a.example ,", "u@a.example", "! nothing but commas"),
     // actions
-    (SearchStrategy::Access, "a.example OK", "u@b.a.example", "OK"),
-    (SearchStrategy::Access, "a.example ok\n.a.example REJECT no", "u@b.a.example", "REJECT no"),
-    (SearchStrategy::Access, "a.example ok\n.a.example REJECT no", "u@a.example", "ok"),
-    (SearchStrategy::Access, "u@ REJECT", "u+x@a.example", "REJECT"),
-    (SearchStrategy::Access, "a.example DUNNO\nu@ REJECT", "u@a.example", "DUNNO"),
-    (SearchStrategy::Access, "192.0 554 5.7.1 go away", "192.0.2.1", "554 5.7.1 go away"),
-    (SearchStrategy::Access, "192.0 REJECT", "192.1.2.1", "-"),
-    (SearchStrategy::Access, "2001:db8 4.7.1", "2001:db8::1", "! a reply code is 4NN or 5NN with a text"),
-    (SearchStrategy::Access, "<> DEFER_IF_PERMIT later", "<>", "DEFER_IF_PERMIT later"),
+    (HeaderChecks, "subject REJECT", "Subject", "REJECT"),
+    (HeaderChecks, "subject REJCT", "Subject", "! header_checks for \"subject\": not an action"),
+    (BodyChecks, "buy REPLACE (removed)", "buy", "REPLACE (removed)"),
+    (Access, "a.example OK", "u@b.a.example", "OK"),
+    (Access, "a.example ok\n.a.example REJECT no", "u@b.a.example", "REJECT no"),
+    (Access, "a.example ok\n.a.example REJECT no", "u@a.example", "ok"),
+    (Access, "u@ REJECT", "u+x@a.example", "REJECT"),
+    (Access, "a.example DUNNO\nu@ REJECT", "u@a.example", "DUNNO"),
+    (Access, "192.0 554 5.7.1 go away", "192.0.2.1", "554 5.7.1 go away"),
+    (Access, "192.0 REJECT", "192.1.2.1", "-"),
+    (Access, "2001:db8 4.7.1", "2001:db8::1", "! a reply code is 4NN or 5NN with a text"),
+    (Access, "<> DEFER_IF_PERMIT later", "<>", "DEFER_IF_PERMIT later"),
 ];
 
 #[test]
@@ -351,6 +311,46 @@ fn checks_actions() {
 }
 
 #[test]
+fn checks_actions_for_content() {
+    use super::content::{Part, action};
+    for (value, header, body) in [
+        ("DUNNO", "", ""),
+        ("ok", "", ""),
+        ("Reject", "", ""),
+        ("REJECT 5.7.1 go away", "", ""),
+        ("DISCARD", "", ""),
+        ("HOLD x", "", ""),
+        ("IGNORE", "", ""),
+        ("STRIP", "", ""),
+        ("INFO x", "", ""),
+        ("PASS", "", ""),
+        ("WARN\tx", "", ""),
+        ("FILTER smtp:[127.0.0.1]:10025", "", ""),
+        ("REDIRECT u@a.example", "", ""),
+        ("BCC u@a.example", "", ""),
+        ("PREPEND X-Spam: yes", "", ""),
+        ("REPLACE X-Spam: yes", "", ""),
+        ("PREPEND some text", "needs a header field", ""),
+        ("REPLACE some text", "needs a header field", ""),
+        ("REPLACE", "needs a header field", "needs a text"),
+        ("REJCT no", "perhaps REJECT", "perhaps REJECT"),
+        ("reject,", "perhaps REJECT", "perhaps REJECT"),
+        ("550 5.7.1 no", "not an action", "not an action"),
+        ("reject_unauth_destination", "not an action", "not an action"),
+        ("DEFER x", "not an action", "not an action"),
+        ("FILTER", "needs a transport", "needs a transport"),
+        ("REDIRECT u", "needs one address", "needs one address"),
+        ("BCC u@a.example, v@a.example", "needs one address", "needs one address"),
+    ] {
+        for (part, want) in [(Part::Header, header), (Part::Body, body)] {
+            let got = action(value, part).err().unwrap_or_default();
+            let fits = if want.is_empty() { got.is_empty() } else { got.contains(want) };
+            assert!(fits, "{value} {part:?}: {got}");
+        }
+    }
+}
+
+#[test]
 fn limits_candidates_and_values() {
     let is_local = |_: &str| true;
     let value = |profile: SearchStrategy, key: &str, value: &str| {
@@ -368,12 +368,12 @@ fn limits_candidates_and_values() {
         let got = value(profile, "u@a.example", &"x".repeat(crate::map::MAX_VALUE + 1));
         assert!(got.is_err(), "{profile}");
     }
-    let many = |count: usize| value(SearchStrategy::VirtualAlias, "u@a.example", &"v ".repeat(count));
+    let many = |count: usize| value(VirtualAlias, "u@a.example", &"v ".repeat(count));
     assert!(many(MAX_ADDRESSES).is_ok());
     assert!(many(MAX_ADDRESSES + 1).is_err_and(|why| why.contains("more than 1000 addresses")));
     // the maximum number of candidates
     let key = format!("a.\" b+x\"@{}", "a.".repeat(MAX_PARENTS + 10));
-    let most = SearchStrategy::Access.candidates(&key, &context(&is_local)).len();
+    let most = Access.candidates(&key, &context(&is_local)).len();
     assert_eq!(most, MAX_CANDIDATES - 1, "all but the one for everything");
 }
 
@@ -408,7 +408,7 @@ proptest! {
         let address = mail_address::Address::new(&local, "a.example").unwrap();
         let is_local = |_: &str| local_domain;
         for (_, profile) in SearchStrategy::ALL.into_iter().filter(|(_, profile)| {
-            !matches!(profile, SearchStrategy::Plain | SearchStrategy::VirtualMailboxDomains)
+            !matches!(profile, Plain | VirtualMailboxDomains | HeaderChecks | BodyChecks)
         }) {
             let found = |key: &str| {
                 let candidates = profile.candidates(key, &context(&is_local));

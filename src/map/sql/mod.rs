@@ -30,10 +30,12 @@ mod sqlite;
 mod tests;
 
 use super::database::Database;
+use super::results::ResultSettings;
 use super::settings::{DatabaseSettings, Kind, Query};
 use super::witness::Witness;
 use super::{Lookup, LookupFuture, Source, Table};
 use crate::net::back_off::in_order;
+use crate::observe::Metrics;
 use crate::observe::outage::Servers;
 use pool::{Driver, Failure, Server};
 use query::Statement;
@@ -44,14 +46,14 @@ use tokio::time::{Instant, timeout_at};
 
 /// Creates the SQL database of these settings. It connects at the first query. The error is a sentence with
 /// the remedy.
-pub(super) fn open(settings: &DatabaseSettings) -> Result<Arc<dyn Database>, String> {
+pub(super) fn open(settings: &DatabaseSettings, metrics: &Arc<Metrics>) -> Result<Arc<dyn Database>, String> {
     match settings.kind {
         #[cfg(feature = "sql-postgres")]
-        Kind::Postgresql => Ok(Sql::shared(settings, postgres::servers(settings)?)),
+        Kind::Postgresql => Ok(Sql::shared(settings, metrics, postgres::servers(settings)?)),
         #[cfg(feature = "sql-mysql")]
-        Kind::Mysql => Ok(Sql::shared(settings, mysql::servers(settings)?)),
+        Kind::Mysql => Ok(Sql::shared(settings, metrics, mysql::servers(settings)?)),
         #[cfg(feature = "sql-sqlite")]
-        Kind::Sqlite => Ok(Sql::shared(settings, sqlite::servers(settings)?)),
+        Kind::Sqlite => Ok(Sql::shared(settings, metrics, sqlite::servers(settings)?)),
         kind => Err(super::database::missing(kind)),
     }
 }
@@ -107,8 +109,12 @@ impl<D: Driver> fmt::Debug for SqlTable<D> {
 }
 
 impl<D: Driver> Sql<D> {
-    fn shared(settings: &DatabaseSettings, servers: Vec<Named<D>>) -> Arc<dyn Database> {
-        let witness = Arc::new(Witness::new(settings));
+    fn shared(
+        settings: &DatabaseSettings,
+        metrics: &Arc<Metrics>,
+        servers: Vec<Named<D>>,
+    ) -> Arc<dyn Database> {
+        let witness = Arc::new(Witness::new(settings, metrics));
         let server = |(name, driver)| {
             let (connections, limit) = (settings.connections, settings.connect_limit());
             Arc::new(Server::new(name, driver, connections, limit, Arc::clone(&witness)))
@@ -118,7 +124,7 @@ impl<D: Driver> Sql<D> {
             kind: settings.kind,
             case_sensitive: settings.case_sensitive,
             servers: servers.into_iter().map(server).collect(),
-            outages: Servers::of(format!("database:{}", settings.name)),
+            outages: Servers::of(format!("database:{}", settings.name), metrics),
             deadline: settings.deadline,
             witness,
         })))
@@ -126,8 +132,9 @@ impl<D: Driver> Sql<D> {
 }
 
 impl<D: Driver> Database for Sql<D> {
-    fn table(&self, query: &Query) -> Result<Arc<Table>, String> {
+    fn table_with(&self, query: &Query, results: &Arc<ResultSettings>) -> Result<Arc<Table>, String> {
         let mut statement = Statement::new(self.0.kind, query)?;
+        statement.results = Arc::clone(results);
         statement.case_sensitive = self.0.case_sensitive;
         let statement = Arc::new(statement);
         self.0.witness.add(&statement);
@@ -177,7 +184,7 @@ impl<D: Driver> Shared<D> {
                     // The panic itself has been logged.
                     Ok(Err(_)) => "the lookup was abandoned".to_owned(),
                     Ok(Ok(Err(Failure::Broken(why)))) => {
-                        server.distrust();
+                        server.discard_connections();
                         if !std::mem::replace(&mut retried, true) {
                             continue;
                         }
@@ -185,7 +192,7 @@ impl<D: Driver> Shared<D> {
                     }
                     Err(_) => {
                         // The server may be slow or down. New connections will show it.
-                        server.distrust();
+                        server.discard_connections();
                         format!("no answer within {:?}", self.deadline)
                     }
                 };

@@ -1,22 +1,25 @@
 //! MariaDB and MySQL.
 
 use super::super::Lookup;
-use super::super::settings::DatabaseSettings;
+use super::super::settings::{DatabaseSettings, MYSQL_SOCKETS};
 use super::pool::{Driver, Failure, GRACE};
 use super::query::Statement;
-use super::rows::{Cell, Rows, no_rows, not_text, unreadable};
+use super::rows::{Cell, Rows, no_rows, text};
 use super::{Named, each_host, explain};
 use crate::net::host::Host;
 use futures_util::TryStreamExt;
 use sqlx::mysql::{
     MySqlArguments, MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlRow, MySqlSslMode,
-    MySqlTypeInfo, MySqlValueRef,
+    MySqlTypeInfo,
 };
 use sqlx::{
     Arguments, AssertSqlSafe, Column, ConnectOptions, Decode, Either, Executor, MySql, Row, Type, TypeInfo,
     ValueRef,
 };
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,16 +37,51 @@ const WHO: &str = "SELECT CONCAT_WS(' ', @@hostname, @@port, @@server_id)";
 pub(super) struct Connection {
     inner: MySqlConnection,
     peer: Arc<str>,
+    /// The numbers of the statements that are executed as text, since their columns are not texts.
+    as_text: HashMap<Arc<str>, usize>,
 }
 
 pub(super) struct MysqlDriver {
     options: MySqlConnectOptions,
+    /// Whether the server is `localhost`, which is its UNIX socket, as in the C libraries.
+    is_local: bool,
     deadline: Duration,
 }
 
+/// The name of the UNIX socket.
+const LOCALHOST: &str = "localhost";
+/// The environment variable with the path of the socket, as in the C libraries.
+const SOCKET_VARIABLE: &str = "MYSQL_UNIX_PORT";
+/// The message of sqlx for an authentication method that it does not support, before its name.
+const UNKNOWN_METHOD: &str = "unknown authentication plugin: ";
+
 /// Creates the driver of each server.
 pub(super) fn servers(settings: &DatabaseSettings) -> Result<Vec<Named<MysqlDriver>>, String> {
-    each_host(settings, |host| MysqlDriver { options: options(settings, host), deadline: settings.deadline })
+    each_host(settings, |host| MysqlDriver {
+        options: options(settings, host),
+        is_local: is_local(settings, host),
+        deadline: settings.deadline,
+    })
+}
+
+/// Whether a host is the UNIX socket, which needs no encryption.
+fn is_local(settings: &DatabaseSettings, host: &Host) -> bool {
+    !settings.tls && matches!(host, Host::Inet(name, _) if name == LOCALHOST)
+}
+
+/// The path of the socket of `localhost`: that of the environment, or the first one that exists.
+fn local_socket(environment: Option<OsString>, exists: impl Fn(&Path) -> bool) -> Result<PathBuf, String> {
+    if let Some(path) = environment.filter(|path| !path.is_empty()) {
+        return Ok(path.into());
+    }
+    let found = MYSQL_SOCKETS.iter().map(Path::new).find(|path| exists(path));
+    found.map(PathBuf::from).ok_or_else(|| {
+        format!(
+            "localhost means the UNIX socket of the server, which was not found at {}: write unix:/PATH (see SELECT \
+             @@socket), or 127.0.0.1 to connect by TCP",
+            MYSQL_SOCKETS.join(", ")
+        )
+    })
 }
 
 fn options(settings: &DatabaseSettings, host: &Host) -> MySqlConnectOptions {
@@ -83,11 +121,16 @@ impl Driver for MysqlDriver {
     type Stop = ();
 
     async fn connect(&self) -> Result<Connection, String> {
-        let mut inner = self.options.connect().await.map_err(|error| explain(&error))?;
+        let local = self.is_local.then(|| local_socket(std::env::var_os(SOCKET_VARIABLE), Path::exists));
+        let options = match local.transpose()? {
+            Some(path) => self.options.clone().socket(path),
+            None => self.options.clone(),
+        };
+        let mut inner = options.connect().await.map_err(|error| refused(&error))?;
         set_up(&mut inner, self.deadline + GRACE).await.map_err(|error| explain(&error))?;
         let who = sqlx::raw_sql(WHO).fetch_one(&mut inner).await.map_err(|error| explain(&error))?;
         let peer = who.try_get::<String, _>(0).map_err(|error| explain(&error))?;
-        Ok(Connection { inner, peer: peer.into() })
+        Ok(Connection { inner, peer: peer.into(), as_text: HashMap::new() })
     }
 
     async fn is_current(&self, _: &mut Connection) -> bool {
@@ -110,37 +153,114 @@ impl Driver for MysqlDriver {
         key: &'c str,
         bindings: &'c [&'c str],
     ) -> Result<Lookup<String>, Failure> {
-        let mut arguments = MySqlArguments::default();
-        for binding in bindings {
-            arguments.add(*binding).map_err(|error| Failure::Refused(error.to_string()))?;
+        let mut number = connection.as_text.get(&statement.text).copied();
+        if number.is_none() {
+            if let Some(answer) = ask_binary(&mut connection.inner, statement, key, bindings).await? {
+                return Ok(answer);
+            }
+            number = Some(connection.as_text.len());
+            prepare_as_text(connection, statement).await?;
         }
-        let connection = &mut connection.inner;
-        let text = || AssertSqlSafe(Arc::clone(&statement.text));
-        let mut rows = Rows::new(statement, key);
-        let mut results = 0;
-        {
-            let mut parts = Executor::fetch_many(&mut *connection, sqlx::query_with(text(), arguments));
-            while let Some(part) = parts.try_next().await.map_err(|error| failure(&error))? {
-                match part {
-                    // Each result set ends with one, even without rows.
-                    Either::Left(_) => results += 1,
-                    Either::Right(row) => {
-                        if !rows.add(row.len(), |at| cell(&row, at)) {
-                            return Err(Failure::Spoiled(rows.finish().err().unwrap_or_default()));
-                        }
+        ask_as_text(&mut connection.inner, number.unwrap_or_default(), statement, key, bindings).await
+    }
+}
+
+fn arguments(bindings: &[&str]) -> Result<MySqlArguments, Failure> {
+    let mut arguments = MySqlArguments::default();
+    for binding in bindings {
+        arguments.add(*binding).map_err(|error| Failure::Refused(error.to_string()))?;
+    }
+    Ok(arguments)
+}
+
+/// Asks in the binary protocol; `None` if a column is of a type that only the server can convert to text.
+async fn ask_binary(
+    connection: &mut MySqlConnection,
+    statement: &Statement,
+    key: &str,
+    bindings: &[&str],
+) -> Result<Option<Lookup<String>>, Failure> {
+    let text = || AssertSqlSafe(Arc::clone(&statement.text));
+    let mut rows = Rows::new(statement, key);
+    let mut results = 0;
+    let mut are_texts = true;
+    {
+        let query = sqlx::query_with(text(), arguments(bindings)?);
+        let mut parts = Executor::fetch_many(&mut *connection, query);
+        while let Some(part) = parts.try_next().await.map_err(|error| failure(&error))? {
+            match part {
+                // Each result set ends with one, even without rows.
+                Either::Left(_) => results += 1,
+                Either::Right(row) => {
+                    are_texts = are_texts && row.columns().iter().all(|column| is_text(column.type_info()));
+                    if are_texts && !rows.add(row.len(), |at| cell(&row, at)) {
+                        return Err(Failure::Spoiled(rows.finish().err().unwrap_or_default()));
                     }
                 }
             }
         }
-        // A CALL returns its own result after the rows.
-        if results < 2 && !has_rows(connection, text()).await? {
-            return Err(Failure::Refused(no_rows()));
-        }
-        rows.finish().map_err(Failure::Refused)
     }
+    if !are_texts {
+        return Ok(None);
+    }
+    // A CALL returns its own result after the rows.
+    if results < 2 && !has_rows(connection, text()).await? {
+        return Err(Failure::Refused(no_rows()));
+    }
+    rows.finish().map(Some).map_err(Failure::Refused)
 }
 
-/// Whether a statement returns rows. It has been prepared, so this sends no query.
+/// Prepares a statement under the next number.
+///
+/// The binary protocol has times and floating point numbers without the number of their decimals, and ZEROFILL
+/// without its width, so only the server can convert them to text. It sends text for a statement that is executed in
+/// SQL, with variables as parameters.
+async fn prepare_as_text(connection: &mut Connection, statement: &Statement) -> Result<(), Failure> {
+    let number = connection.as_text.len();
+    let set = sqlx::query("SET @rcptd = ?").bind(&*statement.text);
+    set.execute(&mut connection.inner).await.map_err(|error| failure(&error))?;
+    let prepare = AssertSqlSafe(format!("PREPARE rcptd{number} FROM @rcptd"));
+    sqlx::raw_sql(prepare).execute(&mut connection.inner).await.map_err(|error| failure(&error))?;
+    connection.as_text.insert(Arc::clone(&statement.text), number);
+    Ok(())
+}
+
+/// Executes the statement that was prepared under this number.
+async fn ask_as_text(
+    connection: &mut MySqlConnection,
+    number: usize,
+    statement: &Statement,
+    key: &str,
+    bindings: &[&str],
+) -> Result<Lookup<String>, Failure> {
+    let names: Vec<String> = (0..bindings.len()).map(|at| format!("@rcptd{at}")).collect();
+    let set = format!("SET {} = ?", names.join(" = ?, "));
+    let set = sqlx::query_with(AssertSqlSafe(set), arguments(bindings)?);
+    set.execute(&mut *connection).await.map_err(|error| failure(&error))?;
+    let execute = AssertSqlSafe(format!("EXECUTE rcptd{number} USING {}", names.join(", ")));
+    let mut rows = Rows::new(statement, key);
+    let mut results = 0;
+    {
+        let mut parts = Executor::fetch_many(&mut *connection, sqlx::raw_sql(execute));
+        while let Some(part) = parts.try_next().await.map_err(|error| failure(&error))? {
+            match part {
+                Either::Left(_) => results += 1,
+                Either::Right(row) => {
+                    if !rows.add(row.len(), |at| cell(&row, at)) {
+                        return Err(Failure::Spoiled(rows.finish().err().unwrap_or_default()));
+                    }
+                }
+            }
+        }
+    }
+    // A procedure may have rows for some keys only.
+    if results < 2 && !has_rows(connection, AssertSqlSafe(Arc::clone(&statement.text))).await? {
+        return Err(Failure::Refused(no_rows()));
+    }
+    rows.finish().map_err(Failure::Refused)
+}
+
+/// Whether a statement returns rows. It has usually been prepared, so this sends no query.
 async fn has_rows(connection: &mut MySqlConnection, text: AssertSqlSafe<Arc<str>>) -> Result<bool, Failure> {
     let prepared = connection.prepare(sqlx::SqlSafeStr::into_sql_str(text)).await;
     let prepared = prepared.map_err(|error| failure(&error))?;
@@ -170,34 +290,54 @@ async fn set_up(connection: &mut MySqlConnection, limit: Duration) -> Result<(),
     sqlx::raw_sql(AssertSqlSafe(format!("SET SESSION {OWN_MODE}"))).execute(connection).await.map(drop)
 }
 
+/// Whether the binary protocol has a type as text, or as a signed number, which has only one text. A DECIMAL is text
+/// there ("Binary Protocol Resultset"). Unsigned numbers may have ZEROFILL.
+fn is_text(kind: &MySqlTypeInfo) -> bool {
+    match kind.name() {
+        "VARCHAR" | "CHAR" | "TEXT" | "TINYTEXT" | "MEDIUMTEXT" | "LONGTEXT" | "ENUM" | "SET" | "JSON"
+        | "DECIMAL" | "BINARY" | "VARBINARY" | "BLOB" | "TINYBLOB" | "MEDIUMBLOB" | "LONGBLOB" | "NULL" => {
+            true
+        }
+        _ => is_signed(kind),
+    }
+}
+
+/// Whether a type is a signed integer, such as a BOOLEAN.
+fn is_signed(kind: &MySqlTypeInfo) -> bool {
+    let is_number = kind.name().contains("INT") || kind.name() == "BOOLEAN";
+    is_number && !<u64 as Type<MySql>>::compatible(kind)
+}
+
 fn cell(row: &MySqlRow, at: usize) -> Cell<'_> {
     let name = row.columns().get(at).map_or("", |column| column.name());
     let raw = row.try_get_raw(at).map_err(|error| error.to_string())?;
     if raw.is_null() {
         return Ok(None);
     }
-    let kind = raw.type_info().into_owned();
-    value(raw, &kind, name).map(Some)
+    if is_signed(&raw.type_info()) {
+        // In either protocol.
+        let number = <i64 as Decode<MySql>>::decode(raw);
+        return number
+            .map(|number| Some(Cow::Owned(number.to_string())))
+            .map_err(|error| format!("column {name} cannot be read: {error}"));
+    }
+    let octets = <&[u8] as Decode<MySql>>::decode(raw).map_err(|error| error.to_string())?;
+    text(octets, name).map(|text| Some(Cow::Borrowed(text)))
 }
 
-fn value<'r>(raw: MySqlValueRef<'r>, kind: &MySqlTypeInfo, column: &str) -> Result<Cow<'r, str>, String> {
-    let text = match kind.name() {
-        // A DECIMAL is text even in the binary protocol ("Binary Protocol Resultset").
-        "VARCHAR" | "CHAR" | "TEXT" | "TINYTEXT" | "MEDIUMTEXT" | "LONGTEXT" | "ENUM" | "SET" | "JSON"
-        | "DECIMAL" | "BINARY" | "VARBINARY" | "BLOB" | "TINYBLOB" | "MEDIUMBLOB" | "LONGBLOB" => {
-            return <&str as Decode<MySql>>::decode(raw).map(Cow::Borrowed).map_err(|_| not_text(column));
-        }
-        // A BOOLEAN is a number, signed or unsigned.
-        name if name.contains("INT") || name == "BOOLEAN" => {
-            if <u64 as Type<MySql>>::compatible(kind) {
-                <u64 as Decode<MySql>>::decode(raw).map(|number| number.to_string())
-            } else {
-                <i64 as Decode<MySql>>::decode(raw).map(|number| number.to_string())
-            }
-        }
-        name => return Err(unreadable(column, &name.to_lowercase())),
-    };
-    text.map(Cow::Owned).map_err(|error| format!("column {column} cannot be read: {error}"))
+/// The reason why a connection was refused, with the remedy if rcptd cannot log in as this user.
+fn refused(error: &sqlx::Error) -> String {
+    let why = explain(error);
+    match why.split_once(UNKNOWN_METHOD) {
+        // sqlx may append a position in its source.
+        Some((_, method)) => format!(
+            "the server requires the authentication method {}, which rcptd does not support: set another one, such \
+             as ALTER USER ... IDENTIFIED VIA mysql_native_password USING PASSWORD('...'), or unix_socket with hosts = \
+             [\"localhost\"]",
+            method.split_whitespace().next().unwrap_or_default()
+        ),
+        None => why,
+    }
 }
 
 fn failure(error: &sqlx::Error) -> Failure {
@@ -223,4 +363,36 @@ fn is_over(number: u16) -> bool {
         | 1927 // MariaDB: the connection was killed
         | 4031 // MySQL: the connection was idle for too long
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_local_socket() {
+        for (environment, there, want) in [
+            (Some("/x/sock"), &[][..], Ok("/x/sock")),
+            (Some(""), &["/var/lib/mysql/mysql.sock"], Ok("/var/lib/mysql/mysql.sock")),
+            (None, &["/tmp/mysql.sock", "/run/mysqld/mysqld.sock"], Ok("/run/mysqld/mysqld.sock")),
+            (None, &[], Err("127.0.0.1 to connect by TCP")),
+            (None, &["/tmp/mysql.sock"], Err("write unix:/PATH")),
+        ] {
+            let exists = |path: &Path| there.iter().any(|there| Path::new(there) == path);
+            match (local_socket(environment.map(OsString::from), exists), want) {
+                (Ok(got), Ok(want)) => assert_eq!(got, Path::new(want)),
+                (Err(got), Err(want)) => assert!(got.contains(want), "{got}"),
+                (got, _) => panic!("{environment:?} {there:?}: {got:?}"),
+            }
+        }
+        for (host, tls, want) in [
+            (Host::Inet("localhost".into(), 3306), false, true),
+            (Host::Inet("localhost".into(), 3306), true, false),
+            (Host::Inet("127.0.0.1".into(), 3306), false, false),
+            (Host::Unix("/localhost".into()), false, false),
+        ] {
+            let settings = DatabaseSettings { tls, ..DatabaseSettings::new("d", super::super::Kind::Mysql) };
+            assert_eq!(is_local(&settings, &host), want, "{host} {tls}");
+        }
+    }
 }

@@ -20,6 +20,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 /// Time added to the timeout of a lookup for a limit in the server. So the timeout expires first, and is the
@@ -96,11 +97,11 @@ struct State<C> {
     answering: usize,
     /// Number of connections that are being opened.
     dialing: usize,
-    /// Incremented when all connections are distrusted. Connections of older generations are not returned to
+    /// Incremented by `discard_connections`. Connections of older generations are not returned to
     /// the pool.
     generation: u64,
-    /// Whether the task that closes idle connections is running.
-    reaped: bool,
+    /// The task that closes idle connections, while there are any.
+    reaper: Option<AbortHandle>,
 }
 
 /// Counts a connection that is being opened, until it is dropped.
@@ -157,7 +158,7 @@ impl<D: Driver> Server<D> {
         witness: Arc<Witness<Statement>>,
     ) -> Self {
         let permits = usize::try_from(connections).unwrap_or(usize::MAX).clamp(1, Semaphore::MAX_PERMITS);
-        let state = State { idle: Vec::new(), answering: 0, dialing: 0, generation: 0, reaped: false };
+        let state = State { idle: Vec::new(), answering: 0, dialing: 0, generation: 0, reaper: None };
         Server {
             name,
             driver,
@@ -181,7 +182,7 @@ impl<D: Driver> Server<D> {
 
     /// Closes idle connections, and those in use when they are returned: if one connection has broken, the
     /// others probably have, too.
-    pub fn distrust(&self) {
+    pub fn discard_connections(&self) {
         let idle = {
             let mut state = self.state();
             state.generation += 1;
@@ -208,7 +209,7 @@ impl<D: Driver> Server<D> {
                     self.state().answering += 1;
                     return Ok(self.lease(idle.connection, idle.age, generation, permit));
                 }
-                self.distrust();
+                self.discard_connections();
             }
             if refused.is_none() || !self.has_connections() {
                 match self.dial(asked, refused.is_some()).await {
@@ -298,8 +299,11 @@ impl<D: Driver> Server<D> {
             let (fresh, old) =
                 std::mem::take(&mut state.idle).into_iter().partition(|idle| idle.age.is_fresh());
             state.idle = fresh;
-            state.reaped = !state.idle.is_empty();
-            (old, state.reaped)
+            let more = !state.idle.is_empty();
+            if !more {
+                state.reaper = None;
+            }
+            (old, more)
         };
         drop::<Vec<_>>(old);
         more
@@ -329,7 +333,7 @@ impl<D: Driver> Lease<D> {
         let stop = D::stop(&connection);
         let witness = Arc::clone(&self.server.witness);
         let answer = {
-            let mut asking = pin!(believed::<D>(&mut connection, &witness, &statement, &key));
+            let mut asking = pin!(controlled::<D>(&mut connection, &witness, &statement, &key));
             tokio::select! {
                 biased;
                 answer = &mut asking => Some(answer),
@@ -376,8 +380,16 @@ impl<D: Driver> Lease<D> {
             return;
         }
         state.idle.push(Idle { connection, age });
-        if !std::mem::replace(&mut state.reaped, true) {
-            tokio::spawn(reap(Arc::downgrade(&self.server)));
+        if state.reaper.is_none() {
+            state.reaper = Some(tokio::spawn(reap(Arc::downgrade(&self.server))).abort_handle());
+        }
+    }
+}
+
+impl<D: Driver> Drop for Server<D> {
+    fn drop(&mut self) {
+        if let Some(reaper) = self.state().reaper.take() {
+            reaper.abort();
         }
     }
 }
@@ -389,7 +401,7 @@ impl<D: Driver> Drop for Lease<D> {
 }
 
 /// Looks up a key on this connection. "Not found" counts only if the control of the server passes.
-async fn believed<D: Driver>(
+async fn controlled<D: Driver>(
     connection: &mut D::Connection,
     witness: &Witness<Statement>,
     statement: &Statement,

@@ -1,7 +1,9 @@
 //! The statement of a query, and the values bound to it for each key.
 
-use super::super::settings::{Kind, MAX_ROWS, Query};
+use super::super::results::ResultSettings;
+use super::super::settings::{Kind, Query};
 use super::super::template::{Part, Sides, Template};
+use super::rows::MAX_ROWS;
 use super::scan::{parameter, scan};
 use std::sync::Arc;
 
@@ -24,6 +26,8 @@ pub struct Statement {
     /// Number of columns that are values. Postfix reads all in MySQL and PostgreSQL, but only the first in
     /// SQLite.
     pub columns: usize,
+    /// The conversion of the values.
+    pub results: Arc<ResultSettings>,
 }
 
 impl Statement {
@@ -55,6 +59,7 @@ impl Statement {
                     shows_key,
                     case_sensitive: false,
                     columns: usize::MAX,
+                    results: Arc::default(),
                 })
             }
             Query::Sql(text) => {
@@ -66,6 +71,7 @@ impl Statement {
                     shows_key: false,
                     case_sensitive: false,
                     columns: if kind == Kind::Sqlite { 1 } else { usize::MAX },
+                    results: Arc::default(),
                 })
             }
             Query::Ldap { .. } | Query::Redis { .. } => {
@@ -74,9 +80,12 @@ impl Statement {
         }
     }
 
-    /// The values bound for `key`, in the order of the parameters. `None` if the query needs a user or a
-    /// domain that the key does not have.
+    /// The values bound for `key`, in the order of the parameters. `None` if the key is not looked up, or the
+    /// query needs a user or a domain that the key does not have.
     pub fn bindings<'a>(&'a self, key: &'a str) -> Option<Vec<&'a str>> {
+        if !self.results.admits(key) {
+            return None;
+        }
         let sides = Sides::of(key);
         self.places.iter().map(|place| sides.part(place)).collect()
     }
@@ -132,7 +141,7 @@ mod tests {
             (Sqlite, columns("t", "k.x", Some("v"), None), "SELECT `v`, `k.x` FROM `t` WHERE `k.x` = ?"),
         ] {
             let statement = Statement::new(kind, &query).unwrap();
-            assert_eq!(&*statement.text, format!("{want} LIMIT 1001"), "{query:?}");
+            assert_eq!(&*statement.text, format!("{want} LIMIT 50001"), "{query:?}");
             assert_eq!(statement.bindings("a'b@c"), Some(vec!["a'b@c"]));
         }
         for bad in

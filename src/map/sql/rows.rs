@@ -1,10 +1,14 @@
 //! Joins the rows of one key to one value.
 
-use super::super::settings::MAX_ROWS;
+use super::super::results::Joined;
 use super::super::{Lookup, MAX_VALUE};
 use super::query::Statement;
 use mail_address::fold;
 use std::borrow::Cow;
+
+/// Maximum number of rows read for one key. As many values and their commas fit into a value of [`MAX_VALUE`]
+/// octets; Postfix has no limit of its own unless `expansion_limit` sets one.
+pub const MAX_ROWS: usize = MAX_VALUE / 2;
 
 /// The content of a column; `None` for NULL. The error is the reason why it cannot be read.
 pub type Cell<'r> = Result<Option<Cow<'r, str>>, String>;
@@ -21,8 +25,7 @@ pub type Cell<'r> = Result<Option<Cow<'r, str>>, String>;
 pub struct Rows<'k> {
     style: Style<'k>,
     seen: usize,
-    text: String,
-    found: bool,
+    joined: Joined<'k>,
     fault: Option<String>,
 }
 
@@ -38,16 +41,17 @@ enum Style<'k> {
 
 impl<'k> Rows<'k> {
     /// Creates an empty set of rows for `key`.
-    pub fn new(statement: &Statement, key: &'k str) -> Self {
-        Rows::of(if statement.by_key {
+    pub fn new(statement: &'k Statement, key: &'k str) -> Self {
+        let style = if statement.by_key {
             Style::Table { key: statement.shows_key.then_some(key), exact: statement.case_sensitive }
         } else {
             Style::Query { columns: statement.columns }
-        })
+        };
+        Rows::of(style, Joined::new(&statement.results, key))
     }
 
-    fn of(style: Style<'k>) -> Self {
-        Rows { style, seen: 0, text: String::new(), found: false, fault: None }
+    fn of(style: Style<'k>, joined: Joined<'k>) -> Self {
+        Rows { style, seen: 0, joined, fault: None }
     }
 
     /// Adds a row with this many columns. Returns false to stop if there are too many rows.
@@ -71,8 +75,8 @@ impl<'k> Rows<'k> {
         match self.style {
             Style::Query { columns: most } => {
                 for column in 0..columns.min(most) {
-                    if let Some(value) = cell(column)?.filter(|value| !value.is_empty()) {
-                        self.value(&value);
+                    if let Some(value) = cell(column)? {
+                        self.joined.add(whole(&value)?)?;
                     }
                 }
             }
@@ -91,37 +95,35 @@ impl<'k> Rows<'k> {
                 if value.is_empty() {
                     return Err("the value of this key is empty".into());
                 }
-                self.value(&value);
+                if !self.joined.add(whole(&value)?)? {
+                    return Ok(());
+                }
                 for column in 1..values {
                     if let Some(more) = cell(column)?.filter(|more| !more.is_empty()) {
-                        self.text.push(' ');
-                        self.text.push_str(&more);
+                        self.joined.append(" ")?;
+                        self.joined.append(&more)?;
                     }
                 }
             }
         }
-        if self.text.len() > MAX_VALUE {
-            return Err(format!("the value of this key is longer than {MAX_VALUE} octets"));
-        }
         Ok(())
-    }
-
-    fn value(&mut self, value: &str) {
-        if self.found {
-            self.text.push(',');
-        }
-        self.found = true;
-        self.text.push_str(value);
     }
 
     /// Returns the result for the key, or the reason of a temporary failure.
     pub fn finish(self) -> Result<Lookup<String>, String> {
         match self.fault {
             Some(fault) => Err(fault),
-            None if self.found => Ok(Lookup::Found(self.text)),
-            None => Ok(Lookup::NotFound),
+            None => Ok(self.joined.finish()),
         }
     }
+}
+
+/// Checks a value: Postfix would read only the part before a NUL.
+fn whole(value: &str) -> Result<&str, String> {
+    if value.contains('\0') {
+        return Err("a value contains a NUL: correct it in the database".into());
+    }
+    Ok(value)
 }
 
 /// The error for a statement that never returns rows, such as an UPDATE: "not found" would be wrong.
@@ -129,10 +131,12 @@ pub fn no_rows() -> String {
     "the query gives no result set: write a SELECT".into()
 }
 
-/// The error for a column whose type is not supported. PostgreSQL and SQLite have no such types.
-#[cfg(feature = "sql-mysql")]
-pub fn unreadable(column: &str, kind: &str) -> String {
-    format!("column {column} is of type {kind}, which rcptd does not read: cast it to a text in the query")
+/// The text in a column. NULs at its end do not belong to it: the server pads a `BINARY(n)` with them.
+#[cfg(any(feature = "sql-mysql", feature = "sql-sqlite"))]
+pub fn text<'r>(octets: &'r [u8], column: &str) -> Result<&'r str, String> {
+    let end = octets.iter().rposition(|octet| *octet != 0).map_or(0, |last| last + 1);
+    let text = octets.get(..end).unwrap_or_default();
+    std::str::from_utf8(text).map_err(|_| not_text(column))
 }
 
 /// The error for a text that is not UTF-8.
@@ -142,12 +146,14 @@ pub fn not_text(column: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::results::ResultSettings;
     use super::*;
 
     type Row = &'static [Option<&'static str>];
 
     fn joined(style: Style<'_>, rows: &[Row]) -> Result<Lookup<String>, String> {
-        let mut all = Rows::of(style);
+        let settings = ResultSettings::default();
+        let mut all = Rows::of(style, Joined::new(&settings, "key"));
         for row in rows {
             let cell = |at: usize| match row[at] {
                 Some("!") => Err("unreadable".to_owned()),
@@ -196,6 +202,7 @@ mod tests {
             (9, &[&[Some("")]], Ok(Lookup::NotFound)),
             (9, &[&[None]], Ok(Lookup::NotFound)),
             (9, &[&[Some("a"), Some("!")]], Err("unreadable".to_owned())),
+            (9, &[&[Some("a\0b")]], Err("a value contains a NUL: correct it in the database".to_owned())),
             (9, &[&[]], Err(no_rows())),
             (1, &[&[Some("a"), Some("b")], &[Some("c"), Some("!")]], found("a,c")),
             (1, &[&[None, Some("b")]], Ok(Lookup::NotFound)),
@@ -205,18 +212,30 @@ mod tests {
     }
 
     #[test]
-    fn limits_rows_and_length() {
-        let row: Row = &[Some("a")];
+    #[cfg(any(feature = "sql-mysql", feature = "sql-sqlite"))]
+    fn reads_texts() {
+        for (octets, want) in [
+            (&b"a"[..], Ok("a")),
+            (b"", Ok("")),
+            (b"a\0\0", Ok("a")),
+            (b"\0", Ok("")),
+            (b"a\0b", Ok("a\0b")),
+            (b"\xff", Err("column c holds something that is not UTF-8")),
+        ] {
+            match (text(octets, "c"), want) {
+                (Err(why), Err(part)) => assert!(why.starts_with(part), "{why}"),
+                (got, want) => assert_eq!(got, want.map_err(str::to_owned), "{octets:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn limits_rows() {
+        let row: Row = &[None];
         let style = Style::Query { columns: 1 };
         assert!(joined(style, &vec![row; MAX_ROWS]).is_ok());
         assert!(
-            joined(style, &vec![row; MAX_ROWS + 1]).is_err_and(|why| why.contains("more than 1000 rows"))
+            joined(style, &vec![row; MAX_ROWS + 1]).is_err_and(|why| why.contains("more than 50000 rows"))
         );
-        for (length, fits) in [(MAX_VALUE, true), (MAX_VALUE + 1, false)] {
-            let text = "a".repeat(length);
-            let mut rows = Rows::of(style);
-            assert!(rows.add(1, |_| Ok(Some(Cow::Borrowed(&text)))));
-            assert_eq!(rows.finish().is_ok(), fits);
-        }
     }
 }

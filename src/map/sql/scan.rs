@@ -75,6 +75,7 @@ impl Scanner {
         let name = match place {
             Part::User => "%u",
             Part::Domain => "%d",
+            Part::Label(_) => "each of %1 to %9",
             Part::Key | Part::Text(_) => "%s",
         };
         match self.state {

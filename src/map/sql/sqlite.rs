@@ -2,9 +2,10 @@
 
 use super::super::Lookup;
 use super::super::settings::DatabaseSettings;
+use super::super::wal;
 use super::pool::{Driver, Failure};
 use super::query::Statement;
-use super::rows::{Cell, Rows, no_rows, not_text};
+use super::rows::{Cell, Rows, no_rows, not_text, text};
 use super::{Named, explain};
 use sqlx::error::DatabaseError;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteRow};
@@ -63,7 +64,11 @@ impl SqliteDriver {
     async fn identity(&self) -> Result<Identity, String> {
         let file = self.file.clone();
         let look = move || match std::fs::metadata(&file) {
-            Ok(data) if data.is_file() => Ok((data.dev(), data.ino())),
+            // The message of SQLite is only "unable to open database file".
+            Ok(data) if data.is_file() => match wal::unreadable(&file) {
+                Some((why, help)) => Err(format!("{why}: {help}")),
+                None => Ok((data.dev(), data.ino())),
+            },
             Ok(_) => Err("is not a file".to_owned()),
             Err(error) => Err(error.to_string()),
         };
@@ -147,8 +152,8 @@ fn cell(row: &SqliteRow, at: usize) -> Cell<'_> {
     if raw.is_null() {
         return Ok(None);
     }
-    let text = <String as Decode<Sqlite>>::decode(raw).map_err(|_| not_text(name))?;
-    Ok(Some(Cow::Owned(text)))
+    let value = <String as Decode<Sqlite>>::decode(raw).map_err(|_| not_text(name))?;
+    text(value.as_bytes(), name).map(|text| Some(Cow::Owned(text.to_owned())))
 }
 
 /// Whether an error is about the open file, not the query: IOERR, CORRUPT, CANTOPEN, NOTADB ("Result and

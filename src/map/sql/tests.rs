@@ -4,7 +4,8 @@ use super::pool::{Driver, Failure, Server};
 use super::query::Statement;
 use super::*;
 use crate::net::back_off::BACKOFF;
-use crate::observe::outage::{Servers, standings};
+use crate::observe::Metrics;
+use crate::observe::outage::Servers;
 use std::future::pending;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -38,6 +39,8 @@ struct World {
     asked: AtomicUsize,
     /// Number of requests to cancel a query.
     ended: AtomicUsize,
+    /// The counters of a table whose first server this is.
+    metrics: Arc<Metrics>,
 }
 
 impl World {
@@ -51,6 +54,7 @@ impl World {
             most_open: zero(),
             asked: zero(),
             ended: zero(),
+            metrics: Arc::default(),
         })
     }
 
@@ -159,7 +163,7 @@ fn settings() -> DatabaseSettings {
 
 /// A table on these servers, with two connections each, 2 s to connect and 5 s for a lookup.
 fn table(worlds: &[&Arc<World>]) -> Arc<SqlTable<Fake>> {
-    let witness = Arc::new(Witness::new(&settings()));
+    let witness = Arc::new(Witness::new(&settings(), &worlds[0].metrics));
     let server = |(at, world): (usize, &&Arc<World>)| {
         let (fake, limit) = (Fake(Arc::clone(world)), Duration::from_secs(2));
         Arc::new(Server::new(format!("db{at}"), fake, 2, limit, witness.clone()))
@@ -171,21 +175,15 @@ fn table(worlds: &[&Arc<World>]) -> Arc<SqlTable<Fake>> {
         servers: worlds.iter().enumerate().map(server).collect(),
         witness: witness.clone(),
         deadline: Duration::from_secs(5),
-        outages: Servers::of(source(worlds[0])),
+        outages: Servers::of("database:users", &worlds[0].metrics),
     });
     let query = Query::Columns { table: "t".into(), key: "k".into(), value: None, reason: None };
     Arc::new(SqlTable { database, statement: Arc::new(Statement::new(Kind::Postgresql, &query).unwrap()) })
 }
 
-/// A unique name for each test, since outages are recorded for the whole process.
-fn source(world: &Arc<World>) -> String {
-    format!("{:p}", Arc::as_ptr(world))
-}
-
-/// The servers that fail while others reply.
-fn failing(world: &Arc<World>) -> Vec<Box<str>> {
-    let source = source(world);
-    let of_it = standings().into_iter().filter(|one| *one.source == source && one.failing.is_some());
+/// The servers that fail while others reply, in a table whose first server is `world`.
+fn failing(world: &World) -> Vec<Box<str>> {
+    let of_it = world.metrics.source_states().into_iter().filter(|one| one.failing.is_some());
     of_it.map(|one| one.server).collect()
 }
 
@@ -361,7 +359,7 @@ async fn full_server_is_used_over_open_connections() {
     );
     world.is(Mood::Full);
     // Without an open connection there is none to wait for.
-    table.database.servers[0].distrust();
+    table.database.servers[0].discard_connections();
     assert_eq!(why(table.look_up("k").await), "database users: db0: refused");
 }
 

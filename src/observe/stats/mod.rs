@@ -1,9 +1,10 @@
-//! Recent load of a listener or a map: number, duration and concurrency of events.
+//! Counts and times of the events of a listener or a map: since the start, and second by second.
 //!
-//! These are the figures of trualias' table servers. Each [`Category`] is summed up second by second, and a
-//! [`Report`] covers the last [`SECONDS`] *complete* seconds, without the current one. The elapsed time of
-//! a second is the mean over the events that ended in it, or 0 without any; the depth is the number of
-//! pending events at its end. Means over ten or sixty seconds are means over seconds, idle ones included.
+//! Each [`Category`] has one [`Count`], which only grows. A second is the difference between two of its
+//! states, and a [`Report`] covers the last [`SECONDS`] *complete* seconds, without the current one. These are
+//! the figures of trualias' table servers: the elapsed time of a second is the mean over the events that ended
+//! in it, or 0 without any; the depth is the number of pending events at its end. Means over ten or sixty
+//! seconds are means over seconds, idle ones included.
 //!
 //! This module does not read a clock: the caller passes the time of each event, as the time since some
 //! start. It never goes back; an event that arrives late, because another thread was faster, counts in the
@@ -84,18 +85,43 @@ struct Second {
     /// Mean time of the events that ended, in seconds.
     elapsed: f64,
     /// Number of pending events at the end.
-    depth: u32,
+    depth: f64,
     /// Number of events.
-    n: u32,
+    n: f64,
 }
 
-/// The current second of a category.
-#[derive(Clone, Copy, Debug, Default)]
-struct Running {
-    took: Duration,
-    starts: u32,
-    ends: u32,
-    depth: u32,
+/// The events of a category since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Events that began; only for categories with duration.
+    pub starts: u64,
+    /// Events that ended.
+    pub ends: u64,
+    /// Sum of the times of the events that ended.
+    pub took: Duration,
+}
+
+impl Count {
+    /// Number of pending events, for a category with duration.
+    pub fn depth(&self) -> u64 {
+        self.starts.saturating_sub(self.ends)
+    }
+
+    /// The second that lies between the state `before` and this one.
+    fn second(&self, before: &Count, category: Category) -> Second {
+        let (starts, ends) = (self.starts - before.starts, self.ends - before.ends);
+        let took = self.took.saturating_sub(before.took).as_secs_f64();
+        Second {
+            elapsed: if ends == 0 { 0.0 } else { took / narrow(ends) },
+            depth: narrow(self.depth()),
+            n: narrow(if category.lasts() { starts } else { ends }),
+        }
+    }
+}
+
+/// A number of events as a figure. Beyond 2^32 in a second, it stays there.
+fn narrow(n: u64) -> f64 {
+    u32::try_from(n).unwrap_or(u32::MAX).into()
 }
 
 /// The figures of one listener or map.
@@ -103,7 +129,9 @@ struct Running {
 pub struct Figures {
     /// The current second.
     now: u64,
-    running: [Running; Category::ALL.len()],
+    counts: [Count; Category::ALL.len()],
+    /// The counts at the start of the current second.
+    before: [Count; Category::ALL.len()],
     /// The complete seconds, a ring; `oldest` is the one that is overwritten next.
     seconds: Box<[[Second; Category::ALL.len()]; SECONDS]>,
     oldest: usize,
@@ -114,7 +142,8 @@ impl Figures {
     pub fn new(now: Duration) -> Self {
         Figures {
             now: now.as_secs(),
-            running: Default::default(),
+            counts: Default::default(),
+            before: Default::default(),
             seconds: Box::new([Default::default(); SECONDS]),
             oldest: 0,
         }
@@ -123,24 +152,21 @@ impl Figures {
     /// Records that an event began at `now`. Has no meaning for categories without duration.
     pub fn begins(&mut self, category: Category, now: Duration) {
         self.advance(now);
-        let running = &mut self.running[category as usize];
-        running.starts = running.starts.saturating_add(1);
-        running.depth = running.depth.saturating_add(1);
+        self.counts[category as usize].starts += 1;
     }
 
     /// Records that an event ended at `now` that took `took`. For a category with duration it must have
     /// begun.
     pub fn ends(&mut self, category: Category, now: Duration, took: Duration) {
         self.advance(now);
-        let running = &mut self.running[category as usize];
-        running.ends = running.ends.saturating_add(1);
-        running.took = running.took.saturating_add(took);
-        running.depth = running.depth.saturating_sub(1);
+        let count = &mut self.counts[category as usize];
+        count.ends += 1;
+        count.took = count.took.saturating_add(took);
     }
 
-    /// Number of pending events of a category with duration.
-    pub fn depth(&self, category: Category) -> u32 {
-        self.running[category as usize].depth
+    /// The events of a category since the start.
+    pub fn count(&self, category: Category) -> Count {
+        self.counts[category as usize]
     }
 
     /// Returns reports of the last complete seconds before `now`, one for each category in the order of
@@ -166,13 +192,11 @@ impl Figures {
     }
 
     fn close(&mut self) {
-        let second = &mut self.seconds[self.oldest];
-        for ((second, running), category) in second.iter_mut().zip(&mut self.running).zip(Category::ALL) {
-            let Running { took, starts, ends, depth } = *running;
-            let elapsed = if ends == 0 { 0.0 } else { took.as_secs_f64() / f64::from(ends) };
-            *second = Second { elapsed, depth, n: if category.lasts() { starts } else { ends } };
-            *running = Running { depth, ..Running::default() };
+        for category in Category::ALL {
+            let at = category as usize;
+            self.seconds[self.oldest][at] = self.counts[at].second(&self.before[at], category);
         }
+        self.before = self.counts;
         self.oldest = (self.oldest + 1) % SECONDS;
     }
 
@@ -186,8 +210,8 @@ impl Figures {
         Report {
             category,
             elapsed: figures(|second| second.elapsed),
-            depth: category.lasts().then(|| figures(|second| f64::from(second.depth))),
-            n: figures(|second| f64::from(second.n)),
+            depth: category.lasts().then(|| figures(|second| second.depth)),
+            n: figures(|second| second.n),
         }
     }
 }

@@ -3,11 +3,14 @@
 //! No decision is made here. A callback unpacks the event, calls the session, awaits the resolver, and
 //! converts the session's reply into the library's.
 
+use super::guard::{Client, Guard};
+use super::guessing;
 use super::reply::SmtpReply;
 use super::session::{Action, Edit, End, Policy, Rcpt, Reply, Session, SubmissionPath};
 use super::wire::{MtaStream, Shared};
-use crate::observe::{self, Decided};
-use crate::resolve::{DeferReason, Outcome, Resolution, Resolver, RuleTrace};
+use crate::account::Verification;
+use crate::observe::{self, Decided, Metrics};
+use crate::resolve::{DeferReason, Outcome, Question, Resolution, Resolver, RuleTrace};
 use crate::server::listen::Listener;
 use crate::server::trace::{TraceBus, TraceEvent, shown};
 use arc_swap::ArcSwap;
@@ -36,6 +39,8 @@ pub struct Service {
     /// Longest wait for a decision; after it the recipient is deferred. It is shorter than the mail
     /// server's own limit.
     pub deadline: Duration,
+    /// The defence against clients that guess recipients.
+    pub guessing: guessing::Settings,
 }
 
 /// Limits of a listener.
@@ -51,7 +56,9 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct Milter {
     service: ArcSwap<Service>,
+    metrics: Arc<Metrics>,
     trace: Arc<TraceBus>,
+    guard: Guard,
     sessions: AtomicU64,
     busy: AtomicUsize,
 }
@@ -70,17 +77,21 @@ const SKIPPED: ProtoOpts = ProtoOpts::NO_CONNECT
 /// Macros to request, by stage, if the server allows it. Sendmail sends the queue id at MAIL only.
 const MACROS: [(MacroStage, &CStr); 4] = [
     (MacroStage::Connect, c"{client_name} {client_addr}"),
-    (MacroStage::Mail, c"i {mail_addr}"),
+    (MacroStage::Mail, c"i {mail_addr} {auth_type} {auth_authen}"),
     (MacroStage::Rcpt, c"i {rcpt_addr} {rcpt_mailer}"),
     (MacroStage::Eom, c"i"),
 ];
 
 impl Milter {
-    /// Creates a milter with its first configuration, and the bus that receives its trace events.
-    pub fn new(service: Service, trace: Arc<TraceBus>) -> Arc<Self> {
+    /// Creates a milter with its first configuration, the counters of the daemon, and the bus that receives
+    /// its trace events.
+    pub fn new(service: Service, metrics: Arc<Metrics>, trace: Arc<TraceBus>) -> Arc<Self> {
+        let guard = Guard::new(service.guessing.clone(), metrics.clone());
         Arc::new(Milter {
             service: ArcSwap::from_pointee(service),
+            metrics,
             trace,
+            guard,
             sessions: 0.into(),
             busy: 0.into(),
         })
@@ -88,6 +99,7 @@ impl Milter {
 
     /// Uses `service` for new sessions; open sessions keep theirs.
     pub fn replace(&self, service: Service) {
+        self.guard.set(&service.guessing);
         self.service.store(Arc::new(service));
     }
 
@@ -111,7 +123,7 @@ impl Milter {
         stop: impl Future<Output = ()> + Send + 'static,
         end: impl Future<Output = ()>,
     ) -> io::Result<()> {
-        let shared = Arc::new(Shared::new(listener.name().clone()));
+        let shared = Arc::new(Shared::new(listener.name().clone(), self.metrics.clone()));
         let mut stopped = shared.last.subscribe();
         let accept = Accept {
             listener: Some(listener),
@@ -193,7 +205,7 @@ impl Conn {
     fn new(milter: &Arc<Milter>) -> Self {
         let service = milter.service.load_full();
         let number = milter.sessions.fetch_add(1, Relaxed) + 1;
-        observe::session_begun(number);
+        observe::session_begun(&milter.metrics, number);
         let session = Session::new(service.policy.clone());
         let milter = milter.clone();
         // Without negotiation, use the options that every server supports.
@@ -313,9 +325,7 @@ async fn rcpt(cx: &mut Context<Conn>, milter: &Arc<Milter>, args: &[CString]) ->
         Action::Resolve(question) => {
             conn.count_busy();
             let began = Instant::now();
-            let resolution = timeout(conn.service.deadline, conn.service.resolver.resolve(&question)).await;
-            let mut resolution =
-                resolution.unwrap_or_else(|_| Resolution::bare(Outcome::TempFail(DeferReason::Deadline)));
+            let mut resolution = resolve(conn, &question, stranger(conn, macros, origin)).await;
             if !conn.terms.can_replace && matches!(resolution.outcome, Outcome::Rewrite(_)) {
                 resolution.outcome = Outcome::TempFail(DeferReason::Server);
             }
@@ -331,6 +341,40 @@ async fn rcpt(cx: &mut Context<Conn>, milter: &Arc<Milter>, args: &[CString]) ->
     }
 }
 
+/// Resolves a recipient. The recipients of a network with too many unknown ones are deferred without a lookup.
+async fn resolve(conn: &Conn, question: &Question, client: Option<Client<'_>>) -> Resolution {
+    let Service { resolver, deadline, .. } = &*conn.service;
+    let defer = |why| Resolution::bare(Outcome::TempFail(why));
+    if let Some(client) = &client
+        && resolver.mailbox(question) != Err(Outcome::NotOurs)
+        && conn.milter.guard.defers(client)
+    {
+        return defer(DeferReason::Guessing);
+    }
+    let resolution = timeout(*deadline, resolver.resolve(question)).await;
+    let resolution = resolution.unwrap_or_else(|_| defer(DeferReason::Deadline));
+    if let Some(client) = &client {
+        conn.milter.guard.count(client, &resolution.outcome);
+    }
+    resolution
+}
+
+/// The client, if its unknown recipients are counted: not if it has logged in, or is a program on this host.
+fn stranger<'m>(conn: &Conn, macros: &'m Macros, origin: SubmissionPath) -> Option<Client<'m>> {
+    let is_set = |name: &&CStr| get(macros, name).is_some_and(|value| !value.is_empty());
+    let has_logged_in = [c"{auth_type}", c"{auth_authen}"].iter().any(is_set);
+    if conn.service.guessing.misses == 0 || origin == SubmissionPath::Local || has_logged_in {
+        return None;
+    }
+    Some(Client {
+        name: get(macros, c"{client_name}"),
+        address: get(macros, c"{client_addr}")?,
+        queue_id: get(macros, c"i"),
+        session: conn.number,
+        only_logged: conn.service.policy.dry_run,
+    })
+}
+
 async fn eom(cx: &mut EomContext<Conn>) -> Status {
     let Some(conn) = &mut cx.data else { return Status::Continue };
     let End { edits, deferred, recipients, replaced } = conn.session.end_of_message();
@@ -339,19 +383,22 @@ async fn eom(cx: &mut EomContext<Conn>) -> Status {
     let queue_id = get(&cx.macros, c"i");
     for edit in edits {
         if let Err(why) = apply(&cx.actions, edit, extended).await {
-            observe::edit_failed(queue_id, number, &why);
+            observe::edit_failed(&conn.milter.metrics, queue_id, number, &why);
             return Status::Tempfail;
         }
     }
     if recipients > 0 || deferred.is_some() {
-        observe::message(&observe::Message {
-            queue_id,
-            session: number,
-            recipients,
-            replaced: &replaced,
-            only_logged: conn.service.policy.dry_run,
-            deferred: deferred.as_ref().map(|why| why as &dyn fmt::Display),
-        });
+        observe::message(
+            &conn.milter.metrics,
+            &observe::Message {
+                queue_id,
+                session: number,
+                recipients,
+                replaced: &replaced,
+                only_logged: conn.service.policy.dry_run,
+                deferred: deferred.as_ref().map(|why| why as &dyn fmt::Display),
+            },
+        );
     }
     if deferred.is_none() {
         return Status::Continue;
@@ -410,7 +457,7 @@ fn get<'m>(macros: &'m Macros, name: &CStr) -> Option<&'m [u8]> {
 fn log(conn: &Conn, macros: &Macros, argument: &[u8], resolution: &Resolution, say: &Reply, took: Duration) {
     let Resolution { outcome, rule, answer, .. } = resolution;
     let reason = ReasonText { resolver: &conn.service.resolver, outcome, rule: *rule };
-    let detail = resolution.why();
+    let detail = resolution.why().or_else(|| stale_detail(answer.as_ref()));
     let (decided, new_to): (_, Option<&Address>) = match outcome {
         Outcome::NotOurs => (Decided::NotOurs, None),
         Outcome::Keep => (Decided::Keep, None),
@@ -433,7 +480,7 @@ fn log(conn: &Conn, macros: &Macros, argument: &[u8], resolution: &Resolution, s
             took,
         });
     }
-    observe::recipient(&observe::Recipient {
+    let decided = observe::Recipient {
         queue_id: get(macros, c"i"),
         session: conn.number,
         decided,
@@ -448,14 +495,20 @@ fn log(conn: &Conn, macros: &Macros, argument: &[u8], resolution: &Resolution, s
         new_to: new_to.map(|a| a as &dyn fmt::Display),
         client: (get(macros, c"{client_name}"), get(macros, c"{client_addr}")),
         source: match (answer, outcome) {
-            (Some(answer), _) => Some((&*answer.source, Some(answer.cached))),
+            (Some(answer), _) => Some((&*answer.source, Some(answer.cache_word()))),
             // No account was looked up: the rule names the destination.
             (None, Outcome::Rewrite(_)) => Some(("rule", None)),
             (None, _) => None,
         },
         detail: detail.as_ref().map(|text| text as &dyn fmt::Display),
         took,
-    });
+    };
+    observe::recipient(&conn.milter.metrics, &decided);
+}
+
+/// Why an account counts as existing although its source fails.
+fn stale_detail(answer: Option<&Verification>) -> Option<String> {
+    answer.filter(|answer| answer.stale).and_then(|answer| answer.detail.as_deref()).map(str::to_owned)
 }
 
 /// Displays the reason of a decision.
@@ -475,6 +528,7 @@ impl fmt::Display for ReasonText<'_> {
             (Outcome::NotOurs, _) => f.write_str("domain"),
             (Outcome::TempFail(DeferReason::Rules(i)), _) => place(f, "rule-budget", *i),
             (Outcome::TempFail(DeferReason::Script(_)), _) => f.write_str("script"),
+            (Outcome::TempFail(DeferReason::Guessing), _) => f.write_str("guessing"),
             (_, RuleTrace::None) => f.write_str("account"),
             (_, RuleTrace::Matched(i)) => place(f, "rule", i),
             (_, RuleTrace::MatchedTwice(i)) => place(f, "rule-twice", i),
@@ -506,7 +560,12 @@ impl indymilter::Listener for Accept {
             let stream = MtaStream::new(stream, self.shared.clone());
             let open = self.shared.open.load(Relaxed);
             if open >= self.limit {
-                observe::connection_limit(&self.shared.listener, open);
+                observe::connection_limit(
+                    &self.shared.full,
+                    &self.shared.listener,
+                    open,
+                    "further ones wait",
+                );
             }
             Ok(stream)
         })

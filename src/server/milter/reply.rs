@@ -36,6 +36,12 @@ impl SmtpReply {
         SmtpReply { code: 452, enhanced: "4.5.3".into(), text: "Too many recipients".into() }
     }
 
+    /// The reply to a client whose network has too many unknown recipients. It is the same for each recipient.
+    pub fn too_many_unknown() -> Self {
+        let text = "Too many unknown recipients from your network, please try again later";
+        SmtpReply { code: 450, enhanced: "4.7.1".into(), text: text.into() }
+    }
+
     /// Whether the reply rejects permanently (5xx).
     pub fn is_permanent(&self) -> bool {
         self.code >= 500

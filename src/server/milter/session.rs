@@ -192,6 +192,9 @@ impl Session {
     pub fn resolved(&mut self, outcome: &Outcome, mailbox: Option<Address>) -> Reply {
         let Some((question, parameters, origin)) = self.pending.take() else { return Reply::Continue };
         let reply = match outcome {
+            Outcome::TempFail(DeferReason::Guessing) => {
+                self.defer(DeferReason::Guessing, origin, SmtpReply::too_many_unknown())
+            }
             Outcome::TempFail(doubt) => self.defer(doubt.clone(), origin, self.policy.defer_reply.clone()),
             Outcome::NoSuchUser(_) if origin == SubmissionPath::Smtp && !self.policy.dry_run => {
                 Reply::Error(self.policy.reject_reply.clone())

@@ -7,7 +7,7 @@
 //!   TCP_NODELAY, so it would wait 40 ms for a delayed acknowledgement in the middle of each message.
 //! - It records and counts the end of the session, which the library does not report.
 
-use crate::observe;
+use crate::observe::{self, Metrics, RateLimit};
 use crate::server::listen::Stream;
 use std::io;
 use std::pin::Pin;
@@ -29,6 +29,10 @@ const EDITS: [u8; 4] = *b"+-2m";
 pub struct Shared {
     /// The listener that accepted the streams.
     pub listener: Arc<str>,
+    /// The counters of the daemon.
+    pub metrics: Arc<Metrics>,
+    /// Limits the log lines of connections above the limit.
+    pub full: RateLimit,
     /// Number of open streams.
     pub open: AtomicUsize,
     /// Raised when no further message may begin: each session ends after its current message.
@@ -39,8 +43,10 @@ pub struct Shared {
 
 impl Shared {
     /// Creates the state for the listener of this name.
-    pub fn new(listener: Arc<str>) -> Self {
-        Shared { listener, open: 0.into(), last: watch::Sender::new(false), stopping: false.into() }
+    pub fn new(listener: Arc<str>, metrics: Arc<Metrics>) -> Self {
+        let last = watch::Sender::new(false);
+        let full = RateLimit::default();
+        Shared { listener, metrics, full, open: 0.into(), last, stopping: false.into() }
     }
 }
 
@@ -213,7 +219,7 @@ impl<S> Drop for MtaStream<S> {
     fn drop(&mut self) {
         self.shared.open.fetch_sub(1, Relaxed);
         let broken = |why: &dyn std::fmt::Display| {
-            observe::session_broken(&self.shared.listener, self.frames.last, why);
+            observe::session_broken(&self.shared.metrics, &self.shared.listener, self.frames.last, why);
         };
         match &self.end {
             _ if self.frames.last == Some(b'Q') || self.shared.stopping.load(Relaxed) => (),
@@ -278,7 +284,7 @@ mod tests {
     }
 
     fn shared() -> Arc<Shared> {
-        Arc::new(Shared::new("test".into()))
+        Arc::new(Shared::new("test".into(), Arc::default()))
     }
 
     #[test]

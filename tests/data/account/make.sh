@@ -11,3 +11,7 @@ printf '%s\n' 'subjectAltName=DNS:mail.example.test,IP:127.0.0.1' 'basicConstrai
 openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 36500 \
     -extfile server.ext -out server.pem
 rm -f ca.key ca.srl server.csr server.ext
+
+# A certificate that is its own authority, for nodes of a Redis Cluster: they are clients of each other, too.
+openssl req -x509 $key -keyout node.key -out node.pem -days 36500 -subj "/CN=node.example.test" \
+    -addext basicConstraints=CA:FALSE -addext subjectAltName=IP:127.0.0.1

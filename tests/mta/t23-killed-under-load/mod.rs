@@ -21,9 +21,11 @@ const MOST_RETRIES: usize = 1500;
 
 /// What a client did.
 #[derive(Default)]
-struct Work {
-    sent: Vec<(Sent, Reply)>,
-    deferred: usize,
+pub struct Work {
+    /// The messages that were accepted, with the reply.
+    pub sent: Vec<(Sent, Reply)>,
+    /// Number of deferred attempts.
+    pub deferred: usize,
 }
 
 pub fn run(stage: &mut Stage<'_>) -> Outcome<String> {
@@ -68,8 +70,8 @@ fn load(stage: &mut Stage<'_>, seed: u64) -> Outcome<String> {
     Ok(format!("{} messages, {copies} copies, {KILLS} kills, {deferred} times told to come back", sent.len()))
 }
 
-/// One client: message after message, each until it is taken.
-fn client(post: &Post, number: usize, random: &mut Random, over: &AtomicBool) -> Outcome<Work> {
+/// One client: sends message after message, each until it is accepted, until `over` is set.
+pub fn client(post: &Post, number: usize, random: &mut Random, over: &AtomicBool) -> Outcome<Work> {
     let mut work = Work::default();
     let mut n = 0;
     while !over.load(Ordering::SeqCst) {

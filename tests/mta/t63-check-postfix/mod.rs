@@ -66,8 +66,8 @@ fn findings(stage: &Stage<'_>, config: &Path, folder: Option<&str>) -> Outcome<V
     let mut ours = Ours::new(&config);
     // The tests ask by way of a port of their own; it stands for the server for VRFY.
     if let (Some(vrfy), None) = (stage.mta.vrfy(), folder) {
-        for (_, place) in &mut ours.vrfy {
-            *place = Some((vrfy.ip().to_string(), vrfy.port()));
+        for asked in &mut ours.asked {
+            asked.place = Some((vrfy.ip().to_string(), vrfy.port()));
         }
     }
     // A server that accepts everything, which the tests have beside the recipe.

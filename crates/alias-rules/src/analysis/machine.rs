@@ -241,13 +241,13 @@ impl<'a> Machine<'a> {
                     to(State { at: At::Inside(1), ..state.clone() });
                 }
             }
-            Part::Class(class, number) => self.class(state, (*class, *number), (symbol, byte), to),
+            Part::Class(class, number) => self.class(state, *class, *number, symbol, byte, to),
             Part::Date => date(state, byte, to),
             Part::Shape => self.shape(state, byte, to),
             Part::Code => {
                 let (call, token) =
                     if let At::Token(call, token) = state.at { (call, token) } else { (0, Token::Start) };
-                self.token(state, (call, token), (symbol, byte), to);
+                self.token(state, call, token, symbol, byte, to);
             }
         }
     }
@@ -255,8 +255,10 @@ impl<'a> Machine<'a> {
     fn class(
         &self,
         state: &State,
-        (class, number): (Class, usize),
-        (symbol, byte): (Symbol, u8),
+        class: Class,
+        number: usize,
+        symbol: Symbol,
+        byte: u8,
         to: &mut dyn FnMut(State),
     ) {
         let begins = state.at == At::Start;
@@ -318,8 +320,10 @@ impl<'a> Machine<'a> {
     fn token(
         &self,
         state: &State,
-        (number, token): (u16, Token),
-        (symbol, byte): (Symbol, u8),
+        number: u16,
+        token: Token,
+        symbol: Symbol,
+        byte: u8,
         to: &mut dyn FnMut(State),
     ) {
         let Some(call) = self.calls.get(usize::from(number)) else { return };

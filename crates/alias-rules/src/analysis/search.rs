@@ -83,6 +83,10 @@ impl<'m> Reader<'m> {
     }
 }
 
+/// Maximum number of states of a machine, and of pairs that lead to no name, for each pair of [`Bounds::states`]:
+/// with many functions most are of this kind, and each takes some hundred octets.
+const DEAD_ENDS: usize = 8;
+
 /// The limits of a search.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
@@ -193,13 +197,15 @@ impl<'m> Pair<'m> {
         let mut nodes: Vec<Node> = vec![(self.start(), 0, 0)];
         let (mut length, mut level_end, mut at) = (0, 1, 0);
         let (mut too_long, mut last) = (false, None);
+        let most = bounds.states.saturating_mul(DEAD_ENDS);
         while let Some(&(key, ..)) = nodes.get(at) {
             if at == level_end {
                 (length, level_end) = (length + 1, nodes.len());
             }
             let mut new = Vec::new();
             self.each(&mut readers, key, &mut |symbol, next, accepts| {
-                if seen.insert(next) {
+                // One state may have very many successors.
+                if seen.len() <= most && seen.insert(next) {
                     new.push((next, symbol, accepts));
                 }
             });
@@ -224,7 +230,8 @@ impl<'m> Pair<'m> {
             if let Some(last) = last {
                 return name(&nodes, last, &readers);
             }
-            if nodes.len() > bounds.states {
+            let states = readers.iter().map(|reader| reader.states.len()).chain([seen.len()]).max();
+            if nodes.len() > bounds.states || states > Some(most) {
                 return SearchResult::LimitReached(length);
             }
             at += 1;

@@ -76,7 +76,7 @@ impl Compiler {
         let own_aliases = statement.aliases.is_some();
         let form = self.form(FormKey { pieces, calls, aliased: own_aliases, distinguishes_aliases, never });
         let scope = self.scope(scope);
-        let template = self.template((form, scope), &statement.expression.text, &literals, number);
+        let template = self.template(form, scope, &statement.expression.text, &literals, number);
         let file = match self.store.files.last() {
             Some(last) if *last == text.file => self.store.files.len() - 1,
             _ => {
@@ -163,13 +163,7 @@ impl Compiler {
     }
 
     /// Finds or creates a template and adds statement `number` to it.
-    fn template(
-        &mut self,
-        (form, scope): (u32, u32),
-        expression: &str,
-        literals: &[String],
-        number: u32,
-    ) -> u32 {
+    fn template(&mut self, form: u32, scope: u32, expression: &str, literals: &[String], number: u32) -> u32 {
         let Compiler { templates, store, interner, .. } = self;
         let hash = HASHER.hash_one((form, scope, expression));
         let key_of = |template: u32| {

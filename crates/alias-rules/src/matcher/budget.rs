@@ -3,7 +3,7 @@
 //! A step is a few instructions. The duration of the slowest steps is measured: the command
 //!
 //! ```sh
-//! cargo run --release --example worst_case -- 60 rate
+//! cargo run --release -p alias-rules --example worst_case -- 60 rate
 //! ```
 //!
 //! searches rules and names whose steps take longest. On the machine on which the limits were set, under

@@ -212,7 +212,7 @@ impl IdentifierBounds<'_> {
     fn computes(&self, i: usize, start: usize, end: usize) -> bool {
         let token = &self.tokens[i];
         let text = &self.name[token.start..token.end];
-        operations::is_character(&self.calls[i].op, self.name, self.tally, (start, end), text)
+        operations::is_character(&self.calls[i].op, self.name, self.tally, start, end, text)
     }
 }
 

@@ -13,9 +13,8 @@ const MAX_KEPT_CELLS: usize = 1 << 18;
 /// Maximum number of rows that are kept, so that they fit into the cache of a processor.
 const MAX_KEPT_ROWS: usize = 1 << 12;
 
-/// Number of rows that are computed before any is kept, since most lookups do not reuse rows. Unit tests keep
-/// all rows, because their names are short.
-const KEPT_FROM: usize = if cfg!(test) { 0 } else { 24 };
+/// Number of rows that a lookup computes before it keeps any, since most lookups do not reuse rows.
+pub(super) const KEPT_FROM: usize = 24;
 
 /// The index of a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -40,8 +39,9 @@ impl Row {
 }
 
 /// All rows of a lookup.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Memo {
+    kept_from: usize,
     list: Vec<Row>,
     cells: Vec<u8>,
     /// Kept rows by the previous row and the value of the added token.
@@ -55,6 +55,12 @@ pub(crate) struct Memo {
 pub(crate) type Mark = (usize, usize);
 
 impl Memo {
+    /// A memo without rows. It keeps rows after `kept_from` rows, see [`KEPT_FROM`].
+    pub fn new(kept_from: usize) -> Self {
+        let (list, cells, index, kept, created) = Default::default();
+        Memo { kept_from, list, cells, index, kept, created }
+    }
+
     /// Drops all rows.
     pub fn clear(&mut self) {
         self.list.clear();
@@ -119,7 +125,7 @@ impl Memo {
 
     /// Keeps the row that was just added, if there is room, and returns whether it is kept.
     pub fn keep(&mut self, before: RowId, token: u32, id: RowId) -> bool {
-        let keep = self.created > KEPT_FROM
+        let keep = self.created > self.kept_from
             && self.list.len() <= MAX_KEPT_ROWS
             && self.cells.len() <= MAX_KEPT_CELLS;
         if keep {

@@ -37,7 +37,7 @@ use candidates::{CandidateNames, Candidates, candidates};
 use counts::{Counts, Runs};
 use hmac::is_signed;
 use identifier_bounds::Conditions;
-use memo::Memo;
+use memo::{KEPT_FROM, Memo};
 use memo_state::MemoState;
 use operations::Tallies;
 use positions::Positions;
@@ -150,7 +150,7 @@ impl<'n> Matcher<'n> {
 
     fn with(name: &'n str, limits: Budget) -> Self {
         let (tally, runs, conditions, counts) = Default::default();
-        let (tokens, memo, initial_state, memo_state) = Default::default();
+        let (tokens, initial_state, memo_state) = Default::default();
         let (steps, total) = (limits.statement, limits.lookup);
         let today = None;
         Matcher {
@@ -164,10 +164,15 @@ impl<'n> Matcher<'n> {
             conditions,
             counts,
             tokens,
-            memo,
+            memo: Memo::new(KEPT_FROM),
             initial_state,
             memo_state,
         }
+    }
+
+    /// Keeps rows of the memo after this number of them.
+    pub fn keeping_from(self, rows: usize) -> Self {
+        Matcher { memo: Memo::new(rows), ..self }
     }
 
     /// Sets the day of the lookup.

@@ -59,7 +59,8 @@ pub(crate) fn is_character(
     op: &Op,
     name: &[u8],
     tallies: &Tallies,
-    (start, end): (usize, usize),
+    start: usize,
+    end: usize,
     token: &[u8],
 ) -> bool {
     let at = |start, end, at| place(at, end - start).map(|n| name[start + n]);

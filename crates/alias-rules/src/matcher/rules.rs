@@ -2,12 +2,13 @@
 
 use super::budget::{Budget, Cost};
 use super::decide::Name;
+use super::memo::KEPT_FROM;
 use super::name_set::NameSet;
 use super::prefilter::Prefilter;
 use super::{Matcher, decide};
 use crate::date::Day;
-use crate::ir::{Entry, NONE, Program, Store};
-use mail_address::fold;
+use crate::ir::{Entry, NONE, Part, Program, Store};
+use mail_address::{Address, Malformed, fold};
 use std::borrow::Cow;
 use std::sync::OnceLock;
 
@@ -129,9 +130,14 @@ impl Rules {
     /// # Ok::<(), alias_rules::LoadError>(())
     /// ```
     pub fn find<'q>(&self, query: impl Into<Query<'q>>) -> Decision<'_> {
-        let query = query.into();
+        self.find_keeping(query.into(), KEPT_FROM)
+    }
+
+    /// Like [`find`](Rules::find), with this value instead of [`KEPT_FROM`].
+    pub(crate) fn find_keeping(&self, query: Query<'_>, kept_from: usize) -> Decision<'_> {
         let name = Name::new(self, query.name);
-        decide::decide(self, &name, &query, &mut Matcher::new(&name.text).on(query.today))
+        let mut matcher = Matcher::new(&name.text).keeping_from(kept_from).on(query.today);
+        decide::decide(self, &name, &query, &mut matcher)
     }
 
     /// The cost of [`find`](Rules::find) for this query, which is the same in every run.
@@ -165,6 +171,23 @@ impl Rules {
     /// The statement with index `i`, which must exist.
     pub(crate) fn program(&self, i: usize) -> Program<'_> {
         self.store.program(u32::try_from(i).unwrap_or(NONE))
+    }
+
+    /// The recipient of mail to an alias of `account` by the statement with index `i`: the account in the domain
+    /// of the alias, or the address of `DELIVER TO`. `None` if the statement does not apply in this domain, or if
+    /// the recipient depends on the alias.
+    pub fn destination(&self, i: usize, account: &str, domain: &str) -> Option<Result<Address, Malformed>> {
+        if i >= self.len() || !self.program(i).scope().includes(Some(domain)) {
+            return None;
+        }
+        match self.program(i).scope().target() {
+            None => Some(Address::new(account, domain)),
+            Some(target) if target.names(&Part::Alias) => None,
+            Some(target) => {
+                let address = |text: Cow<'_, str>| Address::from_rcpt(format!("<{text}>").as_bytes());
+                Some(target.expand(account, "").map(address))
+            }
+        }
     }
 
     /// The account that receives ambiguous mail.
@@ -227,6 +250,30 @@ mod tests {
     use crate::load::Options;
     use crate::load::load;
     use diagnostics::Text;
+
+    #[test]
+    fn destinations_are_accounts_or_targets() {
+        let text = Text::new(
+            "a.rules",
+            "ACCOUNT foo DOMAINS a.test MATCHES x-%code% WITH CHARS(account);
+             ACCOUNT foo MATCHES y-%code% WITH CHARS(account) DELIVER TO box@b.test;
+             ACCOUNT foo MATCHES z-%code% WITH CHARS(account) DELIVER TO %account%.in@b.test;
+             ACCOUNT foo ALIASED one, two MATCHES %alias%-%code% WITH CHARS(account) DELIVER TO %alias%@b.test;",
+        );
+        let rules = load(&[text], &Options::default()).expect("rules").rules;
+        for (i, domain, want) in [
+            (0, "a.test", Some("foo@a.test")),
+            (0, "c.test", None),
+            (1, "c.test", Some("box@b.test")),
+            (2, "c.test", Some("foo.in@b.test")),
+            (3, "c.test", None),
+            (4, "c.test", None),
+        ] {
+            let got = rules.destination(i, "foo", domain).map(|address| address.expect("valid").to_string());
+            assert_eq!(got.as_deref(), want, "{i} {domain}");
+        }
+        assert!(rules.destination(0, &"x".repeat(500), "a.test").is_some_and(|address| address.is_err()));
+    }
 
     #[test]
     fn accounts_and_aliases_are_counted_once() {

@@ -227,7 +227,7 @@ fn without_effect(item: Item, words: &Range<usize>) -> Option<Fault> {
         Item::Statistics => "remove it, or write [statistics]; see \"rcptd status\"",
         Item::PythonIs311 => "remove it; rcptd does not use Python",
         Item::Processor => {
-            "the Python module is not called; use \"hooks\" instead, see rcptd.conf(5), or \"normalise\", which \
+            "the Python module is not called; use \"script\" instead, see rcptd.conf(5), or \"normalise\", which \
              replaces many such modules"
         }
         Item::CaseSensitive => "set \"case_sensitive\" in rcptd.conf instead",

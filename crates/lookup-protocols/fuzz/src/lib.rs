@@ -46,7 +46,9 @@ fn check_netstring(bytes: &[u8]) -> Option<(&[u8], usize)> {
         assert!(early == Ok(None) || (early.is_err() && early == reading), "{length} bytes: {early:?}");
     }
     let (payload, length) = whole?;
-    assert_eq!(written(|out| netstring::write(out, &[payload])), &bytes[..length]);
+    let digits = bytes.iter().position(|b| *b == b':').expect("a colon");
+    let zeros = bytes.iter().take_while(|b| **b == b'0').count().min(digits - 1);
+    assert_eq!(written(|out| netstring::write(out, &[payload])), &bytes[zeros..length]);
     if let Some(limit) = payload.len().checked_sub(1) {
         assert_eq!(netstring::read(bytes, limit), Err(lookup_protocols::ProtocolError::TooLong));
     }

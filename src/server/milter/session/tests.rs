@@ -1,6 +1,8 @@
 use super::*;
 use crate::account::Reason;
 use crate::resolve::{DeferReason, RejectReason};
+use alias_rules::Day;
+use mail_address::Malformed;
 use proptest::prelude::*;
 use std::collections::HashSet;
 
@@ -26,6 +28,10 @@ fn rewrite(path: &str) -> Outcome {
 
 fn missing() -> Outcome {
     Outcome::NoSuchUser(RejectReason::NotFound)
+}
+
+fn day() -> Day {
+    Day::new(2026, 1, 31).expect("a day")
 }
 
 fn unknown() -> Outcome {
@@ -148,7 +154,14 @@ fn replies_follow_the_outcome() {
         (Outcome::NotOurs, Reply::Continue),
         (Outcome::Keep, Reply::Continue),
         (rewrite("<foo@d.test>"), Reply::Continue),
+        // All of them get the same reply: it does not show how close a guess was.
         (missing(), Reply::Error(policy().reject_reply)),
+        (
+            Outcome::NoSuchUser(RejectReason::Malformed(Malformed::TooLong)),
+            Reply::Error(policy().reject_reply),
+        ),
+        (Outcome::NoSuchUser(RejectReason::Expired(day())), Reply::Error(policy().reject_reply)),
+        (Outcome::TempFail(DeferReason::Guessing), Reply::Error(SmtpReply::too_many_unknown())),
         (unknown(), Reply::Error(policy().defer_reply)),
         (Outcome::TempFail(DeferReason::Deadline), Reply::Error(policy().defer_reply)),
     ] {

@@ -68,6 +68,16 @@ fn finds_the_shortest_clashes() {
     }
 }
 
+/// Nearly all pairs of states of these rules lead to no name. Without a limit of those, this takes minutes and
+/// some gigabytes.
+#[test]
+fn limits_pairs_that_lead_to_no_name() {
+    let config = "ACCOUNT foo MATCHES %code%1%number% WITH CHAR(1,-2,a1), CHAR(1,1,-), CHARS(1), CHAR(1,-2,a1);\n\
+                  ACCOUNT bar MATCHES 1-%alnum%1%code% WITH CHAR(1,1,-), ANY(1), ANY(1), CHARS(1), NONE(1);";
+    let analysis = analysis(config, &Limits { states: 1_000, ..Limits::default() });
+    assert_eq!((analysis.clashes.len(), analysis.complete), (0, false));
+}
+
 #[test]
 fn clashes_depend_on_case_sensitivity() {
     let config = "ACCOUNT foo MATCHES x-%alpha%-%code% WITH ALPHAS();\nACCOUNT bar MATCHES x-%alpha%-%code%-x WITH CHARS();\n\

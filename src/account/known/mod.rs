@@ -1,0 +1,356 @@
+//! Accounts that are known to exist, for the time in which their sources fail.
+//!
+//! While a source is down, mail to accounts that it found before is accepted, so that a backup MX is of use
+//! while its primary is away. Only "exists" is remembered this way: a "not found" that is no longer certain
+//! would reject mail for good. When a source says "not found", rcptd forgets the account at once.
+//!
+//! A known account is forgotten when a file that the answer came from changes, when its source is no longer
+//! configured, or after [`CacheSettings::stale_ttl`](super::settings::CacheSettings::stale_ttl).
+//!
+//! An operator may pin an account: it exists without asking a source, until it is unpinned.
+
+pub mod file;
+pub mod shared;
+
+use self::shared::Shared;
+use super::{AccountSource, Lookup, LookupFuture, Source, Verification};
+use crate::lookup::Key;
+use crate::watch::Basis;
+use foldhash::quality::RandomState;
+use mail_address::Address;
+use moka::Expiry;
+use moka::future::Cache as Store;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant, SystemTime};
+
+/// Maximum size of all known accounts in octets, some 400,000 accounts. Those not used for the longest time are
+/// forgotten first.
+pub const MAX_BYTES: u64 = 64 << 20;
+/// What an entry takes in addition to its texts, in octets.
+const ENTRY_BYTES: usize = 128;
+/// The source of a pinned account in the log.
+const PIN: &str = "pin";
+
+/// A known account.
+#[derive(Clone, Debug)]
+pub struct KnownAccount {
+    /// The source that found it; `None` if it is pinned.
+    pub source: Option<Arc<str>>,
+    /// When it was found, or pinned.
+    pub since: SystemTime,
+    /// The files that the answer depends on.
+    basis: Basis,
+}
+
+impl KnownAccount {
+    /// An account that a source found, or that is pinned, and depends on no file.
+    pub(super) fn new(source: Option<Arc<str>>, since: SystemTime) -> Self {
+        KnownAccount { source, since, basis: Basis::default() }
+    }
+
+    fn age(&self) -> Duration {
+        // A clock that was set back makes an account no older than it is.
+        self.since.elapsed().unwrap_or_default()
+    }
+
+    /// The answer while the source fails. `by` names another host that has found the account (` by …`), or is empty.
+    fn answer(&self, by: &str, why: &dyn fmt::Display) -> Verification {
+        let minutes = self.age().as_secs() / 60;
+        let (source, detail) = match &self.source {
+            Some(source) => (source.clone(), format!("found {minutes} min ago{by}; now: {why}")),
+            None => (Arc::from(PIN), format!("pinned {minutes} min ago")),
+        };
+        let answer = Verification { stale: true, ..Verification::new(Lookup::Found(()), &source) };
+        answer.with_detail(&detail)
+    }
+}
+
+/// The known accounts, by the key of their address in the cache. Shared by the sources before and after a reload.
+pub struct KnownAccounts {
+    store: Store<String, KnownAccount, RandomState>,
+    stale_ttl: Duration,
+    /// Number of changes since the start.
+    changes: AtomicU64,
+    /// Answers from here while a source failed.
+    used: AtomicU64,
+    /// Whether an account was ever pinned: otherwise a lookup in the cache needs none here.
+    pinned: AtomicBool,
+}
+
+impl KnownAccounts {
+    /// Remembers accounts for `stale_ttl`; zero: only those that are pinned.
+    pub fn new(stale_ttl: Duration) -> Self {
+        let size = |key: &String, known: &KnownAccount| {
+            let texts = key.len() + known.source.as_ref().map_or(0, |source| source.len());
+            u32::try_from(texts + ENTRY_BYTES).unwrap_or(u32::MAX)
+        };
+        let store = Store::builder()
+            .max_capacity(MAX_BYTES)
+            .weigher(size)
+            .expire_after(Remaining(stale_ttl))
+            .build_with_hasher(RandomState::default());
+        KnownAccounts {
+            store,
+            stale_ttl,
+            changes: AtomicU64::new(0),
+            used: AtomicU64::new(0),
+            pinned: AtomicBool::new(false),
+        }
+    }
+
+    /// How long an account is remembered.
+    pub fn stale_ttl(&self) -> Duration {
+        self.stale_ttl
+    }
+
+    /// Number of changes since the start.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Relaxed)
+    }
+
+    /// Number of answers that were given while a source failed.
+    pub fn used(&self) -> u64 {
+        self.used.load(Relaxed)
+    }
+
+    /// Returns all, in the order of their addresses.
+    pub fn list(&self) -> Vec<(String, KnownAccount)> {
+        let current = self.store.iter().filter(|(_, known)| known.basis.holds());
+        let mut all: Vec<_> = current.map(|(key, known)| (String::clone(&key), known)).collect();
+        all.sort_by(|(a, _), (b, _)| a.cmp(b));
+        all
+    }
+
+    /// Remembers an account.
+    pub(super) async fn insert(&self, key: String, known: KnownAccount) {
+        if known.source.is_some() && known.age() >= self.stale_ttl {
+            return;
+        }
+        self.changes.fetch_add(1, Relaxed);
+        self.pinned.fetch_or(known.source.is_none(), Relaxed);
+        self.store.insert(key, known).await;
+    }
+
+    /// Forgets an account, whether it is pinned or not. Returns whether it was known.
+    pub async fn forget(&self, key: &str) -> bool {
+        let known = self.store.remove(key).await.is_some();
+        self.changes.fetch_add(u64::from(known), Relaxed);
+        known
+    }
+
+    /// Makes an account exist without asking a source.
+    pub async fn pin(&self, account: &Address) {
+        let key = account.cache_key().into_owned();
+        self.insert(key, KnownAccount::new(None, SystemTime::now())).await;
+    }
+
+    async fn get(&self, key: &str) -> Option<KnownAccount> {
+        self.store.get(key).await.filter(|known| known.basis.holds())
+    }
+}
+
+impl fmt::Debug for KnownAccounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KnownAccounts").field("stale_ttl", &self.stale_ttl).finish_non_exhaustive()
+    }
+}
+
+/// An account expires when it has reached this age; one that is pinned never.
+struct Remaining(Duration);
+
+impl Expiry<String, KnownAccount> for Remaining {
+    fn expire_after_create(&self, _: &String, known: &KnownAccount, _: Instant) -> Option<Duration> {
+        known.source.as_ref().map(|_| self.0.saturating_sub(known.age()))
+    }
+
+    fn expire_after_update(
+        &self,
+        key: &String,
+        known: &KnownAccount,
+        now: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        self.expire_after_create(key, known, now)
+    }
+}
+
+/// Answers for known accounts while `inner` fails.
+#[derive(Debug)]
+pub(super) struct Known {
+    accounts: Arc<KnownAccounts>,
+    shared: Option<Arc<Shared>>,
+    inner: Arc<AccountSource>,
+}
+
+impl Known {
+    /// Wraps `inner`. Put it around the cache and its deadline: a failure of these is one of the source.
+    pub fn new(accounts: Arc<KnownAccounts>, shared: Option<Arc<Shared>>, inner: Arc<AccountSource>) -> Self {
+        Known { accounts, shared, inner }
+    }
+
+    async fn ask(&self, account: &Address) -> Verification {
+        if self.accounts.pinned.load(Relaxed)
+            && let Some(known) = self.accounts.get(&account.cache_key()).await
+            && known.source.is_none()
+        {
+            return known.answer("", &"");
+        }
+        let answer = self.inner.look_up(account).await;
+        if answer.cached {
+            // It was recorded when the source was asked.
+            return answer;
+        }
+        let key = account.cache_key();
+        match &answer.result {
+            Lookup::Found(()) => {
+                let (source, basis) = (Some(answer.source.clone()), answer.basis.clone());
+                let known = KnownAccount { source, since: SystemTime::now(), basis };
+                if let Some(shared) = &self.shared {
+                    shared.found(account, known.clone());
+                }
+                self.accounts.insert(key.into_owned(), known).await;
+            }
+            Lookup::NotFound => {
+                self.accounts.forget(&key).await;
+                if let Some(shared) = &self.shared {
+                    shared.gone(account);
+                }
+            }
+            Lookup::TempFail(reason) => {
+                if let Some(known) = self.accounts.get(&key).await {
+                    self.accounts.used.fetch_add(1, Relaxed);
+                    return known.answer("", reason);
+                }
+                if let Some(shared) = &self.shared
+                    && let Some(known) = shared.get(account).await
+                {
+                    self.accounts.used.fetch_add(1, Relaxed);
+                    return known.answer(" by another host", reason);
+                }
+            }
+        }
+        answer
+    }
+}
+
+impl Source<Address, Verification> for Known {
+    fn look_up<'a>(&'a self, account: &'a Address) -> LookupFuture<'a, Verification> {
+        Box::pin(self.ask(account))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{account, answer};
+    use super::*;
+    use crate::lookup::testing::Double;
+
+    const LONG: Duration = Duration::from_hours(96);
+    const SHORT: Duration = Duration::from_millis(300);
+
+    fn down() -> Verification {
+        answer(Lookup::temp_fail("down"))
+    }
+
+    fn around(double: &Arc<Double<Verification>>, stale_ttl: Duration) -> Known {
+        Known::new(Arc::new(KnownAccounts::new(stale_ttl)), None, double.clone())
+    }
+
+    /// Results of the source in order, and what is answered: `e` exists, `m` not found, `u` temporary failure.
+    #[tokio::test]
+    async fn only_what_exists_is_remembered() {
+        for (says, want) in [
+            ("u", "u"),
+            ("eu", "ee"),
+            ("euuuu", "eeeee"),
+            ("mu", "mu"),
+            ("emu", "emu"),
+            ("eumu", "eemu"),
+            ("euemueu", "eeemuee"),
+            ("umueu", "umuee"),
+        ] {
+            let double = Arc::new(Double::new(down()));
+            let known = around(&double, LONG);
+            let mut got = String::new();
+            for result in says.chars() {
+                double.set(match result {
+                    'e' => answer(Lookup::Found(())),
+                    'm' => answer(Lookup::NotFound),
+                    _ => down(),
+                });
+                let answer = known.look_up(&account("foo@example.test")).await;
+                assert_eq!(answer.stale, result == 'u' && answer.result == Lookup::Found(()), "{says}");
+                got.push(match answer.result {
+                    Lookup::Found(()) => 'e',
+                    Lookup::NotFound => 'm',
+                    Lookup::TempFail(_) => 'u',
+                });
+            }
+            assert_eq!(got, want, "{says}");
+            double.set(down());
+            let other = known.look_up(&account("bar@example.test")).await;
+            assert_eq!(other.result, Lookup::temp_fail("down"), "another account is not known");
+        }
+    }
+
+    #[tokio::test]
+    async fn answer_of_an_outage_tells_why() {
+        let double = Arc::new(Double::new(answer(Lookup::Found(()))));
+        let known = around(&double, LONG);
+        known.look_up(&account("foo@example.test")).await;
+        double.set(down());
+        let got = known.look_up(&account("foo@example.test")).await;
+        assert_eq!((&*got.source, got.detail.as_deref()), ("double:", Some("found 0 min ago; now: down")));
+        assert_eq!(known.accounts.used(), 1);
+    }
+
+    #[tokio::test]
+    async fn known_accounts_are_forgotten() {
+        let double = Arc::new(Double::new(answer(Lookup::Found(()))));
+        for (stale_ttl, bump, want) in
+            [(LONG, false, true), (Duration::ZERO, false, false), (SHORT, false, false), (LONG, true, false)]
+        {
+            double.set(answer(Lookup::Found(())));
+            let known = around(&double, stale_ttl);
+            known.look_up(&account("foo@example.test")).await;
+            double.set(down());
+            if bump {
+                double.revision.bump();
+            }
+            tokio::time::sleep(SHORT * 2).await;
+            let got = known.look_up(&account("foo@example.test")).await.result == Lookup::Found(());
+            assert_eq!((got, known.accounts.list().len()), (want, usize::from(want)), "{stale_ttl:?} {bump}");
+        }
+    }
+
+    #[tokio::test]
+    async fn pinned_account_exists_without_asking() {
+        for says in [answer(Lookup::NotFound), down()] {
+            let double = Arc::new(Double::new(says.clone()));
+            let known = around(&double, Duration::ZERO);
+            let foo = account("foo@example.test");
+            known.accounts.pin(&foo).await;
+            for _ in 0..3 {
+                let got = known.look_up(&foo).await;
+                assert_eq!((got.result, &*got.source), (Lookup::Found(()), "pin"));
+            }
+            assert_eq!(double.count(), 0);
+            assert!(known.accounts.forget(&foo.cache_key()).await);
+            assert_eq!(known.look_up(&foo).await.result, says.result);
+        }
+    }
+
+    #[tokio::test]
+    async fn size_is_limited() {
+        let accounts = KnownAccounts::new(LONG);
+        let source: Arc<str> = "x".repeat(1 << 20).into();
+        for i in 0..200 {
+            let known = KnownAccount::new(Some(source.clone()), SystemTime::now());
+            accounts.insert(format!("foo{i}@example.test"), known).await;
+        }
+        accounts.store.run_pending_tasks().await;
+        assert!(accounts.list().len() < 64, "{}", accounts.list().len());
+    }
+}

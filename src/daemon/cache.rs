@@ -1,0 +1,130 @@
+//! What is cached and known of accounts: the replies to `rcptd cache`.
+
+use crate::account::{Lookup, Sources};
+use crate::lookup::Key;
+use mail_address::{Address, Malformed};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// Most accounts in a reply. A larger one is of no use to a reader.
+const MAX_LISTED: usize = 1000;
+
+/// The accounts that a command is about.
+#[derive(Debug)]
+enum Selection {
+    All,
+    Account(String),
+    Domain(String),
+    Source(String),
+}
+
+impl Selection {
+    /// A source if there is one of this name, an address if the text has an `@`, or else a domain.
+    fn of(text: &str, sources: &Sources) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Selection::All);
+        }
+        if sources.has_source(text) {
+            return Ok(Selection::Source(text.to_owned()));
+        }
+        match text.rsplit_once('@') {
+            Some(("", domain)) => Ok(Selection::Domain(domain.to_lowercase())),
+            Some(_) => Ok(Selection::Account(address(text, sources)?.cache_key().into_owned())),
+            None if text.contains(':') => Err(format!("no account source is called {text}")),
+            None => Ok(Selection::Domain(text.to_lowercase())),
+        }
+    }
+
+    fn takes(&self, key: &str, source: &str) -> bool {
+        match self {
+            Selection::All => true,
+            Selection::Account(account) => account == key,
+            Selection::Domain(domain) => key.rsplit_once('\0').is_some_and(|(_, of)| of == domain),
+            Selection::Source(name) => name == source,
+        }
+    }
+}
+
+/// Returns an address in the spelling in which it is looked up.
+fn address(text: &str, sources: &Sources) -> Result<Address, String> {
+    let (local, domain) = text.rsplit_once('@').ok_or("write the whole address, with its domain")?;
+    let wrong = |why: Malformed| format!("{text} is not an address: {why}");
+    let given = Address::from_rcpt(format!("<{local}@{domain}>").as_bytes());
+    let given = Address::new(given.local(), domain).map_err(wrong)?;
+    sources.spelling(&given).ok_or_else(|| format!("{text} is not an address"))
+}
+
+/// Returns the reply to a request such as `{"action": "flush", "what": "foo@example.com"}`.
+pub(super) async fn answer(sources: &Sources, request: &Value) -> String {
+    let text = |name: &str| request.get(name).and_then(Value::as_str).unwrap_or_default();
+    let reply = match text("action") {
+        "list" => Selection::of(text("what"), sources).map(|selection| list(sources, &selection)),
+        "flush" => match Selection::of(text("what"), sources) {
+            Ok(selection) => {
+                let (flushed, failure) = sources.flush(|key, source| selection.takes(key, source)).await;
+                let mut reply = json!({ "flushed": flushed });
+                if let Some(why) = failure {
+                    reply["shared_error"] = why.into();
+                }
+                Ok(reply)
+            }
+            Err(why) => Err(why),
+        },
+        "pin" => match address(text("what"), sources) {
+            Ok(account) => {
+                sources.known.pin(&account).await;
+                Ok(json!({ "pinned": account.to_string() }))
+            }
+            Err(why) => Err(why),
+        },
+        "unpin" => match address(text("what"), sources) {
+            Ok(account) => unpin(sources, &account).await,
+            Err(why) => Err(why),
+        },
+        _ => Err("the actions are list, flush, pin and unpin".into()),
+    };
+    reply.unwrap_or_else(|why| json!({ "error": why })).to_string()
+}
+
+async fn unpin(sources: &Sources, account: &Address) -> Result<Value, String> {
+    let key = account.cache_key();
+    let pinned =
+        sources.known.list().into_iter().any(|(known, entry)| known == key && entry.source.is_none());
+    if !pinned {
+        return Err(format!("{account} is not pinned"));
+    }
+    sources.unpin(account).await;
+    Ok(json!({ "unpinned": account.to_string() }))
+}
+
+/// The accounts in order, each once, with what is cached and what is known of it.
+fn list(sources: &Sources, selection: &Selection) -> Value {
+    let mut all: BTreeMap<String, Value> = BTreeMap::new();
+    for (key, known) in sources.known.list() {
+        let source = known.source.as_deref();
+        if selection.takes(&key, source.unwrap_or_default()) {
+            let age = known.since.elapsed().unwrap_or_default().as_secs();
+            all.insert(
+                key,
+                json!({ "known": true, "pinned": source.is_none(), "source": source, "age_seconds": age }),
+            );
+        }
+    }
+    for (key, answer) in sources.cached() {
+        if selection.takes(&key, &answer.source) {
+            let entry = all.entry(key).or_insert_with(|| json!({ "known": false, "pinned": false }));
+            entry["source"] = (*answer.source).into();
+            entry["cached"] = if answer.result == Lookup::NotFound { "not_found" } else { "exists" }.into();
+        }
+    }
+    let total = all.len();
+    let accounts: Vec<Value> = all
+        .into_iter()
+        .take(MAX_LISTED)
+        .filter_map(|(key, mut entry)| {
+            entry["account"] = Address::from_key(&key)?.to_string().into();
+            Some(entry)
+        })
+        .collect();
+    json!({ "accounts": accounts, "total": total })
+}

@@ -1,0 +1,23 @@
+//! A store of texts with an expiry, which several hosts share.
+
+use super::{Lookup, LookupFuture};
+use std::fmt;
+use std::time::Duration;
+
+/// What the keys begin with that rcptd writes. They do not show that a database has the data of its maps.
+pub const OWN_KEYS: &str = "rcptd:";
+
+/// A part of a database that rcptd writes. Errors are sentences for the log.
+pub trait Store: fmt::Debug + Send + Sync {
+    /// Reads a text. If the key is absent, the result is [`Lookup::NotFound`], which proves nothing, since texts expire.
+    fn get<'a>(&'a self, key: &'a str) -> LookupFuture<'a, Lookup<String>>;
+
+    /// Writes a text, and its expiry.
+    fn set<'a>(&'a self, key: &'a str, text: &'a str, ttl: Duration) -> LookupFuture<'a, Result<(), String>>;
+
+    /// Removes a text, if it exists.
+    fn remove<'a>(&'a self, key: &'a str) -> LookupFuture<'a, Result<(), String>>;
+
+    /// Returns the keys that begin with `prefix`, which has no special characters.
+    fn keys<'a>(&'a self, prefix: &'a str) -> LookupFuture<'a, Result<Vec<String>, String>>;
+}
