@@ -31,8 +31,7 @@ fn settings(socket: &Path) -> Settings {
     source.deadline = Duration::from_secs(20);
     source.witness = Witness::Account("postmaster".into()).into();
     let ttl = Duration::ZERO;
-    let cache =
-        CacheSettings { positive_ttl: ttl, negative_ttl: ttl, stale_ttl: ttl, entries: 1000, shared: None };
+    let cache = CacheSettings { positive_ttl: ttl, negative_ttl: ttl, stale_ttl: ttl, size: 1, shared: None };
     let mut settings = Settings::new(vec![source], cache);
     settings.total_deadline = Duration::from_mins(1);
     settings

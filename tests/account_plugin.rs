@@ -48,7 +48,7 @@ fn settings(spec: &str, deadline: Duration) -> Settings {
         positive_ttl: ttl,
         negative_ttl: ttl,
         stale_ttl: ttl,
-        entries: 10,
+        size: 1,
         ..CacheSettings::default()
     };
     Settings::new(vec![source], cache)

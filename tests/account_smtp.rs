@@ -56,7 +56,7 @@ fn settings(spec: &str) -> Settings {
         positive_ttl: ttl,
         negative_ttl: ttl,
         stale_ttl: ttl,
-        entries: 1000,
+        size: 1,
         ..CacheSettings::default()
     };
     Settings::new(vec![source], cache)

@@ -81,8 +81,7 @@ fn settings(spec: &str, deadline: Duration) -> Settings {
     let mut source = SourceSettings::new(spec.parse().unwrap());
     source.deadline = deadline;
     let ttl = Duration::ZERO;
-    let cache =
-        CacheSettings { positive_ttl: ttl, negative_ttl: ttl, stale_ttl: ttl, entries: 10, shared: None };
+    let cache = CacheSettings { positive_ttl: ttl, negative_ttl: ttl, stale_ttl: ttl, size: 1, shared: None };
     Settings { total_deadline: deadline * 2, ..Settings::new(vec![source], cache) }
 }
 

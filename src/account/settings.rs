@@ -163,8 +163,8 @@ pub struct CacheSettings {
     /// How long "not found" is cached; zero disables it. At most [`SourceSettings::control_interval`] if it
     /// depends on a witness.
     pub negative_ttl: Duration,
-    /// Maximum number of cached accounts.
-    pub entries: u64,
+    /// Maximum size of the cached accounts in MiB.
+    pub size: u64,
     /// How long an account that was found counts as existing while its source fails; zero: not at all.
     pub stale_ttl: Duration,
     /// The database in which several hosts share the accounts that they have found.
@@ -175,8 +175,8 @@ pub struct CacheSettings {
 pub const POSITIVE_TTL: Duration = Duration::from_hours(1);
 /// Default of [`CacheSettings::negative_ttl`]: mail to a new mailbox is rejected until then.
 pub const NEGATIVE_TTL: Duration = Duration::from_mins(2);
-/// Default of [`CacheSettings::entries`]: some 20 MB.
-pub const ENTRIES: u64 = 100_000;
+/// Default of [`CacheSettings::size`]: some 200,000 accounts.
+pub const SIZE: u64 = 64;
 /// Default of [`CacheSettings::stale_ttl`]: a long weekend passes before an operator repairs the source.
 pub const STALE_TTL: Duration = Duration::from_hours(4 * 24);
 
@@ -185,7 +185,7 @@ impl Default for CacheSettings {
         CacheSettings {
             positive_ttl: POSITIVE_TTL,
             negative_ttl: NEGATIVE_TTL,
-            entries: ENTRIES,
+            size: SIZE,
             stale_ttl: STALE_TTL,
             shared: None,
         }

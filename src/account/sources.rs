@@ -1,12 +1,12 @@
 //! Builds the tree of sources from the settings.
 
 use super::known::shared::{self, Scope, Shared};
-use super::known::{Known, KnownAccounts};
+use super::known::{Known, KnownAccounts, Recorded};
 use super::settings::{CacheSettings, Settings, SourceSettings};
 use super::spec::BuildContext;
 use super::{AccountSource, Chain, Lookup, LookupFuture, Member, Source, Verification};
 use crate::lookup::Key;
-use crate::lookup::cache::MAX_QUESTIONS;
+use crate::lookup::cache::{MAX_QUESTIONS, REFRESH_PERCENT};
 use crate::lookup::{Breaker, Cache, CacheLimits, Limit, OutageLog, Timeout};
 use crate::map::served::Maps;
 use crate::map::store::Store;
@@ -28,8 +28,22 @@ pub fn account_cache(settings: &CacheSettings, inner: Arc<AccountSource>) -> Cac
         };
         answer.ttl.map_or(ttl, |own| own.min(ttl))
     };
-    let limits = CacheLimits { capacity: settings.entries, weight: |_, _| 1, questions: MAX_QUESTIONS };
+    let limits = CacheLimits {
+        capacity: settings.size << 20,
+        weight,
+        questions: MAX_QUESTIONS,
+        refresh_percent: REFRESH_PERCENT,
+    };
     Cache::new("cache", &limits, Arc::new(ttl), inner)
+}
+
+/// What an entry of the cache takes in addition to its texts, in octets.
+const ENTRY_BYTES: usize = 256;
+
+fn weight(key: &str, answer: &Verification) -> u32 {
+    // The name of the source is shared by all entries.
+    let texts = key.len() + answer.detail.as_ref().map_or(0, |detail| detail.len());
+    u32::try_from(ENTRY_BYTES + texts).unwrap_or(u32::MAX)
 }
 
 /// Builds the tree of sources, see the [module](super): a cache around a chain of sources, each with its timeout and
@@ -93,17 +107,14 @@ impl Sources {
         }
         let chain: Arc<AccountSource> = Arc::new(Chain::new(members.clone(), settings.combine));
         let made_of = (settings.clone(), cases.clone());
-        let cache =
-            Arc::new(match before.filter(|before| before.made_of == made_of && !settings.names_map()) {
-                Some(before) => before.cache.around(chain),
-                None => account_cache(&settings.cache, chain),
-            });
+        let kept = before.filter(|before| before.made_of == made_of && !settings.names_map());
         let shared = store.map(|store| Arc::new(share(settings, store, metrics)));
         let known = match before {
             Some(before) => before.known_after(settings).await,
             None => Arc::new(KnownAccounts::new(settings.cache.stale_ttl)),
         };
-        let composed = answering(settings, known.clone(), shared.clone(), cache.clone());
+        let kept = kept.map(|before| &*before.cache);
+        let (composed, cache) = answering(settings, known.clone(), shared.clone(), chain, kept);
         Ok(Sources { composed, known, members, shared, cache, made_of })
     }
 
@@ -241,18 +252,25 @@ pub(super) fn protected(
     Member { source: protected, domains: source.domains.clone(), on_tempfail: source.on_tempfail }
 }
 
-/// Adds the total deadline and the known accounts to the cache, with those that several hosts share.
+/// Adds the known accounts, with those that several hosts share, the cache and the total deadline to a chain. Keeps the
+/// entries of the cache `kept`. Also returns the cache.
 pub(super) fn answering(
     settings: &Settings,
     known: Arc<KnownAccounts>,
     shared: Option<Arc<Shared>>,
-    cache: Arc<AccountSource>,
-) -> Arc<AccountSource> {
+    chain: Arc<AccountSource>,
+    kept: Option<&Cache<Address, Verification>>,
+) -> (Arc<AccountSource>, Arc<Cache<Address, Verification>>) {
+    let recorded = Arc::new(Recorded::new(known.clone(), shared.clone(), chain));
+    let cache = Arc::new(match kept {
+        Some(kept) => kept.around(recorded),
+        None => account_cache(&settings.cache, recorded),
+    });
     // Leave time for the lookup of a shared account.
     let reserved = shared.as_ref().map_or(Duration::ZERO, |shared| shared.limit());
     let deadline = settings.total_deadline.saturating_sub(reserved);
-    let timed = Arc::new(Timeout::new("chain", deadline, cache));
-    Arc::new(Known::new(known, shared, timed))
+    let timed = Arc::new(Timeout::new("chain", deadline, cache.clone()));
+    (Arc::new(Known::new(known, shared, timed)), cache)
 }
 
 /// Shortest valid timeout; tests use short ones.
@@ -386,14 +404,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn limits_cached_entries() {
-        let double = Arc::new(Double::new(answer(Lookup::Found(()))));
-        let cache = account_cache(&CacheSettings { entries: 10, ..CacheSettings::default() }, double.clone());
-        for i in 0..200 {
-            cache.look_up(&account(&format!("foo{i}@example.test"))).await;
+    async fn limits_the_size_of_the_cache() {
+        // detail of the answers, maximum number of cached ones in 1 MiB
+        for (detail, want) in [("", 4096), ("250 2.1.5 foo", 3900), (&"x".repeat(2000), 1600)] {
+            let double = Arc::new(Double::new(answer(Lookup::Found(())).with_detail(detail)));
+            let cache = account_cache(&CacheSettings { size: 1, ..CacheSettings::default() }, double.clone());
+            for i in 0..6000 {
+                cache.look_up(&account(&format!("foo{i}@example.test"))).await;
+            }
+            let entries = cache.len().await;
+            assert!((want / 2..=want).contains(&entries), "{entries} of {want}");
         }
-        let entries = cache.len().await;
-        assert!(entries <= 10, "{entries}");
     }
 
     #[tokio::test]

@@ -55,8 +55,8 @@ Examples:
   rcptd check -c rcptd.conf --postfix /etc/postfix
   rcptd check -c rcptd.conf --accounts
 
-Exit codes: 0 valid, possibly with warnings, 75 a source failed temporarily (--accounts), 78 invalid or missing, \
-a map fails (--maps), or an account of a rule does not exist (--accounts).";
+Exit codes: 0 valid, possibly with warnings, 75 a source failed temporarily (--accounts) or \
+the server of a map is down (--maps), 78 invalid or missing, a map fails (--maps), or an account of a rule does not exist (--accounts).";
 
 const AFTER_LOOKUP: &str = "\
 Prints the account of each name, one per line; the line is empty if the name is not an alias.

@@ -45,21 +45,21 @@ pub fn run(args: &args::Check) -> u8 {
     {
         return code;
     }
-    let do_maps_fail = match &checked.config {
-        Some(config) if args.maps && !any_error(problems) => match ask_maps(config, args.json) {
-            Ok(fail) => fail,
-            Err(code) => return code,
-        },
-        _ => false,
-    };
-    if do_maps_fail || any_error(problems) {
+    if any_error(problems) {
         return exit::CONFIG;
     }
-    if let (true, Some(config)) = (args.accounts, &checked.config) {
-        let code = accounts::run(config, args.json);
-        if code != exit::OK {
-            return code;
+    let mut code = exit::OK;
+    if let Some(config) = &checked.config {
+        if args.maps {
+            code = ask_maps(config, args.json).unwrap_or_else(|code| code);
         }
+        // That a database is down says nothing about the accounts.
+        if args.accounts && [exit::OK, exit::TEMPORARY].contains(&code) {
+            code = accounts::run(config, args.json).max(code);
+        }
+    }
+    if code != exit::OK {
+        return code;
     }
     if !args.json {
         let warnings = match problems.len() {
@@ -92,22 +92,24 @@ fn sources(checked: &mut Checked) -> Result<(), u8> {
     Ok(())
 }
 
-/// Prints whether each map works, and returns whether one fails.
-fn ask_maps(config: &Config, as_json: bool) -> Result<bool, u8> {
+/// Prints whether each map works, and returns the exit code.
+fn ask_maps(config: &Config, as_json: bool) -> Result<u8, u8> {
     let reports = terminal::runtime()?.block_on(maps::check(config));
     let line = |report: &maps::Report| {
         let maps::Report { map, source, fault } = report;
         if as_json {
-            let ok = fault.is_none();
-            terminal::json(
-                &json!({ "kind": "map", "map": **map, "source": source, "ok": ok, "fault": fault }),
-            )
+            let (ok, text) = (fault.is_none(), fault.as_ref().map(|fault| &fault.text));
+            terminal::json(&json!({ "kind": "map", "map": **map, "source": source, "ok": ok, "fault": text }))
         } else {
             format!("{}\n", escape(&report.to_string()))
         }
     };
     terminal::print(&reports.iter().map(line).collect::<String>())?;
-    Ok(reports.iter().any(|report| report.fault.is_some()))
+    let codes = reports
+        .iter()
+        .filter_map(|report| report.fault.as_ref())
+        .map(|fault| if fault.is_down { exit::TEMPORARY } else { exit::CONFIG });
+    Ok(codes.max().unwrap_or(exit::OK))
 }
 
 /// Most domains for which each source is checked, since the lookups are made one after the other.

@@ -30,8 +30,8 @@ pub(super) const CACHE_TTLS: RangeInclusive<Duration> = Duration::ZERO..=Duratio
 pub(super) const STALE_TTLS: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(30 * 24);
 /// Default of `account.cache.file`, if its folder exists.
 pub(super) const KNOWN_FILE: &str = "/var/lib/rcptd/known-accounts";
-/// Bounds of the cache size; an entry takes some 200 bytes.
-pub(super) const ENTRY_COUNTS: RangeInclusive<u64> = 0..=10_000_000;
+/// Bounds of `account.cache.size` in MiB: less than one makes no sense, more than 4 GiB is a mistake.
+pub(super) const CACHE_SIZES: RangeInclusive<u64> = 1..=4096;
 
 impl keys::Account {
     /// Whether a source is a map.
@@ -267,7 +267,7 @@ impl Check<'_> {
         CacheSettings {
             positive_ttl: self.time(&raw.positive_ttl, default.positive_ttl, &CACHE_TTLS),
             negative_ttl: self.time(&raw.negative_ttl, default.negative_ttl, &CACHE_TTLS),
-            entries: self.number(&raw.entries, default.entries, &ENTRY_COUNTS),
+            size: self.number(&raw.size, default.size, &CACHE_SIZES),
             stale_ttl: self.time(&raw.stale_ttl, default.stale_ttl, &STALE_TTLS),
             shared: None,
         }

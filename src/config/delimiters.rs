@@ -1,8 +1,9 @@
-//! Detects delimiters of `[[normalise]]` that are also part of a rule.
+//! Detects delimiters of `[[normalise]]` that are also part of a rule, and missing ones.
 
 use super::check::Check;
 use super::keys::NormaliseTable;
-use super::value::{Field, List};
+use super::value::{Field, List, Source};
+use crate::account::settings::SourceSettings;
 use alias_rules::Rules;
 use diagnostics::Problem;
 use mail_address::{LocalPartPolicy, canonical_domain, escape};
@@ -61,6 +62,33 @@ impl Check<'_> {
                      aliases are already in use, remove that character from delimiters here and in the mail \
                      server",
             ));
+        }
+    }
+
+    /// Warns if Dovecot is a source and no delimiters are given: its auth service does not find `user+extension`,
+    /// to which its LMTP server delivers by default.
+    pub fn without_delimiters(
+        &mut self,
+        normalise: &Field<List<NormaliseTable>>,
+        source: &Field<List<Source>>,
+        sources: &[SourceSettings],
+    ) {
+        let asks_dovecot = sources.iter().any(|source| source.spec.kind() == "dovecot");
+        let is_set = match normalise {
+            Field::Given(given) => {
+                given.value.items.iter().any(|item| !matches!(item.get_ref().delimiters, Field::Absent))
+            }
+            Field::Absent => false,
+            Field::Broken => true,
+        };
+        if let (Field::Given(given), true, false) = (source, asks_dovecot, is_set) {
+            self.warning(
+                given,
+                "mail to user+extension is rejected: the auth service of Dovecot does not find such a name, although \
+                 its LMTP server delivers the mail",
+                "write normalise = [{ delimiters = \"+\" }] with recipient_delimiter of Dovecot, or delimiters = \"\" \
+                 if it is empty there",
+            );
         }
     }
 }

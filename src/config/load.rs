@@ -66,6 +66,7 @@ fn checked(
     let around = Around { folder, domains: &domains };
     let mut account = check.account(&raw.account, around, &milter, &raw.milter.deadline, resolves);
     account.total_deadline = account_deadline(&milter, &tables);
+    check.without_delimiters(&raw.normalise, &raw.account.source, &account.sources);
     let known_file = check.known_file(&raw.account, folder);
     check.account_maps(&raw.account, &tables.maps, !matches!(raw.map, Field::Broken));
     check.map_witnesses(&raw.account, &account.sources, &tables.maps, &domains);

@@ -20,6 +20,7 @@ mod inspect;
 mod keys;
 mod listeners;
 mod load;
+mod map_keys;
 mod milter;
 mod normalise;
 mod proof;

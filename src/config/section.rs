@@ -180,7 +180,7 @@ macro_rules! sections {
     )*) => {$(
         $(#[doc = $about])*
         #[derive(Debug, Default)]
-        pub(super) struct $section {
+        pub(in crate::config) struct $section {
             $( $(#[doc = $doc])* pub $key: Field<$type>, )*
             $($( #[doc = concat!("The section `", $prefix, stringify!($sub), "`.")] pub $sub: $sub_type, )*)?
         }

@@ -5,7 +5,7 @@
 //! at once, without being asked, and each is counted. After a while one lookup is asked as a probe; its answer,
 //! whatever it is, closes the breaker, and another timeout doubles the time until the next probe.
 //!
-//! Only timeouts count. A source that fails at once costs nothing, and if the failure of one account opened the
+//! Only timeouts count, of the whole lookup or of a step of it such as the greeting of a server. A source that fails at once costs nothing, and if the failure of one account opened the
 //! breaker, whoever asks for that account could keep all others from being answered.
 
 use super::{Answer, Key, LookupFuture, Reason, Source};

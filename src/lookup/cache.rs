@@ -3,6 +3,9 @@
 //! Each lookup runs in a separate task, so that its result is cached even if all callers time out first. The
 //! task ends when the cache is dropped. A temporary failure is returned to all callers that wait for it, but
 //! is not cached. A cached result is dropped when a file that it depends on changes ([`Answer::is_current`]).
+//!
+//! A result that is used often is looked up again shortly before it expires, while callers still get the old one
+//! (refresh ahead), so that none of them waits for the source. If that fails, the result expires as usual.
 
 use super::{Answer, Key, LookupFuture, Reason, Source};
 use foldhash::quality::RandomState;
@@ -11,6 +14,7 @@ use std::borrow::Borrow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 
@@ -22,6 +26,11 @@ use tokio::sync::{Semaphore, watch};
 /// even if the operator accepts temporary failures of the source: the source was not asked, and a flood of
 /// lookups must not make rcptd accept every name.
 pub const MAX_QUESTIONS: usize = 10_000;
+
+/// Percentage of its TTL after which a result that is used often is looked up again.
+pub const REFRESH_PERCENT: u32 = 90;
+/// Number of uses that count as often. A result that is used less costs its source nothing after its TTL.
+pub const OFTEN: u32 = 3;
 
 /// How long a result is cached; zero disables caching.
 pub type Ttl<A> = Arc<dyn Fn(&A) -> Duration + Send + Sync>;
@@ -35,6 +44,8 @@ pub struct CacheLimits<A> {
     pub weight: fn(&str, &A) -> u32,
     /// Maximum number of concurrent lookups, see [`MAX_QUESTIONS`].
     pub questions: usize,
+    /// See [`REFRESH_PERCENT`].
+    pub refresh_percent: u32,
 }
 
 /// Caches the results of `inner`.
@@ -46,11 +57,46 @@ pub struct Cache<K: ?Sized, A> {
 
 /// The cached results, and the lookups in progress.
 struct Entries<A> {
-    store: Store<String, A, RandomState>,
+    store: Store<String, Entry<A>, RandomState>,
     ttl: Ttl<A>,
     questions: Arc<Semaphore>,
+    refresh_percent: u32,
     /// Ends the lookups in progress when it is dropped.
     alive: watch::Sender<()>,
+}
+
+/// A cached result.
+#[derive(Clone)]
+struct Entry<A> {
+    answer: A,
+    refresh_at: Instant,
+    usage: Arc<Usage>,
+}
+
+/// What the callers have done with a result.
+#[derive(Default)]
+struct Usage {
+    count: AtomicU32,
+    /// Whether it has been looked up again; this happens once.
+    is_refreshed: AtomicBool,
+}
+
+impl<A: Answer> Entry<A> {
+    /// Counts one use. Returns whether the result is to be looked up again now.
+    fn is_due(&self, now: impl FnOnce() -> Instant) -> bool {
+        let before = self.usage.count.fetch_add(1, Relaxed);
+        before + 1 >= OFTEN && now() >= self.refresh_at && !self.usage.is_refreshed.swap(true, Relaxed)
+    }
+}
+
+impl<A: Answer> Entries<A> {
+    /// The entry of a result, or `None` if it is not cached.
+    fn entry(&self, answer: &A) -> Option<Entry<A>> {
+        let ttl = (self.ttl)(answer);
+        let is_cached = answer.failure().is_none() && !ttl.is_zero();
+        let refresh_at = Instant::now() + ttl * self.refresh_percent / 100;
+        is_cached.then(|| Entry { answer: answer.clone(), refresh_at, usage: Arc::default() })
+    }
 }
 
 impl<K: Key + ?Sized + 'static, A: Answer> Cache<K, A> {
@@ -64,11 +110,12 @@ impl<K: Key + ?Sized + 'static, A: Answer> Cache<K, A> {
         let weight = limits.weight;
         let store = Store::builder()
             .max_capacity(limits.capacity)
-            .weigher(move |key: &String, answer| weight(key, answer))
+            .weigher(move |key: &String, entry: &Entry<A>| weight(key, &entry.answer))
             .expire_after(Expiry(ttl.clone()))
             .build_with_hasher(RandomState::default());
         let questions = Arc::new(Semaphore::new(limits.questions));
-        let entries = Arc::new(Entries { store, ttl, questions, alive: watch::Sender::new(()) });
+        let (refresh_percent, alive) = (limits.refresh_percent, watch::Sender::new(()));
+        let entries = Arc::new(Entries { store, ttl, questions, refresh_percent, alive });
         Cache { name: name.into(), inner, entries }
     }
 
@@ -96,18 +143,18 @@ impl<K: Key + ?Sized + 'static, A: Answer> Cache<K, A> {
             return failed("too many questions in progress");
         };
         let (inner, key, cache_key) = (self.inner.clone(), key.to_owned(), cache_key.to_owned());
-        let (store, ttl) = (self.entries.store.clone(), self.entries.ttl.clone());
         let mut alive = self.entries.alive.subscribe();
+        // Weak: the task must not keep the cache alive.
+        let (store, entries) = (self.entries.store.clone(), Arc::downgrade(&self.entries));
         let task = tokio::spawn(async move {
             let _permit = permit;
             let question = store.try_get_with(cache_key, async {
                 let answer = inner.look_up(key.borrow()).await;
                 // Err: returned to all waiting callers, but not cached.
-                let is_cached = answer.failure().is_none() && !ttl(&answer).is_zero();
-                if is_cached { Ok(answer) } else { Err(answer) }
+                entries.upgrade().and_then(|entries| entries.entry(&answer)).ok_or(answer)
             });
             tokio::select! {
-                answer = question => Some(answer.unwrap_or_else(|shared| A::clone(&shared))),
+                entry = question => Some(entry.map_or_else(|shared| A::clone(&shared), |entry| entry.answer)),
                 _ = alive.changed() => None,
             }
         });
@@ -118,15 +165,37 @@ impl<K: Key + ?Sized + 'static, A: Answer> Cache<K, A> {
         }
     }
 
+    /// Looks up a cached key again, without waiting. A failure leaves the entry as it is.
+    fn refresh(&self, cache_key: &str, key: &K) {
+        let Ok(permit) = self.entries.questions.clone().try_acquire_owned() else { return };
+        let (inner, key, cache_key) = (self.inner.clone(), key.to_owned(), cache_key.to_owned());
+        let mut alive = self.entries.alive.subscribe();
+        let (store, entries) = (self.entries.store.clone(), Arc::downgrade(&self.entries));
+        tokio::spawn(async move {
+            let _permit = permit;
+            let answer = tokio::select! {
+                answer = inner.look_up(key.borrow()) => answer,
+                _ = alive.changed() => return,
+            };
+            let Some(entries) = entries.upgrade() else { return };
+            match entries.entry(&answer) {
+                Some(entry) => store.insert(cache_key, entry).await,
+                // An answer that is not cached replaces one that is.
+                None if answer.failure().is_none() => store.invalidate(&cache_key).await,
+                None => (),
+            }
+        });
+    }
+
     /// Returns the entries: the key of each in the cache, with its result.
     pub fn list(&self) -> Vec<(String, A)> {
-        let current = self.entries.store.iter().filter(|(_, answer)| answer.is_current());
-        current.map(|(key, answer)| (String::clone(&key), answer)).collect()
+        let current = self.entries.store.iter().filter(|(_, entry)| entry.answer.is_current());
+        current.map(|(key, entry)| (String::clone(&key), entry.answer)).collect()
     }
 
     /// Drops the entries that `is_meant` selects, and returns their keys. Lookups in progress are not affected.
     pub async fn flush(&self, is_meant: impl Fn(&str, &A) -> bool) -> BTreeSet<String> {
-        let meant = self.entries.store.iter().filter(|(key, answer)| is_meant(key, answer));
+        let meant = self.entries.store.iter().filter(|(key, entry)| is_meant(key, &entry.answer));
         let keys: BTreeSet<String> = meant.map(|(key, _)| String::clone(&key)).collect();
         for key in &keys {
             self.entries.store.invalidate(key).await;
@@ -147,7 +216,12 @@ impl<K: Key + ?Sized + 'static, A: Answer> Source<K, A> for Cache<K, A> {
         Box::pin(async move {
             let cache_key = key.cache_key();
             match self.entries.store.get(&*cache_key).await {
-                Some(answer) if answer.is_current() => answer.marked_cached(),
+                Some(entry) if entry.answer.is_current() => {
+                    if entry.is_due(Instant::now) {
+                        self.refresh(&cache_key, key);
+                    }
+                    entry.answer.marked_cached()
+                }
                 // Boxed to keep the future of a cache hit small.
                 Some(_) => {
                     Box::pin(async {
@@ -171,20 +245,20 @@ impl<K: ?Sized, A> fmt::Debug for Cache<K, A> {
 /// Passes the TTL of each result to moka.
 struct Expiry<A>(Ttl<A>);
 
-impl<A> moka::Expiry<String, A> for Expiry<A> {
-    fn expire_after_create(&self, _: &String, answer: &A, _: Instant) -> Option<Duration> {
-        Some((self.0)(answer))
+impl<A> moka::Expiry<String, Entry<A>> for Expiry<A> {
+    fn expire_after_create(&self, _: &String, entry: &Entry<A>, _: Instant) -> Option<Duration> {
+        Some((self.0)(&entry.answer))
     }
 
-    /// Called instead of `expire_after_create` for an entry that has expired but is not evicted yet.
+    /// Called instead of `expire_after_create` for an entry that is refreshed, or has expired but is not evicted yet.
     fn expire_after_update(
         &self,
         _: &String,
-        answer: &A,
+        entry: &Entry<A>,
         _: Instant,
         _: Option<Duration>,
     ) -> Option<Duration> {
-        Some((self.0)(answer))
+        Some((self.0)(&entry.answer))
     }
 }
 
@@ -208,7 +282,12 @@ mod tests {
     }
 
     fn limits() -> CacheLimits<Text> {
-        CacheLimits { capacity: 1000, weight: |_, _| 1, questions: MAX_QUESTIONS }
+        CacheLimits {
+            capacity: 1000,
+            weight: |_, _| 1,
+            questions: MAX_QUESTIONS,
+            refresh_percent: REFRESH_PERCENT,
+        }
     }
 
     fn cache(limits: &CacheLimits<Text>, ttl: Duration, double: &Arc<Double<Text>>) -> Arc<Cache<str, Text>> {
@@ -324,12 +403,58 @@ mod tests {
         // weight of an entry, maximum number of entries
         for (weight, want) in [((|_, _| 1) as fn(&str, &Text) -> u32, 10), (|_, _| 5, 2), (|_, _| 11, 0)] {
             let double = Arc::new(Double::new(found("a")));
-            let cache = cache(&CacheLimits { capacity: 10, weight, questions: 10 }, LONG, &double);
+            let cache = cache(&CacheLimits { capacity: 10, weight, ..limits() }, LONG, &double);
             for i in 0..200 {
                 cache.look_up(&i.to_string()).await;
             }
             let entries = cache.len().await;
             assert!(entries <= want, "{entries} of {want}");
+        }
+    }
+
+    /// Uses of an entry at these percentages of its TTL, and which of them look it up again: `y` or `n`.
+    #[test]
+    fn refreshes_what_is_used_often_once() {
+        let ttl = Duration::from_secs(100);
+        let cases: [(&[u64], &str); 4] = [
+            (&[10, 20, 30, 89], "nnnn"),
+            (&[10, 20, 30, 90, 95], "nnnyn"),
+            (&[10, 95], "nn"),
+            (&[95, 96, 97, 98], "nnyn"),
+        ];
+        for (uses, want) in cases {
+            let entries = cache(&limits(), ttl, &Arc::new(Double::new(found("a")))).entries.clone();
+            let entry = entries.entry(&found("a")).unwrap();
+            let began = entry.refresh_at.checked_sub(Duration::from_secs(90)).unwrap();
+            let is_due = |second: &u64| entry.is_due(|| began + Duration::from_secs(*second));
+            let got: String = uses.iter().map(|second| if is_due(second) { 'y' } else { 'n' }).collect();
+            assert_eq!(got, want, "{uses:?}");
+        }
+    }
+
+    /// The answer of a refresh replaces the entry, unless it is a temporary failure. No caller waits for it.
+    #[tokio::test]
+    async fn answer_of_a_refresh_counts() {
+        let [value, not_found, failed] = answers();
+        for (before, after, want) in [
+            (&value, &not_found, &not_found),
+            (&value, &found("b"), &found("b")),
+            (&value, &failed, &value),
+            (&not_found, &value, &value),
+            (&not_found, &failed, &not_found),
+        ] {
+            let double = Arc::new(Double::new(before.clone()));
+            let cache = cache(&CacheLimits { refresh_percent: 0, ..limits() }, LONG, &double);
+            cache.look_up("key").await;
+            double.set(after.clone());
+            for _ in 0..OFTEN {
+                assert_eq!(cache.look_up("key").await, *before);
+            }
+            while double.count() < 2 || cache.entries.questions.available_permits() < MAX_QUESTIONS {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(cache.look_up("key").await, *want, "{before:?} {after:?}");
+            assert_eq!(double.count(), 2, "one attempt");
         }
     }
 

@@ -108,10 +108,16 @@ impl Reason {
 
     /// Creates the reason of a lookup that was given up after this time.
     pub fn timeout(after: Duration) -> Self {
-        Reason { timeout: true, ..Reason::new(format!("no answer within {after:?}")) }
+        Reason::timed_out(format!("no answer within {after:?}"))
     }
 
-    /// Whether it was created by [`Reason::timeout`].
+    /// Creates the reason of a lookup that failed because a server did not reply in time; the text says at which
+    /// step. It opens the circuit breaker, as any timeout does.
+    pub fn timed_out(text: impl Into<Arc<str>>) -> Self {
+        Reason { timeout: true, ..Reason::new(text) }
+    }
+
+    /// Whether it was created by [`Reason::timeout`] or [`Reason::timed_out`].
     pub fn is_timeout(&self) -> bool {
         self.timeout
     }

@@ -9,7 +9,7 @@ use super::results::ResultSettings;
 use super::settings::Query;
 use super::source::SourceSpec;
 use super::{Lookup, Table, remote};
-use crate::lookup::cache::MAX_QUESTIONS;
+use crate::lookup::cache::{MAX_QUESTIONS, REFRESH_PERCENT};
 use crate::lookup::{Cache, CacheLimits, OutageLog, Timeout};
 use crate::observe::Metrics;
 use diagnostics::nearest;
@@ -119,7 +119,12 @@ fn one(source: &SourceSpec, site: &BuildContext<'_>) -> Result<Arc<Table>, Vec<S
 /// Caches values and "not found" for `ttl`. Concurrent lookups of the same key are merged, even if `ttl` is
 /// zero.
 fn cache(name: &str, ttl: Duration, inner: Arc<Table>) -> Cache<str, Lookup<String>> {
-    let limits = CacheLimits { capacity: MAX_CACHED, weight, questions: MAX_QUESTIONS };
+    let limits = CacheLimits {
+        capacity: MAX_CACHED,
+        weight,
+        questions: MAX_QUESTIONS,
+        refresh_percent: REFRESH_PERCENT,
+    };
     Cache::new(name, &limits, Arc::new(move |_| ttl), inner)
 }
 

@@ -176,3 +176,20 @@ async fn domains_without_a_working_source_are_named() {
     let got = check(&site, &[]).await;
     assert!(got.out.contains("example.test  accepted (on_tempfail): "), "{}", got.out);
 }
+
+/// The server of a map is down: a temporary failure, after which the accounts are still looked up. A map that cannot
+/// work is an error of the configuration, whatever the accounts are.
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_are_asked_although_a_map_is_down() {
+    let map = |more: &str| format!("[[map]]\nname = \"m\"\nsource = \"tcp:127.0.0.1:1\"\n{more}\n[account]");
+    let impossible = "domain = [\"y.test\"]\nresult_format = \"%3\"";
+    for (more, code, is_asked) in [("", 75, true), (impossible, 78, false)] {
+        let site = Site::new("", "");
+        site.configure("[account]", &map(more));
+        let got = check(&site, &["--maps"]).await;
+        assert_eq!(got.code, code, "{more}: {}{}", got.out, got.err);
+        assert_eq!(got.out.contains("2 accounts in the rules: 2 exist\n"), is_asked, "{more}: {}", got.out);
+        let is_down = got.out.contains("map m: tcp:127.0.0.1:1: ") && got.out.contains("(check hosts");
+        assert_eq!(is_down, is_asked, "{more}: {}", got.out);
+    }
+}

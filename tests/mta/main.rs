@@ -11,6 +11,7 @@
 //! containers side by side. Logs are left in `target/mta/`.
 
 mod books;
+mod clients;
 mod log;
 mod mta;
 mod random;

@@ -141,7 +141,7 @@ fn settings(path: &str) -> Settings {
         positive_ttl: ttl,
         negative_ttl: ttl,
         stale_ttl: ttl,
-        entries: 1,
+        size: 1,
         ..CacheSettings::default()
     };
     Settings::new(vec![source], cache)

@@ -146,6 +146,14 @@ impl KnownAccounts {
         self.insert(key, KnownAccount::new(None, SystemTime::now())).await;
     }
 
+    /// The account, if it is pinned.
+    async fn pinned(&self, key: &str) -> Option<KnownAccount> {
+        if !self.pinned.load(Relaxed) {
+            return None;
+        }
+        self.get(key).await.filter(|known| known.source.is_none())
+    }
+
     async fn get(&self, key: &str) -> Option<KnownAccount> {
         self.store.get(key).await.filter(|known| known.basis.holds())
     }
@@ -176,6 +184,53 @@ impl Expiry<String, KnownAccount> for Remaining {
     }
 }
 
+/// Records what the sources answer.
+#[derive(Debug)]
+pub(super) struct Recorded {
+    accounts: Arc<KnownAccounts>,
+    shared: Option<Arc<Shared>>,
+    inner: Arc<AccountSource>,
+}
+
+impl Recorded {
+    /// Wraps `inner`. Put it inside the cache, so that it records an answer when the source gives it, whether a caller
+    /// still waits for it or not.
+    pub fn new(accounts: Arc<KnownAccounts>, shared: Option<Arc<Shared>>, inner: Arc<AccountSource>) -> Self {
+        Recorded { accounts, shared, inner }
+    }
+
+    async fn ask(&self, account: &Address) -> Verification {
+        let answer = self.inner.look_up(account).await;
+        let key = account.cache_key();
+        match &answer.result {
+            // It was pinned during the lookup.
+            _ if self.accounts.pinned(&key).await.is_some() => (),
+            Lookup::Found(()) => {
+                let (source, basis) = (Some(answer.source.clone()), answer.basis.clone());
+                let known = KnownAccount { source, since: SystemTime::now(), basis };
+                if let Some(shared) = &self.shared {
+                    shared.found(account, known.clone());
+                }
+                self.accounts.insert(key.into_owned(), known).await;
+            }
+            Lookup::NotFound => {
+                self.accounts.forget(&key).await;
+                if let Some(shared) = &self.shared {
+                    shared.gone(account);
+                }
+            }
+            Lookup::TempFail(_) => (),
+        }
+        answer
+    }
+}
+
+impl Source<Address, Verification> for Recorded {
+    fn look_up<'a>(&'a self, account: &'a Address) -> LookupFuture<'a, Verification> {
+        Box::pin(self.ask(account))
+    }
+}
+
 /// Answers for known accounts while `inner` fails.
 #[derive(Debug)]
 pub(super) struct Known {
@@ -191,45 +246,20 @@ impl Known {
     }
 
     async fn ask(&self, account: &Address) -> Verification {
-        if self.accounts.pinned.load(Relaxed)
-            && let Some(known) = self.accounts.get(&account.cache_key()).await
-            && known.source.is_none()
-        {
-            return known.answer("", &"");
+        if let Some(pinned) = self.accounts.pinned(&account.cache_key()).await {
+            return pinned.answer("", &"");
         }
         let answer = self.inner.look_up(account).await;
-        if answer.cached {
-            // It was recorded when the source was asked.
-            return answer;
+        let Lookup::TempFail(reason) = &answer.result else { return answer };
+        if let Some(known) = self.accounts.get(&account.cache_key()).await {
+            self.accounts.used.fetch_add(1, Relaxed);
+            return known.answer("", reason);
         }
-        let key = account.cache_key();
-        match &answer.result {
-            Lookup::Found(()) => {
-                let (source, basis) = (Some(answer.source.clone()), answer.basis.clone());
-                let known = KnownAccount { source, since: SystemTime::now(), basis };
-                if let Some(shared) = &self.shared {
-                    shared.found(account, known.clone());
-                }
-                self.accounts.insert(key.into_owned(), known).await;
-            }
-            Lookup::NotFound => {
-                self.accounts.forget(&key).await;
-                if let Some(shared) = &self.shared {
-                    shared.gone(account);
-                }
-            }
-            Lookup::TempFail(reason) => {
-                if let Some(known) = self.accounts.get(&key).await {
-                    self.accounts.used.fetch_add(1, Relaxed);
-                    return known.answer("", reason);
-                }
-                if let Some(shared) = &self.shared
-                    && let Some(known) = shared.get(account).await
-                {
-                    self.accounts.used.fetch_add(1, Relaxed);
-                    return known.answer(" by another host", reason);
-                }
-            }
+        if let Some(shared) = &self.shared
+            && let Some(known) = shared.get(account).await
+        {
+            self.accounts.used.fetch_add(1, Relaxed);
+            return known.answer(" by another host", reason);
         }
         answer
     }
@@ -255,7 +285,9 @@ mod tests {
     }
 
     fn around(double: &Arc<Double<Verification>>, stale_ttl: Duration) -> Known {
-        Known::new(Arc::new(KnownAccounts::new(stale_ttl)), None, double.clone())
+        let accounts = Arc::new(KnownAccounts::new(stale_ttl));
+        let recorded = Arc::new(Recorded::new(accounts.clone(), None, double.clone()));
+        Known::new(accounts, None, recorded)
     }
 
     /// Results of the source in order, and what is answered: `e` exists, `m` not found, `u` temporary failure.
@@ -339,6 +371,22 @@ mod tests {
             assert_eq!(double.count(), 0);
             assert!(known.accounts.forget(&foo.cache_key()).await);
             assert_eq!(known.look_up(&foo).await.result, says.result);
+        }
+    }
+
+    /// A lookup that ends after an account was pinned leaves the pin.
+    #[tokio::test]
+    async fn pin_outlives_a_lookup_in_progress() {
+        for says in [Lookup::Found(()), Lookup::NotFound] {
+            let double = Arc::new(Double::new(answer(says)).after(SHORT));
+            let known = around(&double, LONG);
+            let foo = account("foo@example.test");
+            let pinning = async {
+                tokio::time::sleep(SHORT / 2).await;
+                known.accounts.pin(&foo).await;
+            };
+            tokio::join!(known.look_up(&foo), pinning);
+            assert_eq!(&*known.look_up(&foo).await.source, "pin");
         }
     }
 

@@ -272,7 +272,7 @@ fn named(key: &str) -> Option<Address> {
 #[cfg(test)]
 mod tests {
     use super::super::super::testing::{account, answer as found_by};
-    use super::super::{Known, KnownAccounts};
+    use super::super::{Known, KnownAccounts, Recorded};
     use super::*;
     use crate::account::{Source, Verification};
     use crate::lookup::LookupFuture;
@@ -447,7 +447,9 @@ mod tests {
         let (one, two) = (Arc::new(Double::new(down())), Arc::new(Double::new(down())));
         let host = |double: &Arc<Double<Verification>>, shared: &Arc<Shared>| {
             let source = Arc::new(Remote(double.clone()));
-            Known::new(Arc::new(KnownAccounts::new(LONG)), Some(shared.clone()), source)
+            let accounts = Arc::new(KnownAccounts::new(LONG));
+            let recorded = Arc::new(Recorded::new(accounts.clone(), Some(shared.clone()), source));
+            Known::new(accounts, Some(shared.clone()), recorded)
         };
         let both = [shared(&store), shared(&store)];
         let [first, second] = [host(&one, &both[0]), host(&two, &both[1])];

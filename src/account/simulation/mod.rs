@@ -11,7 +11,7 @@ use super::known::KnownAccounts;
 use super::settings::{CacheSettings, Combine, OnTempFail, Settings, SourceSettings};
 use super::sources::{answering, protected};
 use super::testing::account;
-use super::{AccountSource, Chain, Lookup, LookupFuture, Reason, Source, Verification, account_cache};
+use super::{AccountSource, Chain, Lookup, LookupFuture, Reason, Source, Verification};
 use crate::lookup::Cache;
 use crate::lookup::control::{Control, Reply, Server};
 use mail_address::Address;
@@ -163,9 +163,9 @@ impl Tree {
             protected(&place.server.name, &own, &Arc::default(), place.server.clone())
         });
         let chain = Arc::new(Chain::new(members.collect(), combine));
-        let cache = Arc::new(account_cache(&settings.cache, chain));
         let known = Arc::new(KnownAccounts::new(settings.cache.stale_ttl));
-        Tree { composed: answering(&settings, known, None, cache.clone()), cache }
+        let (composed, cache) = answering(&settings, known, None, chain, None);
+        Tree { composed, cache }
     }
 
     async fn ask(&self, account: &Address) -> Verification {

@@ -21,8 +21,10 @@ pub(super) enum Failure {
     Closing(String),
     /// The server rejected a command before the question, so the question was not asked.
     Refused(String),
-    /// A protocol error or a timeout. Sending the command again would not help.
+    /// A protocol error. Sending the command again would not help.
     Bad(String),
+    /// The server did not reply in time, or did not accept a connection in time.
+    Late(String),
     /// Nothing was sent, since the server would not understand it.
     NotAsked(String),
 }
@@ -33,6 +35,7 @@ impl fmt::Display for Failure {
         | Failure::Closing(why)
         | Failure::Refused(why)
         | Failure::Bad(why)
+        | Failure::Late(why)
         | Failure::NotAsked(why)) = self;
         f.write_str(why)
     }
@@ -82,7 +85,8 @@ impl Connection {
             expect(wire.exchange(None).await?, 220)?;
             hello(&mut wire, protocol, me).await
         };
-        let late = |_| Failure::Bad(format!("no greeting or reply to {} within {limit:?}", protocol.hello()));
+        let late =
+            |_| Failure::Late(format!("no greeting or reply to {} within {limit:?}", protocol.hello()));
         let hello = timeout(limit, opening).await.map_err(late)??;
         Ok(Connection { wire, protocol, hello, peer, asked: 0, spent: false })
     }
@@ -90,7 +94,7 @@ impl Connection {
     /// Sends STARTTLS, and returns the stream on which the TLS handshake follows.
     pub async fn starttls(mut self, limit: Duration) -> Result<(Box<dyn Transport>, Peer), Failure> {
         let reply = timeout(limit, self.wire.exchange(Some(&Starttls.to_string()))).await;
-        let late = |_| Failure::Bad(format!("no reply to STARTTLS within {limit:?}"));
+        let late = |_| Failure::Late(format!("no reply to STARTTLS within {limit:?}"));
         expect(reply.map_err(late)??, 220)?;
         Ok((self.wire.into_stream()?, self.peer))
     }
@@ -104,7 +108,7 @@ impl Connection {
         limit: Duration,
     ) -> Result<Self, Failure> {
         let mut wire = Wire::new(stream);
-        let late = |_| Failure::Bad(format!("no reply to {} within {limit:?}", protocol.hello()));
+        let late = |_| Failure::Late(format!("no reply to {} within {limit:?}", protocol.hello()));
         let hello = timeout(limit, hello(&mut wire, protocol, me)).await.map_err(late)??;
         Ok(Connection { wire, protocol, hello, peer, asked: 0, spent: false })
     }
@@ -141,7 +145,7 @@ impl Connection {
         let mut commands = self.protocol.commands(path).into_iter().peekable();
         while let Some(command) = commands.next() {
             let verb = command.split(' ').next().unwrap_or_default();
-            let late = |_| Failure::Bad(format!("no reply to {verb} within {:?}", limits.command));
+            let late = |_| Failure::Late(format!("no reply to {verb} within {:?}", limits.command));
             let exchange = self.wire.exchange_line(&command);
             let reply = timeout_at(end, exchange).await.map_err(late)??;
             let quoted = || format!("{}: {}", command.trim_end_matches(" SMTPUTF8"), reply.quoted());

@@ -105,20 +105,26 @@ struct Failures {
     reasons: Vec<String>,
     /// The addresses of the servers, with the reason.
     servers: Vec<(String, String)>,
+    /// Whether a server did not reply in time.
+    late: bool,
 }
 
 impl Dialer {
     /// Opens a session with the first server that accepts one. The error lists the failures of all servers.
-    pub async fn connect(&self) -> Result<Connection, String> {
+    pub async fn connect(&self) -> Result<Connection, Failure> {
         let mut failures = Failures::default();
-        match &self.target {
+        let connection = match &self.target {
             Target::Unix(path) => self.attempt(Server::Unix(path.clone()), &mut failures).await,
             Target::Address(address) => {
                 self.attempt(Server::Tcp(*address, address.ip().to_string()), &mut failures).await
             }
-            names => self.first_of(names.hosts(&*self.lookup).await?, &mut failures).await,
-        }
-        .ok_or_else(|| failures.reasons.join("; "))
+            names => {
+                let hosts = names.hosts(&*self.lookup).await.map_err(Failure::Bad)?;
+                self.first_of(hosts, &mut failures).await
+            }
+        };
+        let kind = if failures.late { Failure::Late } else { Failure::Bad };
+        connection.ok_or_else(|| kind(failures.reasons.join("; ")))
     }
 
     /// Opens a session with the first of these hosts that accepts one. Addresses that could not be reached
@@ -172,7 +178,9 @@ impl Dialer {
                 self.servers.answered(&server.address(), &failures.servers);
                 Some(connection)
             }
-            Err(why) => {
+            Err(failure) => {
+                let why = format!("{server}: {failure}");
+                failures.late |= matches!(failure, Failure::Late(_));
                 failures.servers.push((server.address(), why.clone()));
                 failures.reasons.push(why);
                 None
@@ -180,12 +188,8 @@ impl Dialer {
         }
     }
 
-    /// Opens a session with this server only. The error names it.
-    pub async fn session(&self, server: Arc<Server>) -> Result<Connection, String> {
-        self.try_session(server.clone()).await.map_err(|why| format!("{server}: {why}"))
-    }
-
-    async fn try_session(&self, server: Arc<Server>) -> Result<Connection, String> {
+    /// Opens a session with this server only.
+    pub async fn session(&self, server: Arc<Server>) -> Result<Connection, Failure> {
         // Taken before the connection: the tables of the server are at least this recent.
         let since = Instant::now();
         let dialing = async {
@@ -202,12 +206,11 @@ impl Dialer {
         let limit = self.limits.connect;
         let stream = timeout(limit, dialing)
             .await
-            .map_err(|_| format!("no connection within {limit:?}"))?
-            .map_err(|error| error.to_string())?;
+            .map_err(|_| Failure::Late(format!("no connection within {limit:?}")))?
+            .map_err(|error| Failure::Bad(error.to_string()))?;
         let peer = Peer { server, since };
-        let opened =
-            Connection::open(Wire::new(stream), self.protocol, peer, &self.me, self.limits.hello).await;
-        let connection = opened.map_err(|failure| failure.to_string())?;
+        let connection =
+            Connection::open(Wire::new(stream), self.protocol, peer, &self.me, self.limits.hello).await?;
         let (trust, required) = match &self.tls {
             Tls::Never => return Ok(connection),
             Tls::Offered(trust) => (trust, false),
@@ -216,7 +219,7 @@ impl Dialer {
         if connection.offers("STARTTLS") {
             self.start_tls(connection, trust).await
         } else if required {
-            Err("the server does not offer STARTTLS, which is required".into())
+            Err(Failure::Bad("the server does not offer STARTTLS, which is required".into()))
         } else {
             Ok(connection)
         }
@@ -224,23 +227,23 @@ impl Dialer {
 
     /// Continues a session inside TLS. Plaintext received after the reply to STARTTLS must not be read as if
     /// it had come over TLS (RFC 3207, section 6, and CVE-2011-0411), so it breaks the connection.
-    async fn start_tls(&self, connection: Connection, trust: &Trust) -> Result<Connection, String> {
+    async fn start_tls(&self, connection: Connection, trust: &Trust) -> Result<Connection, Failure> {
         let name = match (&trust.name, &*connection.peer().server) {
             (Some(name), _) => name.clone(),
-            (None, Server::Tcp(_, host)) => ServerName::try_from(host.clone())
-                .map_err(|_| format!("no certificate can have the name {host}: set tls_name"))?,
-            (None, Server::Unix(_)) => return Err("a UNIX socket has no name: set tls_name".into()),
+            (None, Server::Tcp(_, host)) => ServerName::try_from(host.clone()).map_err(|_| {
+                Failure::Bad(format!("no certificate can have the name {host}: set tls_name"))
+            })?,
+            (None, Server::Unix(_)) => {
+                return Err(Failure::Bad("a UNIX socket has no name: set tls_name".into()));
+            }
         };
-        let said = |failure: Failure| failure.to_string();
-        let (stream, peer) = connection.starttls(self.limits.hello).await.map_err(said)?;
+        let (stream, peer) = connection.starttls(self.limits.hello).await?;
         let limit = self.limits.tls;
         let encrypted = timeout(limit, trust.connector.connect(name, stream))
             .await
-            .map_err(|_| format!("no TLS within {limit:?}"))?
-            .map_err(|error| format!("TLS: {error}"))?;
-        Connection::resume(Box::new(encrypted), self.protocol, peer, &self.me, self.limits.hello)
-            .await
-            .map_err(said)
+            .map_err(|_| Failure::Late(format!("no TLS within {limit:?}")))?
+            .map_err(|error| Failure::Bad(format!("TLS: {error}")))?;
+        Connection::resume(Box::new(encrypted), self.protocol, peer, &self.me, self.limits.hello).await
     }
 }
 

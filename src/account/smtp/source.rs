@@ -76,7 +76,8 @@ impl SmtpSource {
         let domain = account.domain().unwrap_or_default();
         let mut held = None;
         let answer = match self.exchange(&mut held, &path).await {
-            Err(why) => Err(Reason::new(why)),
+            Err(Failure::Late(why)) => Err(Reason::timed_out(why)),
+            Err(failure) => Err(Reason::new(failure.to_string())),
             Ok((reply, peer)) => {
                 let address = peer.server.address();
                 let protocol = self.protocol;
@@ -260,7 +261,7 @@ impl SmtpSource {
     ///
     /// If the server has closed the connection, as servers do with idle ones, or replies 421, it is asked
     /// once more over another connection, but not twice, to spare a server with problems.
-    async fn exchange(&self, held: &mut Option<Connection>, path: &str) -> Result<(Reply, Peer), String> {
+    async fn exchange(&self, held: &mut Option<Connection>, path: &str) -> Result<(Reply, Peer), Failure> {
         let mut next = self.pool.take(None);
         let mut once_more = true;
         loop {
@@ -273,7 +274,7 @@ impl SmtpSource {
                 Ok(reply) => return Ok((reply, peer)),
                 Err(Failure::Closing(_)) if once_more => once_more = false,
                 Err(Failure::Gone(_)) if was_idle && once_more => once_more = false,
-                Err(failure) => return Err(failure.to_string()),
+                Err(failure) => return Err(failure),
             }
         }
     }
@@ -301,7 +302,8 @@ impl SmtpSource {
                 Err(failure) => return Err(failure.to_string()),
             }
         }
-        let connection = self.dialer.session(server.clone()).await?;
+        let session = self.dialer.session(server.clone()).await;
+        let connection = session.map_err(|failure| format!("{server}: {failure}"))?;
         self.send(connection, held, path).await.map_err(|failure| failure.to_string())
     }
 
@@ -313,7 +315,8 @@ impl SmtpSource {
     ) -> Result<Reply, Failure> {
         let reply = connection.ask(path, self.limits).await;
         // After a refused command the server still expects QUIT, which the pool sends.
-        let ended = matches!(reply, Err(Failure::Gone(_) | Failure::Closing(_) | Failure::Bad(_)));
+        let ended =
+            matches!(reply, Err(Failure::Gone(_) | Failure::Closing(_) | Failure::Bad(_) | Failure::Late(_)));
         *held = (!ended).then_some(connection);
         reply
     }

@@ -5,6 +5,7 @@ use super::super::settings::{CacheSettings, Settings, SourceSettings, Witness};
 use super::super::testing::account;
 use super::testing::Table;
 use super::*;
+use crate::lookup::Answer;
 use crate::map::served::Maps;
 use crate::observe::Metrics;
 use std::net::IpAddr;
@@ -166,6 +167,32 @@ async fn connect_timeout_leaves_time_for_the_next_server() {
     let begin = std::time::Instant::now();
     assert_eq!(source.look_up(&account("foo@example.test")).await.result, Lookup::NotFound);
     assert!(begin.elapsed() >= Duration::from_millis(100), "the first one must have been waited for");
+    let mut source = SourceSettings::new(format!("vrfy:{address}").parse().unwrap());
+    source.deadline = Duration::from_millis(400);
+    let alone = built(&source, Arc::new(Table::new()), &Arc::default());
+    let answer = alone.look_up(&account("foo@example.test")).await;
+    assert!(answer.failure().unwrap().is_timeout(), "{answer:?}");
+}
+
+/// A server that does not reply opens the circuit breaker, at whatever step it hangs; one that replies does not.
+#[tokio::test]
+async fn reply_that_does_not_come_is_a_timeout() {
+    for (greeting, reply, is_timeout) in [
+        ("", "250 ok", true),
+        ("220-hi\r\n", "250 ok", true),
+        ("220 hi\r\n", "250-ok", true),
+        ("220 hi\r\n", "451 4.3.0 later", false),
+        ("554 no\r\n", "250 ok", false),
+        ("nonsense\r\n", "250 ok", false),
+    ] {
+        let (port, _) = serve_with("127.0.0.1", 0, greeting, move |_| reply).await;
+        let mut source = SourceSettings::new(format!("vrfy:127.0.0.1:{port}").parse().unwrap());
+        source.deadline = Duration::from_millis(400);
+        let source = built(&source, Arc::new(Table::new()), &Arc::default());
+        let answer = source.look_up(&account("foo@example.test")).await;
+        let reason = answer.failure().unwrap();
+        assert_eq!(reason.is_timeout(), is_timeout, "{greeting:?} {reply:?}: {reason}");
+    }
 }
 
 /// A DNS whose names resolve to two servers in turn.

@@ -26,13 +26,28 @@ pub struct Report {
     /// The source, as in the configuration.
     pub source: String,
     /// The error, if the query failed.
-    pub fault: Option<String>,
+    pub fault: Option<Fault>,
+}
+
+/// Why a query failed.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    /// The error, and the remedy if it is known.
+    pub text: String,
+    /// Whether the server could not be reached, so that the query may be correct.
+    pub is_down: bool,
+}
+
+impl From<String> for Fault {
+    fn from(text: String) -> Self {
+        Fault { text, is_down: false }
+    }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Report { map, source, fault } = self;
-        write!(f, "map {map}: {source}: {}", fault.as_deref().unwrap_or("ok"))
+        write!(f, "map {map}: {source}: {}", fault.as_ref().map_or("ok", |fault| &fault.text))
     }
 }
 
@@ -53,14 +68,14 @@ pub async fn check(config: &Config) -> Vec<Report> {
             let made = table(map, &source, &databases, &metrics, !config.case_sensitive);
             let task = match made.and_then(|table| Ok((table, keys(map)?))) {
                 Ok((table, keys)) => tokio::spawn(async move { ask(&table, &keys).await }),
-                Err(fault) => tokio::spawn(async { Some(fault) }),
+                Err(fault) => tokio::spawn(async { Some(fault.into()) }),
             };
             asked.push((map.name.clone(), source.to_string(), task));
         }
     }
     let mut reports = Vec::new();
     for (map, source, task) in asked {
-        let fault = task.await.unwrap_or_else(|error| Some(format!("a defect in rcptd: {error}")));
+        let fault = task.await.unwrap_or_else(|error| Some(format!("a defect in rcptd: {error}").into()));
         reports.push(Report { map, source, fault });
     }
     reports
@@ -102,7 +117,7 @@ fn table(
 }
 
 /// Returns the error of the first query, if all fail.
-async fn ask(table: &Arc<Table>, keys: &[String]) -> Option<String> {
+async fn ask(table: &Arc<Table>, keys: &[String]) -> Option<Fault> {
     let mut first = None;
     for key in keys {
         match table.look_up(key).await {
@@ -135,7 +150,7 @@ fn keys(map: &MapSettings) -> Result<Vec<String>, String> {
 }
 
 /// Texts in errors, and the remedy for errors that contain one of them.
-const REMEDIES: [(&[&str], &str); 6] = [
+const REMEDIES: [(&[&str], &str); 5] = [
     (
         &["password authentication failed", "Access denied", "bind as", "WRONGPASS", "NOAUTH"],
         "check user and password_file of the database",
@@ -157,14 +172,18 @@ const REMEDIES: [(&[&str], &str); 6] = [
         &["syntax", "operator", "function"],
         "check the query; if required, write the type of a placeholder, as in %s::text",
     ),
-    (
-        &["refused", "No such file", "no connection", "no answer", "timed out", "could not be resolved"],
-        "check hosts or file, and that the server runs",
-    ),
 ];
+/// Texts in errors of a server that cannot be reached, and the remedy.
+const DOWN: (&[&str], &str) = (
+    &["refused", "No such file", "no connection", "no answer", "timed out", "could not be resolved"],
+    "check hosts or file, and that the server runs",
+);
 
-fn fault(why: &Reason) -> String {
+fn fault(why: &Reason) -> Fault {
     let why = why.to_string();
-    let remedy = REMEDIES.iter().find(|(parts, _)| parts.iter().any(|part| why.contains(part)));
-    remedy.map_or_else(|| why.clone(), |(_, remedy)| format!("{why} ({remedy})"))
+    let is_one_of = |parts: &[&str]| parts.iter().any(|part| why.contains(part));
+    let known = REMEDIES.iter().find(|(parts, _)| is_one_of(parts));
+    let is_down = known.is_none() && is_one_of(DOWN.0);
+    let remedy = known.or(Some(&DOWN).filter(|_| is_down));
+    Fault { text: remedy.map_or_else(|| why.clone(), |(_, remedy)| format!("{why} ({remedy})")), is_down }
 }

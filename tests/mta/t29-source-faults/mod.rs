@@ -4,12 +4,11 @@
 //! The test takes some seconds; set `RCPTD_MTA_SECONDS` for a longer one, such as 43200 for a night.
 
 use crate::Outcome;
-use crate::random::{Random, seed};
+use crate::clients::send_during;
+use crate::random::seed;
 use crate::relay::Way;
 use crate::stage::Stage;
-use crate::t23_killed_under_load::{Work, client};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, sleep};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 const CLIENTS: usize = 4;
@@ -29,47 +28,19 @@ pub fn run(stage: &mut Stage<'_>) -> Outcome<String> {
 
 fn load(stage: &mut Stage<'_>, seed: u64, long: Duration) -> Outcome<String> {
     let up = Way::To(stage.mta.vrfy().ok_or("this server is wired without VRFY")?);
-    let over = AtomicBool::new(false);
-    let (post, relay) = (&stage.post, &mut *stage.relay);
-    let (faults, work) = thread::scope(|scope| {
-        let over = &over;
-        let clients: Vec<_> = (0..CLIENTS)
-            .map(|n| scope.spawn(move || client(post, n, &mut Random::new(seed, n), over)))
-            .collect();
-        let mut random = Random::new(seed, CLIENTS);
+    let relay = &mut *stage.relay;
+    let (faults, work) = send_during(&stage.post, CLIENTS, seed, |random, all_run| {
         let begun = Instant::now();
-        let mut faults = || -> Outcome<usize> {
-            let mut count = 0;
-            while begun.elapsed() < long && clients.iter().all(|client| !client.is_finished()) {
-                let fault = if random.one_in(2) { Way::Hang } else { Way::Down };
-                for way in [fault, up] {
-                    relay.set(way)?;
-                    sleep(SPELL * u32::try_from(1 + random.below(8)).unwrap_or(1));
-                }
-                count += 1;
+        let mut count = 0_usize;
+        while begun.elapsed() < long && all_run() {
+            let fault = if random.one_in(2) { Way::Hang } else { Way::Down };
+            for way in [fault, up] {
+                relay.set(way)?;
+                sleep(SPELL * u32::try_from(1 + random.below(8)).unwrap_or(1));
             }
-            Ok(count)
-        };
-        let faults = faults();
-        over.store(true, Ordering::SeqCst);
-        let join = |client: thread::ScopedJoinHandle<'_, _>| {
-            client.join().unwrap_or_else(|_| Err("a client panicked".to_owned()))
-        };
-        (faults, clients.into_iter().map(join).collect::<Vec<Outcome<Work>>>())
-    });
-    let faults = faults?;
-    let (mut sent, mut deferred) = (Vec::new(), 0);
-    for work in work {
-        let work = work?;
-        deferred += work.deferred;
-        for (message, reply) in work.sent {
-            stage.note(&reply);
-            sent.push(message);
+            count += 1;
         }
-    }
-    let copies = stage.balance(&sent)?;
-    if deferred == 0 {
-        return Err("no client noticed a fault".to_owned());
-    }
-    Ok(format!("{} messages, {copies} copies, {faults} faults, {deferred} deferred attempts", sent.len()))
+        Ok(count)
+    })?;
+    Ok(format!("{}, {faults} faults", work.check(stage)?))
 }
