@@ -80,17 +80,17 @@ impl Running {
         match reloaded {
             Ok(new) => {
                 let restart = config::needs_restart(&self.at_start, &new);
+                watcher.ask(new.watch);
+                shared.status.reloaded(&new, restart.clone());
                 observe::reloaded(&shared.metrics, why, new.rules.len(), &restart, new.dry_run);
-                shared.status.reloaded(&new, restart);
                 for problem in &new.problems {
                     observe::configuration_warning(problem);
                 }
-                watcher.ask(new.watch);
                 self.current = new;
             }
             Err(failure) => {
-                observe::reload_failed(&shared.metrics, why, &failure.lines());
                 shared.status.reload_failed(&failure.lines());
+                observe::reload_failed(&shared.metrics, why, &failure.lines());
             }
         }
     }

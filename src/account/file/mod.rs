@@ -300,6 +300,12 @@ struct Watched {
     wake: Arc<Notify>,
 }
 
+/// The view after a list that cannot be used. It keeps the last valid list.
+fn broken(old: &View, kind: TroubleKind, why: &str, read: Option<AsRead>) -> View {
+    let trouble = Some(Trouble { kind, why: why.into() });
+    View { list: old.list.clone(), trouble, read, settled: true }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -326,6 +332,21 @@ impl Watched {
         self.file.revision().bump();
     }
 
+    /// Shows a view that replaces `old`, and then logs what has changed: whoever reads the log line finds it in effect.
+    fn replace(&self, old: &View, view: &View) {
+        self.show(view.clone());
+        match &view.trouble {
+            None if old.stamp() != view.stamp() => {
+                observe::source_file_reloaded(&self.name, self.file.path(), view.list.len());
+            }
+            Some(Trouble { kind, why }) if view.trouble != old.trouble => match kind {
+                TroubleKind::Gone => observe::source_file_unreadable(&self.name, self.file.path(), why),
+                _ => observe::source_file_broken(&self.name, self.file.path(), why),
+            },
+            _ => (),
+        }
+    }
+
     /// Reads the list again if it has changed and is finished. Returns the time until the next check, which
     /// happens even without events.
     fn look(&self) -> Duration {
@@ -350,10 +371,8 @@ impl Watched {
                 // No need to poll: closing the file raises an event.
                 if since >= LONG {
                     let why = "the list is still being written";
-                    self.show(View {
-                        settled: false,
-                        ..self.broken(&old, TroubleKind::Writing, why, old.read)
-                    });
+                    let view = broken(&old, TroubleKind::Writing, why, old.read);
+                    self.replace(&old, &View { settled: false, ..view });
                 }
                 return self.file.look_interval();
             }
@@ -370,46 +389,26 @@ impl Watched {
                 let why = format!(
                     "the list has shrunk from {before} to {now} accounts; if this is intended, send SIGHUP"
                 );
-                self.broken(&old, TroubleKind::Shrunk, &why, read(Some(stamp), Some(digest)))
+                broken(&old, TroubleKind::Shrunk, &why, read(Some(stamp), Some(digest)))
             }
-            Ok((list, stamp, digest)) => {
-                if old.stamp() != Some(stamp) {
-                    observe::source_file_reloaded(&self.name, self.file.path(), list.len());
-                }
-                View {
-                    list: Arc::new(list),
-                    trouble: None,
-                    read: read(Some(stamp), Some(digest)),
-                    settled: true,
-                }
-            }
+            Ok((list, stamp, digest)) => View {
+                list: Arc::new(list),
+                trouble: None,
+                read: read(Some(stamp), Some(digest)),
+                settled: true,
+            },
             Err(Unusable::Broken { problems, stamp }) => {
                 let why = problems.first().map_or("", String::as_str);
-                self.broken(&old, TroubleKind::Broken, why, read(Some(stamp), None))
+                broken(&old, TroubleKind::Broken, why, read(Some(stamp), None))
             }
-            Err(Unusable::Gone { why, stamp }) => {
-                let trouble = Some(Trouble { kind: TroubleKind::Gone, why: why.as_str().into() });
-                if trouble != old.trouble {
-                    observe::source_file_unreadable(&self.name, self.file.path(), &why);
-                }
-                View { list: old.list, trouble, read: read(stamp, None), settled: true }
-            }
+            Err(Unusable::Gone { why, stamp }) => broken(&old, TroubleKind::Gone, &why, read(stamp, None)),
             Err(Unusable::Changing) => {
                 self.show(View { settled: false, ..old });
                 return QUIET;
             }
         };
-        self.show(view);
+        self.replace(&old, &view);
         self.file.look_interval()
-    }
-
-    /// The view after a list that cannot be used. It keeps the last valid list.
-    fn broken(&self, old: &View, kind: TroubleKind, why: &str, read: Option<AsRead>) -> View {
-        let trouble = Some(Trouble { kind, why: why.into() });
-        if trouble != old.trouble {
-            observe::source_file_broken(&self.name, self.file.path(), why);
-        }
-        View { list: old.list.clone(), trouble, read, settled: true }
     }
 
     fn read(&self) -> Result<(List, Stamp, u64), Unusable> {
