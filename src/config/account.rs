@@ -3,7 +3,7 @@
 use super::account_source::{Around, Chosen, Keys};
 use super::check::{Check, text};
 use super::files::in_existing_folder;
-use super::keys;
+use super::keys::{self, SourceTable};
 use super::milter::Milter;
 use super::time;
 use super::value::{Field, Given, List, Source};
@@ -119,21 +119,17 @@ impl Check<'_> {
                 Source::Table(table) => (self.named(table, given, item.span()), Some(table)),
             };
             let kind = spec.as_ref().map_or("vrfy", Spec::kind);
-            let mut chosen = common.clone();
+            let mut inherited = common.clone();
             if kind == "dovecot" {
-                chosen.witness = dovecot_witness.clone();
+                inherited.witness = dovecot_witness.clone();
             } else if !asks_mail_server(kind) {
                 // The witness of the section is an account of a mail server.
-                chosen.witness = Scoped::default();
+                inherited.witness = Scoped::default();
             }
-            if let Some(table) = table {
-                let keys = Keys::of_table(table);
-                chosen = self.source_settings(&chosen, &keys, around);
-                self.without_effect(kind, &keys);
-                if chosen.smtp.starttls == StartTls::Never && asks_mail_server(kind) {
-                    self.without_tls(&keys);
-                }
-            }
+            let chosen = match table {
+                Some(table) => self.table_settings(kind, table, &inherited, around),
+                None => inherited,
+            };
             let Some(spec) = spec else { continue };
             let domains = table.and_then(|table| self.scope(&table.domains, around));
             let source = chosen.of(spec, domains);
@@ -150,6 +146,23 @@ impl Check<'_> {
         self.without_vrfy(raw, &sources);
         self.without_source(given, &sources, around);
         sources
+    }
+
+    /// The settings of a source of this kind, with its own table over those of the sections.
+    fn table_settings(
+        &mut self,
+        kind: &str,
+        table: &SourceTable,
+        inherited: &Chosen,
+        around: Around<'_>,
+    ) -> Chosen {
+        let keys = Keys::of_table(table);
+        let chosen = self.source_settings(inherited, &keys, around);
+        self.without_effect(kind, &keys);
+        if chosen.smtp.starttls == StartTls::Never && asks_mail_server(kind) {
+            self.without_tls(&keys);
+        }
+        chosen
     }
 
     /// Warns of `code_252` of the section if no mail server is asked with VRFY.

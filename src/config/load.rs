@@ -6,6 +6,7 @@ use super::milter::Milter;
 use super::tables::Tables;
 use super::value::Field;
 use super::{Config, files, keys, listeners, read as document, script, top, trualias, unreadable};
+use crate::account::settings::Settings;
 use crate::resolve::Form;
 use crate::server::endpoint::Endpoint;
 use alias_rules::{Dialect, Options, Rules, Secrets};
@@ -64,15 +65,8 @@ fn checked(
     let cases = case_sensitivity(&domains, &normal, case_sensitive);
     let (form, other_case) = content.forms(cases.includes(!case_sensitive), &domains, problems);
     let around = Around { folder, domains: &domains };
-    let mut account = check.account(&raw.account, around, &milter, &raw.milter.deadline, resolves);
-    account.total_deadline = account_deadline(&milter, &tables);
-    check.without_delimiters(&raw.normalise, &raw.account.source, &account.sources);
+    let account = accounts(check, raw, around, &milter, &tables, resolves);
     let known_file = check.known_file(&raw.account, folder);
-    check.account_maps(&raw.account, &tables.maps, !matches!(raw.map, Field::Broken));
-    check.map_witnesses(&raw.account, &account.sources, &tables.maps, &domains);
-    let complete = !matches!(raw.database, Field::Broken);
-    let stale_ttl = account.cache.stale_ttl;
-    account.cache.shared = check.shared(&raw.account.cache, stale_ttl, &tables.databases, complete);
     files.extend(raw.account.certificates(folder));
     listeners::places_taken_twice(check, raw);
     let metrics = raw.metrics.listen.given().map(|given| check.endpoints(given)).unwrap_or_default();
@@ -108,6 +102,26 @@ fn checked(
         problems: Vec::new(),
     };
     (config, content.texts)
+}
+
+/// The settings of the account sources. `needed`: a recipient is resolved with them.
+fn accounts(
+    check: &mut Check<'_>,
+    raw: &keys::Top,
+    around: Around<'_>,
+    milter: &Milter,
+    tables: &Tables,
+    needed: bool,
+) -> Settings {
+    let mut account = check.account(&raw.account, around, milter, &raw.milter.deadline, needed);
+    account.total_deadline = account_deadline(milter, tables);
+    check.without_delimiters(&raw.normalise, &raw.account.source, &account.sources);
+    check.account_maps(&raw.account, &tables.maps, !matches!(raw.map, Field::Broken));
+    check.map_witnesses(&raw.account, &account.sources, &tables.maps, around.domains);
+    let complete = !matches!(raw.database, Field::Broken);
+    let stale_ttl = account.cache.stale_ttl;
+    account.cache.shared = check.shared(&raw.account.cache, stale_ttl, &tables.databases, complete);
+    account
 }
 
 /// The time for all account sources: shorter than that of each listener that waits for them, so that the answer for

@@ -23,9 +23,42 @@ const ASK_ACCOUNTS: &[ResolverView] = &[
     ResolverView::Transport,
 ];
 
+/// Parameters with tables in which smtpd(8) looks up a recipient at VRFY or RCPT.
+const LOOKED_UP: [&str; 11] = [
+    "local_recipient_maps",
+    "relay_recipient_maps",
+    "virtual_mailbox_maps",
+    "virtual_alias_maps",
+    "recipient_canonical_maps",
+    "canonical_maps",
+    "smtpd_client_restrictions",
+    "smtpd_helo_restrictions",
+    "smtpd_sender_restrictions",
+    "smtpd_recipient_restrictions",
+    "smtpd_relay_restrictions",
+];
+
 pub(super) fn check(findings: &mut Findings<'_>) {
     let services: Vec<Service> = findings.postfix.smtpds().cloned().collect();
-    for service in &services {
+    open_to_all(findings, &services);
+    for asked in findings.ours.asked.clone() {
+        let Some((host, port)) = &asked.place else {
+            if !asked.is_socket() {
+                unknown(findings, &asked);
+            }
+            continue;
+        };
+        match services.iter().find(|service| is_at(findings, service, host, *port)) {
+            Some(service) => target(findings, service, &asked),
+            None if is_loopback(host) => nobody(findings, &asked, *port),
+            None => (),
+        }
+    }
+}
+
+/// Reports services on which any client may send VRFY.
+fn open_to_all(findings: &mut Findings<'_>, services: &[Service]) {
+    for service in services {
         if !findings.postfix.is_local(service)
             && !findings.postfix.is_yes(Some(service), "disable_vrfy_command")
             && strangers(findings, service) == Strangers::Accepted
@@ -40,49 +73,44 @@ pub(super) fn check(findings: &mut Findings<'_>) {
             );
         }
     }
-    for asked in findings.ours.asked.clone() {
-        let (source, question) = (&asked.source, asked.question);
-        let Some((host, port)) = &asked.place else {
-            if !asked.is_socket() {
-                findings.warning(
-                    question.of("vrfy-cannot-tell", "rcpt-cannot-tell"),
-                    Parameter::of(None, "smtpd_milters"),
-                    format!(
-                        "cannot tell which server {source} is: if it is this Postfix, it must not ask rcptd in turn, \
-                         or recipients are deferred"
-                    ),
-                    format!(
-                        "name the host and the port in rcptd.conf, source = \"{}:127.0.0.1:5025\"",
-                        question.of("vrfy", "rcpt")
-                    ),
-                );
-            }
-            continue;
-        };
-        match services.iter().find(|service| is_at(findings, service, host, *port)) {
-            Some(service) => target(findings, service, &asked),
-            None if is_loopback(host) => {
-                // postscreen(8) replies 252 to VRFY, or passes the client to an smtpd.
-                let screened =
-                    |service: &Service| service.command == "postscreen" && service.address().1 == Some(*port);
-                let who = if findings.postfix.services.iter().any(screened) {
-                    "postscreen(8) listens"
-                } else {
-                    "no smtpd in master.cf listens"
-                };
-                findings.warning(
-                    question.of("vrfy-nobody", "rcpt-nobody"),
-                    Parameter::of(None, "smtpd_milters"),
-                    format!(
-                        "{source}: {who} on port {port} of this host; unless another mail server does, no \
-                         account can be verified and recipients are deferred"
-                    ),
-                    "copy the service from install/postfix/master.cf.snippet".to_owned(),
-                );
-            }
-            None => (),
-        }
-    }
+}
+
+/// Reports a server whose host and port are not known here.
+fn unknown(findings: &mut Findings<'_>, asked: &AskedServer) {
+    let (source, question) = (&asked.source, asked.question);
+    findings.warning(
+        question.of("vrfy-cannot-tell", "rcpt-cannot-tell"),
+        Parameter::of(None, "smtpd_milters"),
+        format!(
+            "cannot tell which server {source} is: if it is this Postfix, it must not ask rcptd in turn, or recipients \
+             are deferred"
+        ),
+        format!(
+            "name the host and the port in rcptd.conf, source = \"{}:127.0.0.1:5025\"",
+            question.of("vrfy", "rcpt")
+        ),
+    );
+}
+
+/// Reports a port of this host on which no smtpd listens.
+fn nobody(findings: &mut Findings<'_>, asked: &AskedServer, port: u16) {
+    let (source, question) = (&asked.source, asked.question);
+    // postscreen(8) replies 252 to VRFY, or passes the client to an smtpd.
+    let screened = |service: &Service| service.command == "postscreen" && service.address().1 == Some(port);
+    let who = if findings.postfix.services.iter().any(screened) {
+        "postscreen(8) listens"
+    } else {
+        "no smtpd in master.cf listens"
+    };
+    findings.warning(
+        question.of("vrfy-nobody", "rcpt-nobody"),
+        Parameter::of(None, "smtpd_milters"),
+        format!(
+            "{source}: {who} on port {port} of this host; unless another mail server does, no account can be verified \
+             and recipients are deferred"
+        ),
+        "copy the service from install/postfix/master.cf.snippet".to_owned(),
+    );
 }
 
 /// Whether rcptd asks this service.
@@ -139,19 +167,17 @@ fn target(findings: &mut Findings<'_>, service: &Service, asked: &AskedServer) {
         );
     }
     refuses(findings, service, asked);
-    for parameter in [
-        "local_recipient_maps",
-        "relay_recipient_maps",
-        "virtual_mailbox_maps",
-        "virtual_alias_maps",
-        "recipient_canonical_maps",
-        "canonical_maps",
-        "smtpd_client_restrictions",
-        "smtpd_helo_restrictions",
-        "smtpd_sender_restrictions",
-        "smtpd_recipient_restrictions",
-        "smtpd_relay_restrictions",
-    ] {
+    circle(findings, service, asked);
+    circle_of_transports(findings, service, asked);
+    accepts_every_name(findings, service, asked);
+    says_later(findings, service, asked);
+}
+
+/// Reports tables and restrictions of the service that ask rcptd.
+fn circle(findings: &mut Findings<'_>, service: &Service, asked: &AskedServer) {
+    let postfix = findings.postfix;
+    let (source, question) = (&asked.source, asked.question);
+    for parameter in LOOKED_UP {
         let list = restrictions::expanded(postfix, Some(service), parameter);
         if findings.ours.asks(&list, Some(service), postfix, ASK_ACCOUNTS) {
             let without = match parameter {
@@ -174,9 +200,6 @@ fn target(findings: &mut Findings<'_>, service: &Service, asked: &AskedServer) {
             );
         }
     }
-    circle_of_transports(findings, service, asked);
-    accepts_every_name(findings, service, asked);
-    says_later(findings, service, asked);
 }
 
 /// Reports transport_maps that ask rcptd: trivial-rewrite(8) looks them up for each address in VRFY and RCPT, too.

@@ -108,9 +108,24 @@ impl Random {
 
     /// Makes one change, sometimes more.
     fn change(&mut self, case: &mut Case) {
+        match self.below(16) {
+            kind @ 0..8 => self.change_name(case, kind),
+            kind => self.change_rule(case, kind),
+        }
+        case.name.truncate(MAX_NAME);
+        case.calls.truncate(MAX_ITEMS);
+        if case.name.is_empty() {
+            case.name.push(b'0');
+        }
+        if self.below(3) == 0 {
+            self.change(case);
+        }
+    }
+
+    fn change_name(&mut self, case: &mut Case, kind: usize) {
         let at = self.below(case.name.len());
         let byte = LETTERS[self.below(LETTERS.len())];
-        match self.below(16) {
+        match kind {
             0 => self.name(&mut case.name),
             1 | 2 => case.name[at] = byte,
             3 => case.name.insert(at, byte),
@@ -121,12 +136,17 @@ impl Random {
                 let len = self.below(case.name.len() - at) + 1;
                 case.name[at..at + len].fill(byte);
             }
-            7 => {
+            _ => {
                 let (unit, len) = (1 + self.below(6), self.below(case.name.len() - at));
                 for i in at + unit..at + len {
                     case.name[i] = case.name[i - unit];
                 }
             }
+        }
+    }
+
+    fn change_rule(&mut self, case: &mut Case, kind: usize) {
+        match kind {
             8 if case.items.len() + 2 <= MAX_ITEMS => {
                 let i = self.below(case.items.len() / 2 + 1) * 2;
                 let class = format!("%{}%", self.of(&CLASSES));
@@ -167,14 +187,6 @@ impl Random {
             }
             15 => case.accounts = [1, 1, 2, 10][self.below(4)],
             _ => self.change(case),
-        }
-        case.name.truncate(MAX_NAME);
-        case.calls.truncate(MAX_ITEMS);
-        if case.name.is_empty() {
-            case.name.push(b'0');
-        }
-        if self.below(3) == 0 {
-            self.change(case);
         }
     }
 }

@@ -152,6 +152,24 @@ fn word(verdict: &str) -> Option<bool> {
     }
 }
 
+impl History {
+    /// Reloads the configuration, as an operator does (`asked`) or by itself.
+    async fn reload(&mut self, asked: bool) {
+        if asked {
+            watch::accept();
+            // The operator accepts a list that is finished, however short it is.
+            if let Content::List(names) = &self.content {
+                self.good = names.clone();
+            }
+        }
+        let (maps, metrics, before) = (Maps::new(), Arc::default(), Some(&self.sources));
+        // Fails if the list cannot be used. The old configuration stays.
+        if let Ok(new) = Sources::rebuild(&self.settings, false, &maps, None, &metrics, before).await {
+            self.sources = new;
+        }
+    }
+}
+
 async fn live(path: &Path, steps: Vec<Step>) -> Result<(), TestCaseError> {
     let good: Names = ALL[..3].iter().copied().collect();
     fs::write(path, text(&good)).unwrap();
@@ -166,26 +184,7 @@ async fn live(path: &Path, steps: Vec<Step>) -> Result<(), TestCaseError> {
         let before = history.good.clone();
         history.apply(step);
         if let Step::Reload(asked) = step {
-            if *asked {
-                watch::accept();
-                // The operator accepts a list that is finished, however short it is.
-                if let Content::List(names) = &history.content {
-                    history.good = names.clone();
-                }
-            }
-            // Fails if the list cannot be used. The old configuration stays.
-            if let Ok(new) = Sources::rebuild(
-                &history.settings,
-                false,
-                &Maps::new(),
-                None,
-                &Arc::default(),
-                Some(&history.sources),
-            )
-            .await
-            {
-                history.sources = new;
-            }
+            history.reload(*asked).await;
         }
         let settled = history.settled();
         let begun = Instant::now();
