@@ -49,6 +49,37 @@ impl From<Arc<AccountSource>> for Member {
     }
 }
 
+/// Which members of a chain are asked: it is over when the remaining ones cannot change the result.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    combine: Combine,
+    failed: bool,
+    over: bool,
+}
+
+impl Progress {
+    /// No member was asked yet.
+    pub fn new(combine: Combine) -> Self {
+        Progress { combine, failed: false, over: false }
+    }
+
+    /// Whether no further member is asked.
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Records the answer of a member.
+    pub fn add(&mut self, answer: &Verification, member: &Member) {
+        self.over = match &answer.result {
+            Lookup::Found(()) => true,
+            // After a failure, only "exists" counts.
+            Lookup::NotFound => !self.failed && self.combine == Combine::Fallback,
+            Lookup::TempFail(_) => member.on_tempfail == OnTempFail::Defer,
+        };
+        self.failed |= matches!(answer.result, Lookup::TempFail(_));
+    }
+}
+
 /// Asks its members in order.
 #[derive(Debug)]
 pub struct Chain {
@@ -66,8 +97,10 @@ impl Chain {
         // The first failure, and the last "not found", each with what all members so far depend on.
         let mut failed: Option<(Verification, Reason)> = None;
         let mut absent: Option<Verification> = None;
+        let mut progress = Progress::new(self.combine);
         for member in self.members.iter().filter(|member| member.is_for(account)) {
             let answer = member.source.look_up(account).await;
+            progress.add(&answer, member);
             match &answer.result {
                 // The members before were asked as well, so the result depends on them.
                 Lookup::Found(()) => {
@@ -75,10 +108,9 @@ impl Chain {
                     let before = absent.map(|other| other.basis.and(&before)).unwrap_or(before);
                     return answer.depending_on(&before);
                 }
-                Lookup::NotFound => match (&mut failed, self.combine) {
-                    (Some((first, _)), _) => first.basis = first.basis.clone().and(&answer.basis),
-                    (None, Combine::Fallback) => return answer,
-                    (None, Combine::Union) => absent = Some(answer.after(absent)),
+                Lookup::NotFound => match &mut failed {
+                    Some((first, _)) => first.basis = first.basis.clone().and(&answer.basis),
+                    None => absent = Some(answer.after(absent)),
                 },
                 Lookup::TempFail(reason) => {
                     let reason = match member.on_tempfail {
@@ -91,10 +123,10 @@ impl Chain {
                         let before = absent.take().map(|other| other.basis).unwrap_or_default();
                         (answer.depending_on(&before), reason)
                     });
-                    if member.on_tempfail == OnTempFail::Defer {
-                        break;
-                    }
                 }
+            }
+            if progress.is_over() {
+                break;
             }
         }
         match (failed, absent) {

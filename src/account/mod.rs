@@ -54,7 +54,7 @@ mod testing;
 pub use crate::lookup::{Key, Lookup, LookupFuture, Reason, Source};
 #[doc(hidden)]
 pub use aliases::{has as aliases_have, syntax as aliases_syntax};
-pub use chain::{Chain, Member};
+pub use chain::{Chain, Member, Progress};
 #[doc(hidden)]
 pub use dovecot::protocol as dovecot_protocol;
 pub use follows::Follows;

@@ -10,7 +10,7 @@ use crate::account::{Lookup, Sources};
 use crate::config::{self, Checked, Config};
 use crate::lookup::control::canary_name;
 use diagnostics::{Problem, Text, any_error};
-use mail_address::{Address, escape};
+use mail_address::{Address, escape, one_line};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::sync::Arc;
@@ -101,7 +101,7 @@ fn ask_maps(config: &Config, as_json: bool) -> Result<u8, u8> {
             let (ok, text) = (fault.is_none(), fault.as_ref().map(|fault| &fault.text));
             terminal::json(&json!({ "kind": "map", "map": **map, "source": source, "ok": ok, "fault": text }))
         } else {
-            format!("{}\n", escape(&report.to_string()))
+            format!("{}\n", one_line(&report.to_string()))
         }
     };
     terminal::print(&reports.iter().map(line).collect::<String>())?;

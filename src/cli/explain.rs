@@ -4,12 +4,12 @@ mod alone;
 mod trace;
 
 use super::{args, exit, running, terminal};
-use crate::account::{Lookup, Member, Verification};
+use crate::account::{Lookup, Progress, Sources, Verification};
 use crate::config::{self, Config};
 use crate::daemon;
 use crate::resolve::{self, Note, Outcome, RejectReason, Resolution, Resolver};
 use crate::server::milter::session::{Action, Edit, Rcpt, Reply, Session};
-use mail_address::{escape, one_line};
+use mail_address::one_line;
 use serde_json::json;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -48,7 +48,7 @@ async fn explain(args: &args::Explain, config: &Config) -> u8 {
     let resolver = daemon::resolver(config, sources.composed.clone());
     let mut worst = exit::OK;
     for address in &args.addresses {
-        let mut found = Explained::new(address, config, &resolver, &sources.members).await;
+        let mut found = Explained::new(address, config, &resolver, &sources).await;
         found.daemon = ask_daemon(config, address).await;
         let text = if args.json { terminal::json(&found.json()) } else { found.text() };
         if let Err(code) = terminal::print(&text) {
@@ -68,6 +68,8 @@ struct Explained {
     address: String,
     steps: Vec<resolve::Step>,
     answers: Vec<(Verification, Duration)>,
+    /// Names of the sources that were not asked, since the answer of an earlier one counts.
+    unasked: Vec<String>,
     resolution: Resolution,
     reply: String,
     edits: Vec<Edit>,
@@ -84,7 +86,7 @@ async fn ask_daemon(config: &Config, address: &str) -> Option<(String, String)> 
 }
 
 impl Explained {
-    async fn new(address: &str, config: &Config, resolver: &Resolver, members: &[Member]) -> Self {
+    async fn new(address: &str, config: &Config, resolver: &Resolver, sources: &Sources) -> Self {
         // Uses the session code of the daemon, so that the results cannot differ.
         let mut session = Session::new(Arc::new(daemon::policy(config)));
         let rcpt = Rcpt { argument: address.as_bytes(), ..Rcpt::default() };
@@ -103,17 +105,28 @@ impl Explained {
             Reply::Continue => "250 2.1.5 (no objection)".to_owned(),
             Reply::Error(reply) => reply.to_string(),
         };
-        let mut answers = Vec::new();
+        let (mut answers, mut unasked) = (Vec::new(), Vec::new());
         if let Some(account) = &resolution.account {
-            for member in members.iter().filter(|member| member.is_for(account)) {
+            let mut progress = Progress::new(config.account.combine);
+            for (settings, member) in config.account.sources.iter().zip(&sources.members) {
+                if !member.is_for(account) {
+                    continue;
+                }
+                if progress.is_over() {
+                    unasked.push(settings.spec.name().to_string());
+                    continue;
+                }
                 let began = Instant::now();
-                answers.push((member.source.look_up(account).await, began.elapsed()));
+                let answer = member.source.look_up(account).await;
+                progress.add(&answer, member);
+                answers.push((answer, began.elapsed()));
             }
         }
         Explained {
             address: address.into(),
             steps,
             answers,
+            unasked,
             resolution,
             reply,
             edits: session.end_of_message().edits,
@@ -153,6 +166,9 @@ impl Explained {
         for (answer, took) in &self.answers {
             part("", &format!("{}: {} ({} ms)", answer.source, verdict(answer).1, took.as_millis()));
         }
+        for name in &self.unasked {
+            part("", &format!("{name} is not asked: the answer above counts (see account.combine)"));
+        }
         part("outcome", &self.outcome());
         if let Some((word, text)) = &self.daemon {
             let same = *word == daemon::outcome_word(&self.resolution) && *text == self.outcome();
@@ -162,7 +178,7 @@ impl Explained {
         for edit in &self.edits {
             part("", &format!("end    {edit}"));
         }
-        format!("{}\n{out}", escape(&self.address))
+        format!("{}\n{out}", one_line(&self.address))
     }
 
     fn json(&self) -> serde_json::Value {
@@ -224,14 +240,14 @@ impl Explained {
 
 /// The result of a source: the word for programs, and the text for operators with the quoted reply.
 fn verdict(answer: &Verification) -> (&'static str, String) {
-    let detail = answer.detail.as_deref().map(|detail| format!(": {}", escape(detail))).unwrap_or_default();
+    let detail = answer.detail.as_deref().map(|detail| format!(": {}", one_line(detail))).unwrap_or_default();
     match &answer.result {
         Lookup::Found(()) => ("exists", format!("exists{detail}")),
         Lookup::NotFound => ("not_found", format!("not found{detail}")),
         Lookup::TempFail(why) => {
             let policy =
                 if why.is_accepting() { "; accepted nevertheless, by account.on_tempfail" } else { "" };
-            ("tempfail", format!("temporary failure: {}{detail}{policy}", escape(why.as_str())))
+            ("tempfail", format!("temporary failure: {}{detail}{policy}", one_line(why.as_str())))
         }
     }
 }

@@ -310,7 +310,7 @@ impl Check<'_> {
                 let message = format!("{}: accounts cannot be shared in {}", given.key, database.kind.name());
                 self.error(given, message, "name a database of kind \"redis\"");
             }
-            None if complete => {
+            None if complete && !self.broken_databases.iter().any(|broken| broken == name) => {
                 let help = format!("add a section [[database]] with name = \"{}\"", escape(name));
                 self.error(given, format!("{}: there is no database {}", given.key, escape(name)), help);
             }

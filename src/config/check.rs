@@ -22,6 +22,8 @@ pub(super) struct Check<'a> {
     pub trualias: Option<&'a Text>,
     /// Whether the whole file could be read; otherwise a key that is not found may be in the rest.
     pub complete: bool,
+    /// Names of databases with errors, which are therefore not among the databases.
+    pub broken_databases: Vec<String>,
 }
 
 impl<'a> Check<'a> {
@@ -32,6 +34,7 @@ impl<'a> Check<'a> {
             trualias: document.trualias.as_ref(),
             problems: Vec::new(),
             complete: false,
+            broken_databases: Vec::new(),
         }
     }
 }

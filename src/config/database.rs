@@ -47,7 +47,10 @@ impl Check<'_> {
             self.error(given, format!("{} has too many entries", given.key), help);
         }
         for item in given.value.items.iter().take(MAX_MAPS) {
-            let Some(database) = self.database(given, item, folder, watched) else { continue };
+            let Some(database) = self.database(given, item, folder, watched) else {
+                self.broken_databases.extend(text(&item.get_ref().name).map(|name| name.value.clone()));
+                continue;
+            };
             let database = DatabaseSettings { case_sensitive, ..database };
             if all.iter().any(|other| other.name == database.name) {
                 let message = format!("there are two databases called {}", database.name);

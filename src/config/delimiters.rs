@@ -86,8 +86,8 @@ impl Check<'_> {
                 given,
                 "mail to user+extension is rejected: the auth service of Dovecot does not find such a name, although \
                  its LMTP server delivers the mail",
-                "write normalise = [{ delimiters = \"+\" }] with recipient_delimiter of Dovecot, or delimiters = \"\" \
-                 if it is empty there",
+                "write normalise = [{ delimiters = \"+\" }] before the first section, with recipient_delimiter of Dovecot, \
+                 or delimiters = \"\" if it is empty there",
             );
         }
     }

@@ -30,6 +30,7 @@ pub(super) fn read(path: &Path) -> Result<(Config, Vec<Text>), Vec<Problem>> {
         trualias: trualias.as_ref(),
         problems: Vec::new(),
         complete: doubtful.is_empty(),
+        broken_databases: Vec::new(),
     };
     let (config, texts) = checked(path, &mut check, &mut raw, &mut problems);
     let found = check.problems.into_iter();

@@ -173,6 +173,10 @@ impl Check<'_> {
                 kinds.push(database.kind);
                 continue;
             }
+            // Its own error is enough.
+            if self.broken_databases.contains(name) {
+                continue;
+            }
             let known = databases.iter().map(|database| &*database.name);
             let help = nearest(name, known).map_or_else(
                 || format!("add a section [[database]] with name = \"{name}\""),

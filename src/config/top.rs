@@ -181,7 +181,15 @@ impl Check<'_> {
         match (&*given.value, path) {
             ("stderr", _) => return Target::Stderr,
             ("journald", _) => return Target::Journald,
-            (_, Some(path)) if path.is_absolute() => return Target::File(path),
+            (_, Some(path)) if path.is_absolute() => {
+                let folder = path.parent().unwrap_or(&path);
+                if !folder.is_dir() {
+                    let shown = folder.display().to_string();
+                    let message = format!("log.target: the folder {} does not exist", escape(&shown));
+                    self.error(given, message, "create it; the user of rcptd must be able to write in it");
+                }
+                return Target::File(path);
+            }
             (text, _) => {
                 let message = format!("log.target = \"{}\" is not known", escape(text));
                 self.error(given, message, "write one of stderr, journald, file:/PATH");

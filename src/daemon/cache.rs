@@ -54,8 +54,9 @@ fn address(text: &str, sources: &Sources) -> Result<Address, String> {
     sources.spelling(&given).ok_or_else(|| format!("{text} is not an address"))
 }
 
-/// Returns the reply to a request such as `{"action": "flush", "what": "foo@example.com"}`.
-pub(super) async fn answer(sources: &Sources, request: &Value) -> String {
+/// Returns the reply to a request such as `{"action": "flush", "what": "foo@example.com"}`. `is_ours`: whether rcptd
+/// resolves an address.
+pub(super) async fn answer(sources: &Sources, is_ours: impl Fn(&Address) -> bool, request: &Value) -> String {
     let text = |name: &str| request.get(name).and_then(Value::as_str).unwrap_or_default();
     let reply = match text("action") {
         "list" => Selection::of(text("what"), sources).map(|selection| list(sources, &selection)),
@@ -71,6 +72,9 @@ pub(super) async fn answer(sources: &Sources, request: &Value) -> String {
             Err(why) => Err(why),
         },
         "pin" => match address(text("what"), sources) {
+            Ok(account) if !is_ours(&account) => {
+                Err(format!("{account} is not in one of the domains of rcptd, so a pin has no effect"))
+            }
             Ok(account) => {
                 sources.known.pin(&account).await;
                 Ok(json!({ "pinned": account.to_string() }))

@@ -170,7 +170,7 @@ async fn open(config: &Config) -> Result<Sockets<'_>, Failure> {
 
 /// What the commands of the operator do.
 fn commands(shared: &Shared) -> Arc<Control> {
-    let (status, milter) = (shared.status.clone(), shared.milter.clone());
+    let (status, milter, cached) = (shared.status.clone(), shared.milter.clone(), shared.milter.clone());
     let accounts = shared.accounts.clone();
     Arc::new(Control {
         trace: shared.trace.clone(),
@@ -180,8 +180,10 @@ fn commands(shared: &Shared) -> Arc<Control> {
             Box::pin(async move { answer::decide(&milter, &address).await })
         }),
         cache: Box::new(move |request| {
-            let accounts = accounts.load_full();
-            Box::pin(async move { cache::answer(&accounts, &request).await })
+            let (accounts, resolver) = (accounts.load_full(), cached.service().resolver.clone());
+            Box::pin(
+                async move { cache::answer(&accounts, |address| resolver.is_ours(address), &request).await },
+            )
         }),
     })
 }

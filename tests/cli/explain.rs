@@ -78,3 +78,24 @@ fn explain_in_json() {
     }
     like("explain-json.txt", &text.replace(&path(&site, ""), ""));
 }
+
+/// Only the sources that the daemon asks are asked; the others are named.
+#[test]
+fn explain_asks_as_the_daemon_does() {
+    let site = Site::new("", "");
+    site.write("second", "carol\n");
+    let first = format!("\"file:{}\"", path(&site, "accounts"));
+    let second = format!("\"file:{}\"", path(&site, "second"));
+    site.configure(&first, &format!("[{first}, {second}]"));
+    let conf = path(&site, "rcptd.conf");
+    for (combine, outcome, is_asked) in
+        [("fallback", "rejected: account not found", false), ("union", "kept", true)]
+    {
+        site.configure("[account]", &format!("[account]\ncombine = \"{combine}\""));
+        let got = run(&["explain", "-c", &conf, "carol@example.test"]);
+        assert!(got.out.contains(outcome), "{combine}: {}{}", got.out, got.err);
+        let unasked = format!("file:{} is not asked: the answer above counts", path(&site, "second"));
+        assert_eq!(got.out.contains(&unasked), !is_asked, "{combine}: {}", got.out);
+        site.configure(&format!("[account]\ncombine = \"{combine}\""), "[account]");
+    }
+}

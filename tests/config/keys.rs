@@ -339,7 +339,7 @@ pub const CHANGES: &[(&str, &str, &str)] = &[
     ("control", "listen", "\"unix:/run/other.sock\""),
     ("control", "socket_mode", "\"0660\""),
     ("control", "socket_group", "\"adm\""),
-    ("log", "target", "\"file:/var/log/rcptd/rcptd.log\""),
+    ("log", "target", "\"file:/tmp/rcptd.log\""),
     ("log", "level", "\"debug\""),
 ];
 

@@ -168,6 +168,7 @@ fn operator_lists_flushes_and_pins_accounts() {
         (&["cache", "pin", "FOO@example.test"], "pinned foo@example.test\n", "++?"),
         (&["cache", "pin", "nobody@example.test"], "pinned nobody@example.test\n", "+++"),
         (&["cache", "pin", "nobody"], "write the whole address", "+++"),
+        (&["cache", "pin", "foo@elsewhere.test"], "not in one of the domains of rcptd", "+++"),
         (&["cache", "flush", &source], "1 accounts forgotten\n", "+?+"),
         (&["cache", "flush"], "0 accounts forgotten\n", "+?+"),
         (&["cache", "list", "nobody@example.test"], "pinned 0 s ago", "+?+"),

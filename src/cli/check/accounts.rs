@@ -333,6 +333,12 @@ impl Report {
             ["ACCOUNT", "RULE", "RESULT"],
             self.accounts.iter().flat_map(Account::rows).collect(),
         );
+        if self.domains.iter().any(|one| one.of_domain().0 == "accepted") {
+            out.push_str(
+                "Where mail to unknown names is accepted, aliases with a wrong check code are accepted, too, and \"exist\" \
+                 below proves nothing.\n\n",
+            );
+        }
         // Writing to a String cannot fail.
         let _ = writeln!(out, "{}", self.summary());
         out

@@ -153,7 +153,7 @@ fn keys(map: &MapSettings) -> Result<Vec<String>, String> {
 const REMEDIES: [(&[&str], &str); 5] = [
     (
         &["password authentication failed", "Access denied", "bind as", "WRONGPASS", "NOAUTH"],
-        "check user and password_file of the database",
+        "check user, password_file and database",
     ),
     (&["certificate", "TLS"], "check tls_ca, and that the name of the host is in the certificate"),
     (&["permission denied", "command denied", "NOPERM"], "allow the user to read the table"),
