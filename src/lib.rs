@@ -16,8 +16,9 @@
 //! | 1 | [`net`] | clients of other servers: DNS, TLS, connections, idle connections, back-off |
 //! | 1 | [`watch`] | changes of files, and whether a file is being written |
 //! | 2 | [`map`] | key to value: lists, databases, other servers, and the searches that Postfix leaves to a server |
+//! | 2 | [`plugin`] | programs of the operator that answer questions about addresses |
 //! | 3 | [`account`] | whether an account exists: the sources, and how they are combined |
-//! | 4 | [`script`] | the script of the operator, before and after the rules |
+//! | 4 | [`script`] | the script or the plug-in of the operator, before and after the rules |
 //! | 5 | [`resolve`] | the [`resolve::Outcome`] of a recipient, from rules and accounts |
 //! | 6 | [`server`] | the protocols, each with a pure part and a thin adapter |
 //! | 7 | [`config`] | the configuration: read and checked |
@@ -35,6 +36,7 @@ pub mod lookup;
 pub mod map;
 pub mod net;
 pub mod observe;
+pub mod plugin;
 pub mod resolve;
 pub mod script;
 pub mod server;

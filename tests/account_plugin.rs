@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)] // a test panics when it fails
 
 mod common;
+#[path = "common/plugin.rs"]
+mod plugin;
 
 use common::{Daemon, Site, rcptd, run};
 use mail_address::Address;
+use plugin::{HELLO, PATIENT, SHORT, eventually, example, processes, processes_that, script};
 use rcptd::account::settings::{CacheSettings, Settings, SourceSettings, Witness};
 use rcptd::account::{AccountSource, build};
 use std::fs;
@@ -15,29 +18,10 @@ use std::process::{Child, Command};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Long enough for a busy machine.
-const PATIENT: Duration = Duration::from_secs(20);
-/// For programs that do not answer.
-const SHORT: Duration = Duration::from_millis(300);
-
-/// What a program does before it waits for questions.
-const HELLO: &str = "read -r hello; echo 'rcptd-plugin 1 test'\n";
 /// A program that finds every account that begins with `foo`.
 const GOOD: &str = "while read -r id word address; do
   case $address in foo*) echo \"$id found\";; *) echo \"$id notfound\";; esac
 done\n";
-
-fn example(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("install/plug-ins").join(name)
-}
-
-/// Replaces `path` by a shell script, which may be running.
-fn script(path: &Path, text: &str) {
-    let new = path.with_extension("new");
-    fs::write(&new, format!("#!/bin/sh\n{text}")).unwrap();
-    fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
-    fs::rename(new, path).unwrap();
-}
 
 fn settings(spec: &str, deadline: Duration) -> Settings {
     let mut source = SourceSettings::new(spec.parse().unwrap());
@@ -73,34 +57,6 @@ async fn becomes(source: &Arc<AccountSource>, account: &str, want: &str) {
         assert!(begin.elapsed() < PATIENT, "{account}: {got}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-}
-
-/// Waits for something that another task is about to do.
-async fn eventually(what: &str, mut done: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !done() {
-        assert!(begin.elapsed() < PATIENT, "{what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
-/// The processes that `is` accepts, by their command line and status (proc(5)).
-fn processes_that(is: impl Fn(&str, &str) -> bool) -> Vec<String> {
-    let entries = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
-    entries
-        .filter(|entry| entry.file_name().to_string_lossy().bytes().all(|b| b.is_ascii_digit()))
-        .filter_map(|entry| {
-            let line = fs::read(entry.path().join("cmdline")).ok()?;
-            let line = String::from_utf8_lossy(&line).replace('\0', " ");
-            let status = fs::read_to_string(entry.path().join("status")).ok()?;
-            is(&line, &status).then(|| entry.file_name().to_string_lossy().into_owned())
-        })
-        .collect()
-}
-
-/// The processes whose command line contains `text`.
-fn processes(text: &str) -> Vec<String> {
-    processes_that(|line, _| line.contains(text))
 }
 
 /// The children of this process that have ended, but were not waited for.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const LEVELS: &[(u8, &[&str])] = &[
     (0, &["observe"]),
     (1, &["lookup", "net", "watch"]),
-    (2, &["map"]),
+    (2, &["map", "plugin"]),
     (3, &["account"]),
     (4, &["script"]),
     (5, &["resolve"]),
@@ -76,6 +76,7 @@ const CRATES: &[(&str, &[&str])] = &[
         &[
             "server/",
             "account/",
+            "plugin/",
             "cli/",
             "daemon/",
             "observe/log_file.rs",
@@ -84,13 +85,13 @@ const CRATES: &[(&str, &[&str])] = &[
             "map/wal.rs",
         ],
     ),
-    ("tokio", &["net/", "account/", "lookup/", "watch/", "map/", "server/", "daemon/", "cli/"]),
+    ("tokio", &["net/", "account/", "plugin/", "lookup/", "watch/", "map/", "server/", "daemon/", "cli/"]),
 ];
 
 /// Pure: no I/O, no clock, no runtime.
 const PURE: &[&str] = &[
     "account/dovecot/protocol.rs",
-    "account/plugin/protocol.rs",
+    "plugin/protocol.rs",
     "observe/stats/",
     "map/template.rs",
     "map/source.rs",

@@ -24,7 +24,6 @@ use mail_address::{Address, is_domain};
 use rcptd::account::aliases_syntax::entries;
 use rcptd::account::dovecot_protocol as dovecot_wire;
 use rcptd::account::known::{KnownAccount, file as known};
-use rcptd::account::plugin_protocol::{Answer, Conversation};
 use rcptd::account::{Lookup, LookupFuture, Reason, Source, Verification, aliases_have, ask_over};
 use rcptd::config;
 use rcptd::daemon::policy as policy_of;
@@ -32,6 +31,7 @@ use rcptd::map::list::List;
 use rcptd::map::search::{Context, SearchStrategy};
 use rcptd::map::source::SourceSpec;
 use rcptd::observe::Metrics;
+use rcptd::plugin::protocol::{Answer, Conversation, Word};
 use rcptd::resolve::{DeferReason, Outcome, Question, RejectReason, Resolver, Settings};
 use rcptd::server::accept::{Parsed, Service};
 use rcptd::server::maps::Maps;
@@ -364,12 +364,17 @@ pub fn config(data: &[u8]) {
 /// one answer, and a definite one is a line of the output.
 pub fn plugin(data: &[u8]) {
     const QUESTIONS: u64 = 20;
+    let word = |id: u64| match id {
+        11..=13 => Word::Preprocess,
+        14..=15 => Word::Postprocess,
+        _ => Word::Exists,
+    };
     let Some((size, output)) = data.split_first() else { return };
     let mut conversation = Conversation::new(100);
     let mut in_flight: HashSet<u64> = (1..=QUESTIONS).collect();
     for id in 1..=QUESTIONS {
-        let asked = conversation.ask("foo@example.com", id);
-        assert_eq!(asked, Ok(format!("{id} exists foo@example.com\n")));
+        let asked = conversation.ask(word(id), "foo@example.com", id);
+        assert_eq!(asked, Ok(format!("{id} {} foo@example.com\n", word(id).name())));
     }
     let text = String::from_utf8_lossy(output);
     for piece in output.chunks(usize::from(*size).max(1)) {
@@ -377,6 +382,7 @@ pub fn plugin(data: &[u8]) {
         assert!(answers.is_empty() || conversation.name().is_some(), "an answer before the hello");
         for (id, answer) in answers {
             assert!(in_flight.remove(&id), "two answers to the question {id}");
+            assert!(word(id).takes(&answer), "not an answer to the question {id}: {answer}");
             let line = format!("{id} {answer}");
             assert!(matches!(answer, Answer::TempFail(_)) || text.lines().any(|l| l == line), "{line}");
         }

@@ -38,7 +38,6 @@ mod file;
 mod fixed;
 mod follows;
 pub mod known;
-mod line;
 mod map;
 mod passwd;
 mod plugin;
@@ -58,8 +57,6 @@ pub use chain::{Chain, Member, Progress};
 #[doc(hidden)]
 pub use dovecot::protocol as dovecot_protocol;
 pub use follows::Follows;
-#[doc(hidden)]
-pub use plugin::protocol as plugin_protocol;
 #[doc(hidden)]
 pub use smtp::ask_over;
 pub use sources::{Sources, account_cache, build};

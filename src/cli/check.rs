@@ -9,6 +9,7 @@ use crate::account::spec::may_have_witness;
 use crate::account::{Lookup, Sources};
 use crate::config::{self, Checked, Config};
 use crate::lookup::control::canary_name;
+use crate::resolve::Resolver;
 use diagnostics::{Problem, Text, any_error};
 use mail_address::{Address, escape, one_line};
 use serde_json::{Value, json};
@@ -85,11 +86,19 @@ fn sources(checked: &mut Checked) -> Result<(), u8> {
         Ok(live) => {
             let uncontrolled = runtime.block_on(uncontrolled(config, &live.accounts));
             checked.problems.extend(uncontrolled.into_iter().map(|line| Problem::warning(&text, 0..0, line)));
+            let failed = runtime.block_on(plugin_fails(config, &live.service.resolver));
+            checked.problems.extend(failed.map(|line| Problem::warning(&text, 0..0, line)));
         }
     }
     let differs = runtime.block_on(daemon_differs(config));
     checked.problems.extend(differs.into_iter().map(|line| Problem::warning(&text, 0..0, line)));
     Ok(())
+}
+
+/// Reports why the plug-in of `script` does not answer now. It may do so later: then it is no error.
+async fn plugin_fails(config: &Config, resolver: &Resolver) -> Option<String> {
+    let why = resolver.plugin()?.try_out(config.domains.first()?).await.err()?;
+    Some(format!("script: mail is deferred while the plug-in fails: {}", escape(&why.to_string())))
 }
 
 /// Prints whether each map works, and returns the exit code.

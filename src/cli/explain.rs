@@ -45,7 +45,7 @@ async fn explain(args: &args::Explain, config: &Config) -> u8 {
             return exit::CONFIG;
         }
     };
-    let resolver = daemon::resolver(config, sources.composed.clone());
+    let resolver = daemon::resolver(config, sources.composed.clone(), None);
     let mut worst = exit::OK;
     for address in &args.addresses {
         let mut found = Explained::new(address, config, &resolver, &sources).await;

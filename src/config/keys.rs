@@ -70,8 +70,8 @@ sections! {
         /// match it, such as 5 or 0.5. With 0 there are no such warnings.
         guessable: Percent = top::GUESSABLE, "percent", Reload, in top::PERCENT;
 
-        /// A script in Rhai (`https://rhai.rs/book`) that runs before and after the rules. It may define two
-        /// functions:
+        /// A script in Rhai (`https://rhai.rs/book`) that runs before and after the rules, or a plug-in, which is a
+        /// program in any language. A script may define two functions:
         ///
         /// - `preprocess(alias, domain)`: called first; the name it returns is looked up in the rules
         /// - `postprocess(account, domain)`: called if a rule matches; returns the recipient of the mail
@@ -81,7 +81,19 @@ sections! {
         /// `postprocess` may return any address, as `DELIVER TO` in a rule may name any. If the script fails or
         /// exceeds its limits, the recipient is deferred and the reason is logged. The manual page has the
         /// details, the limits and an example, in the section SCRIPT.
-        script: String = "", "file", Reload;
+        ///
+        /// Each value that begins with `exec:` or `unix:` is a plug-in:
+        ///
+        /// - `exec:/PATH [ARGUMENT...]`: rcptd starts this program, and talks to it over standard input and output.
+        ///   There is no shell, and there are no quotes
+        /// - `unix:/PATH`: rcptd connects to the socket at which your program listens
+        ///
+        /// It gets `rcptd-plugin 1` and replies `rcptd-plugin 1 NAME`. To `ID preprocess ADDRESS` and
+        /// `ID postprocess ADDRESS` it replies `ID use ADDRESS`, `ID same`, `ID noalias` or
+        /// `ID tempfail REASON`; plug-ins.md has the details, and short examples. If it fails, or does not
+        /// answer within 2 s, the recipient is deferred. After an error, or if it does not answer within twice
+        /// this time, it is restarted.
+        script: String = "", "file | exec:/PATH | unix:/PATH", Reload;
 
         /// How local parts are normalised, if the mail server or the senders treat several spellings as the
         /// same. rcptd looks up the normalised form in rules and accounts, so write both in this form. Each

@@ -3,11 +3,14 @@
 use super::account_source::Around;
 use super::check::Check;
 use super::milter::Milter;
+use super::script::Named;
 use super::tables::Tables;
 use super::value::Field;
 use super::{Config, files, keys, listeners, read as document, script, top, trualias, unreadable};
 use crate::account::settings::Settings;
+use crate::plugin;
 use crate::resolve::Form;
+use crate::script::{DEADLINE, Hook};
 use crate::server::endpoint::Endpoint;
 use alias_rules::{Dialect, Options, Rules, Secrets};
 use diagnostics::{Problem, Text, any_error};
@@ -79,7 +82,8 @@ fn checked(
         origin: check.origin(&raw.origin, &domains),
         domains,
         rules: form.rules,
-        script: form.script,
+        script: form.hook,
+        plugin: content.plugin(account.total_deadline),
         other_case,
         case_sensitive,
         cases,
@@ -134,10 +138,10 @@ fn account_deadline(milter: &Milter, tables: &Tables) -> Duration {
     of_milter.into_iter().chain(of_tables).chain(of_socketmaps).min().unwrap_or(milter.deadline) * 7 / 8
 }
 
-/// The files with the alias rules, the secrets and the script.
+/// The files with the alias rules, the secrets and the script, or the plug-in.
 struct Content {
     texts: Vec<Text>,
-    script: Option<Text>,
+    script: Option<Named>,
     secrets: Secrets,
     case_sensitive: bool,
     debug_account: Option<String>,
@@ -193,11 +197,21 @@ impl Content {
         problems: &mut Vec<Problem>,
     ) -> (Form, Option<Form>) {
         let other_case = other_case.then(|| self.other_rules(problems));
+        let text = match &self.script {
+            Some(Named::Script(text)) => Some(text),
+            Some(Named::Plugin(..)) | None => None,
+        };
         let mut form = |rules: Arc<Rules>| Form {
-            script: script::load(self.script.as_ref(), &rules, domains, problems),
+            hook: script::load(text, &rules, domains, problems).map(Hook::Script),
             rules,
         };
         (form(self.rules.clone()), other_case.map(form))
+    }
+
+    /// The plug-in. Its deadline is shorter than that of each listener, so that the log names what was late.
+    fn plugin(&self, longest: Duration) -> Option<plugin::Settings> {
+        let Some(Named::Plugin(name, target)) = &self.script else { return None };
+        Some(plugin::Settings { name: name.clone(), target: target.clone(), deadline: DEADLINE.min(longest) })
     }
 
     /// Loads the rules with the other case sensitivity. Problems that were already reported are not repeated.

@@ -48,8 +48,9 @@ pub use tables::{MAX_MAP_NAME, MapSettings, Tables, is_map_name};
 pub use top::{GUESSABLE, Level, Log, Target};
 
 use crate::account::settings::Settings;
+use crate::plugin;
 use crate::resolve::Form;
-use crate::script::Script;
+use crate::script::Hook;
 use crate::server::endpoint::Endpoint;
 use alias_rules::{Rules, Secrets};
 use check::Check;
@@ -71,7 +72,9 @@ pub struct Config {
     /// The alias rules, with the debug account set.
     pub rules: Arc<Rules>,
     /// The operator's script.
-    pub script: Option<Arc<Script>>,
+    pub script: Option<Hook>,
+    /// The plug-in that `script` names instead. It is started by the daemon.
+    pub plugin: Option<plugin::Settings>,
     /// The same rules and script for domains whose case sensitivity differs from the default, if there are
     /// any.
     pub other_case: Option<Form>,

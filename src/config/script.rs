@@ -1,8 +1,9 @@
-//! Checks `script`: the operator's script.
+//! Checks `script`: the operator's script, or the plug-in in its place.
 
 use super::check::{Check, text};
 use super::files;
 use super::value::Field;
+use crate::plugin::Target;
 use crate::script::{MAX_SCRIPT, Script};
 use alias_rules::Rules;
 use diagnostics::{Problem, Text};
@@ -10,16 +11,35 @@ use mail_address::escape;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// What the key names.
+pub(super) enum Named {
+    /// A script.
+    Script(Text),
+    /// A plug-in, by its text.
+    Plugin(Arc<str>, Target),
+}
+
 impl Check<'_> {
-    /// Reads the file that `script` names, relative to `folder`. The file is added to `watched` even if it
-    /// cannot be read.
+    /// Checks the plug-in that `script` names, or reads the file, relative to `folder`. The file is added to
+    /// `watched` even if it cannot be read.
     pub fn script(
         &mut self,
         field: &Field<String>,
         folder: &Path,
         watched: &mut Vec<PathBuf>,
-    ) -> Option<Text> {
+    ) -> Option<Named> {
         let given = text(field)?;
+        if let Some(target) = Target::named(&given.value) {
+            let (wrong, help) = match target {
+                Ok(target) => match target.check() {
+                    Ok(()) => return Some(Named::Plugin(given.value.as_str().into(), target)),
+                    Err((wrong, help)) => (wrong, help.to_owned()),
+                },
+                Err((wrong, usage)) => (wrong, format!("write {usage}")),
+            };
+            self.error(given, format!("{}: {}", given.key, escape(&wrong)), help);
+            return None;
+        }
         let path = folder.join(&given.value);
         let read = files::read(&path, MAX_SCRIPT).map_err(|(why, help)| {
             let shown = path.display().to_string();
@@ -27,7 +47,7 @@ impl Check<'_> {
         });
         let script = read.ok().map(|bytes| files::text(&path, &bytes, &mut self.problems));
         watched.push(path);
-        script
+        script.map(Named::Script)
     }
 }
 

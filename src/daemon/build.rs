@@ -14,8 +14,10 @@ use crate::map::{Lookup, Table};
 use crate::observe::Metrics;
 use crate::resolve::view::{Resolved, ResolverView};
 use crate::resolve::{Form, Resolver, Settings};
+use crate::script::{Hook, Plugin};
 use crate::server::milter::adapter::Service;
 use crate::server::milter::session::Policy;
+use alias_rules::Rules;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -31,17 +33,19 @@ pub struct Live {
 
 /// Builds everything. The error lists all problems, as sentences with the remedy.
 pub async fn build(config: &Config, metrics: &Arc<Metrics>) -> Result<Live, Vec<String>> {
-    rebuild(config, metrics, None).await
+    rebuild(config, metrics, None, None).await
 }
 
-/// Builds everything for a reload. Cached accounts are kept if their sources are the same as in `before`.
+/// Builds everything for a reload. Cached accounts are kept if their sources are the same as in `before`, and
+/// the plug-in of `script` if it is `running` with the same settings.
 pub async fn rebuild(
     config: &Config,
     metrics: &Arc<Metrics>,
     before: Option<&Sources>,
+    running: Option<&Arc<Plugin>>,
 ) -> Result<Live, Vec<String>> {
     let (sources, builder) = accounts(config, metrics, before).await?;
-    let resolver = Arc::new(resolver(config, sources.composed.clone()));
+    let resolver = Arc::new(resolver(config, sources.composed.clone(), running));
     let asked = resolver.clone();
     // Reads certificates and LMDB files, from a disk that may hang.
     let maps = tokio::task::spawn_blocking(move || builder.finish(&asked)).await;
@@ -81,8 +85,12 @@ fn sources(config: &Config) -> Result<AccountSettings, Vec<String>> {
     Ok(settings)
 }
 
-/// Creates the resolver of a configuration with these accounts.
-pub fn resolver(config: &Config, accounts: Arc<AccountSource>) -> Resolver {
+/// Creates the resolver of a configuration with these accounts. The plug-in of `script` is started, unless it is
+/// `running` with the same settings.
+///
+/// # Panics
+/// Outside of a runtime, if there is a plug-in.
+pub fn resolver(config: &Config, accounts: Arc<AccountSource>, running: Option<&Arc<Plugin>>) -> Resolver {
     let settings = Settings {
         domains: config.domains.clone(),
         origin: config.origin.clone(),
@@ -90,8 +98,17 @@ pub fn resolver(config: &Config, accounts: Arc<AccountSource>) -> Resolver {
         normal: config.normal.clone(),
         today,
     };
-    let form = Form { rules: config.rules.clone(), script: config.script.clone() };
-    Resolver::new(settings, form, accounts).with_other_case(config.other_case.clone())
+    let plugin = config.plugin.as_ref().map(|settings| {
+        let same = running.filter(|plugin| plugin.settings() == settings);
+        Hook::Plugin(same.cloned().unwrap_or_else(|| Arc::new(Plugin::start(settings))))
+    });
+    let with_hook = |rules: &Arc<Rules>, script: Option<&Hook>| Form {
+        rules: rules.clone(),
+        hook: plugin.clone().or_else(|| script.cloned()),
+    };
+    let other_case = config.other_case.as_ref().map(|form| with_hook(&form.rules, form.hook.as_ref()));
+    let form = with_hook(&config.rules, config.script.as_ref());
+    Resolver::new(settings, form, accounts).with_other_case(other_case)
 }
 
 /// Creates the policy of milter sessions.

@@ -171,7 +171,10 @@ async fn reload(
         )));
     }
     let accounts = shared.accounts.load_full();
-    match timeout(RELOAD, rebuild(&config, &shared.metrics, Some(&accounts))).await {
+    let service = shared.milter.service();
+    // The operator may have replaced the program, and asks for it by a reload.
+    let running = service.resolver.plugin().filter(|_| why == WATCH);
+    match timeout(RELOAD, rebuild(&config, &shared.metrics, Some(&accounts), running)).await {
         Ok(live) => {
             let live = live.map_err(Failure::Sources)?;
             shared.milter.replace(live.service);

@@ -19,7 +19,8 @@ pub(super) fn shrunk(old: &Config, new: &Config) -> Vec<String> {
     compare(&config, "domains", old.domains.len(), new.domains.len());
     compare(&config, "account sources", old.account.sources.len(), new.account.sources.len());
     compare(&config, "maps", old.tables.maps.len(), new.tables.maps.len());
-    compare(&config, "scripts", usize::from(old.script.is_some()), usize::from(new.script.is_some()));
+    let scripts = |config: &Config| usize::from(config.script.is_some() || config.plugin.is_some());
+    compare(&config, "scripts", scripts(old), scripts(new));
     let (before, now) = (rules(old), rules(new));
     let is_named = |file: &str| new.files.iter().any(|named| named.display().to_string() == file);
     for (file, count) in &before {

@@ -223,7 +223,9 @@ impl Import {
         if let Some(processor) = &settings.processor {
             let text = format!(
                 "the Python module {} is not called; \"domains\", \"case_sensitive\" and the account sources \
-                 replace such modules. Check what it did before you go on",
+                 replace most such modules. Check what it did before you go on. To call its functions as before, \
+                 write them into the plug-in install/plug-ins/processor.py, and its path in \
+                 script = \"exec:/PATH\" (docs/plug-ins.md)",
                 escape(&processor.value)
             );
             self.say("PROCESSOR", processor, &text);

@@ -8,6 +8,7 @@
 //! | `tls` | TLS client configuration |
 //! | `back_off` | which of several servers is tried first |
 //! | `network` | networks of IP addresses |
+//! | `line` | numbers and quotes of line protocols |
 //! | `idle`, `age` | how long a connection is used |
 
 #[cfg(any(feature = "redis", feature = "sql-postgres", feature = "sql-mysql", feature = "sql-sqlite"))]
@@ -28,5 +29,6 @@ pub mod connect;
 pub mod dns;
 pub mod host;
 pub mod idle;
+pub mod line;
 pub mod network;
 pub mod tls;

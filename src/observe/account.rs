@@ -4,7 +4,6 @@ use super::line::{name, octets, text};
 use super::metrics::Metrics;
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 use tracing::{debug, error, info, warn};
 
 /// A control address was verified: passed, failed by the server (`Err(true)`), or without a result
@@ -96,30 +95,4 @@ pub fn source_verifies_nothing(source: &str) {
          recipients itself, or it sends bounces to forged senders",
         name(&source)
     );
-}
-
-/// A plug-in has sent its hello.
-pub fn plugin_ready(source: &str, program: &str) {
-    info!("source={} detail={} the plug-in is ready", name(&source), text(&program));
-}
-
-/// A plug-in has ended, or was ended since it failed. It is started again after `pause`. `first`: it has worked
-/// before.
-pub fn plugin_failed(source: &str, reason: &str, pause: Duration, first: bool) {
-    let (source, pause, reason) = (name(&source), pause.as_millis(), text(&reason));
-    if first {
-        warn!("source={source} detail={reason} the plug-in failed, restart in {pause} ms");
-    } else {
-        info!("source={source} detail={reason} the plug-in failed again, restart in {pause} ms");
-    }
-}
-
-/// A plug-in has written a line to standard error. `suppressed` is the number of lines before it that were not
-/// logged.
-pub fn plugin_message(source: &str, line: &[u8], suppressed: u64) {
-    let source = name(&source);
-    if suppressed > 0 {
-        info!("source={source} {suppressed} lines of the plug-in were not logged");
-    }
-    info!("source={source} stderr={}", octets(line));
 }

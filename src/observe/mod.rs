@@ -23,6 +23,7 @@ pub mod meter;
 pub mod metrics;
 pub mod openmetrics;
 pub mod outage;
+pub mod plugin;
 pub mod setup;
 pub mod stats;
 mod tables;

@@ -1,25 +1,25 @@
-//! Looks up one address: the script, the rules, and the script again. The result is the next step of the
+//! Looks up one address: the script or plug-in, the rules, and the script again. The result is the next step of the
 //! resolution.
 
 use super::{DeferReason, Outcome, RejectReason, Resolver, RuleTrace};
-use crate::script::{Returned, Script, ScriptError, ScriptFunction};
+use crate::script::{Hook, Returned, ScriptError, ScriptFunction};
 use alias_rules::{Day, Decision, Query, Rules};
 use mail_address::{Address, Forms, LocalPartPolicy, canonical_domain, escape, is_domain};
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// The rules for one case sensitivity, and the script that runs before and after them.
+/// The rules for one case sensitivity, and what runs before and after them.
 #[derive(Clone, Debug)]
 pub struct Form {
     /// The rules.
     pub rules: Arc<Rules>,
-    /// The script, loaded with these rules.
-    pub script: Option<Arc<Script>>,
+    /// The script, loaded with these rules, or the plug-in.
+    pub hook: Option<Hook>,
 }
 
 impl From<Arc<Rules>> for Form {
     fn from(rules: Arc<Rules>) -> Self {
-        Form { rules, script: None }
+        Form { rules, hook: None }
     }
 }
 
@@ -27,7 +27,7 @@ impl From<Arc<Rules>> for Form {
 pub(super) enum Event<'e> {
     /// The lookup of this address begins.
     Address(&'e Address),
-    /// The script was called with a local part and a domain.
+    /// The script or plug-in was called with a local part and a domain.
     Script(ScriptFunction, &'e str, &'e str, &'e Result<Returned, ScriptError>),
     /// These rules were searched.
     Rules(&'e Rules, Query<'e>),
@@ -63,18 +63,22 @@ struct Asked<'a> {
 
 impl Resolver {
     /// Looks an address up.
-    pub(super) fn look_up(&self, at: &Address, today: Option<Day>, show: &mut Show<'_>) -> Found {
+    pub(super) async fn look_up(&self, at: &Address, today: Option<Day>, show: &mut Show<'_>) -> Found {
         show(Event::Address(at));
         let domain = at.domain().unwrap_or_default();
         let normal = self.normal(domain);
-        let script = self.form(normal).script.as_deref();
-        let before = self.preprocess(script, normal.typed(at.local()), domain, show);
+        let own = Asked { names: normal.typed(at.local()), domain: domain.into() };
+        let Some(hook) = &self.form(normal).hook else {
+            let (rule, next) = next_step(self.ask(&own, today, show), domain);
+            return Found { rule, next };
+        };
+        let before = self.preprocess(hook, own, domain, show).await;
         let (rule, next) = match before {
             Ok(Some(asked)) => next_step(self.ask(&asked, today, show), &asked.domain),
             Ok(None) => (RuleTrace::None, Next::Own),
             Err(doubt) => (RuleTrace::None, Next::Stop(Outcome::TempFail(doubt))),
         };
-        match postprocess(script, &next, show) {
+        match postprocess(hook, &next, show).await {
             Ok(None) => Found { rule, next },
             Ok(Some(Next::Own)) => Found { rule: RuleTrace::None, next: Next::Own },
             Ok(Some(next)) => Found { rule, next },
@@ -85,8 +89,8 @@ impl Resolver {
     /// Whether the address of an account, as written in the rules, is an alias itself: then its mail is
     /// redirected there. A mail server that uses tables looks up the result again, so both lead to the same
     /// address.
-    pub(super) fn leads_on(&self, account: &Address, today: Option<Day>) -> bool {
-        match self.look_up(account, today, &mut |_| ()).next {
+    pub(super) async fn leads_on(&self, account: &Address, today: Option<Day>) -> bool {
+        match self.look_up(account, today, &mut |_| ()).await.next {
             Next::Own => false,
             Next::Account(next) => !self.is_same(account, &next),
             Next::Target(_) | Next::Stop(_) => true,
@@ -94,17 +98,16 @@ impl Resolver {
     }
 
     /// Runs `preprocess` and returns the query to the rules, if they are to be searched.
-    fn preprocess<'a>(
+    async fn preprocess<'a>(
         &self,
-        script: Option<&Script>,
-        own: Forms<'a>,
+        hook: &Hook,
+        own: Asked<'a>,
         domain: &'a str,
         show: &mut Show<'_>,
     ) -> Result<Option<Asked<'a>>, DeferReason> {
-        let returned =
-            script.and_then(|script| call(script, ScriptFunction::Preprocess, own.whole(), domain, show));
+        let returned = call(hook, ScriptFunction::Preprocess, own.names.whole(), domain, show).await;
         let (local, to) = match returned.transpose()? {
-            None => return Ok(Some(Asked { names: own, domain: domain.into() })),
+            None | Some(Returned::Same) => return Ok(Some(own)),
             Some(Returned::NoAlias) => return Ok(None),
             Some(Returned::Name { local, domain: None }) => (local, Cow::Borrowed(domain)),
             Some(Returned::Name { local, domain: Some(to) }) => {
@@ -154,17 +157,12 @@ impl Resolver {
 }
 
 /// Runs `postprocess` and returns its address, if that differs from the destination so far.
-fn postprocess(
-    script: Option<&Script>,
-    next: &Next,
-    show: &mut Show<'_>,
-) -> Result<Option<Next>, DeferReason> {
+async fn postprocess(hook: &Hook, next: &Next, show: &mut Show<'_>) -> Result<Option<Next>, DeferReason> {
     let (Next::Account(to) | Next::Target(to)) = next else { return Ok(None) };
     let domain = to.domain().unwrap_or_default();
-    let returned =
-        script.and_then(|script| call(script, ScriptFunction::Postprocess, to.local(), domain, show));
+    let returned = call(hook, ScriptFunction::Postprocess, to.local(), domain, show).await;
     let (local, other) = match returned.transpose()? {
-        None => return Ok(None),
+        None | Some(Returned::Same) => return Ok(None),
         Some(Returned::NoAlias) => return Ok(Some(Next::Own)),
         Some(Returned::Name { local, domain }) => (local, domain),
     };
@@ -183,14 +181,14 @@ fn postprocess(
     }
 }
 
-fn call(
-    script: &Script,
+async fn call(
+    hook: &Hook,
     function: ScriptFunction,
     local: &str,
     domain: &str,
     show: &mut Show<'_>,
 ) -> Option<Result<Returned, DeferReason>> {
-    let returned = script.call(function, local, domain)?;
+    let returned = hook.call(function, local, domain).await?;
     show(Event::Script(function, local, domain, &returned));
     Some(returned.map_err(|fault| DeferReason::Script(fault.to_string().into())))
 }

@@ -4,8 +4,8 @@
 //! source certainly has it (or is configured with `on_tempfail = "accept"`).
 //!
 //! A rule may redirect the mail to an address. In our domains that address is resolved and verified like a
-//! recipient; elsewhere it is not verified. The operator's script may run before the rules, and after them,
-//! where it may redirect the mail as a rule can.
+//! recipient; elsewhere it is not verified. The operator's script or plug-in may run before the rules, and after
+//! them, where it may redirect the mail as a rule can.
 
 mod look_up;
 mod outcome;
@@ -19,7 +19,7 @@ pub use outcome::{DeferReason, Outcome, RejectReason, Resolution, RuleTrace};
 pub use redirects::MAX_HOPS;
 
 use crate::account::{AccountSource, Lookup, Verification};
-use crate::script::{Returned, ScriptError, ScriptFunction};
+use crate::script::{Hook, Plugin, Returned, ScriptError, ScriptFunction};
 use alias_rules::{Day, Explanation, Rules};
 use foldhash::quality::RandomState;
 use look_up::{Event, Next, Show};
@@ -74,14 +74,14 @@ pub struct Step {
 /// An intermediate result for an address.
 #[derive(Clone, Debug)]
 pub enum Note {
-    /// The script was called.
+    /// The script or plug-in was called.
     Script(Called),
     /// The rules were searched. If they do not have the address, they are searched again without its
     /// extension.
     Rules(Explanation),
 }
 
-/// A call of the script.
+/// A call of the script or the plug-in.
 #[derive(Clone, Debug)]
 pub struct Called {
     /// The function that was called.
@@ -101,6 +101,7 @@ impl fmt::Display for Called {
         write!(f, "{}(\"{}\", \"{}\") ", function.name(), escape(local), escape(domain))?;
         match said {
             Ok(Returned::NoAlias) => f.write_str("= (), no alias"),
+            Ok(Returned::Same) => f.write_str("= the same"),
             Ok(Returned::Name { local, domain: None }) => write!(f, "= \"{}\"", escape(local)),
             Ok(Returned::Name { local, domain: Some(domain) }) => {
                 write!(f, "= [\"{}\", \"{}\"]", escape(local), escape(domain))
@@ -149,6 +150,14 @@ impl Resolver {
         &self.form.rules
     }
 
+    /// The plug-in that runs before and after the rules, if there is one.
+    pub fn plugin(&self) -> Option<&Arc<Plugin>> {
+        match &self.form.hook {
+            Some(Hook::Plugin(plugin)) => Some(plugin),
+            Some(Hook::Script(_)) | None => None,
+        }
+    }
+
     /// Whether a domain, in canonical spelling, is one of ours.
     pub fn has_domain(&self, domain: &str) -> bool {
         self.domains.contains_key(domain)
@@ -188,7 +197,8 @@ impl Resolver {
         }
     }
 
-    /// Resolves a recipient. This may take as long as the account sources take; the caller sets a deadline.
+    /// Resolves a recipient. This may take as long as the account sources and a plug-in take; the caller sets a
+    /// deadline.
     pub async fn resolve(&self, question: &Question) -> Resolution {
         self.follow(question, &mut |_| ()).await
     }
@@ -226,7 +236,7 @@ impl Resolver {
         };
         let mut chain = RedirectChain::new(recipient.clone());
         let mut rule = RuleTrace::None;
-        let decided = match self.redirect(&mut chain, &mut rule, show) {
+        let decided = match self.redirect(&mut chain, &mut rule, show).await {
             Ok(account) => self.deliver(&recipient, &chain, account.as_ref()).await,
             Err(outcome) => Err(outcome),
         };
@@ -246,7 +256,7 @@ impl Resolver {
 
     /// Follows the rules from the recipient to the account, which is returned if it is not the last name of
     /// the chain itself. The error is the outcome where no account is asked for.
-    fn redirect(
+    async fn redirect(
         &self,
         chain: &mut RedirectChain,
         rule: &mut RuleTrace,
@@ -256,7 +266,7 @@ impl Resolver {
         // Each round either ends the loop or extends the chain, which has a maximum length.
         loop {
             let at = chain.here();
-            let found = self.look_up(at, today, show);
+            let found = self.look_up(at, today, show).await;
             // Keep the rule of the recipient itself, which explains most. Exception: an expired alias
             // explains the rejection.
             if *rule == RuleTrace::None || matches!(found.rule, RuleTrace::Expired(_)) {
@@ -264,10 +274,13 @@ impl Resolver {
             }
             let next = match found.next {
                 Next::Own => return Ok(None),
-                Next::Account(account) if self.is_same(at, &account) || !self.leads_on(&account, today) => {
-                    return Ok(Some(account));
+                Next::Account(account) => {
+                    if self.is_same(at, &account) || !self.leads_on(&account, today).await {
+                        return Ok(Some(account));
+                    }
+                    account
                 }
-                Next::Account(next) | Next::Target(next) => next,
+                Next::Target(next) => next,
                 Next::Stop(outcome) => return Err(outcome),
             };
             if !self.is_ours(&next) {

@@ -44,7 +44,7 @@ pub enum DeferReason {
     Destination(Box<str>),
     /// The redirects form a loop or are too many; the addresses in order.
     Loop(Box<[Address]>),
-    /// The script failed or returned an invalid result, for the reason given.
+    /// The script or plug-in failed or returned an invalid result, for the reason given.
     Script(Box<str>),
     /// The deadline passed.
     Deadline,

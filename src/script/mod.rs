@@ -1,6 +1,6 @@
-//! The operator's script, which runs before and after the rules.
+//! What the operator runs before and after the rules: a script, or a plug-in ([`Hook`]).
 //!
-//! It is written in Rhai (<https://rhai.rs/book>) and may define two functions:
+//! A script is written in Rhai (<https://rhai.rs/book>) and may define two functions:
 //!
 //! * `preprocess(alias, domain)` is called with a recipient before the rules are searched; the rules are
 //!   searched for its result.
@@ -15,8 +15,12 @@
 //! A script cannot read or write files, and it always ends: each call has a budget. Exceeding the budget is
 //! a [`ScriptError`] like any other error. An error does not show that a recipient is unknown, so no
 //! recipient is rejected because of it.
+//!
+//! A [`Plugin`] has the same two functions, as questions of a line protocol. Its failures are errors of the same
+//! kind.
 
 mod engine;
+mod plugin;
 
 use alias_rules::Rules;
 use diagnostics::{Problem, Text};
@@ -26,6 +30,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 pub use engine::{MAX_CALLS, MAX_DEPTH, MAX_FUNCTIONS, MAX_LIST, MAX_OPERATIONS, MAX_TEXT, MAX_VARIABLES};
+pub use plugin::{DEADLINE, Plugin};
 
 /// Largest script, in bytes: more than a thousand lines.
 pub const MAX_SCRIPT: u64 = 64 << 10;
@@ -64,6 +69,8 @@ impl ScriptFunction {
 pub enum Returned {
     /// The address is not an alias.
     NoAlias,
+    /// The address stays as it is. A script returns its name instead.
+    Same,
     /// The address is replaced by this name.
     Name {
         /// The local part.
@@ -80,6 +87,31 @@ pub struct ScriptError(Box<str>);
 impl fmt::Display for ScriptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// A script or a plug-in.
+#[derive(Clone, Debug)]
+pub enum Hook {
+    /// A script.
+    Script(Arc<Script>),
+    /// A plug-in, which is shared by all rules.
+    Plugin(Arc<Plugin>),
+}
+
+impl Hook {
+    /// Calls a function, if it is defined.
+    pub async fn call(
+        &self,
+        function: ScriptFunction,
+        local: &str,
+        domain: &str,
+    ) -> Option<Result<Returned, ScriptError>> {
+        match self {
+            Hook::Script(script) => script.call(function, local, domain),
+            // In a box, so that the resolver's future is not larger where there is only a script, or none.
+            Hook::Plugin(plugin) => Some(Box::pin(plugin.call(function, local, domain)).await),
+        }
     }
 }
 

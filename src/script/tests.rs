@@ -17,6 +17,7 @@ fn call(script: &Script, local: &str) -> String {
     match script.call(ScriptFunction::Preprocess, local, "example.test") {
         None => "undefined".into(),
         Some(Ok(Returned::NoAlias)) => "-".into(),
+        Some(Ok(Returned::Same)) => "a script never returns this".into(),
         Some(Ok(Returned::Name { local, domain: None })) => local,
         Some(Ok(Returned::Name { local, domain: Some(domain) })) => format!("{local}@{domain}"),
         Some(Err(fault)) => format!("fault: {fault}"),

@@ -23,6 +23,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The smallest file that works.
 const SMALLEST: &str = "\
@@ -145,6 +146,7 @@ fn meaning(config: Config) -> Meaning {
         origin,
         rules,
         script,
+        plugin,
         other_case,
         case_sensitive,
         cases,
@@ -168,7 +170,7 @@ fn meaning(config: Config) -> Meaning {
         secrets: _,
     } = config;
     (
-        (domains, origin, format!("{rules:?} {script:?} {other_case:?}")),
+        (domains, origin, format!("{rules:?} {script:?} {plugin:?} {other_case:?}")),
         (case_sensitive, cases, normal, guessable, dry_run, watch, workers),
         (milter, guessing, account, log),
         (maps, databases, tcp_tables, socketmaps),
@@ -351,6 +353,64 @@ fn a_script_is_small() {
             got.as_ref().map_or_else(|p| p[0].message.contains(want.unwrap()), |_| want.is_none()),
             "{got:?}"
         );
+    }
+}
+
+/// Only these two words make a plug-in of the value; an error names the place and the remedy.
+#[test]
+fn a_script_may_be_a_plugin() {
+    for (value, is_plugin) in [
+        ("exec:/bin/sh -c x", true),
+        ("unix:/run/nothing-there.sock", true),
+        ("script.rhai", false),
+        ("./script.rhai", false),
+    ] {
+        let config = load(&with("", "script", &format!("{value:?}"))).unwrap();
+        assert_eq!((config.plugin.is_some(), config.script.is_some()), (is_plugin, !is_plugin), "{value}");
+        assert!(config.plugin.is_none_or(|plugin| *plugin.name == *value));
+        // The program is not read, so its change is no reason for a reload.
+        assert_eq!(config.files.len(), if is_plugin { 2 } else { 3 });
+    }
+    for (value, want) in [
+        ("exec:", "script: it names no program (write exec:/PATH [ARGUMENT...])"),
+        ("exec:x.py", "script: the path of a program must be absolute (write exec:/PATH [ARGUMENT...])"),
+        (
+            "exec:/nonexistent/x y",
+            "script: /nonexistent/x cannot be run: No such file or directory (os error 2) (install the program or \
+             correct the path)",
+        ),
+        ("exec:/etc", "script: /etc is not a file (write the path of a program)"),
+        (
+            "exec:/etc/passwd",
+            "script: /etc/passwd cannot be run by the user of rcptd: Permission denied (make it executable (chmod +x))",
+        ),
+        ("unix:", "script: the path of a socket must be absolute (write unix:/PATH)"),
+        ("unix:x.sock", "script: the path of a socket must be absolute (write unix:/PATH)"),
+        // Other words are names of files.
+        ("tcp:127.0.0.1:3048", "tcp:127.0.0.1:3048 cannot be read: No such file"),
+        ("EXEC:/bin/sh", "EXEC:/bin/sh cannot be read: No such file"),
+        ("/exec:/bin/sh", "/exec:/bin/sh cannot be read: No such file"),
+    ] {
+        refused("", "script", &format!("{value:?}"), want);
+        refused("", "script", &format!("{value:?}"), "rcptd.conf:1:10: error: ");
+    }
+}
+
+/// Its deadline is below that of each listener.
+#[test]
+fn the_deadline_of_a_plugin() {
+    let plugin = with("", "script", "\"exec:/bin/sh\"");
+    for (milter, table, want) in
+        [("8s", None, 2000), ("29s", None, 2000), ("1s", None, 875), ("8s", Some("400ms"), 350)]
+    {
+        let mut text = plugin.replace("[milter]\n", &format!("[milter]\ndeadline = \"{milter}\"\n"));
+        if let Some(deadline) = table {
+            text += "[[map]]\nname = \"aliases\"\nsource = \"resolver:virtual_alias\"\n";
+            text += "[[tcp_table]]\nlisten = \"inet:127.0.0.1:3048\"\nmap = \"aliases\"\n";
+            writeln!(text, "deadline = \"{deadline}\"").unwrap();
+        }
+        let config = load(&text).unwrap_or_else(|problems| panic!("{problems:?}"));
+        assert_eq!(config.plugin.unwrap().deadline, Duration::from_millis(want), "{milter} {table:?}");
     }
 }
 

@@ -16,7 +16,7 @@
 //! it cannot open its list of users, version 2.3 replies `FAIL` and 2.4 `NOTFOUND`; if the list is empty, both reply
 //! `NOTFOUND` for every name.
 
-use super::super::line::{quoted, request_number};
+use crate::net::line::{quoted, request_number};
 use mail_address::{Address, lower};
 use std::fmt;
 
@@ -225,9 +225,9 @@ fn parse_answer(line: &[u8]) -> Option<(u32, Answer)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::line::MAX_QUOTED;
     use super::*;
     use crate::account::settings::MAX_SERVICE;
+    use crate::net::line::MAX_QUOTED;
     use mail_address::{MAX_DOMAIN, MAX_LOCAL_PART};
     use proptest::prelude::*;
 

@@ -124,7 +124,7 @@ fn accepted_unverified(resolution: &Resolution) -> Option<&Reason> {
 
 async fn ask(config: &Config) -> Result<Report, Vec<String>> {
     let (sources, _maps) = daemon::accounts(config, &Arc::default(), None).await?;
-    let resolver = Arc::new(daemon::resolver(config, sources.composed.clone()));
+    let resolver = Arc::new(daemon::resolver(config, sources.composed.clone(), None));
     let (mut accounts, skipped) = accounts_in_rules(config, &resolver);
     let (asked, domains) = probe(config, &sources).await?;
     look_up(&resolver, &mut accounts).await;

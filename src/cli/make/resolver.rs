@@ -1,7 +1,7 @@
 //! Checks that the configured daemon resolves an address to the account it was made for.
 //!
-//! The rules alone do not show that: a domain may remove characters of a name, and a script may run before
-//! and after the rules.
+//! The rules alone do not show that: a domain may remove characters of a name, and a script or a plug-in may run
+//! before and after the rules.
 
 use super::super::terminal;
 use crate::account::{Lookup, LookupFuture, Source, Verification};
@@ -32,8 +32,12 @@ pub struct DaemonResolver {
 impl DaemonResolver {
     /// Creates a resolver for the recipients in a domain. `case_sensitive`: whether case matters there.
     pub fn new(config: &Config, case_sensitive: bool) -> Result<Self, u8> {
-        let resolver = daemon::resolver(config, Arc::new(Anybody));
-        Ok(DaemonResolver { resolver, runtime: terminal::runtime()?, case_sensitive })
+        let runtime = terminal::runtime()?;
+        // A plug-in is a task of the runtime.
+        let inside = runtime.enter();
+        let resolver = daemon::resolver(config, Arc::new(Anybody), None);
+        drop(inside);
+        Ok(DaemonResolver { resolver, runtime, case_sensitive })
     }
 
     /// Checks that mail to `name` at `domain` reaches `account` there; the error is the reason if it does

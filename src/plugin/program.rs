@@ -17,7 +17,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// How long a program may take to end after its standard input was closed, when the source is dropped.
+/// How long a program may take to end after its standard input was closed, when its client is dropped.
 pub(super) const GRACE: Duration = Duration::from_secs(2);
 
 /// How long a program that has closed its output may take to end, so that its exit status is in the log.
@@ -32,8 +32,8 @@ const ENVIRONMENT: [(&str, &str); 2] =
     [("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), ("LANG", "C.UTF-8")];
 
 /// A program and its arguments.
-#[derive(Clone, Debug)]
-pub(super) struct CommandLine {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandLine {
     path: PathBuf,
     arguments: Vec<String>,
 }
@@ -53,20 +53,18 @@ impl FromStr for CommandLine {
 }
 
 impl CommandLine {
-    /// Checks whether the program can be run. The error is a sentence with the remedy.
-    pub fn check(&self) -> Result<(), String> {
+    /// Checks whether the program can be run. The error is what is wrong, and the remedy.
+    pub fn check(&self) -> Result<(), (String, &'static str)> {
         let shown = self.path.display();
         let data = fs::metadata(&self.path).map_err(|error| {
-            format!("{shown} cannot be run: {error}: install the program or correct the path")
+            (format!("{shown} cannot be run: {error}"), "install the program or correct the path")
         })?;
         if !data.is_file() {
-            return Err(format!("{shown} is not a file: write the path of a program"));
+            return Err((format!("{shown} is not a file"), "write the path of a program"));
         }
         access(&self.path, AccessFlags::X_OK).map_err(|error| {
-            format!(
-                "{shown} cannot be run by the user of rcptd: {}: make it executable (chmod +x)",
-                error.desc()
-            )
+            let why = format!("{shown} cannot be run by the user of rcptd: {}", error.desc());
+            (why, "make it executable (chmod +x)")
         })
     }
 
@@ -171,7 +169,7 @@ mod tests {
             let got = path.parse::<CommandLine>().unwrap().check();
             match want {
                 None => assert_eq!(got, Ok(())),
-                Some(want) => assert!(got.as_ref().is_err_and(|why| why.starts_with(want)), "{got:?}"),
+                Some(want) => assert!(got.as_ref().is_err_and(|(why, _)| why.starts_with(want)), "{got:?}"),
             }
         }
     }

@@ -1,12 +1,13 @@
 //! Keeps a plug-in running: one task, which starts or connects to it, and restarts it after every failure.
 //!
 //! After a failure all questions in flight fail temporarily. The plug-in is started again after a pause that
-//! grows; until then, questions fail temporarily at once. The task ends when the source is dropped.
+//! grows; until then, questions fail temporarily at once. The task ends when
+//! its [`super::Client`] is dropped.
 
-use super::program::{CommandLine, GRACE, LAST_MOMENT, Program};
-use super::protocol::{Answer, Conversation, MAX_QUESTIONS, hello};
+use super::Target;
+use super::program::{GRACE, LAST_MOMENT, Program};
+use super::protocol::{Answer, Conversation, MAX_QUESTIONS, Word, hello};
 use crate::net::connect::connect;
-use crate::net::host::Host;
 use crate::observe;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
@@ -36,6 +37,7 @@ const PIECE: usize = 4096;
 /// A question, and where the answer goes.
 #[derive(Debug)]
 pub(super) struct Question {
+    pub word: Word,
     /// See [`super::protocol::address_field`].
     pub address: String,
     /// The error is the reason of a temporary failure.
@@ -49,18 +51,10 @@ struct Caller {
     since: Instant,
 }
 
-/// What runs or listens.
-#[derive(Clone, Debug)]
-pub(super) enum Target {
-    /// `exec:`
-    Program(CommandLine),
-    /// `unix:`
-    Socket(Host),
-}
-
-/// The task of one source.
+/// The task of one plug-in.
 #[derive(Debug)]
 pub(super) struct Runner {
+    /// The name of the plug-in in the log.
     pub source: Arc<str>,
     pub target: Target,
     /// Time limit of the hello, and of the oldest question in flight.
@@ -70,7 +64,7 @@ pub(super) struct Runner {
 
 /// Why a conversation ended.
 enum End {
-    /// The source was dropped.
+    /// The client was dropped.
     Dropped,
     /// The plug-in has closed its input or output.
     Closed,
@@ -79,7 +73,7 @@ enum End {
 }
 
 impl Runner {
-    /// Runs until the source is dropped.
+    /// Runs until the client is dropped.
     pub async fn run(mut self) {
         let mut failures = 0;
         loop {
@@ -87,14 +81,14 @@ impl Runner {
             let Some(why) = self.run_once().await else { return };
             failures = if begun.elapsed() < GOOD { failures + 1 } else { 1 };
             let pause = pause(failures, RandomState::new().hash_one(failures));
-            observe::account::plugin_failed(&self.source, &why, pause, failures == 1);
+            observe::plugin::failed(&self.source, &why, pause, failures == 1);
             if !self.refuse(Instant::now() + pause, &why).await {
                 return;
             }
         }
     }
 
-    /// Refuses all questions until `end`. Returns whether the source still exists.
+    /// Refuses all questions until `end`. Returns whether the client still exists.
     async fn refuse(&mut self, end: Instant, why: &str) -> bool {
         let why: Arc<str> = format!("the plug-in is being restarted: {why}").into();
         while let Ok(question) = timeout_at(end, self.questions.recv()).await {
@@ -105,7 +99,7 @@ impl Runner {
         true
     }
 
-    /// Starts the plug-in, and returns why it has ended; `None`: since the source was dropped.
+    /// Starts the plug-in, and returns why it has ended; `None`: since the client was dropped.
     async fn run_once(&mut self) -> Option<String> {
         let mut session = Session::new(self);
         let why = match session.runner.target.clone() {
@@ -225,7 +219,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Takes a question from the source. Before the hello it waits: the program may be any other, such as a
+    /// Takes a question from the client. Before the hello it waits: the program may be any other, such as a
     /// shell, which would run a line from outside.
     fn take(&mut self, question: Question) {
         if self.conversation.name().is_some() {
@@ -241,11 +235,11 @@ impl<'a> Session<'a> {
         self.early.push_back(question);
     }
 
-    fn ask(&mut self, Question { address, reply }: Question) {
+    fn ask(&mut self, Question { word, address, reply }: Question) {
         if reply.is_closed() {
             return;
         }
-        match self.conversation.ask(&address, Caller { reply, since: Instant::now() }) {
+        match self.conversation.ask(word, &address, Caller { reply, since: Instant::now() }) {
             Ok(line) => self.output.extend_from_slice(line.as_bytes()),
             Err(caller) => refuse(caller.reply),
         }
@@ -259,7 +253,7 @@ impl<'a> Session<'a> {
             let _ = caller.reply.send(Ok(answer));
         }
         if let (false, Some(name)) = (before, self.conversation.name()) {
-            observe::account::plugin_ready(&self.runner.source, name);
+            observe::plugin::ready(&self.runner.source, name);
             for question in std::mem::take(&mut self.early) {
                 self.ask(question);
             }

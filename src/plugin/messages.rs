@@ -28,7 +28,7 @@ pub(super) async fn log(mut stream: impl AsyncRead + Unpin, source: Arc<str>) {
     let mut piece = [0; PIECE];
     let mut write = |line: &[u8]| {
         if let Some(suppressed) = quota.passes(Instant::now()) {
-            observe::account::plugin_message(&source, line, suppressed);
+            observe::plugin::message(&source, line, suppressed);
         }
     };
     while let Ok(octets @ 1..) = stream.read(&mut piece).await {
