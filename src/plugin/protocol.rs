@@ -3,8 +3,8 @@
 //! [`Conversation`] has the hello of the plug-in and the questions in flight. What an address may contain, so
 //! that it is one field of one line, is decided in [`address_field`].
 
-use crate::net::line::{quoted, request_number};
-use mail_address::{Address, lower};
+use crate::net::line::{account_parts, part_of_line, quoted, request_number};
+use mail_address::Address;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -140,22 +140,9 @@ impl fmt::Display for ProtocolError {
 /// The error is the reason why no line can have this address. Everything that some program may take for the
 /// end of a line is refused.
 pub fn address_field(account: &Address, case_sensitive: bool) -> Result<String, String> {
-    if let Some(malformed) = account.malformed() {
-        return Err(malformed.to_string());
-    }
-    let Some(domain) = account.domain() else {
-        return Err("the address has no domain".into());
-    };
-    if account.local().is_empty() {
-        return Err("the address has no local part".into());
-    }
-    let local = if case_sensitive { account.local().into() } else { lower(account.local()) };
-    let address = Address::new(&local, domain).map_err(|malformed| malformed.to_string())?.to_string();
-    // Line separator and paragraph separator are not control characters.
-    if address.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')) {
-        return Err("control character in the address".into());
-    }
-    Ok(address)
+    let (local, domain) = account_parts(account, case_sensitive)?;
+    let address = Address::new(&local, domain).map_err(|malformed| malformed.to_string())?;
+    part_of_line(address.to_string())
 }
 
 /// One run of a plug-in or one connection to it. A question in flight has its caller `T`.

@@ -16,8 +16,8 @@
 //! it cannot open its list of users, version 2.3 replies `FAIL` and 2.4 `NOTFOUND`; if the list is empty, both reply
 //! `NOTFOUND` for every name.
 
-use crate::net::line::{quoted, request_number};
-use mail_address::{Address, lower};
+use crate::net::line::{account_parts, part_of_line, quoted, request_number};
+use mail_address::Address;
 use std::fmt;
 
 /// Maximum length of a line of the server in octets, without its end: that of Dovecot's own client. An answer has the
@@ -102,25 +102,11 @@ impl fmt::Display for ProtocolError {
 /// The error is the reason why Dovecot cannot look it up: no request can contain this name, or Dovecot would read
 /// another address in it.
 pub fn user_name(account: &Address, case_sensitive: bool) -> Result<String, String> {
-    if let Some(malformed) = account.malformed() {
-        return Err(malformed.to_string());
-    }
-    let Some(domain) = account.domain() else {
-        return Err("the address has no domain".into());
-    };
-    let local = if case_sensitive { account.local().into() } else { lower(account.local()) };
-    if local.is_empty() {
-        return Err("the address has no local part".into());
-    }
+    let (local, domain) = account_parts(account, case_sensitive)?;
     if local.contains('@') {
         return Err("@ in the local part".into());
     }
-    let name = format!("{local}@{domain}");
-    // Line separator and paragraph separator are not control characters.
-    if name.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')) {
-        return Err("control character in the address".into());
-    }
-    Ok(name)
+    part_of_line(format!("{local}@{domain}"))
 }
 
 /// One connection, in which at most one question waits for its answer.
