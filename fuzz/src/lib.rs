@@ -458,14 +458,16 @@ pub fn known_accounts(data: &[u8]) {
         all.iter().map(|(key, known)| (key.clone(), known.source.clone(), known.since)).collect()
     };
     for maps in ["maps", "other maps"] {
-        let Ok(mut all) = known::parse(text, maps, now) else { continue };
+        let Ok(parsed) = known::parse(text, maps, now) else { continue };
+        let mut all = parsed.accounts;
         assert!(all.iter().all(|(_, known)| known.since <= now));
         // A name that no address can have is not written.
         all.retain(|(key, _)| Address::from_key(key).is_some());
         let written = known::format(&all, maps);
         let again = known::parse(&written, maps, now).expect("what was written");
-        assert_eq!(plain(&again), plain(&all), "{written}");
-        let rest = known::parse(&written, "none of them", now).expect("what was written");
+        assert!(again.damaged.is_empty(), "{written}: {:?}", again.damaged);
+        assert_eq!(plain(&again.accounts), plain(&all), "{written}");
+        let rest = known::parse(&written, "none of them", now).expect("what was written").accounts;
         let is_of_map =
             |known: &KnownAccount| known.source.as_ref().is_some_and(|name| name.starts_with("map:"));
         assert_eq!(rest.len(), all.iter().filter(|(_, known)| !is_of_map(known)).count());

@@ -98,6 +98,7 @@ impl Chain {
         let mut failed: Option<(Verification, Reason)> = None;
         let mut absent: Option<Verification> = None;
         let mut progress = Progress::new(self.combine);
+        let mut denied = Vec::new();
         for member in self.members.iter().filter(|member| member.is_for(account)) {
             let answer = member.source.look_up(account).await;
             progress.add(&answer, member);
@@ -108,10 +109,13 @@ impl Chain {
                     let before = absent.map(|other| other.basis.and(&before)).unwrap_or(before);
                     return answer.depending_on(&before);
                 }
-                Lookup::NotFound => match &mut failed {
-                    Some((first, _)) => first.basis = first.basis.clone().and(&answer.basis),
-                    None => absent = Some(answer.after(absent)),
-                },
+                Lookup::NotFound => {
+                    denied.push(answer.source.clone());
+                    match &mut failed {
+                        Some((first, _)) => first.basis = first.basis.clone().and(&answer.basis),
+                        None => absent = Some(answer.after(absent)),
+                    }
+                }
                 Lookup::TempFail(reason) => {
                     let reason = match member.on_tempfail {
                         OnTempFail::Accept => reason.clone().accepting(),
@@ -130,7 +134,7 @@ impl Chain {
             }
         }
         match (failed, absent) {
-            (Some((first, reason)), _) => Verification { result: Lookup::TempFail(reason), ..first },
+            (Some((first, reason)), _) => Verification { result: Lookup::TempFail(reason), denied, ..first },
             (None, Some(absent)) => absent,
             (None, None) => Verification::new(
                 Lookup::temp_fail("no account source is for this domain"),

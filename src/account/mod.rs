@@ -92,6 +92,9 @@ pub struct Verification {
     /// The states of the files that the result depends on. When one of them changes, the result is dropped
     /// from the cache.
     pub basis: Basis,
+    /// With a [`Lookup::TempFail`] of several sources: those that said "not found". That they found the account before
+    /// does not count any more.
+    pub denied: Vec<Arc<str>>,
 }
 
 /// Maximum length of [`Verification::detail`] in octets: a reply line of 512 octets (RFC 5321, section
@@ -109,6 +112,7 @@ impl Verification {
             ttl: None,
             detail: None,
             basis: Basis::default(),
+            denied: Vec::new(),
         }
     }
 

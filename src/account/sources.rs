@@ -118,8 +118,8 @@ impl Sources {
         Ok(Sources { composed, known, members, shared, cache, made_of })
     }
 
-    /// The known accounts after a reload to `settings`: without those of sources that are gone, and of maps that have
-    /// changed. A source with other settings, such as a longer deadline, has the same accounts.
+    /// The known accounts after a reload to `settings`: without those of sources that are gone or are not asked for their
+    /// domain any more, and of maps that have changed. A source with other settings, such as a longer deadline, has the same accounts.
     async fn known_after(&self, settings: &Settings) -> Arc<KnownAccounts> {
         let old = &self.made_of.0;
         let known = if old.cache.stale_ttl == settings.cache.stale_ttl {
@@ -133,7 +133,14 @@ impl Sources {
         };
         for (key, account) in known.list() {
             let Some(source) = account.source else { continue };
-            let is_there = settings.sources.iter().any(|one| *one.spec.name() == source);
+            let address = Address::from_key(&key);
+            let domain = address.as_ref().and_then(Address::domain);
+            let is_for = |one: &SourceSettings| match (&one.domains, domain) {
+                (Some(domains), Some(domain)) => domains.contains(domain),
+                (Some(_), None) => false,
+                (None, _) => true,
+            };
+            let is_there = settings.sources.iter().any(|one| *one.spec.name() == source && is_for(one));
             if !is_there || source.starts_with("map:") && old.maps != settings.maps {
                 known.forget(&key).await;
             }
@@ -160,6 +167,7 @@ impl Sources {
     /// accounts and the shared accounts. Pins stay. Returns the number of accounts, and the reason if shared ones were
     /// not removed.
     pub async fn flush(&self, is_meant: impl Fn(&str, &str) -> bool) -> (usize, Option<String>) {
+        self.known.begin_flush();
         let mut flushed = self.cache.flush(|key, answer| is_meant(key, &answer.source)).await;
         for (key, known) in self.known.list() {
             if known.source.is_some_and(|source| is_meant(&key, &source)) {
@@ -278,11 +286,13 @@ const MIN_DEADLINE: Duration = Duration::from_millis(1);
 
 #[cfg(test)]
 mod tests {
-    use super::super::settings::OnTempFail;
+    use super::super::known::KnownAccount;
+    use super::super::settings::{Combine, OnTempFail};
     use super::super::testing::{account, answer};
     use super::super::{Lookup, Reason};
     use super::*;
     use crate::lookup::testing::Double;
+    use std::time::SystemTime;
 
     fn settings(specs: &[&str]) -> Settings {
         let sources = specs.iter().map(|spec| SourceSettings::new(spec.parse().unwrap())).collect();
@@ -441,6 +451,75 @@ mod tests {
             let built = build(&settings(specs), false).await.unwrap();
             assert_eq!(built.look_up(&foo).await.result.to_string(), want, "{specs:?}");
         }
+    }
+
+    /// Results of the sources A and B of a union, and what is answered. A "not found" of the source that found an account
+    /// before counts, whatever the other one says.
+    #[tokio::test]
+    async fn source_that_takes_its_found_back_is_believed() {
+        const NAMES: [&str; 2] = ["a:", "b:"];
+        for (steps, want) in [
+            (&["e?", "u?", "??"][..], "eee"),
+            (&["eu", "mu"], "eu"),
+            (&["eu", "mu", "uu"], "euu"),
+            (&["me", "mu", "um"], "eeu"),
+            (&["me", "uu"], "ee"),
+            (&["eu", "um"], "ee"),
+            (&["eu", "mm", "mu"], "emu"),
+        ] {
+            let doubles = NAMES.map(|_| Arc::new(Double::new(answer(Lookup::NotFound))));
+            let members = doubles.iter().map(|double| Member::from(double.clone() as Arc<AccountSource>));
+            let chain = Arc::new(Chain::new(members.collect(), Combine::Union));
+            let cache = CacheSettings {
+                positive_ttl: Duration::ZERO,
+                negative_ttl: Duration::ZERO,
+                ..CacheSettings::default()
+            };
+            let settings = Settings::new(Vec::new(), cache);
+            let known = Arc::new(KnownAccounts::new(LONG));
+            let (composed, _) = answering(&settings, known, None, chain, None);
+            let mut got = String::new();
+            for step in steps {
+                for ((says, double), name) in step.chars().zip(&doubles).zip(NAMES) {
+                    let result = match says {
+                        'e' => Lookup::Found(()),
+                        'm' => Lookup::NotFound,
+                        _ => Lookup::temp_fail("down"),
+                    };
+                    double.set(Verification { source: name.into(), ..answer(result) });
+                }
+                got.push(match composed.look_up(&account("foo@example.test")).await.result {
+                    Lookup::Found(()) => 'e',
+                    Lookup::NotFound => 'm',
+                    Lookup::TempFail(_) => 'u',
+                });
+            }
+            assert_eq!(got, want, "{steps:?}");
+        }
+    }
+
+    /// A source that is not asked for a domain any more does not vouch for its accounts.
+    #[tokio::test]
+    async fn known_accounts_of_another_scope_are_forgotten() {
+        let scoped = |one: &str, other: &str| {
+            let mut settings = settings(&["fail:", "static:notfound"]);
+            for (source, domain) in settings.sources.iter_mut().zip([one, other]) {
+                source.domains = Some([domain.to_owned()].into());
+            }
+            settings
+        };
+        let before = Sources::build(&scoped("a.test", "b.test"), false).await.unwrap();
+        for domain in ["a.test", "b.test"] {
+            let known = KnownAccount::new(Some("fail:".into()), SystemTime::now());
+            before.known.insert(account(&format!("foo@{domain}")).cache_key().into_owned(), known).await;
+        }
+        let after = scoped("b.test", "a.test");
+        let after = Sources::rebuild(&after, false, &Maps::new(), None, &Arc::default(), Some(&before))
+            .await
+            .unwrap();
+        let left: Vec<_> =
+            after.known.list().into_iter().filter_map(|(key, _)| Address::from_key(&key)).collect();
+        assert_eq!(left.iter().map(ToString::to_string).collect::<Vec<_>>(), ["foo@b.test"]);
     }
 
     #[tokio::test]

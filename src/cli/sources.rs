@@ -80,7 +80,10 @@ fn told_of(value: &Value) -> String {
     }
     for word in ["pinned", "unpinned"] {
         if value.get(word).is_some() {
-            return format!("{word} {}\n", text(value, word));
+            let saved = value.get("saved").and_then(Value::as_bool).unwrap_or(true);
+            let note =
+                if saved { "" } else { "It is not saved, and ends with rcptd: see account.cache.file.\n" };
+            return format!("{word} {}\n{note}", text(value, word));
         }
     }
     let mut out = String::new();

@@ -432,7 +432,8 @@ sections! {
 
         /// The file in which rcptd keeps the accounts of `stale_ttl` for its next start. Only rcptd can read it. An
         /// empty value means no file. The default applies if its folder exists; the service of systemd creates it.
-        /// Accounts of `file:`, `aliases:` and `passwd:` are not in the file.
+        /// Accounts of `file:`, `aliases:` and `passwd:` are not in the file. It is written once a minute, and when an
+        /// account is pinned or forgotten. A file with damaged lines is kept as `FILE.damaged`.
         file: String = account::KNOWN_FILE, "file", Restart;
 
         /// A database of kind `"redis"`, as `database:NAME`, in which several mail servers share the accounts of

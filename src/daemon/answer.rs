@@ -6,7 +6,7 @@
 use crate::resolve::{DeferReason, Outcome, Resolution};
 use crate::server::milter::adapter::Milter;
 use crate::server::milter::session::{Action, Rcpt, Session};
-use mail_address::escape;
+use mail_address::one_line;
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -37,14 +37,14 @@ pub fn outcome_word(resolution: &Resolution) -> &'static str {
     }
 }
 
-/// The outcome as a sentence fragment, escaped.
+/// The outcome as a sentence fragment in one line.
 pub fn outcome_text(resolution: &Resolution) -> String {
     let why = || resolution.why().unwrap_or_default();
     match &resolution.outcome {
         Outcome::NotOurs => "not in one of our domains; left alone".into(),
         Outcome::Keep => "the name of an account; kept".into(),
         Outcome::Rewrite(to) => format!("replaced by {to}"),
-        Outcome::NoSuchUser(_) => format!("rejected: {}", escape(&why())),
-        Outcome::TempFail(_) => format!("deferred: {}", escape(&why())),
+        Outcome::NoSuchUser(_) => format!("rejected: {}", one_line(&why())),
+        Outcome::TempFail(_) => format!("deferred: {}", one_line(&why())),
     }
 }

@@ -1,5 +1,6 @@
 //! What is cached and known of accounts: the replies to `rcptd cache`.
 
+use crate::account::known::file::KnownFile;
 use crate::account::{Lookup, Sources};
 use crate::lookup::Key;
 use mail_address::{Address, Malformed};
@@ -47,7 +48,11 @@ impl Selection {
 
 /// Returns an address in the spelling in which it is looked up.
 fn address(text: &str, sources: &Sources) -> Result<Address, String> {
-    let (local, domain) = text.rsplit_once('@').ok_or("write the whole address, with its domain")?;
+    let inside = text.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).unwrap_or(text);
+    let (local, domain) = match inside.rsplit_once('@') {
+        Some((local, domain)) if !local.is_empty() && !domain.is_empty() => (local, domain),
+        _ => return Err("write the whole address, with its domain".into()),
+    };
     let wrong = |why: Malformed| format!("{text} is not an address: {why}");
     let given = Address::from_rcpt(format!("<{local}@{domain}>").as_bytes());
     let given = Address::new(given.local(), domain).map_err(wrong)?;
@@ -55,10 +60,31 @@ fn address(text: &str, sources: &Sources) -> Result<Address, String> {
 }
 
 /// Returns the reply to a request such as `{"action": "flush", "what": "foo@example.com"}`. `is_ours`: whether rcptd
-/// resolves an address.
-pub(super) async fn answer(sources: &Sources, is_ours: impl Fn(&Address) -> bool, request: &Value) -> String {
+/// resolves an address. What the operator changes is saved at once, in `file` if there is one.
+pub(super) async fn answer(
+    sources: &Sources,
+    is_ours: impl Fn(&Address) -> bool,
+    file: Option<&KnownFile>,
+    request: &Value,
+) -> String {
+    let mut reply = changed(sources, is_ours, request).await.unwrap_or_else(|why| json!({ "error": why }));
+    let changes = ["pinned", "unpinned", "flushed"].iter().any(|word| reply.get(*word).is_some());
+    if changes {
+        if let Some(file) = file {
+            file.save(sources).await;
+        }
+        reply["saved"] = file.is_some_and(|file| file.is_saved(sources)).into();
+    }
+    reply.to_string()
+}
+
+async fn changed(
+    sources: &Sources,
+    is_ours: impl Fn(&Address) -> bool,
+    request: &Value,
+) -> Result<Value, String> {
     let text = |name: &str| request.get(name).and_then(Value::as_str).unwrap_or_default();
-    let reply = match text("action") {
+    match text("action") {
         "list" => Selection::of(text("what"), sources).map(|selection| list(sources, &selection)),
         "flush" => match Selection::of(text("what"), sources) {
             Ok(selection) => {
@@ -86,8 +112,7 @@ pub(super) async fn answer(sources: &Sources, is_ours: impl Fn(&Address) -> bool
             Err(why) => Err(why),
         },
         _ => Err("the actions are list, flush, pin and unpin".into()),
-    };
-    reply.unwrap_or_else(|why| json!({ "error": why })).to_string()
+    }
 }
 
 async fn unpin(sources: &Sources, account: &Address) -> Result<Value, String> {

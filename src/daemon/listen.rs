@@ -3,6 +3,7 @@
 use super::status::Status;
 use super::{Failure, answer, cache};
 use crate::account::Sources;
+use crate::account::known::file::KnownFile;
 use crate::config::{Config, Served, SocketmapSettings, TcpTableSettings};
 use crate::observe::meter::Meter;
 use crate::observe::{self, Metrics};
@@ -16,6 +17,7 @@ use crate::server::tcp_table::TcpTable;
 use crate::server::trace::TraceBus;
 use crate::server::{accept, metrics};
 use arc_swap::ArcSwap;
+use mail_address::Address;
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
@@ -41,6 +43,8 @@ pub(super) struct Shared {
     pub trace: Arc<TraceBus>,
     pub status: Arc<Status>,
     pub accounts: Arc<ArcSwap<Sources>>,
+    /// The file of the known accounts.
+    pub known: Option<Arc<KnownFile>>,
     /// The maps that the open listeners name, which may differ from the current configuration.
     pub served: BTreeSet<Arc<str>>,
 }
@@ -171,7 +175,7 @@ async fn open(config: &Config) -> Result<Sockets<'_>, Failure> {
 /// What the commands of the operator do.
 fn commands(shared: &Shared) -> Arc<Control> {
     let (status, milter, cached) = (shared.status.clone(), shared.milter.clone(), shared.milter.clone());
-    let accounts = shared.accounts.clone();
+    let (accounts, known) = (shared.accounts.clone(), shared.known.clone());
     Arc::new(Control {
         trace: shared.trace.clone(),
         status: Box::new(move || status.json()),
@@ -181,9 +185,11 @@ fn commands(shared: &Shared) -> Arc<Control> {
         }),
         cache: Box::new(move |request| {
             let (accounts, resolver) = (accounts.load_full(), cached.service().resolver.clone());
-            Box::pin(
-                async move { cache::answer(&accounts, |address| resolver.is_ours(address), &request).await },
-            )
+            let known = known.clone();
+            Box::pin(async move {
+                let is_ours = |address: &Address| resolver.is_ours(address);
+                cache::answer(&accounts, is_ours, known.as_deref(), &request).await
+            })
         }),
     })
 }

@@ -74,8 +74,16 @@ pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
     let served = names_served(&config);
     let known = KnownFile::open(config.known_file.as_deref(), &live.accounts, &metrics).await;
     let accounts = Arc::new(ArcSwap::from_pointee(live.accounts));
-    let shared =
-        Shared { milter: milter.clone(), maps, metrics: metrics.clone(), trace, status, accounts, served };
+    let shared = Shared {
+        milter: milter.clone(),
+        maps,
+        metrics: metrics.clone(),
+        trace,
+        status,
+        accounts,
+        known: known.clone(),
+        served,
+    };
     let (stop, end) = (flag::Sender::new(false), flag::Sender::new(false));
     let mut tasks = listen(&config, &shared, &stop, &end).await?;
 

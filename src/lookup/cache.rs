@@ -14,7 +14,7 @@ use std::borrow::Borrow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 
@@ -61,6 +61,8 @@ struct Entries<A> {
     ttl: Ttl<A>,
     questions: Arc<Semaphore>,
     refresh_percent: u32,
+    /// Number of flushes. A lookup that began before a flush is not cached, and answers nobody who asks after it.
+    flushes: AtomicU64,
     /// Ends the lookups in progress when it is dropped.
     alive: watch::Sender<()>,
 }
@@ -69,6 +71,8 @@ struct Entries<A> {
 #[derive(Clone)]
 struct Entry<A> {
     answer: A,
+    /// Number of flushes when its lookup began.
+    began: u64,
     refresh_at: Instant,
     usage: Arc<Usage>,
 }
@@ -90,12 +94,12 @@ impl<A: Answer> Entry<A> {
 }
 
 impl<A: Answer> Entries<A> {
-    /// The entry of a result, or `None` if it is not cached.
-    fn entry(&self, answer: &A) -> Option<Entry<A>> {
+    /// The entry of the result of a lookup that began after this number of flushes, or `None` if it is not cached.
+    fn entry(&self, answer: &A, began: u64) -> Option<Entry<A>> {
         let ttl = (self.ttl)(answer);
-        let is_cached = answer.failure().is_none() && !ttl.is_zero();
+        let is_cached = answer.failure().is_none() && !ttl.is_zero() && began == self.flushes.load(SeqCst);
         let refresh_at = Instant::now() + ttl * self.refresh_percent / 100;
-        is_cached.then(|| Entry { answer: answer.clone(), refresh_at, usage: Arc::default() })
+        is_cached.then(|| Entry { answer: answer.clone(), began, refresh_at, usage: Arc::default() })
     }
 }
 
@@ -115,7 +119,8 @@ impl<K: Key + ?Sized + 'static, A: Answer> Cache<K, A> {
             .build_with_hasher(RandomState::default());
         let questions = Arc::new(Semaphore::new(limits.questions));
         let (refresh_percent, alive) = (limits.refresh_percent, watch::Sender::new(()));
-        let entries = Arc::new(Entries { store, ttl, questions, refresh_percent, alive });
+        let flushes = AtomicU64::new(0);
+        let entries = Arc::new(Entries { store, ttl, questions, refresh_percent, flushes, alive });
         Cache { name: name.into(), inner, entries }
     }
 
@@ -127,18 +132,20 @@ impl<K: Key + ?Sized + 'static, A: Answer> Cache<K, A> {
     }
 
     async fn ask(&self, cache_key: &str, key: &K) -> A {
-        let answer = self.ask_once(cache_key, key).await;
-        if answer.is_current() {
+        let flushes = self.entries.flushes.load(SeqCst);
+        let (answer, began) = self.ask_once(cache_key, key).await;
+        if answer.is_current() && began >= flushes {
             return answer;
         }
-        // The lookup that this call joined began before the change: look up again.
+        // The lookup that this call joined began before the change or the flush: look up again.
         self.entries.store.invalidate(cache_key).await;
-        self.ask_once(cache_key, key).await
+        self.ask_once(cache_key, key).await.0
     }
 
-    /// Looks up a key, or joins the lookup of the same key that is in progress.
-    async fn ask_once(&self, cache_key: &str, key: &K) -> A {
-        let failed = |reason: &str| A::failed(Reason::new(reason), &self.name);
+    /// Looks up a key, or joins the lookup of the same key that is in progress. Also returns the number of flushes when
+    /// the lookup began.
+    async fn ask_once(&self, cache_key: &str, key: &K) -> (A, u64) {
+        let failed = |reason: &str| (A::failed(Reason::new(reason), &self.name), u64::MAX);
         let Ok(permit) = self.entries.questions.clone().try_acquire_owned() else {
             return failed("too many questions in progress");
         };
@@ -149,12 +156,16 @@ impl<K: Key + ?Sized + 'static, A: Answer> Cache<K, A> {
         let task = tokio::spawn(async move {
             let _permit = permit;
             let question = store.try_get_with(cache_key, async {
+                let began = entries.upgrade().map_or(0, |entries| entries.flushes.load(SeqCst));
                 let answer = inner.look_up(key.borrow()).await;
                 // Err: returned to all waiting callers, but not cached.
-                entries.upgrade().and_then(|entries| entries.entry(&answer)).ok_or(answer)
+                entries.upgrade().and_then(|entries| entries.entry(&answer, began)).ok_or((answer, began))
             });
             tokio::select! {
-                entry = question => Some(entry.map_or_else(|shared| A::clone(&shared), |entry| entry.answer)),
+                entry = question => Some(match entry {
+                    Ok(entry) => (entry.answer, entry.began),
+                    Err(shared) => Clone::clone(&*shared),
+                }),
                 _ = alive.changed() => None,
             }
         });
@@ -173,12 +184,13 @@ impl<K: Key + ?Sized + 'static, A: Answer> Cache<K, A> {
         let (store, entries) = (self.entries.store.clone(), Arc::downgrade(&self.entries));
         tokio::spawn(async move {
             let _permit = permit;
+            let began = entries.upgrade().map_or(0, |entries| entries.flushes.load(SeqCst));
             let answer = tokio::select! {
                 answer = inner.look_up(key.borrow()) => answer,
                 _ = alive.changed() => return,
             };
             let Some(entries) = entries.upgrade() else { return };
-            match entries.entry(&answer) {
+            match entries.entry(&answer, began) {
                 Some(entry) => store.insert(cache_key, entry).await,
                 // An answer that is not cached replaces one that is.
                 None if answer.failure().is_none() => store.invalidate(&cache_key).await,
@@ -193,8 +205,10 @@ impl<K: Key + ?Sized + 'static, A: Answer> Cache<K, A> {
         current.map(|(key, entry)| (String::clone(&key), entry.answer)).collect()
     }
 
-    /// Drops the entries that `is_meant` selects, and returns their keys. Lookups in progress are not affected.
+    /// Drops the entries that `is_meant` selects, and returns their keys. Who asks afterwards does not get the answer of a
+    /// lookup that is in progress now.
     pub async fn flush(&self, is_meant: impl Fn(&str, &A) -> bool) -> BTreeSet<String> {
+        self.entries.flushes.fetch_add(1, SeqCst);
         let meant = self.entries.store.iter().filter(|(key, entry)| is_meant(key, &entry.answer));
         let keys: BTreeSet<String> = meant.map(|(key, _)| String::clone(&key)).collect();
         for key in &keys {
@@ -424,12 +438,34 @@ mod tests {
         ];
         for (uses, want) in cases {
             let entries = cache(&limits(), ttl, &Arc::new(Double::new(found("a")))).entries.clone();
-            let entry = entries.entry(&found("a")).unwrap();
+            let entry = entries.entry(&found("a"), 0).unwrap();
             let began = entry.refresh_at.checked_sub(Duration::from_secs(90)).unwrap();
             let is_due = |second: &u64| entry.is_due(|| began + Duration::from_secs(*second));
             let got: String = uses.iter().map(|second| if is_due(second) { 'y' } else { 'n' }).collect();
             assert_eq!(got, want, "{uses:?}");
         }
+    }
+
+    /// A lookup in progress during a flush answers those who asked before it, and is not cached.
+    #[tokio::test(start_paused = true)]
+    async fn flush_reaches_lookups_in_progress() {
+        let double = Arc::new(Double::new(found("old")).after(Duration::from_secs(2)));
+        let cache = cache(&limits(), LONG, &double);
+        let asking = |wait: u64| {
+            let cache = cache.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_secs(wait)).await;
+                cache.look_up("key").await
+            })
+        };
+        let (before, after) = (asking(0), asking(1));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        cache.flush(|_, _| true).await;
+        let (before, changed) = (before.await.unwrap(), double.set(found("new")));
+        let () = changed;
+        assert_eq!((before, after.await.unwrap()), (found("old"), found("new")));
+        assert_eq!(cache.look_up("key").await, found("new"));
+        assert_eq!(double.count(), 2);
     }
 
     /// The answer of a refresh replaces the entry, unless it is a temporary failure. No caller waits for it.

@@ -166,9 +166,12 @@ fn operator_lists_flushes_and_pins_accounts() {
         (&["cache", "flush", "fo@example.test"], "0 accounts forgotten\n", "++?"),
         (&["cache", "flush", "Foo@EXAMPLE.test"], "1 accounts forgotten\n", "?+?"),
         (&["cache", "pin", "FOO@example.test"], "pinned foo@example.test\n", "++?"),
-        (&["cache", "pin", "nobody@example.test"], "pinned nobody@example.test\n", "+++"),
+        (&["cache", "pin", "<nobody@example.test>"], "pinned nobody@example.test\n", "+++"),
         (&["cache", "pin", "nobody"], "write the whole address", "+++"),
         (&["cache", "pin", "foo@elsewhere.test"], "not in one of the domains of rcptd", "+++"),
+        (&["cache", "pin", "foo@"], "write the whole address", "+++"),
+        (&["cache", "pin", "@example.test"], "write the whole address", "+++"),
+        (&["cache", "flush", ""], "a value is required for '[WHAT]'", "+++"),
         (&["cache", "flush", &source], "1 accounts forgotten\n", "+?+"),
         (&["cache", "flush"], "0 accounts forgotten\n", "+?+"),
         (&["cache", "list", "nobody@example.test"], "pinned 0 s ago", "+?+"),
@@ -179,6 +182,9 @@ fn operator_lists_flushes_and_pins_accounts() {
         assert!(text.contains(says), "{arguments:?}: {text}");
         assert_eq!(replies(&daemon, &all), then, "{arguments:?}");
     }
+    // Already now: rcptd may be killed.
+    let saved = std::fs::read_to_string(daemon.site.path("known")).expect("the file");
+    assert!(saved.contains("foo@example.test") && !saved.contains("nobody@"), "{saved}");
     // A pin outlasts a restart and the mail server.
     let mut daemon = restarted(daemon);
     server.set(UP);

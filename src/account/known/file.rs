@@ -4,6 +4,9 @@
 //! account with its source, and when it was found. It is replaced as a whole: written to another file,
 //! synchronised with the disk, and renamed. Accounts that depend on files of this host are not in it, since the
 //! files may change while rcptd is not running, and are there at the next start.
+//!
+//! Lines that cannot be read are skipped. The damaged file is then kept under another name, since it may have pins, and
+//! the next save replaces it. A file that is not one of known accounts is never replaced.
 
 use super::super::Sources;
 use super::KnownAccount;
@@ -16,7 +19,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -34,6 +37,8 @@ pub struct KnownFile {
     outage: Arc<Outage>,
     /// [`KnownAccounts::changes`](super::KnownAccounts::changes) of the last saved state.
     saved: AtomicU64,
+    /// Whether the file is not one of known accounts, and so not to be replaced.
+    foreign: AtomicBool,
     /// Held by the thread that writes. That thread goes on when the task that waits for it is ended, so two could
     /// write at once.
     writing: Arc<Mutex<()>>,
@@ -43,7 +48,8 @@ impl KnownFile {
     /// The file at `path`, which need not exist.
     pub fn new(path: &Path, metrics: &Metrics) -> Self {
         let outage = metrics.outage(&path.display().to_string(), None);
-        KnownFile { path: path.to_owned(), outage, saved: AtomicU64::new(0), writing: Arc::default() }
+        let (saved, foreign, writing) = Default::default();
+        KnownFile { path: path.to_owned(), outage, saved, foreign, writing }
     }
 
     /// Reads the file, if there is one, and returns it to save what changes.
@@ -53,7 +59,7 @@ impl KnownFile {
         Some(Arc::new(file))
     }
 
-    /// Reads the accounts of the current sources. A file that cannot be read is logged, and nothing is known.
+    /// Reads the accounts of the current sources. What cannot be read is logged, and not known.
     pub async fn load(&self, sources: &Sources) {
         let path = self.path.clone();
         let read =
@@ -61,20 +67,34 @@ impl KnownFile {
         let text = match read {
             Ok(Some(text)) => text,
             Ok(None) => return,
-            Err(why) => return self.outage.fails(&why),
+            Err(why) => return self.is_foreign(&why),
         };
-        match parse(&text, sources.maps(), SystemTime::now()) {
-            Ok(all) => {
-                for (key, known) in all {
-                    if known.source.as_ref().is_none_or(|source| sources.has_source(source)) {
-                        sources.known.insert(key, known).await;
-                    }
-                }
-                self.saved.store(sources.known.changes(), Relaxed);
-                self.outage.works();
+        let parsed = match parse(&text, sources.maps(), SystemTime::now()) {
+            Ok(parsed) => parsed,
+            Err(why) => return self.is_foreign(&why),
+        };
+        for (key, known) in parsed.accounts {
+            if known.source.as_ref().is_none_or(|source| sources.has_source(source)) {
+                sources.known.insert(key, known).await;
             }
-            Err(why) => self.outage.fails(&why),
         }
+        self.saved.store(sources.known.changes(), Relaxed);
+        let Some(first) = parsed.damaged.first() else { return self.outage.works() };
+        let (from, to) = (self.path.clone(), with_suffix(&self.path, ".damaged"));
+        let copied = tokio::task::spawn_blocking(move || copy(&from, &to).map(|()| to)).await;
+        let kept =
+            match copied.map_err(|e| e.to_string()).and_then(|result| result.map_err(|e| e.to_string())) {
+                Ok(to) => format!("it is kept as {}", to.display()),
+                Err(why) => format!("it cannot be copied: {why}"),
+            };
+        let count = parsed.damaged.len();
+        self.outage
+            .fails(&format_args!("{first}; accounts and pins in {count} such lines are not known; {kept}"));
+    }
+
+    fn is_foreign(&self, why: &str) {
+        self.foreign.store(true, Relaxed);
+        self.outage.fails(&format_args!("{why}; remove it, or set account.cache.file to another path"));
     }
 
     /// Writes the accounts, if they have changed since they were read or written.
@@ -83,6 +103,12 @@ impl KnownFile {
         if self.saved.load(Relaxed) == changes {
             return;
         }
+        if self.foreign.load(Relaxed) {
+            if fs::symlink_metadata(&self.path).is_ok() {
+                return;
+            }
+            self.foreign.store(false, Relaxed);
+        }
         let (known, maps) = (sources.known.clone(), sources.maps().to_owned());
         let (path, writing) = (self.path.clone(), self.writing.clone());
         // Sorting and formatting hundreds of thousands of accounts takes as long as writing them.
@@ -90,7 +116,7 @@ impl KnownFile {
             let _writing = writing.lock().unwrap_or_else(PoisonError::into_inner);
             let all = known.list().into_iter();
             let lasting: Vec<_> = all.filter(|(_, known)| known.basis.is_empty()).collect();
-            write(&path, &format(&lasting, &maps))
+            write(&path, format(&lasting, &maps).as_bytes())
         });
         let written = written.await;
         match written.map_err(|e| e.to_string()).and_then(|result| result.map_err(|e| e.to_string())) {
@@ -101,6 +127,21 @@ impl KnownFile {
             Err(why) => self.outage.fails(&format_args!("cannot be written: {why}")),
         }
     }
+
+    /// Whether the current accounts are in the file.
+    pub fn is_saved(&self, sources: &Sources) -> bool {
+        self.saved.load(Relaxed) == sources.known.changes()
+    }
+}
+
+/// What a file contains.
+#[derive(Debug, Default)]
+#[doc(hidden)]
+pub struct Parsed {
+    /// The accounts, by their key in the cache.
+    pub accounts: Vec<(String, KnownAccount)>,
+    /// Why lines were skipped.
+    pub damaged: Vec<String>,
 }
 
 /// Writes the text of a file.
@@ -120,60 +161,95 @@ pub fn format(accounts: &[(String, KnownAccount)], maps: &str) -> String {
 }
 
 /// Reads the text of a file. Accounts of maps count only if the maps are the same (`maps`). A time in the
-/// future counts as now: a wrong clock must not make an account known for years.
+/// future counts as now: a wrong clock must not make an account known for years. The error is the reason why it is not a
+/// file of known accounts.
 #[doc(hidden)]
-pub fn parse(text: &str, maps: &str, now: SystemTime) -> Result<Vec<(String, KnownAccount)>, String> {
+pub fn parse(text: &str, maps: &str, now: SystemTime) -> Result<Parsed, String> {
     let mut lines = text.lines().enumerate().map(|(n, line)| {
+        if line.contains(char::REPLACEMENT_CHARACTER) {
+            return Err(format!("line {} is not UTF-8", n + 1));
+        }
         serde_json::from_str::<Value>(line).map_err(|e| format!("line {} is not valid: {e}", n + 1))
     });
-    let Some(head) = lines.next().transpose()? else { return Ok(Vec::new()) };
+    let Some(head) = lines.next().transpose()? else { return Ok(Parsed::default()) };
     match head.get("known_accounts").and_then(Value::as_u64) {
         Some(VERSION) => (),
         Some(other) => return Err(format!("its format has the version {other}; this rcptd knows {VERSION}")),
         None => return Err("it is not a file of known accounts".into()),
     }
     let same_maps = head.get("maps").and_then(Value::as_str) == Some(maps);
-    let mut all = Vec::new();
-    for line in lines {
-        let line = line?;
-        let text = |name: &str| line.get(name).and_then(Value::as_str);
-        let seconds = line.get("since").and_then(Value::as_u64);
-        let (Some(account), Some(seconds)) = (text("account"), seconds) else {
-            return Err("an account has no name or no time".into());
-        };
-        let account = Address::from_rcpt(format!("<{account}>").as_bytes());
-        // No source was asked for such an address, and written out it may be read as another one.
-        if account.malformed().is_some() || account.domain().is_some_and(|domain| !is_domain(domain)) {
-            continue;
-        }
-        let since = UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).map_or(now, |since| since.min(now));
-        let source = text("source");
-        if same_maps || source.is_none_or(|source| !source.starts_with("map:")) {
-            all.push((account.cache_key().into_owned(), KnownAccount::new(source.map(Arc::from), since)));
+    let mut parsed = Parsed::default();
+    for (number, line) in (2..).zip(lines) {
+        let account =
+            match line.and_then(|line| entry(&line, now).map_err(|why| format!("line {number}: {why}"))) {
+                Ok(account) => account,
+                Err(why) => {
+                    parsed.damaged.push(why);
+                    continue;
+                }
+            };
+        let (account, known) = account;
+        let is_of_map = known.source.as_ref().is_some_and(|source| source.starts_with("map:"));
+        if same_maps || !is_of_map {
+            parsed.accounts.push((account.cache_key().into_owned(), known));
         }
     }
-    Ok(all)
+    Ok(parsed)
+}
+
+/// Reads the account of a line.
+fn entry(line: &Value, now: SystemTime) -> Result<(Address, KnownAccount), &'static str> {
+    let text = line.get("account").and_then(Value::as_str).ok_or("no account")?;
+    let account = Address::from_rcpt(format!("<{text}>").as_bytes());
+    // No source was asked for such an address, and written out it may be read as another one.
+    if account.malformed().is_some()
+        || account.domain().is_none_or(|domain| !is_domain(domain))
+        || account.to_string() != text
+    {
+        return Err("the account is not an address");
+    }
+    let source = match line.get("source") {
+        Some(Value::Null) => None,
+        Some(Value::String(source)) => Some(Arc::from(&**source)),
+        _ => return Err("no source"),
+    };
+    let seconds = line.get("since").and_then(Value::as_u64).ok_or("no time")?;
+    let since = UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).map_or(now, |since| since.min(now));
+    Ok((account, KnownAccount::new(source, since)))
 }
 
 /// Returns the text of the file, or `None` if the file does not exist.
 fn read(path: &Path) -> Result<Option<String>, String> {
-    let file = match File::open(path) {
-        Ok(file) => file,
+    // Opening a FIFO would wait for a writer.
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => (),
+        Ok(_) => return Err("it is not a file".into()),
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e.to_string()),
-    };
-    let mut text = String::new();
-    let length = file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(|e| e.to_string())?;
+    }
+    let file = File::open(path).map_err(|e| e.to_string())?;
+    let mut bytes = Vec::new();
+    let length = file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
     if length as u64 > MAX_FILE {
         return Err(format!("it is larger than {MAX_FILE} octets"));
     }
-    Ok(Some(text))
+    // A line that is not UTF-8 is damaged, the others are not.
+    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-fn write(path: &Path, text: &str) -> io::Result<()> {
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let new = PathBuf::from(name);
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Copies a file, with the protection of the original.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    write(to, &fs::read(from)?)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let new = with_suffix(path, ".new");
     // Another file of this name is a leftover, or a trap: it is not opened.
     if let Err(e) = fs::remove_file(&new)
         && e.kind() != io::ErrorKind::NotFound
@@ -181,7 +257,7 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
         return Err(e);
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&new, path)
 }
@@ -211,6 +287,8 @@ mod tests {
             addresses.iter().map(|text| (key(text), known(Some("vrfy:mx\n:25"), since))).collect();
         let all = [all, vec![(key("pin@example.test"), known(None, since))]].concat();
         let got = parse(&format(&all, "maps"), "maps", SystemTime::now()).unwrap();
+        assert_eq!(got.damaged, [""; 0]);
+        let got = got.accounts;
         assert_eq!(got.len(), all.len());
         for ((key, known), (want, before)) in got.iter().zip(&all) {
             assert_eq!((key, &known.source, known.since), (want, &before.source, before.since));
@@ -233,16 +311,32 @@ mod tests {
             (head.replace("\"a\"", "\"b\"") + &*line("\"map:users\"", 5), "ok 0"),
             (head.replace("\"a\"", "\"b\"") + &*line("\"vrfy:mx\"", 5), "ok 1"),
             (head.to_owned() + &*line("\"vrfy:mx\"", u64::MAX), "ok 1"),
-            (head.to_owned() + "{\"account\":\"foo@exa", "line 2 is not valid"),
-            (head.to_owned() + "{\"account\":\"foo@example.test\"}\n", "an account has no name or no time"),
+            (head.to_owned() + &*line("null", 5) + "{\"account\":\"foo@exa", "ok 1; line 3 is not valid"),
+            (head.to_owned() + "\0\0\n" + &*line("null", 5), "ok 1; line 2 is not valid"),
+            (
+                head.to_owned() + "{\"account\":\"foo@example.test\",\"source\":null}\n",
+                "ok 0; line 2: no time",
+            ),
+            (head.to_owned() + &*line("5", 5) + &*line("\"vrfy:mx\"", 5), "ok 1; line 2: no source"),
+            (head.to_owned() + "{\"account\":\"foo@example.test\",\"since\":5}\n", "ok 0; line 2: no source"),
+            (
+                head.to_owned()
+                    + &*line("null", 5).replace("foo@example.test", "foo@example.test>, <bar@b.test"),
+                "ok 0; line 2: the account is not an address",
+            ),
+            (
+                head.to_owned() + &*line("null", 5).replace("foo@example.test", "foo"),
+                "ok 0; line 2: the account is not an address",
+            ),
             ("foo@example.test\n".to_owned(), "line 1 is not valid"),
             ("{}\n".to_owned(), "it is not a file of known accounts"),
             ("{\"known_accounts\":2}\n".to_owned(), "its format has the version 2; this rcptd knows 1"),
         ] {
             let got = match parse(&text, "a", now) {
-                Ok(all) => {
-                    assert!(all.iter().all(|(_, known)| known.since <= now), "{text}");
-                    format!("ok {}", all.len())
+                Ok(parsed) => {
+                    assert!(parsed.accounts.iter().all(|(_, known)| known.since <= now), "{text}");
+                    let damaged = parsed.damaged.first().map(|why| format!("; {why}")).unwrap_or_default();
+                    format!("ok {}{damaged}", parsed.accounts.len())
                 }
                 Err(why) => why,
             };
@@ -315,14 +409,37 @@ mod tests {
                 .map(|(_, why)| why)
                 .unwrap_or_default()
         };
-        let broken = folder.path().join("broken");
-        fs::write(&broken, "x").unwrap();
-        let file = KnownFile::open(Some(&broken), &sources, &metrics).await.unwrap();
+        // It may be anything, and is not replaced until it is gone.
+        let foreign = folder.path().join("foreign");
+        fs::write(&foreign, "x").unwrap();
+        let file = KnownFile::open(Some(&foreign), &sources, &metrics).await.unwrap();
         assert!(failing(&metrics).starts_with("line 1 is not valid"), "{}", failing(&metrics));
         sources.known.pin(&account("foo@example.test")).await;
         file.save(&sources).await;
+        assert_eq!(fs::read_to_string(&foreign).unwrap(), "x");
+        assert!(!file.is_saved(&sources));
+        fs::remove_file(&foreign).unwrap();
+        file.save(&sources).await;
+        assert!(file.is_saved(&sources));
         assert_eq!(failing(&metrics), "");
-        drop(file);
+        // Damaged lines are told and kept, the others count.
+        let damaged = fs::read_to_string(&foreign).unwrap() + "{\"account\":";
+        fs::write(&foreign, &damaged).unwrap();
+        sources.known.forget(&key("foo@example.test")).await;
+        let file = KnownFile::open(Some(&foreign), &sources, &metrics).await.unwrap();
+        assert_eq!(names(&sources), ["foo"]);
+        let why = failing(&metrics);
+        assert!(why.starts_with("line 3 is not valid") && why.ends_with("foreign.damaged"), "{why}");
+        sources.known.pin(&account("baz@example.test")).await;
+        file.save(&sources).await;
+        assert_eq!(failing(&metrics), "");
+        assert_eq!(fs::read_to_string(folder.path().join("foreign.damaged")).unwrap(), damaged);
+        // A FIFO would make the start wait.
+        let fifo = folder.path().join("fifo");
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        let _file = KnownFile::open(Some(&fifo), &sources, &metrics).await.unwrap();
+        assert!(failing(&metrics).starts_with("it is not a file"), "{}", failing(&metrics));
+        let metrics = Metrics::default();
         let file =
             KnownFile::open(Some(&folder.path().join("gone/known")), &sources, &metrics).await.unwrap();
         sources.known.pin(&account("bar@example.test")).await;

@@ -50,6 +50,11 @@ impl KnownAccount {
         KnownAccount { source, since, basis: Basis::default() }
     }
 
+    /// Whether the source that found it is among those that do not find it any more.
+    fn is_denied(&self, by: &[Arc<str>]) -> bool {
+        self.source.as_ref().is_some_and(|source| by.contains(source))
+    }
+
     fn age(&self) -> Duration {
         // A clock that was set back makes an account no older than it is.
         self.since.elapsed().unwrap_or_default()
@@ -75,6 +80,8 @@ pub struct KnownAccounts {
     changes: AtomicU64,
     /// Answers from here while a source failed.
     used: AtomicU64,
+    /// Number of flushes since the start.
+    flushes: AtomicU64,
     /// Whether an account was ever pinned: otherwise a lookup in the cache needs none here.
     pinned: AtomicBool,
 }
@@ -96,6 +103,7 @@ impl KnownAccounts {
             stale_ttl,
             changes: AtomicU64::new(0),
             used: AtomicU64::new(0),
+            flushes: AtomicU64::new(0),
             pinned: AtomicBool::new(false),
         }
     }
@@ -138,6 +146,11 @@ impl KnownAccounts {
         let known = self.store.remove(key).await.is_some();
         self.changes.fetch_add(u64::from(known), Relaxed);
         known
+    }
+
+    /// Lookups in progress do not make accounts known any more: an operator is about to forget some.
+    pub(super) fn begin_flush(&self) {
+        self.flushes.fetch_add(1, Relaxed);
     }
 
     /// Makes an account exist without asking a source.
@@ -200,11 +213,14 @@ impl Recorded {
     }
 
     async fn ask(&self, account: &Address) -> Verification {
+        let flushes = self.accounts.flushes.load(Relaxed);
         let answer = self.inner.look_up(account).await;
         let key = account.cache_key();
         match &answer.result {
             // It was pinned during the lookup.
             _ if self.accounts.pinned(&key).await.is_some() => (),
+            // It may have been flushed during the lookup.
+            Lookup::Found(()) if self.accounts.flushes.load(Relaxed) != flushes => (),
             Lookup::Found(()) => {
                 let (source, basis) = (Some(answer.source.clone()), answer.basis.clone());
                 let known = KnownAccount { source, since: SystemTime::now(), basis };
@@ -219,7 +235,11 @@ impl Recorded {
                     shared.gone(account);
                 }
             }
-            Lookup::TempFail(_) => (),
+            Lookup::TempFail(_) => {
+                if self.accounts.get(&key).await.is_some_and(|known| known.is_denied(&answer.denied)) {
+                    self.accounts.forget(&key).await;
+                }
+            }
         }
         answer
     }
@@ -258,6 +278,10 @@ impl Known {
         if let Some(shared) = &self.shared
             && let Some(known) = shared.get(account).await
         {
+            if known.is_denied(&answer.denied) {
+                shared.gone(account);
+                return answer;
+            }
             self.accounts.used.fetch_add(1, Relaxed);
             return known.answer(" by another host", reason);
         }

@@ -1,6 +1,7 @@
 //! The command line of the commands that ask a running daemon.
 
 use super::CONFIG;
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -87,7 +88,12 @@ pub struct Cache {
     #[arg(value_name = "ACTION")]
     pub action: CacheAction,
     /// An address, a domain or a source; pin and unpin need an address
-    #[arg(value_name = "WHAT", required_if_eq_any([("action", "pin"), ("action", "unpin")]))]
+    #[arg(
+        value_name = "WHAT",
+        required_if_eq_any([("action", "pin"), ("action", "unpin")]),
+        // An empty variable of a shell must not mean "all".
+        value_parser = NonEmptyStringValueParser::new()
+    )]
     pub what: Option<String>,
 }
 
