@@ -125,12 +125,14 @@ fn ask_maps(config: &Config, as_json: bool) -> Result<u8, u8> {
 const MAX_DOMAINS: usize = 100;
 
 /// Reports sources that would defer mail: their "not found" would not be used, because the witness is not
-/// found or the server accepts every name. A server that does not answer now is not reported.
+/// found or the server accepts every name, or a list of accounts is empty. A server that does not answer now is not
+/// reported.
 async fn uncontrolled(config: &Config, sources: &Sources) -> Vec<String> {
     let Ok(name) = canary_name() else { return Vec::new() };
     let mut lines = Vec::new();
     for (source, member) in config.account.sources.iter().zip(&sources.members) {
-        if !may_have_witness(source.spec.kind()) {
+        let is_list = ["file", "aliases"].contains(&source.spec.kind());
+        if !may_have_witness(source.spec.kind()) && !is_list {
             continue;
         }
         // Users of this host are the same at every domain.
@@ -143,11 +145,15 @@ async fn uncontrolled(config: &Config, sources: &Sources) -> Vec<String> {
         for domain in its.take(domains) {
             let account = Address::from_rcpt(format!("<{name}@{domain}>").as_bytes());
             match member.source.look_up(&account).await.result {
-                Lookup::TempFail(why) if why.is_uncontrolled() => {
+                Lookup::TempFail(why) if why.is_uncontrolled() || is_list => {
                     lines.push(format!(
                         "account source \"{}\": mail for {domain} will be deferred: {why}",
                         source.spec
                     ));
+                    // A list is the same for every domain.
+                    if is_list {
+                        break;
+                    }
                 }
                 Lookup::Found(()) | Lookup::NotFound => (),
                 // The lookup would fail for the next domain, too.

@@ -177,6 +177,18 @@ async fn domains_without_a_working_source_are_named() {
     assert!(got.out.contains("example.test  accepted (on_tempfail): "), "{}", got.out);
 }
 
+/// Without --accounts, too: nobody gets mail while a list is empty.
+#[tokio::test(flavor = "multi_thread")]
+async fn check_reports_an_empty_list() {
+    let site = Site::new("", "");
+    site.write("accounts", "# none yet\n");
+    let conf = path(&site, "rcptd.conf");
+    let got = tokio::task::spawn_blocking(move || run(&["check", "-c", &conf])).await.unwrap();
+    assert_eq!(got.code, 0, "{}{}", got.out, got.err);
+    let want = "mail for example.test will be deferred: the list names no account";
+    assert!(got.err.contains(want), "{}{}", got.out, got.err);
+}
+
 /// The server of a map is down: a temporary failure, after which the accounts are still looked up. A map that cannot
 /// work is an error of the configuration, whatever the accounts are.
 #[tokio::test(flavor = "multi_thread")]
