@@ -47,7 +47,7 @@ pub struct KnownFile {
 impl KnownFile {
     /// The file at `path`, which need not exist.
     pub fn new(path: &Path, metrics: &Metrics) -> Self {
-        let outage = metrics.outage(&path.display().to_string(), None);
+        let outage = metrics.outage(&format!("known:{}", path.display()), None);
         let (saved, foreign, writing) = Default::default();
         KnownFile { path: path.to_owned(), outage, saved, foreign, writing }
     }
