@@ -155,8 +155,7 @@ impl Import {
             "\n[statistics]\nenabled = true\nlog_interval = {}\n",
             quoted(&show(interval.min(MAX_LOG_INTERVAL)))
         );
-        let mut text =
-            "is [statistics] now; with listen below [control], \"rcptd status\" shows them".to_owned();
+        let mut text = "is log_interval below [statistics] now".to_owned();
         if interval > MAX_LOG_INTERVAL {
             let _ = write!(text, ". They are logged every {}, the longest interval", show(MAX_LOG_INTERVAL));
         }
