@@ -69,8 +69,8 @@ struct Explained {
     steps: Vec<resolve::Step>,
     answers: Vec<(Verification, Duration)>,
     resolution: Resolution,
-    reply: String,
-    edits: Vec<Edit>,
+    /// The reply of the milter and its changes. `None` without a milter.
+    milter: Option<(String, Vec<Edit>)>,
     /// The decision of the running daemon, as a word and as a text. `None` without a daemon.
     daemon: Option<(String, String)>,
 }
@@ -110,15 +110,8 @@ impl Explained {
                 answers.push((member.source.look_up(account).await, began.elapsed()));
             }
         }
-        Explained {
-            address: address.into(),
-            steps,
-            answers,
-            resolution,
-            reply,
-            edits: session.end_of_message().edits,
-            daemon: None,
-        }
+        let milter = (!config.milter.listen.is_empty()).then(|| (reply, session.end_of_message().edits));
+        Explained { address: address.into(), steps, answers, resolution, milter, daemon: None }
     }
 
     fn outcome(&self) -> String {
@@ -158,9 +151,11 @@ impl Explained {
             let same = *word == daemon::outcome_word(&self.resolution) && *text == self.outcome();
             part("daemon", if same { "the same" } else { text });
         }
-        part("milter", &format!("RCPT   {}", self.reply));
-        for edit in &self.edits {
-            part("", &format!("end    {edit}"));
+        if let Some((reply, edits)) = &self.milter {
+            part("milter", &format!("RCPT   {reply}"));
+            for edit in edits {
+                part("", &format!("end    {edit}"));
+            }
         }
         format!("{}\n{out}", escape(&self.address))
     }
@@ -197,8 +192,8 @@ impl Explained {
             "answers": answers.collect::<Vec<_>>(),
             "outcome": outcome,
             "text": self.outcome(),
-            "reply": self.reply,
-            "edits": self.edits.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "reply": self.milter.as_ref().map(|(reply, _)| reply),
+            "edits": self.milter.iter().flat_map(|(_, edits)| edits).map(ToString::to_string).collect::<Vec<_>>(),
         });
         // Only if there are further addresses.
         if let [_, on @ ..] = &self.steps[..]

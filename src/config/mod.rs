@@ -66,6 +66,8 @@ pub struct Config {
     pub path: PathBuf,
     /// The domains whose recipients are resolved, in canonical spelling.
     pub domains: Vec<String>,
+    /// Whether the domains are those of the operator. The file of a table of local parts of trualias has none.
+    pub names_domain: bool,
     /// The domain of a recipient without one.
     pub origin: String,
     /// The alias rules, with the debug account set.

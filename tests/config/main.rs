@@ -166,6 +166,7 @@ fn meaning(config: Config) -> Meaning {
         files: _,
         problems: _,
         secrets: _,
+        names_domain: _,
     } = config;
     (
         (domains, origin, format!("{rules:?} {script:?} {other_case:?}")),
