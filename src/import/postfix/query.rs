@@ -51,7 +51,7 @@ fn sql(settings: &mut Settings) -> Option<Query> {
         settings.fault(name, "has no place for the key", "write '%s' where it belongs");
     }
     if bound.is_bare {
-        settings.say(name, "has a place for the key that is not in quotes: Postfix inserts the key into the text, so that a sender could inject SQL; rcptd binds it as a text");
+        settings.say(name, "has a place for the key that is not in quotes: Postfix inserts the key into the text, so that a sender could inject SQL; rcptd passes the key separately, as a text");
     }
     if settings.client == Client::Mysql && !settings.yes("require_result_set", true) {
         settings.say(
