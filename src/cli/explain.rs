@@ -144,7 +144,7 @@ impl Explained {
             part("account", &account.to_string());
         }
         for (answer, took) in &self.answers {
-            part("", &format!("{}: {} ({} ms)", answer.source, verdict(answer).1, took.as_millis()));
+            part("", &format!("{} ({} ms)", told(&answer.source, &verdict(answer).1), took.as_millis()));
         }
         part("outcome", &self.outcome());
         if let Some((word, text)) = &self.daemon {
@@ -217,6 +217,17 @@ impl Explained {
     }
 }
 
+/// The name of a source and its result, without a second colon after `passwd:`, and without the address of the
+/// server in the result if the name has it.
+fn told(source: &str, result: &str) -> String {
+    const FAILED: &str = "temporary failure: ";
+    let label = terminal::label(source);
+    let address = source.split_once(':').map(|(_, address)| address).filter(|address| !address.is_empty());
+    let why =
+        address.and_then(|address| result.strip_prefix(FAILED)?.strip_prefix(address)?.strip_prefix(": "));
+    why.map_or_else(|| format!("{label} {result}"), |why| format!("{label} {FAILED}{why}"))
+}
+
 /// The result of a source: the word for programs, and the text for operators with the quoted reply.
 fn verdict(answer: &Verification) -> (&'static str, String) {
     let detail = answer.detail.as_deref().map(|detail| format!(": {}", escape(detail))).unwrap_or_default();
@@ -227,6 +238,25 @@ fn verdict(answer: &Verification) -> (&'static str, String) {
             let policy =
                 if why.is_accepting() { "; accepted nevertheless, by account.on_tempfail" } else { "" };
             ("tempfail", format!("temporary failure: {}{detail}{policy}", escape(why.as_str())))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_name_the_source_once() {
+        for (source, result, want) in [
+            ("passwd:", "exists", "passwd: exists"),
+            ("file:/a", "not found", "file:/a: not found"),
+            ("vrfy:a:25", "temporary failure: a:25: refused", "vrfy:a:25: temporary failure: refused"),
+            ("vrfy:a:25", "temporary failure: b:25: refused", "vrfy:a:25: temporary failure: b:25: refused"),
+            ("fail:", "temporary failure: : x", "fail: temporary failure: : x"),
+            ("make", "exists", "make: exists"),
+        ] {
+            assert_eq!(told(source, result), want);
         }
     }
 }

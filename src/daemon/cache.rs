@@ -83,7 +83,7 @@ pub(super) async fn answer(sources: &Sources, request: &Value) -> String {
         },
         _ => Err("the actions are list, flush, pin and unpin".into()),
     };
-    reply.unwrap_or_else(|why| json!({ "error": why })).to_string()
+    reply.unwrap_or_else(|why| json!({ "error": why, "kind": "input" })).to_string()
 }
 
 async fn unpin(sources: &Sources, account: &Address) -> Result<Value, String> {
@@ -91,7 +91,7 @@ async fn unpin(sources: &Sources, account: &Address) -> Result<Value, String> {
     let pinned =
         sources.known.list().into_iter().any(|(known, entry)| known == key && entry.source.is_none());
     if !pinned {
-        return Err(format!("{account} is not pinned"));
+        return Ok(json!({ "error": format!("{account} is not pinned"), "kind": "not_found" }));
     }
     sources.unpin(account).await;
     Ok(json!({ "unpinned": account.to_string() }))
