@@ -2,8 +2,8 @@
 
 use super::{args, exit, input, output, terminal};
 use crate::config::{self, MAX_CONFIG, MAX_RULES};
-use crate::import::{self, CONFIG, File, Imported, count};
-use diagnostics::Text;
+use crate::import::{self, CONFIG, File, Imported};
+use diagnostics::{Text, count};
 use std::path::Path;
 use std::{fs, io};
 

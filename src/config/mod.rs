@@ -61,6 +61,7 @@ use std::sync::Arc;
 
 /// A valid configuration.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "most are keys of the configuration")]
 pub struct Config {
     /// The configuration file.
     pub path: PathBuf,

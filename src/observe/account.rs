@@ -2,6 +2,7 @@
 
 use super::line::{name, octets, text};
 use super::metrics::Metrics;
+use diagnostics::count;
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -119,7 +120,7 @@ pub fn plugin_failed(source: &str, reason: &str, pause: Duration, first: bool) {
 pub fn plugin_message(source: &str, line: &[u8], suppressed: u64) {
     let source = name(&source);
     if suppressed > 0 {
-        info!("source={source} {suppressed} lines of the plug-in were not logged");
+        info!("source={source} not logged: {} of the plug-in", count(suppressed, "line"));
     }
     info!("source={source} stderr={}", octets(line));
 }
