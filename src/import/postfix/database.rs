@@ -62,8 +62,7 @@ const NO_TLS: &str = "is left out, since no other parameter of TLS is set: wheth
                       [[database]]";
 const NO_FOLDER: &str =
     "is left out: rcptd trusts the authorities of the system; name a file with others in tls_ca";
-const ONLY_FILE: &str =
-    "is left out: rcptd trusts the authorities in the file tls_ca only; append those of the folder to it";
+const ONLY_FILE: &str = "is left out: rcptd reads no folder; append the authorities in it to the file tls_ca";
 
 /// Reports a folder of certificate authorities, which rcptd does not have.
 fn authorities_in_folder(settings: &mut Settings, name: &'static str, database: &DatabaseSettings) {
