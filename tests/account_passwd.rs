@@ -99,9 +99,9 @@ impl Host {
             .output()
             .unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let line = text.lines().find(|line| line.contains("passwd:: "));
+        let line = text.lines().find(|line| line.contains("passwd: "));
         let line = line.unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)));
-        line.trim().strip_prefix("passwd:: ").unwrap().to_string()
+        line.trim().strip_prefix("passwd: ").unwrap().to_string()
     }
 }
 

@@ -61,7 +61,7 @@ fn a_reload_counts_for_new_sessions() {
     assert_eq!(old.rcpt(&[OLD]), "c");
     daemon.site.write("aliases.rules", OTHER_RULES);
     daemon.reload();
-    daemon.log.wait_for(0, "configuration reloaded (SIGHUP): 1 rules");
+    daemon.log.wait_for(0, "configuration reloaded (SIGHUP): 1 rule");
     // The session under way keeps its rules, also for its next message.
     assert!(old.rcpt(&[NEW]).starts_with("y 550"));
     assert_eq!(old.end().len(), 3);
@@ -71,7 +71,7 @@ fn a_reload_counts_for_new_sessions() {
     // SIGUSR1 is the same.
     daemon.site.write("aliases.rules", common::RULES);
     daemon.signal("USR1");
-    daemon.log.wait_for(0, "configuration reloaded (SIGUSR1): 1 rules");
+    daemon.log.wait_for(0, "configuration reloaded (SIGUSR1): 1 rule");
     assert!(is_alias(&daemon, OLD));
 }
 
@@ -311,10 +311,10 @@ fn what_shrinks_sharply_is_accepted_on_request_only() {
     let conf = fs::read_to_string(daemon.site.path("rcptd.conf")).expect("the configuration");
     let no_script = conf.replace("script = ", "#script = ");
     for (name, content, want) in [
-        ("aliases.rules", common::RULES, "aliases.rules has shrunk from 3 to 1 rules"),
-        ("aliases.rules", "# to be written\n", "aliases.rules has shrunk from 1 to 0 rules"),
-        ("list", "a 1\n", "list has shrunk from 4 to 1 entries"),
-        ("rcptd.conf", &no_script, "rcptd.conf has shrunk from 1 to 0 scripts"),
+        ("aliases.rules", common::RULES, "aliases.rules has shrunk from 3 rules to 1"),
+        ("aliases.rules", "# to be written\n", "aliases.rules has shrunk from 1 rule to 0"),
+        ("list", "a 1\n", "list has shrunk from 4 keys to 1"),
+        ("rcptd.conf", &no_script, "rcptd.conf has shrunk from 1 script to 0"),
     ] {
         let from = daemon.log.len();
         daemon.site.write(name, content);
@@ -362,7 +362,7 @@ fn a_list_of_accounts_that_shrinks_defers_until_it_is_asked_for() {
     assert_eq!(says("carol"), "c");
     let from = daemon.log.len();
     daemon.site.write("accounts", "foo\nalice\n");
-    daemon.log.wait_for(from, "the list has shrunk from 5 to 2 accounts; if this is intended, send SIGHUP");
+    daemon.log.wait_for(from, "the list has shrunk from 5 accounts to 2; if this is intended, send SIGHUP");
     assert_eq!((says("carol"), says("alice")), ("c".into(), "c".into()));
     assert!(says("nobody").starts_with("y 451"), "{}", says("nobody"));
     assert_eq!(is_told(), [true, true]);
@@ -437,7 +437,7 @@ fn explain_tells_what_the_daemon_decides() {
     // Cut short, and not accepted.
     let from = daemon.log.len();
     daemon.site.write("accounts", "foo\nalice\n");
-    daemon.log.wait_for(from, "the list has shrunk from 5 to 2 accounts");
+    daemon.log.wait_for(from, "the list has shrunk from 5 accounts to 2");
     assert_eq!((says("carol"), explained("carol").as_str()), ("c".into(), "the name of an account; kept"));
     daemon.reload();
     assert_eq!(explained("carol"), "the same");
@@ -478,7 +478,7 @@ fn rules_that_have_gone_are_given_up_on_request_only() {
     let daemon = Daemon::start(Site::new("", ""));
     let from = daemon.log.len();
     daemon.site.write("aliases.rules", "");
-    daemon.log.wait_for(from, "aliases.rules has shrunk from 1 to 0 rules; if this is intended, send SIGHUP");
+    daemon.log.wait_for(from, "aliases.rules has shrunk from 1 rule to 0; if this is intended, send SIGHUP");
     daemon.check("a file cut short");
     daemon.signal("HUP");
     daemon.log.wait_for(from, "configuration reloaded (SIGHUP)");
@@ -626,7 +626,7 @@ fn a_message_under_way_gets_its_edits_before_the_end() {
     assert_eq!(mta.rcpt(&[OLD]), "c");
     let address = daemon.address();
     daemon.signal("INT");
-    daemon.log.wait_for(0, "SIGINT: stopping, 1 messages under way");
+    daemon.log.wait_for(0, "SIGINT: stopping, 1 message under way");
     // Nobody new is let in meanwhile; the socket closes soon after the word.
     let begun = Instant::now();
     while TcpStream::connect(address).is_ok() {
@@ -645,7 +645,7 @@ fn a_second_signal_does_not_wait() {
     let mut mta = begin(daemon.connect());
     assert_eq!(mta.rcpt(&[OLD]), "c");
     daemon.signal("TERM");
-    daemon.log.wait_for(0, "stopping, 1 messages under way");
+    daemon.log.wait_for(0, "stopping, 1 message under way");
     daemon.signal("TERM");
     daemon.log.wait_for(0, "second signal: stopping at once");
     assert_eq!(mta.receive(), None);
@@ -678,7 +678,7 @@ fn a_command_that_does_not_end_is_cut_off() {
     mta.send(b'R', b"<alice@example.test>\0");
     let _asked = mute.accept().expect("it asks");
     daemon.signal("TERM");
-    daemon.log.wait_for(0, "stopping, 1 messages under way");
+    daemon.log.wait_for(0, "stopping, 1 message under way");
     daemon.signal("TERM");
     assert_eq!(daemon.wait().code(), Some(0));
     daemon.log.wait_for(0, "sessions do not end");

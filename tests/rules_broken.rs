@@ -107,7 +107,7 @@ fn sources() -> Vec<String> {
 /// Texts that no file of the folder can bring about, and why.
 const ELSEWHERE: &[&str] = &[
     // That takes thousands of kinds of rules.
-    "{} rules were not searched for names that can be split in two ways",
+    "not searched for names that can be split in two ways: {}",
     "such a name is delivered if it belongs to one account, and logged as ambiguous",
     // No message, but a word to the compiler.
     "all settings are optional",

@@ -790,7 +790,7 @@ fn the_daemon_can_be_looked_into() {
 
     let text = String::from_utf8(command("status", &[]).output().unwrap().stdout).unwrap();
     for want in
-        ["1 rules, 1 domains", "milter: sessions ", "map list (plain): found 2,", "temporary failures 1"]
+        ["1 rule, 1 domain", "milter: sessions ", "map list (plain): found 2,", "temporary failures 1"]
     {
         assert!(text.contains(want), "{want} in {text}");
     }

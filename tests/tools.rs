@@ -470,7 +470,7 @@ fn old_configurations_are_taken_over() {
         let good = !conf.contains("# Missing: ");
         let (code, _, why) = run(&["check", "-c", &path("rcptd.conf")], "");
         assert_eq!(code, if good { 0 } else { 78 }, "{why}");
-        assert_eq!(report.contains("can be used as it is"), good, "{report}");
+        assert_eq!(report.contains("is valid; first do"), good, "{report}");
         for (name, said) in examples(&report) {
             let (_, account, _) = run(&["lookup", "--rules", &path("aliases.rules"), "--", name], "");
             let said = said.split("; ").next().expect("a part");

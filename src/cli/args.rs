@@ -10,6 +10,7 @@ pub use inspect::{Cache, CacheAction, Daemon, Sources, Status, Trace};
 pub use make::Make;
 pub use rules::{Fmt, Rules, RulesCommand};
 
+use crate::map::settings::Kind;
 use alias_rules::Day;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
@@ -17,15 +18,25 @@ use std::path::{Path, PathBuf};
 /// Resolves computed mail aliases for Postfix and Sendmail.
 ///
 /// Users hand out addresses that they can compute in the head: foo-macys-m5@example.com is account foo,
-/// vendor macys, and a checksum. rcptd is a milter: at each RCPT it resolves the alias, verifies that the
+/// shop macys, and a code. rcptd is a milter: at each RCPT it resolves the alias, verifies that the
 /// account exists, rejects unknown recipients, and at the end of the message replaces the recipient.
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true, after_help = AFTER)]
+#[command(version, long_version = version(), args_conflicts_with_subcommands = true, after_help = AFTER)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
     #[command(flatten)]
     pub serve: Serve,
+}
+
+/// The version, and the kinds of databases that this program was built with.
+fn version() -> String {
+    let mut kinds: Vec<&str> =
+        Kind::ALL.iter().filter(|(_, kind)| kind.is_built_in()).map(|(name, _)| *name).collect();
+    kinds.extend(cfg!(feature = "lmdb").then_some("lmdb"));
+    let kinds =
+        if kinds.is_empty() { "none; build with --features all-databases".into() } else { kinds.join(", ") };
+    format!("{}\ndatabases: {kinds}", env!("CARGO_PKG_VERSION"))
 }
 
 const AFTER: &str = "\

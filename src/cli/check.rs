@@ -10,7 +10,7 @@ use crate::account::{Lookup, Sources};
 use crate::config::{self, Checked, Config};
 use crate::lookup::control::canary_name;
 use crate::resolve::Resolver;
-use diagnostics::{Problem, Text, any_error};
+use diagnostics::{Problem, Text, any_error, remarks};
 use mail_address::{Address, escape, one_line};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -63,12 +63,9 @@ pub fn run(args: &args::Check) -> u8 {
         return code;
     }
     if !args.json {
-        let warnings = match problems.len() {
-            0 => String::new(),
-            1 => ", 1 remark".into(),
-            n => format!(", {n} remarks"),
-        };
-        return terminal::print(&format!("{name}: good{warnings}\n")).err().unwrap_or(exit::OK);
+        let remarks = Some(remarks(problems)).filter(|text| !text.is_empty());
+        let remarks = remarks.map_or_else(String::new, |text| format!(", {text}"));
+        return terminal::print(&format!("{name}: good{remarks}\n")).err().unwrap_or(exit::OK);
     }
     exit::OK
 }

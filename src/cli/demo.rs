@@ -40,7 +40,7 @@ const MESSAGES: [(&str, &[(&str, &str)]); 2] = [
         "One message, five recipients",
         &[
             ("foo-macys-m5@example.com", "alias: \"macys\" begins with m and has 5 characters"),
-            ("foo-macys-m6@example.com", "wrong checksum"),
+            ("foo-macys-m6@example.com", "wrong code"),
             ("nobody@example.com", "account not found"),
             ("alice@example.com", "the name of an account"),
             ("friend@elsewhere.example", "not one of our domains"),
@@ -170,7 +170,7 @@ fn heading(out: &mut String, paint: &Paint) {
 
 const NEXT: &str = "\
 Next steps:
-  1. write your rules and the four lines of rcptd.conf: see milter.conf.sample
+  1. write your rules and rcptd.conf: README.md has the smallest, milter.conf.sample all keys
   2. rcptd check -c rcptd.conf
   3. rcptd explain -c rcptd.conf foo-macys-m5@YOUR.DOMAIN
   4. connect it to Postfix or Sendmail: see MILTER_README.md; `dry_run = true` decides and logs,

@@ -71,8 +71,8 @@ struct Explained {
     /// Names of the sources that were not asked, since the answer of an earlier one counts.
     unasked: Vec<String>,
     resolution: Resolution,
-    reply: String,
-    edits: Vec<Edit>,
+    /// The reply of the milter and its changes. `None` without a milter.
+    milter: Option<(String, Vec<Edit>)>,
     /// The decision of the running daemon, as a word and as a text. `None` without a daemon.
     daemon: Option<(String, String)>,
 }
@@ -122,16 +122,8 @@ impl Explained {
                 answers.push((answer, began.elapsed()));
             }
         }
-        Explained {
-            address: address.into(),
-            steps,
-            answers,
-            unasked,
-            resolution,
-            reply,
-            edits: session.end_of_message().edits,
-            daemon: None,
-        }
+        let milter = (!config.milter.listen.is_empty()).then(|| (reply, session.end_of_message().edits));
+        Explained { address: address.into(), steps, answers, unasked, resolution, milter, daemon: None }
     }
 
     fn outcome(&self) -> String {
@@ -164,7 +156,7 @@ impl Explained {
             part("account", &account.to_string());
         }
         for (answer, took) in &self.answers {
-            part("", &format!("{}: {} ({} ms)", answer.source, verdict(answer).1, took.as_millis()));
+            part("", &format!("{} ({} ms)", told(&answer.source, &verdict(answer).1), took.as_millis()));
         }
         for name in &self.unasked {
             part("", &format!("{name} is not asked: the answer above counts (see account.combine)"));
@@ -174,9 +166,11 @@ impl Explained {
             let same = *word == daemon::outcome_word(&self.resolution) && *text == self.outcome();
             part("daemon", if same { "the same" } else { text });
         }
-        part("milter", &format!("RCPT   {}", self.reply));
-        for edit in &self.edits {
-            part("", &format!("end    {edit}"));
+        if let Some((reply, edits)) = &self.milter {
+            part("milter", &format!("RCPT   {reply}"));
+            for edit in edits {
+                part("", &format!("end    {edit}"));
+            }
         }
         format!("{}\n{out}", one_line(&self.address))
     }
@@ -213,8 +207,8 @@ impl Explained {
             "answers": answers.collect::<Vec<_>>(),
             "outcome": outcome,
             "text": self.outcome(),
-            "reply": self.reply,
-            "edits": self.edits.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "reply": self.milter.as_ref().map(|(reply, _)| reply),
+            "edits": self.milter.iter().flat_map(|(_, edits)| edits).map(ToString::to_string).collect::<Vec<_>>(),
         });
         // Only if there are further addresses.
         if let [_, on @ ..] = &self.steps[..]
@@ -238,6 +232,17 @@ impl Explained {
     }
 }
 
+/// The name of a source and its result, without a second colon after `passwd:`, and without the address of the
+/// server in the result if the name has it.
+fn told(source: &str, result: &str) -> String {
+    const FAILED: &str = "temporary failure: ";
+    let label = terminal::label(source);
+    let address = source.split_once(':').map(|(_, address)| address).filter(|address| !address.is_empty());
+    let why =
+        address.and_then(|address| result.strip_prefix(FAILED)?.strip_prefix(address)?.strip_prefix(": "));
+    why.map_or_else(|| format!("{label} {result}"), |why| format!("{label} {FAILED}{why}"))
+}
+
 /// The result of a source: the word for programs, and the text for operators with the quoted reply.
 fn verdict(answer: &Verification) -> (&'static str, String) {
     let detail = answer.detail.as_deref().map(|detail| format!(": {}", one_line(detail))).unwrap_or_default();
@@ -248,6 +253,25 @@ fn verdict(answer: &Verification) -> (&'static str, String) {
             let policy =
                 if why.is_accepting() { "; accepted nevertheless, by account.on_tempfail" } else { "" };
             ("tempfail", format!("temporary failure: {}{detail}{policy}", one_line(why.as_str())))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_name_the_source_once() {
+        for (source, result, want) in [
+            ("passwd:", "exists", "passwd: exists"),
+            ("file:/a", "not found", "file:/a: not found"),
+            ("vrfy:a:25", "temporary failure: a:25: refused", "vrfy:a:25: temporary failure: refused"),
+            ("vrfy:a:25", "temporary failure: b:25: refused", "vrfy:a:25: temporary failure: b:25: refused"),
+            ("fail:", "temporary failure: : x", "fail: temporary failure: : x"),
+            ("make", "exists", "make: exists"),
+        ] {
+            assert_eq!(told(source, result), want);
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use super::{args, exit, input, output, terminal};
 use crate::config::{self, MAX_CONFIG, MAX_RULES};
-use crate::import::{self, CONFIG, File, Imported, count};
-use diagnostics::Text;
+use crate::import::{self, CONFIG, File, Imported};
+use diagnostics::{Text, count};
 use std::path::Path;
 use std::{fs, io};
 
@@ -83,6 +83,9 @@ fn finish(imported: Result<Imported, ()>, output: &args::Output) -> u8 {
 
 /// Reports the differences, and writes or prints the files.
 fn hand_over(Imported { count, files, differences }: &Imported, output: &args::Output) -> Result<(), u8> {
+    if let (Some(folder), false) = (&output.folder, output.force) {
+        none_exists(folder, files)?;
+    }
     // Report the differences first, in case that writing the files fails.
     eprintln!("rcptd: {count} imported; differences:");
     for difference in differences {
@@ -101,25 +104,31 @@ fn hand_over(Imported { count, files, differences }: &Imported, output: &args::O
     let path = folder.join(CONFIG);
     let name = path.display();
     match config::load(&path) {
-        Ok(_) => eprintln!("rcptd: {name} can be used as it is"),
+        Ok(_) => eprintln!("rcptd: {name} is valid; first do what the report above asks for"),
         Err(_) => eprintln!("rcptd: {name} cannot be used yet; rcptd check -c {name} shows why"),
     }
     Ok(())
 }
 
-/// Writes all files, or none if one exists and must not be overwritten.
+/// Reports a file that exists and must not be overwritten.
+fn none_exists(folder: &Path, files: &[File]) -> Result<(), u8> {
+    for File { name, .. } in files {
+        let path = folder.join(name);
+        if path.symlink_metadata().is_ok() {
+            let path = path.display();
+            eprintln!("rcptd: {path}: already exists, so nothing was written; --force overwrites it");
+            return Err(exit::IO_ERROR);
+        }
+    }
+    Ok(())
+}
+
+/// Writes all files.
 fn write(folder: &Path, files: &[File], force: bool) -> Result<(), u8> {
     let failed = |path: &Path, e: &io::Error| {
         eprintln!("rcptd: {}: cannot be written: {e}", path.display());
         exit::IO_ERROR
     };
-    for File { name, .. } in files {
-        let path = folder.join(name);
-        if !force && path.symlink_metadata().is_ok() {
-            eprintln!("rcptd: {}: already exists; --force overwrites it", path.display());
-            return Err(exit::IO_ERROR);
-        }
-    }
     // The parent folder must exist, so that a mistyped name does not create folders.
     match fs::create_dir(folder) {
         Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {

@@ -4,6 +4,7 @@ use super::args::{self, Daemon};
 use super::{exit, terminal};
 use crate::config;
 use crate::server::control::Filter;
+use diagnostics::count;
 use mail_address::one_line;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -36,7 +37,11 @@ pub fn trace(args: &args::Trace) -> u8 {
             return Ok(true);
         }
         if let Some(lost) = value.get("lost") {
-            eprintln!("rcptd: {lost} requests were not shown: they came faster than they were read");
+            let lost = lost.as_u64().unwrap_or_default();
+            eprintln!(
+                "rcptd: not shown, since they came faster than they were read: {}",
+                count(lost, "request")
+            );
             return Ok(true);
         }
         terminal::print(&if args.json { format!("{line}\n") } else { event(value) })?;
@@ -91,9 +96,13 @@ pub(super) fn told(
         any = true;
         let line = line.trim_end();
         let value: Value = serde_json::from_str(line).unwrap_or_default();
-        if let Some(error) = value.get("error") {
-            eprintln!("rcptd: {error}");
-            return exit::UNAVAILABLE;
+        if value.get("error").is_some() {
+            eprintln!("rcptd: {}", text(&value, "error"));
+            return match &*text(&value, "kind") {
+                "input" => exit::USAGE,
+                "not_found" => exit::NOT_FOUND,
+                _ => exit::UNAVAILABLE,
+            };
         }
         match take(line, &value) {
             Ok(true) => (),
@@ -154,13 +163,13 @@ fn report(value: &Value) -> String {
     // Writing to a String cannot fail.
     let _ = writeln!(
         out,
-        "rcptd {} pid {}, up {}; {}: {} rules, {} domains, loaded {} ago",
+        "rcptd {} pid {}, up {}; {}: {}, {}, loaded {} ago",
         text(value, "version"),
         number(value, "pid"),
         ago(number(value, "up_seconds")),
         text(value, "configuration"),
-        number(value, "rules"),
-        number(value, "domains"),
+        count(number(value, "rules"), "rule"),
+        count(number(value, "domains"), "domain"),
         ago(number(value, "loaded_seconds_ago")),
     );
     if let Some(why) = value.get("last_reload_failed").and_then(Value::as_array) {
@@ -190,11 +199,11 @@ fn report(value: &Value) -> String {
     for listener in value.get("listeners").and_then(Value::as_array).into_iter().flatten() {
         let _ = writeln!(
             out,
-            "{} {}: {} open of {} connections, {}",
+            "{} {}: {} open of {}, {}",
             text(listener, "protocol"),
             text(listener, "name"),
             number(listener, "open"),
-            number(listener, "connections"),
+            count(number(listener, "connections"), "connection"),
             answered(listener)
         );
     }
@@ -208,11 +217,12 @@ fn report(value: &Value) -> String {
 fn guessing(milter: &Value, out: &mut String) {
     let (networks, deferred) = (number(milter, "guessing_networks"), number(milter, "guessing_deferred"));
     if networks > 0 || deferred > 0 {
-        let s = if networks == 1 { "" } else { "s" };
         // Writing to a String cannot fail.
         let _ = writeln!(
             out,
-            "guessing: {networks} network{s} over the limit, {deferred} recipients deferred without a lookup"
+            "guessing: {} over the limit, {} deferred without a lookup",
+            count(networks, "network"),
+            count(deferred, "recipient")
         );
     }
 }
@@ -220,16 +230,13 @@ fn guessing(milter: &Value, out: &mut String) {
 fn sources(value: &Value, out: &mut String) {
     for source in value.get("sources").and_then(Value::as_array).into_iter().flatten() {
         let (name, server) = (text(source, "source"), text(source, "server"));
-        let place = if server.is_empty() { name.into_owned() } else { format!("{name} at {server}") };
-        let failures = number(source, "failures");
+        let place = if server.is_empty() { terminal::label(&name) } else { format!("{name} at {server}:") };
+        let failures = count(number(source, "failures"), "failure");
         let _ = match source.get("failing_seconds").and_then(Value::as_u64) {
-            Some(seconds) => writeln!(
-                out,
-                "{place}: FAILING for {}, {failures} failures: {}",
-                ago(seconds),
-                text(source, "detail")
-            ),
-            None => writeln!(out, "{place}: works, {failures} failures"),
+            Some(seconds) => {
+                writeln!(out, "{place} FAILING for {}, {failures}: {}", ago(seconds), text(source, "detail"))
+            }
+            None => writeln!(out, "{place} works, {failures}"),
         };
     }
 }

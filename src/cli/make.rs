@@ -28,11 +28,20 @@ struct Source {
     options: Options,
     /// The domain of the addresses; always set with a configuration.
     domain: Option<String>,
+    /// Whether the addresses are printed without their domain, since the operator has named none.
+    without_domain: bool,
     /// Resolves them as the daemon does; `None` without a configuration.
     resolver: Option<DaemonResolver>,
 }
 
 impl Source {
+    /// Formats an address as it is handed out: the local part as it is looked up, or the whole address.
+    fn address(&self, good: &GeneratedAddress) -> String {
+        let domain = good.domain.as_deref().filter(|_| !self.without_domain);
+        let whole = domain.and_then(|domain| Address::new(&good.name, domain).ok());
+        whole.map_or_else(|| good.name.clone(), |address| address.to_string())
+    }
+
     /// Checks that an address has not expired, and that the daemon resolves it to `account`.
     fn holds(&self, good: &GeneratedAddress, account: &str, today: Option<Day>) -> Result<(), String> {
         let query = Query { name: &good.name, domain: good.domain.as_deref(), today };
@@ -74,6 +83,7 @@ fn made(args: &args::Make) -> Result<u8, u8> {
         if result.is_ok() {
             code = exit::OK;
         }
+        let result = result.map(|good| (good, source.address(good)));
         let out =
             if args.json { terminal::json(&object(one, result)) } else { told(one, result, args.explain) };
         terminal::print(&out)?;
@@ -84,7 +94,8 @@ fn made(args: &args::Make) -> Result<u8, u8> {
 fn alone(args: &args::Make) -> Result<Source, u8> {
     let input::Source { texts, options, rules } =
         input::rules(&args.rules, args.secrets.as_deref(), args.fold)?;
-    Ok(Source { texts, rules, options, domain: args.domain.clone(), resolver: None })
+    let domain = args.domain.clone();
+    Ok(Source { texts, rules, options, domain, without_domain: false, resolver: None })
 }
 
 fn configured(args: &args::Make) -> Result<Source, u8> {
@@ -102,7 +113,8 @@ fn configured(args: &args::Make) -> Result<Source, u8> {
         _ => config.rules,
     };
     let texts = config::rules_of(&args.config);
-    Ok(Source { texts, rules, options, domain: Some(domain), resolver: Some(resolver) })
+    let without_domain = !config.names_domain;
+    Ok(Source { texts, rules, options, domain: Some(domain), without_domain, resolver: Some(resolver) })
 }
 
 /// Returns the domain `given`, which must be in the configuration, or else the first one there.
@@ -127,16 +139,10 @@ fn domain(config: &Config, given: Option<&str>) -> Result<String, u8> {
     Err(exit::NOT_FOUND)
 }
 
-/// Formats an address as it is handed out: the local part as it is looked up, or the whole address.
-fn address(name: &str, domain: Option<&str>) -> String {
-    let whole = domain.and_then(|domain| Address::new(name, domain).ok());
-    whole.map_or_else(|| name.to_owned(), |address| address.to_string())
-}
-
 /// Formats the text for standard output; remarks and reasons go to standard error.
-fn told(made: &Generated, result: Result<&GeneratedAddress, String>, explain: bool) -> String {
+fn told(made: &Generated, result: Result<(&GeneratedAddress, String), String>, explain: bool) -> String {
     let rule = format!("rule {} ({} {})", made.rule, escape(&made.place), escape(&made.expression));
-    let good = match result {
+    let (good, address) = match result {
         Ok(good) => good,
         Err(reason) => {
             eprintln!("rcptd: {rule}: {reason}");
@@ -146,7 +152,7 @@ fn told(made: &Generated, result: Result<&GeneratedAddress, String>, explain: bo
     for remark in &good.remarks {
         eprintln!("rcptd: {rule}: {remark}");
     }
-    let mut out = format!("{}\n", address(&good.name, good.domain.as_deref()));
+    let mut out = format!("{address}\n");
     if explain {
         for (i, step) in good.steps.iter().enumerate() {
             // Writing to a String cannot fail.
@@ -156,17 +162,17 @@ fn told(made: &Generated, result: Result<&GeneratedAddress, String>, explain: bo
     out
 }
 
-fn object(made: &Generated, result: Result<&GeneratedAddress, String>) -> serde_json::Value {
-    let (good, reason) = match result {
-        Ok(good) => (Some(good), None),
-        Err(reason) => (None, Some(reason)),
+fn object(made: &Generated, result: Result<(&GeneratedAddress, String), String>) -> serde_json::Value {
+    let (good, address, reason) = match result {
+        Ok((good, address)) => (Some(good), Some(address), None),
+        Err(reason) => (None, None, Some(reason)),
     };
     json!({
         "rule": made.rule,
         "place": made.place,
         "expression": made.expression,
         "name": good.map(|good| &good.name),
-        "address": good.map(|good| address(&good.name, good.domain.as_deref())),
+        "address": address,
         "remarks": good.map_or(&[][..], |good| &good.remarks),
         "steps": good.map_or(&[][..], |good| &good.steps),
         "reason": reason,

@@ -3,6 +3,7 @@
 use super::args::{self, CacheAction};
 use super::inspect::{ago, answered, number, text, told};
 use super::{exit, terminal};
+use diagnostics::count;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -24,10 +25,10 @@ pub fn sources(args: &args::Sources) -> u8 {
 
 fn report(source: &Value, out: &mut String) -> std::fmt::Result {
     let (name, server) = (text(source, "source"), text(source, "server"));
-    let place = if server.is_empty() { name.into_owned() } else { format!("{name} at {server}") };
+    let place = if server.is_empty() { terminal::label(&name) } else { format!("{name} at {server}:") };
     match source.get("failing_seconds").and_then(Value::as_u64) {
-        Some(seconds) => writeln!(out, "{place}: FAILING for {}: {}", ago(seconds), text(source, "detail"))?,
-        None => writeln!(out, "{place}: works")?,
+        Some(seconds) => writeln!(out, "{place} FAILING for {}: {}", ago(seconds), text(source, "detail"))?,
+        None => writeln!(out, "{place} works")?,
     }
     let breaker = text(source, "breaker");
     let skipped = number(source, "skipped");
@@ -45,11 +46,11 @@ fn report(source: &Value, out: &mut String) -> std::fmt::Result {
         }
         writeln!(
             out,
-            "    breaker: {breaker}; {skipped} not asked; {} failures",
-            number(source, "failures")
+            "    breaker: {breaker}; {skipped} not asked; {}",
+            count(number(source, "failures"), "failure")
         )?;
     } else {
-        writeln!(out, "    {} failures", number(source, "failures"))?;
+        writeln!(out, "    {}", count(number(source, "failures"), "failure"))?;
     }
     Ok(())
 }
@@ -71,12 +72,12 @@ pub fn cache(args: &args::Cache) -> u8 {
 }
 
 fn told_of(value: &Value) -> String {
-    if let Some(count) = value.get("flushed").and_then(Value::as_u64) {
+    if let Some(flushed) = value.get("flushed").and_then(Value::as_u64) {
         let failure = match &*text(value, "shared_error") {
             "" => String::new(),
             why => format!("shared accounts are not forgotten: {why}\n"),
         };
-        return format!("{count} accounts forgotten\n{failure}");
+        return format!("{} forgotten\n{failure}", count(flushed, "account"));
     }
     for word in ["pinned", "unpinned"] {
         if value.get(word).is_some() {

@@ -1,7 +1,7 @@
 //! Output of the commands to a terminal or a script.
 
 use super::exit;
-use diagnostics::{Problem, Severity};
+use diagnostics::{Problem, Severity, count};
 use mail_address::plain_json;
 use serde_json::Value;
 use std::io::{self, IsTerminal, Write};
@@ -31,8 +31,13 @@ pub fn show(problems: &[Problem]) {
     }
     let errors = problems.iter().filter(|p| p.severity == Severity::Error).count();
     if errors > 0 {
-        eprintln!("rcptd: {errors} {}", if errors == 1 { "error" } else { "errors" });
+        eprintln!("rcptd: {}", count(errors, "error"));
     }
+}
+
+/// The name of a source and a colon, but not a second one after `passwd:`.
+pub fn label(source: &str) -> String {
+    format!("{}:", source.strip_suffix(':').unwrap_or(source))
 }
 
 /// Creates a single-threaded runtime, for commands that make a few requests.

@@ -81,10 +81,13 @@ impl Check<'_> {
             .map(|database| &*database.name)
             .collect();
         if !without.is_empty() {
+            let (which, them) = match &without[..] {
+                [one] => (format!("the database {one} has"), "it"),
+                several => (format!("the databases {} have", several.join(", ")), "one of them"),
+            };
             let message = format!(
-                "the \"not found\" of a server without its data, such as a replica that is still empty, \
-                 counts for these databases: {}",
-                without.join(", ")
+                "{which} no witness: if {them} is empty, such as a new replica, its maps find no key, so accounts in \
+                 it are rejected"
             );
             let help = "set witness in [[database]] to a key that always exists, such as \
                         \"postmaster@example.com\"";

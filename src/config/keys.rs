@@ -325,7 +325,8 @@ sections! {
         /// `dovecot:` finds the same users as LMTP of Dovecot, without a transaction for each lookup. Create a socket
         /// for rcptd alone, whose name must end in `-userdb`: write `unix_listener rcptd-userdb { ... }` in
         /// `service auth` of Dovecot, with `user = rcptd` and `mode = 0600`. On the socket `auth-userdb` with its
-        /// default mode 0666, each client can look up its own user only, so lookups of rcptd fail temporarily.
+        /// default mode 0666, each client except root can look up its own user only, so lookups of rcptd fail
+        /// temporarily.
         ///
         /// Dovecot does not find a name with a character that is not in `auth_username_chars`. So it does not find
         /// `user+extension`, although its LMTP server accepts it (`recipient_delimiter` of Dovecot, `+` by default): set
@@ -566,7 +567,8 @@ sections! {
         listen: List<String> = empty_list(), "[endpoint, ...]", Restart;
     }
 
-    /// The control socket, which `rcptd status` and `rcptd trace` connect to.
+    /// The control socket, which `rcptd status`, `rcptd sources`, `rcptd cache` and `rcptd trace` connect to;
+    /// `rcptd check` and `rcptd explain` ask the daemon there, too.
     Control "control." {
         /// A UNIX socket. An empty value means no control socket. The default applies if its folder exists; the
         /// service of systemd creates it.

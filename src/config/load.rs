@@ -81,6 +81,7 @@ fn checked(
         path: path.to_owned(),
         origin: check.origin(&raw.origin, &domains),
         domains,
+        names_domain: content.names_domain,
         rules: form.rules,
         script: form.hook,
         plugin: content.plugin(account.total_deadline),
@@ -146,6 +147,7 @@ struct Content {
     case_sensitive: bool,
     debug_account: Option<String>,
     rules: Arc<Rules>,
+    names_domain: bool,
 }
 
 impl Content {
@@ -161,13 +163,20 @@ impl Content {
         let case_sensitive = raw.case_sensitive.given().is_some_and(|given| given.value);
         let secrets = check.secrets(&raw.secrets, folder, files);
         let script = check.script(&raw.script, folder, files);
-        let mut content =
-            Content { texts, script, secrets, case_sensitive, debug_account: None, rules: Arc::default() };
+        let mut content = Content {
+            texts,
+            script,
+            secrets,
+            case_sensitive,
+            debug_account: None,
+            rules: Arc::default(),
+            names_domain: true,
+        };
         let mut rules = Rules::default();
         match alias_rules::load(&content.texts, &options(case_sensitive, &content.secrets)) {
             Ok(loaded) => {
                 problems.extend(loaded.problems);
-                trualias::fill(raw, &loaded.settings, check.trualias, problems);
+                content.names_domain = !trualias::fill(raw, &loaded.settings, check.trualias, problems);
                 rules = loaded.rules;
             }
             Err(wrong) => {

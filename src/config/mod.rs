@@ -62,11 +62,14 @@ use std::sync::Arc;
 
 /// A valid configuration.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "most are keys of the configuration")]
 pub struct Config {
     /// The configuration file.
     pub path: PathBuf,
     /// The domains whose recipients are resolved, in canonical spelling.
     pub domains: Vec<String>,
+    /// Whether the domains are those of the operator. The file of a table of local parts of trualias has none.
+    pub names_domain: bool,
     /// The domain of a recipient without one.
     pub origin: String,
     /// The alias rules, with the debug account set.

@@ -85,8 +85,13 @@ pub(super) fn stand_in(text: &Text) -> Text {
 }
 
 /// Sets the keys that `raw` does not have, and reports each statement. `alone` is the name of a file of trualias
-/// that is the configuration itself.
-pub(super) fn fill(raw: &mut Top, settings: &Settings, alone: Option<&Text>, problems: &mut Vec<Problem>) {
+/// that is the configuration itself. Returns whether it is that of a table of local parts, and names no domain.
+pub(super) fn fill(
+    raw: &mut Top,
+    settings: &Settings,
+    alone: Option<&Text>,
+    problems: &mut Vec<Problem>,
+) -> bool {
     let served = alone.and_then(|text| serve(raw, settings, text, problems));
     let mut fill = Fill { problems };
     if served.is_none() {
@@ -111,6 +116,12 @@ pub(super) fn fill(raw: &mut Top, settings: &Settings, alone: Option<&Text>, pro
     {
         fill.without_effect(&Statement::new("DEBUG ACCOUNT", there), "debug_account");
     }
+    served.is_some_and(|server| is_nowhere(server, settings))
+}
+
+/// Whether the file is that of a table of local parts, and names no domain.
+fn is_nowhere(server: Server, settings: &Settings) -> bool {
+    settings.alias_domains.is_none() && server == Server::Table
 }
 
 /// Adds the table of a table server to `raw`; returns `None` for a milter.
@@ -122,7 +133,7 @@ fn serve(raw: &mut Top, settings: &Settings, text: &Text, problems: &mut Vec<Pro
         Server::Milter => return None,
     };
     let mut sections = table(name, view, settings);
-    let nowhere = settings.alias_domains.is_none() && server == Server::Table;
+    let nowhere = is_nowhere(server, settings);
     if nowhere {
         sections.insert_str(0, &format!("domains = [{NO_DOMAIN:?}]\n"));
     }

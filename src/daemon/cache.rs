@@ -67,7 +67,9 @@ pub(super) async fn answer(
     file: Option<&KnownFile>,
     request: &Value,
 ) -> String {
-    let mut reply = changed(sources, is_ours, request).await.unwrap_or_else(|why| json!({ "error": why }));
+    let mut reply = changed(sources, is_ours, request)
+        .await
+        .unwrap_or_else(|why| json!({ "error": why, "kind": "input" }));
     let changes = ["pinned", "unpinned", "flushed"].iter().any(|word| reply.get(*word).is_some());
     if changes {
         if let Some(file) = file {
@@ -120,7 +122,7 @@ async fn unpin(sources: &Sources, account: &Address) -> Result<Value, String> {
     let pinned =
         sources.known.list().into_iter().any(|(known, entry)| known == key && entry.source.is_none());
     if !pinned {
-        return Err(format!("{account} is not pinned"));
+        return Ok(json!({ "error": format!("{account} is not pinned"), "kind": "not_found" }));
     }
     sources.unpin(account).await;
     Ok(json!({ "unpinned": account.to_string() }))

@@ -88,7 +88,7 @@ pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
     let mut tasks = listen(&config, &shared, &stop, &end).await?;
 
     for problem in &config.problems {
-        observe::configuration_warning(problem);
+        observe::configuration_remark(problem);
     }
     notify(&[NotifyState::Ready]);
     let (rules, domains) = (config.rules.len(), config.domains.len());

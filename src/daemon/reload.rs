@@ -84,7 +84,7 @@ impl Running {
                 shared.status.reloaded(&new, restart.clone());
                 observe::reloaded(&shared.metrics, why, new.rules.len(), &restart, new.dry_run);
                 for problem in &new.problems {
-                    observe::configuration_warning(problem);
+                    observe::configuration_remark(problem);
                 }
                 self.current = new;
             }

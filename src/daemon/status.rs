@@ -161,7 +161,12 @@ fn figures(meter: &Meter) -> Option<Value> {
 /// The account sources and databases, with the servers that fail.
 fn sources(metrics: &Metrics) -> Vec<Value> {
     let meters = metrics.meters();
-    let sources = metrics.source_states().into_iter().map(|one| {
+    let mut states = metrics.source_states();
+    // Account sources, with their servers, before the databases and servers of maps.
+    states.sort_by_key(|one| {
+        !meters.iter().any(|meter| meter.of() == Of::Source && *meter.name() == *one.source)
+    });
+    let sources = states.into_iter().map(|one| {
         let (seconds, detail) = one.failing.map(|(since, why)| (since.as_secs(), why)).unzip();
         // Databases and single servers have none.
         let meter = meters
@@ -186,4 +191,23 @@ fn sources(metrics: &Metrics) -> Vec<Value> {
 /// The files that are not used as they are now.
 fn files() -> Vec<Value> {
     troubles().into_iter().map(|(path, why)| json!({ "path": path, "detail": why })).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn account_sources_come_before_databases() {
+        let metrics = Metrics::default();
+        let outages = [("database:a", None), ("vrfy:z", None), ("vrfy:z", Some("s:25")), ("file:/b", None)]
+            .map(|(name, server)| metrics.outage(name, server));
+        let meters = ["vrfy:z", "file:/b"].map(|name| metrics.source(name));
+        let names: Vec<String> = sources(&metrics)
+            .iter()
+            .map(|one| one["source"].as_str().unwrap_or_default().to_owned())
+            .collect();
+        assert_eq!(names, ["file:/b", "vrfy:z", "vrfy:z", "database:a"]);
+        drop((outages, meters));
+    }
 }

@@ -89,11 +89,6 @@ impl Fault {
     }
 }
 
-/// Formats a number with its noun, in singular or plural.
-pub fn count(number: usize, one: &str) -> String {
-    format!("{number} {one}{}", if number == 1 { "" } else { "s" })
-}
-
 /// Writes a text as a string of TOML.
 fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()

@@ -2,12 +2,12 @@
 //!
 //! `config::trualias` applies these statements at each start; this module converts them once.
 
-use super::{CONFIG, File, Imported, RULES, count, difference, quoted};
+use super::{CONFIG, File, Imported, RULES, difference, quoted};
 use crate::config::time::show;
 pub use crate::config::trualias::Server;
 use crate::config::trualias::{self, endpoint, level, source};
 use alias_rules::{Difference, Setting, Settings};
-use diagnostics::{Problem, Text};
+use diagnostics::{Problem, Text, count};
 use mail_address::{canonical_domain, escape, is_domain};
 use std::fmt::Write;
 use std::time::Duration;
@@ -155,8 +155,7 @@ impl Import {
             "\n[statistics]\nenabled = true\nlog_interval = {}\n",
             quoted(&show(interval.min(MAX_LOG_INTERVAL)))
         );
-        let mut text =
-            "is [statistics] now; with listen below [control], \"rcptd status\" shows them".to_owned();
+        let mut text = "is log_interval below [statistics] now".to_owned();
         if interval > MAX_LOG_INTERVAL {
             let _ = write!(text, ". They are logged every {}, the longest interval", show(MAX_LOG_INTERVAL));
         }

@@ -36,6 +36,7 @@ pub use tables::{
 
 pub use metrics::Metrics;
 
+use diagnostics::{Problem, Severity, count};
 use line::{client, mailbox, name, text};
 use mail_address::{one_line, word};
 use std::fmt::{self, Display};
@@ -203,7 +204,8 @@ pub fn listening(listener: &dyn Display) {
 /// The daemon has started. `dry_run`: the milter only logs its decisions.
 pub fn started(version: &str, rules: usize, domains: usize, dry_run: bool) {
     let mode = if dry_run { ", dry run" } else { "" };
-    info!("rcptd {version} ready: {rules} rules, {domains} domains{mode}");
+    let (rules, domains) = (count(rules, "rule"), count(domains, "domain"));
+    info!("rcptd {version} ready: {rules}, {domains}{mode}");
     warn_of_dry_run(dry_run);
 }
 
@@ -217,9 +219,13 @@ fn warn_of_dry_run(on: bool) {
     }
 }
 
-/// A warning of the configuration.
-pub fn configuration_warning(problem: &dyn Display) {
-    warn!("{}", one_line(&problem.to_string()));
+/// A warning or a note about the configuration.
+pub fn configuration_remark(problem: &Problem) {
+    let text = problem.to_string();
+    match problem.severity {
+        Severity::Note => info!("{}", one_line(&text)),
+        Severity::Warning | Severity::Error => warn!("{}", one_line(&text)),
+    }
 }
 
 /// A reload took effect. `restart` are the changed keys that need a restart.
@@ -227,7 +233,7 @@ pub fn reloaded(metrics: &Metrics, why: &str, rules: usize, restart: &[&str], dr
     metrics.reloads.succeeded.fetch_add(1, Relaxed);
     metrics.reloads.last_failed.store(false, Relaxed);
     let mode = if dry_run { ", dry run" } else { "" };
-    info!("configuration reloaded ({why}): {rules} rules{mode}");
+    info!("configuration reloaded ({why}): {}{mode}", count(rules, "rule"));
     warn_of_dry_run(dry_run);
     if !restart.is_empty() {
         warn!("changed settings that need a restart: {}", restart.join(", "));
@@ -242,8 +248,8 @@ pub fn reload_failed(metrics: &Metrics, why: &str, problems: &[String]) {
         error!("{}", one_line(problem));
     }
     error!(
-        "configuration not reloaded ({why}): {} problems; the old configuration stays in force",
-        problems.len()
+        "configuration not reloaded ({why}): {}; the old configuration stays in force",
+        count(problems.len(), "problem")
     );
 }
 
@@ -259,7 +265,7 @@ pub fn statistics(metrics: &Metrics) {
 
 /// The daemon begins to stop.
 pub fn stopping(signal: &str, busy: usize) {
-    info!("{signal}: stopping, {busy} messages under way");
+    info!("{signal}: stopping, {} under way", count(busy, "message"));
 }
 
 /// The daemon stops at once.

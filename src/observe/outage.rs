@@ -6,6 +6,7 @@
 
 use super::line::{name, text};
 use super::metrics::Metrics;
+use diagnostics::count;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -186,7 +187,7 @@ impl Outage {
             Some(Event::Begins(unlogged)) => {
                 let more = match unlogged {
                     0 => String::new(),
-                    n => format!(" (and {n} failures since the last line)"),
+                    n => format!(" (and {} since the last line)", count(*n, "failure")),
                 };
                 warn!("source={source}{server} begins to fail: detail={}{more}", text(&why));
             }

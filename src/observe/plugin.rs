@@ -2,6 +2,7 @@
 //! the value of `script`.
 
 use super::line::{name, octets, text};
+use diagnostics::count;
 use std::time::Duration;
 use tracing::{info, warn};
 
@@ -26,7 +27,7 @@ pub fn failed(source: &str, reason: &str, pause: Duration, first: bool) {
 pub fn message(source: &str, line: &[u8], suppressed: u64) {
     let source = name(&source);
     if suppressed > 0 {
-        info!("source={source} {suppressed} lines of the plug-in were not logged");
+        info!("source={source} not logged: {} of the plug-in", count(suppressed, "line"));
     }
     info!("source={source} stderr={}", octets(line));
 }

@@ -8,6 +8,7 @@
 
 use super::line::cut;
 use super::log_file::LogFile;
+use diagnostics::count;
 use mail_address::one_line;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fmt::Write as _;
@@ -102,7 +103,7 @@ impl Lines {
     fn put(&self, line: &[u8]) {
         let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
         if *lost > 0 {
-            let notice = format!("{lost} lines of the log were lost: the log target did not accept them");
+            let notice = format!("lost, since the log target did not accept them: {}", count(*lost, "line"));
             if !self.sink.put(self.style.line(Level::WARN, &notice).as_bytes()) {
                 *lost += 1;
                 return;
@@ -285,7 +286,10 @@ mod tests {
         lines.put(b"<6>again\n");
         let n = theirs.recv(&mut buffer).expect("the notice");
         let notice = String::from_utf8_lossy(&buffer[..n]).into_owned();
-        assert!(notice.contains(&format!("MESSAGE={lost} lines of the log were lost")), "{notice}");
+        assert!(
+            notice.contains(&format!("MESSAGE=lost, since the log target did not accept them: {lost} lines")),
+            "{notice}"
+        );
         assert_eq!(*lines.lost.lock().expect("lock"), 0);
     }
 }

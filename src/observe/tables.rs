@@ -8,6 +8,7 @@
 use super::line::{name, octets, text};
 use super::meter::Meter;
 use super::metrics::Metrics;
+use diagnostics::count;
 use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -61,7 +62,7 @@ impl RateLimit {
 pub(super) fn others(suppressed: u64) -> String {
     match suppressed {
         0 => String::new(),
-        n => format!(" (and {n} others since the last line)"),
+        n => format!(" (and {} since the last line)", count(n, "other")),
     }
 }
 

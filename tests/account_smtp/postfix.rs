@@ -94,7 +94,7 @@ fn check_asks_postfix_for_the_accounts_of_the_rules() {
         String::from_utf8_lossy(&output.stderr),
         postfix.log()
     );
-    for want in ["works: ", "bogus@example.test", "account not found: VRFY", "1 exist, 1 not found"] {
+    for want in ["works: ", "bogus@example.test", "account not found: VRFY", "1 exists, 1 not found"] {
         assert!(out.contains(want), "{want}: {out}\n{}", postfix.log());
     }
     assert!(!out.contains("alice@"), "{out}");

@@ -68,13 +68,13 @@ fn check_proves() {
     assert_eq!((got.code, &*got.out), (0, "bar\n"), "{}", got.err);
     site.configure("domains", "debug_account = \"joe\"\ndomains");
     let got = run(&["check", "-c", &conf]);
-    assert_eq!((got.code, got.out), (0, format!("{conf}: good, 1 remark\n")));
+    assert_eq!((got.code, got.out), (0, format!("{conf}: good, 1 warning\n")));
     assert!(got.err.contains("warning: ") && got.err.contains("the debug account joe"), "{}", got.err);
 
     let got = run(&["check", "-c", &conf, "--guess"]);
     let line =
         |i: usize| format!("{rules}:{i}: x-%{}%-%code%: 1 in 465 (exact)\n", ["alnum", "ident"][i - 1]);
-    assert_eq!((got.code, got.out), (0, format!("{}{}{conf}: good, 1 remark\n", line(1), line(2))));
+    assert_eq!((got.code, got.out), (0, format!("{}{}{conf}: good, 1 warning\n", line(1), line(2))));
     let got = run(&["check", "-c", &conf, "--guess", "--json"]);
     let objects: Vec<Value> = got.out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!((objects.len(), &objects[1]["exact"]), (3, &json!(true)), "{}", got.out);

@@ -53,14 +53,14 @@ async fn check_asks_for_the_accounts_of_the_rules() {
             78,
             &[
                 "bar@example.test  aliases.rules:1  account not found: VRFY <bar@example.test>: 550 5.1.1 no such user\n",
-                "2 accounts in the rules: 1 exist, 1 not found\nMail to aliases of accounts that are not found is rejected.\n",
+                "2 accounts in the rules: 1 exists, 1 not found\nMail to aliases of accounts that are not found is rejected.\n",
             ],
             &["temporary failure", "foo@", ": good"],
         ),
         (
             [YES, YES, LATER],
             75,
-            &["bar@example.test  aliases.rules:1  temporary failure: ", "1 exist, 1 not known\n"],
+            &["bar@example.test  aliases.rules:1  temporary failure: ", "1 exists, 1 not known\n"],
             &["account not found", "1 not found", "foo@"],
         ),
         // The server has lost its users: its rejections do not count.

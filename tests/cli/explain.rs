@@ -99,3 +99,27 @@ fn explain_asks_as_the_daemon_does() {
         site.configure(&format!("[account]\ncombine = \"{combine}\""), "[account]");
     }
 }
+
+/// The file of a table server of trualias names no domain, and there is no milter.
+#[test]
+fn a_table_of_local_parts_has_no_domain_and_no_milter() {
+    let site = Site::new("", "");
+    site.write(
+        "tcp_table_server.conf",
+        "ACCOUNT foo\nMATCHES %account%-%alnum%-%code%\nWITH CHAR(1,-), CHARS();\n",
+    );
+    let conf = path(&site, "tcp_table_server.conf");
+    let made = run(&["make", "-c", &conf, "foo", "macys"]);
+    assert_eq!((made.code, &*made.out, &*made.err), (0, "foo-macys-m5\n", ""));
+    let made = run(&["make", "-c", &conf, "--json", "foo", "macys"]);
+    let object: Value = serde_json::from_str(&made.out).expect("JSON");
+    assert_eq!(object["address"], "foo-macys-m5");
+    for (address, outcome) in [("x@example.test", "not_ours"), ("foo-macys-m5@localhost", "rewrite")] {
+        let got = run(&["explain", "-c", &conf, address]);
+        assert!(got.code == 0 && !got.out.contains("milter") && !got.out.contains("RCPT"), "{}", got.out);
+        let got = run(&["explain", "-c", &conf, "--json", address]);
+        let object: Value = serde_json::from_str(&got.out).expect("JSON");
+        let parts = ["outcome", "reply", "edits"].map(|name| object[name].clone());
+        assert_eq!(parts, [json!(outcome), Value::Null, json!([])], "{address}");
+    }
+}

@@ -59,8 +59,22 @@ fn files_that_are_not_there() {
 
 #[test]
 fn help_helps() {
+    let short = concat!("rcptd ", env!("CARGO_PKG_VERSION"), "\n");
+    let version = run(&["-V"]);
+    assert_eq!((version.code, &*version.out), (0, short));
     let version = run(&["--version"]);
-    assert_eq!((version.code, version.out.trim()), (0, concat!("rcptd ", env!("CARGO_PKG_VERSION"))));
+    let kinds =
+        version.out.strip_prefix(short).expect("the version").strip_prefix("databases: ").expect("a list");
+    for (kind, is_built_in) in [
+        ("postgresql", cfg!(feature = "sql-postgres")),
+        ("mysql", cfg!(feature = "sql-mysql")),
+        ("sqlite", cfg!(feature = "sql-sqlite")),
+        ("redis", cfg!(feature = "redis")),
+        ("ldap", cfg!(feature = "ldap")),
+        ("lmdb", cfg!(feature = "lmdb")),
+    ] {
+        assert_eq!(kinds.contains(kind), is_built_in, "{kind}: {kinds}");
+    }
     for command in [
         &[][..],
         &["serve"],

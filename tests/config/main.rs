@@ -168,6 +168,7 @@ fn meaning(config: Config) -> Meaning {
         files: _,
         problems: _,
         secrets: _,
+        names_domain: _,
     } = config;
     (
         (domains, origin, format!("{rules:?} {script:?} {plugin:?} {other_case:?}")),

@@ -220,7 +220,7 @@ fn observe_mode_is_told() {
             daemon.log.wait_for(from, "WARN dry_run is on");
         }
         let log = daemon.log.text();
-        for (what, times) in [("domains, dry run", 1), ("rules, dry run", 1), ("WARN dry_run is on", 2)] {
+        for (what, times) in [("1 domain, dry run", 1), ("1 rule, dry run", 1), ("WARN dry_run is on", 2)] {
             assert_eq!(log.matches(what).count(), if on { times } else { 0 }, "{what}: {log}");
         }
     }

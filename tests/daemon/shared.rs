@@ -77,7 +77,7 @@ fn an_account_that_one_server_knows_is_known_to_the_other() {
     until_shared(store.port, &["alice@example.test", "foo@example.test"]);
     server.set(DOWN);
     assert_eq!(replies(&backup, &all), "+++?");
-    assert_eq!(command(&backup, &["cache", "flush", "foo@example.test"]).0, "1 accounts forgotten\n");
+    assert_eq!(command(&backup, &["cache", "flush", "foo@example.test"]).0, "1 account forgotten\n");
     until_shared(store.port, &["alice@example.test"]);
     assert_eq!(replies(&backup, &all), "??+?");
     assert_eq!(replies(&primary, &all), "+++?", "it has found it itself");

@@ -273,7 +273,10 @@ async fn nasty_keys(site: &Site) {
 fn refused_queries(site: &Site) {
     let database = open(&site.settings()).unwrap();
     for (query, want) in [
-        (sql("SELECT goto FROM aliases WHERE address = '%s'"), "write %s without quotes: it is bound"),
+        (
+            sql("SELECT goto FROM aliases WHERE address = '%s'"),
+            "write %s without quotes: rcptd passes the value separately",
+        ),
         (sql("SELECT goto FROM aliases WHERE address = 'a'"), "no place for the key"),
         (sql("SELECT goto FROM aliases WHERE address = %k"), "write %s for the key"),
     ] {

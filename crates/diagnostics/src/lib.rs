@@ -229,6 +229,24 @@ fn escape_controls(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Formats a number with its noun, in singular or plural: `1 rule`, `2 rules`.
+pub fn count(number: impl TryInto<u64>, noun: &str) -> String {
+    // No number here is negative or has more than 64 bits.
+    let number = number.try_into().unwrap_or(u64::MAX);
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Formats the numbers of warnings and notes: `2 warnings, 1 note`. Empty if there are none.
+pub fn remarks(problems: &[Problem]) -> String {
+    let of = |severity| problems.iter().filter(|problem| problem.severity == severity).count();
+    [(of(Severity::Warning), "warning"), (of(Severity::Note), "note")]
+        .into_iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, noun)| count(number, noun))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
 /// Whether one of the problems is an error.
 pub fn any_error(problems: &[Problem]) -> bool {
     problems.iter().any(|p| p.severity == Severity::Error)
@@ -237,6 +255,23 @@ pub fn any_error(problems: &[Problem]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_have_their_nouns() {
+        for (number, want) in [(0, "0 rules"), (1, "1 rule"), (2, "2 rules")] {
+            assert_eq!(count(number, "rule"), want);
+        }
+        let text = Text::new("a", "");
+        let (warning, note) = (Problem::warning(&text, 0..0, "x"), Problem::note(&text, 0..0, "x"));
+        for (problems, want) in [
+            (vec![], ""),
+            (vec![warning.clone()], "1 warning"),
+            (vec![note.clone(), warning.clone(), warning.clone()], "2 warnings, 1 note"),
+            (vec![note.clone(), note], "2 notes"),
+        ] {
+            assert_eq!(remarks(&problems), want);
+        }
+    }
 
     #[test]
     fn place_counts_lines_and_characters() {

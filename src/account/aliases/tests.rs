@@ -186,7 +186,7 @@ async fn follows_changes_and_keeps_the_last_valid_list() {
     let reload = build(&settings(path.to_str().unwrap()), true).await.unwrap_err();
     assert!(reload[0].contains("aliases:2:1: error: there is no colon after the name"), "{reload:?}");
     replace("a: x\n");
-    becomes("other@example.test", "temporary failure: the list has shrunk from 3 to 1 accounts").await;
+    becomes("other@example.test", "temporary failure: the list has shrunk from 3 accounts to 1").await;
     assert_eq!(says("new@example.test").await, "exists");
     replace("# none\n");
     becomes("a@example.test", "temporary failure: the list names no account").await;

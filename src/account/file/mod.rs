@@ -387,7 +387,7 @@ impl Watched {
             Ok((list, stamp, digest)) if has_shrunk(old.list.len(), list.len()) && !accepted => {
                 let (before, now) = (old.list.len(), list.len());
                 let why = format!(
-                    "the list has shrunk from {before} to {now} accounts; if this is intended, send SIGHUP"
+                    "the list has shrunk from {before} accounts to {now}; if this is intended, send SIGHUP"
                 );
                 broken(&old, TroubleKind::Shrunk, &why, read(Some(stamp), Some(digest)))
             }

@@ -355,7 +355,7 @@ async fn shrunk_list_needs_a_reload_by_the_operator() {
     fs::write(site.path("accounts"), "a\nb\nc\nd\ne\n").unwrap();
     site.becomes("e", "exists").await;
     fs::write(site.path("accounts"), "a\nf\n").unwrap();
-    site.becomes("f", "temporary failure: the list has shrunk from 5 to 2 accounts").await;
+    site.becomes("f", "temporary failure: the list has shrunk from 5 accounts to 2").await;
     assert_eq!((site.says("a").await, site.says("e").await), ("exists".into(), "exists".into()));
     // The next check does not accept it, nor does one after a reload for another list.
     site.source.list.look();
@@ -369,7 +369,7 @@ async fn shrunk_list_needs_a_reload_by_the_operator() {
     fs::write(site.path("accounts"), "a\nb\nc\n").unwrap();
     site.becomes("c", "exists").await;
     fs::write(site.path("accounts"), "c\n").unwrap();
-    site.becomes("f", "temporary failure: the list has shrunk from 3 to 1 accounts").await;
+    site.becomes("f", "temporary failure: the list has shrunk from 3 accounts to 1").await;
     // The list is complete again.
     fs::write(site.path("accounts"), "c\nd\n").unwrap();
     site.becomes("a", "not found").await;

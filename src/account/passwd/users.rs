@@ -67,7 +67,7 @@ impl UserFile {
         let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(before) = users.filter(|before| has_shrunk(*before, now)) {
             return Err(wrong(&format_args!(
-                "it has shrunk from {before} to {now} users; if this is intended, send SIGHUP"
+                "it has shrunk from {before} users to {now}; if this is intended, send SIGHUP"
             )));
         }
         *users = Some(now);

@@ -13,8 +13,9 @@ Examples:
 
 const AFTER_TRUALIAS: &str = "\
 FILE is a tcp_table_server.conf, tcp_virtual_server.conf, milter_server.conf or trualias.conf. Its statements \
-show which server it configures: SMTP HOST, SMTP PORT or LOCAL DOMAINS the milter, ALIAS DOMAINS \
-tcp_virtual_server. Without any of them the name of the file decides, and by default it is tcp_table_server. \
+show which server it configures: SMTP HOST, SMTP PORT, LOCAL HOST, LOCAL DOMAINS or CASE SENSITIVE the milter, ALIAS \
+DOMAINS tcp_virtual_server. Without any of them the name of the file decides. If it is another name, such as \
+trualias.conf, the server is assumed to be tcp_table_server, and the report says so: name the server with --server. \
 Standard error gets a report of all differences, if possible with an example address that was looked up.
 
 Examples:

@@ -12,9 +12,10 @@ Example:
 Exit codes: 0 done, 69 no daemon replies, 78 the configuration names no control socket.";
 
 pub const AFTER_SOURCES: &str = "\
-Shows for each account source: whether it works or since when it fails, with the last error; whether it is asked (the \
-breaker is closed) or not (open); how often it was asked, with which results, and the times of the last minute in \
-milliseconds; then the databases and servers that maps ask.
+Shows for each account source: whether it works or since when it fails, with the last error; how often it was asked, \
+with which results, and the times of the last minute in milliseconds; whether it is asked now (its circuit breaker is \
+closed) or not, since it did not answer in time five times in a row (open). Then the databases and servers that maps \
+ask.
 
 Example:
   rcptd sources
@@ -25,8 +26,8 @@ pub const AFTER_CACHE: &str = "\
 WHAT is an address, a domain, or a source as in the configuration. Without it, list shows and flush forgets all \
 accounts.
 
-An account that a source found is known for account.cache.stale_ttl: it counts as existing while its source fails. A \
-pinned account exists, and no source is asked for it, until it is unpinned.
+An account that a source found counts as existing while its source fails, for account.cache.stale_ttl; it is listed as \
+found some time ago. A pinned account exists, and no source is asked for it, until it is unpinned.
 
 Examples:
   rcptd cache list example.com
@@ -34,7 +35,8 @@ Examples:
   rcptd cache flush vrfy:mail.example.com:25
   rcptd cache pin foo@example.com
 
-Exit codes: 0 done, 69 no daemon replies or it cannot do it, 78 the configuration names no control socket.";
+Exit codes: 0 done, 1 unpin: the account is not pinned, 64 WHAT is no address, domain or source, 69 no daemon replies, \
+78 the configuration names no control socket.";
 
 pub const AFTER_TRACE: &str = "\
 Shows each request with the map, the key as the mail server sent it, and the reply; for the milter each recipient. \
@@ -100,9 +102,9 @@ pub struct Cache {
 /// An action on what is known of accounts.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum CacheAction {
-    /// Show accounts that are cached, known or pinned
+    /// Show accounts that are cached, found earlier or pinned
     List,
-    /// Forget what is cached or known of accounts, so that the sources are asked again
+    /// Forget accounts, except those that are pinned, so that the sources are asked again
     Flush,
     /// Treat an account as existing, without asking a source
     Pin,

@@ -8,6 +8,7 @@ use crate::daemon;
 use crate::lookup::Answer;
 use crate::lookup::control::canary_name;
 use crate::resolve::{Outcome, Question, Resolution, Resolver};
+use diagnostics::count;
 use mail_address::{Address, Malformed, one_line};
 use serde_json::json;
 use std::collections::{HashMap, HashSet};
@@ -350,19 +351,21 @@ impl Report {
         let missing = self.accounts.iter().filter(|account| account.is_missing()).count();
         let exist = self.accounts.iter().filter(|account| account.exists()).count();
         let unknown = all - missing - exist;
-        let mut line = format!("{} accounts in the rules: {exist} exist", all + self.skipped);
-        for (count, text) in [(missing, "not found"), (unknown, "not known"), (self.skipped, "not asked")] {
-            if count > 0 {
+        let all_accounts = count(all + self.skipped, "account");
+        let mut line =
+            format!("{all_accounts} in the rules: {exist} {}", if exist == 1 { "exists" } else { "exist" });
+        for (number, text) in [(missing, "not found"), (unknown, "not known"), (self.skipped, "not asked")] {
+            if number > 0 {
                 // Writing to a String cannot fail.
-                let _ = write!(line, ", {count} {text}");
+                let _ = write!(line, ", {number} {text}");
             }
         }
-        for (count, text) in [
+        for (number, text) in [
             (missing, "Mail to aliases of accounts that are not found is rejected."),
             (unknown, "\"Not known\": the lookup failed temporarily. The account may exist."),
             (self.skipped, "\"Not asked\": the rules have too many accounts to look up all of them."),
         ] {
-            if count > 0 {
+            if number > 0 {
                 line.push('\n');
                 line.push_str(text);
             }

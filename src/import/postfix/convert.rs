@@ -158,7 +158,7 @@ pub fn differences(tables: &Tables, clients: &[Client]) -> Vec<Difference> {
         );
     }
     if clients.iter().any(|client| *client != Client::Ldap) {
-        say("query", "rcptd binds the key as a parameter, so its places have no quotes");
+        say("query", "rcptd passes the key separately from the query, so its places have no quotes");
     }
     for client in clients {
         let (about, text) = match client {

@@ -44,18 +44,30 @@ fn mysql_tls(settings: &mut Settings, database: &mut DatabaseSettings) {
         .any(|name| settings.text(name).is_some());
     let verifies = settings.yes("tls_verify_cert", false);
     if !has {
+        if verifies {
+            settings.say("tls_verify_cert", NO_TLS);
+        }
         return;
     }
     database.tls = true;
     database.tls_ca = settings.text("tls_CAfile").map(Into::into);
-    if settings.text("tls_CApath").is_some() && database.tls_ca.is_none() {
-        settings.say(
-            "tls_CApath",
-            "is left out: rcptd trusts the authorities of the system; name a file with others in tls_ca",
-        );
-    }
+    authorities_in_folder(settings, "tls_CApath", database);
     if !verifies {
         settings.say("tls_verify_cert", CHECKED);
+    }
+}
+
+const NO_TLS: &str = "is left out, since no other parameter of TLS is set: whether Postfix then encrypts the connection \
+                      depends on its client library. To encrypt it and check the certificate, write tls = true in \
+                      [[database]]";
+const NO_FOLDER: &str =
+    "is left out: rcptd trusts the authorities of the system; name a file with others in tls_ca";
+const ONLY_FILE: &str = "is left out: rcptd reads no folder; append the authorities in it to the file tls_ca";
+
+/// Reports a folder of certificate authorities, which rcptd does not have.
+fn authorities_in_folder(settings: &mut Settings, name: &'static str, database: &DatabaseSettings) {
+    if settings.text(name).is_some() {
+        settings.say(name, if database.tls_ca.is_none() { NO_FOLDER } else { ONLY_FILE });
     }
 }
 
@@ -109,15 +121,14 @@ fn ldap(settings: &mut Settings, database: &mut DatabaseSettings) {
     }
     if database.tls || !database.ldaps.is_empty() {
         database.tls_ca = settings.text("tls_ca_cert_file").map(Into::into);
-        if settings.text("tls_ca_cert_dir").is_some() && database.tls_ca.is_none() {
-            settings.say(
-                "tls_ca_cert_dir",
-                "is left out: rcptd trusts the authorities of the system; name a file with others in tls_ca",
-            );
-        }
+        authorities_in_folder(settings, "tls_ca_cert_dir", database);
         if !settings.yes("tls_require_cert", false) {
             settings.say("tls_require_cert", CHECKED);
         }
+    } else {
+        let text =
+            "is left out: without start_tls and ldaps: the connection is not encrypted, in Postfix neither";
+        settings.left_out(&["tls_require_cert", "tls_ca_cert_file", "tls_ca_cert_dir"], text);
     }
     ldap_bind(settings, database);
     if let Some(seconds) = settings.number("timeout").filter(|seconds| *seconds > 0) {
@@ -144,9 +155,9 @@ fn ldap_bind(settings: &mut Settings, database: &mut DatabaseSettings) {
             (Some(_), None) => {
                 settings.say("bind_dn", "is left out, since bind_pw is empty: such a bind is anonymous");
             }
-            _ => (),
+            (None, _) => settings.left_out(&["bind_pw"], "is left out, since bind_dn is empty"),
         },
-        "no" | "none" => (),
+        "no" | "none" => settings.left_out(&["bind_dn", "bind_pw"], "is left out, since bind is no"),
         "sasl" => settings.gap(
             "bind",
             "rcptd has no SASL, and an anonymous search may find less; set user and password_file",
@@ -157,7 +168,14 @@ fn ldap_bind(settings: &mut Settings, database: &mut DatabaseSettings) {
 
 /// The servers, and whether each is one of `ldaps:`.
 fn ldap_hosts(settings: &mut Settings) -> Vec<(Host, bool)> {
-    let port = settings.number("server_port").and_then(|port| u16::try_from(port).ok()).unwrap_or(LDAP_PORT);
+    let port = match settings.number("server_port").map(u16::try_from) {
+        None => LDAP_PORT,
+        Some(Ok(port)) => port,
+        Some(Err(_)) => {
+            settings.fault("server_port", "is no port", "write a number up to 65535");
+            LDAP_PORT
+        }
+    };
     let mut named = settings.list("server_host");
     if named.is_empty() {
         named.push("localhost".into());

@@ -21,11 +21,11 @@ mod sql;
 
 pub use client::Named;
 
-use super::{CONFIG, File, Imported, count};
+use super::{CONFIG, File, Imported};
 use crate::map::results::ResultSettings;
 use crate::map::settings::{DatabaseSettings, Query};
 use client::Client;
-use diagnostics::Text;
+use diagnostics::{Text, count};
 use settings::Settings;
 use std::sync::Arc;
 

@@ -10,7 +10,16 @@ pub fn query(settings: &mut Settings) -> Option<Query> {
     if settings.client == Client::Ldap { ldap(settings) } else { sql(settings) }
 }
 
+/// The parameters of the form without a query.
+const OLD_FORM: [&str; 4] = ["select_field", "table", "where_field", "additional_conditions"];
+
 fn sql(settings: &mut Settings) -> Option<Query> {
+    if settings.text("query").is_some() {
+        let text = "is left out: Postfix ignores it, too, since query is set";
+        settings.left_out(&[&["select_function"][..], &OLD_FORM].concat(), text);
+    } else if settings.text("select_function").is_some() {
+        settings.left_out(&OLD_FORM, "is left out: Postfix ignores it, too, since select_function is set");
+    }
     let (name, text) = match (settings.text("query"), settings.text("select_function")) {
         (Some(query), _) => ("query", query),
         (None, Some(function)) if settings.client == Client::Pgsql => {
@@ -42,7 +51,7 @@ fn sql(settings: &mut Settings) -> Option<Query> {
         settings.fault(name, "has no place for the key", "write '%s' where it belongs");
     }
     if bound.is_bare {
-        settings.say(name, "has a place for the key that is not in quotes: Postfix inserts the key into the text, so that a sender could inject SQL; rcptd binds it as a text");
+        settings.say(name, "has a place for the key that is not in quotes: Postfix inserts the key into the text, so that a sender could inject SQL; rcptd passes the key separately, as a text");
     }
     if settings.client == Client::Mysql && !settings.yes("require_result_set", true) {
         settings.say(

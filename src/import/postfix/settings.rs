@@ -149,6 +149,15 @@ impl Settings {
         }
     }
 
+    /// Reports those of these parameters that are set, since they are left out.
+    pub fn left_out(&mut self, names: &[&str], text: &str) {
+        for name in names {
+            if self.text(name).is_some() {
+                self.say(name, text);
+            }
+        }
+    }
+
     fn say_at(&mut self, line: usize, name: &str, text: String) {
         self.differences.push(difference(&format!("{}:{line}: {name}", self.file), text));
     }

@@ -60,7 +60,10 @@ impl Binder {
         let piece = rest.get(..length).unwrap_or(rest);
         if !is_text && parts(piece)?.iter().any(|part| matches!(part, Part::Place(_))) {
             let help = "write it as a value, such as WHERE address = '%s'";
-            return Err(("the key is in a name or a comment, where it cannot be bound".into(), help.into()));
+            return Err((
+                "the key is in a name or a comment, where a database accepts no value".into(),
+                help.into(),
+            ));
         }
         if std::mem::take(&mut self.is_fresh) && c.is_alphanumeric() {
             self.bound.text.push(' ');
@@ -77,7 +80,7 @@ impl Binder {
                 if self.bound.text.ends_with(is_word) || after.is_some_and(is_word) || self.is_fresh {
                     let help = "write each place for the key as a value of its own, such as '%s'";
                     return Err((
-                        "the key is a part of a name, where it cannot be bound".into(),
+                        "the key is a part of a name, where a database accepts no value".into(),
                         help.into(),
                     ));
                 }

@@ -5,10 +5,10 @@ mod differences;
 mod json;
 mod read;
 
-use super::{CONFIG, Fault, File, Imported, PASSWORD, count};
+use super::{CONFIG, Fault, File, Imported, PASSWORD};
 use crate::map::settings::Password;
 use crate::net::host::Host;
-use diagnostics::Text;
+use diagnostics::{Text, count};
 
 /// Default port of sockmapd.
 const PORT: u16 = 2224;

@@ -81,7 +81,7 @@ impl Scanner {
         match self.state {
             State::Code => (),
             State::Quoted { .. } | State::Dollar(_) => {
-                return Err(format!("write {name} without quotes: it is bound"));
+                return Err(format!("write {name} without quotes: rcptd passes the value separately"));
             }
             State::Line { .. } | State::Block { .. } => {
                 return Err(format!("take {name} out of the comment, where it means nothing"));
@@ -299,10 +299,14 @@ mod tests {
     fn rejects_places_in_quotes_and_several_statements() {
         for (kinds, text, want) in [
             (ALL, "SELECT 1", "no place for the key"),
-            (ALL, "k = '%s'", "write %s without quotes: it is bound"),
-            (ALL, "k = \"%s\"", "write %s without quotes: it is bound"),
-            (ALL, "k = '%u@example.test' or d = %d", "write %u without quotes: it is bound"),
-            (ALL, "k LIKE '%%' || '%d'", "write %d without quotes: it is bound"),
+            (ALL, "k = '%s'", "write %s without quotes: rcptd passes the value separately"),
+            (ALL, "k = \"%s\"", "write %s without quotes: rcptd passes the value separately"),
+            (
+                ALL,
+                "k = '%u@example.test' or d = %d",
+                "write %u without quotes: rcptd passes the value separately",
+            ),
+            (ALL, "k LIKE '%%' || '%d'", "write %d without quotes: rcptd passes the value separately"),
             (ALL, "k = 'it''s %s'", "without quotes"),
             (NOT_PG, "k = `%s`", "without quotes"),
             (LITE, "k = [%s]", "without quotes"),

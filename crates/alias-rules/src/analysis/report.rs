@@ -7,7 +7,7 @@ use super::{Clash, Limits, always, guess_rate};
 use crate::matcher::rules::Rules;
 use crate::syntax::expression::Item;
 use crate::vocabulary::Class;
-use diagnostics::{Problem, Text};
+use diagnostics::{Problem, Text, count};
 use foldhash::{HashSet, HashSetExt};
 use mail_address::escape;
 use std::ops::Range;
@@ -78,8 +78,8 @@ impl<'r> Report<'r> {
             add(Problem::warning, message, help);
         }
         if done.unsearched > 0 {
-            let n = done.unsearched;
-            let message = format!("{n} rules were not searched for names that can be split in two ways");
+            let n = count(done.unsearched, "rule");
+            let message = format!("not searched for names that can be split in two ways: {n}");
             let help = "such a name is delivered if it belongs to one account, and logged as ambiguous";
             add(Problem::warning, message, help);
         }

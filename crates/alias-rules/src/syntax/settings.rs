@@ -224,7 +224,7 @@ fn refuse(item: Item, words: &Range<usize>) -> Result<(), Fault> {
 /// A warning for a statement that has no effect in rcptd.
 fn without_effect(item: Item, words: &Range<usize>) -> Option<Fault> {
     let help = match item {
-        Item::Statistics => "remove it, or write [statistics]; see \"rcptd status\"",
+        Item::Statistics => "write log_interval below [statistics] instead; rcptd import trualias does",
         Item::PythonIs311 => "remove it; rcptd does not use Python",
         Item::Processor => {
             "the Python module is not called; use \"script\" instead, see rcptd.conf(5), or \"normalise\", which \

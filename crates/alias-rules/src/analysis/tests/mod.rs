@@ -124,7 +124,7 @@ fn reaching_a_limit_is_reported() {
     let cases = [
         (Limits { pairs: 1, ..limits() }, "1 of 3 pairs"),
         (Limits { work: 1, ..limits() }, "1 of 3 pairs"),
-        (Limits { work: 1, ..limits() }, "rules were not searched for names that can be split in two ways"),
+        (Limits { work: 1, ..limits() }, "not searched for names that can be split in two ways: 3 rules"),
         (Limits { states: 3, ..limits() }, "3 of 3 comparisons were stopped at names of 5 characters"),
     ];
     for (limits, want) in cases {
