@@ -31,6 +31,8 @@ mod servers;
 mod site;
 #[path = "common/stores.rs"]
 mod stores;
+#[path = "postfix_maps/texts.rs"]
+mod texts;
 #[path = "postfix_maps/types.rs"]
 mod types;
 

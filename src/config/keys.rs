@@ -282,15 +282,19 @@ sections! {
         /// - `fail:`: every lookup fails temporarily; for tests
         ///
         /// Replace a list of accounts by renaming. While another program writes the list in place, accounts of
-        /// the last complete list still exist, and lookups of other accounts fail temporarily.
+        /// the last complete list still exist, and lookups of other accounts fail temporarily. A line of a `file:`
+        /// list that has no effect is an error: a name with an invisible character or a `*`, a name that is not
+        /// in the composed form of Unicode (NFC), an invalid domain. Quotes take any name as it is.
         ///
         /// A name in an `aliases:` file, aliases(5) of Postfix or Sendmail, exists in every domain, whatever its
         /// value, and case does not matter. Values with `:include:`, files and programs are not followed. A name
         /// `user@domain`, which only Sendmail allows, exists at that domain; at other domains the lookup fails
         /// temporarily, since Sendmail uses the local part in all its domains. A line that Postfix would ignore
-        /// is an error. The file is read when it changes, without newaliases; while it has errors, its last valid
-        /// version counts, and lookups of other names fail temporarily. With the users of the host, it is the
-        /// usual truth of a mail server:
+        /// is an error, also if only its value is not UTF-8; comments may have another encoding. As in Postfix,
+        /// only ASCII has blanks; a name with an invisible character, such as a no-break space or a byte order
+        /// mark, is an error unless it is in quotes. The file is read when it changes, without newaliases; while
+        /// it has errors, its last valid version counts, and lookups of other names fail temporarily. With the
+        /// users of the host, it is the usual truth of a mail server:
         ///
         /// ```toml
         /// source = ["aliases:/etc/aliases", "passwd:"]

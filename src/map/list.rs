@@ -1,13 +1,17 @@
 //! A list of keys and values in the format of postmap(1).
 //!
-//! An entry is a key, spaces and a value. A line that begins with a space continues the entry before it.
-//! Empty lines, and lines that begin with `#`, are ignored, even within an entry. Spaces in quotes belong to
+//! An entry is a key, blanks and a value. A line that begins with a blank continues the entry before it.
+//! Empty lines, and lines that begin with `#`, are ignored, even within an entry. Blanks in quotes belong to
 //! the key, which keeps its quotes: `"a b"@example.com`. A backslash escapes the next character.
+//!
+//! Only ASCII has blanks ([`BLANKS`]). All other white space and a byte order mark belong to the key or the
+//! value, as in Postfix, with a warning or an error.
 
 use super::MAX_VALUE;
 use super::case_folded::folded;
 use diagnostics::{Problem, Text};
 use foldhash::fast::RandomState;
+use mail_address::{BLANKS, is_hidden};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -31,7 +35,10 @@ impl List {
         let mut list = List::default();
         let (mut errors, mut warnings) = (Vec::new(), Vec::new());
         for line in lines(&text.content) {
-            let (key, value) = match entry(&line.text) {
+            let found = entry(&line.text);
+            // An entry that is unsound, too: Postfix has it, and the checks of its tables ask for it.
+            let is_new = found.as_ref().is_ok_and(|(key, value)| list.add(key, value, fold));
+            let (key, value) = match found.and_then(sound) {
                 Ok(entry) => entry,
                 Err(_) if errors.len() == MAX_PROBLEMS => {
                     let more = format!("these are the first {MAX_PROBLEMS} errors, there are more");
@@ -43,14 +50,16 @@ impl List {
                     continue;
                 }
             };
-            let is_new = list.add(key, value, fold);
-            if is_new && !key.ends_with(':') {
+            let odd = invisible(key, value);
+            if is_new && odd.is_none() && !key.ends_with(':') {
                 continue;
             }
             // Finding the first of two entries reads the whole text again, so do it only for those that are
             // reported.
-            let doubt = (warnings.len() < MAX_PROBLEMS).then(|| {
-                if is_new { colon(text, &line.span, key) } else { twice(text, &line.span, key, fold) }
+            let doubt = (warnings.len() < MAX_PROBLEMS).then(|| match odd {
+                _ if !is_new => twice(text, &line.span, key, fold),
+                Some(odd) => hidden(text, &line.span, odd),
+                None => colon(text, &line.span, key),
             });
             match doubt {
                 Some(doubt) => warnings.push(doubt),
@@ -103,6 +112,22 @@ impl List {
     }
 }
 
+/// An invisible character in the key, or at an end of the value, where it looks like a blank or like nothing.
+fn invisible(key: &str, value: &str) -> Option<char> {
+    // Blanks are visible to this format. An ASCII text has no others: control characters are errors.
+    if key.is_ascii() && value.is_ascii() {
+        return None;
+    }
+    let ends = value.chars().next().into_iter().chain(value.chars().next_back());
+    key.chars().chain(ends).find(|c| !BLANKS.contains(c) && is_hidden(*c))
+}
+
+fn hidden(text: &Text, span: &Range<usize>, odd: char) -> Problem {
+    let what = format!("the invisible character U+{:04X} is part of the key or the value", u32::from(odd));
+    Problem::warning(text, span.clone(), what)
+        .help("remove it, unless it is intended: only ASCII blanks separate")
+}
+
 fn colon(text: &Text, span: &Range<usize>, key: &str) -> Problem {
     Problem::warning(text, span.clone(), format!("the colon belongs to the key \"{key}\""))
         .help("write the key without it, unless it is intended: this is not an aliases(5) file")
@@ -131,36 +156,38 @@ fn lines(content: &str) -> Vec<Line<'_>> {
     let mut found: Vec<Line<'_>> = Vec::new();
     let mut next = 0;
     for line in content.split_inclusive('\n') {
-        let mut start = next;
+        let start = next;
         next += line.len();
-        let mut line = line.trim_end_matches(['\n', '\r']);
-        if let (0, Some(rest)) = (start, line.strip_prefix('\u{feff}')) {
-            start = line.len() - rest.len();
-            line = rest;
-        }
-        let text = line.trim_start();
+        let line = line.trim_end_matches('\n');
+        let text = line.trim_start_matches(BLANKS);
         match (text.is_empty() || text.starts_with('#'), text.len() == line.len(), found.last_mut()) {
             (true, ..) => (),
             (_, false, Some(before)) => before.text.to_mut().push_str(line),
-            _ => found.push(Line { text: line.into(), span: start..start + line.trim_end().len() }),
+            _ => {
+                let span = start..start + line.trim_end_matches(BLANKS).len();
+                found.push(Line { text: line.into(), span });
+            }
         }
     }
     found
 }
 
-/// Splits an entry into key and value. The error is the problem and its remedy.
-fn entry(line: &str) -> Result<(&str, &str), (String, &'static str)> {
+/// A problem and its remedy.
+type Fault = (String, &'static str);
+
+/// Splits an entry into key and value.
+fn entry(line: &str) -> Result<(&str, &str), Fault> {
     let (mut quoted, mut escaped) = (false, false);
     let end = line.char_indices().find(|(_, c)| {
         match c {
             _ if escaped => escaped = false,
             '\\' => escaped = true,
             '"' => quoted = !quoted,
-            c => return c.is_whitespace() && !quoted,
+            c => return BLANKS.contains(c) && !quoted,
         }
         false
     });
-    let (key, value) = end.map_or((line, ""), |(at, _)| (&line[..at], line[at..].trim()));
+    let (key, value) = end.map_or((line, ""), |(at, _)| (&line[..at], line[at..].trim_matches(BLANKS)));
     if key.is_empty() {
         return Err(("there is no entry that this line continues".into(), "begin the line with the key"));
     }
@@ -175,6 +202,20 @@ fn entry(line: &str) -> Result<(&str, &str), (String, &'static str)> {
             "make it shorter: no mail server takes more",
         )),
     }
+}
+
+/// Checks an entry for text that Postfix takes, but that nobody wants in a table.
+fn sound<'e>((key, value): (&'e str, &'e str)) -> Result<(&'e str, &'e str), Fault> {
+    // Postfix even ends the value at a NUL.
+    if let Some(c) = key.chars().chain(value.chars()).find(|c| c.is_control() && *c != '\t') {
+        let what = format!("the key or the value has the control character U+{:04X}", u32::from(c));
+        return Err((what, "remove it; a line ends with a line feed alone"));
+    }
+    if key.starts_with('\u{feff}') {
+        let what = "mail servers take the byte order mark for a part of the key".to_owned();
+        return Err((what, "save the file without the mark"));
+    }
+    Ok((key, value))
 }
 
 #[cfg(test)]
@@ -197,7 +238,6 @@ mod tests {
             ("a\t b  c \r\n", "a", Some("b  c")),
             ("Foo@EXAMPLE.com Bar@Example.com\n", "foo@example.com", Some("Bar@Example.com")),
             ("GRÜSSE x", "grüsse", Some("x")),
-            ("\u{feff}a b", "a", Some("b")),
             ("# a x\n\n  # a y\na b\n", "a", Some("b")),
             ("a b,\n  c\n", "a", Some("b,  c")),
             ("a b,\n# not this\n\n\tc\nd e\n", "a", Some("b,\tc")),
@@ -209,6 +249,8 @@ mod tests {
             ("\"a\\\" b\" c", "\"a\\\" b\"", Some("c")),
             ("a\\ b c", "a\\ b", Some("c")),
             ("a \"b", "a", Some("\"b")),
+            ("a\u{b}b\u{c}\r\nc d", "a", Some("b")),
+            ("a b\u{a0}c", "a", Some("b\u{a0}c")),
         ] {
             let (list, problems) = list(content);
             assert_eq!((list.get(key), problems.as_slice()), (want, [].as_slice()), "{content:?}");
@@ -231,6 +273,31 @@ mod tests {
             (
                 "a b\nA c\n",
                 "list:2:1: warning: \"A\" is defined above, and that entry counts (remove one of them)",
+            ),
+            (
+                "\u{feff}a b",
+                "list:1:1: error: mail servers take the byte order mark for a part of the key (save the file \
+                 without the mark)",
+            ),
+            (
+                "a b\n\u{a0}c d",
+                "list:2:1: warning: the invisible character U+00A0 is part of the key or the value (remove it, \
+                 unless it is intended: only ASCII blanks separate)",
+            ),
+            (
+                "a b\u{200b}",
+                "list:1:1: warning: the invisible character U+200B is part of the key or the value (remove it, \
+                 unless it is intended: only ASCII blanks separate)",
+            ),
+            (
+                "a b\0c",
+                "list:1:1: error: the key or the value has the control character U+0000 (remove it; a line ends \
+                 with a line feed alone)",
+            ),
+            (
+                "a b\r\n c\r\n",
+                "list:1:1: error: the key or the value has the control character U+000D (remove it; a line ends \
+                 with a line feed alone)",
             ),
             (
                 "root: b\n",

@@ -1,6 +1,7 @@
 //! Expands parameters in the values of Postfix parameters, as in postconf(5): `$name`, `${name}`, `$(name)`,
 //! `${name?{text}:{text}}`, `${{a} == {b} ? {text} : {text}}`.
 
+use mail_address::BLANKS;
 use std::cell::Cell;
 use std::cmp::Ordering;
 
@@ -73,7 +74,7 @@ impl Expander<'_, '_> {
         if !self.may_go_on(depth, out) {
             return;
         }
-        let inside = inside.trim();
+        let inside = inside.trim_matches(BLANKS);
         let (is_true, rest, name) = if inside.starts_with('{') {
             let Some((holds, rest)) = self.comparison(inside, depth) else { return };
             (holds, rest, None)
@@ -81,15 +82,18 @@ impl Expander<'_, '_> {
             let (name, rest) = name(inside);
             let mut value = String::new();
             self.parameter(name, depth, &mut value);
-            (!value.is_empty(), rest.trim_start(), Some(value))
+            (!value.is_empty(), rest.trim_start_matches(BLANKS), Some(value))
         };
         match (rest.chars().next(), name) {
             (None, Some(value)) => push(out, &value),
             (Some(mark @ ('?' | ':')), _) => {
-                let rest = rest[1..].trim_start();
+                let rest = rest[1..].trim_start_matches(BLANKS);
                 let (first, second) = match closed(rest, '{') {
                     Some((first, after)) => {
-                        let after = after.trim_start().strip_prefix(':').map(str::trim_start);
+                        let after = after
+                            .trim_start_matches(BLANKS)
+                            .strip_prefix(':')
+                            .map(|rest| rest.trim_start_matches(BLANKS));
                         (first, after.map(|other| closed(other, '{').map_or(other, |(inside, _)| inside)))
                     }
                     None => (rest, None),
@@ -110,18 +114,18 @@ impl Expander<'_, '_> {
     /// Evaluates `{a} == {b}`. Returns the result and the rest.
     fn comparison<'g>(&self, text: &'g str, depth: usize) -> Option<(bool, &'g str)> {
         let (left, rest) = closed(text, '{')?;
-        let rest = rest.trim_start();
+        let rest = rest.trim_start_matches(BLANKS);
         let (operator, rest) = rest.split_at(rest.find('{')?);
         let (right, rest) = closed(rest, '{')?;
         let value = |text: &str| {
             let mut out = String::new();
             self.text(text, depth + 1, &mut out);
-            out.trim().to_owned()
+            out.trim_matches(BLANKS).to_owned()
         };
         let (left, right) = (value(left), value(right));
-        let operator = operator.trim();
+        let operator = operator.trim_matches(BLANKS);
         let (order, operator) = match operator.strip_suffix("level") {
-            Some(operator) => (by_level(&left, &right), operator.trim()),
+            Some(operator) => (by_level(&left, &right), operator.trim_matches(BLANKS)),
             None => (by_number_or_text(&left, &right), operator),
         };
         let holds = match operator {
@@ -133,7 +137,7 @@ impl Expander<'_, '_> {
             ">=" => order.is_ge(),
             _ => return None,
         };
-        Some((holds, rest.trim_start()))
+        Some((holds, rest.trim_start_matches(BLANKS)))
     }
 }
 
@@ -177,7 +181,8 @@ fn by_number_or_text(left: &str, right: &str) -> Ordering {
 /// Compares compatibility levels such as `3.6`: major, minor, patch.
 pub(super) fn by_level(left: &str, right: &str) -> Ordering {
     let parts = |level: &str| {
-        let mut parts = level.split('.').map(|part| part.trim().parse::<u32>().unwrap_or_default());
+        let mut parts =
+            level.split('.').map(|part| part.trim_matches(BLANKS).parse::<u32>().unwrap_or_default());
         [parts.next(), parts.next(), parts.next()].map(Option::unwrap_or_default)
     };
     parts(left).cmp(&parts(right))

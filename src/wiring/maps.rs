@@ -2,6 +2,7 @@
 
 use super::expand::closed;
 pub use crate::map::source::items as words;
+use mail_address::BLANKS;
 
 /// Maximum nesting of `unionmap:` and `pipemap:`.
 const MAX_DEPTH: usize = 8;
@@ -9,7 +10,7 @@ const MAX_DEPTH: usize = 8;
 /// The text in the braces of a word `{ ... }`, without spaces at the edges; otherwise the word.
 pub fn unbraced(word: &str) -> &str {
     match closed(word, '{') {
-        Some((inside, "")) => inside.trim_matches(|c: char| c == ',' || c.is_ascii_whitespace()),
+        Some((inside, "")) => inside.trim_matches(|c: char| c == ',' || BLANKS.contains(&c)),
         _ => word,
     }
 }
@@ -72,8 +73,11 @@ impl<'v> Map<'v> {
         if self.kind != "inline" {
             return Vec::new();
         }
-        let entry =
-            |entry: &'v str| unbraced(entry).split_once('=').map(|(key, value)| (key.trim(), value.trim()));
+        let entry = |entry: &'v str| {
+            unbraced(entry)
+                .split_once('=')
+                .map(|(key, value)| (key.trim_matches(BLANKS), value.trim_matches(BLANKS)))
+        };
         words(unbraced(self.argument)).into_iter().filter_map(entry).collect()
     }
 

@@ -7,6 +7,7 @@ use super::rewriting::{self, resolves};
 use super::{Findings, Parameter};
 use crate::resolve::view::ResolverView;
 use diagnostics::Severity;
+use mail_address::BLANKS;
 use std::time::Duration;
 
 /// The milters of a program that are rcptd, each with its own settings, if it has any.
@@ -93,7 +94,9 @@ fn setting(
 fn own_settings(milter: &str) -> Vec<(String, String)> {
     let (mut settings, mut plain) = (Vec::new(), Vec::new());
     let pair = |text: &str| {
-        text.split_once('=').map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
+        text.split_once('=').map(|(name, value)| {
+            (name.trim_matches(BLANKS).to_owned(), value.trim_matches(BLANKS).to_owned())
+        })
     };
     for word in words(unbraced(milter)) {
         let inside = unbraced(word);
@@ -140,7 +143,7 @@ fn default_action(findings: &mut Findings<'_>, service: Option<&Service>, milter
 
 /// Parses a time of Postfix: `30s`, `5m`, `1h`; without a unit, seconds.
 fn time(text: &str) -> Option<Duration> {
-    let text = text.trim();
+    let text = text.trim_matches(BLANKS);
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
     let unit = match unit {
         "s" | "" => 1,
@@ -209,8 +212,8 @@ fn protocol(findings: &mut Findings<'_>, service: Option<&Service>) {
     let protocol = findings.postfix.value(service, "milter_protocol");
     // Version 6 is the first that can add a recipient with its DSN arguments.
     if protocol
-        .split_whitespace()
-        .next()
+        .split(BLANKS)
+        .find(|word| !word.is_empty())
         .and_then(|p| p.parse::<u32>().ok())
         .is_some_and(|version| version < 6)
     {

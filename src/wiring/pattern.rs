@@ -4,6 +4,7 @@
 //! addresses use, and returns [`Unknown`] for everything else (references, assertions, possessive repeats).
 
 use super::maps::{unbraced, words};
+use mail_address::BLANKS;
 use regex::RegexBuilder;
 
 /// Largest compiled pattern, in octets. Patterns of address tables take a few thousand; repeats of repeats may take
@@ -17,20 +18,23 @@ const MAX_DEPTH: u32 = 16;
 pub fn value<'t>(lines: &[&'t str], key: &str) -> Result<Option<&'t str>, Unknown> {
     // Whether each of the enclosing conditions holds.
     let mut conditions: Vec<bool> = Vec::new();
-    for line in lines.iter().map(|line| line.trim()) {
+    for line in lines.iter().map(|line| line.trim_matches(BLANKS)) {
         if line == "endif" {
             conditions.pop();
             continue;
         }
         let (is_condition, rest) = match line.strip_prefix("if") {
-            Some(rest) if !rest.starts_with(|c: char| c.is_ascii_alphanumeric()) => (true, rest.trim_start()),
+            Some(rest) if !rest.starts_with(|c: char| c.is_ascii_alphanumeric()) => {
+                (true, rest.trim_start_matches(BLANKS))
+            }
             _ => (false, line),
         };
         let holds_here = conditions.iter().all(|holds| *holds);
         if !holds_here && !is_condition {
             continue;
         }
-        let (negated, rest) = rest.strip_prefix('!').map_or((false, rest), |rest| (true, rest.trim_start()));
+        let (negated, rest) =
+            rest.strip_prefix('!').map_or((false, rest), |rest| (true, rest.trim_start_matches(BLANKS)));
         let (pattern, flags, value) = delimited(rest).ok_or(Unknown)?;
         let holds = holds_here && matches(pattern, flags, key)? != negated;
         if is_condition {
@@ -47,9 +51,11 @@ pub fn lines<'t>(argument: &'t str, file: Option<&'t str>) -> Option<Vec<&'t str
     if argument.starts_with('{') {
         return Some(words(unbraced(argument)).into_iter().map(unbraced).collect());
     }
-    let is_line = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+    let is_line = |line: &&str| {
+        !line.trim_matches(BLANKS).is_empty() && !line.trim_start_matches(BLANKS).starts_with('#')
+    };
     // A line that begins with a space continues a value, whose text does not matter.
-    Some(file?.lines().filter(is_line).filter(|line| !line.starts_with([' ', '\t'])).collect())
+    Some(file?.lines().filter(is_line).filter(|line| !line.starts_with(BLANKS)).collect())
 }
 
 /// The error for syntax that is not supported.
@@ -67,7 +73,7 @@ fn delimited(line: &str) -> Option<(&str, &str, &str)> {
     })?;
     let after = &line[end + 2..];
     let value = after.trim_start_matches(|c: char| c.is_ascii_alphabetic());
-    Some((&line[1..=end], &after[..after.len() - value.len()], value.trim()))
+    Some((&line[1..=end], &after[..after.len() - value.len()], value.trim_matches(BLANKS)))
 }
 
 /// Whether a pattern matches a part of `text`. Tables ignore case, unless the flag `i` is set.
@@ -155,6 +161,8 @@ mod tests {
         }
         assert_eq!(lines("{ {/a b/ x}, {/c/ y} }", None), Some(vec!["/a b/ x", "/c/ y"]));
         assert_eq!(lines("/f", Some("# c\n/a/ x\n  more\n\n/b/ y\n")), Some(vec!["/a/ x", "/b/ y"]));
+        // A blank of Unicode begins a pattern, which rcptd does not know; Postfix ignores the line.
+        assert_eq!(lines("/f", Some("/a/ x\n\u{b}more\n\u{a0}/b/ y\n")), Some(vec!["/a/ x", "\u{a0}/b/ y"]));
         assert_eq!(lines("/f", None), None);
     }
 }

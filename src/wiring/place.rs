@@ -2,6 +2,7 @@
 
 use super::Finding;
 use diagnostics::{Problem, Text};
+use mail_address::BLANKS;
 use std::ops::Range;
 
 /// The two configuration files of Postfix.
@@ -42,20 +43,21 @@ fn lines(text: &str) -> impl Iterator<Item = (Range<usize>, &str)> {
 
 /// Whether a line continues the one before it. A comment does not end an entry either.
 fn goes_on(line: &str) -> bool {
-    line.trim().is_empty() || line.starts_with([' ', '\t', '#'])
+    line.trim_matches(BLANKS).is_empty() || line.starts_with(BLANKS) || line.starts_with('#')
 }
 
 /// The entry of a service, from its name to its last line with a setting.
 fn entry(master: &str, title: &str) -> Option<Range<usize>> {
     let is_it = |line: &str| {
-        let mut words = line.split_whitespace();
+        let mut words = line.split(BLANKS).filter(|word| !word.is_empty());
         let (name, kind) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         !goes_on(line) && format!("{name} {kind}") == title
     };
     let mut lines = lines(master).skip_while(|(_, line)| !is_it(line));
     let (first, _) = lines.next()?;
-    let rest = lines.take_while(|(_, line)| goes_on(line)).filter(|(_, line)| !line.trim().is_empty());
-    let end = rest.filter(|(_, line)| !line.trim_start().starts_with('#')).last();
+    let rest =
+        lines.take_while(|(_, line)| goes_on(line)).filter(|(_, line)| !line.trim_matches(BLANKS).is_empty());
+    let end = rest.filter(|(_, line)| !line.trim_start_matches(BLANKS).starts_with('#')).last();
     Some(first.start..end.map_or(first.end, |(span, _)| span.end))
 }
 
@@ -73,7 +75,7 @@ fn setting_in(master: &str, entry: &Range<usize>, parameter: &str) -> Option<Ran
         while let Some(at) = rest.find(parameter) {
             let before = line.len() - rest.len() + at;
             let alone = line[..before].ends_with([' ', '\t', '{']);
-            let after = line[before + parameter.len()..].trim_start();
+            let after = line[before + parameter.len()..].trim_start_matches(BLANKS);
             if alone && after.starts_with('=') {
                 found = Some(before);
             }
@@ -82,15 +84,16 @@ fn setting_in(master: &str, entry: &Range<usize>, parameter: &str) -> Option<Ran
         found
     };
     let inside = &master[entry.clone()];
-    let found = lines(inside).filter(|(_, line)| !line.trim_start().starts_with('#'));
+    let found = lines(inside).filter(|(_, line)| !line.trim_start_matches(BLANKS).starts_with('#'));
     let (span, at) = found.filter_map(|(span, line)| sets(line).map(|at| (span, at))).last()?;
     Some(entry.start + span.start + at..entry.start + span.end)
 }
 
 /// The last line of main.cf that sets a parameter.
 fn parameter(main: &str, parameter: &str) -> Option<Range<usize>> {
-    let sets =
-        |line: &str| line.strip_prefix(parameter).is_some_and(|rest| rest.trim_start().starts_with('='));
+    let sets = |line: &str| {
+        line.strip_prefix(parameter).is_some_and(|rest| rest.trim_start_matches(BLANKS).starts_with('='))
+    };
     lines(main).filter(|(_, line)| sets(line)).last().map(|(span, _)| span)
 }
 

@@ -2,6 +2,7 @@
 
 use super::expand::{by_level, expand};
 use super::hosts::is_loopback;
+use mail_address::BLANKS;
 use std::collections::BTreeMap;
 
 /// The output of postconf(1).
@@ -115,7 +116,11 @@ impl Postfix {
             let own = service.and_then(|service| service.overrides.get(name));
             own.or_else(|| self.parameters.get(name)).map(String::as_str)
         };
-        lookup(parameter).map(|value| expand(value, &lookup)).unwrap_or_default().trim().to_owned()
+        lookup(parameter)
+            .map(|value| expand(value, &lookup))
+            .unwrap_or_default()
+            .trim_matches(BLANKS)
+            .to_owned()
     }
 
     /// The value of a boolean parameter.
@@ -156,12 +161,14 @@ impl Postfix {
 /// Splits `name = value`; the value may be empty.
 fn pair(line: &str) -> Option<(&str, &str)> {
     let (name, value) = line.split_once('=')?;
-    Some((name.trim(), value.trim()))
+    Some((name.trim_matches(BLANKS), value.trim_matches(BLANKS)))
 }
 
 /// Parses a line of `postconf -M`: eight columns and arguments.
 fn service(line: &str, chroot: bool) -> Option<Service> {
-    let columns: Vec<&str> = line.split_whitespace().take(8).collect();
+    // Unlike lines, columns have four kinds of blanks.
+    let columns: Vec<&str> =
+        line.split([' ', '\t', '\r', '\n']).filter(|column| !column.is_empty()).take(8).collect();
     let [name, kind, _, _, in_chroot, _, _, command] = columns[..] else { return None };
     Some(Service {
         name: name.to_owned(),

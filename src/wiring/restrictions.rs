@@ -5,6 +5,7 @@ use super::hosts::is_in_networks;
 use super::maps::{Map, words};
 use super::postfix::{Postfix, Service};
 use super::{Findings, Parameter};
+use mail_address::BLANKS;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// The lists that smtpd(8) evaluates for a recipient, and for VRFY.
@@ -115,7 +116,7 @@ fn access(findings: &Findings<'_>, service: &Service, table: Option<&Map<'_>>) -
         return Access::Differs;
     };
     let action = action.to_ascii_lowercase();
-    let first = action.split_whitespace().next().unwrap_or_default();
+    let first = action.split(BLANKS).find(|word| !word.is_empty()).unwrap_or_default();
     match first {
         "ok" | "permit" => Access::Permits,
         "reject" | "defer" | "discard" => Access::Refuses,

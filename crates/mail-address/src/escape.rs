@@ -167,7 +167,7 @@ fn hidden(out: &mut String, c: char) -> fmt::Result {
 
 /// Whether a character ends a line, is a space other than the usual one, changes how its neighbours look, is
 /// invisible, or is a noncharacter.
-fn is_hidden(c: char) -> bool {
+pub fn is_hidden(c: char) -> bool {
     const OTHER: GeneralCategoryGroup = GeneralCategoryGroup::Other.union(GeneralCategoryGroup::Separator);
     match c {
         ' '..='~' => false,

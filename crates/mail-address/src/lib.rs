@@ -30,14 +30,19 @@ mod spelling;
 
 pub use case::CaseSensitivity;
 pub use domain::{is_domain, parse_domain};
-pub use escape::{Escaped, escape, one_line, plain_json, quoted, word};
+pub use escape::{Escaped, escape, is_hidden, one_line, plain_json, quoted, word};
 pub use extension::Forms;
 pub use policy::{LocalPartPolicy, is_mark};
 
 use icu_casemap::CaseMapper;
+use icu_normalizer::ComposingNormalizerBorrowed;
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
+
+/// The characters that Postfix and Sendmail take for blanks in their files: those of isspace(3) in the C locale.
+/// All other white space of Unicode is ordinary text to them.
+pub const BLANKS: [char; 6] = [' ', '\t', '\n', '\x0b', '\x0c', '\r'];
 
 /// Longest local part that can name a mailbox, in octets.
 ///
@@ -358,6 +363,12 @@ pub fn lower(text: &str) -> Cow<'_, str> {
     }
     let lowered = text.to_lowercase();
     if lowered == text { Cow::Borrowed(text) } else { Cow::Owned(lowered) }
+}
+
+/// Whether a text is in Unicode's composed form (NFC), in which RFC 6532, section 3.1, wants names. The same name in
+/// another form looks alike, but has other octets.
+pub fn is_composed(text: &str) -> bool {
+    text.is_ascii() || ComposingNormalizerBorrowed::new_nfc().is_normalized(text)
 }
 
 fn ascii_lower(text: &str) -> Cow<'_, str> {

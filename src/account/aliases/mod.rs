@@ -27,7 +27,7 @@ const HELP: &str = "write name: value, ...; a name with special characters in do
 /// Parses the file. The error has a line for each problem.
 fn parse(file: &str, bytes: Vec<u8>, cases: &CaseSensitivity) -> Result<List, Vec<String>> {
     check_size(file, &bytes)?;
-    // Comments and values may have another encoding. The parser rejects names with the replacement character.
+    // Comments may have another encoding. The parser rejects entries with the replacement character.
     let content = String::from_utf8(bytes)
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
     let (mut list, mut problems) = (List::default(), Problems::default());

@@ -82,15 +82,29 @@ fn errors_name_file_and_line() {
         ("a@example.test", "x:1:1: error: there is no colon after the name"),
         ("# comment\n  a: b\n", "x:2:1: error: this line begins with a blank, but no entry"),
         ("\u{feff}a: b", "x:1:1: error: mail servers take the byte order mark"),
+        ("a: b\n\u{feff}c: d", "x:2:1: error: the name has the invisible character U+FEFF"),
+        ("a: b\n\u{a0}c: d", "x:2:1: error: the name has the invisible character U+00A0"),
+        ("a: b\n\u{a0}\nc: d", "x:2:1: error: the name has the invisible character U+00A0"),
+        ("a: b\n\u{a0}# c\nc: d", "x:2:1: error: the name has the invisible character U+00A0"),
+        ("a: b\n\u{85}c: d", "x:2:1: error: the name has the invisible character U+0085"),
+        ("a\u{3000}: b", "x:1:1: error: the name has the invisible character U+3000"),
+        ("a\u{200b}: b", "x:1:1: error: the name has the invisible character U+200B"),
+        ("a: b\n\u{b}c: d", "x:2:1: error: this line begins with a control character"),
+        ("a: b\n\rc: d", "x:2:1: error: this line begins with a control character"),
+        ("a\u{b}: b", "x:1:1: error: the name has white space"),
+        ("\"a\" \u{b}: b", "x:1:1: error: there is no colon after the name"),
+        ("a: b\0c", "x:1:1: error: Postfix ignores the rest of an entry after a NUL"),
         ("root:x:0:0:root:/root:/bin/sh\nfoo", "x:2:1: error: there is no colon"),
     ] {
         let got = list(content).unwrap_err();
         assert!(got[0].starts_with(want) && got[0].contains("(write name: value"), "{content}: {got:?}");
     }
-    // Only names need to be UTF-8.
-    assert_eq!(parse("x", b"# M\xfcller\na: M\xfcller\n".to_vec(), &false.into()).unwrap().len(), 1);
-    let got = parse("x", b"M\xfcller: a\n".to_vec(), &false.into()).unwrap_err();
-    assert!(got[0].starts_with("x:1:1: error: the name is not UTF-8"), "{got:?}");
+    // Only comments need not be UTF-8.
+    assert_eq!(parse("x", b"# M\xfcller\na: b\n # M\xfcller\n".to_vec(), &false.into()).unwrap().len(), 1);
+    for content in [&b"a: b\nM\xfcller: a\n"[..], b"a: b\nc: M\xfcller\n", b"a: b\nc: d,\n  M\xfcller\n"] {
+        let got = parse("x", content.to_vec(), &false.into()).unwrap_err();
+        assert!(got[0].starts_with("x:2:1: error: the entry is not UTF-8"), "{got:?}");
+    }
 }
 
 #[test]
@@ -104,34 +118,116 @@ fn limits_entries_and_problems() {
     assert_eq!((got.len(), &*got[20]), (21, "x: these are the first 20 problems, there are more"));
 }
 
-/// The keys of the database that Postfix makes of the file.
-#[test]
-fn reads_the_names_that_postalias_reads() {
+/// The keys of the database that Postfix makes of a file, and its warnings.
+fn postalias(content: &[u8]) -> (BTreeSet<String>, String) {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("main.cf"), "compatibility_level = 3.6\n").unwrap();
-    fs::write(folder.path().join("aliases"), ALIASES).unwrap();
+    fs::write(folder.path().join("aliases"), content).unwrap();
     let table = format!("hash:{}", folder.path().join("aliases").display());
-    let postalias = |arguments: &[&str]| {
+    let run = |arguments: &[&str]| {
         let path = format!("{}:/usr/sbin", std::env::var("PATH").unwrap());
         let mut command = Command::new("/usr/sbin/postalias");
         command.env("PATH", path).arg("-c").arg(folder.path()).args(arguments);
         let output = command.output().expect("postalias runs");
         assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
+        output
     };
-    postalias(&[&table]);
-    let keys = postalias(&["-s", &table]);
-    let theirs: BTreeSet<_> = keys
-        .lines()
-        .map(|line| line.split_once(":\t").expect("key and value").0.to_owned())
-        .filter(|key| !key.starts_with("YP_") && key != "@")
-        .collect();
-    let mut ours = BTreeSet::new();
-    syntax::entries(ALIASES, &mut |_, entry| {
-        ours.insert(fold(entry.expect("valid").name.local()).into_owned());
+    let warnings = String::from_utf8_lossy(&run(&[&table]).stderr).into_owned();
+    let keys = String::from_utf8(run(&["-s", &table]).stdout).unwrap();
+    // An entry begins with its key; a value may have the ends of lines of other standards, but no newline.
+    let keys =
+        keys.split_terminator('\n').map(|line| line.split_once(":\t").expect("key and value").0.to_owned());
+    (keys.filter(|key| !key.starts_with("YP_") && key != "@").collect(), warnings)
+}
+
+/// The names that rcptd reads; `None` if there is an error.
+fn names(content: &[u8]) -> Option<BTreeSet<String>> {
+    let mut names = Some(BTreeSet::new());
+    syntax::entries(&String::from_utf8_lossy(content), &mut |_, entry| {
+        match (entry, &mut names) {
+            (Ok(entry), Some(names)) => _ = names.insert(fold(entry.name.local()).into_owned()),
+            _ => names = None,
+        }
         true
     });
-    assert_eq!(ours, theirs);
+    names
+}
+
+#[test]
+fn reads_the_names_that_postalias_reads() {
+    let (theirs, warnings) = postalias(ALIASES.as_bytes());
+    assert_eq!((names(ALIASES.as_bytes()), &*warnings), (Some(theirs), ""));
+}
+
+/// Characters that are blanks in one standard and not in another, and octets that are not UTF-8.
+const ODD: [&[u8]; 14] = [
+    b" ",
+    b"\t",
+    b"\r",
+    b"\x0b",
+    b"\x0c",
+    b"\x1c",
+    b"\0",
+    b"\xf6",
+    "\u{85}".as_bytes(),
+    "\u{a0}".as_bytes(),
+    "\u{200b}".as_bytes(),
+    "\u{2028}".as_bytes(),
+    "\u{3000}".as_bytes(),
+    "\u{feff}".as_bytes(),
+];
+
+/// Places of such a character, `~`, in a part of a file, and whether a space, a character that is no control
+/// character, or an octet that is not UTF-8 is read there without an error.
+const PLACES: [(&str, bool, bool, bool); 12] = [
+    ("foo: x\n# ~\nbaz: y\n", true, true, true),
+    ("foo: x\n  #~\nbaz: y\n", true, true, true),
+    ("foo: x~y\nbaz: y\n", true, true, false),
+    ("foo: x~\nbaz: y\n", true, true, false),
+    ("foo: x,\n  ~y\nbaz: y\n", true, true, false),
+    ("foo: ~x\nbaz: y\n", true, true, false),
+    ("\"foo~o\": x\nbaz: y\n", true, true, false),
+    ("foo~: x\nbaz: y\n", true, false, false),
+    ("\"foo\"~: x\nbaz: y\n", true, false, false),
+    ("foo: x\n~\nbaz: y\n", true, false, false),
+    ("foo: x\n~# c\nbaz: y\n", true, false, false),
+    ("foo: x\n~baz~: y\nbar: z\n", true, false, false),
+];
+
+/// rcptd reads the same names as Postfix, or reports an error; always an error if Postfix ignores a line.
+#[test]
+fn reads_other_blanks_as_postalias_does_or_reports_them() {
+    // One file has all parts, since each run of postalias waits for the disk. No line belongs to two parts.
+    let (mut file, mut parts, mut begin) = (Vec::new(), Vec::new(), 1);
+    for (place, space, visible, octet) in PLACES {
+        for odd in ODD {
+            let tag = format!("-{}-", parts.len());
+            let place = place.replace("foo", &format!("foo{tag}")).replace("ba", &format!("ba{tag}"));
+            let part = place.split('~').map(str::as_bytes).collect::<Vec<_>>().join(odd);
+            let is_read = match std::str::from_utf8(odd) {
+                Ok(" ") => Some(space),
+                // Control characters are errors in some places.
+                Ok(odd) => (!odd.contains(char::is_control)).then_some(visible),
+                Err(_) => Some(octet),
+            };
+            file.extend_from_slice(&part);
+            let end = begin + part.split(|b| *b == b'\n').count() - 1;
+            parts.push((tag, part, is_read, begin..end));
+            begin = end;
+        }
+    }
+    let (theirs, warnings) = postalias(&file);
+    for (tag, part, is_read, lines) in parts {
+        let shown = part.escape_ascii();
+        let theirs: BTreeSet<_> = theirs.iter().filter(|key| key.contains(&tag)).cloned().collect();
+        let ignored = lines.into_iter().any(|line| warnings.contains(&format!("line {line}:")));
+        let ours = names(&part);
+        assert!(
+            ours.as_ref().is_none_or(|ours| *ours == theirs && !ignored),
+            "{shown}: rcptd reads {ours:?}, Postfix {theirs:?}, {ignored}"
+        );
+        assert!(is_read.is_none_or(|is_read| ours.is_some() == is_read), "{shown}: {ours:?}");
+    }
 }
 
 fn settings(path: &str) -> Settings {

@@ -3,7 +3,7 @@
 use super::MAX_FILE;
 use diagnostics::{Problem, Text};
 use foldhash::fast::RandomState;
-use mail_address::{Address, CaseSensitivity, fold};
+use mail_address::{Address, BLANKS, CaseSensitivity, fold, is_composed, is_domain, is_hidden};
 use std::collections::HashSet;
 use std::ops::Range;
 
@@ -87,11 +87,13 @@ pub(super) fn parse(file: &str, bytes: Vec<u8>, cases: &CaseSensitivity) -> Resu
     let (mut list, mut problems) = (List::default(), Problems::default());
     let mut start = 0;
     for line in content.split_inclusive('\n') {
-        let entry = line.trim().trim_start_matches('\u{feff}');
+        let entry = line.trim_matches(BLANKS);
+        // Editors that write the mark hide it. Elsewhere it is part of a name: two files were joined.
+        let entry = entry.strip_prefix('\u{feff}').filter(|_| start == 0).unwrap_or(entry);
         if !entry.is_empty() && !entry.starts_with('#') {
             match account(entry) {
                 Ok(account) => list.add(&account, cases),
-                Err(why) => problems.add(start..start + line.trim_end().len(), why),
+                Err(why) => problems.add(start..start + line.trim_end_matches(BLANKS).len(), why),
             }
         }
         if problems.are_many() {
@@ -141,6 +143,10 @@ fn account(entry: &str) -> Result<Address, String> {
     if let Some(malformed) = account.malformed() {
         return Err(malformed.to_string());
     }
+    let (local, _) = entry.rsplit_once('@').unwrap_or((entry, ""));
+    if !entry.contains('"') {
+        legible(local)?;
+    }
     // Rejects lines of other kinds of files, such as aliases(5) or passwd(5).
     let odd = |c: char| c.is_whitespace() || c.is_control() || ":,;<>()\\".contains(c);
     if account.domain().is_some_and(|domain| domain.contains(odd) || domain.contains('@')) {
@@ -155,7 +161,27 @@ fn account(entry: &str) -> Result<Address, String> {
     if entry.ends_with('@') {
         return Err("the domain after the @ is missing".into());
     }
+    if account.domain().is_some_and(|domain| !is_domain(domain)) {
+        return Err("the domain is invalid, so no address has it".into());
+    }
     Ok(account)
+}
+
+/// Checks a local part that is not in quotes for what hardly any account has, so that the line would have no effect.
+/// Quotes take the text as it is.
+fn legible(local: &str) -> Result<(), String> {
+    if let Some(c) = local.chars().find(|c| !c.is_ascii() && is_hidden(*c)) {
+        return Err(format!("the name has the invisible character U+{:04X}: remove it", u32::from(c)));
+    }
+    if local.contains('*') {
+        return Err(
+            "a list has no patterns: write each account, or a * that is part of a name in quotes".into()
+        );
+    }
+    if !is_composed(local) {
+        return Err("the name is not in the composed form of Unicode (NFC): convert it, or quote it".into());
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -190,6 +216,17 @@ mod tests {
         ] {
             assert_eq!(list.has(&account(text), &false.into()), want, "{text}");
         }
+    }
+
+    #[test]
+    fn quotes_take_any_name() {
+        for name in ["*", "mu\u{308}ller", "a\u{200d}b", "a\u{a0}b"] {
+            let list = parse("x", format!("\"{name}\"\n").into(), &false.into()).unwrap();
+            assert!(list.has(&Address::new(name, "example.test").unwrap(), &false.into()), "{name}");
+        }
+        // The domain is in the form that is looked up.
+        let list = parse("x", "foo@BU\u{308}cher.example.\n".into(), &false.into()).unwrap();
+        assert!(list.has(&account("foo@bücher.example"), &false.into()));
     }
 
     #[test]
@@ -238,6 +275,22 @@ mod tests {
             ("foo@", "x:1:1: error: the domain after the @ is missing"),
             ("\"foo", "x:1:1: error: quoted string does not end"),
             ("\"foo\"@exa mple", "x:1:1: error: the domain has an invalid character"),
+            (
+                "foo\n\u{200b}bar",
+                "x:2:1: error: the name has the invisible character U+200B: remove it (write",
+            ),
+            ("foo\n\u{feff}bar", "x:2:1: error: the name has the invisible character U+FEFF"),
+            ("\u{a0}foo", "x:1:1: error: the name has the invisible character U+00A0"),
+            ("foo\u{3000}@example.test", "x:1:1: error: the name has the invisible character U+3000"),
+            ("foo\n\u{a0}\n", "x:2:1: error: the name has the invisible character U+00A0"),
+            ("foo@example.test\u{a0}", "x:1:1: error: the domain has an invalid character"),
+            ("foo@example\u{200e}.test", "x:1:1: error: the domain is invalid"),
+            ("foo@exa*.test", "x:1:1: error: the domain is invalid"),
+            ("foo@example..test", "x:1:1: error: the domain is invalid"),
+            ("*", "x:1:1: error: a list has no patterns"),
+            ("*@example.test", "x:1:1: error: a list has no patterns"),
+            ("foo-*", "x:1:1: error: a list has no patterns"),
+            ("mu\u{308}ller", "x:1:1: error: the name is not in the composed form of Unicode"),
             ("fo\x01o", "x:1:1: error: control character in the address"),
         ] {
             let got = parse("x", content.into(), &false.into()).unwrap_err();

@@ -3,6 +3,7 @@
 //! these files, unlike in main.cf, `$name` is ordinary text.
 
 use crate::import::{Fault, Place};
+use mail_address::BLANKS;
 
 /// A parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub fn parse(text: &str) -> Parsed {
     let mut parsed = Parsed::default();
     let mut logical: Vec<(usize, String)> = Vec::new();
     for (at, line) in text.lines().enumerate() {
-        let bare = line.trim_start();
+        let bare = line.trim_start_matches(BLANKS);
         if bare.is_empty() || bare.starts_with('#') {
             // Comments and empty lines do not end a continued line.
             continue;
@@ -43,8 +44,9 @@ pub fn parse(text: &str) -> Parsed {
         }
     }
     for (line, text) in logical {
-        let split = text.split_once('=').map(|(name, value)| (name.trim(), value.trim()));
-        match split.filter(|(name, _)| !name.is_empty() && !name.contains(char::is_whitespace)) {
+        let split =
+            text.split_once('=').map(|(name, value)| (name.trim_matches(BLANKS), value.trim_matches(BLANKS)));
+        match split.filter(|(name, _)| !name.is_empty() && !name.contains(BLANKS)) {
             Some((name, value)) => {
                 parsed.parameters.push(Parameter { name: name.into(), value: value.into(), line });
             }
@@ -70,6 +72,12 @@ mod tests {
             ("# x\n\n  # y\na = b = c\n", &[("a", "b = c", 4)]),
             ("q = SELECT\n# c\n  v\n\n\tFROM t\nx = y", &[("q", "SELECT  v\tFROM t", 1), ("x", "y", 6)]),
             ("a = $b # no comment", &[("a", "$b # no comment", 1)]),
+            // Only blanks of ASCII separate and continue.
+            (
+                "a =\u{a0}1\u{a0}\n\u{a0}b = 2\n\u{b}3",
+                &[("a", "\u{a0}1\u{a0}", 1), ("\u{a0}b", "2\u{b}3", 2)],
+            ),
+            ("\u{feff}a = 1", &[("\u{feff}a", "1", 1)]),
             ("a = 1\na = 2", &[("a", "1", 1), ("a", "2", 2)]),
         ] {
             let parsed = parse(text);

@@ -4,6 +4,7 @@ use super::client::Client;
 use super::settings::Settings;
 use super::sql::bind;
 use crate::map::settings::{Attributes, Query, RECURSION_LIMIT, Scope};
+use mail_address::BLANKS;
 
 /// Returns the query, unless it has an error.
 pub fn query(settings: &mut Settings) -> Option<Query> {
@@ -36,7 +37,9 @@ fn sql(settings: &mut Settings) -> Option<Query> {
             settings.say("select_field", "table and the like become a query");
             (
                 "table",
-                format!("SELECT {field} FROM {table} WHERE {key} = '%s' {conditions}").trim_end().into(),
+                format!("SELECT {field} FROM {table} WHERE {key} = '%s' {conditions}")
+                    .trim_end_matches(BLANKS)
+                    .into(),
             )
         }
     };
@@ -144,14 +147,14 @@ fn template(settings: &mut Settings, name: &str, text: &str) -> Option<String> {
 /// Writes a filter as RFC 4515 wants it: in parentheses, and without blanks between its parts, both of which
 /// OpenLDAP does not need.
 fn in_parentheses(filter: &str) -> String {
-    let filter = filter.trim();
+    let filter = filter.trim_matches(BLANKS);
     if !filter.starts_with('(') {
         return format!("({filter})");
     }
     let mut out = String::new();
     let mut is_between = false;
     for c in filter.chars() {
-        if is_between && c.is_whitespace() {
+        if is_between && BLANKS.contains(&c) {
             continue;
         }
         is_between = match c {

@@ -126,10 +126,7 @@ impl Settings {
     /// A list, separated by white space or commas.
     pub fn list(&self, name: &str) -> Vec<String> {
         let text = self.raw(name).unwrap_or_default();
-        text.split(|c: char| c == ',' || c.is_ascii_whitespace())
-            .filter(|part| !part.is_empty())
-            .map(str::to_owned)
-            .collect()
+        text.split([',', ' ', '\t', '\r', '\n']).filter(|part| !part.is_empty()).map(str::to_owned).collect()
     }
 
     /// Reports an error in the value of a parameter. It must not quote the value, which may be a password.

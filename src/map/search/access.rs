@@ -2,6 +2,7 @@
 
 use super::check::{address, transport};
 use diagnostics::nearest;
+use mail_address::BLANKS;
 
 /// The argument of an action.
 #[derive(Clone, Copy, Debug)]
@@ -53,8 +54,8 @@ fn has_argument(restriction: &str) -> bool {
 
 /// Checks that a value is an action. The error is the problem.
 pub(super) fn action(value: &str) -> Result<(), String> {
-    let (word, rest) = value.split_once(char::is_whitespace).unwrap_or((value, ""));
-    let rest = rest.trim();
+    let (word, rest) = value.split_once(BLANKS).unwrap_or((value, ""));
+    let rest = rest.trim_matches(BLANKS);
     if word.starts_with(|c: char| c.is_ascii_digit()) {
         return code(word, rest);
     }
@@ -82,7 +83,7 @@ pub(super) fn argument(name: &str, wants: Wants, rest: &str) -> Result<(), Strin
     match wants {
         Wants::SomeText if rest.is_empty() => Err(format!("{name} needs a text after it")),
         Wants::Header => match rest.split_once(':') {
-            Some((field, text)) if is_field(field) && !text.trim().is_empty() => Ok(()),
+            Some((field, text)) if is_field(field) && !text.trim_matches(BLANKS).is_empty() => Ok(()),
             _ => Err(format!("{name} needs a header field, as in X-Name: value")),
         },
         Wants::Filter if rest.starts_with(':') || transport(rest).is_err() => {
@@ -104,7 +105,7 @@ fn is_field(name: &str) -> bool {
 /// Checks names of restrictions or restriction classes. A name that resembles an action is reported as a
 /// misspelt action.
 fn restrictions(value: &str) -> Result<(), String> {
-    let separates = |c: char| c == ',' || c.is_whitespace();
+    let separates = |c: char| c == ',' || BLANKS.contains(&c);
     let mut words = value.split(separates).filter(|word| !word.is_empty());
     let mut any = false;
     while let Some(word) = words.next() {

@@ -3,7 +3,7 @@
 use super::content::{self, Part};
 use super::{Candidate, SearchStrategy, access, keys};
 use crate::map::MAX_VALUE;
-use mail_address::{Address, canonical_domain, is_domain};
+use mail_address::{Address, BLANKS, canonical_domain, is_domain};
 use std::borrow::{Borrow, Cow};
 use std::fmt::Write;
 
@@ -160,7 +160,7 @@ fn items(value: &str) -> Vec<&str> {
             _ if escaped => escaped = false,
             '\\' if quoted => escaped = true,
             '"' => quoted = !quoted,
-            c => return !quoted && (c == ',' || c.is_whitespace()),
+            c => return !quoted && (c == ',' || BLANKS.contains(&c)),
         }
         false
     };

@@ -4,6 +4,7 @@
 
 use super::access::{Wants, argument};
 use diagnostics::nearest;
+use mail_address::BLANKS;
 
 /// The part of a message that is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,5 +46,5 @@ pub(super) fn action(value: &str, part: Part) -> Result<(), String> {
         (Wants::Header, Part::Body) => Wants::SomeText,
         _ => *wants,
     };
-    argument(name, wants, rest.trim())
+    argument(name, wants, rest.trim_matches(BLANKS))
 }

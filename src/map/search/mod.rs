@@ -33,6 +33,7 @@ mod keys;
 mod tests;
 
 use diagnostics::nearest;
+use mail_address::BLANKS;
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
@@ -142,7 +143,7 @@ impl SearchStrategy {
     ///
     /// The error is the reason why the value cannot be used. The caller must not turn it into "not found".
     pub fn value(self, candidate: &Candidate<'_>, key: &str, value: &str) -> Result<String, String> {
-        check::value(self, candidate, key, value.trim())
+        check::value(self, candidate, key, value.trim_matches(BLANKS))
             .map_err(|why| format!("{} for \"{}\": {why}: \"{value}\"", self.name(), candidate.key))
     }
 }
