@@ -89,7 +89,7 @@ pub fn postgresql(site: &Site) {
         ("ambiguous", "query = \"SELECT goto FROM aliases WHERE address = lower(%s) + 1\"", "(check"),
     ]);
     expect(&server(site, "good"), &cases);
-    expect(&server(site, "wrong"), &[("m", BOTH[0].1, "(check user and password_file")]);
+    expect(&server(site, "wrong"), &[("m", BOTH[0].1, "(check user, password_file")]);
     expect(&server(site, "good").replace("127.0.0.1:", "127.0.0.2:"), &[("m", BOTH[0].1, DOWN)]);
     let (code, out, _) = checked(&server(site, "good"), &[("m", BOTH[0].1.into())], &["--json"], &[]);
     let want = "{\"fault\":null,\"kind\":\"map\",\"map\":\"m\",\"ok\":true,\"source\":\"database:users\"}\n";
@@ -99,7 +99,7 @@ pub fn postgresql(site: &Site) {
 /// The socket of `localhost` is that of the environment, whatever the port.
 pub fn mariadb(site: &Site) {
     expect(&server(site, "good"), &BOTH);
-    expect(&server(site, "wrong"), &[("m", BOTH[0].1, "(check user and password_file")]);
+    expect(&server(site, "wrong"), &[("m", BOTH[0].1, "(check user, password_file")]);
     let Site::Server(_, process) = site else { panic!("no server") };
     let socket = process.socket().display().to_string();
     let local = server(site, "good").replace("127.0.0.1:", "localhost:");
