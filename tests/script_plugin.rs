@@ -351,7 +351,7 @@ fn the_daemon_calls_the_examples() {
         // A configuration without it may be incomplete.
         let from = daemon.log.len();
         daemon.site.configure("script = ", "#script = ");
-        daemon.log.wait_for(from, "rcptd.conf has shrunk from 1 to 0 scripts");
+        daemon.log.wait_for(from, "rcptd.conf has shrunk from 1 script to 0");
         assert_eq!(message(&daemon, &["joe-macys-m5"]).0, ["c"]);
 
         daemon.stop();
