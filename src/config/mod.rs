@@ -8,6 +8,7 @@
 //! together. So no step stops at an error; [`load`] fails at the end.
 
 mod account;
+mod account_keys;
 mod account_map;
 mod account_source;
 mod aliased;

@@ -332,7 +332,7 @@ impl Watched {
         self.file.revision().bump();
     }
 
-    /// Shows a view that replaces `old`, and then logs what has changed: whoever reads the log line finds it in effect.
+    /// Replaces the view `old`, and then logs what has changed. So a change is in effect when its log line appears.
     fn replace(&self, old: &View, view: &View) {
         self.show(view.clone());
         match &view.trouble {

@@ -67,11 +67,11 @@ impl KnownFile {
         let text = match read {
             Ok(Some(text)) => text,
             Ok(None) => return,
-            Err(why) => return self.is_foreign(&why),
+            Err(why) => return self.is_foreign(&why, "rcptd does not replace it"),
         };
         let parsed = match parse(&text, sources.maps(), SystemTime::now()) {
             Ok(parsed) => parsed,
-            Err(why) => return self.is_foreign(&why),
+            Err(why) => return self.is_foreign(&why, "remove it, or set account.cache.file to another path"),
         };
         for (key, known) in parsed.accounts {
             if known.source.as_ref().is_none_or(|source| sources.has_source(source)) {
@@ -79,7 +79,7 @@ impl KnownFile {
             }
         }
         self.saved.store(sources.known.changes(), Relaxed);
-        let Some(first) = parsed.damaged.first() else { return self.outage.works() };
+        let Some(first) = parsed.why else { return self.outage.works() };
         let (from, to) = (self.path.clone(), with_suffix(&self.path, ".damaged"));
         let copied = tokio::task::spawn_blocking(move || copy(&from, &to).map(|()| to)).await;
         let kept =
@@ -87,14 +87,15 @@ impl KnownFile {
                 Ok(to) => format!("it is kept as {}", to.display()),
                 Err(why) => format!("it cannot be copied: {why}"),
             };
-        let count = parsed.damaged.len();
+        let count = parsed.damaged;
         self.outage
             .fails(&format_args!("{first}; accounts and pins in {count} such lines are not known; {kept}"));
     }
 
-    fn is_foreign(&self, why: &str) {
+    /// Logs why the file is not read, and what follows.
+    fn is_foreign(&self, why: &str, then: &str) {
         self.foreign.store(true, Relaxed);
-        self.outage.fails(&format_args!("{why}; remove it, or set account.cache.file to another path"));
+        self.outage.fails(&format_args!("{why}; {then}"));
     }
 
     /// Writes the accounts, if they have changed since they were read or written.
@@ -140,8 +141,10 @@ impl KnownFile {
 pub struct Parsed {
     /// The accounts, by their key in the cache.
     pub accounts: Vec<(String, KnownAccount)>,
-    /// Why lines were skipped.
-    pub damaged: Vec<String>,
+    /// Number of lines that were skipped. Only the first is described: a damaged file may have millions.
+    pub damaged: usize,
+    /// Why the first of them was skipped.
+    pub why: Option<String>,
 }
 
 /// Writes the text of a file.
@@ -184,7 +187,8 @@ pub fn parse(text: &str, maps: &str, now: SystemTime) -> Result<Parsed, String> 
             match line.and_then(|line| entry(&line, now).map_err(|why| format!("line {number}: {why}"))) {
                 Ok(account) => account,
                 Err(why) => {
-                    parsed.damaged.push(why);
+                    parsed.damaged += 1;
+                    parsed.why.get_or_insert(why);
                     continue;
                 }
             };
@@ -287,7 +291,7 @@ mod tests {
             addresses.iter().map(|text| (key(text), known(Some("vrfy:mx\n:25"), since))).collect();
         let all = [all, vec![(key("pin@example.test"), known(None, since))]].concat();
         let got = parse(&format(&all, "maps"), "maps", SystemTime::now()).unwrap();
-        assert_eq!(got.damaged, [""; 0]);
+        assert_eq!((got.damaged, got.why), (0, None));
         let got = got.accounts;
         assert_eq!(got.len(), all.len());
         for ((key, known), (want, before)) in got.iter().zip(&all) {
@@ -335,7 +339,7 @@ mod tests {
             let got = match parse(&text, "a", now) {
                 Ok(parsed) => {
                     assert!(parsed.accounts.iter().all(|(_, known)| known.since <= now), "{text}");
-                    let damaged = parsed.damaged.first().map(|why| format!("; {why}")).unwrap_or_default();
+                    let damaged = parsed.why.map(|why| format!("; {why}")).unwrap_or_default();
                     format!("ok {}{damaged}", parsed.accounts.len())
                 }
                 Err(why) => why,
