@@ -131,6 +131,15 @@ impl<K: Key + ?Sized + 'static, A: Answer> Cache<K, A> {
         Cache { name: self.name.clone(), inner, entries: self.entries.clone() }
     }
 
+    /// The cached result, if it is still valid. It is looked up again if that is due.
+    fn current(&self, entry: Option<Entry<A>>, cache_key: &str, key: &K) -> Option<A> {
+        let entry = entry.filter(|entry| entry.answer.is_current())?;
+        if entry.is_due(Instant::now) {
+            self.refresh(cache_key, key);
+        }
+        Some(entry.answer.marked_cached())
+    }
+
     async fn ask(&self, cache_key: &str, key: &K) -> A {
         let flushes = self.entries.flushes.load(SeqCst);
         let (answer, began) = self.ask_once(cache_key, key).await;
@@ -229,21 +238,10 @@ impl<K: Key + ?Sized + 'static, A: Answer> Source<K, A> for Cache<K, A> {
     fn look_up<'a>(&'a self, key: &'a K) -> LookupFuture<'a, A> {
         Box::pin(async move {
             let cache_key = key.cache_key();
-            match self.entries.store.get(&*cache_key).await {
-                Some(entry) if entry.answer.is_current() => {
-                    if entry.is_due(Instant::now) {
-                        self.refresh(&cache_key, key);
-                    }
-                    entry.answer.marked_cached()
-                }
+            let entry = self.entries.store.get(&*cache_key).await;
+            match self.current(entry, &cache_key, key) {
+                Some(answer) => answer,
                 // Boxed to keep the future of a cache hit small.
-                Some(_) => {
-                    Box::pin(async {
-                        self.entries.store.invalidate(&*cache_key).await;
-                        self.ask(&cache_key, key).await
-                    })
-                    .await
-                }
                 None => Box::pin(self.ask(&cache_key, key)).await,
             }
         })

@@ -3,6 +3,7 @@
 use super::{Answer, Key, LookupFuture, Source};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
+use tokio::task::yield_now;
 
 /// Passes a limited number of concurrent lookups to `inner`; the others wait in order. Put it inside a
 /// [`Timeout`](super::Timeout), which limits the wait.
@@ -23,8 +24,15 @@ impl<K: Key + ?Sized, A: Answer> Source<K, A> for Limit<K, A> {
     fn look_up<'a>(&'a self, key: &'a K) -> LookupFuture<'a, A> {
         Box::pin(async move {
             // The semaphore is never closed, so this does not fail.
-            let _permit = self.permits.acquire().await.ok();
-            self.inner.look_up(key).await
+            let permit = self.permits.acquire().await.ok();
+            let answer = self.inner.look_up(key).await;
+            drop(permit);
+            // If none is free now, the permit went to a lookup that waits. All wait for the source, so that one is
+            // sent before this answer is handled.
+            if self.permits.available_permits() == 0 {
+                yield_now().await;
+            }
+            answer
         })
     }
 }
@@ -60,6 +68,26 @@ mod tests {
             assert_eq!(ask(&source, 10).await, vec![Text::NotFound; 10]);
             assert_eq!((double.count(), double.most_at_once()), (10, want), "{most}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn next_lookup_begins_before_the_answer_is_handled() {
+        let double = Arc::new(Double::new(Text::NotFound).after(Duration::from_secs(1)));
+        let limited = Arc::new(Limit::new(1, double.clone() as Arc<dyn Source<str, Text>>));
+        let calls: Vec<_> = (1..=3)
+            .map(|_| {
+                let (limited, double) = (limited.clone(), double.clone());
+                tokio::spawn(async move {
+                    limited.look_up("key").await;
+                    double.count()
+                })
+            })
+            .collect();
+        let mut begun = Vec::new();
+        for call in calls {
+            begun.push(call.await.unwrap());
+        }
+        assert_eq!(begun, [2, 3, 3]);
     }
 
     #[tokio::test(start_paused = true)]

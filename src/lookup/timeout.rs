@@ -1,8 +1,21 @@
 //! Limits the duration of a lookup.
 
 use super::{Answer, Key, LookupFuture, Reason, Source};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
+use tokio::time::timeout;
+
+/// The result of a future within a time limit. Most futures are ready at once and need no timer.
+pub(crate) async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    match poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => timeout(limit, future).await.ok(),
+    }
+}
 
 /// Turns a lookup that takes too long into a temporary failure, and drops it. The time includes waiting for a
 /// permit or a connection inside `inner`.
@@ -23,9 +36,9 @@ impl<K: ?Sized, A> Timeout<K, A> {
 impl<K: Key + ?Sized, A: Answer> Source<K, A> for Timeout<K, A> {
     fn look_up<'a>(&'a self, key: &'a K) -> LookupFuture<'a, A> {
         Box::pin(async move {
-            tokio::time::timeout(self.limit, self.inner.look_up(key))
+            within(self.limit, self.inner.look_up(key))
                 .await
-                .unwrap_or_else(|_| A::failed(Reason::timeout(self.limit), &self.name))
+                .unwrap_or_else(|| A::failed(Reason::timeout(self.limit), &self.name))
         })
     }
 }

@@ -285,16 +285,17 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Begins to wait for a request; ends a pending write. Has no effect while already waiting.
-    pub fn read_begins(&mut self) {
-        if self.reading.is_some() {
-            return;
+    /// Begins to wait for a request; ends a pending write. Has no effect while already waiting. Returns when the wait began.
+    pub fn read_begins(&mut self) -> Instant {
+        if let Some(began) = self.reading {
+            return began;
         }
         let now = Instant::now();
         let mut counters = self.meter.counters();
         self.meter.end(&mut counters, Category::Writes, self.writing.take(), now);
         counters.figures.begins(Category::Reads, self.meter.since_start(now));
         self.reading = Some(now);
+        now
     }
 
     /// Ends the wait for a request, and returns the time when it was read. A request that was received

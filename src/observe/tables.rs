@@ -13,7 +13,7 @@ use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tracing::{debug, info, warn};
+use tracing::{Level, debug, enabled, info, warn};
 
 /// Minimum time between two lines of a kind.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -68,6 +68,10 @@ pub(super) fn others(suppressed: u64) -> String {
 
 /// A lookup returned a result, found or not found.
 pub fn looked_up(listener: &str, connection: u64, map: &str, key: &[u8], value: Option<&str>) {
+    // Escaping takes longer than a lookup in memory.
+    if !enabled!(Level::DEBUG) {
+        return;
+    }
     let (listener, map, key) = (name(&listener), name(&map), octets(key));
     if let Some(value) = value {
         let value = text(&value);

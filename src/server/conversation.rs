@@ -3,12 +3,12 @@
 use super::accept::{Client, Parsed, Service};
 use super::listen::Stream;
 use super::open::Place;
+use crate::lookup::timeout::within;
 use crate::observe;
 use crate::observe::meter::{Connection, Counted};
 use lookup_protocols::ProtocolError;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::{Pin, pin};
-use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
@@ -50,8 +50,8 @@ struct Buffers {
     out: Vec<u8>,
     /// The client has closed its side.
     at_end: bool,
-    /// When the last reply was written.
-    last: Instant,
+    /// When rcptd began to wait for a request.
+    waiting_since: Instant,
 }
 
 /// The state after a batch of requests.
@@ -84,9 +84,8 @@ impl<S: Service> Conversation<'_, S> {
             input: Vec::with_capacity(INPUT),
             out: Vec::new(),
             at_end: false,
-            last: Instant::now(),
+            waiting_since: self.counters.read_begins(),
         };
-        self.counters.read_begins();
         loop {
             let batch = self.answer(&mut buffers).await;
             if let Err(why) = self.write(&mut stream, &mut buffers).await {
@@ -110,7 +109,7 @@ impl<S: Service> Conversation<'_, S> {
             if buffers.at_end {
                 return "the client closed the connection";
             }
-            self.counters.read_begins();
+            buffers.waiting_since = self.counters.read_begins();
             if let Err(why) = self.read(&mut stream, &mut buffers, closing.as_mut(), silence.as_mut()).await {
                 return why;
             }
@@ -174,7 +173,6 @@ impl<S: Service> Conversation<'_, S> {
         }
         buffers.out.clear();
         buffers.out.shrink_to(KEPT);
-        buffers.last = Instant::now();
         Ok(())
     }
 
@@ -198,22 +196,13 @@ impl<S: Service> Conversation<'_, S> {
                 }
                 why = &mut closing => return Err(why),
                 () = &mut silence => {
-                    if buffers.last.elapsed() >= self.idle {
+                    if buffers.waiting_since.elapsed() >= self.idle {
                         return Err("idle timeout");
                     }
-                    silence.set(sleep_until((buffers.last + self.idle).into()));
+                    silence.set(sleep_until((buffers.waiting_since + self.idle).into()));
                 }
             }
         }
-    }
-}
-
-/// The result of a future within a time limit. Most futures are ready at once and need no timer.
-pub(super) async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    match poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
-        Poll::Ready(output) => Some(output),
-        Poll::Pending => timeout(limit, future).await.ok(),
     }
 }
 

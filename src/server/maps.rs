@@ -1,8 +1,8 @@
 //! The maps in service: lookups by name, with counters and trace.
 
 use super::accept::Client;
-use super::conversation::within;
 use super::trace::{TraceBus, TraceEvent};
+use crate::lookup::timeout::within;
 use crate::map::Lookup;
 use crate::map::served::Map;
 use crate::observe::meter::{Counted, Meter};

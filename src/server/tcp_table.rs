@@ -15,6 +15,7 @@ use crate::map::Lookup;
 use crate::observe::meter::{Counted, Meter};
 use lookup_protocols::ProtocolError;
 use lookup_protocols::tcp_table::{MAX_LINE, Reply, Request, request};
+use memchr::memchr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -53,7 +54,7 @@ impl Service for TcpTable {
     type Request = Asked;
 
     fn parse(&self, input: &[u8], at_end: bool) -> Parsed<Asked> {
-        let (line, length) = match input.iter().take(MAX_LINE).position(|b| *b == b'\n') {
+        let (line, length) = match memchr(b'\n', &input[..input.len().min(MAX_LINE)]) {
             Some(end) => (&input[..end], end + 1),
             None if input.len() >= MAX_LINE => return Parsed::Broken(ProtocolError::TooLong),
             // Data without a line end also count as a line when the client has closed its side.

@@ -28,7 +28,7 @@ pub fn parse_domain(domain: &str) -> Result<Cow<'_, str>, &'static str> {
 /// do.
 pub fn is_domain(domain: &str) -> bool {
     let label = |label: &str| {
-        !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+        !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
     };
     if domain.len() > MAX_DOMAIN {
         return false;

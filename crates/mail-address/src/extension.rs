@@ -65,6 +65,9 @@ impl<'n> Forms<'n> {
 /// the administrative names of a list (`owner-list`, `list-request`) have none either: Postfix's
 /// `owner_request_special`, which is on by default.
 fn split(local: &str, delimiters: &str) -> Option<usize> {
+    if delimiters.is_empty() {
+        return None;
+    }
     let at = local.find(|c| delimiters.contains(c)).filter(|at| *at > 0)?;
     if UNSPLIT.iter().any(|name| local.eq_ignore_ascii_case(name)) {
         return None;

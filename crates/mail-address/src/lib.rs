@@ -37,7 +37,7 @@ pub use policy::{LocalPartPolicy, is_mark};
 use icu_casemap::CaseMapper;
 use icu_normalizer::ComposingNormalizerBorrowed;
 use std::borrow::Cow;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::sync::Arc;
 
 /// The characters that Postfix and Sendmail take for blanks in their files: those of isspace(3) in the C locale.
@@ -125,7 +125,7 @@ impl Address {
         if local.len() > MAX_LOCAL_PART || domain.len() > MAX_DOMAIN {
             return Err(Malformed::TooLong);
         }
-        if local.chars().chain(domain.chars()).any(char::is_control) {
+        if has_control(local) || has_control(domain) {
             return Err(Malformed::Control);
         }
         let mut address = Address {
@@ -309,36 +309,49 @@ impl Address {
     pub fn path(&self) -> String {
         // Brackets, @ and quotes.
         let mut path = String::with_capacity(self.local.len() + self.domain.len() + 5);
+        path.push('<');
         // Writing to a String cannot fail.
-        let _ = write!(path, "<{self}>");
+        let _ = self.write(&mut path);
+        path.push('>');
         path
+    }
+
+    fn write(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        if is_dot_string(&self.local) {
+            out.write_str(&self.local)?;
+        } else {
+            out.write_char('"')?;
+            for c in self.local.chars() {
+                if matches!(c, '"' | '\\') {
+                    out.write_char('\\')?;
+                }
+                out.write_char(c)?;
+            }
+            out.write_char('"')?;
+        }
+        if self.domain.is_empty() {
+            return Ok(());
+        }
+        out.write_char('@')?;
+        out.write_str(&self.domain)
     }
 }
 
 /// Prints the address without brackets, its local part quoted if necessary.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if is_dot_string(&self.local) {
-            f.write_str(&self.local)?;
-        } else {
-            f.write_str("\"")?;
-            for c in self.local.chars() {
-                if matches!(c, '"' | '\\') {
-                    f.write_str("\\")?;
-                }
-                write!(f, "{c}")?;
-            }
-            f.write_str("\"")?;
-        }
-        if self.domain.is_empty() { Ok(()) } else { write!(f, "@{}", self.domain) }
+        self.write(f)
     }
 }
 
 /// Whether a local part needs no quotes: the Dot-string of RFC 5321, section 4.1.2, with the UTF-8 of
 /// RFC 6531, section 3.3.
 fn is_dot_string(local: &str) -> bool {
-    let atext = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || !c.is_ascii();
-    !local.is_empty() && local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(atext))
+    let atext = |b: u8| match b {
+        b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'/' | b'=' | b'?' | b'^'..=b'`' | b'{'..=b'~' => true,
+        _ => b.is_ascii_alphanumeric() || !b.is_ascii(),
+    };
+    !local.is_empty() && local.split('.').all(|atom| !atom.is_empty() && atom.bytes().all(atext))
 }
 
 /// Applies Unicode's full case folding, as Postfix does: spellings that differ by case only become equal, and
@@ -369,6 +382,15 @@ pub fn lower(text: &str) -> Cow<'_, str> {
 /// another form looks alike, but has other octets.
 pub fn is_composed(text: &str) -> bool {
     text.is_ascii() || ComposingNormalizerBorrowed::new_nfc().is_normalized(text)
+}
+
+fn has_control(text: &str) -> bool {
+    // Control characters beyond ASCII are found by character.
+    if text.is_ascii() {
+        text.bytes().any(|b| b.is_ascii_control())
+    } else {
+        text.chars().any(char::is_control)
+    }
 }
 
 fn ascii_lower(text: &str) -> Cow<'_, str> {

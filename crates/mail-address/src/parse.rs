@@ -1,6 +1,6 @@
 //! Splits a path into local part and domain. Never fails: every input has a result.
 
-use super::{MAX_DOMAIN, MAX_LOCAL_PART, Malformed, spelling};
+use super::{MAX_DOMAIN, MAX_LOCAL_PART, Malformed, has_control, spelling};
 use std::borrow::Cow;
 
 /// The parts of an address: the local part unquoted, the domain not yet canonical.
@@ -62,7 +62,7 @@ fn decoded(bytes: &[u8]) -> (Cow<'_, str>, bool) {
 fn checked(local: String, domain: String, utf8: bool, certain: bool) -> Parts {
     let malformed = if !utf8 {
         Some(Malformed::NotUtf8)
-    } else if local.chars().chain(domain.chars()).any(char::is_control) {
+    } else if has_control(&local) || has_control(&domain) {
         Some(Malformed::Control)
     } else if local.len() > MAX_LOCAL_PART || domain.len() > MAX_DOMAIN {
         Some(Malformed::TooLong)

@@ -117,7 +117,7 @@ impl LocalPartPolicy {
 
     /// Removes the ignored characters, unless nothing would be left.
     fn removed<'n>(&self, text: Cow<'n, str>) -> Cow<'n, str> {
-        if !text.contains(|c| self.remove.contains(c)) {
+        if self.remove.is_empty() || !text.contains(|c| self.remove.contains(c)) {
             return text;
         }
         let kept: String = text.chars().filter(|c| !self.remove.contains(*c)).collect();

@@ -17,7 +17,10 @@ pub(super) fn is_certain(local: &str, domain: Option<&str>) -> bool {
 /// Whether a local part is a name without specials (RFC 5322, section 3.2.3) or one quoted string. Routes
 /// (`%`, `!`, `@`) and misplaced dots are not checked here.
 fn is_certain_local(local: &str) -> bool {
-    let special = |c: char| "()<>,;:[]\\\"".contains(c) || c.is_ascii_whitespace() || c == '\u{b}';
+    let special = |c: char| {
+        let is_special = matches!(c, '(' | ')' | '<' | '>' | ',' | ';' | ':' | '[' | ']' | '\\' | '"');
+        is_special || c.is_ascii_whitespace() || c == '\u{b}'
+    };
     let Some(quoted) = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
         return !local.contains(special);
     };

@@ -13,7 +13,7 @@ pub mod file;
 pub mod shared;
 
 use self::shared::Shared;
-use super::{AccountSource, Lookup, LookupFuture, Source, Verification};
+use super::{AccountSource, Lookup, LookupFuture, Reason, Source, Verification};
 use crate::lookup::Key;
 use crate::watch::Basis;
 use foldhash::quality::RandomState;
@@ -160,11 +160,12 @@ impl KnownAccounts {
     }
 
     /// The account, if it is pinned.
-    async fn pinned(&self, key: &str) -> Option<KnownAccount> {
+    async fn pinned(&self, account: &Address) -> Option<KnownAccount> {
         if !self.pinned.load(Relaxed) {
             return None;
         }
-        self.get(key).await.filter(|known| known.source.is_none())
+        // Boxed to keep the future of a lookup small.
+        Box::pin(self.get(&account.cache_key())).await.filter(|known| known.source.is_none())
     }
 
     async fn get(&self, key: &str) -> Option<KnownAccount> {
@@ -218,7 +219,7 @@ impl Recorded {
         let key = account.cache_key();
         match &answer.result {
             // It was pinned during the lookup.
-            _ if self.accounts.pinned(&key).await.is_some() => (),
+            _ if self.accounts.pinned(account).await.is_some() => (),
             // It may have been flushed during the lookup.
             Lookup::Found(()) if self.accounts.flushes.load(Relaxed) != flushes => (),
             Lookup::Found(()) => {
@@ -266,26 +267,35 @@ impl Known {
     }
 
     async fn ask(&self, account: &Address) -> Verification {
-        if let Some(pinned) = self.accounts.pinned(&account.cache_key()).await {
+        if let Some(pinned) = self.accounts.pinned(account).await {
             return pinned.answer("", &"");
         }
         let answer = self.inner.look_up(account).await;
         let Lookup::TempFail(reason) = &answer.result else { return answer };
+        // Boxed to keep the future of a lookup small.
+        let known = Box::pin(self.remembered(account, &answer.denied, reason)).await;
+        known.unwrap_or(answer)
+    }
+
+    /// The answer for an account that is known, while its source fails. `denied_by` are the sources that do not find it.
+    async fn remembered(
+        &self,
+        account: &Address,
+        denied_by: &[Arc<str>],
+        reason: &Reason,
+    ) -> Option<Verification> {
         if let Some(known) = self.accounts.get(&account.cache_key()).await {
             self.accounts.used.fetch_add(1, Relaxed);
-            return known.answer("", reason);
+            return Some(known.answer("", reason));
         }
-        if let Some(shared) = &self.shared
-            && let Some(known) = shared.get(account).await
-        {
-            if known.is_denied(&answer.denied) {
-                shared.gone(account);
-                return answer;
-            }
-            self.accounts.used.fetch_add(1, Relaxed);
-            return known.answer(" by another host", reason);
+        let shared = self.shared.as_ref()?;
+        let known = shared.get(account).await?;
+        if known.is_denied(denied_by) {
+            shared.gone(account);
+            return None;
         }
-        answer
+        self.accounts.used.fetch_add(1, Relaxed);
+        Some(known.answer(" by another host", reason))
     }
 }
 

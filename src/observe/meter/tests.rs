@@ -52,7 +52,7 @@ fn panics_end_connections() {
             let mut connection = of.connection();
             match step {
                 0 => (),
-                1 => connection.read_begins(),
+                1 => drop(connection.read_begins()),
                 2 => drop(connection.read_ends()),
                 3 => connection.write_begins(),
                 _ => connection.write_ends(),
