@@ -65,7 +65,7 @@ pub fn run(args: &args::Demo) -> u8 {
     match runtime.block_on(show(&Paint { colour })) {
         Ok(text) => terminal::print(&text).err().unwrap_or(exit::OK),
         Err(e) => {
-            eprintln!("rcptd: the demonstration failed: {e}");
+            terminal::say(format_args!("rcptd: the demonstration failed: {e}"));
             exit::SOFTWARE
         }
     }

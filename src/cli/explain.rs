@@ -40,7 +40,7 @@ async fn explain(args: &args::Explain, config: &Config) -> u8 {
         Ok((sources, _)) => sources,
         Err(lines) => {
             for line in &lines {
-                eprintln!("rcptd: {line}");
+                terminal::say(format_args!("rcptd: {line}"));
             }
             return exit::CONFIG;
         }

@@ -25,7 +25,7 @@ fn one(check: bool, path: &Path) -> Result<u8, u8> {
         input::file(path, MAX_RULES)
     };
     let content = content.map_err(|(message, code)| {
-        eprintln!("rcptd: {message}");
+        terminal::say(format_args!("rcptd: {message}"));
         code
     })?;
     let new = alias_rules::format(&Text::new(&name, &content)).map_err(|problems| {
@@ -43,7 +43,7 @@ fn one(check: bool, path: &Path) -> Result<u8, u8> {
         terminal::print(&new)?;
     } else if new != content {
         output::replace(path, &new).map_err(|e| {
-            eprintln!("rcptd: {name}: cannot be written: {e}");
+            terminal::say(format_args!("rcptd: {name}: cannot be written: {e}"));
             exit::IO_ERROR
         })?;
     }

@@ -24,9 +24,9 @@ pub fn sockmapd(args: &args::Sockmapd) -> u8 {
     run(&args.file, MAX_CONFIG, &args.output, |text| {
         import::sockmapd::import(text).map_err(|faults| {
             for fault in &faults {
-                eprintln!("{}", fault.of(&text.file));
+                terminal::say(format_args!("{}", fault.of(&text.file)));
             }
-            eprintln!("rcptd: {}", count(faults.len(), "error"));
+            terminal::say(format_args!("rcptd: {}", count(faults.len(), "error")));
         })
     })
 }
@@ -38,16 +38,16 @@ pub fn postfix(args: &args::PostfixTables) -> u8 {
         match input::file(Path::new(&named.path), MAX_CONFIG) {
             Ok(content) => tables.push((named.clone(), Text::new(&named.path, &content))),
             Err((message, code)) => {
-                eprintln!("rcptd: {message}");
+                terminal::say(format_args!("rcptd: {message}"));
                 return code;
             }
         }
     }
     let imported = import::postfix::import(&tables).map_err(|errors| {
         for error in &errors {
-            eprintln!("{error}");
+            terminal::say(format_args!("{error}"));
         }
-        eprintln!("rcptd: {}", count(errors.len(), "error"));
+        terminal::say(format_args!("rcptd: {}", count(errors.len(), "error")));
     });
     finish(imported, &args.output)
 }
@@ -62,7 +62,7 @@ fn run(
     let content = match input::file(file, limit) {
         Ok(content) => content,
         Err((message, code)) => {
-            eprintln!("rcptd: {message}");
+            terminal::say(format_args!("rcptd: {message}"));
             return code;
         }
     };
@@ -72,7 +72,7 @@ fn run(
 /// Reports and writes what was imported, unless there were errors, which have been reported.
 fn finish(imported: Result<Imported, ()>, output: &args::Output) -> u8 {
     let Ok(imported) = imported else {
-        eprintln!("rcptd: nothing was imported; fix the file and try again");
+        terminal::say(format_args!("rcptd: nothing was imported; fix the file and try again"));
         return exit::CONFIG;
     };
     match hand_over(&imported, output) {
@@ -87,9 +87,9 @@ fn hand_over(Imported { count, files, differences }: &Imported, output: &args::O
         none_exists(folder, files)?;
     }
     // Report the differences first, in case that writing the files fails.
-    eprintln!("rcptd: {count} imported; differences:");
+    terminal::say(format_args!("rcptd: {count} imported; differences:"));
     for difference in differences {
-        eprintln!("- {difference}");
+        terminal::say(format_args!("- {difference}"));
     }
     let Some(folder) = &output.folder else {
         for File { name, content, private } in files {
@@ -104,8 +104,12 @@ fn hand_over(Imported { count, files, differences }: &Imported, output: &args::O
     let path = folder.join(CONFIG);
     let name = path.display();
     match config::load(&path) {
-        Ok(_) => eprintln!("rcptd: {name} is valid; first do what the report above asks for"),
-        Err(_) => eprintln!("rcptd: {name} cannot be used yet; rcptd check -c {name} shows why"),
+        Ok(_) => {
+            terminal::say(format_args!("rcptd: {name} is valid; first do what the report above asks for"))
+        }
+        Err(_) => {
+            terminal::say(format_args!("rcptd: {name} cannot be used yet; rcptd check -c {name} shows why"))
+        }
     }
     Ok(())
 }
@@ -116,7 +120,9 @@ fn none_exists(folder: &Path, files: &[File]) -> Result<(), u8> {
         let path = folder.join(name);
         if path.symlink_metadata().is_ok() {
             let path = path.display();
-            eprintln!("rcptd: {path}: already exists, so nothing was written; --force overwrites it");
+            terminal::say(format_args!(
+                "rcptd: {path}: already exists, so nothing was written; --force overwrites it"
+            ));
             return Err(exit::IO_ERROR);
         }
     }
@@ -126,13 +132,13 @@ fn none_exists(folder: &Path, files: &[File]) -> Result<(), u8> {
 /// Writes all files.
 fn write(folder: &Path, files: &[File], force: bool) -> Result<(), u8> {
     let failed = |path: &Path, e: &io::Error| {
-        eprintln!("rcptd: {}: cannot be written: {e}", path.display());
+        terminal::say(format_args!("rcptd: {}: cannot be written: {e}", path.display()));
         exit::IO_ERROR
     };
     // The parent folder must exist, so that a mistyped name does not create folders.
     match fs::create_dir(folder) {
         Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
-            eprintln!("rcptd: {}: cannot create the folder: {e}", folder.display());
+            terminal::say(format_args!("rcptd: {}: cannot create the folder: {e}", folder.display()));
             return Err(exit::IO_ERROR);
         }
         _ => (),

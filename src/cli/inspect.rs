@@ -33,15 +33,15 @@ pub fn trace(args: &args::Trace) -> u8 {
     told(&args.daemon, &format!("trace {}", filter.to_json()), |line, value| {
         if value.get("tracing").is_some() {
             // Tells scripts that read the output when tracing has begun.
-            eprintln!("rcptd: tracing");
+            terminal::say(format_args!("rcptd: tracing"));
             return Ok(true);
         }
         if let Some(lost) = value.get("lost") {
             let lost = lost.as_u64().unwrap_or_default();
-            eprintln!(
+            terminal::say(format_args!(
                 "rcptd: not shown, since they came faster than they were read: {}",
                 count(lost, "request")
-            );
+            ));
             return Ok(true);
         }
         terminal::print(&if args.json { format!("{line}\n") } else { event(value) })?;
@@ -73,7 +73,7 @@ pub(super) fn told(
                 ErrorKind::PermissionDenied => "run this as the user of rcptd or as root",
                 _ => "is rcptd running, with this configuration?",
             };
-            eprintln!("rcptd: no daemon answers at {shown}: {e} ({help})");
+            terminal::say(format_args!("rcptd: no daemon answers at {shown}: {e} ({help})"));
             return exit::UNAVAILABLE;
         }
     };
@@ -85,7 +85,7 @@ pub(super) fn told(
             Ok(0) if any => return exit::OK,
             Ok(n) if n > 0 => (),
             _ => {
-                eprintln!("rcptd: no answer from {shown}: was rcptd stopped?");
+                terminal::say(format_args!("rcptd: no answer from {shown}: was rcptd stopped?"));
                 return exit::UNAVAILABLE;
             }
         }
@@ -97,7 +97,7 @@ pub(super) fn told(
         let line = line.trim_end();
         let value: Value = serde_json::from_str(line).unwrap_or_default();
         if value.get("error").is_some() {
-            eprintln!("rcptd: {}", text(&value, "error"));
+            terminal::say(format_args!("rcptd: {}", text(&value, "error")));
             return match &*text(&value, "kind") {
                 "input" => exit::USAGE,
                 "not_found" => exit::NOT_FOUND,
@@ -122,11 +122,11 @@ fn socket(daemon: &Daemon) -> Result<PathBuf, u8> {
         exit::CONFIG
     })?;
     path.ok_or_else(|| {
-        eprintln!(
+        terminal::say(format_args!(
             "rcptd: {} names no control socket: write [control] listen = \"unix:/run/rcptd/control.sock\" and \
              restart rcptd, or use --socket",
             daemon.config.display()
-        );
+        ));
         exit::CONFIG
     })
 }

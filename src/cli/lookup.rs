@@ -21,7 +21,7 @@ pub fn run(args: &args::Lookup) -> u8 {
         Ok(code) => code,
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => exit::OK,
         Err(e) => {
-            eprintln!("rcptd: {e}");
+            terminal::say(format_args!("rcptd: {e}"));
             exit::IO_ERROR
         }
     }
@@ -39,7 +39,9 @@ fn names(args: &args::Lookup, rules: &Rules, out: &mut impl Write) -> io::Result
                 && let Some((local, domain)) = name.rsplit_once('@')
             {
                 let [local, domain] = [local, domain].map(escape);
-                eprintln!("rcptd: names are local parts: did you mean --domain {domain} {local}?");
+                terminal::say(format_args!(
+                    "rcptd: names are local parts: did you mean --domain {domain} {local}?"
+                ));
             }
             worst = worst.max(code);
             continue;
@@ -50,7 +52,9 @@ fn names(args: &args::Lookup, rules: &Rules, out: &mut impl Write) -> io::Result
                 Line::End => break,
                 Line::Name(name) => one(&name, &about, args.json, rules, out)?,
                 Line::TooLong(start) => {
-                    eprintln!("rcptd: line {number}: longer than {MAX_NAME} octets; not looked up");
+                    terminal::say(format_args!(
+                        "rcptd: line {number}: longer than {MAX_NAME} octets; not looked up"
+                    ));
                     answer(&start, None, false, args.json, out)?;
                     exit::TEMPORARY
                 }
@@ -71,10 +75,10 @@ fn one(name: &[u8], about: &Query<'_>, json: bool, rules: &Rules, out: &mut impl
         Decision::Ambiguous { .. } => (None, true, exit::NOT_FOUND),
         Decision::TempFail { statement } => {
             let statement = rules.statement(statement);
-            eprintln!(
+            terminal::say(format_args!(
                 "rcptd: {}:{}: too many steps for this name; the daemon would defer it",
                 statement.file, statement.line
-            );
+            ));
             (None, false, exit::TEMPORARY)
         }
     };

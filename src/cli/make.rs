@@ -69,7 +69,7 @@ fn made(args: &args::Make) -> Result<u8, u8> {
     let made = match alias_rules::generate(&source.texts, &source.rules, &source.options, &order) {
         Ok(made) => made,
         Err(unknown) => {
-            eprintln!("rcptd: {unknown}");
+            terminal::say(format_args!("rcptd: {unknown}"));
             return Err(exit::NOT_FOUND);
         }
     };
@@ -121,7 +121,7 @@ fn configured(args: &args::Make) -> Result<Source, u8> {
 fn domain(config: &Config, given: Option<&str>) -> Result<String, u8> {
     let Some(given) = given else {
         return config.domains.first().cloned().ok_or_else(|| {
-            eprintln!("rcptd: {}: it has no domains", config.path.display());
+            terminal::say(format_args!("rcptd: {}: it has no domains", config.path.display()));
             exit::CONFIG
         });
     };
@@ -131,11 +131,11 @@ fn domain(config: &Config, given: Option<&str>) -> Result<String, u8> {
     }
     let help = nearest(&domain, config.domains.iter().map(|ours| &**ours))
         .map_or_else(|| "add it there first".into(), |near| format!("did you mean {near}?"));
-    eprintln!(
+    terminal::say(format_args!(
         "rcptd: {} is not one of domains in {}; {help}",
         escape(given),
         escape(&config.path.display().to_string())
-    );
+    ));
     Err(exit::NOT_FOUND)
 }
 
@@ -145,12 +145,12 @@ fn told(made: &Generated, result: Result<(&GeneratedAddress, String), String>, e
     let (good, address) = match result {
         Ok(good) => good,
         Err(reason) => {
-            eprintln!("rcptd: {rule}: {reason}");
+            terminal::say(format_args!("rcptd: {rule}: {reason}"));
             return String::new();
         }
     };
     for remark in &good.remarks {
-        eprintln!("rcptd: {rule}: {remark}");
+        terminal::say(format_args!("rcptd: {rule}: {remark}"));
     }
     let mut out = format!("{address}\n");
     if explain {

@@ -12,15 +12,18 @@ pub fn run(args: &args::Serve) -> u8 {
         Ok(config) => config,
         Err(problems) => {
             terminal::show(&problems);
-            eprintln!(
+            terminal::say(format_args!(
                 "rcptd: not started; \"rcptd check -c {}\" checks without starting",
                 args.config.display()
-            );
+            ));
             return exit::CONFIG;
         }
     };
     if let Err(e) = observe::setup::init(destination(&config.log.target), level(config.log.level)) {
-        eprintln!("rcptd: cannot log to {}: {e} (set log.target = \"stderr\")", config.log.target);
+        terminal::say(format_args!(
+            "rcptd: cannot log to {}: {e} (set log.target = \"stderr\")",
+            config.log.target
+        ));
         return exit::UNAVAILABLE;
     }
     report_panics();
@@ -28,7 +31,7 @@ pub fn run(args: &args::Serve) -> u8 {
     let runtime = match runtime(&config) {
         Ok(runtime) => runtime,
         Err(e) => {
-            eprintln!("rcptd: cannot start: {e}");
+            terminal::say(format_args!("rcptd: cannot start: {e}"));
             return exit::OS_ERROR;
         }
     };
@@ -43,7 +46,7 @@ pub fn run(args: &args::Serve) -> u8 {
         Ok(()) => exit::OK,
         Err(failure) => {
             for line in failure.lines() {
-                eprintln!("rcptd: {line}");
+                terminal::say(format_args!("rcptd: {line}"));
             }
             match failure {
                 Failure::Configuration(_) => exit::CONFIG,

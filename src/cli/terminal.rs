@@ -4,14 +4,20 @@ use super::exit;
 use diagnostics::{Problem, Severity, count};
 use mail_address::plain_json;
 use serde_json::Value;
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
+
+/// Writes a line to standard error. If that fails, there is nowhere to report it.
+pub fn say(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
 
 /// Writes `text` to standard output; the error is the exit code. A reader that stops early (`head`) is not
 /// an error.
 pub fn print(text: &str) -> Result<(), u8> {
     match io::stdout().lock().write_all(text.as_bytes()) {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
-            eprintln!("rcptd: cannot write: {e}");
+            say(format_args!("rcptd: cannot write: {e}"));
             Err(exit::IO_ERROR)
         }
         _ => Ok(()),
@@ -27,11 +33,15 @@ pub fn json(value: &Value) -> String {
 pub fn show(problems: &[Problem]) {
     let colour = io::stderr().is_terminal();
     for problem in problems {
-        if colour { eprintln!("{}\n", problem.render(true)) } else { eprintln!("{problem}") }
+        if colour {
+            say(format_args!("{}\n", problem.render(true)));
+        } else {
+            say(format_args!("{problem}"));
+        }
     }
     let errors = problems.iter().filter(|p| p.severity == Severity::Error).count();
     if errors > 0 {
-        eprintln!("rcptd: {}", count(errors, "error"));
+        say(format_args!("rcptd: {}", count(errors, "error")));
     }
 }
 
@@ -43,7 +53,7 @@ pub fn label(source: &str) -> String {
 /// Creates a single-threaded runtime, for commands that make a few requests.
 pub fn runtime() -> Result<tokio::runtime::Runtime, u8> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| {
-        eprintln!("rcptd: cannot start: {e}");
+        say(format_args!("rcptd: cannot start: {e}"));
         exit::OS_ERROR
     })
 }

@@ -239,11 +239,15 @@ impl<K: Key + ?Sized + 'static, A: Answer> Source<K, A> for Cache<K, A> {
         Box::pin(async move {
             let cache_key = key.cache_key();
             let entry = self.entries.store.get(&*cache_key).await;
-            match self.current(entry, &cache_key, key) {
-                Some(answer) => answer,
-                // Boxed to keep the future of a cache hit small.
-                None => Box::pin(self.ask(&cache_key, key)).await,
+            let is_cached = entry.is_some();
+            if let Some(answer) = self.current(entry, &cache_key, key) {
+                return answer;
             }
+            // Boxed to keep the future of a cache hit small.
+            if is_cached {
+                Box::pin(self.entries.store.invalidate(&*cache_key)).await;
+            }
+            Box::pin(self.ask(&cache_key, key)).await
         })
     }
 }

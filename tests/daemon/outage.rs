@@ -183,7 +183,8 @@ fn operator_lists_flushes_and_pins_accounts() {
         let want = match says {
             "no account source is called vrfy:other"
             | "write the whole address"
-            | "not in one of the domains of rcptd" => 64,
+            | "not in one of the domains of rcptd"
+            | "a value is required for" => 64,
             "is not pinned" => 1,
             _ => 0,
         };

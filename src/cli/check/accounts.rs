@@ -43,7 +43,7 @@ pub fn run(config: &Config, json: bool) -> u8 {
         Ok(report) => report,
         Err(lines) => {
             for line in &lines {
-                eprintln!("rcptd: {line}");
+                terminal::say(format_args!("rcptd: {line}"));
             }
             return exit::CONFIG;
         }
