@@ -3,7 +3,7 @@
 use crate::account::known::file::KnownFile;
 use crate::account::{Lookup, Sources};
 use crate::lookup::Key;
-use mail_address::{Address, Malformed};
+use mail_address::{Address, Malformed, canonical_domain};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -29,10 +29,10 @@ impl Selection {
             return Ok(Selection::Source(text.to_owned()));
         }
         match text.rsplit_once('@') {
-            Some(("", domain)) => Ok(Selection::Domain(domain.to_lowercase())),
+            Some(("", domain)) => Ok(Selection::Domain(canonical_domain(domain).into_owned())),
             Some(_) => Ok(Selection::Account(address(text, sources)?.cache_key().into_owned())),
             None if text.contains(':') => Err(format!("no account source is called {text}")),
-            None => Ok(Selection::Domain(text.to_lowercase())),
+            None => Ok(Selection::Domain(canonical_domain(text).into_owned())),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Requests to reload and to stop.
 
+use super::reload::WATCH;
 use std::io;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -21,30 +22,43 @@ const WAITING: usize = 4;
 pub struct Control {
     commands: mpsc::Receiver<Command>,
     sender: mpsc::WeakSender<Command>,
+    /// The cause of a reload that was requested while another one was in progress, or during the start: files that
+    /// have been read already may have changed since.
+    pending: Option<&'static str>,
 }
 
 /// Creates a control and the sender of its commands. The daemon continues when the sender is dropped.
 pub fn channel() -> (mpsc::Sender<Command>, Control) {
     let (sender, commands) = mpsc::channel(WAITING);
     let weak = sender.downgrade();
-    (sender, Control { commands, sender: weak })
+    (sender, Control { commands, sender: weak, pending: None })
 }
 
 impl Control {
     /// Waits for the next command; never returns after all senders were dropped.
     pub async fn next(&mut self) -> Command {
-        match self.commands.recv().await {
-            Some(command) => command,
-            None => std::future::pending().await,
+        match self.pending.take() {
+            Some(why) => Command::Reload(why),
+            None => self.receive().await,
         }
     }
 
-    /// Waits for the next command to stop. Reload commands are discarded, since a reload is in progress.
+    /// Waits for the next command to stop. A request to reload is kept for [`Control::next`].
     pub(super) async fn stop(&mut self) -> &'static str {
         loop {
-            if let Command::Stop(signal) = self.next().await {
-                return signal;
+            match self.receive().await {
+                Command::Stop(signal) => return signal,
+                // What an operator requests may do more than what a changed file causes.
+                Command::Reload(WATCH) => self.pending = self.pending.or(Some(WATCH)),
+                Command::Reload(why) => self.pending = Some(why),
             }
+        }
+    }
+
+    async fn receive(&mut self) -> Command {
+        match self.commands.recv().await {
+            Some(command) => command,
+            None => std::future::pending().await,
         }
     }
 
@@ -75,4 +89,36 @@ pub fn signals() -> io::Result<Control> {
         }
     });
     Ok(control)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::time::timeout;
+
+    /// Commands that arrive while only a stop is waited for, and what is next afterwards.
+    #[tokio::test(start_paused = true)]
+    async fn reload_during_a_reload_is_kept() {
+        const HUP: &str = "SIGHUP";
+        for (sent, want) in [
+            (&[][..], None),
+            (&[HUP], Some(HUP)),
+            (&[WATCH], Some(WATCH)),
+            (&[WATCH, HUP, WATCH], Some(HUP)),
+            (&[HUP, HUP], Some(HUP)),
+        ] {
+            let (sender, mut control) = channel();
+            for why in sent {
+                sender.send(Command::Reload(why)).await.unwrap();
+            }
+            let moment = Duration::from_millis(1);
+            assert!(timeout(moment, control.stop()).await.is_err());
+            let next = timeout(moment, control.next()).await.ok();
+            assert_eq!(next, want.map(Command::Reload), "{sent:?}");
+            assert!(timeout(moment, control.next()).await.is_err(), "{sent:?}");
+            sender.send(Command::Stop("SIGTERM")).await.unwrap();
+            assert_eq!(control.stop().await, "SIGTERM");
+        }
+    }
 }

@@ -62,11 +62,22 @@ pub enum Failure {
 pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
     // Watch first, so that changes during the rest of the start are noticed.
     let watcher = watch::Watch::new(&config.files, &control, config.watch).await;
-    let config = finished(config, &watcher).await?;
-    watcher.ask(config.watch);
+    let ready = async {
+        let config = finished(config, &watcher).await?;
+        watcher.ask(config.watch);
+        let metrics = Arc::new(Metrics::new(config.statistics.enabled));
+        let live = build(&config, &metrics).await.map_err(Failure::Sources)?;
+        Ok((config, metrics, live))
+    };
+    // A stop must not wait for a file system or a name service that hangs.
+    let (config, metrics, live) = tokio::select! {
+        ready = ready => ready?,
+        signal = control.stop() => {
+            observe::stopping(signal, 0);
+            return Ok(());
+        }
+    };
     let longest = longest_answer(&config);
-    let metrics = Arc::new(Metrics::new(config.statistics.enabled));
-    let live = build(&config, &metrics).await.map_err(Failure::Sources)?;
     let trace = Arc::new(TraceBus::default());
     let maps = Maps::new(live.maps, metrics.clone(), trace.clone());
     let milter = Milter::new(live.service, metrics.clone(), trace.clone());

@@ -54,16 +54,22 @@ impl Running {
             };
             let why = match command {
                 Command::Stop(signal) => return Ok(signal),
-                // Another reload may have read the change already.
-                Command::Reload(WATCH) if !watcher.is_due().await => continue,
                 Command::Reload(why) => why,
             };
-            reloading();
+            let reloaded = async {
+                // Another reload may have read the change already.
+                if why == WATCH && !watcher.is_due().await {
+                    return None;
+                }
+                reloading();
+                Some(reload(&self.current, watcher, shared, why).await)
+            };
             // A stop must not wait for a file system that hangs.
             let reloaded = tokio::select! {
-                reloaded = reload(&self.current, watcher, shared, why) => reloaded,
+                reloaded = reloaded => reloaded,
                 signal = control.stop() => return Ok(signal),
             };
+            let Some(reloaded) = reloaded else { continue };
             self.replace(reloaded, watcher, shared, why);
             notify(&[NotifyState::Ready]);
         }

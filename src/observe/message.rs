@@ -4,7 +4,7 @@
 //! session, and names the replaced recipients.
 
 use super::{Metrics, line};
-use mail_address::{Address, quoted};
+use mail_address::Address;
 use std::fmt::{self, Display};
 use std::sync::atomic::Ordering::Relaxed;
 use tracing::{info, warn};
@@ -50,7 +50,13 @@ impl Display for Message<'_> {
         f.write_str(" names=\"")?;
         for (i, (alias, target)) in self.replaced.iter().take(MAX_NAMED).enumerate() {
             let separator = if i == 0 { "" } else { ", " };
-            write!(f, "{separator}{} -> {}", quoted(&alias.path()), quoted(&target.path()))?;
+            let (alias, target) = (alias.path(), target.path());
+            write!(
+                f,
+                "{separator}{} -> {}",
+                line::mailbox(alias.as_bytes()),
+                line::mailbox(target.as_bytes())
+            )?;
         }
         match self.replaced.len().saturating_sub(MAX_NAMED) {
             0 => f.write_str("\""),
@@ -103,9 +109,14 @@ mod tests {
             one.to_string(),
             format!(
                 "{begin}=would_rewrite recipients=12 replaced=1 \
-                 names=\"<\\x22a\\x5c\\x22 b0\\x22@d.test> -> <foo@d.test>\""
+                 names=\"<\\x22a\\x5c\\x22\\x20b0\\x22@d.test> -> <foo@d.test>\""
             )
         );
+        // A local part cannot pretend to be another replacement.
+        let forged = Address::new("x> -> <boss>, <y", "d.test").expect("an address");
+        let forged = [(forged, pairs[0].1.clone())];
+        let line = Message { replaced: &forged, ..message }.to_string();
+        assert_eq!(line.matches(" -> ").count(), 1, "{line}");
         let all = Message { replaced: &pairs, ..message };
         assert!(all.to_string().ends_with("b9\\x22@d.test> -> <foo@d.test>, and 2 more\""), "{all}");
         let deferred = Message { deferred: Some(&"down\n\""), ..message };

@@ -239,8 +239,8 @@ impl Meter {
     /// if statistics are disabled.
     pub fn report_lines(&self) -> Vec<String> {
         let mine = |report: &&Report| {
-            let of_maps = [Category::Success, Category::NotFound, Category::TempFail];
-            self.of != Of::Map || of_maps.contains(&report.category)
+            let of_lookups = [Category::Success, Category::NotFound, Category::TempFail];
+            matches!(self.of, Of::Listener(_)) || of_lookups.contains(&report.category)
         };
         self.reports().iter().flatten().filter(mine).map(Report::line).collect()
     }

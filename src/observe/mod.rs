@@ -253,10 +253,14 @@ pub fn reload_failed(metrics: &Metrics, why: &str, problems: &[String]) {
     );
 }
 
-/// The statistics of all listeners and maps (`statistics.log_interval`).
+/// The statistics of all listeners, maps and account sources (`statistics.log_interval`).
 pub fn statistics(metrics: &Metrics) {
     for meter in metrics.meters() {
-        let kind = if meter.of() == meter::Of::Map { "map" } else { "listener" };
+        let kind = match meter.of() {
+            meter::Of::Listener(_) => "listener",
+            meter::Of::Map => "map",
+            meter::Of::Source => "source",
+        };
         for line in meter.report_lines() {
             info!("{kind}={} {line}", name(&meter.name()));
         }

@@ -77,7 +77,7 @@ pub fn looked_up(listener: &str, connection: u64, map: &str, key: &[u8], value: 
         let value = text(&value);
         debug!("connection={connection} listener={listener} map={map} verdict=found key={key} value={value}");
     } else {
-        debug!("connection={connection} listener={listener} map={map} verdict=not-found key={key}");
+        debug!("connection={connection} listener={listener} map={map} verdict=not_found key={key}");
     }
 }
 

@@ -86,7 +86,7 @@ impl fmt::Display for DeferReason {
             DeferReason::Deadline => f.write_str("no answer within the deadline"),
             DeferReason::TooMany => f.write_str("more recipients than milter.max_recipients"),
             DeferReason::Spelling => {
-                f.write_str("ambiguous spelling, and the mail server did not send {rcpt_addr}")
+                f.write_str("ambiguous spelling, which {rcpt_addr} of the mail server does not settle")
             }
             DeferReason::Argument => f.write_str("the argument of RCPT is too long"),
             DeferReason::Headers => {

@@ -64,7 +64,7 @@ fn show(outcome: &Outcome) -> String {
     }
 }
 
-const SPELLING: &str = "later: ambiguous spelling, and the mail server did not send {rcpt_addr}";
+const SPELLING: &str = "later: ambiguous spelling, which {rcpt_addr} of the mail server does not settle";
 
 async fn ask(resolver: &Resolver, recipient: &[u8], mta_route: Option<&str>) -> Resolution {
     let question = Question {

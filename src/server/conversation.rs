@@ -50,6 +50,8 @@ struct Buffers {
     out: Vec<u8>,
     /// The client has closed its side.
     at_end: bool,
+    /// Number of octets of the requests whose replies are not written yet.
+    answered: usize,
     /// When rcptd began to wait for a request.
     waiting_since: Instant,
 }
@@ -84,6 +86,7 @@ impl<S: Service> Conversation<'_, S> {
             input: Vec::with_capacity(INPUT),
             out: Vec::new(),
             at_end: false,
+            answered: 0,
             waiting_since: self.counters.read_begins(),
         };
         loop {
@@ -91,6 +94,8 @@ impl<S: Service> Conversation<'_, S> {
             if let Err(why) = self.write(&mut stream, &mut buffers).await {
                 return why;
             }
+            // Only now: a connection whose client does not read cannot be asked to end.
+            self.place.has_answered(buffers.answered);
             if matches!(batch, Batch::Broken) {
                 self.counters.write_ends();
                 linger(&mut stream).await;
@@ -145,7 +150,7 @@ impl<S: Service> Conversation<'_, S> {
                 break;
             }
         }
-        self.place.has_answered(taken);
+        buffers.answered = taken;
         input.drain(..taken);
         if input.is_empty() {
             input.shrink_to(KEPT);
