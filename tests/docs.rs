@@ -636,7 +636,12 @@ fn the_maps_of_the_page_can_be_served() {
         let path = folder.path().join("rcptd.conf");
         fs::write(&path, content).unwrap();
         match config::load(&path) {
-            Ok(config) => assert_eq!(config.problems, []),
+            Ok(config) => {
+                // Postfix may not be installed here.
+                let of_host = |problem: &&Problem| problem.message.contains("/var/spool/postfix");
+                let problems: Vec<_> = config.problems.iter().filter(|problem| !of_host(problem)).collect();
+                assert!(problems.is_empty(), "{problems:?}");
+            }
             Err(problems) => {
                 let missing =
                     |problem: &Problem| problem.help.as_ref().is_some_and(|help| help.contains("--features"));

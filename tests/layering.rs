@@ -43,6 +43,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("foldhash", &["lookup/", "account/", "map/", "resolve/mod.rs", "server/maps.rs"]),
     ("futures_util", &["map/sql/mysql.rs"]),
     ("jiff", &["daemon/clock.rs"]),
+    ("memchr", &["server/tcp_table.rs"]),
     ("regex", &["wiring/pattern.rs"]),
     ("rhai", &["script/"]),
     ("toml", &["config/", "import/mod.rs"]),

@@ -89,6 +89,8 @@ fn sources(checked: &mut Checked) -> Result<(), u8> {
     }
     let differs = runtime.block_on(daemon_differs(config));
     checked.problems.extend(differs.into_iter().map(|line| Problem::warning(&text, 0..0, line)));
+    // A name service may hang in a thread.
+    runtime.shutdown_background();
     Ok(())
 }
 

@@ -2,9 +2,8 @@
 
 use super::account_source::{Around, Chosen, Keys};
 use super::check::{Check, text};
-use super::files::in_existing_folder;
+use super::files::{self, in_existing_folder};
 use super::keys::{self, SourceTable};
-use super::milter::Milter;
 use super::time;
 use super::value::{Field, Given, List, Source};
 use crate::account::settings::{
@@ -61,12 +60,11 @@ impl Check<'_> {
         &mut self,
         raw: &keys::Account,
         around: Around<'_>,
-        milter: &Milter,
-        milter_deadline: &Field<Duration>,
+        time: &AccountTime<'_>,
         needed: bool,
     ) -> Settings {
         let sources = self.sources(raw, around, needed);
-        self.deadlines(raw, &sources, milter, milter_deadline);
+        self.deadlines(raw, &sources, time);
         let combine = self.choice(&raw.combine, Combine::default(), &COMBINE);
         let cache = self.cache(&raw.cache);
         Settings { combine, ..Settings::new(sources, cache) }
@@ -80,7 +78,7 @@ impl Check<'_> {
             return None;
         }
         let path = folder.join(&given.value);
-        if !path.parent().is_some_and(Path::is_dir) {
+        if !files::has_folder(&path) {
             let shown = path.display().to_string();
             let message = format!("{}: the folder of {} does not exist", given.key, escape(&shown));
             self.error(given, message, "create it; the user of rcptd must be able to write in it");
@@ -221,54 +219,44 @@ impl Check<'_> {
         }
     }
 
-    /// Warns of sources whose result would arrive after the milter has replied.
-    fn deadlines(
-        &mut self,
-        raw: &keys::Account,
-        sources: &[SourceSettings],
-        milter: &Milter,
-        field: &Field<Duration>,
-    ) {
+    /// Warns of sources that do not have the time to answer.
+    fn deadlines(&mut self, raw: &keys::Account, sources: &[SourceSettings], limit: &AccountTime<'_>) {
         let sources = slowest_chain(sources);
         // The last source of a chain is used when all others have taken their whole time.
         let before: Duration = sources.iter().rev().skip(1).map(|source| source.deadline).sum();
         let longest = sources.iter().map(|source| source.deadline).max().unwrap_or_default();
         let all: Duration = sources.iter().map(|source| source.deadline).sum();
         let accepts = sources.iter().any(|source| source.on_tempfail == OnTempFail::Accept);
-        let (message, help) = if longest >= milter.deadline {
+        let total = limit.total;
+        let has =
+            format!("rcptd gives all of them together only {} (7/8 of {})", time::show(total), limit.key);
+        let (message, help) = if longest >= total {
             (
-                format!(
-                    "the deadline of a source is {}, that of the milter only {}",
-                    time::show(longest),
-                    time::show(milter.deadline)
-                ),
-                "make account.deadline shorter than milter.deadline, so that the log names the source that \
-                 was late",
+                format!("the deadline of a source is {}, but {has}", time::show(longest)),
+                "make account.deadline shorter than that, so that the log names the source that was late",
             )
-        } else if accepts && all >= milter.deadline {
+        } else if accepts && all >= total {
             // The chain accepts only after the last source has taken its whole time.
             (
                 format!(
-                    "the sources may take up to {} in total, but the milter replies \"try later\" after {}, \
-                     regardless of account.on_tempfail",
-                    time::show(all),
-                    time::show(milter.deadline)
+                    "the sources may take up to {} in total, but {has}: then mail is deferred, regardless of \
+                     account.on_tempfail",
+                    time::show(all)
                 ),
-                "keep the sum of the deadlines of all sources below milter.deadline",
+                "keep the sum of the deadlines of all sources below that",
             )
-        } else if before >= milter.deadline {
+        } else if before >= total {
             (
                 format!(
-                    "the last source may not be asked until {} have passed, but the milter replies after {}",
-                    time::show(before),
-                    time::show(milter.deadline)
+                    "the last source may not be asked until {} have passed, but {has}",
+                    time::show(before)
                 ),
-                "keep the sum of the deadlines of all sources but the last below milter.deadline",
+                "keep the sum of the deadlines of all sources but the last below that",
             )
         } else {
             return;
         };
-        match (raw.deadline.given(), field.given(), raw.source.given()) {
+        match (raw.deadline.given(), limit.given, raw.source.given()) {
             (Some(at), ..) | (None, Some(at), _) => self.warning(at, message, help),
             (None, None, Some(at)) => self.warning(at, message, help),
             (None, None, None) => {}
@@ -318,6 +306,15 @@ impl Check<'_> {
         }
         None
     }
+}
+
+/// The time that all account sources together have.
+pub(super) struct AccountTime<'a> {
+    /// The key that sets it: the shortest deadline of a listener that waits for them.
+    pub key: &'static str,
+    /// That key, if it is the milter's and in the file.
+    pub given: Option<&'a Given<Duration>>,
+    pub total: Duration,
 }
 
 /// The sources that are asked for an account of one domain, of the domain for which they take longest.

@@ -178,21 +178,22 @@ impl Check<'_> {
         let mut others: Vec<Given<()>> = Vec::new();
         if kind != "vrfy" {
             // To RCPT, 252 means the same as 250.
-            others.extend(place(keys.code_252));
+            others.extend(keys.code_252.place());
         }
         if !asks_mail_server(kind) {
-            others
-                .extend([keys.helo, keys.starttls, keys.tls_name, keys.tls_ca].into_iter().filter_map(place));
-            others.extend([keys.per_connection, keys.idle_connections].into_iter().filter_map(place));
-            others.extend(place(keys.code_250));
-            others.extend(place(keys.idle_timeout));
+            others.extend(
+                [keys.helo, keys.starttls, keys.tls_name, keys.tls_ca].into_iter().filter_map(Field::place),
+            );
+            others.extend([keys.per_connection, keys.idle_connections].into_iter().filter_map(Field::place));
+            others.extend(keys.code_250.place());
+            others.extend(keys.idle_timeout.place());
         }
         if kind != "dovecot" {
-            others.extend(place(keys.service));
+            others.extend(keys.service.place());
         }
         if !may_have_witness(kind) {
-            others.extend(place(keys.witness));
-            others.extend(place(keys.control_interval));
+            others.extend(keys.witness.place());
+            others.extend(keys.control_interval.place());
         }
         for given in others {
             let message = format!("{} has no effect on {kind}:", given.key);
@@ -324,14 +325,4 @@ impl Check<'_> {
         self.error(given, message, "write letters, digits, hyphens and dots only, as in mail.example.com");
         None
     }
-}
-
-/// Returns where a key is in the file, if present.
-fn place<T>(field: &Field<T>) -> Option<Given<()>> {
-    field.given().map(|given| Given {
-        key: given.key,
-        text: given.text.clone(),
-        span: given.span.clone(),
-        value: (),
-    })
 }

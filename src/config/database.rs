@@ -133,8 +133,10 @@ impl Check<'_> {
             self.warning(given, "the first server may use up the whole deadline", help);
         }
         let hosts = self.hosts(table, kind, list, item.span());
+        let has_ldaps = hosts.iter().any(|(_, is_ldaps)| *is_ldaps);
         let ldaps = hosts.iter().filter(|(_, is_ldaps)| *is_ldaps).map(|(host, _)| host.clone()).collect();
         let file = self.database_file(table, kind, folder, list, item.span());
+        self.without_connection(table, kind, has_ldaps);
         Some(DatabaseSettings {
             name: name?,
             kind,
@@ -234,6 +236,23 @@ impl Check<'_> {
         }
     }
 
+    /// Reports keys of a connection where there is none, or none with TLS.
+    fn without_connection(&mut self, table: &DatabaseTable, kind: Kind, has_ldaps: bool) {
+        let tls = table.tls.given().filter(|tls| tls.value);
+        let ca = text(&table.tls_ca);
+        if kind == Kind::Sqlite {
+            let keys =
+                [table.user.place(), table.password_file.place(), table.tls.place(), table.tls_ca.place()];
+            for given in keys.into_iter().flatten() {
+                let message = format!("{} does not apply here", given.key);
+                self.error(&given, message, "SQLite reads a file: remove the key");
+            }
+        } else if let (Some(given), None, false) = (ca, tls, has_ldaps) {
+            let message = format!("{} has no effect: the connection is not encrypted", given.key);
+            self.warning(given, message, "write tls = true");
+        }
+    }
+
     fn database_name(&mut self, table: &DatabaseTable, kind: Kind) -> String {
         let Some(given) = text(&table.database) else { return String::new() };
         if kind == Kind::Redis && given.value.parse::<u16>().is_err() {
@@ -293,7 +312,7 @@ impl Check<'_> {
         });
         read.map_err(|(why, help)| {
             // Do not quote the value: it may be the password instead of its file.
-            self.error(given, format!("the file of {} cannot be read: {why}", given.key), help);
+            self.error(&given.hidden(), format!("the file of {} cannot be read: {why}", given.key), help);
         })
         .ok()
     }

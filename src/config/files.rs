@@ -112,5 +112,10 @@ pub(super) fn text(path: &Path, bytes: &[u8], problems: &mut Vec<Problem>) -> Te
 /// a trial by hand does without.
 pub(super) fn in_existing_folder(path: &str) -> Option<PathBuf> {
     let path = PathBuf::from(path);
-    path.parent().is_some_and(Path::is_dir).then_some(path)
+    has_folder(&path).then_some(path)
+}
+
+/// Whether the folder of a file exists. That of a name alone is the current one.
+pub(super) fn has_folder(path: &Path) -> bool {
+    path.parent().is_some_and(|folder| folder.as_os_str().is_empty() || folder.is_dir())
 }

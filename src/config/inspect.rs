@@ -58,6 +58,7 @@ impl Check<'_> {
         let is_default = raw.listen.given().is_none_or(|given| given.value == CONTROL);
         let path = text(&raw.listen).filter(|_| !is_default).and_then(|given| {
             if let Ok(Endpoint::Unix(path)) = given.value.parse() {
+                self.socket_path(given, given.span.clone(), &path);
                 return Some(path);
             }
             let message = format!("{} must be a UNIX socket", given.key);
@@ -69,7 +70,7 @@ impl Check<'_> {
         Control {
             path,
             socket_mode: self.socket_mode(&raw.socket_mode, CONTROL_MODE),
-            socket_group: text(&raw.socket_group).map(|group| group.value.clone()),
+            socket_group: self.socket_group(&raw.socket_group),
         }
     }
 }

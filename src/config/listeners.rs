@@ -1,12 +1,11 @@
 //! Checks `[[tcp_table]]` and `[[socketmap]]`: the listeners that serve maps.
 
-use super::check::{Check, text};
+use super::check::Check;
+use super::inspect::CONTROL;
 use super::keys;
 use super::milter::{CONNECTIONS, DEADLINE, DEADLINES, MAX_CONNECTIONS, SOCKET_MODE};
 use super::value::{Field, Given, List};
 use crate::server::endpoint::Endpoint;
-use diagnostics::Problem;
-use std::collections::HashSet;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::time::Duration;
@@ -107,6 +106,10 @@ impl Check<'_> {
         for item in given.value.items.iter().take(MAX_LISTENERS) {
             let table = item.get_ref();
             let maps = table.maps.given().map(|maps| {
+                if maps.value.items.is_empty() && maps.value.complete {
+                    let help = "leave it out to serve all maps";
+                    self.error(maps, format!("{} is empty", maps.key), help);
+                }
                 let mut served: Vec<Arc<str>> = Vec::new();
                 for name in &maps.value.items {
                     self.map_name(maps, name.span(), name.get_ref(), names, complete);
@@ -119,7 +122,7 @@ impl Check<'_> {
                 maps,
                 sendmail: self.choice(&table.mta, false, &MTA),
                 socket_mode: self.socket_mode(&table.socket_mode, SOCKET_MODE),
-                socket_group: text(&table.socket_group).map(|group| group.value.clone()),
+                socket_group: self.socket_group(&table.socket_group),
                 served: self.served(&table.deadline, &table.max_connections, &table.idle_timeout),
             });
         }
@@ -163,11 +166,15 @@ impl Check<'_> {
     }
 }
 
-/// Reports addresses that more than one listener uses.
-pub(super) fn places_taken_twice(check: &mut Check<'_>, raw: &keys::Top) {
-    let mut seen: HashSet<Endpoint> = HashSet::new();
+/// Reports addresses that more than one listener uses. `milter` are the addresses of the milter.
+pub(super) fn places_taken_twice(check: &mut Check<'_>, raw: &keys::Top, milter: &[Endpoint]) {
+    let mut seen: Vec<Endpoint> = Vec::new();
     let mut lists: Vec<&Given<List<String>>> = Vec::new();
-    lists.extend(raw.milter.listen.given());
+    match raw.milter.listen.given() {
+        Some(given) => lists.push(given),
+        // The default.
+        None => seen.extend_from_slice(milter),
+    }
     for table in raw.tcp_table.given().into_iter().flat_map(|given| &given.value.items) {
         lists.extend(table.get_ref().listen.given());
     }
@@ -175,24 +182,25 @@ pub(super) fn places_taken_twice(check: &mut Check<'_>, raw: &keys::Top) {
         lists.extend(table.get_ref().listen.given());
     }
     lists.extend(raw.metrics.listen.given());
-    let control =
-        raw.control.listen.given().and_then(|given| Some((given, given.value.parse::<Endpoint>().ok()?)));
+    let control = raw.control.listen.given();
+    if control.is_none() {
+        seen.extend(CONTROL.parse::<Endpoint>());
+    }
     for given in lists {
         let mut own = Vec::new();
         for item in &given.value.items {
             let Ok(endpoint) = item.get_ref().parse::<Endpoint>() else { continue };
-            // With port 0 the system chooses a different port for each listener.
-            let any = matches!(endpoint, Endpoint::Inet { port: 0, .. });
-            if !any && seen.contains(&endpoint) {
-                let message = format!("{}: another listener uses {endpoint}", given.key);
-                let problem = Problem::error(&given.text, item.span(), message);
-                check.problems.push(problem.help("give each its own address"));
+            if let Some(other) = seen.iter().find(|other| endpoint.excludes(other)) {
+                let message = format!("{}: another listener uses {other}", given.key);
+                check.error_in(given, item.span(), message, "give each its own address");
             }
             own.push(endpoint);
         }
         seen.extend(own);
     }
-    if let Some((given, endpoint)) = control.filter(|(_, endpoint)| seen.contains(endpoint)) {
+    let Some(given) = control else { return };
+    let endpoint = given.value.parse::<Endpoint>().ok().filter(|endpoint| seen.contains(endpoint));
+    if let Some(endpoint) = endpoint {
         let message = format!("{}: another listener uses {endpoint}", given.key);
         check.error(given, message, "give each its own address");
     }

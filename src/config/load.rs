@@ -1,5 +1,6 @@
 //! Reads the configuration and the files that it names, in the order in which they depend on each other.
 
+use super::account::AccountTime;
 use super::account_source::Around;
 use super::check::Check;
 use super::milter::Milter;
@@ -64,6 +65,7 @@ fn checked(
     let resolves = !milter.listen.is_empty() || tables.resolve();
     let domains = check.domains(&raw.domains, resolves);
     let (normal, normal_elsewhere) = check.normalise(&raw.normalise, &domains, case_sensitive);
+    check.foreign_rules(&raw.domains, &domains, &content.rules);
     check.removed_from_rules(&raw.normalise, &content.rules);
     check.unprotected_rules(&raw.normalise, &domains, case_sensitive, &content.rules);
     let cases = case_sensitivity(&domains, &normal, case_sensitive);
@@ -72,7 +74,7 @@ fn checked(
     let account = accounts(check, raw, around, &milter, &tables, resolves);
     let known_file = check.known_file(&raw.account, folder);
     files.extend(raw.account.certificates(folder));
-    listeners::places_taken_twice(check, raw);
+    listeners::places_taken_twice(check, raw, &milter.listen);
     let metrics = raw.metrics.listen.given().map(|given| check.endpoints(given)).unwrap_or_default();
     let others: Vec<&Endpoint> =
         tables.tcp_tables.iter().flat_map(|table| &table.listen).chain(&metrics).collect();
@@ -119,8 +121,9 @@ fn accounts(
     tables: &Tables,
     needed: bool,
 ) -> Settings {
-    let mut account = check.account(&raw.account, around, milter, &raw.milter.deadline, needed);
-    account.total_deadline = account_deadline(milter, tables);
+    let time = account_time(milter, &raw.milter.deadline, tables);
+    let mut account = check.account(&raw.account, around, &time, needed);
+    account.total_deadline = time.total;
     check.without_delimiters(&raw.normalise, &raw.account.source, &account.sources);
     check.account_maps(&raw.account, &tables.maps, !matches!(raw.map, Field::Broken));
     check.map_witnesses(&raw.account, &account.sources, &tables.maps, around.domains);
@@ -132,11 +135,24 @@ fn accounts(
 
 /// The time for all account sources: shorter than that of each listener that waits for them, so that the answer for
 /// a known account arrives in time.
-fn account_deadline(milter: &Milter, tables: &Tables) -> Duration {
-    let of_milter = (!milter.listen.is_empty()).then_some(milter.deadline);
-    let of_tables = tables.tcp_tables.iter().map(|table| table.served.deadline);
-    let of_socketmaps = tables.socketmaps.iter().map(|table| table.served.deadline);
-    of_milter.into_iter().chain(of_tables).chain(of_socketmaps).min().unwrap_or(milter.deadline) * 7 / 8
+fn account_time<'a>(
+    milter: &Milter,
+    milter_deadline: &'a Field<Duration>,
+    tables: &Tables,
+) -> AccountTime<'a> {
+    let of_milter = (!milter.listen.is_empty()).then_some(("milter.deadline", milter.deadline));
+    let of_tables = tables.tcp_tables.iter().filter(|table| tables.resolves(&table.map));
+    let of_tables = of_tables.map(|table| ("tcp_table.deadline", table.served.deadline));
+    let of_socketmaps = tables.socketmaps.iter().filter(|socketmap| match &socketmap.maps {
+        Some(maps) => maps.iter().any(|map| tables.resolves(map)),
+        None => tables.resolve(),
+    });
+    let of_socketmaps = of_socketmaps.map(|socketmap| ("socketmap.deadline", socketmap.served.deadline));
+    let all = of_milter.into_iter().chain(of_tables).chain(of_socketmaps);
+    let (key, shortest) =
+        all.min_by_key(|(_, deadline)| *deadline).unwrap_or(("milter.deadline", milter.deadline));
+    let given = milter_deadline.given().filter(|given| given.key == key);
+    AccountTime { key, given, total: shortest * 7 / 8 }
 }
 
 /// The files with the alias rules, the secrets and the script, or the plug-in.

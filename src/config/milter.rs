@@ -1,13 +1,19 @@
 //! Checks `[milter]`.
 
 use super::check::{Check, text};
+use super::files::has_folder;
 use super::keys;
 use super::section::Section;
 use super::value::{Field, Given, List};
 use crate::server::endpoint::Endpoint;
+use crate::server::listen::has_group;
 use crate::server::milter::reply::SmtpReply;
+use diagnostics::Problem;
 use mail_address::escape;
-use std::ops::RangeInclusive;
+use std::fs;
+use std::ops::{Range, RangeInclusive};
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
 use std::time::Duration;
 
 /// Settings of the milter.
@@ -57,6 +63,8 @@ pub const REJECT_REPLY: &str = "550 5.1.1 Recipient address rejected: User unkno
 /// Default of `milter.defer_reply`.
 pub const DEFER_REPLY: &str = "451 4.3.0 Recipient address lookup failed, please try again later";
 
+/// Longest path of a UNIX socket in octets (unix(7): 108 with the NUL at its end).
+const MAX_SOCKET_PATH: usize = 107;
 /// Most addresses to listen on; more are a mistake, and each needs a task.
 pub const MAX_LISTEN: usize = 32;
 /// Bounds of `milter.deadline`: it must be below Postfix' `milter_command_timeout` of 30 s.
@@ -108,7 +116,7 @@ impl Check<'_> {
         let milter = Milter {
             listen,
             socket_mode: self.socket_mode(&raw.socket_mode, SOCKET_MODE),
-            socket_group: text(&raw.socket_group).map(|given| given.value.clone()),
+            socket_group: self.socket_group(&raw.socket_group),
             deadline: self.time(&raw.deadline, DEADLINE, &DEADLINES),
             max_connections: self.number(&raw.max_connections, MAX_CONNECTIONS, &CONNECTIONS),
             idle_timeout: self.time(&raw.idle_timeout, IDLE_TIMEOUT, &IDLE),
@@ -174,10 +182,45 @@ impl Check<'_> {
                 let message = format!("{}: {} is listed twice", given.key, escape(item.get_ref()));
                 self.error_in(given, item.span(), message, "remove one of them");
             } else {
+                if let Endpoint::Unix(path) = &endpoint {
+                    self.socket_path(given, item.span(), path);
+                }
                 listen.push(endpoint);
             }
         }
         listen
+    }
+
+    /// Checks the path of a UNIX socket. That its folder does not exist is only a warning, since it may be created before
+    /// the start, as systemd creates those below /run.
+    pub(super) fn socket_path<T>(&mut self, given: &Given<T>, span: Range<usize>, path: &Path) {
+        let shown = path.display().to_string();
+        let says = |what: &str| format!("{}: {} {what}", given.key, escape(&shown));
+        if path.as_os_str().len() > MAX_SOCKET_PATH {
+            let help = format!("a path of a UNIX socket has at most {MAX_SOCKET_PATH} octets (unix(7))");
+            self.error_in(given, span, says("is too long"), help);
+        } else if fs::symlink_metadata(path).is_ok_and(|file| !file.file_type().is_socket()) {
+            self.error_in(
+                given,
+                span,
+                says("exists and is not a socket"),
+                "move it away, or choose another path",
+            );
+        } else if !has_folder(path) && !["/run", "/var/run"].iter().any(|run| path.starts_with(run)) {
+            let problem = Problem::warning(&given.text, span, says("is in a folder that does not exist"));
+            self.problems.push(problem.help("create the folder before rcptd starts"));
+        }
+    }
+
+    /// Checks the group of UNIX sockets.
+    pub(super) fn socket_group(&mut self, field: &Field<String>) -> Option<String> {
+        let given = text(field)?;
+        // If the name service does not answer, the group may exist.
+        if has_group(&given.value) == Some(false) {
+            let message = format!("{}: there is no group {} on this host", given.key, escape(&given.value));
+            self.warning(given, message, "create it, or rcptd does not start");
+        }
+        Some(given.value.clone())
     }
 
     /// Checks the permissions of a UNIX socket.

@@ -105,6 +105,32 @@ impl Check<'_> {
         None
     }
 
+    /// Warns of rules for domains that are not ours: there they never apply.
+    pub fn foreign_rules<T>(&mut self, field: &Field<List<T>>, domains: &[String], rules: &Rules) {
+        let Some(given) = field.given().filter(|given| given.value.complete) else { return };
+        let ours: HashSet<&str> = domains.iter().map(String::as_str).collect();
+        let mut reported = HashSet::new();
+        for i in 0..rules.len() {
+            for domain in rules.domains(i).filter(|domain| !ours.contains(domain)) {
+                if ours.is_empty() || !reported.insert(domain) {
+                    continue;
+                }
+                let statement = rules.statement(i);
+                let message = format!(
+                    "domains: the rule \"{}\" at {statement} names {}, which is not one of them, so it never applies \
+                     there",
+                    escape(statement.text),
+                    escape(domain),
+                );
+                let help = nearest(domain, ours.iter().copied()).map_or_else(
+                    || "add it to domains, or remove it from the rule".into(),
+                    |near| format!("did you mean {near}?"),
+                );
+                self.warning(given, message, help);
+            }
+        }
+    }
+
     /// Warns of rules that contain a character that is removed before they are searched: aliases that were
     /// handed out would be rejected.
     pub fn removed_from_rules(&mut self, field: &Field<List<NormaliseTable>>, rules: &Rules) {

@@ -59,12 +59,6 @@ fn names(field: &Field<List<String>>) -> Vec<String> {
     items.iter().map(|item| item.get_ref().clone()).collect()
 }
 
-/// The place of a key, if present.
-fn place<T>(field: &Field<T>) -> Option<Given<()>> {
-    let Given { key, text, span, .. } = field.given()?;
-    Some(Given { key, text: text.clone(), span: span.clone(), value: () })
-}
-
 impl<'t> Asked<'t> {
     fn of(table: &'t MapTable) -> Self {
         let fields = [
@@ -84,8 +78,8 @@ impl<'t> Asked<'t> {
             ("leaf_attribute", &table.leaf_attribute),
             ("terminal_attribute", &table.terminal_attribute),
         ];
-        let lists = lists.into_iter().map(|(name, field)| (name, place(field)));
-        let others = lists.chain([("recursion_limit", place(&table.recursion_limit))]);
+        let lists = lists.into_iter().map(|(name, field)| (name, field.place()));
+        let others = lists.chain([("recursion_limit", table.recursion_limit.place())]);
         Asked {
             given: fields.into_iter().filter_map(|(name, field)| Some((name, text(field)?))).collect(),
             others: others.filter_map(|(name, place)| Some((name, place?))).collect(),

@@ -56,7 +56,7 @@ impl Check<'_> {
                 Fault::Content(problems) => self.problems.extend(problems),
                 Fault::File(why, help) => {
                     // Do not quote the value: it may be a secret instead of its file.
-                    self.error(given, format!("the secrets file cannot be read: {why}"), help);
+                    self.error(&given.hidden(), format!("the secrets file cannot be read: {why}"), help);
                 }
             }
             Secrets::default()

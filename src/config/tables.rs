@@ -76,14 +76,26 @@ pub struct MapSettings {
     pub results: Arc<ResultSettings>,
 }
 
-impl Tables {
-    /// Whether a map uses the resolver.
-    pub fn resolve(&self) -> bool {
+impl MapSettings {
+    /// Whether it asks the resolver.
+    fn resolves(&self) -> bool {
         let mut found = false;
-        for source in self.maps.iter().flat_map(|map| &map.sources) {
+        for source in &self.sources {
             source.walk(&mut |source| found |= matches!(source, SourceSpec::Resolver(_)));
         }
         found
+    }
+}
+
+impl Tables {
+    /// Whether a map uses the resolver.
+    pub fn resolve(&self) -> bool {
+        self.maps.iter().any(MapSettings::resolves)
+    }
+
+    /// Whether the map of this name asks the resolver.
+    pub fn resolves(&self, name: &str) -> bool {
+        self.maps.iter().any(|map| *map.name == *name && map.resolves())
     }
 
     /// Whether there is a listener.

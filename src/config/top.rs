@@ -4,7 +4,7 @@ use super::check::{Check, text};
 use super::files;
 use super::keys;
 use super::value::{Field, List, Percent};
-use diagnostics::{Problem, Text};
+use diagnostics::{Problem, Text, nearest};
 use mail_address::{MAX_LOCAL_PART, escape};
 use std::collections::HashSet;
 use std::fmt::{self, Display};
@@ -123,10 +123,22 @@ impl Check<'_> {
 
     /// Checks `origin`; the default is the first of `domains`.
     pub fn origin(&mut self, field: &Field<String>, domains: &[String]) -> String {
-        text(field)
-            .and_then(|given| self.domain(given, given.span.clone(), &given.value))
-            .or_else(|| domains.first().cloned())
-            .unwrap_or_default()
+        let given = text(field)
+            .and_then(|given| Some((given, self.domain(given, given.span.clone(), &given.value)?)));
+        let Some((given, origin)) = given else { return domains.first().cloned().unwrap_or_default() };
+        if !domains.is_empty() && !domains.contains(&origin) {
+            let message = format!(
+                "{}: {} is not one of domains, so recipients without a domain are not checked",
+                given.key,
+                escape(&given.value)
+            );
+            let help = nearest(&origin, domains.iter().map(String::as_str)).map_or_else(
+                || "this is right only if another server has its accounts".into(),
+                |near| format!("did you mean {near}?"),
+            );
+            self.warning(given, message, help);
+        }
+        origin
     }
 
     /// Checks `debug_account`: the local part of a mailbox.
@@ -183,7 +195,10 @@ impl Check<'_> {
             ("journald", _) => return Target::Journald,
             (_, Some(path)) if path.is_absolute() => {
                 let folder = path.parent().unwrap_or(&path);
-                if !folder.is_dir() {
+                if path.is_dir() {
+                    let message = format!("log.target: {} is a folder", escape(&path.display().to_string()));
+                    self.error(given, message, "write the path of a file");
+                } else if !folder.is_dir() {
                     let shown = folder.display().to_string();
                     let message = format!("log.target: the folder {} does not exist", escape(&shown));
                     self.error(given, message, "create it; the user of rcptd must be able to write in it");

@@ -24,6 +24,17 @@ pub(super) struct Given<T> {
     pub value: T,
 }
 
+impl<T> Given<T> {
+    /// The same place with asterisks for the value, which a message must not quote.
+    pub fn hidden(&self) -> Given<()> {
+        let part = |range: Range<usize>| self.text.content.get(range).unwrap_or_default();
+        let (before, after) = (part(0..self.span.start), part(self.span.end..self.text.content.len()));
+        let content = [before, &"*".repeat(self.span.len()), after].concat();
+        let text = Text::new(&self.text.file, &content);
+        Given { key: self.key, text, span: self.span.clone(), value: () }
+    }
+}
+
 /// A key in the file.
 #[derive(Debug, Default)]
 pub(super) enum Field<T> {
@@ -43,6 +54,16 @@ impl<T> Field<T> {
             Field::Given(given) => Some(given),
             Field::Absent | Field::Broken => None,
         }
+    }
+
+    /// Where the key is in the file, if it is present and usable.
+    pub fn place(&self) -> Option<Given<()>> {
+        self.given().map(|given| Given {
+            key: given.key,
+            text: given.text.clone(),
+            span: given.span.clone(),
+            value: (),
+        })
     }
 }
 
@@ -176,6 +197,17 @@ impl<T: Value> Value for ByDomain<T> {
         };
         let (mut choices, mut complete) = (ByDomain { default: None, domains: Vec::new() }, true);
         for (name, value) in table {
+            // TOML reads `example.com = …` as a table `example` with the key `com`.
+            if let DeValue::Table(_) = value.get_ref() {
+                let message = format!(
+                    "{key}: the domain that begins with {} is not in quotes",
+                    escape(&**name.get_ref())
+                );
+                complete = false;
+                let help = "write it in quotes, such as \"example.com\"";
+                reader.error::<()>(name.span(), message, help);
+                continue;
+            }
             match T::read(key, value, reader).map(|choice| Spanned::new(value.span(), choice)) {
                 None => complete = false,
                 Some(choice) if name.get_ref() == "default" => choices.default = Some(choice),
@@ -220,6 +252,10 @@ impl Value for Percent {
         match value.get_ref() {
             DeValue::Float(number) => number.as_str().parse().ok().map(Percent),
             DeValue::Integer(number) if number.radix() == 10 => number.as_str().parse().ok().map(Percent),
+            DeValue::Integer(number) => {
+                let message = format!("{key}: {number} is not a decimal number");
+                reader.error(value.span(), message, "write a number of percent such as 5 or 0.5")
+            }
             _ => reader.wrong_type(key, value, "a number", "write a number of percent such as 5 or 0.5"),
         }
     }

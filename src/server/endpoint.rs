@@ -1,6 +1,7 @@
 //! Addresses to listen on, in the syntax of Postfix, Sendmail and systemd.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -52,6 +53,29 @@ impl FromStr for Endpoint {
     }
 }
 
+impl Endpoint {
+    /// Whether only one of two listeners can be opened. An unspecified address takes its port on all addresses.
+    pub fn excludes(&self, other: &Endpoint) -> bool {
+        match (self, other) {
+            // The system chooses a different port for each listener.
+            (Endpoint::Inet { port: 0, .. }, _) => false,
+            (Endpoint::Inet { host: a, port: ours }, Endpoint::Inet { host: b, port: theirs }) => {
+                ours == theirs && (a == b || takes_port(a, b) || takes_port(b, a))
+            }
+            _ => self == other,
+        }
+    }
+}
+
+/// Whether a listener at `host` takes its port at the address `other`, too. `[::]` is for IPv4 as well (ipv6(7)).
+fn takes_port(host: &str, other: &str) -> bool {
+    match host.parse::<IpAddr>() {
+        Ok(IpAddr::V6(address)) => address.is_unspecified(),
+        Ok(IpAddr::V4(address)) => address.is_unspecified() && !other.contains(':'),
+        Err(_) => false,
+    }
+}
+
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -66,6 +90,28 @@ impl fmt::Display for Endpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn finds_listeners_that_exclude_each_other() {
+        for (one, other, want) in [
+            ("inet:127.0.0.1:3047", "inet:3047@127.0.0.1", true),
+            ("inet:127.0.0.1:3047", "inet:127.0.0.1:3048", false),
+            ("inet:127.0.0.1:3047", "inet:127.0.0.2:3047", false),
+            ("inet:127.0.0.1:3047", "inet:0.0.0.0:3047", true),
+            ("inet:127.0.0.1:3047", "inet6:[::]:3047", true),
+            ("inet:localhost:3047", "inet:0.0.0.0:3047", true),
+            ("inet6:[::1]:3047", "inet:0.0.0.0:3047", false),
+            ("inet6:[::1]:3047", "inet6:[::]:3047", true),
+            ("inet:0.0.0.0:0", "inet:0.0.0.0:0", false),
+            ("unix:/a", "unix:/a", true),
+            ("unix:/a", "unix:/b", false),
+            ("systemd:a", "systemd:a", true),
+            ("systemd:a", "inet:0.0.0.0:3047", false),
+        ] {
+            let (a, b): (Endpoint, Endpoint) = (one.parse().unwrap(), other.parse().unwrap());
+            assert_eq!((a.excludes(&b), b.excludes(&a)), (want, want), "{one} {other}");
+        }
+    }
 
     #[test]
     fn parses_postfix_sendmail_and_systemd_syntax() {

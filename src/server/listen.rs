@@ -223,6 +223,11 @@ fn bind_unix(path: &Path, file: &SocketFile) -> Result<(UnixListener, Unlink), S
     Ok((listener, ours))
 }
 
+/// Whether this host has a group; `None` if the name service does not answer.
+pub fn has_group(name: &str) -> Option<bool> {
+    nix::unistd::Group::from_name(name).ok().map(|group| group.is_some())
+}
+
 /// Connects to a socket without waiting for the program that listens on it.
 fn connect_at_once(path: &Path) -> nix::Result<()> {
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;

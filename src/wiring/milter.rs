@@ -35,6 +35,7 @@ pub(super) fn check(findings: &mut Findings<'_>) {
             timeouts(findings, Some(service), &milter);
             hindrances(findings, service);
             protocol(findings, Some(service));
+            others_follow(findings, service);
             if replaces_aliases(findings, service) {
                 named_twice(findings, Some(service), "smtpd_milters");
             }
@@ -110,6 +111,25 @@ fn own_settings(milter: &str) -> Vec<(String, String)> {
     let plain = plain.join(" ").replace(" = ", "=").replace("= ", "=").replace(" =", "=");
     settings.extend(plain.split(' ').filter_map(pair));
     settings
+}
+
+/// Warns of milters after that of rcptd. Postfix asks them in order, and rcptd does not learn that a later one has
+/// rejected a recipient: at the end it would still add the account of the rejected alias.
+fn others_follow(findings: &mut Findings<'_>, service: &Service) {
+    let postfix = findings.postfix;
+    let list = postfix.value(Some(service), "smtpd_milters");
+    let mut milters = words(&list).into_iter();
+    let is_ours = |one: &&str| findings.ours.is_milter(one, Some(service), postfix);
+    if milters.by_ref().any(|one| is_ours(&one)) && !milters.all(|one| is_ours(&one)) {
+        findings.warning(
+            "milter-not-last",
+            Parameter::of(Some(service), "smtpd_milters"),
+            "rcptd does not learn whether a milter after it rejects a recipient, and adds the account of a rejected \
+             alias nevertheless"
+                .to_owned(),
+            "write rcptd's milter last, unless the others never reject single recipients".to_owned(),
+        );
+    }
 }
 
 fn default_action(findings: &mut Findings<'_>, service: Option<&Service>, milter: &str) {

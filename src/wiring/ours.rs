@@ -163,8 +163,9 @@ impl Ours {
             "socketmap" => {
                 let (socket, name) = map.argument.rsplit_once(':')?;
                 let place = Place::parse(socket, service, postfix)?;
-                let mut listeners = self.socketmaps.iter();
-                let (_, served) = listeners.find(|(at, _)| place.is_meant_for(at, postfix))?;
+                let of = |is: &dyn Fn(&Endpoint) -> bool| self.socketmaps.iter().find(|(at, _)| is(at));
+                let exact = of(&|at| place.is(at));
+                let (_, served) = exact.or_else(|| of(&|at| place.is_meant_for(at, postfix)))?;
                 let is_served = served.as_ref().is_none_or(|names| names.iter().any(|served| served == name));
                 let found = self.maps.iter().find(|map| is_served && map.name == name);
                 Some(found.map_or(Asked::Nothing, Asked::Map))

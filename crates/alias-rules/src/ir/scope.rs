@@ -24,6 +24,11 @@ impl Scope {
         Scope { domains, target, secrets }
     }
 
+    /// The domains that the statement names, if it does not apply in all local ones.
+    pub fn domains(&self) -> &[Box<str>] {
+        self.domains.as_deref().unwrap_or_default()
+    }
+
     /// Whether the statement applies to names of `domain`.
     pub fn includes(&self, domain: Option<&str>) -> bool {
         let Some(domains) = &self.domains else { return true };

@@ -168,6 +168,13 @@ impl Rules {
         Statement { file: program.file(), line: program.line(), text: program.expression() }
     }
 
+    /// The domains after `DOMAINS` in the statement with index `i`, in canonical spelling; none if it applies in all
+    /// local domains.
+    pub fn domains(&self, i: usize) -> impl Iterator<Item = &str> {
+        let program = (i < self.len()).then(|| self.program(i));
+        program.into_iter().flat_map(|program| program.scope().domains()).map(|domain| &**domain)
+    }
+
     /// The statement with index `i`, which must exist.
     pub(crate) fn program(&self, i: usize) -> Program<'_> {
         self.store.program(u32::try_from(i).unwrap_or(NONE))
@@ -261,6 +268,8 @@ mod tests {
              ACCOUNT foo ALIASED one, two MATCHES %alias%-%code% WITH CHARS(account) DELIVER TO %alias%@b.test;",
         );
         let rules = load(&[text], &Options::default()).expect("rules").rules;
+        assert_eq!(rules.domains(0).collect::<Vec<_>>(), ["a.test"]);
+        assert_eq!(rules.domains(1).chain(rules.domains(9)).count(), 0);
         for (i, domain, want) in [
             (0, "a.test", Some("foo@a.test")),
             (0, "c.test", None),
