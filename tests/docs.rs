@@ -444,17 +444,17 @@ fn the_language_is_described_in_full() {
     let (least, most) = alias_rules::HMAC_LENGTHS.into_inner();
     has(&format!("{least} to {most}"));
     has(&format!(
-        "A secret has {} bytes at least; there are {} at most",
+        "A secret has at least {} octets; there are at most {} secrets",
         alias_rules::MIN_SECRET,
         alias_rules::MAX_SECRETS
     ));
-    has(&format!("longer than {} bytes", alias_rules::MAX_NAME));
+    has(&format!("longer than {} octets", alias_rules::MAX_NAME));
     has(&format!(
         "takes {} steps for a statement and {} for all",
         alias_rules::MAX_STATEMENT_STEPS,
         alias_rules::MAX_LOOKUP_STEPS
     ));
-    has(&format!("of up to {} bytes", alias_rules::ORDINARY_NAME));
+    has(&format!("of up to {} octets", alias_rules::ORDINARY_NAME));
     has(&format!("has {} domains at most", alias_rules::MAX_DOMAINS));
     has(&format!("{} octets", mail_address::MAX_LOCAL_PART));
 }

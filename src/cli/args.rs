@@ -17,9 +17,10 @@ use std::path::{Path, PathBuf};
 
 /// Resolves computed mail aliases for Postfix and Sendmail.
 ///
-/// Users hand out addresses that they can compute in the head: foo-macys-m5@example.com is account foo,
-/// shop macys, and a code. rcptd is a milter: at each RCPT it resolves the alias, verifies that the
-/// account exists, rejects unknown recipients, and at the end of the message replaces the recipient.
+/// Users hand out addresses that they can compute without a computer: foo-macys-m5@example.com is account
+/// foo, shop macys, and a code. rcptd is a milter and a lookup server: at each RCPT it resolves the alias,
+/// verifies that the account exists, and rejects unknown recipients; the milter replaces the recipient at
+/// the end of the message.
 #[derive(Debug, Parser)]
 #[command(version, long_version = version(), args_conflicts_with_subcommands = true, after_help = AFTER)]
 pub struct Cli {
@@ -41,20 +42,21 @@ fn version() -> String {
 
 const AFTER: &str = "\
 First steps:
-  rcptd demo                                     see what it does; changes nothing
-  rcptd check -c /etc/rcptd/rcptd.conf           is the configuration right?
-  rcptd explain -c /etc/rcptd/rcptd.conf ADDR    what happens to mail to ADDR, and why?
-  rcptd make -c /etc/rcptd/rcptd.conf foo macys  which address does foo give to macys?
-  rcptd serve -c /etc/rcptd/rcptd.conf           serve
+  rcptd demo                                     what it does
+  rcptd check -c /etc/rcptd/rcptd.conf           check the configuration
+  rcptd explain -c /etc/rcptd/rcptd.conf ADDR    decision and reasons
+  rcptd make -c /etc/rcptd/rcptd.conf foo macys  foo's address for macys
+  rcptd serve -c /etc/rcptd/rcptd.conf           run the daemon
 
-Exit codes (sysexits): 0 done, 1 not found, 64 usage, 66 input missing, 69 cannot listen, 75 try again,
-78 configuration. See rcptd(8), rcptd.conf(5) and rcptd.rules(5).";
+Exit codes (sysexits): 0 done, 1 not found, 64 usage, 66 input missing, 69 cannot listen, 75 temporary \
+failure, 78 configuration. See rcptd(8), rcptd.conf(5) and rcptd.rules(5).";
 
 const AFTER_SERVE: &str = "\
 SIGHUP reloads the configuration and the rules; after an error the old ones stay in use.
 SIGTERM lets current messages end; a second SIGTERM stops at once.
 
-Exit codes: 0 stopped by a signal, 69 cannot listen, 78 configuration.";
+Exit codes: 0 stopped by a signal, 69 cannot listen, 71 the system refuses an operation, 75 a source or map \
+cannot be opened now, 78 invalid configuration.";
 
 const AFTER_CHECK: &str = "\
 Examples:
@@ -79,7 +81,7 @@ Examples:
   rcptd lookup --rules aliases.rules --json - < names
   rcptd lookup --rules aliases.rules --domain example.com --today 2026-11-30 foo-macys-m5
 
-Exit codes: 0 all names found, 1 a name not found, 66 no such file of rules, 75 temporary failure,
+Exit codes: 0 all names found, 1 a name not found, 66 no such file of rules, 75 temporary failure, \
 78 invalid rules.";
 
 const AFTER_EXPLAIN: &str = "\
@@ -92,7 +94,7 @@ Examples:
   rcptd explain --rules aliases.rules foo-macys-m6
   rcptd explain --rules aliases.rules --domain example.com --today 2026-11-30 foo-macys-m6
 
-Exit codes: 0 accepted (--rules: an alias), 1 rejected (no alias), 66 no such file of rules (--rules),
+Exit codes: 0 accepted (--rules: an alias), 1 rejected (no alias), 66 no such file of rules (--rules), \
 75 deferred, 78 invalid configuration or rules.";
 
 const AFTER_DEMO: &str = "\

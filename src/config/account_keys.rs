@@ -29,7 +29,7 @@ sections! {
         /// - `lmtp:unix:/PATH`: the same, at a UNIX socket
         /// - `dovecot:/PATH`: the users of Dovecot, asked at a socket of its auth service
         /// - `file:/PATH`: a file with one account per line
-        /// - `aliases:/PATH`: the names on the left of a file such as `/etc/aliases`
+        /// - `aliases:/PATH`: the names before the colon in a file such as `/etc/aliases`
         /// - `map:NAME`: the keys of a map without `resolver:`, such as accounts in SQL, LDAP or Redis; the map
         ///   looks up the address with its search strategy
         /// - `passwd:`: the users of this host, as configured in nsswitch.conf
@@ -52,8 +52,8 @@ sections! {
         /// is an error, also if only its value is not UTF-8; comments may have another encoding. As in Postfix,
         /// only ASCII has blanks; a name with an invisible character, such as a no-break space or a byte order
         /// mark, is an error unless it is in quotes. The file is read when it changes, without newaliases; while
-        /// it has errors, its last valid version counts, and lookups of other names fail temporarily. With the
-        /// users of the host, it is the usual truth of a mail server:
+        /// it has errors, its last valid version counts, and lookups of other names fail temporarily. Together
+        /// with the users of the host, it usually has all accounts of a mail server:
         ///
         /// ```toml
         /// source = ["aliases:/etc/aliases", "passwd:"]
@@ -118,14 +118,15 @@ sections! {
         /// ```
         ///
         /// A program gets `rcptd-plugin 1` and replies `rcptd-plugin 1 NAME`. To `ID exists ADDRESS` it replies
-        /// `ID found`, `ID notfound` or `ID tempfail REASON`; plug-ins.md has the details and examples. It has
+        /// `ID found`, `ID notfound` or `ID tempfail REASON`; docs/plug-ins.md in the source of rcptd has the details and examples. It has
         /// no witness, unless its table sets one. After an error, or if it does not answer within twice the
         /// deadline, it is restarted.
         source: List<Source> = Unset, "[source, ...]", Reload, sample "\"vrfy:127.0.0.1:5025\"";
 
-        /// The time limit for an answer of a source; after it, the lookup fails temporarily. Set it below
-        /// `milter.deadline`: then the log names the source that was late. In a list, the sum of all deadlines
-        /// but the last should be below `milter.deadline`, too.
+        /// The time limit for an answer of a source; after it, the lookup fails temporarily. All sources together
+        /// have 7/8 of the shortest `deadline` of the milter and of the listeners whose maps ask for accounts: 7s by
+        /// default, and up to 500 ms less with `account.cache.shared`. Set this key below that time: then the log
+        /// names the source that was late. In a list, the sum of all deadlines but the last should be below it, too.
         deadline: Duration = accounts::DEADLINE, "time", Reload, in source::DEADLINES;
 
         /// The maximum number of concurrent lookups in a source. Further lookups wait, within their deadline.
@@ -171,7 +172,7 @@ sections! {
     }
 
     /// The cache of account lookups. Temporary failures are never cached. An account that is often asked for is looked
-    /// up again shortly before its time has passed.
+    /// up again shortly before its entry expires.
     ///
     /// `rcptd cache` lists what is in it, and removes single addresses, domains or sources.
     Cache "account.cache." {

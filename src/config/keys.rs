@@ -45,7 +45,7 @@ sections! {
         /// capitals and a code that counts lower case letters only (`ALPHAS`, `VOWELS`).
         ///
         /// If it is `false`, names in rules and in lists are compared without regard to case (full case
-        /// folding of Unicode, as in Postfix), and codes are computed from the name in lower case. Accounts
+        /// folding of Unicode, as in Postfix), and codes are computed from the folded name, in which ß is ss. Accounts
         /// are looked up in lower case, an account in a rule as it is spelled there. Conversion to lower case
         /// changes only case: grüße is never looked up as grüsse.
         case_sensitive: bool = false, "true | false", Reload;
@@ -68,7 +68,7 @@ sections! {
         /// match it, such as 5 or 0.5. With 0 there are no such warnings.
         guessable: Percent = top::GUESSABLE, "percent", Reload, in top::PERCENT;
 
-        /// A script in Rhai (`https://rhai.rs/book`) that runs before and after the rules, or a plug-in, which is a
+        /// A script in Rhai, `https://rhai.rs/book`, that runs before and after the rules, or a plug-in, which is a
         /// program in any language. A script may define two functions:
         ///
         /// - `preprocess(alias, domain)`: called first; the name it returns is looked up in the rules
@@ -77,8 +77,8 @@ sections! {
         /// Each returns a string, which is a name in the same domain; or `[name, domain]`; or `()`, if the
         /// address is not an alias. The domain that `preprocess` returns must be one of `domains`;
         /// `postprocess` may return any address, as `DELIVER TO` in a rule may name any. If the script fails or
-        /// exceeds its limits, the recipient is deferred and the reason is logged. The manual page has the
-        /// details, the limits and an example, in the section SCRIPT.
+        /// exceeds its limits, the recipient is deferred and the reason is logged. The section SCRIPT of the manual
+        /// page has the details, the limits and an example.
         ///
         /// Each value that begins with `exec:` or `unix:` is a plug-in:
         ///
@@ -88,7 +88,7 @@ sections! {
         ///
         /// It gets `rcptd-plugin 1` and replies `rcptd-plugin 1 NAME`. To `ID preprocess ADDRESS` and
         /// `ID postprocess ADDRESS` it replies `ID use ADDRESS`, `ID same`, `ID noalias` or
-        /// `ID tempfail REASON`; plug-ins.md has the details, and short examples. If it fails, or does not
+        /// `ID tempfail REASON`; docs/plug-ins.md in the source of rcptd has the details, and short examples. If it fails, or does not
         /// answer within 2 s, the recipient is deferred. After an error, or if it does not answer within twice
         /// this time, it is restarted.
         script: String = "", "file | exec:/PATH | unix:/PATH", Reload;
@@ -291,7 +291,7 @@ sections! {
         /// The target of the log: `"stderr"`, which systemd and containers collect, `"journald"`, the socket of
         /// the journal, or `"file:/PATH"`, a file on a local disk. The folder must exist, and the user of rcptd must
         /// be able to create files in it. If the file was renamed or removed, rcptd creates it again, with mode 0640,
-        /// so logrotate(8) needs no command. Lines that do not fit on a full disk are lost and counted.
+        /// so logrotate(8) needs no command. If the disk is full, lines are lost and counted.
         target: String = "stderr", "\"stderr\" | \"journald\" | \"file:/PATH\"", Restart;
 
         /// The level of the log: `"error"`, `"warn"`, `"info"` (one line per recipient), or `"debug"`
@@ -302,7 +302,7 @@ sections! {
 
     /// The keys of an entry:
     NormaliseTable "normalise." [[normalise]] {
-        /// The domains that the entry applies to. Without it, they are all domains that no other entry names.
+        /// The domains that the entry applies to. By default, all domains that no other entry names.
         domains: List<String> = Unset, "[domain, ...]", Reload;
 
         /// As the global key `case_sensitive`, for these domains.

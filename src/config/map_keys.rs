@@ -132,8 +132,8 @@ sections! {
         result_format: String = RESULT_FORMAT, "format", Reload;
 
         /// For a database: the domains whose addresses are looked up. All other keys are not found, without a query:
-        /// addresses in other domains and in subdomains, names without a domain, domains, and `@domain`. A domain
-        /// with other letters than those of ASCII may be written with `xn--` or without.
+        /// addresses in other domains and in subdomains, names without a domain, domains, and `@domain`. International
+        /// domains can be written either way, as in the global key `domains`.
         ///
         /// The first entry that equals the domain decides; an entry `!example.com` excludes a domain.
         domain: List<String> = Unset, "[domain, ...]", Reload;
@@ -252,8 +252,8 @@ sections! {
         /// The time limit for an answer; after it, the answer is a temporary failure.
         deadline: Duration = milter::DEADLINE, "time", Restart, in milter::DEADLINES;
 
-        /// The maximum number of connections. A new connection replaces the one that was idle for longest, if
-        /// that was at least a second.
+        /// The maximum number of connections. At the maximum, a new connection replaces the one that has
+        /// been idle longest, if it has been idle for at least a second.
         max_connections: u64 = milter::MAX_CONNECTIONS, "number", Restart, in milter::CONNECTIONS;
 
         /// How long a connection may be silent. Postfix keeps connections open and closes them itself.
@@ -268,7 +268,7 @@ sections! {
         /// encryption.
         listen: List<String> = Required, "[endpoint, ...]", Restart;
 
-        /// The names of the maps to serve. Without it, they are all maps.
+        /// The names of the maps to serve. By default, all maps.
         maps: List<String> = Unset, "[name, ...]", Restart;
 
         /// The mail server: `"postfix"` or `"sendmail"`, which treat some answers differently.
@@ -286,8 +286,8 @@ sections! {
         /// The time limit for an answer; after it, the answer is a temporary failure.
         deadline: Duration = milter::DEADLINE, "time", Restart, in milter::DEADLINES;
 
-        /// The maximum number of connections. A new connection replaces the one that was idle for longest, if
-        /// that was at least a second.
+        /// The maximum number of connections. At the maximum, a new connection replaces the one that has
+        /// been idle longest, if it has been idle for at least a second.
         max_connections: u64 = milter::MAX_CONNECTIONS, "number", Restart, in milter::CONNECTIONS;
 
         /// How long a connection may be silent. Postfix keeps connections open and closes them itself.

@@ -66,8 +66,10 @@ impl Collector for Counters {
             single(encoder, name, help, count)?;
         }
         {
-            let (name, help) =
-                ("rcptd_milter_guessing_networks", "Networks whose recipients are deferred now");
+            let (name, help) = (
+                "rcptd_milter_guessing_networks",
+                "Networks whose recipients were deferred at the last recipient",
+            );
             encoder
                 .encode_descriptor(name, help, None, MetricType::Gauge)?
                 .encode_gauge(&metrics.milter.guessing_networks.load(Relaxed))?;
@@ -107,7 +109,7 @@ fn of_listeners(
     for (name, help, count) in [
         ("rcptd_connections_accepted", "Connections accepted", (|t| t.connections) as fn(&Totals) -> u64),
         ("rcptd_reads", "Requests read or waited for", |t| t.reads),
-        ("rcptd_writes", "Writes, each of one or more answers", |t| t.writes),
+        ("rcptd_writes", "Writes, each of one or more replies", |t| t.writes),
     ] {
         counter(encoder, name, help, &rows(count))?;
     }
@@ -246,6 +248,19 @@ fn durations(
 mod tests {
     use super::*;
     use std::time::Instant;
+
+    /// The manual page has all names.
+    #[test]
+    fn metrics_are_documented() {
+        let page = include_str!("../../install/rcptd.8");
+        let text = text(&Arc::default());
+        let names: Vec<&str> =
+            text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+        assert!(names.len() > 15, "{names:?}");
+        for name in names {
+            assert!(page.contains(name), "{name} is not in rcptd(8)");
+        }
+    }
 
     /// Parses a line with a value: name, labels, value.
     fn sample(line: &str) -> (String, Vec<(String, String)>, f64) {

@@ -107,7 +107,7 @@ pub struct PostfixTables {
 #[derive(Debug, Args)]
 pub struct Output {
     /// Folder to write the files to, created if missing; without it they are printed
-    #[arg(short = 'o', long = "output", value_name = "DIR")]
+    #[arg(short = 'o', long = "output", value_name = "FOLDER")]
     pub folder: Option<PathBuf>,
     /// Overwrite existing files
     #[arg(long)]

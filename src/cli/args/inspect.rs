@@ -23,8 +23,8 @@ Example:
 Exit codes: 0 all work, 1 a source fails, 69 no daemon replies, 78 the configuration names no control socket.";
 
 pub const AFTER_CACHE: &str = "\
-WHAT is an address, a domain, or a source as in the configuration. Without it, list shows and flush forgets all \
-accounts.
+WHAT is an address, a domain, or a source as in the configuration. Without it, list shows the first 1000 \
+accounts, and flush forgets all.
 
 An account that a source found counts as existing while its source fails, for account.cache.stale_ttl; it is listed as \
 found some time ago. A pinned account exists, and no source is asked for it, until it is unpinned.
@@ -35,7 +35,7 @@ Examples:
   rcptd cache flush vrfy:mail.example.com:25
   rcptd cache pin foo@example.com
 
-Exit codes: 0 done, 1 unpin: the account is not pinned, 64 WHAT is no address, domain or source, 69 no daemon replies, \
+Exit codes: 0 done, 1 unpin: the account is not pinned, 64 invalid address, unknown source, or pin outside of the domains, 69 no daemon replies, \
 78 the configuration names no control socket.";
 
 pub const AFTER_TRACE: &str = "\

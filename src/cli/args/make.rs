@@ -12,7 +12,7 @@ which no address can be made are reported on standard error, with the reason.
 Examples:
   rcptd make --rules aliases.rules foo macys             foo-macys-m5
   rcptd make --rules aliases.rules foo                   list the rules of foo and the words they need
-  rcptd make --rules aliases.rules --explain foo macys   show how it is computed in the head
+  rcptd make --rules aliases.rules --explain foo macys   show how it is computed by hand
   rcptd make -c rcptd.conf foo macys                     the whole address, in the first domain
   rcptd make --rules a.rules --rule 2 --alias joe --until 2026-12-31 foo macys
 
@@ -45,7 +45,7 @@ pub struct Make {
     /// Ignore case, as the daemon does unless `case_sensitive = true`
     #[arg(long, requires = "rules")]
     pub fold: bool,
-    /// Show how each address is computed in the head
+    /// Show how each address is computed without a computer
     #[arg(long)]
     pub explain: bool,
     /// Print JSON, one object per rule: rule, place, expression, name, address, remarks, steps, reason
