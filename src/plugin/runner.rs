@@ -191,13 +191,32 @@ impl<'a> Session<'a> {
                 },
                 written = writer.write(&self.output), if !self.output.is_empty() => match written {
                     Ok(octets) => drop(self.output.drain(..octets)),
-                    // It has closed its input, most likely because it has ended: then the exit status says more.
-                    Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return End::Closed,
+                    // It has closed its input, most likely because it has ended: then its last output or the exit
+                    // status says more.
+                    Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+                        let rest = self.last_output(reader);
+                        return timeout(LAST_MOMENT, rest).await.unwrap_or(End::Closed);
+                    }
                     Err(error) => return End::Fault(format!("writing to it: {error}")),
                 },
                 () = sleep_until(limit.unwrap_or(self.begun)), if limit.is_some() => {
                     return End::Fault(self.hangs());
                 }
+            }
+        }
+    }
+
+    /// Reads to the end.
+    async fn last_output(&mut self, reader: &mut (impl AsyncRead + Unpin)) -> End {
+        let mut piece = [0; PIECE];
+        loop {
+            match reader.read(&mut piece).await {
+                Ok(octets) if octets > 0 => {
+                    if let Err(why) = self.receive(&piece[..octets]) {
+                        return End::Fault(why);
+                    }
+                }
+                Ok(_) | Err(_) => return End::Closed,
             }
         }
     }
@@ -306,5 +325,22 @@ mod tests {
             assert_eq!(pause(failures, random), Duration::from_millis(want), "{failures} {random}");
         }
         assert!(pause(1, 255) > FIRST_PAUSE / 2);
+    }
+
+    /// What a program wrote before it ended tells why it failed, whichever is noticed first.
+    #[tokio::test]
+    async fn last_output_counts() {
+        for _ in 0..50 {
+            let (_client, questions) = mpsc::channel(1);
+            let target = Target::unix("/nowhere").unwrap();
+            let patience = Duration::from_secs(10);
+            let mut runner = Runner { source: "unix:/nowhere".into(), target, patience, questions };
+            let (ours, mut theirs) = tokio::io::duplex(1024);
+            theirs.write_all(b"nonsense\n").await.unwrap();
+            drop(theirs);
+            let (mut reader, mut writer) = split(ours);
+            let end = Session::new(&mut runner).converse(&mut reader, &mut writer).await;
+            assert!(matches!(&end, End::Fault(why) if why.contains("nonsense")));
+        }
     }
 }
