@@ -10,7 +10,7 @@ use crate::account::{Lookup, Sources};
 use crate::config::{self, Checked, Config};
 use crate::lookup::control::canary_name;
 use crate::resolve::Resolver;
-use diagnostics::{Problem, Text, any_error, remarks};
+use diagnostics::{Problem, any_error, remarks};
 use mail_address::{Address, escape, one_line};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -75,20 +75,18 @@ fn sources(checked: &mut Checked) -> Result<(), u8> {
     let Some(config) = &checked.config else { return Ok(()) };
     let runtime = terminal::runtime()?;
     let built = runtime.block_on(crate::daemon::build(config, &Arc::default()));
-    let text = Text::new(&config.path.display().to_string(), "");
+    let places = &config.places;
     match built {
-        Err(lines) => {
-            checked.problems.extend(lines.into_iter().map(|line| Problem::error(&text, 0..0, line)));
-        }
+        Err(lines) => checked.problems.extend(lines.iter().map(|line| places.error(line))),
         Ok(live) => {
             let uncontrolled = runtime.block_on(uncontrolled(config, &live.accounts));
-            checked.problems.extend(uncontrolled.into_iter().map(|line| Problem::warning(&text, 0..0, line)));
+            checked.problems.extend(uncontrolled.iter().map(|line| places.warning(line)));
             let failed = runtime.block_on(plugin_fails(config, &live.service.resolver));
-            checked.problems.extend(failed.map(|line| Problem::warning(&text, 0..0, line)));
+            checked.problems.extend(failed.map(|line| places.warning(&line)));
         }
     }
     let differs = runtime.block_on(daemon_differs(config));
-    checked.problems.extend(differs.into_iter().map(|line| Problem::warning(&text, 0..0, line)));
+    checked.problems.extend(differs.iter().map(|line| places.warning(line)));
     // A name service may hang in a thread.
     runtime.shutdown_background();
     Ok(())

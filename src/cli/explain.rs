@@ -39,9 +39,7 @@ async fn explain(args: &args::Explain, config: &Config) -> u8 {
     let sources = match daemon::accounts(config, &Arc::default(), None).await {
         Ok((sources, _)) => sources,
         Err(lines) => {
-            for line in &lines {
-                terminal::say(format_args!("rcptd: {line}"));
-            }
+            terminal::show(&lines.iter().map(|line| config.places.error(line)).collect::<Vec<_>>());
             return exit::CONFIG;
         }
     };

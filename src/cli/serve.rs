@@ -35,6 +35,7 @@ pub fn run(args: &args::Serve) -> u8 {
             return exit::OS_ERROR;
         }
     };
+    let places = config.places.clone();
     let result = runtime.block_on(async {
         let control = daemon::signals()
             .map_err(|e| Failure::Unavailable(vec![format!("cannot catch signals: {e}")]))?;
@@ -45,8 +46,15 @@ pub fn run(args: &args::Serve) -> u8 {
     match result {
         Ok(()) => exit::OK,
         Err(failure) => {
-            for line in failure.lines() {
-                terminal::say(format_args!("rcptd: {line}"));
+            match &failure {
+                Failure::Sources(lines) => {
+                    terminal::show(&lines.iter().map(|line| places.error(line)).collect::<Vec<_>>());
+                }
+                Failure::Configuration(_) | Failure::Unavailable(_) => {
+                    for line in failure.lines() {
+                        terminal::say(format_args!("rcptd: {line}"));
+                    }
+                }
             }
             match failure {
                 Failure::Configuration(_) => exit::CONFIG,

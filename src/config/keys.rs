@@ -188,8 +188,8 @@ sections! {
         idle_timeout: Duration = milter::IDLE_TIMEOUT, "time", Restart, in milter::IDLE;
 
         /// The maximum number of recipients of one message. rcptd defers further recipients, and the client
-        /// sends the message to them later. Postfix has a limit of its own, `smtpd_recipient_limit`, which is
-        /// 1000.
+        /// sends the message to them later; a message of sendmail(1) with more is deferred as a whole until the
+        /// limit is raised. Postfix has a limit of its own, `smtpd_recipient_limit`, which is 1000.
         max_recipients: u64 = milter::MAX_RECIPIENTS, "number", Reload, in milter::RECIPIENTS;
 
         /// The reply if the account does not exist. The code must be 5xx.

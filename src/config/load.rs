@@ -4,6 +4,7 @@ use super::account::AccountTime;
 use super::account_source::Around;
 use super::check::Check;
 use super::milter::Milter;
+use super::place::Places;
 use super::script::Named;
 use super::tables::Tables;
 use super::value::Field;
@@ -108,6 +109,7 @@ fn checked(
         log: check.log(&raw.log),
         files,
         problems: Vec::new(),
+        places: Places::new(check.text, raw),
     };
     (config, content.texts)
 }

@@ -24,6 +24,7 @@ mod load;
 mod map_keys;
 mod milter;
 mod normalise;
+mod place;
 mod proof;
 mod query;
 mod read;
@@ -42,6 +43,7 @@ pub use inspect::{Control, Statistics};
 pub use keys::{entries, sections};
 pub use listeners::{Served, SocketmapSettings, TcpTableSettings};
 pub use milter::Milter;
+pub use place::Places;
 pub use proof::{Alone, Checked, check, check_rules, rules_alone};
 pub use secrets::{MAX_SECRETS_FILE, read_secrets};
 pub use section::{Change, DefaultValue, Description, Key};
@@ -122,6 +124,8 @@ pub struct Config {
     pub files: Vec<PathBuf>,
     /// Warnings and notes.
     pub problems: Vec<Problem>,
+    /// Where its sources, databases and maps are in the file.
+    pub places: Places,
 }
 
 impl Config {

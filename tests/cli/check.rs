@@ -117,6 +117,20 @@ fn check_builds_the_sources() {
     let got = run(&["check", "-c", &path(&site, "rcptd.conf")]);
     assert_eq!(got.code, 78, "{}", got.err);
     assert!(got.err.contains("aliases.rules"), "{}", got.err);
+    // Each command names the place in the configuration.
+    let text = std::fs::read_to_string(site.path("rcptd.conf")).unwrap();
+    let line = text.lines().position(|line| line.contains("vrfy:")).unwrap() + 1;
+    let place = format!("rcptd.conf:{line}:10: error: account source \"vrfy:127.0.0.1:25\": ");
+    for (arguments, code) in [
+        (&["check", "-c"][..], 78),
+        (&["check", "--accounts", "-c"], 78),
+        (&["explain", "foo@example.test", "-c"], 78),
+        (&["serve", "-c"], 75),
+    ] {
+        let conf = path(&site, "rcptd.conf");
+        let got = run(&[arguments, &[&*conf]].concat());
+        assert!(got.code == code && got.err.contains(&place), "{arguments:?}: {} {}", got.code, got.err);
+    }
 }
 
 /// A server of tcp_table(5) with these keys, at the port that is returned.

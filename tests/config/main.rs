@@ -169,6 +169,7 @@ fn meaning(config: Config) -> Meaning {
         log,
         files: _,
         problems: _,
+        places: _,
         secrets: _,
         names_domain: _,
     } = config;

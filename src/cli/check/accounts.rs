@@ -42,9 +42,7 @@ pub fn run(config: &Config, json: bool) -> u8 {
     let report = match report {
         Ok(report) => report,
         Err(lines) => {
-            for line in &lines {
-                terminal::say(format_args!("rcptd: {line}"));
-            }
+            terminal::show(&lines.iter().map(|line| config.places.error(line)).collect::<Vec<_>>());
             return exit::CONFIG;
         }
     };
