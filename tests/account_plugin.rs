@@ -8,7 +8,7 @@ mod plugin;
 
 use common::{Daemon, Site, rcptd, run};
 use mail_address::Address;
-use plugin::{HELLO, PATIENT, SHORT, eventually, example, processes, processes_that, script};
+use plugin::{Asks, HELLO, PATIENT, SHORT, eventually, example, processes, processes_that, script};
 use rcptd::account::settings::{CacheSettings, Settings, SourceSettings, Witness};
 use rcptd::account::{AccountSource, build};
 use std::fs;
@@ -160,79 +160,36 @@ async fn asks_a_server_at_a_socket() {
     list.check(&source).await;
 }
 
-/// Name, script, part of the reason.
-const FAULTS: &[(&str, &str, &str)] = &[
-    ("never says hello", "sleep 60", "no hello within 600ms"),
-    ("reads, never says hello", "cat >/dev/null", "no hello within 600ms"),
-    ("wrong version", "read -r h; echo 'rcptd-plugin 2 test'; sleep 60", "it uses version 2 of the protocol"),
-    ("another program", "exec cat", "the first line is not \"rcptd-plugin 1 NAME\": rcptd-plugin 1"),
-    ("answers before the hello", "echo '1 found'; sleep 60", "the first line is not"),
-    ("exits at once", "exit 3", "it has ended (exit status: 3)"),
-    ("exits after the hello", "HELLO read -r q; exit 4", "it has ended (exit status: 4)"),
-    (
-        "exits within a line",
-        "HELLO read -r id q; printf \"$id fou\"; exit 5",
-        "it has ended (exit status: 5)",
-    ),
-    ("is killed", "HELLO read -r q; kill -9 $$", "it has ended (signal: 9 (SIGKILL))"),
-    ("garbage", "HELLO read -r q; echo nonsense; sleep 60", "not an answer: nonsense"),
-    ("binary garbage", "HELLO read -r q; head -c 1000 /dev/zero; echo; sleep 60", "not an answer"),
-    ("other words", "HELLO while read -r id q; do echo \"$id yes\"; done", "not an answer: 1 yes"),
-    ("unknown question", "HELLO read -r q; echo '99 found'; sleep 60", "the question 99 was not asked"),
-    (
-        "answers twice",
-        "HELLO read -r id q; printf '1 found\\n1 found\\n'; sleep 60",
-        "the question 1 was not",
-    ),
-    (
+struct Accounts(Arc<AccountSource>);
+
+impl Asks for Accounts {
+    const FAILURE: &str = "temporary failure: ";
+    const VALID: &str = "found";
+    const GOOD: &str = GOOD;
+    const FIRST: &str = "";
+
+    async fn of(program: &Path) -> Self {
+        Accounts(source(&format!("exec:{}", program.display()), SHORT).await)
+    }
+
+    async fn ask(&self) -> String {
+        ask(&self.0, "foo@example.test").await
+    }
+
+    async fn works(&self) {
+        becomes(&self.0, "foo@example.test", "exists").await;
+        becomes(&self.0, "bar@example.test", "not found").await;
+    }
+}
+
+#[tokio::test]
+async fn faults_are_temporary_failures() {
+    plugin::faults_are_temporary_failures::<Accounts>(&[(
         "contradicts",
         "HELLO read -r id q; printf '1 found\\n1 notfound\\n'; sleep 60",
         "the question 1 was not",
-    ),
-    ("too long line", "HELLO read -r q; head -c 3000 /dev/zero | tr '\\0' 1; sleep 60", "longer than 2048"),
-    ("hangs", "HELLO sleep 60", "a question was not answered within 600ms"),
-    (
-        "slow drip",
-        "HELLO read -r id q; while :; do printf ' '; sleep 0.05; done",
-        "a question was not answered within 600ms",
-    ),
-    ("closes stdout", "HELLO read -r q; exec >&-; sleep 60", "it has closed its input or output"),
-    ("closes stdin", "HELLO exec <&-; sleep 60", "it has closed its input or output"),
-];
-
-/// Each fault is a temporary failure within the deadline, and then a good program answers again.
-#[tokio::test]
-async fn faults_are_temporary_failures() {
-    let folder = tempfile::tempdir().unwrap();
-    let cases = FAULTS.iter().enumerate().map(|(number, (name, text, want))| {
-        let path = folder.path().join(format!("fault{number}"));
-        script(&path, &text.replace("HELLO ", HELLO));
-        tokio::spawn(async move {
-            let source = source(&format!("exec:{}", path.display()), SHORT).await;
-            let begin = Instant::now();
-            let mut reasons = Vec::new();
-            while begin.elapsed() < PATIENT {
-                let asked = Instant::now();
-                let got = ask(&source, "foo@example.test").await;
-                assert!(got.starts_with("temporary failure: "), "{name}: {got}");
-                assert!(asked.elapsed() < SHORT + Duration::from_secs(5), "{name}");
-                let seen = got.contains(want);
-                reasons.push(got);
-                if seen {
-                    break;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            assert!(reasons.last().unwrap().contains(want), "{name}: {reasons:#?}");
-            script(&path, &[HELLO, GOOD].concat());
-            becomes(&source, "foo@example.test", "exists").await;
-            becomes(&source, "bar@example.test", "not found").await;
-        })
-    });
-    for case in cases.collect::<Vec<_>>() {
-        case.await.unwrap();
-    }
-    eventually("all programs end", || processes(&folder.path().display().to_string()).is_empty()).await;
+    )])
+    .await;
 }
 
 #[tokio::test]
