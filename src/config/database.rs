@@ -124,14 +124,7 @@ impl Check<'_> {
             Field::Broken => None,
         };
         let kind = kind?;
-        let connect_timeout = self.time(&table.connect_timeout, CONNECT_TIMEOUT, &TIMES);
-        let deadline = self.time(&table.deadline, DEADLINE, &TIMES);
-        if let Some(given) = table.connect_timeout.given().or(table.deadline.given())
-            && connect_timeout >= deadline
-        {
-            let help = "make it half of deadline or less, so that another server can be tried";
-            self.warning(given, "the first server may use up the whole deadline", help);
-        }
+        let (connect_timeout, deadline) = self.database_times(table);
         let hosts = self.hosts(table, kind, list, item.span());
         let has_ldaps = hosts.iter().any(|(_, is_ldaps)| *is_ldaps);
         let ldaps = hosts.iter().filter(|(_, is_ldaps)| *is_ldaps).map(|(host, _)| host.clone()).collect();
@@ -156,6 +149,19 @@ impl Check<'_> {
             control_interval: self.time(&table.control_interval, INTERVAL, &INTERVALS),
             sentinel: self.sentinel(table, kind, folder, watched),
         })
+    }
+
+    /// The time limits of connecting, and of a query.
+    fn database_times(&mut self, table: &DatabaseTable) -> (Duration, Duration) {
+        let connect_timeout = self.time(&table.connect_timeout, CONNECT_TIMEOUT, &TIMES);
+        let deadline = self.time(&table.deadline, DEADLINE, &TIMES);
+        if let Some(given) = table.connect_timeout.given().or(table.deadline.given())
+            && connect_timeout >= deadline
+        {
+            let help = "make it half of deadline or less, so that another server can be tried";
+            self.warning(given, "the first server may use up the whole deadline", help);
+        }
+        (connect_timeout, deadline)
     }
 
     /// The servers, and whether each is one of `ldaps:`.

@@ -259,7 +259,7 @@ sections! {
         /// Whether rcptd reports these statistics. Counters since the start are reported in any case.
         enabled: bool = inspect::ENABLED, "true | false", Restart;
 
-        /// How often statistics are logged, one line for each figure of each listener and map; `"0s"`: never.
+        /// How often statistics are logged, one line for each figure of each listener, map and account source; `"0s"`: never.
         log_interval: Duration = inspect::LOG_INTERVAL, "time", Restart, in inspect::INTERVALS;
     }
 

@@ -66,9 +66,7 @@ fn checked(
     let resolves = !milter.listen.is_empty() || tables.resolve();
     let domains = check.domains(&raw.domains, resolves);
     let (normal, normal_elsewhere) = check.normalise(&raw.normalise, &domains, case_sensitive);
-    check.foreign_rules(&raw.domains, &domains, &content.rules);
-    check.removed_from_rules(&raw.normalise, &content.rules);
-    check.unprotected_rules(&raw.normalise, &domains, case_sensitive, &content.rules);
+    rules_in_domains(check, raw, &domains, &content);
     let cases = case_sensitivity(&domains, &normal, case_sensitive);
     let (form, other_case) = content.forms(cases.includes(!case_sensitive), &domains, problems);
     let around = Around { folder, domains: &domains };
@@ -112,6 +110,13 @@ fn checked(
         places: Places::new(check.text, raw),
     };
     (config, content.texts)
+}
+
+/// Warns of rules that do not work in the domains as they are configured.
+fn rules_in_domains(check: &mut Check<'_>, raw: &keys::Top, domains: &[String], content: &Content) {
+    check.foreign_rules(&raw.domains, domains, &content.rules);
+    check.removed_from_rules(&raw.normalise, &content.rules);
+    check.unprotected_rules(&raw.normalise, domains, content.case_sensitive, &content.rules);
 }
 
 /// The settings of the account sources. `needed`: a recipient is resolved with them.

@@ -62,16 +62,9 @@ pub enum Failure {
 pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
     // Watch first, so that changes during the rest of the start are noticed.
     let watcher = watch::Watch::new(&config.files, &control, config.watch).await;
-    let ready = async {
-        let config = finished(config, &watcher).await?;
-        watcher.ask(config.watch);
-        let metrics = Arc::new(Metrics::new(config.statistics.enabled));
-        let live = build(&config, &metrics).await.map_err(Failure::Sources)?;
-        Ok((config, metrics, live))
-    };
     // A stop must not wait for a file system or a name service that hangs.
     let (config, metrics, live) = tokio::select! {
-        ready = ready => ready?,
+        ready = ready(config, &watcher) => ready?,
         signal = control.stop() => {
             observe::stopping(signal, 0);
             return Ok(());
@@ -119,6 +112,15 @@ pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
     }
     observe::stopped(&metrics);
     Ok(())
+}
+
+/// Completes the configuration that was read, and builds its services.
+async fn ready(config: Config, watcher: &watch::Watch) -> Result<(Config, Arc<Metrics>, Live), Failure> {
+    let config = finished(config, watcher).await?;
+    watcher.ask(config.watch);
+    let metrics = Arc::new(Metrics::new(config.statistics.enabled));
+    let live = build(&config, &metrics).await.map_err(Failure::Sources)?;
+    Ok((config, metrics, live))
 }
 
 /// Lets current messages end, then all connections, each after its pending command. A second stop request
