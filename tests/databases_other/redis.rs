@@ -301,6 +301,19 @@ async fn refusals() {
         },
     );
     expect(&*plain(&settings(Kind::Redis, &[inet(latin.port)])), "foo", Unknown("not UTF-8")).await;
+    let silent = Fake::new(
+        |request| request.ends_with(b"\r\n"),
+        |request| {
+            let has = |word: &[u8]| request.windows(word.len()).any(|part| part == word);
+            match () {
+                () if has(b"replication") => Act::SayAndClose(Vec::new()),
+                () if has(b"GET") => Act::Reply(b"$-1\r\n".to_vec()),
+                () => Act::Reply(b"+OK\r\n+OK\r\n".to_vec()),
+            }
+        },
+    );
+    let none = "gave no answer for the witness INFO replication: ";
+    expect(&*plain(&settings(Kind::Redis, &[inet(silent.port)])), "foo", Unknown(none)).await;
 }
 
 #[test]

@@ -19,7 +19,7 @@ mod slots;
 mod store;
 
 use self::cluster::{Cluster, MAX_REDIRECTIONS};
-use self::reply::{is_broken, is_cut_off, is_down, read, refused, stored};
+use self::reply::{CUT_OFF, is_broken, is_cut_off, is_down, read, refused, stored};
 use self::sentinel::Sentinel;
 use self::server::{Dialer, Server, Session};
 use self::slots::{Redirection, ranges, slot};
@@ -381,17 +381,14 @@ impl Redis {
             let mut command = redis::cmd("INFO");
             command.arg("replication");
             match session.send(&command).await {
-                Ok(Value::BulkString(info)) if is_cut_off(&info) => {
-                    ControlReply::NotFound("master_link_status:down".into())
-                }
+                Ok(Value::BulkString(info)) if is_cut_off(&info) => ControlReply::NotFound(CUT_OFF.into()),
                 Err(error) if is_broken(&error) => ControlReply::TempFail(refused(&error)),
                 // INFO is not permitted: assume that the server has its data. Configure a witness to be certain.
                 Ok(_) | Err(_) => ControlReply::Exists(String::new()),
             }
         };
-        let why =
-            "the server is a replica without its master, and may lack this key (master_link_status:down)";
-        self.witness.vouch_by(&session.peer, why, ask).await
+        let why = format!("the server is a replica without its master, and may lack this key ({CUT_OFF})");
+        self.witness.vouch_by(&session.peer, CUT_OFF, &why, ask).await
     }
 
     /// "Not found", unless the server does not find the witness.
