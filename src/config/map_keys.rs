@@ -51,6 +51,9 @@ sections! {
         table: String = Unset, "name", Reload;
 
         /// For an SQL database: the column of keys. For Redis: the key, with placeholders as in `query`.
+        ///
+        /// In Redis, keys that begin with `rcptd:` are those that rcptd writes itself (`account.cache.shared`): it does
+        /// not look them up, and the result is a temporary failure.
         key: String = Unset, "name", Reload;
 
         /// For an SQL database: the column of values. Without it, the value is the key.

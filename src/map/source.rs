@@ -60,12 +60,10 @@ const KINDS: [(&str, &str); 12] = [
 ];
 
 /// Types of Postfix that have another name in rcptd.
-const ELSEWHERE: [(&[&str], &str); 5] = [
+const ELSEWHERE: [(&[&str], &str); 6] = [
     (&["hash", "btree", "cdb", "dbm", "sdbm"], "write texthash:/PATH with the text that postmap reads"),
-    (
-        &["mysql", "pgsql", "sqlite", "ldap", "memcache"],
-        "describe it as a [[database]] and write database:NAME",
-    ),
+    (&["mysql", "pgsql", "sqlite", "ldap"], "describe it as a [[database]] and write database:NAME"),
+    (&["memcache"], "it is only a cache; write the table in its parameter backup, and set cache_ttl"),
     (&["proxy"], "write only what follows proxy:"),
     (&["regexp", "pcre", "cidr"], "patterns are for the rules: write them there"),
     (&["randmap", "environ", "unix", "nis", "nisplus", "netinfo", "internal"], "rcptd does not support it"),

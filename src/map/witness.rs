@@ -82,16 +82,24 @@ impl<Q: PartialEq> Witness<Q> {
         worth(self.control.witness(server(peer), &key, || asking).await)
     }
 
-    /// Like [`Witness::vouch`], with or without a configured witness, for a server that reports itself whether it has its data. `why` is the reason
-    /// if it has not.
+    /// Like [`Witness::vouch`], with or without a configured witness, for a server that reports itself whether it has
+    /// its data. If it has not, `ask` returns [`Reply::NotFound`] with `said`, and the reason is `why`.
     #[cfg(feature = "redis")]
-    pub async fn vouch_by<F>(&self, peer: &str, why: &str, ask: impl FnOnce() -> F) -> Lookup<String>
+    pub async fn vouch_by<F>(
+        &self,
+        peer: &str,
+        said: &str,
+        why: &str,
+        ask: impl FnOnce() -> F,
+    ) -> Lookup<String>
     where
         F: Future<Output = Reply>,
     {
         match self.reports.witness(server(peer), "INFO replication", ask).await {
             Ok(()) => Lookup::NotFound,
-            Err(_) => Lookup::temp_fail(why),
+            Err(refusal) if refusal.to_string().contains(said) => Lookup::temp_fail(why),
+            // It gave no report.
+            Err(refusal) => Lookup::temp_fail(refusal.to_string()),
         }
     }
 

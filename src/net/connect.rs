@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// Maximum number of addresses tried for one connection. A service has a handful of them.
 pub(crate) const MAX_ADDRESSES: usize = 8;
@@ -42,9 +42,21 @@ pub(crate) async fn connect(host: &Host, limit: Duration) -> io::Result<Socket> 
 
 async fn by_name(name: &str, port: u16, limit: Duration) -> io::Result<TcpStream> {
     let dns = SystemDns::shared().map_err(io::Error::other)?;
-    first(&dns.configured(name).await.map_err(io::Error::other)?, port, limit)
+    let addresses = async { dns.configured(name).await.map_err(io::Error::other) };
+    first_of(addresses, port, limit)
         .await
         .map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))
+}
+
+/// Looks up addresses, and connects to the first one that accepts a connection in the rest of the time.
+async fn first_of(
+    addresses: impl Future<Output = io::Result<Vec<IpAddr>>>,
+    port: u16,
+    limit: Duration,
+) -> io::Result<TcpStream> {
+    let began = Instant::now();
+    let addresses = addresses.await?;
+    first(&addresses, port, limit.saturating_sub(began.elapsed())).await
 }
 
 /// Connects to the first of these addresses that accepts a connection.
@@ -90,18 +102,42 @@ mod tests {
     use super::*;
     use tokio::net::{TcpListener, TcpSocket};
 
-    #[tokio::test]
-    async fn an_address_that_does_not_reply_leaves_time_for_the_next() {
-        const LIMIT: Duration = Duration::from_millis(400);
-        // Connections to a listener with a full queue hang.
+    /// A listener with a full queue, whose connections hang.
+    async fn full(address: &str) -> (TcpListener, Vec<TcpStream>) {
         let socket = TcpSocket::new_v4().unwrap();
-        socket.bind("127.0.0.11:0".parse().unwrap()).unwrap();
+        socket.bind(address.parse().unwrap()).unwrap();
         let full = socket.listen(1).unwrap();
         let address = full.local_addr().unwrap();
         let mut fillers = Vec::new();
-        while let Ok(Ok(filler)) = timeout(LIMIT / 8, TcpStream::connect(address)).await {
+        while let Ok(Ok(filler)) = timeout(Duration::from_millis(50), TcpStream::connect(address)).await {
             fillers.push(filler);
         }
+        (full, fillers)
+    }
+
+    #[tokio::test]
+    async fn the_time_for_the_addresses_is_what_their_lookup_leaves() {
+        const LIMIT: Duration = Duration::from_secs(4);
+        let (full, _fillers) = full("127.0.0.15:0").await;
+        let port = full.local_addr().unwrap().port();
+        tokio::time::pause();
+        for (lookup, rest) in [(0, 4), (3, 1), (5, 0)] {
+            let addresses = async {
+                tokio::time::sleep(Duration::from_secs(lookup)).await;
+                Ok(vec!["127.0.0.15".parse().unwrap()])
+            };
+            let began = Instant::now();
+            let error = first_of(addresses, port, LIMIT).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            assert_eq!(began.elapsed().as_secs(), lookup + rest, "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_that_does_not_reply_leaves_time_for_the_next() {
+        const LIMIT: Duration = Duration::from_millis(400);
+        let (full, _fillers) = full("127.0.0.11:0").await;
+        let address = full.local_addr().unwrap();
         let listener = TcpListener::bind(("127.0.0.12", address.port())).await.unwrap();
         let addresses = ["127.0.0.11", "127.0.0.12"].map(|text| text.parse().unwrap());
         let stream = timeout(LIMIT, first(&addresses, address.port(), LIMIT)).await.unwrap().unwrap();

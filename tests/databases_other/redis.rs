@@ -45,6 +45,8 @@ async fn look_ups() {
             &["SET", "long", &long],
             &["SET", "longer", &format!("{long}a")],
             &["SET", "number", "7"],
+            &["SET", "rcptd:known:foo@example.test", "{}"],
+            &["SET", "a rcptd:known:foo@example.test", "another"],
             &["RPUSH", "list", "a", "b"],
             &["SADD", "set", "a"],
             &["HSET", "hash", "foo@example.test", "of the hash", "a b\r\n", "odd", "empty", ""],
@@ -61,6 +63,7 @@ async fn look_ups() {
     let database = open(&settings(Kind::Redis, &[inet(server.port)])).unwrap();
     let keys = table(&*database, "%s", None);
     let sides = table(&*database, "alias:%d:%u", None);
+    let user = table(&*database, "%u", None);
     let hash = table(&*database, "hash", Some("%s"));
     let no_hash = table(&*database, "foo@example.test", Some("%s"));
     let (three, unix) = (plain(&three), plain(&unix));
@@ -84,6 +87,12 @@ async fn look_ups() {
         (&keys, "list", Unknown("lists and sets")),
         (&keys, "set", Unknown("lists and sets")),
         (&keys, "hash", Unknown("set field for a hash")),
+        // Those that rcptd writes itself, whether it has written this one or not.
+        (&keys, "rcptd:known:foo@example.test", Unknown("rcptd writes keys that begin with rcptd: itself")),
+        (&keys, "rcptd:", Unknown("database users: rcptd writes keys")),
+        (&user, "rcptd:known:foo@example.test@example.test", Unknown("rcptd writes keys")),
+        (&keys, "a rcptd:known:foo@example.test", Found("another")),
+        (&keys, "rcptd", NotFound),
         (&sides, "foo@example.test", Found("by sides")),
         (&sides, "bar@example.test", NotFound),
         (&sides, "foo", NotFound),
@@ -292,6 +301,19 @@ async fn refusals() {
     }
     let broken = Fake::new(|request| request.ends_with(b"\r\n"), |_| Act::SayAndClose(Vec::new()));
     expect(&*plain(&settings(Kind::Redis, &[inet(broken.port)])), "foo", Unknown("database users: ")).await;
+    let silent = Fake::new(
+        |request| request.ends_with(b"\r\n"),
+        |request| {
+            let has = |word: &[u8]| request.windows(word.len()).any(|part| part == word);
+            match () {
+                () if has(b"replication") => Act::SayAndClose(Vec::new()),
+                () if has(b"GET") => Act::Reply(b"$-1\r\n".to_vec()),
+                () => Act::Reply(b"+OK\r\n+OK\r\n".to_vec()),
+            }
+        },
+    );
+    let none = "gave no answer for the witness INFO replication: ";
+    expect(&*plain(&settings(Kind::Redis, &[inet(silent.port)])), "foo", Unknown(none)).await;
     let latin = Fake::new(
         |_| true,
         |request| {
@@ -327,6 +349,7 @@ fn wrong_settings() {
         (redis("alias", None), "write %s"),
         (redis("alias", Some("field")), "write %s"),
         (redis("%x", None), "key: write %s"),
+        (redis("rcptd:%s", None), "key: rcptd writes keys that begin with rcptd: itself: use another prefix"),
         (redis("hash", Some("%")), "field: write %s"),
         (Query::Sql("SELECT 1".into()), "key = \"%s\""),
     ] {

@@ -1,8 +1,9 @@
 //! What a session is like: as the server and the role have it; and that it may be one of a pooler.
 
-use super::cases::{Case, check, columns, found, missing, sql};
+use super::cases::{Case, check, columns, found, missing, sql, unknown};
 use super::site::{Admin, Said, Site, get};
 use super::stores::open;
+use rcptd::map::MAX_VALUE;
 use rcptd::map::settings::DatabaseSettings;
 use rcptd::net::host::Host;
 use sqlx::{ConnectOptions, Executor};
@@ -93,6 +94,40 @@ pub async fn mariadb(site: &Site) {
     )
     .await;
     admin.run("SET GLOBAL max_statement_time = 0").await;
+    whole_texts(site, &mut admin).await;
+}
+
+/// Texts are neither padded nor cut, whatever the server is set to.
+async fn whole_texts(site: &Site, admin: &mut Admin) {
+    for statement in [
+        "CREATE TABLE padded (k char(99), v char(9))",
+        "INSERT INTO padded VALUES ('a@example.test', 'v')",
+        "SET GLOBAL sql_mode = 'ANSI_QUOTES,PAD_CHAR_TO_FULL_LENGTH,PIPES_AS_CONCAT'",
+        "SET GLOBAL group_concat_max_len = 1024",
+    ] {
+        admin.run(statement).await;
+    }
+    let repeated = |times: usize| sql(&format!("SELECT GROUP_CONCAT(REPEAT(%s, {times}))"));
+    check(
+        site,
+        &[
+            Case(sql("SELECT @@sql_mode WHERE %s <> ''"), "k", found("PIPES_AS_CONCAT,ANSI_QUOTES")),
+            Case(columns("padded", "k", Some("v"), None), "a@example.test", found("v")),
+            Case(columns("padded", "k", Some("v"), None), "a@example.test ", missing()),
+            Case(sql("SELECT v FROM padded WHERE k = %s"), "a@example.test", found("v")),
+            Case(repeated(2000), "k", found(&"k".repeat(2000))),
+            Case(repeated(MAX_VALUE / 2), "é", found(&"é".repeat(MAX_VALUE / 2))),
+            Case(repeated(MAX_VALUE / 2 + 1), "é", unknown("longer than 100000")),
+            // Four octets each for the limit, and one in the value.
+            Case(
+                sql("SELECT GROUP_CONCAT(CONVERT(REPEAT(%s, 100001) USING utf32))"),
+                "k",
+                unknown("longer than 100000"),
+            ),
+        ],
+    )
+    .await;
+    admin.run("SET GLOBAL sql_mode = DEFAULT, GLOBAL group_concat_max_len = DEFAULT").await;
 }
 
 /// Behind PgBouncer, which lends a server for one transaction, no answer is that of another question: neither of

@@ -22,6 +22,9 @@ pub const MAX_LINE: usize = 4096;
 /// Characters that are encoded as `%XX`: "the `%` character, each non-printable character, and each
 /// whitespace character" (tcp_table(5)). Octets beyond ASCII are always encoded.
 const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
+/// Those that are encoded in the reason of a temporary failure. A line feed would end the reply, so that the rest of
+/// the reason would be the next one. Blanks are not: clients accept them here, and the text is for people.
+const ENCODED_REASON: &AsciiSet = &CONTROLS.add(b'%');
 
 /// A request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,13 +75,12 @@ impl Reply<'_> {
         match self {
             Reply::Found(value) => {
                 out.extend_from_slice(b"200 ");
-                encode(value, out);
+                encode(value, ENCODED, out);
             }
             Reply::NotFound => out.extend_from_slice(b"500 not found"),
-            // Not encoded: clients accept blanks here, and the text is for people.
             Reply::TempFail(reason) => {
                 out.extend_from_slice(b"400 ");
-                out.extend_from_slice(reason.as_bytes());
+                encode(reason, ENCODED_REASON, out);
             }
         }
         out.push(b'\n');
@@ -88,12 +90,12 @@ impl Reply<'_> {
 /// Appends the request for `key`.
 pub fn write_request(out: &mut Vec<u8>, key: &str) {
     out.extend_from_slice(b"get ");
-    encode(key, out);
+    encode(key, ENCODED, out);
     out.push(b'\n');
 }
 
-fn encode(text: &str, out: &mut Vec<u8>) {
-    for piece in percent_encode(text.as_bytes(), ENCODED) {
+fn encode(text: &str, encoded: &'static AsciiSet, out: &mut Vec<u8>) {
+    for piece in percent_encode(text.as_bytes(), encoded) {
         out.extend_from_slice(piece.as_bytes());
     }
 }
@@ -196,6 +198,7 @@ mod tests {
             (Reply::Found("grüsse"), "200 gr%C3%BCsse\n"),
             (Reply::NotFound, "500 not found\n"),
             (Reply::TempFail("later please"), "400 later please\n"),
+            (Reply::TempFail("no\n200 foo\r\0, 100%"), "400 no%0A200 foo%0D%00, 100%25\n"),
         ] {
             let mut bytes = Vec::new();
             reply.write(&mut bytes);
@@ -242,7 +245,12 @@ mod tests {
             let mut bytes = Vec::new();
             Reply::Found(&text).write(&mut bytes);
             prop_assert_eq!(bytes.pop(), Some(b'\n'));
-            prop_assert_eq!(response(&bytes), Ok(Response::Found(text.into_bytes())));
+            prop_assert_eq!(response(&bytes), Ok(Response::Found(text.clone().into_bytes())));
+            let mut bytes = Vec::new();
+            Reply::TempFail(&text).write(&mut bytes);
+            prop_assert_eq!(bytes.pop(), Some(b'\n'));
+            prop_assert!(!bytes.contains(&b'\n'), "{:?}", bytes);
+            prop_assert_eq!(response(&bytes), Ok(Response::TempFail(format!("400 {text}").into_bytes())));
         }
 
         #[test]

@@ -17,6 +17,9 @@ use std::vec::IntoIter;
 /// The filter that matches every entry.
 pub(super) const ANYTHING: &str = "(objectClass=*)";
 
+/// The name in a list of attributes that stands for all of them, as an empty list does (RFC 4511, section 4.5.1.8).
+const ALL_ATTRIBUTES: &str = "*";
+
 /// One search in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Search {
@@ -127,6 +130,7 @@ impl<'q> Walk<'q> {
         };
         let attributes = match &*url.attributes {
             [] => self.all.clone(),
+            named if named.iter().any(|name| name == ALL_ATTRIBUTES) => self.all.clone(),
             named => self.selected(named),
         };
         let is_needed = !attributes.is_empty();
@@ -158,6 +162,51 @@ impl<'q> Walk<'q> {
             (false, _, None) => Lookup::NotFound,
             _ if self.has_empty_value => Lookup::temp_fail("a value is empty"),
             _ => self.joined.finish(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Template;
+    use super::*;
+    use crate::map::settings::Attributes;
+
+    #[test]
+    fn a_url_selects_attributes_of_the_map() {
+        let names = |names: &[&str]| -> Vec<String> { names.iter().map(|name| (*name).into()).collect() };
+        let attributes = Attributes {
+            plain: names(&["mail", "uid;x-a"]),
+            special: names(&["member"]),
+            ..Attributes::default()
+        };
+        let roles = Roles::of(&attributes);
+        let question = Question {
+            base: Template::parse("dc=test").unwrap(),
+            filter: Template::parse("(mail=%s)").unwrap(),
+            scope: Scope::Sub,
+            attributes: roles.names().map(str::to_owned).collect(),
+            roles,
+            recursion_limit: 2,
+            fixed: 1,
+            results: std::sync::Arc::default(),
+        };
+        let walk = Walk::new(&question, "key");
+        let all = ["mail", "uid;x-a", "member"];
+        for (url, want) in [
+            ("cn=a", &all[..]),
+            ("ldap:///cn=a", &all),
+            ("ldap:///cn=a?*", &all),
+            ("ldap:///cn=a?*?sub", &all),
+            ("ldap:///cn=a?%2a,mail,createTimestamp", &all),
+            ("ldap:///cn=a?mail", &["mail"]),
+            ("ldap:///cn=a?uid,mail;lang-de,cn", &["uid;x-a", "mail;lang-de"]),
+            ("ldap:///cn=a?cn", &[]),
+            ("ldap:///cn=a?1.1", &[]),
+        ] {
+            let search = walk.target(url.into()).unwrap();
+            let got = search.map_or_else(Vec::new, |search| search.attributes.to_vec());
+            assert_eq!(got, want, "{url}");
         }
     }
 }

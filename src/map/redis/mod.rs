@@ -19,7 +19,7 @@ mod slots;
 mod store;
 
 use self::cluster::{Cluster, MAX_REDIRECTIONS};
-use self::reply::{is_broken, is_cut_off, is_down, read, refused, stored};
+use self::reply::{CUT_OFF, is_broken, is_cut_off, is_down, read, refused, stored};
 use self::sentinel::Sentinel;
 use self::server::{Dialer, Server, Session};
 use self::slots::{Redirection, ranges, slot};
@@ -28,8 +28,8 @@ use super::database::Database;
 use super::hosts::Hosts;
 use super::results::ResultSettings;
 use super::settings::{DatabaseSettings, Query};
-use super::store::Store;
-use super::template::Template;
+use super::store::{OWN_KEYS, Store};
+use super::template::{Part, Template};
 use super::witness::Witness;
 use super::{Lookup, LookupFuture, Source, Table};
 use crate::lookup::control::Reply as ControlReply;
@@ -111,6 +111,11 @@ impl Question {
         }
         Some(Request { command, slot, purpose: Purpose::Query })
     }
+
+    /// Whether rcptd itself may have written the key in Redis.
+    fn is_own(&self, key: &str) -> bool {
+        self.key.expand(key, Cow::Borrowed).is_some_and(|word| word.starts_with(OWN_KEYS))
+    }
 }
 
 pub(super) fn open(settings: &DatabaseSettings, metrics: &Arc<Metrics>) -> Result<Arc<dyn Database>, String> {
@@ -159,6 +164,11 @@ impl Database for Shared {
         let key = Template::parse(key).map_err(|remedy| format!("key: {remedy}"))?;
         let field = field.as_deref().map(Template::parse).transpose();
         let field = field.map_err(|remedy| format!("field: {remedy}"))?;
+        if matches!(key.parts().first(), Some(Part::Text(text)) if text.starts_with(OWN_KEYS)) {
+            return Err(format!(
+                "key: rcptd writes keys that begin with {OWN_KEYS} itself: use another prefix"
+            ));
+        }
         if !key.has_key() && !field.as_ref().is_some_and(Template::has_key) {
             return Err("every key would have the same value: write %s into key or field".into());
         }
@@ -177,6 +187,10 @@ impl Source<str, Lookup<String>> for RedisTable {
     fn look_up<'a>(&'a self, key: &'a str) -> LookupFuture<'a, Lookup<String>> {
         Box::pin(async move {
             let Some(request) = self.question.request(key) else { return Lookup::NotFound };
+            if self.question.is_own(key) {
+                // What rcptd wrote is no value, and whether the database has another one is not known.
+                return self.redis.failed(&format!("rcptd writes keys that begin with {OWN_KEYS} itself"));
+            }
             match self.redis.look_up(&request).await {
                 Lookup::Found(value) => self.question.results.only(key, &value),
                 other => other,
@@ -381,17 +395,14 @@ impl Redis {
             let mut command = redis::cmd("INFO");
             command.arg("replication");
             match session.send(&command).await {
-                Ok(Value::BulkString(info)) if is_cut_off(&info) => {
-                    ControlReply::NotFound("master_link_status:down".into())
-                }
+                Ok(Value::BulkString(info)) if is_cut_off(&info) => ControlReply::NotFound(CUT_OFF.into()),
                 Err(error) if is_broken(&error) => ControlReply::TempFail(refused(&error)),
                 // INFO is not permitted: assume that the server has its data. Configure a witness to be certain.
                 Ok(_) | Err(_) => ControlReply::Exists(String::new()),
             }
         };
-        let why =
-            "the server is a replica without its master, and may lack this key (master_link_status:down)";
-        self.witness.vouch_by(&session.peer, why, ask).await
+        let why = format!("the server is a replica without its master, and may lack this key ({CUT_OFF})");
+        self.witness.vouch_by(&session.peer, CUT_OFF, &why, ask).await
     }
 
     /// "Not found", unless the server does not find the witness.

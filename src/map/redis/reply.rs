@@ -45,10 +45,13 @@ pub(super) fn refused(error: &RedisError) -> String {
     }
 }
 
+/// The line in the reply to `INFO replication` of a replica that is not connected to its master.
+pub(super) const CUT_OFF: &str = "master_link_status:down";
+
 /// Whether a server is a replica that is not connected to its master ("INFO"). If it never was, it is empty;
 /// if it lost the connection, it lacks new data.
 pub(super) fn is_cut_off(replication: &[u8]) -> bool {
-    replication.split(|octet| *octet == b'\n').any(|line| line.trim_ascii() == b"master_link_status:down")
+    replication.split(|octet| *octet == b'\n').any(|line| line.trim_ascii() == CUT_OFF.as_bytes())
 }
 
 /// Checks the reply to `ROLE`. The error is the reason why the server is not used as a master.

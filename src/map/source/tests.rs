@@ -63,6 +63,10 @@ fn errors_name_the_remedy() {
         ("hash:/etc/postfix/virtual", "write texthash:/PATH"),
         ("proxy:mysql:/x", "write only what follows proxy:"),
         ("mysql:/etc/postfix/m.cf", "write database:NAME"),
+        (
+            "memcache:/etc/postfix/m.cf",
+            "it is only a cache; write the table in its parameter backup, and set cache_ttl",
+        ),
         ("pcre:/x", "patterns are for the rules"),
         ("static", "lacks the colon after the type: write static:VALUE"),
         ("static:", "has no value: write static:VALUE"),

@@ -1,7 +1,7 @@
 //! MariaDB and MySQL.
 
-use super::super::Lookup;
 use super::super::settings::{DatabaseSettings, MYSQL_SOCKETS};
+use super::super::{Lookup, MAX_VALUE};
 use super::pool::{Driver, Failure, GRACE};
 use super::query::Statement;
 use super::rows::{Cell, Rows, no_rows, text};
@@ -25,9 +25,14 @@ use std::time::Duration;
 
 /// sqlx connects with the capability IGNORE_SPACE, which adds a mode to the session: it makes function names
 /// reserved words, so that a column `position` is a syntax error. Remove the mode, unless the server sets it
-/// globally.
-const OWN_MODE: &str = "sql_mode = IF(FIND_IN_SET('IGNORE_SPACE', @@GLOBAL.sql_mode), @@SESSION.sql_mode, \
-                        TRIM(BOTH ',' FROM REPLACE(CONCAT(',', @@SESSION.sql_mode, ','), ',IGNORE_SPACE,', ',')))";
+/// globally. Also remove the mode that pads each value of a CHAR column, so that it would not equal its key.
+const OWN_MODE: &str = "sql_mode = TRIM(BOTH ',' FROM REPLACE(REPLACE(CONCAT(',', @@SESSION.sql_mode, ','), \
+                        IF(FIND_IN_SET('IGNORE_SPACE', @@GLOBAL.sql_mode), ',,', ',IGNORE_SPACE,'), ','), \
+                        ',PAD_CHAR_TO_FULL_LENGTH,', ','))";
+/// The server cuts the result of GROUP_CONCAT after this number of octets. A longer value than [`MAX_VALUE`] must
+/// still be one after the conversion from the encoding of the column, which has at most four octets for a
+/// character.
+const MAX_GROUP: usize = 4 * (MAX_VALUE + 1);
 /// "Error Codes": the server does not have this variable.
 const UNKNOWN_VARIABLE: u16 = 1193;
 
@@ -267,18 +272,20 @@ async fn has_rows(connection: &mut MySqlConnection, text: AssertSqlSafe<Arc<str>
     Ok(!sqlx::Statement::columns(&prepared).is_empty())
 }
 
-/// Sets the SQL mode and a time limit, which ends abandoned queries. MariaDB has the limit in seconds; MySQL
-/// in milliseconds, for SELECT only; older versions have none. A stricter limit of the server stays.
+/// Sets the SQL mode, the length of GROUP_CONCAT, and a time limit, which ends abandoned queries. MariaDB has the
+/// limit in seconds; MySQL in milliseconds, for SELECT only; older versions have none. A stricter limit of the server
+/// stays.
 async fn set_up(connection: &mut MySqlConnection, limit: Duration) -> Result<(), sqlx::Error> {
     let limits = [
         ("max_statement_time", limit.as_secs_f64().to_string()),
         ("max_execution_time", limit.as_millis().to_string()),
     ];
+    let set = format!(
+        "SET SESSION {OWN_MODE}, group_concat_max_len = GREATEST(@@group_concat_max_len, {MAX_GROUP})"
+    );
     for (name, limit) in limits {
         let limit = format!(", {name} = IF(@@{name} > 0, LEAST(@@{name}, {limit}), {limit})");
-        let done = sqlx::raw_sql(AssertSqlSafe(format!("SET SESSION {OWN_MODE}{limit}")))
-            .execute(&mut *connection)
-            .await;
+        let done = sqlx::raw_sql(AssertSqlSafe(format!("{set}{limit}"))).execute(&mut *connection).await;
         match done {
             Err(sqlx::Error::Database(error))
                 if error
@@ -287,7 +294,7 @@ async fn set_up(connection: &mut MySqlConnection, limit: Duration) -> Result<(),
             done => return done.map(drop),
         }
     }
-    sqlx::raw_sql(AssertSqlSafe(format!("SET SESSION {OWN_MODE}"))).execute(connection).await.map(drop)
+    sqlx::raw_sql(AssertSqlSafe(set)).execute(connection).await.map(drop)
 }
 
 /// Whether the binary protocol has a type as text, or as a signed number, which has only one text. A DECIMAL is text

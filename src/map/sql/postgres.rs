@@ -23,7 +23,8 @@ use wire::{Cancel, Error, Login, TEXT, Wire};
 const SOCKET: &str = ".s.PGSQL.";
 /// "PostgreSQL Error Codes": the type of a parameter cannot be determined.
 const INDETERMINATE: &str = "42P18";
-/// "PostgreSQL Error Codes": the encoding of the database cannot represent a text, so it is not stored there.
+/// "PostgreSQL Error Codes": the encoding of the database cannot represent a text, or UTF-8 cannot represent a
+/// value. A key that cannot be represented, which is rejected when it is bound, is not stored there.
 const UNTRANSLATABLE: &str = "22P05";
 /// The server determines the type ("Message Formats", Parse), as for a literal. A key declared as `text`
 /// would not match a `citext` in another case.
@@ -138,7 +139,7 @@ impl Driver for PostgresDriver {
             return match connection.wire.ask(&statement.text, &types, bindings, read).await {
                 Ok(true) => rows.finish().map_err(Failure::Refused),
                 Ok(false) => Err(Failure::Refused(no_rows())),
-                Err(Error::Refused { code, why }) if code == INDETERMINATE => {
+                Err(Error::Refused { code, why, .. }) if code == INDETERMINATE => {
                     // A literal would be a text here.
                     match parameter(&why).and_then(|number| types.get_mut(number)) {
                         Some(unknown) if *unknown == UNSPECIFIED => {
@@ -149,10 +150,12 @@ impl Driver for PostgresDriver {
                         _ => Err(Failure::Refused(format!("{why}: write its type, as in %s::text"))),
                     }
                 }
-                Err(Error::Refused { code, .. }) if statement.by_key && code == UNTRANSLATABLE => {
+                Err(Error::Refused { code, binding: true, .. })
+                    if statement.by_key && code == UNTRANSLATABLE =>
+                {
                     Ok(Lookup::NotFound)
                 }
-                Err(Error::Refused { code, why }) if is_over(&code) => Err(Failure::Broken(why)),
+                Err(Error::Refused { code, why, .. }) if is_over(&code) => Err(Failure::Broken(why)),
                 Err(Error::Refused { why, .. }) => Err(Failure::Refused(why)),
                 Err(Error::Broken(why)) => Err(Failure::Broken(why)),
                 Err(Error::Unread(why)) => Err(Failure::Spoiled(rows.finish().err().unwrap_or(why))),

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 /// Interval between checks whether the path still leads to the open file. After a replacement by rename, the
@@ -25,6 +26,8 @@ const LOOKED_AT: Duration = Duration::from_secs(1);
 pub(super) struct SqliteDriver {
     file: PathBuf,
     options: SqliteConnectOptions,
+    /// One permit for each connection that may be open, held by the threads that look at the file or open it.
+    threads: Arc<Semaphore>,
 }
 
 /// Number of virtual machine steps after which SQLite checks whether to continue ("Query Progress
@@ -57,23 +60,50 @@ pub(super) fn servers(settings: &DatabaseSettings) -> Result<Vec<Named<SqliteDri
         // Shorter than the timeout of a lookup, so that the reason is logged.
         .busy_timeout(settings.deadline / 2)
         .disable_statement_logging();
-    Ok(vec![(file.display().to_string(), SqliteDriver { file: path, options })])
+    let permits = usize::try_from(settings.connections).unwrap_or(usize::MAX);
+    let threads = Arc::new(Semaphore::new(permits.clamp(1, Semaphore::MAX_PERMITS)));
+    Ok(vec![(file.display().to_string(), SqliteDriver { file: path, options, threads })])
 }
 
 impl SqliteDriver {
-    async fn identity(&self) -> Result<Identity, String> {
-        let file = self.file.clone();
-        let look = move || match std::fs::metadata(&file) {
-            // The message of SQLite is only "unable to open database file".
-            Ok(data) if data.is_file() => match wal::unreadable(&file) {
-                Some((why, help)) => Err(format!("{why}: {help}")),
-                None => Ok((data.dev(), data.ino())),
-            },
-            Ok(_) => Err("is not a file".to_owned()),
-            Err(error) => Err(error.to_string()),
-        };
-        tokio::task::spawn_blocking(look).await.unwrap_or_else(|error| Err(error.to_string()))
+    /// Waits for `work` on the file, which has a permit until it ends, even if the caller gives up: its thread
+    /// continues then, and while a file server hangs, each attempt would use up one more.
+    async fn limited<T, W>(&self, work: W) -> Result<T, String>
+    where
+        T: Send + 'static,
+        W: Future<Output = Result<T, String>> + Send + 'static,
+    {
+        let permit = Arc::clone(&self.threads).acquire_owned().await.map_err(|error| error.to_string())?;
+        let task = tokio::spawn(async move {
+            let _permit = permit;
+            work.await
+        });
+        task.await.unwrap_or_else(|error| Err(error.to_string()))
     }
+}
+
+async fn identity(file: PathBuf) -> Result<Identity, String> {
+    let look = move || match std::fs::metadata(&file) {
+        // The message of SQLite is only "unable to open database file".
+        Ok(data) if data.is_file() => match wal::unreadable(&file) {
+            Some((why, help)) => Err(format!("{why}: {help}")),
+            None => Ok((data.dev(), data.ino())),
+        },
+        Ok(_) => Err("is not a file".to_owned()),
+        Err(error) => Err(error.to_string()),
+    };
+    tokio::task::spawn_blocking(look).await.unwrap_or_else(|error| Err(error.to_string()))
+}
+
+async fn open(file: PathBuf, options: SqliteConnectOptions) -> Result<Connection, String> {
+    let file = identity(file).await?;
+    let mut inner = options.connect().await.map_err(|error| explain(&error))?;
+    let stopped = Arc::new(AtomicBool::new(false));
+    let looked_at = Arc::clone(&stopped);
+    let mut handle = inner.lock_handle().await.map_err(|error| explain(&error))?;
+    handle.set_progress_handler(STEPS, move || !looked_at.load(Relaxed));
+    drop(handle);
+    Ok(Connection { inner, stopped, file, looked_at: Instant::now() })
 }
 
 impl Driver for SqliteDriver {
@@ -81,14 +111,7 @@ impl Driver for SqliteDriver {
     type Stop = Arc<AtomicBool>;
 
     async fn connect(&self) -> Result<Connection, String> {
-        let file = self.identity().await?;
-        let mut inner = self.options.connect().await.map_err(|error| explain(&error))?;
-        let stopped = Arc::new(AtomicBool::new(false));
-        let looked_at = Arc::clone(&stopped);
-        let mut handle = inner.lock_handle().await.map_err(|error| explain(&error))?;
-        handle.set_progress_handler(STEPS, move || !looked_at.load(Relaxed));
-        drop(handle);
-        Ok(Connection { inner, stopped, file, looked_at: Instant::now() })
+        self.limited(open(self.file.clone(), self.options.clone())).await
     }
 
     async fn is_current(&self, connection: &mut Connection) -> bool {
@@ -97,7 +120,7 @@ impl Driver for SqliteDriver {
             return true;
         }
         connection.looked_at = now;
-        self.identity().await == Ok(connection.file)
+        self.limited(identity(self.file.clone())).await == Ok(connection.file)
     }
 
     fn peer(connection: &Connection) -> Arc<str> {
@@ -161,4 +184,50 @@ fn cell(row: &SqliteRow, at: usize) -> Cell<'_> {
 fn is_over(error: &dyn DatabaseError) -> bool {
     let code = error.code().and_then(|code| code.parse::<i32>().ok());
     code.is_some_and(|code| matches!(code & 0xff, 10 | 11 | 14 | 26))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Kind;
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+    use tokio::time::timeout;
+
+    #[tokio::test]
+    async fn a_file_server_that_hangs_uses_up_no_threads() {
+        const SOON: Duration = Duration::from_millis(50);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("users");
+        // An empty database.
+        std::fs::write(&file, "").unwrap();
+        let settings = DatabaseSettings {
+            file: Some(file),
+            connections: 2,
+            ..DatabaseSettings::new("users", Kind::Sqlite)
+        };
+        let (_, driver) = servers(&settings).unwrap().remove(0);
+        let mut connection = driver.connect().await.unwrap();
+        let age = |connection: &mut Connection| connection.looked_at = Instant::now() - LOOKED_AT;
+        // For these the caller does not wait any more.
+        let (begun, file_server) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
+        for _ in 0..5 {
+            let (begun, file_server) = (begun.clone(), file_server.clone());
+            let work = async move {
+                begun.fetch_add(1, Relaxed);
+                let _ = file_server.acquire().await;
+                Ok(())
+            };
+            assert!(timeout(SOON, driver.limited(work)).await.is_err());
+        }
+        assert_eq!(begun.load(Relaxed), 2);
+        assert!(timeout(SOON, driver.connect()).await.is_err());
+        assert!(timeout(SOON, driver.is_current(&mut connection)).await.unwrap(), "looked at a moment ago");
+        age(&mut connection);
+        assert!(timeout(SOON, driver.is_current(&mut connection)).await.is_err());
+        // It replies again.
+        file_server.close();
+        age(&mut connection);
+        assert!(driver.is_current(&mut connection).await);
+        driver.connect().await.unwrap();
+    }
 }

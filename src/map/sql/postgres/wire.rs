@@ -88,8 +88,9 @@ pub(in super::super) struct Cancel {
 /// The reason why there is no result.
 #[derive(Debug)]
 pub(super) enum Error {
-    /// The server rejected the query. The connection can be used again.
-    Refused { code: String, why: String },
+    /// The server rejected the query. The connection can be used again. `binding` is whether it had parsed the
+    /// statement, and rejected the values.
+    Refused { code: String, why: String, binding: bool },
     /// The connection can no longer be used.
     Broken(String),
     /// The result was not read completely.
@@ -240,7 +241,7 @@ impl Wire {
                     (self.cancel.process, self.cancel.secret) = (body.process_id(), body.secret_key());
                 }
                 Message::ReadyForQuery(_) => return Ok(()),
-                Message::ErrorResponse(body) => return Err(refusal(&body)),
+                Message::ErrorResponse(body) => return Err(refusal(&body, false)),
                 _ => return Err(Error::Broken("it asks for a login that rcptd does not support".into())),
             }
             if !out.is_empty() {
@@ -276,7 +277,7 @@ impl Wire {
         }
         let batch = batch(self.limit.as_deref(), text, types, values);
         self.send(&batch.map_err(|error| Error::Unread(error.to_string()))?).await?;
-        let (mut columns, mut has_rows, mut refused) = (Vec::new(), false, None);
+        let (mut columns, mut has_rows, mut binding, mut refused) = (Vec::new(), false, false, None);
         loop {
             match self.message().await {
                 Ok(Message::RowDescription(body)) => {
@@ -288,7 +289,9 @@ impl Wire {
                 Ok(Message::CommandComplete(_)) if limiting => limiting = false,
                 Ok(Message::DataRow(body)) if row(&Row { body: &body, columns: &columns }) => (),
                 Ok(Message::DataRow(_)) => return Err(Error::Unread("there are too many rows".into())),
-                Ok(Message::ErrorResponse(body)) => refused = Some(refusal(&body)),
+                Ok(Message::ParseComplete) => binding = !limiting,
+                Ok(Message::BindComplete) => binding = false,
+                Ok(Message::ErrorResponse(body)) => refused = Some(refusal(&body, binding)),
                 Ok(Message::ReadyForQuery(body)) => {
                     self.in_step = body.status() == IDLE;
                     return match refused {
@@ -303,9 +306,7 @@ impl Wire {
                     return Err(Error::Unread("the query expects data: write a SELECT".into()));
                 }
                 Ok(
-                    Message::ParseComplete
-                    | Message::BindComplete
-                    | Message::NoData
+                    Message::NoData
                     | Message::CommandComplete(_)
                     | Message::EmptyQueryResponse
                     | Message::NoticeResponse(_)
@@ -331,7 +332,7 @@ impl Wire {
             Ok(()) => Ok(()),
             // The server may have sent the reason before it closed the connection.
             Err(error) => match self.message().await {
-                Ok(Message::ErrorResponse(body)) => Err(dying(refusal(&body))),
+                Ok(Message::ErrorResponse(body)) => Err(dying(refusal(&body, false))),
                 _ => Err(broken(&error)),
             },
         }
@@ -418,7 +419,7 @@ fn dying(error: Error) -> Error {
     }
 }
 
-fn refusal(body: &ErrorResponseBody) -> Error {
+fn refusal(body: &ErrorResponseBody, binding: bool) -> Error {
     let (mut code, mut message) = (String::new(), String::new());
     let mut fields = body.fields();
     while let Ok(Some(field)) = fields.next() {
@@ -429,5 +430,5 @@ fn refusal(body: &ErrorResponseBody) -> Error {
         }
     }
     let why = format!("{message} (code {code})");
-    Error::Refused { code, why }
+    Error::Refused { code, why, binding }
 }
