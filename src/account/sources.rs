@@ -127,7 +127,7 @@ impl Sources {
         } else {
             let known = KnownAccounts::new(settings.cache.stale_ttl);
             for (key, account) in self.known.list() {
-                known.insert(key, account).await;
+                let _ = known.insert(key, account).await;
             }
             Arc::new(known)
         };
@@ -185,12 +185,13 @@ impl Sources {
         (flushed.len(), failure)
     }
 
-    /// Unpins an account, and removes it from the shared accounts.
-    pub async fn unpin(&self, account: &Address) {
-        self.known.forget(&account.cache_key()).await;
-        if let Some(shared) = &self.shared {
+    /// Unpins an account, and removes it from the shared accounts. Returns whether it was pinned.
+    pub async fn unpin(&self, account: &Address) -> bool {
+        let pinned = self.known.unpin(&account.cache_key()).await;
+        if let (true, Some(shared)) = (pinned, &self.shared) {
             shared.gone(account);
         }
+        pinned
     }
 
     /// What is cached now: the key of each account, with its result.
@@ -511,7 +512,11 @@ mod tests {
         let before = Sources::build(&scoped("a.test", "b.test"), false).await.unwrap();
         for domain in ["a.test", "b.test"] {
             let known = KnownAccount::new(Some("fail:".into()), SystemTime::now());
-            before.known.insert(account(&format!("foo@{domain}")).cache_key().into_owned(), known).await;
+            before
+                .known
+                .insert(account(&format!("foo@{domain}")).cache_key().into_owned(), known)
+                .await
+                .unwrap();
         }
         let after = scoped("b.test", "a.test");
         let after = Sources::rebuild(&after, false, &Maps::new(), None, &Arc::default(), Some(&before))

@@ -38,7 +38,9 @@ pub type Ttl<A> = Arc<dyn Fn(&A) -> Duration + Send + Sync>;
 /// The limits of a cache.
 #[derive(Debug)]
 pub struct CacheLimits<A> {
-    /// Capacity, in the units of `weight`. The least recently used entries are evicted first.
+    /// Capacity, in the units of `weight`. A full cache keeps the keys that are looked up often: a new one takes the
+    /// place of the least recently used ones only if it is looked up more often, so that a flood of names does not
+    /// empty the cache.
     pub capacity: u64,
     /// Weight of a key and its result; 1 counts entries.
     pub weight: fn(&str, &A) -> u32,

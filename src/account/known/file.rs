@@ -69,13 +69,16 @@ impl KnownFile {
             Ok(None) => return,
             Err(why) => return self.is_foreign(&why, "rcptd does not replace it"),
         };
-        let parsed = match parse(&text, sources.maps(), SystemTime::now()) {
+        let mut parsed = match parse(&text, sources.maps(), SystemTime::now()) {
             Ok(parsed) => parsed,
             Err(why) => return self.is_foreign(&why, "remove it, or set account.cache.file to another path"),
         };
-        for (key, known) in parsed.accounts {
-            if known.source.as_ref().is_none_or(|source| sources.has_source(source)) {
-                sources.known.insert(key, known).await;
+        for (key, known) in std::mem::take(&mut parsed.accounts) {
+            if known.source.as_ref().is_none_or(|source| sources.has_source(source))
+                && let Err(why) = sources.known.insert(key, known).await
+            {
+                parsed.damaged += 1;
+                parsed.why.get_or_insert_with(|| why.to_string());
             }
         }
         self.saved.store(sources.known.changes(), Relaxed);
@@ -270,6 +273,7 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 mod tests {
     use super::super::super::settings::{CacheSettings, Settings, SourceSettings};
     use super::super::super::testing::account;
+    use super::super::MAX_PINS;
     use super::*;
     use crate::map::served::Maps;
     use std::os::unix::fs::PermissionsExt;
@@ -375,13 +379,11 @@ mod tests {
             ("c", None, now),
             ("old", Some("fail:"), now - Duration::from_hours(5 * 24)),
         ] {
-            first.known.insert(key(&format!("{name}@example.test")), known(source, since)).await;
+            first.known.insert(key(&format!("{name}@example.test")), known(source, since)).await.unwrap();
         }
         let basis = crate::watch::Revision::default().basis();
-        first
-            .known
-            .insert(key("file@example.test"), KnownAccount { basis, ..known(Some("fail:"), now) })
-            .await;
+        let of_file = KnownAccount { basis, ..known(Some("fail:"), now) };
+        first.known.insert(key("file@example.test"), of_file).await.unwrap();
         assert_eq!(names(&first), ["a", "b", "c", "file"]);
         file.save(&first).await;
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
@@ -418,7 +420,7 @@ mod tests {
         fs::write(&foreign, "x").unwrap();
         let file = KnownFile::open(Some(&foreign), &sources, &metrics).await.unwrap();
         assert!(failing(&metrics).starts_with("line 1 is not valid"), "{}", failing(&metrics));
-        sources.known.pin(&account("foo@example.test")).await;
+        sources.known.pin(&account("foo@example.test")).await.unwrap();
         file.save(&sources).await;
         assert_eq!(fs::read_to_string(&foreign).unwrap(), "x");
         assert!(!file.is_saved(&sources));
@@ -429,12 +431,12 @@ mod tests {
         // Damaged lines are told and kept, the others count.
         let damaged = fs::read_to_string(&foreign).unwrap() + "{\"account\":";
         fs::write(&foreign, &damaged).unwrap();
-        sources.known.forget(&key("foo@example.test")).await;
+        sources.known.unpin(&key("foo@example.test")).await;
         let file = KnownFile::open(Some(&foreign), &sources, &metrics).await.unwrap();
         assert_eq!(names(&sources), ["foo"]);
         let why = failing(&metrics);
         assert!(why.starts_with("line 3 is not valid") && why.ends_with("foreign.damaged"), "{why}");
-        sources.known.pin(&account("baz@example.test")).await;
+        sources.known.pin(&account("baz@example.test")).await.unwrap();
         file.save(&sources).await;
         assert_eq!(failing(&metrics), "");
         assert_eq!(fs::read_to_string(folder.path().join("foreign.damaged")).unwrap(), damaged);
@@ -446,8 +448,26 @@ mod tests {
         let metrics = Metrics::default();
         let file =
             KnownFile::open(Some(&folder.path().join("gone/known")), &sources, &metrics).await.unwrap();
-        sources.known.pin(&account("bar@example.test")).await;
+        sources.known.pin(&account("bar@example.test")).await.unwrap();
         file.save(&sources).await;
         assert!(failing(&metrics).starts_with("cannot be written: No such file"), "{}", failing(&metrics));
+    }
+
+    /// Someone has edited the file. The pins beyond the limit are told, and the file is kept.
+    #[tokio::test]
+    async fn more_pins_than_there_may_be_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, metrics) = (folder.path().join("known"), Metrics::default());
+        let mut text = "{\"known_accounts\":1}\n".to_owned();
+        for i in 0..=MAX_PINS {
+            text += &*format!("{{\"account\":\"pin{i}@example.test\",\"source\":null,\"since\":5}}\n");
+        }
+        fs::write(&path, &text).unwrap();
+        let sources = sources(&["fail:"], None).await;
+        let _file = KnownFile::open(Some(&path), &sources, &metrics).await.unwrap();
+        assert_eq!(names(&sources).len(), MAX_PINS);
+        let (_, why) = metrics.source_states().remove(0).failing.unwrap();
+        assert!(why.starts_with("10000 accounts are pinned") && why.contains(" 1 such lines"), "{why}");
+        assert_eq!(fs::read_to_string(folder.path().join("known.damaged")).unwrap(), text);
     }
 }

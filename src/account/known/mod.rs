@@ -10,8 +10,11 @@
 //! An operator may pin an account: it exists without asking a source, until it is unpinned.
 
 pub mod file;
+mod pins;
 pub mod shared;
 
+use self::pins::Pins;
+pub use self::pins::{MAX_PINS, TooManyPins};
 use self::shared::Shared;
 use super::{AccountSource, Lookup, LookupFuture, Reason, Source, Verification};
 use crate::lookup::Key;
@@ -20,13 +23,14 @@ use foldhash::quality::RandomState;
 use mail_address::Address;
 use moka::Expiry;
 use moka::future::Cache as Store;
+use moka::policy::EvictionPolicy;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
 
-/// Maximum size of all known accounts in octets, some 400,000 accounts. Those not used for the longest time are
-/// forgotten first.
+/// Maximum size of the accounts that sources have found, in octets, some 400,000 accounts. Those that were neither found
+/// nor used for the longest time are forgotten first. Pins have a limit of their own, [`MAX_PINS`].
 pub const MAX_BYTES: u64 = 64 << 20;
 /// What an entry takes in addition to its texts, in octets.
 const ENTRY_BYTES: usize = 128;
@@ -82,8 +86,7 @@ pub struct KnownAccounts {
     used: AtomicU64,
     /// Number of flushes since the start.
     flushes: AtomicU64,
-    /// Whether an account was ever pinned: otherwise a lookup in the cache needs none here.
-    pinned: AtomicBool,
+    pins: Pins,
 }
 
 impl KnownAccounts {
@@ -96,6 +99,8 @@ impl KnownAccounts {
         let store = Store::builder()
             .max_capacity(MAX_BYTES)
             .weigher(size)
+            // The default policy refuses new entries when the store is full.
+            .eviction_policy(EvictionPolicy::lru())
             .expire_after(Remaining(stale_ttl))
             .build_with_hasher(RandomState::default());
         KnownAccounts {
@@ -104,7 +109,7 @@ impl KnownAccounts {
             changes: AtomicU64::new(0),
             used: AtomicU64::new(0),
             flushes: AtomicU64::new(0),
-            pinned: AtomicBool::new(false),
+            pins: Pins::default(),
         }
     }
 
@@ -123,29 +128,43 @@ impl KnownAccounts {
         self.used.load(Relaxed)
     }
 
-    /// Returns all, in the order of their addresses.
+    /// Returns all, in the order of their addresses. A pin takes the place of what a source has found.
     pub fn list(&self) -> Vec<(String, KnownAccount)> {
+        let pins = self.pins.list().into_iter().map(|(key, since)| (key, KnownAccount::new(None, since)));
         let current = self.store.iter().filter(|(_, known)| known.basis.holds());
-        let mut all: Vec<_> = current.map(|(key, known)| (String::clone(&key), known)).collect();
+        let mut all: Vec<_> = pins.chain(current.map(|(key, known)| (String::clone(&key), known))).collect();
         all.sort_by(|(a, _), (b, _)| a.cmp(b));
+        all.dedup_by(|(later, _), (pin, _)| later == pin);
         all
     }
 
-    /// Remembers an account.
-    pub(super) async fn insert(&self, key: String, known: KnownAccount) {
-        if known.source.is_some() && known.age() >= self.stale_ttl {
-            return;
+    /// Remembers an account that a source has found, or that is pinned. Only a pin may fail.
+    pub(super) async fn insert(&self, key: String, known: KnownAccount) -> Result<(), TooManyPins> {
+        if known.source.is_none() {
+            self.pins.add(key, known.since)?;
+        } else if known.age() < self.stale_ttl {
+            self.store.insert(key, known).await;
+        } else {
+            return Ok(());
         }
         self.changes.fetch_add(1, Relaxed);
-        self.pinned.fetch_or(known.source.is_none(), Relaxed);
-        self.store.insert(key, known).await;
+        Ok(())
     }
 
-    /// Forgets an account, whether it is pinned or not. Returns whether it was known.
-    pub async fn forget(&self, key: &str) -> bool {
+    /// Forgets an account that a source has found. A pin stays.
+    pub(super) async fn forget(&self, key: &str) {
         let known = self.store.remove(key).await.is_some();
         self.changes.fetch_add(u64::from(known), Relaxed);
-        known
+    }
+
+    /// Unpins an account, and forgets what was found before it was pinned. Returns whether it was pinned.
+    pub async fn unpin(&self, key: &str) -> bool {
+        let pinned = self.pins.remove(key);
+        if pinned {
+            self.changes.fetch_add(1, Relaxed);
+            self.forget(key).await;
+        }
+        pinned
     }
 
     /// Lookups in progress do not make accounts known any more: an operator is about to forget some.
@@ -154,18 +173,18 @@ impl KnownAccounts {
     }
 
     /// Makes an account exist without asking a source.
-    pub async fn pin(&self, account: &Address) {
+    pub async fn pin(&self, account: &Address) -> Result<(), TooManyPins> {
         let key = account.cache_key().into_owned();
-        self.insert(key, KnownAccount::new(None, SystemTime::now())).await;
+        self.insert(key, KnownAccount::new(None, SystemTime::now())).await
     }
 
     /// The account, if it is pinned.
-    async fn pinned(&self, account: &Address) -> Option<KnownAccount> {
-        if !self.pinned.load(Relaxed) {
+    fn pinned(&self, account: &Address) -> Option<KnownAccount> {
+        // The usual case, which needs no key.
+        if self.pins.is_empty() {
             return None;
         }
-        // Boxed to keep the future of a lookup small.
-        Box::pin(self.get(&account.cache_key())).await.filter(|known| known.source.is_none())
+        self.pins.since(&account.cache_key()).map(|since| KnownAccount::new(None, since))
     }
 
     async fn get(&self, key: &str) -> Option<KnownAccount> {
@@ -179,12 +198,12 @@ impl fmt::Debug for KnownAccounts {
     }
 }
 
-/// An account expires when it has reached this age; one that is pinned never.
+/// An account expires when it has reached this age.
 struct Remaining(Duration);
 
 impl Expiry<String, KnownAccount> for Remaining {
     fn expire_after_create(&self, _: &String, known: &KnownAccount, _: Instant) -> Option<Duration> {
-        known.source.as_ref().map(|_| self.0.saturating_sub(known.age()))
+        Some(self.0.saturating_sub(known.age()))
     }
 
     fn expire_after_update(
@@ -218,8 +237,6 @@ impl Recorded {
         let answer = self.inner.look_up(account).await;
         let key = account.cache_key();
         match &answer.result {
-            // It was pinned during the lookup.
-            _ if self.accounts.pinned(account).await.is_some() => (),
             // It may have been flushed during the lookup.
             Lookup::Found(()) if self.accounts.flushes.load(Relaxed) != flushes => (),
             Lookup::Found(()) => {
@@ -228,7 +245,8 @@ impl Recorded {
                 if let Some(shared) = &self.shared {
                     shared.found(account, known.clone());
                 }
-                self.accounts.insert(key.into_owned(), known).await;
+                // It is not a pin, so it does not fail.
+                let _ = self.accounts.insert(key.into_owned(), known).await;
             }
             Lookup::NotFound => {
                 self.accounts.forget(&key).await;
@@ -267,7 +285,7 @@ impl Known {
     }
 
     async fn ask(&self, account: &Address) -> Verification {
-        if let Some(pinned) = self.accounts.pinned(account).await {
+        if let Some(pinned) = self.accounts.pinned(account) {
             return pinned.answer("", &"");
         }
         let answer = self.inner.look_up(account).await;
@@ -397,13 +415,13 @@ mod tests {
             let double = Arc::new(Double::new(says.clone()));
             let known = around(&double, Duration::ZERO);
             let foo = account("foo@example.test");
-            known.accounts.pin(&foo).await;
+            known.accounts.pin(&foo).await.unwrap();
             for _ in 0..3 {
                 let got = known.look_up(&foo).await;
                 assert_eq!((got.result, &*got.source), (Lookup::Found(()), "pin"));
             }
             assert_eq!(double.count(), 0);
-            assert!(known.accounts.forget(&foo.cache_key()).await);
+            assert!(known.accounts.unpin(&foo.cache_key()).await);
             assert_eq!(known.look_up(&foo).await.result, says.result);
         }
     }
@@ -417,22 +435,49 @@ mod tests {
             let foo = account("foo@example.test");
             let pinning = async {
                 tokio::time::sleep(SHORT / 2).await;
-                known.accounts.pin(&foo).await;
+                known.accounts.pin(&foo).await.unwrap();
             };
             tokio::join!(known.look_up(&foo), pinning);
             assert_eq!(&*known.look_up(&foo).await.source, "pin");
         }
     }
 
+    /// However many accounts are found, and however often the first ones are used, later ones are remembered, and pins
+    /// stay.
     #[tokio::test]
     async fn size_is_limited() {
         let accounts = KnownAccounts::new(LONG);
+        accounts.pin(&account("pin@example.test")).await.unwrap();
         let source: Arc<str> = "x".repeat(1 << 20).into();
         for i in 0..200 {
             let known = KnownAccount::new(Some(source.clone()), SystemTime::now());
-            accounts.insert(format!("foo{i}@example.test"), known).await;
+            accounts.insert(format!("foo{i}@example.test"), known).await.unwrap();
+            for used in 0..10 {
+                accounts.get(&format!("foo{used}@example.test")).await;
+            }
+            accounts.store.run_pending_tasks().await;
         }
-        accounts.store.run_pending_tasks().await;
-        assert!(accounts.list().len() < 64, "{}", accounts.list().len());
+        assert!(accounts.list().len() <= 64, "{}", accounts.list().len());
+        assert!(accounts.get("foo199@example.test").await.is_some());
+        assert!(accounts.pinned(&account("pin@example.test")).is_some());
+    }
+
+    /// An account that was found and then pinned is forgotten with its pin.
+    #[tokio::test]
+    async fn pin_is_listed_in_place_of_what_was_found() {
+        let accounts = KnownAccounts::new(LONG);
+        let foo = account("foo@example.test");
+        let known = KnownAccount::new(Some("double:".into()), SystemTime::now());
+        accounts.insert(foo.cache_key().into_owned(), known.clone()).await.unwrap();
+        assert!(!accounts.unpin(&foo.cache_key()).await);
+        assert_eq!(accounts.list().len(), 1, "it was not pinned");
+        accounts.pin(&foo).await.unwrap();
+        let sources: Vec<_> = accounts.list().into_iter().map(|(_, known)| known.source).collect();
+        assert_eq!(sources, [None]);
+        accounts.forget(&foo.cache_key()).await;
+        assert_eq!(accounts.list().len(), 1, "only unpin removes it");
+        accounts.insert(foo.cache_key().into_owned(), known).await.unwrap();
+        assert!(accounts.unpin(&foo.cache_key()).await);
+        assert_eq!((accounts.list().len(), accounts.unpin(&foo.cache_key()).await), (0, false));
     }
 }
