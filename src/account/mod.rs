@@ -37,6 +37,7 @@ mod dovecot;
 mod file;
 mod fixed;
 mod follows;
+mod handover;
 pub mod known;
 mod map;
 mod passwd;

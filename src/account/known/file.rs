@@ -398,6 +398,7 @@ mod tests {
             assert_eq!(names(&restarted), want, "{specs:?}");
         }
         let reloaded = sources(&["fail:"], Some(&first)).await;
+        reloaded.take_over(&first).await;
         assert_eq!(names(&reloaded), ["a", "c", "file"]);
     }
 

@@ -26,7 +26,7 @@ use moka::future::Cache as Store;
 use moka::policy::EvictionPolicy;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
 
 /// Maximum size of the accounts that sources have found, in octets, some 400,000 accounts. Those that were neither found
@@ -80,18 +80,28 @@ impl KnownAccount {
 pub struct KnownAccounts {
     store: Store<String, KnownAccount, RandomState>,
     stale_ttl: Duration,
+    lasting: Arc<Lasting>,
+}
+
+/// What does not depend on [`KnownAccounts::stale_ttl`], and so outlasts a change of it.
+#[derive(Default)]
+struct Lasting {
+    pins: Pins,
     /// Number of changes since the start.
     changes: AtomicU64,
     /// Answers from here while a source failed.
     used: AtomicU64,
     /// Number of flushes since the start.
     flushes: AtomicU64,
-    pins: Pins,
 }
 
 impl KnownAccounts {
     /// Remembers accounts for `stale_ttl`; zero: only those that are pinned.
     pub fn new(stale_ttl: Duration) -> Self {
+        KnownAccounts::with(stale_ttl, Arc::default())
+    }
+
+    fn with(stale_ttl: Duration, lasting: Arc<Lasting>) -> Self {
         let size = |key: &String, known: &KnownAccount| {
             let texts = key.len() + known.source.as_ref().map_or(0, |source| source.len());
             u32::try_from(texts + ENTRY_BYTES).unwrap_or(u32::MAX)
@@ -103,13 +113,15 @@ impl KnownAccounts {
             .eviction_policy(EvictionPolicy::lru())
             .expire_after(Remaining(stale_ttl))
             .build_with_hasher(RandomState::default());
-        KnownAccounts {
-            store,
-            stale_ttl,
-            changes: AtomicU64::new(0),
-            used: AtomicU64::new(0),
-            flushes: AtomicU64::new(0),
-            pins: Pins::default(),
+        KnownAccounts { store, stale_ttl, lasting }
+    }
+
+    /// These accounts, or those of a store with another `stale_ttl`: pins, and none that a source has found.
+    pub(super) fn with_ttl(self: &Arc<Self>, stale_ttl: Duration) -> Arc<Self> {
+        if stale_ttl == self.stale_ttl {
+            self.clone()
+        } else {
+            Arc::new(KnownAccounts::with(stale_ttl, self.lasting.clone()))
         }
     }
 
@@ -120,17 +132,18 @@ impl KnownAccounts {
 
     /// Number of changes since the start.
     pub fn changes(&self) -> u64 {
-        self.changes.load(Relaxed)
+        self.lasting.changes.load(Relaxed)
     }
 
     /// Number of answers that were given while a source failed.
     pub fn used(&self) -> u64 {
-        self.used.load(Relaxed)
+        self.lasting.used.load(Relaxed)
     }
 
     /// Returns all, in the order of their addresses. A pin takes the place of what a source has found.
     pub fn list(&self) -> Vec<(String, KnownAccount)> {
-        let pins = self.pins.list().into_iter().map(|(key, since)| (key, KnownAccount::new(None, since)));
+        let pins =
+            self.lasting.pins.list().into_iter().map(|(key, since)| (key, KnownAccount::new(None, since)));
         let current = self.store.iter().filter(|(_, known)| known.basis.holds());
         let mut all: Vec<_> = pins.chain(current.map(|(key, known)| (String::clone(&key), known))).collect();
         all.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -141,27 +154,27 @@ impl KnownAccounts {
     /// Remembers an account that a source has found, or that is pinned. Only a pin may fail.
     pub(super) async fn insert(&self, key: String, known: KnownAccount) -> Result<(), TooManyPins> {
         if known.source.is_none() {
-            self.pins.add(key, known.since)?;
+            self.lasting.pins.add(key, known.since)?;
         } else if known.age() < self.stale_ttl {
             self.store.insert(key, known).await;
         } else {
             return Ok(());
         }
-        self.changes.fetch_add(1, Relaxed);
+        self.lasting.changes.fetch_add(1, Relaxed);
         Ok(())
     }
 
     /// Forgets an account that a source has found. A pin stays.
     pub(super) async fn forget(&self, key: &str) {
         let known = self.store.remove(key).await.is_some();
-        self.changes.fetch_add(u64::from(known), Relaxed);
+        self.lasting.changes.fetch_add(u64::from(known), Relaxed);
     }
 
     /// Unpins an account, and forgets what was found before it was pinned. Returns whether it was pinned.
     pub async fn unpin(&self, key: &str) -> bool {
-        let pinned = self.pins.remove(key);
+        let pinned = self.lasting.pins.remove(key);
         if pinned {
-            self.changes.fetch_add(1, Relaxed);
+            self.lasting.changes.fetch_add(1, Relaxed);
             self.forget(key).await;
         }
         pinned
@@ -169,7 +182,7 @@ impl KnownAccounts {
 
     /// Lookups in progress do not make accounts known any more: an operator is about to forget some.
     pub(super) fn begin_flush(&self) {
-        self.flushes.fetch_add(1, Relaxed);
+        self.lasting.flushes.fetch_add(1, Relaxed);
     }
 
     /// Makes an account exist without asking a source.
@@ -181,10 +194,10 @@ impl KnownAccounts {
     /// The account, if it is pinned.
     fn pinned(&self, account: &Address) -> Option<KnownAccount> {
         // The usual case, which needs no key.
-        if self.pins.is_empty() {
+        if self.lasting.pins.is_empty() {
             return None;
         }
-        self.pins.since(&account.cache_key()).map(|since| KnownAccount::new(None, since))
+        self.lasting.pins.since(&account.cache_key()).map(|since| KnownAccount::new(None, since))
     }
 
     async fn get(&self, key: &str) -> Option<KnownAccount> {
@@ -222,6 +235,7 @@ impl Expiry<String, KnownAccount> for Remaining {
 pub(super) struct Recorded {
     accounts: Arc<KnownAccounts>,
     shared: Option<Arc<Shared>>,
+    retired: AtomicBool,
     inner: Arc<AccountSource>,
 }
 
@@ -229,16 +243,22 @@ impl Recorded {
     /// Wraps `inner`. Put it inside the cache, so that it records an answer when the source gives it, whether a caller
     /// still waits for it or not.
     pub fn new(accounts: Arc<KnownAccounts>, shared: Option<Arc<Shared>>, inner: Arc<AccountSource>) -> Self {
-        Recorded { accounts, shared, inner }
+        Recorded { accounts, shared, retired: AtomicBool::new(false), inner }
+    }
+
+    /// From now on nothing is recorded, also of lookups in progress: other sources have taken over.
+    pub fn retire(&self) {
+        self.retired.store(true, Relaxed);
     }
 
     async fn ask(&self, account: &Address) -> Verification {
-        let flushes = self.accounts.flushes.load(Relaxed);
+        let flushes = self.accounts.lasting.flushes.load(Relaxed);
         let answer = self.inner.look_up(account).await;
         let key = account.cache_key();
         match &answer.result {
+            _ if self.retired.load(Relaxed) => (),
             // It may have been flushed during the lookup.
-            Lookup::Found(()) if self.accounts.flushes.load(Relaxed) != flushes => (),
+            Lookup::Found(()) if self.accounts.lasting.flushes.load(Relaxed) != flushes => (),
             Lookup::Found(()) => {
                 let (source, basis) = (Some(answer.source.clone()), answer.basis.clone());
                 let known = KnownAccount { source, since: SystemTime::now(), basis };
@@ -303,7 +323,7 @@ impl Known {
         reason: &Reason,
     ) -> Option<Verification> {
         if let Some(known) = self.accounts.get(&account.cache_key()).await {
-            self.accounts.used.fetch_add(1, Relaxed);
+            self.accounts.lasting.used.fetch_add(1, Relaxed);
             return Some(known.answer("", reason));
         }
         let shared = self.shared.as_ref()?;
@@ -312,7 +332,7 @@ impl Known {
             shared.gone(account);
             return None;
         }
-        self.accounts.used.fetch_add(1, Relaxed);
+        self.accounts.lasting.used.fetch_add(1, Relaxed);
         Some(known.answer(" by another host", reason))
     }
 }
