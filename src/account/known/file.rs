@@ -74,7 +74,7 @@ impl KnownFile {
             Err(why) => return self.is_foreign(&why, "remove it, or set account.cache.file to another path"),
         };
         for (key, known) in std::mem::take(&mut parsed.accounts) {
-            if known.source.as_ref().is_none_or(|source| sources.has_source(source))
+            if sources.has(&key, &known)
                 && let Err(why) = sources.known.insert(key, known).await
             {
                 parsed.damaged += 1;
@@ -400,6 +400,24 @@ mod tests {
         let reloaded = sources(&["fail:"], Some(&first)).await;
         reloaded.take_over(&first).await;
         assert_eq!(names(&reloaded), ["a", "c", "file"]);
+    }
+
+    /// A source has the accounts of its domains only, after a restart as after a reload.
+    #[tokio::test]
+    async fn accounts_of_other_domains_are_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("known");
+        let (metrics, now) = (Metrics::default(), SystemTime::now());
+        let all = ["foo@a.test", "foo@b.test"].map(|text| (key(text), known(Some("fail:"), now)));
+        fs::write(&path, format(&all, "")).unwrap();
+        for (domains, want) in [(None, 2), (Some("a.test"), 1), (Some("c.test"), 0)] {
+            let mut source = SourceSettings::new("fail:".parse().unwrap());
+            source.domains = domains.map(|domain| [domain.to_owned()].into());
+            let settings = Settings::new(vec![source], CacheSettings::default());
+            let sources = Sources::build(&settings, false).await.unwrap();
+            KnownFile::open(Some(&path), &sources, &metrics).await;
+            assert_eq!(sources.known.list().len(), want, "{domains:?}");
+        }
     }
 
     /// A file that cannot be read or written does not stop rcptd, and is told.
