@@ -5,7 +5,7 @@
 //! before may ask them for a while, and they may be sources that are gone.
 
 use super::known::KnownAccount;
-use super::{Address, Sources};
+use super::{Address, Key, Sources};
 use std::sync::Arc;
 
 impl Sources {
@@ -20,22 +20,32 @@ impl Sources {
         let has_same_store = Arc::ptr_eq(&self.known, &before.known);
         for (key, known) in before.known.list() {
             let is_of_map = known.source.as_ref().is_some_and(|source| source.starts_with("map:"));
-            let is_kept = self.has(&key, &known) && !(is_of_map && self.maps() != before.maps());
-            if !is_kept {
-                self.known.forget(&key).await;
-            } else if !has_same_store {
-                // The pins are the same, so their number does not grow.
-                let _ = self.known.insert(key, known).await;
+            let is_gone = is_of_map && self.maps() != before.maps();
+            match self.key_of(&key, &known).filter(|_| !is_gone) {
+                None => self.known.forget(&key).await,
+                Some(same) if same == key && has_same_store => (),
+                Some(new) => {
+                    if new != key {
+                        self.known.unpin(&key).await;
+                    }
+                    // The number of pins does not grow.
+                    let _ = self.known.insert(new, known).await;
+                }
             }
         }
     }
 
-    /// Whether a known account is one of these sources, or pinned.
-    pub(super) fn has(&self, key: &str, known: &KnownAccount) -> bool {
-        let Some(source) = &known.source else { return true };
-        let Some(account) = Address::from_key(key) else { return false };
+    /// The key of a known account with these sources; `None` if it is not one of them. A pin gets the spelling in which
+    /// an operator can remove it. What a source has found keeps its spelling: the source may not have another one.
+    pub(super) fn key_of(&self, key: &str, known: &KnownAccount) -> Option<String> {
+        let account = Address::from_key(key)?;
+        let Some(source) = &known.source else {
+            return Some(self.spelling(&account)?.cache_key().into_owned());
+        };
         let mut members = self.made_of.0.sources.iter().zip(&self.members);
-        members.any(|(settings, member)| settings.spec.name() == source && member.is_for(&account))
+        let is_ours =
+            members.any(|(settings, member)| settings.spec.name() == source && member.is_for(&account));
+        is_ours.then(|| key.to_owned())
     }
 }
 
@@ -45,7 +55,6 @@ mod tests {
     use super::super::testing::account;
     use super::super::{Lookup, Source};
     use super::*;
-    use crate::lookup::Key;
     use crate::map::fixed::Always;
     use crate::map::search::SearchStrategy;
     use crate::map::served::{Map, Maps};
@@ -139,5 +148,33 @@ mod tests {
         after.take_over(&before).await;
         assert_eq!(before.look_up(&account("baz@a.test")).await.result, Lookup::Found(()));
         assert_eq!(names(&after), Vec::<String>::new());
+    }
+
+    /// After a change of `case_sensitive`, a pin is looked up and can be removed.
+    #[tokio::test]
+    async fn pins_are_respelled() {
+        let settings = settings(&["fail:"]);
+        let build = async |cases: bool, before: Option<&Sources>| {
+            Sources::rebuild(&settings, cases, &Maps::new(), None, &Arc::default(), before).await.unwrap()
+        };
+        for (before, after, want) in [
+            (true, false, &["Foo@a.test", "foo@a.test", "pin@a.test"][..]),
+            (false, true, &["Foo@a.test", "PIN@a.test", "Pin@a.test", "foo@a.test"]),
+            (true, true, &["Foo@a.test", "PIN@a.test", "Pin@a.test", "foo@a.test"]),
+        ] {
+            let (before, case) = (build(before, None).await, format!("{before} {after}"));
+            for address in ["PIN@a.test", "Pin@a.test"] {
+                before.known.pin(&account(address)).await.unwrap();
+            }
+            for address in ["Foo@a.test", "foo@a.test"] {
+                know(&before, address, "fail:").await;
+            }
+            let after = build(after, Some(&before)).await;
+            after.take_over(&before).await;
+            assert_eq!(names(&after), want, "{case}");
+            let pin = after.spelling(&account("Pin@a.test")).unwrap();
+            assert_eq!(after.look_up(&pin).await.result, Lookup::Found(()), "{case}");
+            assert!(after.unpin(&pin).await, "{case}");
+        }
     }
 }

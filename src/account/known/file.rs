@@ -74,7 +74,7 @@ impl KnownFile {
             Err(why) => return self.is_foreign(&why, "remove it, or set account.cache.file to another path"),
         };
         for (key, known) in std::mem::take(&mut parsed.accounts) {
-            if sources.has(&key, &known)
+            if let Some(key) = sources.key_of(&key, &known)
                 && let Err(why) = sources.known.insert(key, known).await
             {
                 parsed.damaged += 1;
@@ -400,6 +400,21 @@ mod tests {
         let reloaded = sources(&["fail:"], Some(&first)).await;
         reloaded.take_over(&first).await;
         assert_eq!(names(&reloaded), ["a", "c", "file"]);
+    }
+
+    /// `case_sensitive` may have changed between stop and start.
+    #[tokio::test]
+    async fn pins_are_respelled() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("known");
+        fs::write(&path, format(&[(key("Foo@a.test"), known(None, SystemTime::now()))], "")).unwrap();
+        for (cases, want) in [(false, "foo"), (true, "Foo")] {
+            let settings =
+                Settings::new(vec![SourceSettings::new("fail:".parse().unwrap())], CacheSettings::default());
+            let sources = Sources::build(&settings, cases).await.unwrap();
+            KnownFile::open(Some(&path), &sources, &Metrics::default()).await;
+            assert_eq!(names(&sources), [want]);
+        }
     }
 
     /// A source has the accounts of its domains only, after a restart as after a reload.
