@@ -2,8 +2,9 @@
 //!
 //! It has one JSON object a line: first the version and what the maps of the configuration were, then each
 //! account with its source, and when it was found. It is replaced as a whole: written to another file,
-//! synchronised with the disk, and renamed. Accounts that depend on files of this host are not in it, since the
-//! files may change while rcptd is not running, and are there at the next start.
+//! synchronised with the disk, and renamed. Accounts of `file:`, `aliases:` and `passwd:` are not in it, since these
+//! files may change while rcptd is not running, and are there at the next start. Those of a map are in it, whether
+//! it reads files or not: it may combine files and servers.
 //!
 //! Lines that cannot be read are skipped. The damaged file is then kept under another name, since it may have pins, and
 //! the next save replaces it. A file that is not one of known accounts is never replaced.

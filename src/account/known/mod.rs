@@ -4,8 +4,8 @@
 //! while its primary is away. Only "exists" is remembered this way: a "not found" that is no longer certain
 //! would reject mail for good. When a source says "not found", rcptd forgets the account at once.
 //!
-//! A known account is forgotten when a file that the answer came from changes, when its source is no longer
-//! configured, or after [`CacheSettings::stale_ttl`](super::settings::CacheSettings::stale_ttl).
+//! A known account is forgotten when a file that the answer came from changes, unless it is a file of a map, when its
+//! source is no longer configured, or after [`CacheSettings::stale_ttl`](super::settings::CacheSettings::stale_ttl).
 //!
 //! An operator may pin an account: it exists without asking a source, until it is unpinned.
 
