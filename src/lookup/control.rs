@@ -169,13 +169,6 @@ impl Control {
         self.pass(Kind::Witness, server, &self.slot(Kind::Witness, server));
     }
 
-    /// Drops the controls of `server`, which has changed.
-    pub fn forget(&self, server: Server<'_>) {
-        for kind in [Kind::Witness, Kind::Canary] {
-            *self.slot(kind, server).last() = None;
-        }
-    }
-
     /// Checks whether a "not found" of `server` counts. Without a valid control it calls `ask`, which looks
     /// up `witness` at **the same server**.
     pub async fn witness<F>(
@@ -398,8 +391,6 @@ mod tests {
         control.found(HERE);
         assert_eq!(ask(&control, Kind::Witness, HERE, 'n', &sent).await, '+');
         assert_eq!(ask(&control, Kind::Canary, HERE, 'e', &sent).await, '-');
-        control.forget(HERE);
-        assert_eq!(ask(&control, Kind::Witness, HERE, 'n', &sent).await, '-');
     }
 
     #[tokio::test(start_paused = true)]
