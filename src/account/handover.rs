@@ -6,13 +6,18 @@
 
 use super::known::KnownAccount;
 use super::{Address, Key, Sources};
+use crate::observe::outage::BreakerState;
 use std::sync::Arc;
 
 impl Sources {
     /// Takes over the known accounts of `before`, right before these sources replace them: without those of sources that
     /// are gone or are not asked for their domain any more, and of maps that have changed. A source with other
-    /// settings, such as a longer deadline, has the same accounts.
+    /// settings, such as a longer deadline, has the same accounts. From then on `rcptd status` shows the new breakers,
+    /// which are closed.
     pub async fn take_over(&self, before: &Sources) {
+        for outage in &self.outages {
+            outage.breaker(BreakerState::Closed);
+        }
         if self.made_of == before.made_of {
             return;
         }
@@ -58,6 +63,7 @@ mod tests {
     use crate::map::fixed::Always;
     use crate::map::search::SearchStrategy;
     use crate::map::served::{Map, Maps};
+    use crate::observe::Metrics;
     use std::time::{Duration, SystemTime};
 
     fn settings(specs: &[&str]) -> Settings {
@@ -176,5 +182,21 @@ mod tests {
             assert_eq!(after.look_up(&pin).await.result, Lookup::Found(()), "{case}");
             assert!(after.unpin(&pin).await, "{case}");
         }
+    }
+
+    /// `rcptd status` shows the breaker that is in service.
+    #[tokio::test]
+    async fn breaker_of_a_reload_counts_when_it_takes_over() {
+        let (settings, metrics) = (settings(&["fail:"]), Arc::new(Metrics::default()));
+        let build = async |before: Option<&Sources>| {
+            Sources::rebuild(&settings, false, &Maps::new(), None, &metrics, before).await.unwrap()
+        };
+        let state = || metrics.source_states().remove(0).breaker.name();
+        let before = build(None).await;
+        metrics.outage("fail:", None).breaker(BreakerState::Open(Duration::from_secs(1)));
+        let after = build(Some(&before)).await;
+        assert_eq!(state(), "open", "the reload may still fail");
+        after.take_over(&before).await;
+        assert_eq!(state(), "closed");
     }
 }

@@ -11,6 +11,7 @@ use crate::lookup::{Breaker, Cache, CacheLimits, Limit, OutageLog, Timeout};
 use crate::map::served::Maps;
 use crate::map::store::Store;
 use crate::observe::Metrics;
+use crate::observe::outage::Outage;
 use mail_address::{Address, CaseSensitivity};
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,6 +69,8 @@ pub struct Sources {
     pub known: Arc<KnownAccounts>,
     /// The members of the chain in order, each with its timeout and limit, without the cache.
     pub members: Vec<Member>,
+    /// The outages of the sources, with the states of their breakers.
+    pub(super) outages: Vec<Arc<Outage>>,
     pub(super) recorded: Arc<Recorded>,
     shared: Option<Arc<Shared>>,
     cache: Arc<Cache<Address, Verification>>,
@@ -110,6 +113,8 @@ impl Sources {
         let chain: Arc<AccountSource> = Arc::new(Chain::new(members.clone(), settings.combine));
         let made_of = (settings.clone(), cases.clone());
         let kept = before.filter(|before| before.made_of == made_of && !settings.names_map());
+        let outages =
+            settings.sources.iter().map(|source| metrics.outage(source.spec.name(), None)).collect();
         let shared = store.map(|store| Arc::new(share(settings, store, metrics)));
         let known = match before {
             Some(before) => before.known.with_ttl(settings.cache.stale_ttl),
@@ -118,7 +123,7 @@ impl Sources {
         let kept = kept.map(|before| &*before.cache);
         let Answering { composed, recorded, cache } =
             answering(settings, known.clone(), shared.clone(), chain, kept);
-        Ok(Sources { composed, known, members, recorded, shared, cache, made_of })
+        Ok(Sources { composed, known, members, outages, recorded, shared, cache, made_of })
     }
 
     /// The spelling in which `account` is looked up: in lower case, unless case matters in its domain.

@@ -115,10 +115,9 @@ pub struct Breaker<K: ?Sized, A> {
 }
 
 impl<K: ?Sized, A> Breaker<K, A> {
-    /// Wraps `inner`, which `outage` calls `name`.
+    /// Wraps `inner`, which `outage` calls `name`. The outage may be older, with the state of another breaker, which a
+    /// reload replaces: set that to closed when this one goes into service.
     pub fn new(name: impl Into<Arc<str>>, outage: Arc<Outage>, inner: Arc<dyn Source<K, A>>) -> Self {
-        // The outage may be older: a reload builds a new breaker for it.
-        outage.breaker(BreakerState::Closed);
         Breaker { name: name.into(), state: Mutex::new(State::Closed(0)), outage, inner }
     }
 
@@ -270,7 +269,7 @@ mod tests {
         let state = metrics.source_states().remove(0);
         assert_eq!((state.failures, state.skipped, state.breaker.name()), (5, 95, "open"));
         drop(around(&double, &metrics));
-        assert_eq!(metrics.source_states().remove(0).breaker.name(), "closed", "after a reload");
+        assert_eq!(metrics.source_states().remove(0).breaker.name(), "open", "after a reload that failed");
         let reason = breaker.look_up("key").await.failure().unwrap().to_string();
         assert!(reason.starts_with("not asked, since it does not answer (no answer within 5s)"), "{reason}");
         tokio::time::sleep(FIRST_WAIT * 2).await;
