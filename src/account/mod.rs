@@ -10,9 +10,9 @@
 //! [`build`] makes one source from the settings. It contains the others; each box is itself a source:
 //!
 //! ```text
-//! Known ── Timeout ── Cache ── Chain ─┬─ Breaker ── OutageLog ── Timeout ── Limit ── vrfy:…
-//!                                     ├─ Breaker ── OutageLog ── Timeout ── Limit ── file:…
-//!                                     └─ …
+//! Known ── Timeout ── Cache ── Recorded ── Chain ─┬─ Breaker ── OutageLog ── Timeout ── Limit ── vrfy:…
+//!                                                 ├─ Breaker ── OutageLog ── Timeout ── Limit ── file:…
+//!                                                 └─ …
 //! ```
 //!
 //! # Writing a source
@@ -37,6 +37,7 @@ mod dovecot;
 mod file;
 mod fixed;
 mod follows;
+mod handover;
 pub mod known;
 mod map;
 mod passwd;

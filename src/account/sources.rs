@@ -11,6 +11,7 @@ use crate::lookup::{Breaker, Cache, CacheLimits, Limit, OutageLog, Timeout};
 use crate::map::served::Maps;
 use crate::map::store::Store;
 use crate::observe::Metrics;
+use crate::observe::outage::Outage;
 use mail_address::{Address, CaseSensitivity};
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,9 +69,12 @@ pub struct Sources {
     pub known: Arc<KnownAccounts>,
     /// The members of the chain in order, each with its timeout and limit, without the cache.
     pub members: Vec<Member>,
+    /// The outages of the sources, with the states of their breakers.
+    pub(super) outages: Vec<Arc<Outage>>,
+    pub(super) recorded: Arc<Recorded>,
     shared: Option<Arc<Shared>>,
     cache: Arc<Cache<Address, Verification>>,
-    made_of: (Settings, CaseSensitivity),
+    pub(super) made_of: (Settings, CaseSensitivity),
 }
 
 impl Sources {
@@ -79,7 +83,8 @@ impl Sources {
         Sources::rebuild(settings, cases, &Maps::new(), None, &Arc::default(), None).await
     }
 
-    /// Builds the tree, and keeps the cache of `before` if its sources are equal. `store` is that of the shared
+    /// Builds the tree, and keeps the cache of `before` if its sources are equal. The known accounts
+    /// of `before` follow with [`Sources::take_over`]. `store` is that of the shared
     /// accounts, if they are shared.
     pub async fn rebuild(
         settings: &Settings,
@@ -108,44 +113,17 @@ impl Sources {
         let chain: Arc<AccountSource> = Arc::new(Chain::new(members.clone(), settings.combine));
         let made_of = (settings.clone(), cases.clone());
         let kept = before.filter(|before| before.made_of == made_of && !settings.names_map());
+        let outages =
+            settings.sources.iter().map(|source| metrics.outage(source.spec.name(), None)).collect();
         let shared = store.map(|store| Arc::new(share(settings, store, metrics)));
         let known = match before {
-            Some(before) => before.known_after(settings).await,
+            Some(before) => before.known.with_ttl(settings.cache.stale_ttl),
             None => Arc::new(KnownAccounts::new(settings.cache.stale_ttl)),
         };
         let kept = kept.map(|before| &*before.cache);
-        let (composed, cache) = answering(settings, known.clone(), shared.clone(), chain, kept);
-        Ok(Sources { composed, known, members, shared, cache, made_of })
-    }
-
-    /// The known accounts after a reload to `settings`: without those of sources that are gone or are not asked for their
-    /// domain any more, and of maps that have changed. A source with other settings, such as a longer deadline, has the same accounts.
-    async fn known_after(&self, settings: &Settings) -> Arc<KnownAccounts> {
-        let old = &self.made_of.0;
-        let known = if old.cache.stale_ttl == settings.cache.stale_ttl {
-            self.known.clone()
-        } else {
-            let known = KnownAccounts::new(settings.cache.stale_ttl);
-            for (key, account) in self.known.list() {
-                known.insert(key, account).await;
-            }
-            Arc::new(known)
-        };
-        for (key, account) in known.list() {
-            let Some(source) = account.source else { continue };
-            let address = Address::from_key(&key);
-            let domain = address.as_ref().and_then(Address::domain);
-            let is_for = |one: &SourceSettings| match (&one.domains, domain) {
-                (Some(domains), Some(domain)) => domains.contains(domain),
-                (Some(_), None) => false,
-                (None, _) => true,
-            };
-            let is_there = settings.sources.iter().any(|one| *one.spec.name() == source && is_for(one));
-            if !is_there || source.starts_with("map:") && old.maps != settings.maps {
-                known.forget(&key).await;
-            }
-        }
-        known
+        let Answering { composed, recorded, cache } =
+            answering(settings, known.clone(), shared.clone(), chain, kept);
+        Ok(Sources { composed, known, members, outages, recorded, shared, cache, made_of })
     }
 
     /// The spelling in which `account` is looked up: in lower case, unless case matters in its domain.
@@ -185,12 +163,13 @@ impl Sources {
         (flushed.len(), failure)
     }
 
-    /// Unpins an account, and removes it from the shared accounts.
-    pub async fn unpin(&self, account: &Address) {
-        self.known.forget(&account.cache_key()).await;
-        if let Some(shared) = &self.shared {
+    /// Unpins an account, and removes it from the shared accounts. Returns whether it was pinned.
+    pub async fn unpin(&self, account: &Address) -> bool {
+        let pinned = self.known.unpin(&account.cache_key()).await;
+        if let (true, Some(shared)) = (pinned, &self.shared) {
             shared.gone(account);
         }
+        pinned
     }
 
     /// What is cached now: the key of each account, with its result.
@@ -260,25 +239,32 @@ pub(super) fn protected(
     Member { source: protected, domains: source.domains.clone(), on_tempfail: source.on_tempfail }
 }
 
+/// The tree, and the parts of it that [`Sources`] needs.
+pub(super) struct Answering {
+    pub composed: Arc<AccountSource>,
+    pub recorded: Arc<Recorded>,
+    pub cache: Arc<Cache<Address, Verification>>,
+}
+
 /// Adds the known accounts, with those that several hosts share, the cache and the total deadline to a chain. Keeps the
-/// entries of the cache `kept`. Also returns the cache.
+/// entries of the cache `kept`.
 pub(super) fn answering(
     settings: &Settings,
     known: Arc<KnownAccounts>,
     shared: Option<Arc<Shared>>,
     chain: Arc<AccountSource>,
     kept: Option<&Cache<Address, Verification>>,
-) -> (Arc<AccountSource>, Arc<Cache<Address, Verification>>) {
+) -> Answering {
     let recorded = Arc::new(Recorded::new(known.clone(), shared.clone(), chain));
     let cache = Arc::new(match kept {
-        Some(kept) => kept.around(recorded),
-        None => account_cache(&settings.cache, recorded),
+        Some(kept) => kept.around(recorded.clone()),
+        None => account_cache(&settings.cache, recorded.clone()),
     });
     // Leave time for the lookup of a shared account.
     let reserved = shared.as_ref().map_or(Duration::ZERO, |shared| shared.limit());
     let deadline = settings.total_deadline.saturating_sub(reserved);
     let timed = Arc::new(Timeout::new("chain", deadline, cache.clone()));
-    (Arc::new(Known::new(known, shared, timed)), cache)
+    Answering { composed: Arc::new(Known::new(known, shared, timed)), recorded, cache }
 }
 
 /// Shortest valid timeout; tests use short ones.
@@ -286,13 +272,11 @@ const MIN_DEADLINE: Duration = Duration::from_millis(1);
 
 #[cfg(test)]
 mod tests {
-    use super::super::known::KnownAccount;
     use super::super::settings::{Combine, OnTempFail};
     use super::super::testing::{account, answer};
     use super::super::{Lookup, Reason};
     use super::*;
     use crate::lookup::testing::Double;
-    use std::time::SystemTime;
 
     fn settings(specs: &[&str]) -> Settings {
         let sources = specs.iter().map(|spec| SourceSettings::new(spec.parse().unwrap())).collect();
@@ -477,7 +461,7 @@ mod tests {
             };
             let settings = Settings::new(Vec::new(), cache);
             let known = Arc::new(KnownAccounts::new(LONG));
-            let (composed, _) = answering(&settings, known, None, chain, None);
+            let composed = answering(&settings, known, None, chain, None).composed;
             let mut got = String::new();
             for step in steps {
                 for ((says, double), name) in step.chars().zip(&doubles).zip(NAMES) {
@@ -496,30 +480,6 @@ mod tests {
             }
             assert_eq!(got, want, "{steps:?}");
         }
-    }
-
-    /// A source that is not asked for a domain any more does not vouch for its accounts.
-    #[tokio::test]
-    async fn known_accounts_of_another_scope_are_forgotten() {
-        let scoped = |one: &str, other: &str| {
-            let mut settings = settings(&["fail:", "static:notfound"]);
-            for (source, domain) in settings.sources.iter_mut().zip([one, other]) {
-                source.domains = Some([domain.to_owned()].into());
-            }
-            settings
-        };
-        let before = Sources::build(&scoped("a.test", "b.test"), false).await.unwrap();
-        for domain in ["a.test", "b.test"] {
-            let known = KnownAccount::new(Some("fail:".into()), SystemTime::now());
-            before.known.insert(account(&format!("foo@{domain}")).cache_key().into_owned(), known).await;
-        }
-        let after = scoped("b.test", "a.test");
-        let after = Sources::rebuild(&after, false, &Maps::new(), None, &Arc::default(), Some(&before))
-            .await
-            .unwrap();
-        let left: Vec<_> =
-            after.known.list().into_iter().filter_map(|(key, _)| Address::from_key(&key)).collect();
-        assert_eq!(left.iter().map(ToString::to_string).collect::<Vec<_>>(), ["foo@b.test"]);
     }
 
     #[tokio::test]

@@ -186,7 +186,7 @@ sections! {
         negative_ttl: Duration = accounts::NEGATIVE_TTL, "time", Reload, in account::CACHE_TTLS;
 
         /// The maximum size of the cache in MiB. An account takes about 350 bytes. If the cache is full, the accounts
-        /// that were not asked for longest are removed first.
+        /// that are asked for more often are kept.
         size: u64 = accounts::SIZE, "number", Reload, in account::CACHE_SIZES;
 
         /// How long an account that a source found counts as existing while its sources fail; `"0s"`: not at all.

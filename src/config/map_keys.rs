@@ -44,7 +44,8 @@ sections! {
         /// How long answers from databases and other servers are cached, values and "not found".
         ///
         /// Temporary failures are never cached. In any case, concurrent equal queries are sent to the database
-        /// once.
+        /// once. A map that is an account source (`map:NAME` in `account.source`) must not have a `cache_ttl`, since
+        /// `account.cache` caches its accounts.
         cache_ttl: Duration = tables::CACHE_TTL, "time", Reload, in tables::CACHE_TTLS;
 
         /// For an SQL database: the table.

@@ -103,29 +103,19 @@ async fn changed(
             Ok(account) if !is_ours(&account) => {
                 Err(format!("{account} is not in one of the domains of rcptd, so a pin has no effect"))
             }
-            Ok(account) => {
-                sources.known.pin(&account).await;
-                Ok(json!({ "pinned": account.to_string() }))
-            }
+            Ok(account) => match sources.known.pin(&account).await {
+                Ok(()) => Ok(json!({ "pinned": account.to_string() })),
+                Err(why) => Err(why.to_string()),
+            },
             Err(why) => Err(why),
         },
         "unpin" => match address(text("what"), sources) {
-            Ok(account) => unpin(sources, &account).await,
+            Ok(account) if sources.unpin(&account).await => Ok(json!({ "unpinned": account.to_string() })),
+            Ok(account) => Ok(json!({ "error": format!("{account} is not pinned"), "kind": "not_found" })),
             Err(why) => Err(why),
         },
         _ => Err("the actions are list, flush, pin and unpin".into()),
     }
-}
-
-async fn unpin(sources: &Sources, account: &Address) -> Result<Value, String> {
-    let key = account.cache_key();
-    let pinned =
-        sources.known.list().into_iter().any(|(known, entry)| known == key && entry.source.is_none());
-    if !pinned {
-        return Ok(json!({ "error": format!("{account} is not pinned"), "kind": "not_found" }));
-    }
-    sources.unpin(account).await;
-    Ok(json!({ "unpinned": account.to_string() }))
 }
 
 /// The accounts in order, each once, with what is cached and what is known of it.

@@ -38,7 +38,9 @@ pub type Ttl<A> = Arc<dyn Fn(&A) -> Duration + Send + Sync>;
 /// The limits of a cache.
 #[derive(Debug)]
 pub struct CacheLimits<A> {
-    /// Capacity, in the units of `weight`. The least recently used entries are evicted first.
+    /// Capacity, in the units of `weight`. A full cache keeps the keys that are looked up often: a new one takes the
+    /// place of the least recently used ones only if it is looked up more often, so that a flood of names does not
+    /// empty the cache.
     pub capacity: u64,
     /// Weight of a key and its result; 1 counts entries.
     pub weight: fn(&str, &A) -> u32,
@@ -100,6 +102,13 @@ impl<A: Answer> Entries<A> {
         let is_cached = answer.failure().is_none() && !ttl.is_zero() && began == self.flushes.load(SeqCst);
         let refresh_at = Instant::now() + ttl * self.refresh_percent / 100;
         is_cached.then(|| Entry { answer: answer.clone(), began, refresh_at, usage: Arc::default() })
+    }
+
+    /// Drops an entry after it was stored, if a flush since [`Entries::entry`] may not have seen it.
+    async fn drop_flushed(&self, cache_key: &str, began: u64) {
+        if began != self.flushes.load(SeqCst) {
+            self.store.invalidate(cache_key).await;
+        }
     }
 }
 
@@ -164,19 +173,25 @@ impl<K: Key + ?Sized + 'static, A: Answer> Cache<K, A> {
         let (store, entries) = (self.entries.store.clone(), Arc::downgrade(&self.entries));
         let task = tokio::spawn(async move {
             let _permit = permit;
-            let question = store.try_get_with(cache_key, async {
+            let question = store.try_get_with_by_ref(&cache_key, async {
                 let began = entries.upgrade().map_or(0, |entries| entries.flushes.load(SeqCst));
                 let answer = inner.look_up(key.borrow()).await;
                 // Err: returned to all waiting callers, but not cached.
                 entries.upgrade().and_then(|entries| entries.entry(&answer, began)).ok_or((answer, began))
             });
-            tokio::select! {
-                entry = question => Some(match entry {
-                    Ok(entry) => (entry.answer, entry.began),
-                    Err(shared) => Clone::clone(&*shared),
-                }),
-                _ = alive.changed() => None,
-            }
+            let entry = tokio::select! {
+                entry = question => entry,
+                _ = alive.changed() => return None,
+            };
+            Some(match entry {
+                Ok(entry) => {
+                    if let Some(entries) = entries.upgrade() {
+                        entries.drop_flushed(&cache_key, entry.began).await;
+                    }
+                    (entry.answer, entry.began)
+                }
+                Err(shared) => Clone::clone(&*shared),
+            })
         });
         match task.await {
             Ok(Some(answer)) => answer,
@@ -200,7 +215,10 @@ impl<K: Key + ?Sized + 'static, A: Answer> Cache<K, A> {
             };
             let Some(entries) = entries.upgrade() else { return };
             match entries.entry(&answer, began) {
-                Some(entry) => store.insert(cache_key, entry).await,
+                Some(entry) => {
+                    store.insert(cache_key.clone(), entry).await;
+                    entries.drop_flushed(&cache_key, began).await;
+                }
                 // An answer that is not cached replaces one that is.
                 None if answer.failure().is_none() => store.invalidate(&cache_key).await,
                 None => (),
@@ -283,6 +301,7 @@ mod tests {
     use super::super::Lookup;
     use super::super::testing::Double;
     use super::*;
+    use std::sync::{OnceLock, Weak};
 
     type Text = Lookup<String>;
 
@@ -468,6 +487,38 @@ mod tests {
         assert_eq!((before, after.await.unwrap()), (found("old"), found("new")));
         assert_eq!(cache.look_up("key").await, found("new"));
         assert_eq!(double.count(), 2);
+    }
+
+    /// A flush between the check of a result and its storage, which the TTL of the stored entry stands for here, does not
+    /// see the entry.
+    #[tokio::test]
+    async fn flush_reaches_results_that_are_being_stored() {
+        for is_refresh in [false, true] {
+            let entries: Arc<OnceLock<Weak<Entries<Text>>>> = Arc::default();
+            let (of_ttl, calls) = (entries.clone(), AtomicU32::new(0));
+            let flushing = if is_refresh { 4 } else { 2 };
+            let ttl: Ttl<Text> = Arc::new(move |_| {
+                if calls.fetch_add(1, SeqCst) + 1 == flushing
+                    && let Some(entries) = of_ttl.get().and_then(Weak::upgrade)
+                {
+                    entries.flushes.fetch_add(1, SeqCst);
+                }
+                LONG
+            });
+            let double = Arc::new(Double::new(found("old")));
+            let limits = CacheLimits { refresh_percent: 0, ..limits() };
+            let cache: Cache<str, Text> = Cache::new("cache", &limits, ttl, double.clone());
+            entries.set(Arc::downgrade(&cache.entries)).unwrap();
+            for _ in 0..if is_refresh { 1 + OFTEN } else { 1 } {
+                cache.look_up("key").await;
+            }
+            while cache.entries.questions.available_permits() < MAX_QUESTIONS {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(cache.entries.flushes.load(SeqCst), 1, "{is_refresh}");
+            double.set(found("new"));
+            assert_eq!(cache.look_up("key").await, found("new"), "{is_refresh}");
+        }
     }
 
     /// The answer of a refresh replaces the entry, unless it is a temporary failure. No caller waits for it.

@@ -107,7 +107,7 @@ impl fmt::Display for Refusal {
 #[derive(Clone, Debug)]
 struct ControlResult {
     result: Result<(), Refusal>,
-    /// Whether the server gave the wrong reply, rather than no reply.
+    /// Whether the server gave the wrong reply, and has not passed since.
     failed: bool,
     until: Instant,
 }
@@ -129,6 +129,15 @@ impl Slot {
     fn known(&self) -> Option<Result<(), Refusal>> {
         let last = self.last();
         last.as_ref().filter(|verdict| verdict.until > Instant::now()).map(|verdict| verdict.result.clone())
+    }
+
+    /// Records a refusal; `failed`: the server gave the wrong reply, rather than no reply. Returns whether it had given
+    /// the wrong reply before, and not passed since.
+    fn fail(&self, refusal: Refusal, failed: bool, until: Instant) -> bool {
+        let mut last = self.last();
+        let had_failed = last.as_ref().is_some_and(|before| before.failed);
+        *last = Some(ControlResult { result: Err(refusal), failed: failed || had_failed, until });
+        had_failed
     }
 }
 
@@ -158,13 +167,6 @@ impl Control {
     /// Passes the witness control, since `server` found an account.
     pub fn found(&self, server: Server<'_>) {
         self.pass(Kind::Witness, server, &self.slot(Kind::Witness, server));
-    }
-
-    /// Drops the controls of `server`, which has changed.
-    pub fn forget(&self, server: Server<'_>) {
-        for kind in [Kind::Witness, Kind::Canary] {
-            *self.slot(kind, server).last() = None;
-        }
     }
 
     /// Checks whether a "not found" of `server` counts. Without a valid control it calls `ask`, which looks
@@ -258,9 +260,8 @@ impl Control {
             Err((failed, why, said)) => {
                 let refusal = Refusal(why.into());
                 let until = Instant::now() + if failed { self.interval } else { self.interval.min(RETRY) };
-                let verdict = ControlResult { result: Err(refusal.clone()), failed, until };
-                let before = slot.last().replace(verdict);
-                if failed && !before.is_some_and(|before| before.failed) {
+                let had_failed = slot.fail(refusal.clone(), failed, until);
+                if failed && !had_failed {
                     observe::account::control_failed(
                         &self.source,
                         kind.name(),
@@ -390,8 +391,6 @@ mod tests {
         control.found(HERE);
         assert_eq!(ask(&control, Kind::Witness, HERE, 'n', &sent).await, '+');
         assert_eq!(ask(&control, Kind::Canary, HERE, 'e', &sent).await, '-');
-        control.forget(HERE);
-        assert_eq!(ask(&control, Kind::Witness, HERE, 'n', &sent).await, '-');
     }
 
     #[tokio::test(start_paused = true)]
@@ -460,7 +459,8 @@ mod tests {
     async fn logs_a_failed_control_once() {
         let (text, _guard) = logged();
         let (control, sent) = (control(), AtomicUsize::new(0));
-        for says in ['e', 'e', 't', 'e', 'n', 'n', 'e'] {
+        // No reply in between neither ends the failure nor begins another one.
+        for says in ['e', 'e', 't', 'e', 't', 'n', 'n', 't', 'n', 'e'] {
             for _ in 0..3 {
                 ask(&control, Kind::Canary, HERE, says, &sent).await;
             }
@@ -468,7 +468,7 @@ mod tests {
         }
         let text = String::from_utf8(text.lock().unwrap().clone()).unwrap();
         let levels: Vec<_> = text.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
-        assert_eq!(levels, ["ERROR", "ERROR", "INFO", "ERROR"], "{text}");
+        assert_eq!(levels, ["ERROR", "INFO", "ERROR"], "{text}");
         for part in ["source=vrfy:test", "server=192.0.2.1:25", "domain=example.test", "reply=\"250 ok\""] {
             assert!(text.contains(part), "{part}: {text}");
         }

@@ -113,8 +113,17 @@ impl Drop for FileSource {
         if let Some(look) = lock(&self.look).take() {
             look.abort();
         }
-        self.list.file.set_trouble(None);
+        // A source of the same file with other settings, such as another case_sensitive, may go on.
+        let file = &self.list.file;
+        let other = sources_in_use().into_iter().find(|other| Arc::ptr_eq(&other.list.file, file));
+        let trouble = other.and_then(|other| other.list.view().trouble);
+        file.set_trouble(trouble.as_ref().map(|trouble| &*trouble.why));
     }
+}
+
+/// The sources in use. The last use of one may end here, and its end locks the list again, so it is not locked any more.
+fn sources_in_use() -> Vec<Arc<FileSource>> {
+    lock(&LISTS).iter().filter_map(Weak::upgrade).collect()
 }
 
 impl FileSource {
@@ -126,13 +135,11 @@ impl FileSource {
         cases: CaseSensitivity,
         format: &'static Format,
     ) -> Result<(Arc<Self>, bool), Vec<String>> {
-        let known = |source: &Weak<FileSource>| {
-            let source = source.upgrade()?;
+        let is_same = |source: &Arc<FileSource>| {
             let list = &source.list;
-            let same = list.file.path() == path && list.cases == cases && list.format.name == format.name;
-            same.then_some(source)
+            list.file.path() == path && list.cases == cases && list.format.name == format.name
         };
-        let known = lock(&LISTS).iter().find_map(known);
+        let known = sources_in_use().into_iter().find(is_same);
         if let Some(source) = known {
             source.list.look();
             // A list with errors makes the new configuration invalid, as it prevents a start.

@@ -469,3 +469,30 @@ async fn dropping_the_source_ends_its_tasks() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
+
+/// After a change of `case_sensitive` two sources have the same file for a while. The end of the old one does not hide
+/// the trouble of the new one from `rcptd status`.
+#[tokio::test]
+async fn trouble_stays_when_another_source_of_the_file_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("accounts");
+    fs::write(&path, "foo\n").unwrap();
+    age(&path, QUIET);
+    let [old, new] = [false, true].map(|cases| {
+        let (source, is_new) = FileSource::shared("file:test".into(), &path, cases.into(), &FORMAT).unwrap();
+        assert!(is_new, "{cases}");
+        source.keep_looking();
+        source
+    });
+    fs::write(&path, "foo bar\n").unwrap();
+    let begin = Instant::now();
+    while [&old, &new].iter().any(|source| source.list.view().trouble.is_none()) {
+        assert!(begin.elapsed() < Duration::from_secs(20), "no trouble");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let is_told = || watch::troubles().iter().any(|(of, _)| *of == path);
+    drop(old);
+    assert!(is_told());
+    drop(new);
+    assert!(!is_told());
+}

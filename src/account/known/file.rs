@@ -2,8 +2,9 @@
 //!
 //! It has one JSON object a line: first the version and what the maps of the configuration were, then each
 //! account with its source, and when it was found. It is replaced as a whole: written to another file,
-//! synchronised with the disk, and renamed. Accounts that depend on files of this host are not in it, since the
-//! files may change while rcptd is not running, and are there at the next start.
+//! synchronised with the disk, and renamed. Accounts of `file:`, `aliases:` and `passwd:` are not in it, since these
+//! files may change while rcptd is not running, and are there at the next start. Those of a map are in it, whether
+//! it reads files or not: it may combine files and servers.
 //!
 //! Lines that cannot be read are skipped. The damaged file is then kept under another name, since it may have pins, and
 //! the next save replaces it. A file that is not one of known accounts is never replaced.
@@ -69,13 +70,16 @@ impl KnownFile {
             Ok(None) => return,
             Err(why) => return self.is_foreign(&why, "rcptd does not replace it"),
         };
-        let parsed = match parse(&text, sources.maps(), SystemTime::now()) {
+        let mut parsed = match parse(&text, sources.maps(), SystemTime::now()) {
             Ok(parsed) => parsed,
             Err(why) => return self.is_foreign(&why, "remove it, or set account.cache.file to another path"),
         };
-        for (key, known) in parsed.accounts {
-            if known.source.as_ref().is_none_or(|source| sources.has_source(source)) {
-                sources.known.insert(key, known).await;
+        for (key, known) in std::mem::take(&mut parsed.accounts) {
+            if let Some(key) = sources.key_of(&key, &known)
+                && let Err(why) = sources.known.insert(key, known).await
+            {
+                parsed.damaged += 1;
+                parsed.why.get_or_insert_with(|| why.to_string());
             }
         }
         self.saved.store(sources.known.changes(), Relaxed);
@@ -270,6 +274,7 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 mod tests {
     use super::super::super::settings::{CacheSettings, Settings, SourceSettings};
     use super::super::super::testing::account;
+    use super::super::MAX_PINS;
     use super::*;
     use crate::map::served::Maps;
     use std::os::unix::fs::PermissionsExt;
@@ -375,13 +380,11 @@ mod tests {
             ("c", None, now),
             ("old", Some("fail:"), now - Duration::from_hours(5 * 24)),
         ] {
-            first.known.insert(key(&format!("{name}@example.test")), known(source, since)).await;
+            first.known.insert(key(&format!("{name}@example.test")), known(source, since)).await.unwrap();
         }
         let basis = crate::watch::Revision::default().basis();
-        first
-            .known
-            .insert(key("file@example.test"), KnownAccount { basis, ..known(Some("fail:"), now) })
-            .await;
+        let of_file = KnownAccount { basis, ..known(Some("fail:"), now) };
+        first.known.insert(key("file@example.test"), of_file).await.unwrap();
         assert_eq!(names(&first), ["a", "b", "c", "file"]);
         file.save(&first).await;
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
@@ -396,7 +399,41 @@ mod tests {
             assert_eq!(names(&restarted), want, "{specs:?}");
         }
         let reloaded = sources(&["fail:"], Some(&first)).await;
+        reloaded.take_over(&first).await;
         assert_eq!(names(&reloaded), ["a", "c", "file"]);
+    }
+
+    /// `case_sensitive` may have changed between stop and start.
+    #[tokio::test]
+    async fn pins_are_respelled() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("known");
+        fs::write(&path, format(&[(key("Foo@a.test"), known(None, SystemTime::now()))], "")).unwrap();
+        for (cases, want) in [(false, "foo"), (true, "Foo")] {
+            let settings =
+                Settings::new(vec![SourceSettings::new("fail:".parse().unwrap())], CacheSettings::default());
+            let sources = Sources::build(&settings, cases).await.unwrap();
+            KnownFile::open(Some(&path), &sources, &Metrics::default()).await;
+            assert_eq!(names(&sources), [want]);
+        }
+    }
+
+    /// A source has the accounts of its domains only, after a restart as after a reload.
+    #[tokio::test]
+    async fn accounts_of_other_domains_are_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("known");
+        let (metrics, now) = (Metrics::default(), SystemTime::now());
+        let all = ["foo@a.test", "foo@b.test"].map(|text| (key(text), known(Some("fail:"), now)));
+        fs::write(&path, format(&all, "")).unwrap();
+        for (domains, want) in [(None, 2), (Some("a.test"), 1), (Some("c.test"), 0)] {
+            let mut source = SourceSettings::new("fail:".parse().unwrap());
+            source.domains = domains.map(|domain| [domain.to_owned()].into());
+            let settings = Settings::new(vec![source], CacheSettings::default());
+            let sources = Sources::build(&settings, false).await.unwrap();
+            KnownFile::open(Some(&path), &sources, &metrics).await;
+            assert_eq!(sources.known.list().len(), want, "{domains:?}");
+        }
     }
 
     /// A file that cannot be read or written does not stop rcptd, and is told.
@@ -418,7 +455,7 @@ mod tests {
         fs::write(&foreign, "x").unwrap();
         let file = KnownFile::open(Some(&foreign), &sources, &metrics).await.unwrap();
         assert!(failing(&metrics).starts_with("line 1 is not valid"), "{}", failing(&metrics));
-        sources.known.pin(&account("foo@example.test")).await;
+        sources.known.pin(&account("foo@example.test")).await.unwrap();
         file.save(&sources).await;
         assert_eq!(fs::read_to_string(&foreign).unwrap(), "x");
         assert!(!file.is_saved(&sources));
@@ -429,12 +466,12 @@ mod tests {
         // Damaged lines are told and kept, the others count.
         let damaged = fs::read_to_string(&foreign).unwrap() + "{\"account\":";
         fs::write(&foreign, &damaged).unwrap();
-        sources.known.forget(&key("foo@example.test")).await;
+        sources.known.unpin(&key("foo@example.test")).await;
         let file = KnownFile::open(Some(&foreign), &sources, &metrics).await.unwrap();
         assert_eq!(names(&sources), ["foo"]);
         let why = failing(&metrics);
         assert!(why.starts_with("line 3 is not valid") && why.ends_with("foreign.damaged"), "{why}");
-        sources.known.pin(&account("baz@example.test")).await;
+        sources.known.pin(&account("baz@example.test")).await.unwrap();
         file.save(&sources).await;
         assert_eq!(failing(&metrics), "");
         assert_eq!(fs::read_to_string(folder.path().join("foreign.damaged")).unwrap(), damaged);
@@ -446,8 +483,26 @@ mod tests {
         let metrics = Metrics::default();
         let file =
             KnownFile::open(Some(&folder.path().join("gone/known")), &sources, &metrics).await.unwrap();
-        sources.known.pin(&account("bar@example.test")).await;
+        sources.known.pin(&account("bar@example.test")).await.unwrap();
         file.save(&sources).await;
         assert!(failing(&metrics).starts_with("cannot be written: No such file"), "{}", failing(&metrics));
+    }
+
+    /// Someone has edited the file. The pins beyond the limit are told, and the file is kept.
+    #[tokio::test]
+    async fn more_pins_than_there_may_be_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, metrics) = (folder.path().join("known"), Metrics::default());
+        let mut text = "{\"known_accounts\":1}\n".to_owned();
+        for i in 0..=MAX_PINS {
+            text += &*format!("{{\"account\":\"pin{i}@example.test\",\"source\":null,\"since\":5}}\n");
+        }
+        fs::write(&path, &text).unwrap();
+        let sources = sources(&["fail:"], None).await;
+        let _file = KnownFile::open(Some(&path), &sources, &metrics).await.unwrap();
+        assert_eq!(names(&sources).len(), MAX_PINS);
+        let (_, why) = metrics.source_states().remove(0).failing.unwrap();
+        assert!(why.starts_with("10000 accounts are pinned") && why.contains(" 1 such lines"), "{why}");
+        assert_eq!(fs::read_to_string(folder.path().join("known.damaged")).unwrap(), text);
     }
 }

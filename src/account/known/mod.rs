@@ -4,14 +4,17 @@
 //! while its primary is away. Only "exists" is remembered this way: a "not found" that is no longer certain
 //! would reject mail for good. When a source says "not found", rcptd forgets the account at once.
 //!
-//! A known account is forgotten when a file that the answer came from changes, when its source is no longer
-//! configured, or after [`CacheSettings::stale_ttl`](super::settings::CacheSettings::stale_ttl).
+//! A known account is forgotten when a file that the answer came from changes, unless it is a file of a map, when its
+//! source is no longer configured, or after [`CacheSettings::stale_ttl`](super::settings::CacheSettings::stale_ttl).
 //!
 //! An operator may pin an account: it exists without asking a source, until it is unpinned.
 
 pub mod file;
+mod pins;
 pub mod shared;
 
+use self::pins::Pins;
+pub use self::pins::{MAX_PINS, TooManyPins};
 use self::shared::Shared;
 use super::{AccountSource, Lookup, LookupFuture, Reason, Source, Verification};
 use crate::lookup::Key;
@@ -20,13 +23,14 @@ use foldhash::quality::RandomState;
 use mail_address::Address;
 use moka::Expiry;
 use moka::future::Cache as Store;
+use moka::policy::EvictionPolicy;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
 
-/// Maximum size of all known accounts in octets, some 400,000 accounts. Those not used for the longest time are
-/// forgotten first.
+/// Maximum size of the accounts that sources have found, in octets, some 400,000 accounts. Those that were neither found
+/// nor used for the longest time are forgotten first. Pins have a limit of their own, [`MAX_PINS`].
 pub const MAX_BYTES: u64 = 64 << 20;
 /// What an entry takes in addition to its texts, in octets.
 const ENTRY_BYTES: usize = 128;
@@ -76,19 +80,28 @@ impl KnownAccount {
 pub struct KnownAccounts {
     store: Store<String, KnownAccount, RandomState>,
     stale_ttl: Duration,
+    lasting: Arc<Lasting>,
+}
+
+/// What does not depend on [`KnownAccounts::stale_ttl`], and so outlasts a change of it.
+#[derive(Default)]
+struct Lasting {
+    pins: Pins,
     /// Number of changes since the start.
     changes: AtomicU64,
     /// Answers from here while a source failed.
     used: AtomicU64,
     /// Number of flushes since the start.
     flushes: AtomicU64,
-    /// Whether an account was ever pinned: otherwise a lookup in the cache needs none here.
-    pinned: AtomicBool,
 }
 
 impl KnownAccounts {
     /// Remembers accounts for `stale_ttl`; zero: only those that are pinned.
     pub fn new(stale_ttl: Duration) -> Self {
+        KnownAccounts::with(stale_ttl, Arc::default())
+    }
+
+    fn with(stale_ttl: Duration, lasting: Arc<Lasting>) -> Self {
         let size = |key: &String, known: &KnownAccount| {
             let texts = key.len() + known.source.as_ref().map_or(0, |source| source.len());
             u32::try_from(texts + ENTRY_BYTES).unwrap_or(u32::MAX)
@@ -96,15 +109,19 @@ impl KnownAccounts {
         let store = Store::builder()
             .max_capacity(MAX_BYTES)
             .weigher(size)
+            // The default policy refuses new entries when the store is full.
+            .eviction_policy(EvictionPolicy::lru())
             .expire_after(Remaining(stale_ttl))
             .build_with_hasher(RandomState::default());
-        KnownAccounts {
-            store,
-            stale_ttl,
-            changes: AtomicU64::new(0),
-            used: AtomicU64::new(0),
-            flushes: AtomicU64::new(0),
-            pinned: AtomicBool::new(false),
+        KnownAccounts { store, stale_ttl, lasting }
+    }
+
+    /// These accounts, or those of a store with another `stale_ttl`: pins, and none that a source has found.
+    pub(super) fn with_ttl(self: &Arc<Self>, stale_ttl: Duration) -> Arc<Self> {
+        if stale_ttl == self.stale_ttl {
+            self.clone()
+        } else {
+            Arc::new(KnownAccounts::with(stale_ttl, self.lasting.clone()))
         }
     }
 
@@ -115,57 +132,72 @@ impl KnownAccounts {
 
     /// Number of changes since the start.
     pub fn changes(&self) -> u64 {
-        self.changes.load(Relaxed)
+        self.lasting.changes.load(Relaxed)
     }
 
     /// Number of answers that were given while a source failed.
     pub fn used(&self) -> u64 {
-        self.used.load(Relaxed)
+        self.lasting.used.load(Relaxed)
     }
 
-    /// Returns all, in the order of their addresses.
+    /// Returns all, in the order of their addresses. A pin takes the place of what a source has found.
     pub fn list(&self) -> Vec<(String, KnownAccount)> {
+        let pins =
+            self.lasting.pins.list().into_iter().map(|(key, since)| (key, KnownAccount::new(None, since)));
         let current = self.store.iter().filter(|(_, known)| known.basis.holds());
-        let mut all: Vec<_> = current.map(|(key, known)| (String::clone(&key), known)).collect();
+        let mut all: Vec<_> = pins.chain(current.map(|(key, known)| (String::clone(&key), known))).collect();
         all.sort_by(|(a, _), (b, _)| a.cmp(b));
+        all.dedup_by(|(later, _), (pin, _)| later == pin);
         all
     }
 
-    /// Remembers an account.
-    pub(super) async fn insert(&self, key: String, known: KnownAccount) {
-        if known.source.is_some() && known.age() >= self.stale_ttl {
-            return;
+    /// Remembers an account that a source has found, or that is pinned. Only a pin may fail.
+    pub(super) async fn insert(&self, key: String, known: KnownAccount) -> Result<(), TooManyPins> {
+        if known.source.is_none() {
+            self.lasting.pins.add(key, known.since)?;
+        } else if known.age() < self.stale_ttl {
+            self.store.insert(key, known).await;
+        } else {
+            return Ok(());
         }
-        self.changes.fetch_add(1, Relaxed);
-        self.pinned.fetch_or(known.source.is_none(), Relaxed);
-        self.store.insert(key, known).await;
+        self.lasting.changes.fetch_add(1, Relaxed);
+        Ok(())
     }
 
-    /// Forgets an account, whether it is pinned or not. Returns whether it was known.
-    pub async fn forget(&self, key: &str) -> bool {
+    /// Forgets an account that a source has found. A pin stays.
+    pub(super) async fn forget(&self, key: &str) {
         let known = self.store.remove(key).await.is_some();
-        self.changes.fetch_add(u64::from(known), Relaxed);
-        known
+        self.lasting.changes.fetch_add(u64::from(known), Relaxed);
+    }
+
+    /// Unpins an account, and forgets what was found before it was pinned. Returns whether it was pinned.
+    pub async fn unpin(&self, key: &str) -> bool {
+        let pinned = self.lasting.pins.remove(key);
+        if pinned {
+            self.lasting.changes.fetch_add(1, Relaxed);
+            self.forget(key).await;
+        }
+        pinned
     }
 
     /// Lookups in progress do not make accounts known any more: an operator is about to forget some.
     pub(super) fn begin_flush(&self) {
-        self.flushes.fetch_add(1, Relaxed);
+        self.lasting.flushes.fetch_add(1, Relaxed);
     }
 
     /// Makes an account exist without asking a source.
-    pub async fn pin(&self, account: &Address) {
+    pub async fn pin(&self, account: &Address) -> Result<(), TooManyPins> {
         let key = account.cache_key().into_owned();
-        self.insert(key, KnownAccount::new(None, SystemTime::now())).await;
+        self.insert(key, KnownAccount::new(None, SystemTime::now())).await
     }
 
     /// The account, if it is pinned.
-    async fn pinned(&self, account: &Address) -> Option<KnownAccount> {
-        if !self.pinned.load(Relaxed) {
+    fn pinned(&self, account: &Address) -> Option<KnownAccount> {
+        // The usual case, which needs no key.
+        if self.lasting.pins.is_empty() {
             return None;
         }
-        // Boxed to keep the future of a lookup small.
-        Box::pin(self.get(&account.cache_key())).await.filter(|known| known.source.is_none())
+        self.lasting.pins.since(&account.cache_key()).map(|since| KnownAccount::new(None, since))
     }
 
     async fn get(&self, key: &str) -> Option<KnownAccount> {
@@ -179,12 +211,12 @@ impl fmt::Debug for KnownAccounts {
     }
 }
 
-/// An account expires when it has reached this age; one that is pinned never.
+/// An account expires when it has reached this age.
 struct Remaining(Duration);
 
 impl Expiry<String, KnownAccount> for Remaining {
     fn expire_after_create(&self, _: &String, known: &KnownAccount, _: Instant) -> Option<Duration> {
-        known.source.as_ref().map(|_| self.0.saturating_sub(known.age()))
+        Some(self.0.saturating_sub(known.age()))
     }
 
     fn expire_after_update(
@@ -203,6 +235,7 @@ impl Expiry<String, KnownAccount> for Remaining {
 pub(super) struct Recorded {
     accounts: Arc<KnownAccounts>,
     shared: Option<Arc<Shared>>,
+    retired: AtomicBool,
     inner: Arc<AccountSource>,
 }
 
@@ -210,25 +243,30 @@ impl Recorded {
     /// Wraps `inner`. Put it inside the cache, so that it records an answer when the source gives it, whether a caller
     /// still waits for it or not.
     pub fn new(accounts: Arc<KnownAccounts>, shared: Option<Arc<Shared>>, inner: Arc<AccountSource>) -> Self {
-        Recorded { accounts, shared, inner }
+        Recorded { accounts, shared, retired: AtomicBool::new(false), inner }
+    }
+
+    /// From now on nothing is recorded, also of lookups in progress: other sources have taken over.
+    pub fn retire(&self) {
+        self.retired.store(true, Relaxed);
     }
 
     async fn ask(&self, account: &Address) -> Verification {
-        let flushes = self.accounts.flushes.load(Relaxed);
+        let flushes = self.accounts.lasting.flushes.load(Relaxed);
         let answer = self.inner.look_up(account).await;
         let key = account.cache_key();
         match &answer.result {
-            // It was pinned during the lookup.
-            _ if self.accounts.pinned(account).await.is_some() => (),
+            _ if self.retired.load(Relaxed) => (),
             // It may have been flushed during the lookup.
-            Lookup::Found(()) if self.accounts.flushes.load(Relaxed) != flushes => (),
+            Lookup::Found(()) if self.accounts.lasting.flushes.load(Relaxed) != flushes => (),
             Lookup::Found(()) => {
                 let (source, basis) = (Some(answer.source.clone()), answer.basis.clone());
                 let known = KnownAccount { source, since: SystemTime::now(), basis };
                 if let Some(shared) = &self.shared {
                     shared.found(account, known.clone());
                 }
-                self.accounts.insert(key.into_owned(), known).await;
+                // It is not a pin, so it does not fail.
+                let _ = self.accounts.insert(key.into_owned(), known).await;
             }
             Lookup::NotFound => {
                 self.accounts.forget(&key).await;
@@ -267,7 +305,7 @@ impl Known {
     }
 
     async fn ask(&self, account: &Address) -> Verification {
-        if let Some(pinned) = self.accounts.pinned(account).await {
+        if let Some(pinned) = self.accounts.pinned(account) {
             return pinned.answer("", &"");
         }
         let answer = self.inner.look_up(account).await;
@@ -285,7 +323,7 @@ impl Known {
         reason: &Reason,
     ) -> Option<Verification> {
         if let Some(known) = self.accounts.get(&account.cache_key()).await {
-            self.accounts.used.fetch_add(1, Relaxed);
+            self.accounts.lasting.used.fetch_add(1, Relaxed);
             return Some(known.answer("", reason));
         }
         let shared = self.shared.as_ref()?;
@@ -294,7 +332,7 @@ impl Known {
             shared.gone(account);
             return None;
         }
-        self.accounts.used.fetch_add(1, Relaxed);
+        self.accounts.lasting.used.fetch_add(1, Relaxed);
         Some(known.answer(" by another host", reason))
     }
 }
@@ -397,13 +435,13 @@ mod tests {
             let double = Arc::new(Double::new(says.clone()));
             let known = around(&double, Duration::ZERO);
             let foo = account("foo@example.test");
-            known.accounts.pin(&foo).await;
+            known.accounts.pin(&foo).await.unwrap();
             for _ in 0..3 {
                 let got = known.look_up(&foo).await;
                 assert_eq!((got.result, &*got.source), (Lookup::Found(()), "pin"));
             }
             assert_eq!(double.count(), 0);
-            assert!(known.accounts.forget(&foo.cache_key()).await);
+            assert!(known.accounts.unpin(&foo.cache_key()).await);
             assert_eq!(known.look_up(&foo).await.result, says.result);
         }
     }
@@ -417,22 +455,49 @@ mod tests {
             let foo = account("foo@example.test");
             let pinning = async {
                 tokio::time::sleep(SHORT / 2).await;
-                known.accounts.pin(&foo).await;
+                known.accounts.pin(&foo).await.unwrap();
             };
             tokio::join!(known.look_up(&foo), pinning);
             assert_eq!(&*known.look_up(&foo).await.source, "pin");
         }
     }
 
+    /// However many accounts are found, and however often the first ones are used, later ones are remembered, and pins
+    /// stay.
     #[tokio::test]
     async fn size_is_limited() {
         let accounts = KnownAccounts::new(LONG);
+        accounts.pin(&account("pin@example.test")).await.unwrap();
         let source: Arc<str> = "x".repeat(1 << 20).into();
         for i in 0..200 {
             let known = KnownAccount::new(Some(source.clone()), SystemTime::now());
-            accounts.insert(format!("foo{i}@example.test"), known).await;
+            accounts.insert(format!("foo{i}@example.test"), known).await.unwrap();
+            for used in 0..10 {
+                accounts.get(&format!("foo{used}@example.test")).await;
+            }
+            accounts.store.run_pending_tasks().await;
         }
-        accounts.store.run_pending_tasks().await;
-        assert!(accounts.list().len() < 64, "{}", accounts.list().len());
+        assert!(accounts.list().len() <= 64, "{}", accounts.list().len());
+        assert!(accounts.get("foo199@example.test").await.is_some());
+        assert!(accounts.pinned(&account("pin@example.test")).is_some());
+    }
+
+    /// An account that was found and then pinned is forgotten with its pin.
+    #[tokio::test]
+    async fn pin_is_listed_in_place_of_what_was_found() {
+        let accounts = KnownAccounts::new(LONG);
+        let foo = account("foo@example.test");
+        let known = KnownAccount::new(Some("double:".into()), SystemTime::now());
+        accounts.insert(foo.cache_key().into_owned(), known.clone()).await.unwrap();
+        assert!(!accounts.unpin(&foo.cache_key()).await);
+        assert_eq!(accounts.list().len(), 1, "it was not pinned");
+        accounts.pin(&foo).await.unwrap();
+        let sources: Vec<_> = accounts.list().into_iter().map(|(_, known)| known.source).collect();
+        assert_eq!(sources, [None]);
+        accounts.forget(&foo.cache_key()).await;
+        assert_eq!(accounts.list().len(), 1, "only unpin removes it");
+        accounts.insert(foo.cache_key().into_owned(), known).await.unwrap();
+        assert!(accounts.unpin(&foo.cache_key()).await);
+        assert_eq!((accounts.list().len(), accounts.unpin(&foo.cache_key()).await), (0, false));
     }
 }

@@ -226,8 +226,8 @@ impl Access {
 }
 
 impl Scope {
-    /// Whether an account is shared: not if it is pinned, depends on files of this host, or the source has all
-    /// names.
+    /// Whether an account is shared: not if it is pinned, is one of `file:`, `aliases:` or `passwd:`, which depend on
+    /// files of this host, or the source has all names.
     fn shares(&self, known: &KnownAccount) -> bool {
         let Some(source) = &known.source else { return false };
         known.basis.is_empty()

@@ -9,7 +9,7 @@ mod property;
 
 use super::known::KnownAccounts;
 use super::settings::{CacheSettings, Combine, OnTempFail, Settings, SourceSettings};
-use super::sources::{answering, protected};
+use super::sources::{Answering, answering, protected};
 use super::testing::account;
 use super::{AccountSource, Chain, Lookup, LookupFuture, Reason, Source, Verification};
 use crate::lookup::Cache;
@@ -164,7 +164,7 @@ impl Tree {
         });
         let chain = Arc::new(Chain::new(members.collect(), combine));
         let known = Arc::new(KnownAccounts::new(settings.cache.stale_ttl));
-        let (composed, cache) = answering(&settings, known, None, chain, None);
+        let Answering { composed, cache, .. } = answering(&settings, known, None, chain, None);
         Tree { composed, cache }
     }
 

@@ -53,8 +53,8 @@ impl Pool {
         !connection.is_spent() && connection.asked() < self.per_connection && self.is_young(connection)
     }
 
-    /// Whether replies over a connection count: it has not reached its maximum age.
-    pub fn is_young(&self, connection: &Connection) -> bool {
+    /// Whether a connection has not reached its maximum age, after which it is not used again.
+    fn is_young(&self, connection: &Connection) -> bool {
         connection.peer().since.elapsed() < self.max_age
     }
 

@@ -85,8 +85,14 @@ impl SmtpSource {
                 self.interpret(&replied, &mut held).await
             }
         };
-        if let Some(connection) = held {
-            self.pool.put(connection);
+        match held {
+            // Its process may go on with the tables that it read when they were empty, also after a control over a
+            // newer connection has passed for this server.
+            Some(connection) if answer.as_ref().is_err_and(Reason::is_uncontrolled) => {
+                self.pool.quit(connection);
+            }
+            Some(connection) => self.pool.put(connection),
+            None => (),
         }
         answer
     }

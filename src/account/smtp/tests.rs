@@ -1,15 +1,16 @@
 //! Tests the choice of servers. `tests/account_smtp.rs` tests the dialogue.
 
 use super::super::Source;
-use super::super::settings::{CacheSettings, Settings, SourceSettings, Witness};
+use super::super::settings::{CacheSettings, Settings, SourceSettings, Trust, Witness};
 use super::super::testing::account;
 use super::testing::Table;
 use super::*;
 use crate::lookup::Answer;
+use crate::lookup::control;
 use crate::map::served::Maps;
 use crate::observe::Metrics;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
@@ -252,4 +253,44 @@ async fn controls_are_per_server() {
             assert!(got.starts_with(want), "{replies:?} {name}: {got}");
         }
     }
+}
+
+/// A server whose processes keep the table that they read when the connection began, as those of Postfix do. After the
+/// table is restored, a connection that is older does not count.
+#[tokio::test]
+async fn connection_of_a_refused_reply_is_not_used_again() {
+    let restored = Arc::new(AtomicBool::new(false));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let table = restored.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let has_users = table.load(Ordering::SeqCst);
+            tokio::spawn(async move {
+                let (read, mut write) = stream.split();
+                let mut lines = BufReader::new(read).lines();
+                write.write_all(b"220 hi\r\n").await.ok()?;
+                while let Some(line) = lines.next_line().await.ok()? {
+                    let reply = match line.strip_prefix("VRFY ") {
+                        Some(_) if !has_users => "550 5.1.1 no",
+                        Some("<nobody@example.test>") => "550 5.1.1 no",
+                        _ => "250 ok",
+                    };
+                    write.write_all(format!("{reply}\r\n").as_bytes()).await.ok()?;
+                }
+                Some(())
+            });
+        }
+    });
+    let mut source = SourceSettings::new(format!("vrfy:127.0.0.1:{port}").parse().unwrap());
+    source.smtp.code_250 = Trust::Exists.into();
+    let source = built(&source, Arc::new(Table::new()), &Arc::default());
+    let ask =
+        async |name: &str| source.look_up(&account(&format!("{name}@example.test"))).await.result.to_string();
+    assert!(ask("foo").await.starts_with("temporary failure: "));
+    restored.store(true, Ordering::SeqCst);
+    // Another host or connection has shown meanwhile that the server finds accounts.
+    let address = format!("127.0.0.1:{port}");
+    source.control.found(control::Server { peer: &address, scope: "example.test" });
+    assert_eq!([ask("foo").await, ask("nobody").await], ["exists", "not found"]);
 }
