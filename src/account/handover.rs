@@ -10,8 +10,8 @@ use crate::observe::outage::BreakerState;
 use std::sync::Arc;
 
 impl Sources {
-    /// Takes over the known accounts of `before`, right before these sources replace them: without those of sources that
-    /// are gone or are not asked for their domain any more, and of maps that have changed. A source with other
+    /// Takes over the known accounts of `before`, right before these sources replace them: without those of sources
+    /// that are gone or are not asked for their domain any more, and of maps that have changed. A source with other
     /// settings, such as a longer deadline, has the same accounts. From then on `rcptd status` shows the new breakers,
     /// which are closed.
     pub async fn take_over(&self, before: &Sources) {

@@ -105,10 +105,10 @@ fn hand_over(Imported { count, files, differences }: &Imported, output: &args::O
     let name = path.display();
     match config::load(&path) {
         Ok(_) => {
-            terminal::say(format_args!("rcptd: {name} is valid; first do what the report above asks for"))
+            terminal::say(format_args!("rcptd: {name} is valid; first do what the report above asks for"));
         }
         Err(_) => {
-            terminal::say(format_args!("rcptd: {name} cannot be used yet; rcptd check -c {name} shows why"))
+            terminal::say(format_args!("rcptd: {name} cannot be used yet; rcptd check -c {name} shows why"));
         }
     }
     Ok(())

@@ -121,7 +121,8 @@ impl Drop for FileSource {
     }
 }
 
-/// The sources in use. The last use of one may end here, and its end locks the list again, so it is not locked any more.
+/// The sources in use. The last use of one may end with the caller, and its end locks the list again, so the list is
+/// not locked any more.
 fn sources_in_use() -> Vec<Arc<FileSource>> {
     lock(&LISTS).iter().filter_map(Weak::upgrade).collect()
 }

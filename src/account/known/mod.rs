@@ -29,8 +29,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
 
-/// Maximum size of the accounts that sources have found, in octets, some 400,000 accounts. Those that were neither found
-/// nor used for the longest time are forgotten first. Pins have a limit of their own, [`MAX_PINS`].
+/// Maximum size of the accounts that sources have found, in octets, some 400,000 accounts. Those that were neither
+/// found nor used for the longest time are forgotten first. Pins have a limit of their own, [`MAX_PINS`].
 pub const MAX_BYTES: u64 = 64 << 20;
 /// What an entry takes in addition to its texts, in octets.
 const ENTRY_BYTES: usize = 128;
