@@ -293,7 +293,9 @@ fn one_smtp_reply(kind: &str, data: &[u8]) {
         (Lookup::Found(()), "vrfy") => &[b"250", b"251"],
         // To RCPT, 252 means the same.
         (Lookup::Found(()), _) => &[b"250", b"251", b"252"],
-        (Lookup::NotFound, _) => &[b"550"],
+        (Lookup::NotFound, "vrfy") => &[b"550"],
+        // To RCPT also these, with an enhanced status code.
+        (Lookup::NotFound, _) => &[b"550", b"551", b"553"],
     };
     let refused_ehlo = replies.get(1).is_some_and(|reply| reply.starts_with(b"5"));
     assert!(kind != "lmtp" || !refused_ehlo, "LMTP has no HELO");
