@@ -242,7 +242,7 @@ impl Check<'_> {
         }
     }
 
-    /// Reports keys of a connection where there is none, or none with TLS.
+    /// Reports `tls_ca` without TLS, and the keys of a connection in a SQLite database, which has none.
     fn without_connection(&mut self, table: &DatabaseTable, kind: Kind, has_ldaps: bool) {
         let tls = table.tls.given().filter(|tls| tls.value);
         let ca = text(&table.tls_ca);

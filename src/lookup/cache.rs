@@ -489,8 +489,8 @@ mod tests {
         assert_eq!(double.count(), 2);
     }
 
-    /// A flush between the check of a result and its storage, which the TTL of the stored entry stands for here, does
-    /// not see the entry.
+    /// A flush that comes after the check of a result, but before the cache has stored it, does not find the entry. The
+    /// TTL function, which the cache calls while it stores an entry, plays this flush.
     #[tokio::test]
     async fn flush_reaches_results_that_are_being_stored() {
         for is_refresh in [false, true] {

@@ -16,8 +16,8 @@ pub const SHORT: Duration = Duration::from_millis(300);
 /// What a program does before it waits for questions.
 pub const HELLO: &str = "read -r hello; echo 'rcptd-plugin 1 test'\n";
 
-/// A program that misbehaves: its name, its text, and part of the reason of the failure. In the text, `HELLO` and `FIRST`
-/// stand for commands, and `VALID` for an answer (see [`Asks`]).
+/// A program that misbehaves: its name, its text, and part of the reason of the failure. The test replaces `HELLO` and
+/// `FIRST` in the text by commands, and `VALID` by an answer (see [`Asks`]).
 pub type Fault = (&'static str, &'static str, &'static str);
 
 /// The faults that do not depend on what is asked.

@@ -236,7 +236,7 @@ pub fn count(number: impl TryInto<u64>, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-/// Returns how many warnings and notes there are, such as `2 warnings, 1 note`; an empty text if there are none.
+/// Returns how many warnings and notes there are, such as `2 warnings, 1 note`. Without any, the text is empty.
 pub fn remarks(problems: &[Problem]) -> String {
     let of = |severity| problems.iter().filter(|problem| problem.severity == severity).count();
     [(of(Severity::Warning), "warning"), (of(Severity::Note), "note")]

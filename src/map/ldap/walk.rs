@@ -17,7 +17,7 @@ use std::vec::IntoIter;
 /// The filter that matches every entry.
 pub(super) const ANYTHING: &str = "(objectClass=*)";
 
-/// The name in a list of attributes that stands for all of them, as an empty list does (RFC 4511, section 4.5.1.8).
+/// In a list of attributes, this name requests all attributes, as an empty list does (RFC 4511, section 4.5.1.8).
 const ALL_ATTRIBUTES: &str = "*";
 
 /// One search in a directory.
