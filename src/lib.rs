@@ -15,22 +15,25 @@
 //! | 1 | [`lookup`] | the three-valued result of a lookup; the wrappers of all sources: timeout, limit, cache, control |
 //! | 1 | [`net`] | clients of other servers: DNS, TLS, connections, idle connections, back-off |
 //! | 1 | [`watch`] | changes of files, and whether a file is being written |
-//! | 2 | [`map`] | key to value: lists, databases, other servers, and the searches that Postfix leaves to a server |
-//! | 2 | [`plugin`] | programs of the operator that answer questions about addresses |
-//! | 3 | [`account`] | whether an account exists: the sources, and how they are combined |
-//! | 4 | [`script`] | the script or the plug-in of the operator, before and after the rules |
-//! | 5 | [`resolve`] | the [`resolve::Outcome`] of a recipient, from rules and accounts |
-//! | 6 | [`server`] | the protocols, each with a pure part and a thin adapter |
-//! | 7 | [`config`] | the configuration: read and checked |
-//! | 8 | [`import`] | the configuration of other programs, converted |
-//! | 9 | [`daemon`] | start, reload, stop |
-//! | 9 | [`wiring`] | comparison with the configuration of Postfix |
-//! | 10 | [`cli`] | the commands |
+//! | 2 | [`store`] | texts with an expiry that outlive a restart |
+//! | 3 | [`map`] | key to value: lists, databases, other servers, and the searches that Postfix leaves to a server |
+//! | 3 | [`plugin`] | programs of the operator that answer questions about addresses |
+//! | 4 | [`account`] | whether an account exists: the sources, and how they are combined |
+//! | 4 | [`greylist`] | whether a client has to try again later |
+//! | 5 | [`script`] | the script or the plug-in of the operator, before and after the rules |
+//! | 6 | [`resolve`] | the [`resolve::Outcome`] of a recipient, from rules and accounts |
+//! | 7 | [`server`] | the protocols, each with a pure part and a thin adapter |
+//! | 8 | [`config`] | the configuration: read and checked |
+//! | 9 | [`import`] | the configuration of other programs, converted |
+//! | 10 | [`daemon`] | start, reload, stop |
+//! | 10 | [`wiring`] | comparison with the configuration of Postfix |
+//! | 11 | [`cli`] | the commands |
 
 pub mod account;
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod greylist;
 pub mod import;
 pub mod lookup;
 pub mod map;
@@ -40,5 +43,6 @@ pub mod plugin;
 pub mod resolve;
 pub mod script;
 pub mod server;
+pub mod store;
 pub mod watch;
 pub mod wiring;

@@ -3,8 +3,8 @@
 use super::Table;
 use super::results::ResultSettings;
 use super::settings::{DatabaseSettings, Kind, Query};
-use super::store::Store;
 use crate::observe::Metrics;
+use crate::store::Store;
 use std::fmt;
 use std::sync::Arc;
 

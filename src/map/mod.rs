@@ -48,7 +48,6 @@ pub mod settings;
 pub mod source;
 #[cfg(any(feature = "sql-postgres", feature = "sql-mysql", feature = "sql-sqlite"))]
 mod sql;
-pub mod store;
 pub mod template;
 #[cfg(test)]
 mod testing;

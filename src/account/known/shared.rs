@@ -15,10 +15,10 @@
 use super::KnownAccount;
 use crate::account::Lookup;
 use crate::lookup::Key;
-use crate::map::store::Store;
 use crate::net::back_off::BackOff;
 use crate::observe::Metrics;
 use crate::observe::outage::Outage;
+use crate::store::Store;
 use mail_address::Address;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -378,7 +378,7 @@ mod tests {
 
     #[test]
     fn its_keys_are_known_as_ours() {
-        assert!(PREFIX.starts_with(crate::map::store::OWN_KEYS));
+        assert!(PREFIX.starts_with(crate::store::OWN_KEYS));
     }
 
     #[test]

@@ -1,13 +1,16 @@
-//! A store of texts with an expiry, which several hosts share.
+//! Texts with an expiry that outlive a restart: the state of greylisting, known accounts.
+//!
+//! A database that several hosts share is a [`Store`], too: see `map::redis`.
 
-use super::{Lookup, LookupFuture};
+use crate::lookup::{Lookup, LookupFuture};
 use std::fmt;
 use std::time::Duration;
 
-/// What the keys begin with that rcptd writes. They do not show that a database has the data of its maps.
+/// What the keys begin with that rcptd writes into a database. They do not show that a database has the data of its
+/// maps.
 pub const OWN_KEYS: &str = "rcptd:";
 
-/// A part of a database that rcptd writes. Errors are sentences for the log.
+/// Texts that rcptd writes, each with an expiry. Errors are sentences for the log.
 pub trait Store: fmt::Debug + Send + Sync {
     /// Reads a text. If the key is absent, the result is [`Lookup::NotFound`], which proves nothing, since texts expire.
     fn get<'a>(&'a self, key: &'a str) -> LookupFuture<'a, Lookup<String>>;

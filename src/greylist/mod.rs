@@ -1,0 +1,8 @@
+//! Greylisting: whether a client has to try again later.
+//!
+//! The first attempt to deliver a message from an unknown client, sender and recipient is deferred. Mail servers try
+//! again; most programs that send spam do not.
+
+mod facts;
+
+pub use facts::{Facts, SpfResult};
