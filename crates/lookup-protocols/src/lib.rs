@@ -1,5 +1,5 @@
-//! Encodes and decodes the requests and replies of the lookup protocols of Postfix and Sendmail, for servers
-//! and for clients.
+//! Encodes and decodes the requests and replies of the lookup protocols of Postfix and Sendmail, and of the policy
+//! delegation protocol of Postfix, for servers and for clients.
 //!
 //! The functions do no I/O and never panic: invalid input is a [`ProtocolError`].
 //!
@@ -14,6 +14,7 @@
 //! ```
 
 pub mod netstring;
+pub mod policy;
 pub mod socketmap;
 pub mod tcp_table;
 
@@ -26,6 +27,8 @@ pub enum ProtocolError {
     TooLong,
     /// A netstring does not end in a comma.
     Comma,
+    /// A line is not `name=value`.
+    Attribute,
     /// The reply is invalid.
     Reply,
 }
@@ -36,6 +39,7 @@ impl std::fmt::Display for ProtocolError {
             ProtocolError::Length => "netstring has no valid length",
             ProtocolError::TooLong => "longer than allowed",
             ProtocolError::Comma => "netstring does not end in a comma",
+            ProtocolError::Attribute => "a line is not name=value",
             ProtocolError::Reply => "invalid reply",
         })
     }

@@ -9,7 +9,7 @@
 //! The second command is that of all fuzz packages; see `fuzz/src/lib.rs`.
 
 use lookup_protocols::tcp_table::{self, Response};
-use lookup_protocols::{netstring, socketmap};
+use lookup_protocols::{netstring, policy, socketmap};
 
 /// A target.
 pub type Target = fn(&[u8]);
@@ -17,8 +17,8 @@ pub type Target = fn(&[u8]);
 /// All targets by name, which is also the name of their folders.
 pub const TARGETS: [(&str, Target); 1] = [("protocols", protocols)];
 
-/// Any bytes as netstrings, as a request and a reply of socketmap, and as lines of tcp_table; any text as what is
-/// written. Nothing panics, what is written is read, and a reading never returns more than was given.
+/// Any bytes as netstrings, as a request and a reply of socketmap, as lines of tcp_table, and as requests of the policy
+/// protocol; any text as what is written. Nothing panics, what is written is read, and a reading never returns more than was given.
 pub fn protocols(data: &[u8]) {
     let mut rest = data;
     while let Some((payload, length)) = check_netstring(rest) {
@@ -28,6 +28,10 @@ pub fn protocols(data: &[u8]) {
     check_socketmap(data);
     for line in data.split(|b| *b == b'\n') {
         check_line(line);
+    }
+    let mut rest = data;
+    while let Some(length) = check_policy(rest) {
+        rest = &rest[length..];
     }
     if let Ok(text) = std::str::from_utf8(data) {
         check_written(text);
@@ -89,7 +93,37 @@ fn check_line(line: &[u8]) {
     }
 }
 
+/// Checks the first policy request of `bytes` and returns its length. A reading of fewer bytes is incomplete, and what
+/// was read has all the bytes.
+fn check_policy(bytes: &[u8]) -> Option<usize> {
+    let (attributes, length) = policy::read(bytes).ok().flatten()?;
+    assert!(bytes[..length].ends_with(b"\n\n"));
+    for length in 0..length {
+        assert_eq!(policy::read(&bytes[..length]), Ok(None));
+    }
+    let mut again = Vec::new();
+    for (name, value) in attributes.iter() {
+        assert!(!name.is_empty());
+        again.extend_from_slice(&[name, b"=", value, b"\n"].concat());
+    }
+    again.push(b'\n');
+    assert_eq!(again, &bytes[..length]);
+    Some(length)
+}
+
 fn check_written(text: &str) {
+    let bytes =
+        written(|out| policy::write_request(out, &[("request", "smtpd_access_policy"), ("sender", text)]));
+    match policy::read(&bytes) {
+        Ok(Some((attributes, length))) => {
+            assert_eq!((length, attributes.iter().count()), (bytes.len(), 2));
+            assert_eq!(attributes.get("sender").map(<[u8]>::len), Some(text.len()));
+        }
+        other => assert!(bytes.len() > policy::MAX_REQUEST, "{other:?}"),
+    }
+    let bytes = written(|out| policy::write_reply(out, text));
+    assert!(matches!(policy::read_reply(&bytes), Ok(Some((_, length))) if length == bytes.len()));
+
     let bytes = written(|out| netstring::write(out, &[text.as_bytes(), b":", text.as_bytes()]));
     assert_eq!(only_netstring(&bytes), [text, ":", text].concat().as_bytes());
 
