@@ -66,6 +66,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("listenfd", &["server/listen.rs"]),
     ("notify", &["watch/"]),
     ("axum", &["server/metrics.rs"]),
+    ("base64", &["greylist/key.rs"]),
     ("bytes", &["map/sql/postgres/"]),
     ("fallible_iterator", &["map/sql/postgres/"]),
     ("ldap3", &["map/ldap/"]),
