@@ -7,5 +7,7 @@ pub mod entry;
 mod facts;
 pub mod key;
 pub mod sender;
+pub mod text;
+pub mod throttle;
 
 pub use facts::{Facts, SpfResult};
