@@ -27,6 +27,17 @@ pub enum Parsed<R> {
     Broken(ProtocolError),
 }
 
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answered {
+    /// The reply is written, and counted so.
+    Reply(Counted),
+    /// There is no reply, and nothing is counted.
+    Silent,
+    /// The connection ends without a reply, after those to earlier requests: the client must not wait.
+    HangUp(Counted),
+}
+
 /// A protocol of a listener.
 pub trait Service: Send + Sync + 'static {
     /// The requests of the protocol.
@@ -35,15 +46,14 @@ pub trait Service: Send + Sync + 'static {
     /// Parses the first request in `input`. `at_end`: the client has closed its side.
     fn parse(&self, input: &[u8], at_end: bool) -> Parsed<Self::Request>;
 
-    /// Appends the reply to a request that was read at `began`, within the deadline. `None`: there is no
-    /// reply, and nothing is counted.
+    /// Appends the reply to a request that was read at `began`, within the deadline.
     fn answer(
         &self,
         client: &Client,
         request: Self::Request,
         began: Instant,
         out: &mut Vec<u8>,
-    ) -> impl Future<Output = Option<Counted>> + Send;
+    ) -> impl Future<Output = Answered> + Send;
 
     /// Appends the reply to a protocol error, if any.
     fn broken(&self, why: ProtocolError, out: &mut Vec<u8>);

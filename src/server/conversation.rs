@@ -1,6 +1,6 @@
 //! One connection of a request-response protocol, from its first byte to its last.
 
-use super::accept::{Client, Parsed, Service};
+use super::accept::{Answered, Client, Parsed, Service};
 use super::listen::Stream;
 use super::open::Place;
 use crate::lookup::timeout::within;
@@ -64,6 +64,8 @@ enum Batch {
     Full,
     /// Protocol error: the connection ends.
     Broken,
+    /// The service has no reply: the connection ends.
+    HungUp,
 }
 
 impl<S: Service> Conversation<'_, S> {
@@ -100,6 +102,9 @@ impl<S: Service> Conversation<'_, S> {
                 self.counters.write_ends();
                 linger(&mut stream).await;
                 return "protocol error";
+            }
+            if matches!(batch, Batch::HungUp) {
+                return "a request without reply";
             }
             // Checked for each batch without a lock.
             if self.end.has_changed().unwrap_or(true) {
@@ -140,8 +145,13 @@ impl<S: Service> Conversation<'_, S> {
                     taken += length;
                     let began = self.counters.read_ends();
                     self.place.is_busy();
-                    if let Some(counted) = self.service.answer(self.client, request, began, out).await {
-                        self.counters.answered(counted, began);
+                    match self.service.answer(self.client, request, began, out).await {
+                        Answered::Reply(counted) => self.counters.answered(counted, began),
+                        Answered::Silent => (),
+                        Answered::HangUp(counted) => {
+                            self.counters.answered(counted, began);
+                            batch = Batch::HungUp;
+                        }
                     }
                 }
             }

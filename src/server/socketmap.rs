@@ -12,7 +12,7 @@
 //! request that is not a netstring ends the connection without a reply: both servers treat that as a
 //! temporary failure.
 
-use super::accept::{Client, Parsed, Service};
+use super::accept::{Answered, Client, Parsed, Service};
 use super::maps::{MapReply, Maps};
 use crate::map::Lookup;
 use crate::observe::meter::Counted;
@@ -54,17 +54,11 @@ impl Service for Socketmap {
         }
     }
 
-    async fn answer(
-        &self,
-        client: &Client,
-        asked: Asked,
-        began: Instant,
-        out: &mut Vec<u8>,
-    ) -> Option<Counted> {
+    async fn answer(&self, client: &Client, asked: Asked, began: Instant, out: &mut Vec<u8>) -> Answered {
         let Some((name, key)) = request(&asked.payload) else {
             self.maps.unknown(client, "");
             self.no_map(out);
-            return Some(Counted::Bad);
+            return Answered::Reply(Counted::Bad);
         };
         let is_here =
             |name: &str| self.names.as_ref().is_none_or(|names| names.iter().any(|known| **known == *name));
@@ -75,7 +69,7 @@ impl Service for Socketmap {
                 MapReply::NoMap
             }
         };
-        Some(self.reply(&found, out))
+        Answered::Reply(self.reply(&found, out))
     }
 
     fn broken(&self, _: ProtocolError, _: &mut Vec<u8>) {}

@@ -9,7 +9,7 @@
 //! After a `400` Postfix closes the connection and defers the mail. While it cannot connect it tries ten
 //! times, a second apart (`dict_tcp.c`), so a restart of rcptd costs a delay and no mail.
 
-use super::accept::{Client, Parsed, Service};
+use super::accept::{Answered, Client, Parsed, Service};
 use super::maps::{MapReply, Maps};
 use crate::map::Lookup;
 use crate::observe::meter::{Counted, Meter};
@@ -72,24 +72,18 @@ impl Service for TcpTable {
         Parsed::Request(asked, length)
     }
 
-    async fn answer(
-        &self,
-        client: &Client,
-        asked: Asked,
-        began: Instant,
-        out: &mut Vec<u8>,
-    ) -> Option<Counted> {
+    async fn answer(&self, client: &Client, asked: Asked, began: Instant, out: &mut Vec<u8>) -> Answered {
         match asked {
             Asked::Key(key) => {
                 let found = self.maps.look_up(client, &self.map, &key, began, self.deadline).await;
-                Some(reply(&found, out))
+                Answered::Reply(reply(&found, out))
             }
-            Asked::Stats => Some(self.stats(out)),
-            Asked::JsonStats => Some(self.json_stats(out)),
-            Asked::Blank => None,
+            Asked::Stats => Answered::Reply(self.stats(out)),
+            Asked::JsonStats => Answered::Reply(self.json_stats(out)),
+            Asked::Blank => Answered::Silent,
             Asked::Bad(line) => {
                 out.extend_from_slice(line.as_bytes());
-                Some(Counted::Bad)
+                Answered::Reply(Counted::Bad)
             }
         }
     }
