@@ -3,6 +3,7 @@
 //! The first attempt to deliver a message from an unknown client, sender and recipient is deferred. Mail servers try
 //! again; most programs that send spam do not.
 
+pub mod client;
 pub mod decide;
 pub mod entry;
 mod facts;

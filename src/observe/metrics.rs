@@ -8,6 +8,7 @@
 use super::RateLimit;
 use super::meter::{Meter, Of};
 use super::outage::{Outage, Outages, SourceState};
+use super::policy::GreylistCounters;
 use std::fmt::{self, Display};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +19,8 @@ use std::time::Instant;
 pub struct Metrics {
     /// The milter.
     pub milter: MilterCounters,
+    /// Greylisting.
+    pub greylist: GreylistCounters,
     /// The reloads of the configuration.
     pub reloads: ReloadCounters,
     /// Checks of a witness (see [`crate::lookup::control`]).
@@ -105,6 +108,7 @@ impl Metrics {
     pub fn new(statistics: bool) -> Self {
         Metrics {
             milter: MilterCounters::default(),
+            greylist: GreylistCounters::default(),
             reloads: ReloadCounters::default(),
             witnesses: ControlCounters::default(),
             canaries: ControlCounters::default(),

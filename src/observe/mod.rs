@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod openmetrics;
 pub mod outage;
 pub mod plugin;
+pub mod policy;
 pub mod setup;
 pub mod stats;
 mod tables;

@@ -5,6 +5,7 @@
 
 use super::meter::{BUCKETS, Counted, Meter, Of, Totals};
 use super::metrics::{Metrics, MilterCounters, ReloadCounters};
+use super::policy::{GreylistCounters, Greylisted};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text::encode};
 use prometheus_client::metrics::MetricType;
@@ -74,11 +75,29 @@ impl Collector for Counters {
                 .encode_descriptor(name, help, None, MetricType::Gauge)?
                 .encode_gauge(&metrics.milter.guessing_networks.load(Relaxed))?;
         }
+        of_greylist(encoder, &metrics.greylist)?;
         of_reloads(encoder, &metrics.reloads)?;
         encoder
             .encode_descriptor("rcptd_build", "What runs", None, MetricType::Info)?
             .encode_info(&[("version", env!("CARGO_PKG_VERSION"))])
     }
+}
+
+fn of_greylist(encoder: &mut DescriptorEncoder<'_>, counters: &GreylistCounters) -> fmt::Result {
+    let rows: Vec<(Labels<'_>, u64)> =
+        Greylisted::ALL.into_iter().map(|what| (vec![("result", what.name())], counters.get(what))).collect();
+    counter(encoder, "rcptd_greylist", "Recipients decided by greylisting", &rows)?;
+    for (name, help, count) in [
+        ("rcptd_greylist_correspondents", "Addresses stored to which our accounts wrote", &counters.learned),
+        (
+            "rcptd_greylist_delay_seconds",
+            "Sum of the delays of mail that passed for the first time",
+            &counters.delay,
+        ),
+    ] {
+        single(encoder, name, help, count)?;
+    }
+    Ok(())
 }
 
 fn of_listeners(
