@@ -38,3 +38,21 @@ pub enum SpfResult {
     /// The record or its lookup failed, or took too long: no result.
     Unknown,
 }
+
+impl SpfResult {
+    /// The results that a condition may name.
+    pub const ALL: [SpfResult; 5] =
+        [SpfResult::Pass, SpfResult::Fail, SpfResult::SoftFail, SpfResult::Neutral, SpfResult::None];
+
+    /// The word of RFC 7208, section 2.6.
+    pub fn name(self) -> &'static str {
+        match self {
+            SpfResult::Pass => "pass",
+            SpfResult::Fail => "fail",
+            SpfResult::SoftFail => "softfail",
+            SpfResult::Neutral => "neutral",
+            SpfResult::None => "none",
+            SpfResult::Unknown => "unknown",
+        }
+    }
+}

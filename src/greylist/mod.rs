@@ -11,5 +11,6 @@ pub mod key;
 pub mod sender;
 pub mod text;
 pub mod throttle;
+pub mod whitelist;
 
 pub use facts::{Facts, SpfResult};

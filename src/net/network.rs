@@ -34,6 +34,16 @@ impl Network {
         Network::around(address, self.prefix, self.prefix) == *self
     }
 
+    /// The length of its prefix.
+    pub fn prefix(&self) -> u8 {
+        self.prefix
+    }
+
+    /// Whether it is a network of IPv4 addresses.
+    pub fn is_ipv4(&self) -> bool {
+        self.base.is_ipv4()
+    }
+
     /// The number of bits of an address of the same family.
     fn bits(&self) -> u8 {
         if self.base.is_ipv4() { 32 } else { 128 }
