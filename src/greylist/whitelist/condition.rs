@@ -162,6 +162,11 @@ pub(super) fn keys(address: &Address) -> Vec<Box<str>> {
     keys
 }
 
+/// The keys of patterns that a sender may be.
+pub(super) fn keys_of_sender(sender: Option<&Address>) -> Vec<Box<str>> {
+    sender.map_or_else(|| vec![MailboxPattern::Null.key()], keys)
+}
+
 /// A name, and the names above it.
 pub(super) fn parents(name: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(name), |name| name.split_once('.').map(|(_, parent)| parent))

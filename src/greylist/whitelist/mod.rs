@@ -200,8 +200,9 @@ impl Whitelist {
         let of_client = networks.filter_map(|network| self.by_network.get(&network));
         let names = facts.client_name.into_iter().flat_map(condition::parents);
         let of_name = names.filter_map(|name| self.by_name.get(name));
-        let senders = facts.sender.filter(|_| !self.by_sender.is_empty()).into_iter();
-        let of_sender = senders.flat_map(condition::keys).filter_map(|key| self.by_sender.get(&*key));
+        let senders = Some(facts.sender).filter(|_| !self.by_sender.is_empty()).into_iter();
+        let of_sender =
+            senders.flat_map(condition::keys_of_sender).filter_map(|key| self.by_sender.get(&*key));
         let recipients = Some(facts.recipient).filter(|_| !self.by_recipient.is_empty()).into_iter();
         let of_recipient =
             recipients.flat_map(condition::keys).filter_map(|key| self.by_recipient.get(&*key));

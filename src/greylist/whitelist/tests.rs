@@ -323,6 +323,7 @@ fn some_entry() -> impl Strategy<Value = String> {
         "([ab]|)@[cd]\\.example".prop_map(|mailbox| format!("recipient={mailbox}")),
         "!sender=[ab]@",
         "helo=[ab]\\.example",
+        "client=10\\.[0-3]\\.1\\.1 sender=<>",
     ];
     proptest::collection::vec(condition, 1..4).prop_map(|conditions| conditions.join(" "))
 }
@@ -352,7 +353,7 @@ proptest! {
         contents in proptest::collection::vec(some_entry(), 1..20),
         client in (0_u8..4).prop_map(|a| format!("10.{a}.{a}.{a}")),
         name in "[ab]\\.example\\.(org|net)",
-        sender in "[ab]@[cd]\\.example",
+        sender in "|[ab]@[cd]\\.example",
         recipient in "[ab]@[cd]\\.example",
         passes: bool,
     ) {
