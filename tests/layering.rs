@@ -58,6 +58,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "daemon/answer.rs",
             "daemon/cache.rs",
             "daemon/status.rs",
+            "greylist/record.rs",
             "greylist/whitelist/tprt.rs",
             "import/sockmapd/",
             "server/control.rs",

@@ -2,6 +2,9 @@
 //!
 //! A database that several hosts share is a [`Store`], too: see `map::redis`.
 
+#[cfg(test)]
+pub(crate) mod testing;
+
 use crate::lookup::{Lookup, LookupFuture};
 use std::fmt;
 use std::time::Duration;
@@ -17,6 +20,17 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// Writes a text, and its expiry.
     fn set<'a>(&'a self, key: &'a str, text: &'a str, ttl: Duration) -> LookupFuture<'a, Result<(), String>>;
+
+    /// Writes a text unless the key exists. Whether it was written.
+    fn add<'a>(
+        &'a self,
+        key: &'a str,
+        text: &'a str,
+        ttl: Duration,
+    ) -> LookupFuture<'a, Result<bool, String>>;
+
+    /// Reads the texts of these keys, each `None` if its key is absent; an error if one cannot be read.
+    fn get_all<'a>(&'a self, keys: &'a [&'a str]) -> LookupFuture<'a, Result<Vec<Option<String>>, String>>;
 
     /// Removes a text, if it exists.
     fn remove<'a>(&'a self, key: &'a str) -> LookupFuture<'a, Result<(), String>>;

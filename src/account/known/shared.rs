@@ -277,77 +277,10 @@ mod tests {
     use crate::account::{Source, Verification};
     use crate::lookup::LookupFuture;
     use crate::lookup::testing::Double;
+    use crate::store::testing::Memory;
     use crate::watch::Basis;
-    use std::collections::BTreeMap;
-    use std::sync::Mutex;
 
     const LONG: Duration = Duration::from_hours(96);
-
-    /// A store in memory that works, fails or hangs.
-    #[derive(Debug, Default)]
-    struct Memory {
-        texts: Mutex<BTreeMap<String, String>>,
-        state: Mutex<char>,
-        asked: Mutex<usize>,
-    }
-
-    impl Memory {
-        async fn ask(&self) -> Result<(), String> {
-            *self.asked.lock().unwrap() += 1;
-            let state = *self.state.lock().unwrap();
-            match state {
-                '-' => Err("down".into()),
-                '.' => std::future::pending().await,
-                _ => Ok(()),
-            }
-        }
-
-        fn asked(&self) -> usize {
-            std::mem::take(&mut self.asked.lock().unwrap())
-        }
-    }
-
-    impl Store for Memory {
-        fn get<'a>(&'a self, key: &'a str) -> LookupFuture<'a, Lookup<String>> {
-            Box::pin(async move {
-                match self.ask().await {
-                    Ok(()) => {
-                        self.texts.lock().unwrap().get(key).cloned().map_or(Lookup::NotFound, Lookup::Found)
-                    }
-                    Err(why) => Lookup::temp_fail(why),
-                }
-            })
-        }
-
-        fn set<'a>(
-            &'a self,
-            key: &'a str,
-            text: &'a str,
-            _: Duration,
-        ) -> LookupFuture<'a, Result<(), String>> {
-            Box::pin(async move {
-                self.ask().await?;
-                self.texts.lock().unwrap().insert(key.into(), text.into());
-                Ok(())
-            })
-        }
-
-        fn remove<'a>(&'a self, key: &'a str) -> LookupFuture<'a, Result<(), String>> {
-            Box::pin(async move {
-                self.ask().await?;
-                self.texts.lock().unwrap().remove(key);
-                Ok(())
-            })
-        }
-
-        fn keys<'a>(&'a self, prefix: &'a str) -> LookupFuture<'a, Result<Vec<String>, String>> {
-            Box::pin(async move {
-                self.ask().await?;
-                let texts = self.texts.lock().unwrap();
-                Ok(texts.keys().filter(|key| key.starts_with(prefix)).cloned().collect())
-            })
-        }
-    }
 
     fn scope(sources: &[&str], maps: &str) -> Scope {
         let sources = sources.iter().map(|source| Arc::from(*source)).collect();
@@ -512,7 +445,7 @@ mod tests {
             shared.found(&account(name), KnownAccount::new(Some("double:".into()), SystemTime::now()));
         }
         let other = scope(&[], "").text(&KnownAccount::new(Some("vrfy:".into()), SystemTime::now()));
-        store.texts.lock().unwrap().insert(format!("{PREFIX}baz@a.test"), other);
+        store.texts.lock().unwrap().insert(format!("{PREFIX}baz@a.test"), (other, u64::MAX));
         let left =
             || store.texts.lock().unwrap().keys().map(|key| key.replace(PREFIX, "")).collect::<Vec<_>>();
         let foo = account("foo@a.test").cache_key().into_owned();

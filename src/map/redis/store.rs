@@ -10,6 +10,7 @@ use crate::store::{OWN_KEYS, Store};
 use redis::{Cmd, Value};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 /// Number of keys that a server looks at for one reply to `SCAN`. Other clients wait until it has done so.
@@ -31,6 +32,46 @@ impl Store for Shared {
             command.arg(text).arg("PX").arg(milliseconds);
         });
         Box::pin(async move { done(self.0.look_up(&request).await) })
+    }
+
+    fn add<'a>(
+        &'a self,
+        key: &'a str,
+        text: &'a str,
+        ttl: Duration,
+    ) -> LookupFuture<'a, Result<bool, String>> {
+        let milliseconds = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        let request = request("SET", key, |command| {
+            command.arg(text).arg("NX").arg("PX").arg(milliseconds);
+        });
+        Box::pin(async move {
+            match self.0.look_up(&request).await {
+                Lookup::Found(_) => Ok(true),
+                Lookup::NotFound => Ok(false),
+                Lookup::TempFail(why) => Err(why.to_string()),
+            }
+        })
+    }
+
+    /// The requests are sent together, and each to the node that has its slot.
+    fn get_all<'a>(&'a self, keys: &'a [&'a str]) -> LookupFuture<'a, Result<Vec<Option<String>>, String>> {
+        Box::pin(async move {
+            let mut reading = JoinSet::new();
+            for (at, key) in keys.iter().enumerate() {
+                let (redis, request) = (self.0.clone(), request("GET", key, |_| ()));
+                reading.spawn(async move { (at, redis.look_up(&request).await) });
+            }
+            let mut texts = vec![None; keys.len()];
+            while let Some(read) = reading.join_next().await {
+                let (at, text) = read.map_err(|error| error.to_string())?;
+                match (text, texts.get_mut(at)) {
+                    (Lookup::Found(text), Some(place)) => *place = Some(text),
+                    (Lookup::TempFail(why), _) => return Err(why.to_string()),
+                    (Lookup::NotFound | Lookup::Found(_), _) => (),
+                }
+            }
+            Ok(texts)
+        })
     }
 
     fn remove<'a>(&'a self, key: &'a str) -> LookupFuture<'a, Result<(), String>> {
