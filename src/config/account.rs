@@ -292,10 +292,23 @@ impl Check<'_> {
             let help = "set account.cache.stale_ttl to the time for which accounts are known";
             self.error(given, format!("{} has no effect, since no account stays known", given.key), help);
         }
+        self.redis_database(given, name, databases, complete, "accounts").then(|| name.to_owned())
+    }
+
+    /// Whether rcptd can keep a state of its own in the database `name`: `what`, for the message. `complete`: all
+    /// databases could be read.
+    pub(super) fn redis_database(
+        &mut self,
+        given: &Given<String>,
+        name: &str,
+        databases: &[DatabaseSettings],
+        complete: bool,
+        what: &str,
+    ) -> bool {
         match databases.iter().find(|database| *database.name == *name) {
-            Some(database) if database.kind == Kind::Redis => return Some(name.to_owned()),
+            Some(database) if database.kind == Kind::Redis => return true,
             Some(database) => {
-                let message = format!("{}: accounts cannot be shared in {}", given.key, database.kind.name());
+                let message = format!("{}: {what} cannot be shared in {}", given.key, database.kind.name());
                 self.error(given, message, "name a database of kind \"redis\"");
             }
             None if complete && !self.broken_databases.iter().any(|broken| broken == name) => {
@@ -304,7 +317,7 @@ impl Check<'_> {
             }
             None => (),
         }
-        None
+        false
     }
 }
 

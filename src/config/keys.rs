@@ -18,6 +18,7 @@ use toml::de::DeValue;
 
 pub(super) use super::account_keys::{Account, Cache, SourceTable};
 pub(super) use super::map_keys::{DatabaseTable, MapTable, Socketmap, TcpTable};
+pub(super) use super::policy_keys::{Greylist, PolicyTable};
 
 sections! {
     /// Global keys, before the first heading.
@@ -140,9 +141,16 @@ sections! {
         /// or a section `[[socketmap]]` anywhere below. Write `socketmap:inet:HOST:PORT:NAME` or
         /// `socketmap:unix:rcptd/map.sock:NAME` in main.cf.
         socketmap: List<Socketmap> = empty_list(), "[entry, ...]", Restart;
+
+        /// Listeners for the policy protocol of Postfix, which verify recipients, and greylist if `greylist.enabled` is
+        /// set. Each is a table in the list, or a section `[[policy]]` anywhere below. Write
+        /// `check_policy_service inet:127.0.0.1:10023` into `smtpd_recipient_restrictions` in main.cf, after
+        /// `reject_unauth_destination`.
+        policy: List<PolicyTable> = empty_list(), "[entry, ...]", Restart;
     } + {
         milter: Milter;
         guessing: Guessing;
+        greylist: Greylist;
         account: Account;
         statistics: Statistics;
         metrics: Metrics;
@@ -350,5 +358,6 @@ pub fn entries() -> Vec<Description> {
     DatabaseTable::describe(&mut all);
     TcpTable::describe(&mut all);
     Socketmap::describe(&mut all);
+    PolicyTable::describe(&mut all);
     all
 }

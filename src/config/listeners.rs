@@ -1,11 +1,15 @@
-//! Checks `[[tcp_table]]` and `[[socketmap]]`: the listeners that serve maps.
+//! Checks `[[tcp_table]]` and `[[socketmap]]`, the listeners that serve maps, and `[[policy]]`.
 
 use super::check::Check;
 use super::inspect::CONTROL;
 use super::keys;
 use super::milter::{CONNECTIONS, DEADLINE, DEADLINES, MAX_CONNECTIONS, SOCKET_MODE};
+use super::section::{DefaultValue, word};
 use super::value::{Field, Given, List};
 use crate::server::endpoint::Endpoint;
+use crate::server::milter::reply::MAX_TEXT;
+use crate::server::policy::Purpose;
+use mail_address::escape;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,7 +64,69 @@ pub struct SocketmapSettings {
     pub served: Served,
 }
 
+/// Values of `purpose`.
+const PURPOSE: [(&str, Purpose); 2] = [("mx", Purpose::Mx), ("submission", Purpose::Submission)];
+/// The value of `on_trouble` with which a connection ends, as SMTPD_POLICY_README recommends.
+pub(super) const HANG_UP: &str = "hang_up";
+
+pub(super) fn purpose() -> DefaultValue {
+    word(&PURPOSE, &Purpose::Mx)
+}
+
+/// A `[[policy]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicySettings {
+    /// Addresses to listen on.
+    pub listen: Vec<Endpoint>,
+    /// Which mail it is asked about.
+    pub purpose: Purpose,
+    /// The action if there is no decision; `None`: the connection ends.
+    pub on_trouble: Option<Arc<str>>,
+    /// Permissions of UNIX sockets.
+    pub socket_mode: u32,
+    /// Group of UNIX sockets.
+    pub socket_group: Option<String>,
+    /// Its limits.
+    pub served: Served,
+}
+
 impl Check<'_> {
+    /// Checks all `[[policy]]`.
+    pub(super) fn policies(&mut self, field: &Field<List<keys::PolicyTable>>) -> Vec<PolicySettings> {
+        let Some(given) = field.given() else { return Vec::new() };
+        self.at_most(given, MAX_LISTENERS);
+        let mut all = Vec::new();
+        for item in given.value.items.iter().take(MAX_LISTENERS) {
+            let table = item.get_ref();
+            all.push(PolicySettings {
+                listen: self.places(&table.listen, given, item.span(), "inet:127.0.0.1:10023"),
+                purpose: self.choice(&table.purpose, Purpose::Mx, &PURPOSE),
+                on_trouble: self.on_trouble(&table.on_trouble),
+                socket_mode: self.socket_mode(&table.socket_mode, SOCKET_MODE),
+                socket_group: self.socket_group(&table.socket_group),
+                served: self.served(&table.deadline, &table.max_connections, &table.idle_timeout),
+            });
+        }
+        all
+    }
+
+    fn on_trouble(&mut self, field: &Field<String>) -> Option<Arc<str>> {
+        let given = field.given().filter(|given| given.value != HANG_UP)?;
+        let value = given.value.trim();
+        let action = value.split_whitespace().next().unwrap_or_default();
+        // With OK, restrictions that follow would not be asked, and a doubt must not reject.
+        let is_known = ["DUNNO", "DEFER", "DEFER_IF_PERMIT", "DEFER_IF_REJECT"].contains(&action)
+            || (action.len() == 3 && action.starts_with('4') && action.bytes().all(|b| b.is_ascii_digit()));
+        if is_known && !value.chars().any(char::is_control) && value.len() <= MAX_TEXT {
+            return Some(value.into());
+        }
+        let message = format!("{} = \"{}\" cannot be used", given.key, escape(&given.value));
+        let help = "write hang_up, DEFER_IF_PERMIT, DEFER, DUNNO or a code from 400 to 499, and a text: without an answer \
+                    of the sources, mail must neither be rejected nor accepted by OK";
+        self.error(given, message, help);
+        None
+    }
+
     /// Checks all `[[tcp_table]]`. `names` are those of the maps; all of them if `complete`.
     pub(super) fn tcp_tables(
         &mut self,
@@ -179,6 +245,9 @@ pub(super) fn places_taken_twice(check: &mut Check<'_>, raw: &keys::Top, milter:
         lists.extend(table.get_ref().listen.given());
     }
     for table in raw.socketmap.given().into_iter().flat_map(|given| &given.value.items) {
+        lists.extend(table.get_ref().listen.given());
+    }
+    for table in raw.policy.given().into_iter().flat_map(|given| &given.value.items) {
         lists.extend(table.get_ref().listen.given());
     }
     lists.extend(raw.metrics.listen.given());

@@ -3,6 +3,8 @@
 use super::account::AccountTime;
 use super::account_source::Around;
 use super::check::Check;
+use super::greylist::Rest;
+use super::listeners::PolicySettings;
 use super::milter::Milter;
 use super::place::Places;
 use super::script::Named;
@@ -14,6 +16,7 @@ use crate::plugin;
 use crate::resolve::Form;
 use crate::script::{DEADLINE, Hook};
 use crate::server::endpoint::Endpoint;
+use crate::server::policy::Purpose;
 use alias_rules::{Dialect, Options, Rules, Secrets};
 use diagnostics::{Problem, Text, any_error};
 use mail_address::{CaseSensitivity, LocalPartPolicy};
@@ -62,17 +65,32 @@ fn checked(
     let content = Content::read(check, raw, folder, &mut files, problems);
     let case_sensitive = content.case_sensitive;
     let tables = check.tables(raw, folder, !case_sensitive, &mut files);
-    let milter = check.milter(&raw.milter, tables.are_there());
-    let resolves = !milter.listen.is_empty() || tables.resolve();
+    let policies = check.policies(&raw.policy);
+    let milter = check.milter(&raw.milter, tables.are_there() || !policies.is_empty());
+    // Without domains, a policy listener only greylists.
+    let verifies = !policies.is_empty() && !matches!(raw.domains, Field::Absent);
+    let resolves = !milter.listen.is_empty() || tables.resolve() || verifies;
     let domains = check.domains(&raw.domains, resolves);
     let (normal, normal_elsewhere) = check.normalise(&raw.normalise, &domains, case_sensitive);
     rules_in_domains(check, raw, &domains, &content);
     let cases = case_sensitivity(&domains, &normal, case_sensitive);
     let (form, other_case) = content.forms(cases.includes(!case_sensitive), &domains, problems);
     let around = Around { folder, domains: &domains };
-    let account = accounts(check, raw, around, &milter, &tables, resolves);
+    let waiting =
+        Waiting { milter: &milter, tables: &tables, policies: if verifies { &policies } else { &[] } };
+    let account = accounts(check, raw, around, waiting, resolves);
     let known_file = check.known_file(&raw.account, folder);
     files.extend(raw.account.certificates(folder));
+    let rest = Rest {
+        folder,
+        domains: &domains,
+        tables: &tables,
+        is_served: policies.iter().any(|policy| policy.purpose == Purpose::Mx),
+        complete: !matches!((&raw.map, &raw.database), (Field::Broken, _) | (_, Field::Broken)),
+    };
+    let greylist = check.greylist(&raw.greylist, rest, &mut files);
+    let delay = greylist.as_ref().map_or(0, |greylist| greylist.settings.times.delay);
+    let policy_replies = check.policy_replies(&raw.greylist, &milter.reject_reply, delay);
     listeners::places_taken_twice(check, raw, &milter.listen);
     let metrics = raw.metrics.listen.given().map(|given| check.endpoints(given)).unwrap_or_default();
     let others: Vec<&Endpoint> =
@@ -98,6 +116,9 @@ fn checked(
         workers: check.workers(&raw.workers),
         guessing: check.guessing(&raw.guessing, !milter.listen.is_empty()),
         milter,
+        policies,
+        greylist,
+        policy_replies,
         account,
         known_file,
         tables,
@@ -119,16 +140,24 @@ fn rules_in_domains(check: &mut Check<'_>, raw: &keys::Top, domains: &[String], 
     check.unprotected_rules(&raw.normalise, domains, content.case_sensitive, &content.rules);
 }
 
+/// The listeners that wait for the account sources.
+#[derive(Clone, Copy)]
+struct Waiting<'a> {
+    milter: &'a Milter,
+    tables: &'a Tables,
+    policies: &'a [PolicySettings],
+}
+
 /// The settings of the account sources. `needed`: a recipient is resolved with them.
 fn accounts(
     check: &mut Check<'_>,
     raw: &keys::Top,
     around: Around<'_>,
-    milter: &Milter,
-    tables: &Tables,
+    waiting: Waiting<'_>,
     needed: bool,
 ) -> Settings {
-    let time = account_time(milter, &raw.milter.deadline, tables);
+    let tables = waiting.tables;
+    let time = account_time(waiting, &raw.milter.deadline);
     let mut account = check.account(&raw.account, around, &time, needed);
     account.total_deadline = time.total;
     check.without_delimiters(&raw.normalise, &raw.account.source, &account.sources);
@@ -142,11 +171,8 @@ fn accounts(
 
 /// The time for all account sources: shorter than that of each listener that waits for them, so that the answer for
 /// a known account arrives in time.
-fn account_time<'a>(
-    milter: &Milter,
-    milter_deadline: &'a Field<Duration>,
-    tables: &Tables,
-) -> AccountTime<'a> {
+fn account_time<'a>(waiting: Waiting<'_>, milter_deadline: &'a Field<Duration>) -> AccountTime<'a> {
+    let Waiting { milter, tables, policies } = waiting;
     let of_milter = (!milter.listen.is_empty()).then_some(("milter.deadline", milter.deadline));
     let of_tables = tables.tcp_tables.iter().filter(|table| tables.resolves(&table.map));
     let of_tables = of_tables.map(|table| ("tcp_table.deadline", table.served.deadline));
@@ -155,7 +181,8 @@ fn account_time<'a>(
         None => tables.resolve(),
     });
     let of_socketmaps = of_socketmaps.map(|socketmap| ("socketmap.deadline", socketmap.served.deadline));
-    let all = of_milter.into_iter().chain(of_tables).chain(of_socketmaps);
+    let of_policies = policies.iter().map(|policy| ("policy.deadline", policy.served.deadline));
+    let all = of_milter.into_iter().chain(of_tables).chain(of_socketmaps).chain(of_policies);
     let (key, shortest) =
         all.min_by_key(|(_, deadline)| *deadline).unwrap_or(("milter.deadline", milter.deadline));
     let given = milter_deadline.given().filter(|given| given.key == key);

@@ -16,6 +16,7 @@ mod check;
 mod database;
 mod delimiters;
 mod files;
+mod greylist;
 mod guessing;
 mod inspect;
 mod keys;
@@ -25,6 +26,7 @@ mod map_keys;
 mod milter;
 mod normalise;
 mod place;
+mod policy_keys;
 mod proof;
 mod query;
 mod read;
@@ -39,9 +41,10 @@ pub(crate) mod trualias;
 mod value;
 
 pub use files::{MAX_CONFIG, MAX_RULES, MAX_RULES_FILES, remedy};
+pub use greylist::{GreylistSettings, StoreSettings};
 pub use inspect::{Control, Statistics};
 pub use keys::{entries, sections};
-pub use listeners::{Served, SocketmapSettings, TcpTableSettings};
+pub use listeners::{PolicySettings, Served, SocketmapSettings, TcpTableSettings};
 pub use milter::Milter;
 pub use place::Places;
 pub use proof::{Alone, Checked, check, check_rules, rules_alone};
@@ -55,6 +58,7 @@ use crate::plugin;
 use crate::resolve::Form;
 use crate::script::Hook;
 use crate::server::endpoint::Endpoint;
+use crate::server::policy::Replies;
 use alias_rules::{Rules, Secrets};
 use check::Check;
 use diagnostics::{Problem, Text};
@@ -112,6 +116,12 @@ pub struct Config {
     pub known_file: Option<PathBuf>,
     /// The maps, databases and listeners.
     pub tables: Tables,
+    /// The listeners for the policy protocol.
+    pub policies: Vec<PolicySettings>,
+    /// Greylisting, if it is enabled.
+    pub greylist: Option<GreylistSettings>,
+    /// The texts of its replies, and of those of the policy protocol.
+    pub policy_replies: Replies,
     /// The statistics.
     pub statistics: Statistics,
     /// Addresses of the metrics server.
@@ -134,7 +144,8 @@ impl Config {
     #[must_use]
     pub fn without_content(&self) -> Config {
         let tables = Tables { lists: std::collections::HashMap::new(), ..self.tables.clone() };
-        Config { rules: Arc::default(), script: None, other_case: None, tables, ..self.clone() }
+        let greylist = self.greylist.as_ref().map(GreylistSettings::without_content);
+        Config { rules: Arc::default(), script: None, other_case: None, tables, greylist, ..self.clone() }
     }
 }
 
@@ -196,6 +207,11 @@ fn unreadable(path: &Path, (why, help): (String, String)) -> Problem {
     Problem::error(&text, 0..0, format!("the configuration cannot be read: {why}")).help(help)
 }
 
+/// Where greylisting keeps its state; a store that was not open at the start can be opened.
+fn store_of(config: &Config) -> Option<&StoreSettings> {
+    config.greylist.as_ref().map(|greylist| &greylist.store)
+}
+
 /// Returns the keys whose values differ from `running`, the configuration at the start, and that a reload
 /// cannot apply: sockets are open, threads run, the log is set up.
 pub fn needs_restart(running: &Config, new: &Config) -> Vec<&'static str> {
@@ -212,6 +228,8 @@ pub fn needs_restart(running: &Config, new: &Config) -> Vec<&'static str> {
         ("milter.idle_timeout", a.idle_timeout != b.idle_timeout),
         ("tcp_table", s.tcp_tables != t.tcp_tables),
         ("socketmap", s.socketmaps != t.socketmaps),
+        ("policy", old.policies != new.policies),
+        ("greylist.store", store_of(old) != store_of(new)),
         ("statistics.enabled", old.statistics.enabled != new.statistics.enabled),
         ("statistics.log_interval", old.statistics.log_interval != new.statistics.log_interval),
         ("metrics.listen", old.metrics != new.metrics),

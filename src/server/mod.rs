@@ -16,6 +16,7 @@ pub mod maps;
 pub mod metrics;
 pub mod milter;
 mod open;
+pub mod policy;
 pub mod socketmap;
 pub mod tcp_table;
 pub mod trace;

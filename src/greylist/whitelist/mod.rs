@@ -174,6 +174,12 @@ impl Whitelist {
         self.entries.is_empty()
     }
 
+    /// Whether an entry has a condition on SPF.
+    pub fn needs_spf(&self) -> bool {
+        let is_spf = |term: &Term| matches!(term.condition, Condition::Spf(_));
+        self.entries.iter().any(|entry| entry.terms.iter().any(is_spf))
+    }
+
     /// All entries.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
