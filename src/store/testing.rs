@@ -1,6 +1,6 @@
 //! A store in memory for tests.
 
-use super::Store;
+use super::{Page, Store};
 use crate::lookup::{Lookup, LookupFuture};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -102,11 +102,14 @@ impl Store for Memory {
         })
     }
 
-    fn keys<'a>(&'a self, prefix: &'a str) -> LookupFuture<'a, Result<Vec<String>, String>> {
+    fn page<'a>(&'a self, prefix: &'a str, _: &'a str) -> LookupFuture<'a, Result<Page, String>> {
         Box::pin(async move {
             self.ask().await?;
             let texts = self.texts.lock().unwrap();
-            Ok(texts.keys().filter(|key| key.starts_with(prefix)).cloned().collect())
+            Ok(Page {
+                keys: texts.keys().filter(|key| key.starts_with(prefix)).cloned().collect(),
+                next: None,
+            })
         })
     }
 }

@@ -144,25 +144,41 @@ impl Shared {
         let (written, waiting) = oneshot::channel();
         self.changes.send(Change::Written(written)).await.map_err(|error| error.to_string())?;
         waiting.await.map_err(|error| error.to_string())?;
-        let keys = self.access.store.keys(PREFIX).await?;
         let mut removed = BTreeSet::new();
-        for some in keys.chunks(FLUSHED_AT_ONCE) {
-            let mut reading = JoinSet::new();
-            for account in some.iter().filter_map(|key| named(key)) {
-                let access = self.access.clone();
-                reading.spawn(async move { (access.entry(&account).await, account) });
+        let mut cursor = String::new();
+        loop {
+            let page = self.access.store.page(PREFIX, &cursor).await?;
+            for some in page.keys.chunks(FLUSHED_AT_ONCE) {
+                self.flush_some(some, &is_meant, &mut removed).await?;
             }
-            while let Some(read) = reading.join_next().await {
-                let (entry, account) = read.map_err(|error| error.to_string())?;
-                let Some(source) = entry?.and_then(|known| known.source) else { continue };
-                let key = account.cache_key();
-                if is_meant(&key, &source) {
-                    self.access.store.remove(&name(&account)).await?;
-                    removed.insert(key.into_owned());
-                }
+            match page.next {
+                Some(next) => cursor = next,
+                None => return Ok(removed),
             }
         }
-        Ok(removed)
+    }
+
+    async fn flush_some(
+        &self,
+        some: &[String],
+        is_meant: &impl Fn(&str, &str) -> bool,
+        removed: &mut BTreeSet<String>,
+    ) -> Result<(), String> {
+        let mut reading = JoinSet::new();
+        for account in some.iter().filter_map(|key| named(key)) {
+            let access = self.access.clone();
+            reading.spawn(async move { (access.entry(&account).await, account) });
+        }
+        while let Some(read) = reading.join_next().await {
+            let (entry, account) = read.map_err(|error| error.to_string())?;
+            let Some(source) = entry?.and_then(|known| known.source) else { continue };
+            let key = account.cache_key();
+            if is_meant(&key, &source) {
+                self.access.store.remove(&name(&account)).await?;
+                removed.insert(key.into_owned());
+            }
+        }
+        Ok(())
     }
 }
 

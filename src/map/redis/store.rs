@@ -6,7 +6,7 @@ use super::slots::slot;
 use super::{Purpose, Redis, Request, Shared};
 use crate::map::{Lookup, LookupFuture};
 use crate::net::back_off::in_order;
-use crate::store::{OWN_KEYS, Store};
+use crate::store::{OWN_KEYS, Page, Store};
 use redis::{Cmd, Value};
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,9 +78,10 @@ impl Store for Shared {
         Box::pin(async move { done(self.0.look_up(&request("DEL", key, |_| ())).await) })
     }
 
-    fn keys<'a>(&'a self, prefix: &'a str) -> LookupFuture<'a, Result<Vec<String>, String>> {
+    /// The cursor is the number of a node, and the cursor of `SCAN` there.
+    fn page<'a>(&'a self, prefix: &'a str, cursor: &'a str) -> LookupFuture<'a, Result<Page, String>> {
         Box::pin(async move {
-            timeout(self.0.deadline, self.0.scan(prefix))
+            timeout(self.0.deadline, self.0.page(prefix, cursor))
                 .await
                 .unwrap_or_else(|_| Err(format!("SCAN: no answer within {:?}", self.0.deadline)))
         })
@@ -102,55 +103,69 @@ fn done(result: Lookup<String>) -> Result<(), String> {
 }
 
 impl Redis {
-    /// The keys of the server, the master, or all nodes.
-    async fn scan(self: &Arc<Self>, prefix: &str) -> Result<Vec<String>, String> {
-        // Finds the master, or whether this is a cluster: one node seldom has the slots of all these keys.
-        for n in 0..PROBES {
-            done(self.look_up(&request("GET", &format!("{prefix}{n}"), |_| ())).await)?;
-        }
-        let nodes = if let Some(sentinel) = &self.sentinel {
-            sentinel.current().into_iter().map(|(master, _)| master).collect()
+    /// Some keys of the server, the master, or a node.
+    async fn page(self: &Arc<Self>, prefix: &str, cursor: &str) -> Result<Page, String> {
+        let (at, cursor) = cursor.split_once(' ').unwrap_or(("0", "0"));
+        let at: usize = at.parse().map_err(|_| NO_PAGE)?;
+        let nodes = self.nodes(prefix, at == 0 && cursor == "0").await?;
+        let scanned = if nodes.is_empty() {
+            let mut failed = Err("no server".to_owned());
+            for server in in_order(&self.servers, |server| server.back_off.is_backed_off()) {
+                failed = self.scan_node(server, prefix, cursor).await;
+                if failed.is_ok() {
+                    break;
+                }
+            }
+            failed?
         } else {
-            self.cluster.refresh(self.read_slots()).await;
-            if self.cluster.is_incomplete() {
-                return Err("not all nodes of the cluster are known: may the user read CLUSTER SLOTS?".into());
-            }
-            self.cluster.owners()
+            let node = nodes.get(at).ok_or("the nodes of the cluster have changed: try again")?;
+            self.scan_node(node, prefix, cursor).await?
         };
-        let mut keys = Vec::new();
-        for node in &nodes {
-            keys.extend(self.scan_node(node, prefix).await?);
-        }
-        if !nodes.is_empty() {
-            return Ok(keys);
-        }
-        let mut failed = Err("no server".to_owned());
-        for server in in_order(&self.servers, |server| server.back_off.is_backed_off()) {
-            failed = self.scan_node(server, prefix).await;
-            if failed.is_ok() {
-                break;
-            }
-        }
-        failed
+        let (keys, next) = scanned;
+        let next = match next.as_str() {
+            "0" if at + 1 < nodes.len() => Some(format!("{} 0", at + 1)),
+            "0" => None,
+            next => Some(format!("{at} {next}")),
+        };
+        Ok(Page { keys, next })
     }
 
-    async fn scan_node(&self, node: &Server, prefix: &str) -> Result<Vec<String>, String> {
-        let mut keys = Vec::new();
-        let mut cursor = "0".to_owned();
-        loop {
-            let mut command = scan(&cursor);
-            command.arg("MATCH").arg(format!("{prefix}*"));
-            let command = &command;
-            let send = |session: Arc<Session>| async move { session.send(command).await };
-            let (_, reply) = node.ask(&self.dialer, Instant::now(), send).await?;
-            let reply = reply.map_err(|error| format!("SCAN: {}", refused(&error)))?;
-            let Some((next, page)) = page(&reply) else { return Err(NO_PAGE.into()) };
-            keys.extend(page);
-            if next == "0" {
-                return Ok(keys);
+    /// The master, or all nodes of a cluster, in a fixed order; empty if there are neither.
+    async fn nodes(self: &Arc<Self>, prefix: &str, is_first: bool) -> Result<Vec<Arc<Server>>, String> {
+        if is_first {
+            // Finds the master, or whether this is a cluster: one node seldom has the slots of all these keys.
+            for n in 0..PROBES {
+                done(self.look_up(&request("GET", &format!("{prefix}{n}"), |_| ())).await)?;
             }
-            next.clone_into(&mut cursor);
         }
+        if let Some(sentinel) = &self.sentinel {
+            return Ok(sentinel.current().into_iter().map(|(master, _)| master).collect());
+        }
+        if is_first {
+            self.cluster.refresh(self.read_slots()).await;
+        }
+        if self.cluster.is_incomplete() {
+            return Err("not all nodes of the cluster are known: may the user read CLUSTER SLOTS?".into());
+        }
+        let mut nodes = self.cluster.owners();
+        nodes.sort_by_cached_key(|node| node.host.to_string());
+        Ok(nodes)
+    }
+
+    async fn scan_node(
+        &self,
+        node: &Server,
+        prefix: &str,
+        cursor: &str,
+    ) -> Result<(Vec<String>, String), String> {
+        let mut command = scan(cursor);
+        command.arg("MATCH").arg(format!("{prefix}*"));
+        let command = &command;
+        let send = |session: Arc<Session>| async move { session.send(command).await };
+        let (_, reply) = node.ask(&self.dialer, Instant::now(), send).await?;
+        let reply = reply.map_err(|error| format!("SCAN: {}", refused(&error)))?;
+        let Some((next, page)) = page(&reply) else { return Err(NO_PAGE.into()) };
+        Ok((page.collect(), next.to_owned()))
     }
 }
 

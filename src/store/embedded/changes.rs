@@ -1,0 +1,118 @@
+//! What is not in the file yet: changes since the last commit, and those that are being committed.
+
+use super::{FLUSH_AT, MAX_CHANGES};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A text and its expiry; `None`: the key was removed.
+pub(super) type Change = Option<(Box<str>, u64)>;
+
+/// Changes by key.
+pub(super) type Batch = HashMap<Box<str>, Change>;
+
+/// The changes.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    new: Batch,
+    /// Those that are being committed.
+    committing: Option<Arc<Batch>>,
+    /// Number of commits.
+    commits: u64,
+    urgent: bool,
+    closed: bool,
+}
+
+impl Changes {
+    /// What the changes say of a key: nothing, or its text if it has one.
+    pub fn get(&self, key: &str, now: u64) -> Option<Option<&str>> {
+        let change =
+            self.new.get(key).or_else(|| self.committing.as_ref().and_then(|batch| batch.get(key)))?;
+        Some(change.as_ref().filter(|(_, expires)| now < *expires).map(|(text, _)| &**text))
+    }
+
+    /// Changes a key. Returns whether there are so many changes that they have to be committed.
+    pub fn put(&mut self, key: &str, text: Option<(&str, u64)>) -> Result<bool, String> {
+        if self.closed {
+            return Err("the store is closed".into());
+        }
+        if self.new.len() >= MAX_CHANGES && !self.new.contains_key(key) {
+            return Err(format!("{MAX_CHANGES} changes could not be written to the disk"));
+        }
+        self.new.insert(key.into(), text.map(|(text, expires)| (text.into(), expires)));
+        self.urgent |= self.new.len() >= FLUSH_AT && self.committing.is_none();
+        Ok(self.urgent)
+    }
+
+    /// Adds a text unless the key has one in the changes; the file had none after the commit number `commits`. Returns
+    /// whether it was added; `None`: there was another commit since, so that the file may have the key.
+    pub fn add(
+        &mut self,
+        key: &str,
+        text: (&str, u64),
+        now: u64,
+        commits: u64,
+    ) -> Result<Option<bool>, String> {
+        match self.get(key, now) {
+            Some(Some(_)) => Ok(Some(false)),
+            None if self.commits != commits => Ok(None),
+            Some(None) | None => self.put(key, Some(text)).map(|_| Some(true)),
+        }
+    }
+
+    /// Number of commits so far.
+    pub fn commits(&self) -> u64 {
+        self.commits
+    }
+
+    /// Returns the changes for a commit; they stay readable.
+    pub fn take(&mut self) -> Option<Arc<Batch>> {
+        self.urgent = false;
+        if self.new.is_empty() {
+            return None;
+        }
+        let batch = Arc::new(std::mem::take(&mut self.new));
+        self.committing = Some(batch.clone());
+        Some(batch)
+    }
+
+    /// The changes of [`Changes::take`] are in the file.
+    pub fn committed(&mut self) {
+        if self.committing.take().is_some() {
+            self.commits += 1;
+        }
+        self.urgent |= self.new.len() >= FLUSH_AT;
+    }
+
+    /// The changes of [`Changes::take`] could not be committed: they are new again, unless there are newer ones.
+    pub fn failed(&mut self) {
+        let Some(batch) = self.committing.take() else { return };
+        for (key, change) in batch.iter() {
+            self.new.entry(key.clone()).or_insert_with(|| change.clone());
+        }
+    }
+
+    /// Asks for a commit as soon as possible.
+    pub fn hurry(&mut self) {
+        self.urgent |= !self.new.is_empty();
+    }
+
+    /// Whether a commit is due before its time.
+    pub fn is_urgent(&self) -> bool {
+        self.urgent
+    }
+
+    /// Whether everything is in the file.
+    pub fn is_empty(&self) -> bool {
+        self.new.is_empty() && self.committing.is_none()
+    }
+
+    /// Ends the store after one more commit.
+    pub fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// Whether the store ends.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+}
