@@ -24,10 +24,10 @@ const CACHE: usize = 32 << 20;
 const ROUND: u64 = 3600;
 /// Fewest and most entries that are searched after a commit, so that it stays short.
 const SLICE: (u64, u64) = (500, 20_000);
-/// Number of places from which entries are taken when the file is full, and how many of each: those nearest to their expiry
-/// among them are evicted, a quarter, so that those that passed stay while others are a quarter of all.
-const PLACES: usize = 8;
-const OF_EACH: usize = 32;
+/// Number of neighbours that are looked at when one has to go.
+const OF_EACH: usize = 8;
+/// Places without an entry to evict after which any entry goes. So an eviction takes a bounded time.
+const TRIES: usize = 200;
 
 /// The file.
 pub(super) struct File {
@@ -153,9 +153,7 @@ impl File {
                     }
                 }
             }
-            while table.len()? > max_entries {
-                cleaner.evict(&mut table, max_entries)?;
-            }
+            cleaner.evict(&mut table, max_entries)?;
         }
         write.commit()?;
         Ok(())
@@ -233,26 +231,28 @@ impl Cleaner {
         Ok(expired)
     }
 
-    /// Removes entries from some places of a full file, down to the limit at most: those nearest to their expiry.
+    /// Removes entries of a full file, down to the limit: from random places, those whose expiry is in the nearer half of
+    /// what was seen. So entries that passed stay while there are others, which expire far earlier. After [`TRIES`]
+    /// places without such entries, any go.
     fn evict(&mut self, table: &mut Table<'_, &[u8], &[u8]>, max_entries: u64) -> Result<(), redb::Error> {
-        let mut found = Vec::new();
-        for _ in 0..PLACES {
-            let from = self.place(table)?;
-            for entry in table.range(from.as_slice()..)?.take(OF_EACH) {
+        let (mut nearest, mut farthest, mut tries) = (u64::MAX, 0, 0);
+        while table.len()? > max_entries {
+            let mut found = Vec::new();
+            for entry in table.range(self.place(table)?.as_slice()..)?.take(OF_EACH) {
                 let (key, value) = entry?;
                 found.push((expires(value.value()), key.value().to_vec()));
             }
-        }
-        if found.is_empty() {
-            // Each place was after the last key.
-            found.extend(table.first()?.map(|(key, value)| (expires(value.value()), key.value().to_vec())));
-        }
-        found.sort_unstable();
-        found.dedup();
-        let above = usize::try_from(table.len()?.saturating_sub(max_entries)).unwrap_or(usize::MAX);
-        found.truncate(above.min(found.len().div_ceil(4)));
-        for (_, key) in found {
-            table.remove(key.as_slice())?;
+            for (expires, _) in &found {
+                (nearest, farthest) = (nearest.min(*expires), farthest.max(*expires));
+            }
+            tries += 1;
+            let most = if tries > TRIES { u64::MAX } else { nearest / 2 + farthest / 2 };
+            let near = found.into_iter().filter(|(expires, _)| *expires <= most);
+            let above = usize::try_from(table.len()? - max_entries).unwrap_or(usize::MAX);
+            for (_, key) in near.take(above) {
+                table.remove(key.as_slice())?;
+                tries = 0;
+            }
         }
         Ok(())
     }

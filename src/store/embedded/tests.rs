@@ -120,7 +120,7 @@ async fn the_entries_nearest_to_their_expiry_go_first() {
     let (store, _) = open_with(&folder.path().join("store"), Settings { max_entries: MOST, clock });
     // As the keys of greylisting: a letter and a digest.
     let name = |n: u32| {
-        let digest = foldhash::fast::FixedState::default().hash_one(n);
+        let digest = foldhash::quality::FixedState::default().hash_one(n);
         let digits = (0..8).map(|at| char::from(b'0' + (digest >> (8 * at)) as u8 % 74));
         format!("t{}", digits.collect::<String>())
     };
