@@ -23,8 +23,8 @@ const LEVELS: &[(u8, &[&str])] = &[
 ];
 
 /// Folders of one level that may name each other: an answer depends on the state of files, the address of a
-/// name on /etc/hosts.
-const ALLOWED: &[(&str, &str)] = &[("lookup", "watch"), ("net", "watch")];
+/// name on /etc/hosts; and what is asked of DNS for each message is cached and limited by the wrappers of all sources.
+const ALLOWED: &[(&str, &str)] = &[("lookup", "watch"), ("net", "lookup"), ("net", "watch")];
 
 /// Our own, which may be named everywhere.
 const LIBRARIES: &[&str] = &["alias_rules", "diagnostics", "lookup_protocols", "mail_address"];
@@ -76,7 +76,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("psl", &["greylist/"]),
     ("redb", &["store/"]),
     ("ring", &["greylist/"]),
-    ("viaspf", &["net/"]),
+    ("viaspf", &["net/spf/"]),
     ("redis", &["map/redis/"]),
     ("sqlx", &["map/sql/"]),
     ("arc_swap", &["server/", "account/", "daemon/"]),

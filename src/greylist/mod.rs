@@ -15,4 +15,5 @@ pub mod text;
 pub mod throttle;
 pub mod whitelist;
 
-pub use facts::{Facts, SpfResult};
+pub use crate::net::spf::SpfResult;
+pub use facts::Facts;

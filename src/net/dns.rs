@@ -14,7 +14,7 @@ use std::fmt;
 use std::fs;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -52,6 +52,22 @@ pub(crate) trait Dns: fmt::Debug + Send + Sync {
     fn mx<'a>(&'a self, domain: &'a str) -> Found<'a, Place>;
     /// The hosts of a service, in any order.
     fn srv<'a>(&'a self, service: &'a str) -> Found<'a, Place>;
+}
+
+/// The records of complete names, for protocols that keep their data in DNS: without /etc/hosts and the search list of
+/// resolv.conf(5). An empty list means that there are certainly no such records, or no such name. A trait, so that
+/// tests can replace DNS.
+pub(crate) trait Records: fmt::Debug + Send + Sync {
+    /// The IPv4 addresses of a name.
+    fn ipv4<'a>(&'a self, name: &'a str) -> Found<'a, Ipv4Addr>;
+    /// The IPv6 addresses of a name.
+    fn ipv6<'a>(&'a self, name: &'a str) -> Found<'a, Ipv6Addr>;
+    /// The mail exchangers of a domain, in any order.
+    fn exchangers<'a>(&'a self, domain: &'a str) -> Found<'a, Place>;
+    /// The texts of a name. The parts of a text are joined; what is not UTF-8 is replaced.
+    fn texts<'a>(&'a self, name: &'a str) -> Found<'a, String>;
+    /// The names of an address, which whoever owns the address may choose.
+    fn names(&self, address: IpAddr) -> Found<'_, String>;
 }
 
 /// The name servers and the /etc/hosts of this system, as they are now: both files are read again when they
@@ -159,12 +175,12 @@ impl SystemDns {
         Ok(SystemDns { built: Mutex::new(Built::new()?) })
     }
 
-    /// The resolver that maps and databases share. The error is that of reading the files.
-    pub fn shared() -> Result<&'static SystemDns, String> {
-        static SHARED: OnceLock<SystemDns> = OnceLock::new();
+    /// The resolver that all share, with the cache of its answers. The error is that of reading the files.
+    pub fn shared() -> Result<&'static Arc<SystemDns>, String> {
+        static SHARED: OnceLock<Arc<SystemDns>> = OnceLock::new();
         match SHARED.get() {
             Some(shared) => Ok(shared),
-            None => SystemDns::new().map(|new| SHARED.get_or_init(|| new)),
+            None => SystemDns::new().map(|new| SHARED.get_or_init(|| Arc::new(new))),
         }
     }
 
@@ -270,6 +286,29 @@ fn places(
     }
 }
 
+fn exchanger(data: &RData) -> Option<Place> {
+    match data {
+        RData::MX(mx) => {
+            Some(Place { preference: mx.preference, weight: 0, port: None, host: mx.exchange.to_ascii() })
+        }
+        _ => None,
+    }
+}
+
+/// What `value` takes from the records of a name; empty if there is no such record or name.
+fn values<T>(
+    name: &str,
+    kind: RecordType,
+    result: Result<Lookup, NetError>,
+    value: fn(&RData) -> Option<T>,
+) -> Result<Vec<T>, String> {
+    match result {
+        Ok(found) => Ok(found.answers().iter().filter_map(|record| value(&record.data)).collect()),
+        Err(e) if e.is_no_records_found() || e.is_nx_domain() => Ok(Vec::new()),
+        Err(e) => Err(format!("looking up {kind} of {name}: {e}")),
+    }
+}
+
 /// Parses a name as absolute, so that the search list of resolv.conf(5) does not apply.
 fn absolute(name: &str) -> Result<Name, String> {
     let mut name = Name::from_ascii(name).map_err(|e| format!("\"{name}\" is not a name: {e}"))?;
@@ -293,15 +332,7 @@ impl Dns for SystemDns {
     fn mx<'a>(&'a self, domain: &'a str) -> Found<'a, Place> {
         Box::pin(async move {
             let result = self.resolver().mx_lookup(absolute(domain)?).await;
-            places(domain, "mail exchangers", result, |data| match data {
-                RData::MX(mx) => Some(Place {
-                    preference: mx.preference,
-                    weight: 0,
-                    port: None,
-                    host: mx.exchange.to_ascii(),
-                }),
-                _ => None,
-            })
+            places(domain, "mail exchangers", result, exchanger)
         })
     }
 
@@ -315,6 +346,57 @@ impl Dns for SystemDns {
                     port: Some(srv.port),
                     host: srv.target.to_ascii(),
                 }),
+                _ => None,
+            })
+        })
+    }
+}
+
+impl SystemDns {
+    /// The values of the records of a kind. What cannot be a name has none.
+    async fn values<T>(
+        &self,
+        name: &str,
+        kind: RecordType,
+        value: fn(&RData) -> Option<T>,
+    ) -> Result<Vec<T>, String> {
+        let Ok(absolute) = absolute(name) else { return Ok(Vec::new()) };
+        values(name, kind, self.resolver().lookup(absolute, kind).await, value)
+    }
+}
+
+impl Records for SystemDns {
+    fn ipv4<'a>(&'a self, name: &'a str) -> Found<'a, Ipv4Addr> {
+        Box::pin(self.values(name, RecordType::A, |data| match data {
+            RData::A(a) => Some(a.0),
+            _ => None,
+        }))
+    }
+
+    fn ipv6<'a>(&'a self, name: &'a str) -> Found<'a, Ipv6Addr> {
+        Box::pin(self.values(name, RecordType::AAAA, |data| match data {
+            RData::AAAA(aaaa) => Some(aaaa.0),
+            _ => None,
+        }))
+    }
+
+    fn exchangers<'a>(&'a self, domain: &'a str) -> Found<'a, Place> {
+        Box::pin(self.values(domain, RecordType::MX, exchanger))
+    }
+
+    fn texts<'a>(&'a self, name: &'a str) -> Found<'a, String> {
+        Box::pin(self.values(name, RecordType::TXT, |data| match data {
+            RData::TXT(txt) => Some(String::from_utf8_lossy(&txt.txt_data.concat()).into_owned()),
+            _ => None,
+        }))
+    }
+
+    fn names(&self, address: IpAddr) -> Found<'_, String> {
+        Box::pin(async move {
+            let name = Name::from(address);
+            let result = self.resolver().lookup(name, RecordType::PTR).await;
+            values(&address.to_string(), RecordType::PTR, result, |data| match data {
+                RData::PTR(ptr) => Some(ptr.0.to_ascii()),
                 _ => None,
             })
         })
