@@ -43,7 +43,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tracing_subscriber", &["observe/"]),
     ("foldhash", &["lookup/", "account/", "map/", "resolve/mod.rs", "server/maps.rs"]),
     ("futures_util", &["map/sql/mysql.rs"]),
-    ("jiff", &["daemon/clock.rs", "greylist/"]),
+    ("jiff", &["daemon/clock.rs", "greylist/", "import/greylist/"]),
     ("memchr", &["server/tcp_table.rs"]),
     ("regex", &["greylist/whitelist/condition.rs", "wiring/pattern.rs"]),
     ("rhai", &["script/"]),
