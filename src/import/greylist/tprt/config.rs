@@ -201,7 +201,7 @@ impl<'j> Import<'j> {
             }
         };
         // Writing to a String cannot fail.
-        let _ = write!(out, "\n[[policy]]\nlisten = {}\n", quoted(&listen));
+        let _ = write!(out, "\n[[policy]]\nlisten = [{}]\n", quoted(&listen));
         if kind == "unix" {
             let mode = self.text("server", "socket_mode").unwrap_or("0660");
             let _ = writeln!(out, "socket_mode = {}", quoted(mode));
@@ -220,7 +220,6 @@ impl<'j> Import<'j> {
     }
 
     fn greylist(&mut self, out: &mut String) {
-        let _ = write!(out, "\n[greylist]\n");
         self.store(out);
         let times =
             [("grey_delay", "delay"), ("grey_retry_window", "retry_window"), ("grey_max_age", "max_age")];
@@ -271,31 +270,35 @@ impl<'j> Import<'j> {
         }
     }
 
-    /// The store: a file of rcptd, or the Redis of TPRT with other keys.
+    /// The store: a file of rcptd, or the Redis of TPRT with other keys. The database is written before the section.
     fn store(&mut self, out: &mut String) {
-        let Some(url) = self.text("service", "grey_db") else {
+        let redis = self.text("service", "grey_db").and_then(Redis::parse);
+        let Some(redis) = redis else {
+            let _ = write!(out, "\n[greylist]\nenabled = true\n");
             return self.say("service.grey_db", "is the file of rcptd now; import the old one");
         };
-        if !url.starts_with("redis-") {
-            return self.say("service.grey_db", "is the file of rcptd now; import the old one");
-        }
-        let password =
-            url.rsplit_once('@').and_then(|(begin, _)| begin.rsplit_once(':')).map(|(_, password)| password);
-        let password = password.filter(|password| !password.is_empty() && !password.starts_with("//"));
-        if let Some(password) = password {
-            self.files.push(File::private(PASSWORD, format!("{password}\n")));
-        }
-        let _ = writeln!(
+        let _ = write!(
             out,
-            "# Missing: the Redis of {}: write [[database]] with kind = \"redis\" and its name here.\n#store = \"database:redis\"",
-            escape(&without_login(url))
+            "\n[[database]]\nname = \"greylist\"\nkind = \"redis\"\nhosts = [{}]\n",
+            quoted(&redis.host)
         );
-        let file =
-            if password.is_some() { format!("; its password is in {PASSWORD}") } else { String::new() };
-        self.say(
-            "service.grey_db",
-            format!("has to be a [[database]] with kind = \"redis\"{file}. The old entries stay; import them, then remove them"),
-        );
+        if let Some(user) = redis.user {
+            let _ = writeln!(out, "user = {}", quoted(user));
+        }
+        if let Some(password) = redis.password {
+            let _ = writeln!(out, "password_file = {}", quoted(PASSWORD));
+            self.files.push(File::private(PASSWORD, format!("{password}\n")));
+            let text = format!(
+                "is in {PASSWORD}, which only its owner can read: let rcptd read it. %XX is not decoded"
+            );
+            self.say("the password of Redis", text);
+        }
+        if let Some(number) = redis.number {
+            let _ = writeln!(out, "database = {}", quoted(number));
+        }
+        let _ = write!(out, "\n[greylist]\nenabled = true\nstore = \"database:greylist\"\n");
+        let text = "is used with keys of its own, which begin with rcptd:. The old entries stay: import and remove them";
+        self.say("service.grey_db", text);
     }
 
     fn whitelists(&mut self, out: &mut String) {
@@ -348,5 +351,159 @@ fn without_login(url: &str) -> String {
     match (url.split_once("://"), url.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
         _ => url.to_owned(),
+    }
+}
+
+/// What a URL of Redis says: `redis-tcp://USER:PASSWORD@HOST:PORT/NUMBER?db=NUMBER`, or `redis-unix://…@/PATH?db=NUMBER`.
+struct Redis<'u> {
+    host: String,
+    user: Option<&'u str>,
+    password: Option<&'u str>,
+    number: Option<&'u str>,
+}
+
+impl<'u> Redis<'u> {
+    /// `None` if the URL is that of another database.
+    fn parse(url: &'u str) -> Option<Self> {
+        let (scheme, rest) = url.strip_prefix("redis-")?.split_once("://")?;
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (login, place) = rest.rsplit_once('@').unwrap_or(("", rest));
+        let (user, password) = login.split_once(':').unwrap_or((login, ""));
+        let in_query = query.split('&').find_map(|part| part.strip_prefix("db="));
+        let (host, number) = if scheme == "unix" {
+            (format!("unix:{place}"), in_query)
+        } else {
+            let (host, number) = place.split_once('/').unwrap_or((place, ""));
+            (host.to_owned(), in_query.or(Some(number)))
+        };
+        let some = |text: &'u str| Some(text).filter(|text| !text.is_empty());
+        let number = number.and_then(some);
+        Some(Redis { host, user: some(user), password: some(password), number })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(text: &str) -> Result<(String, Vec<String>, Option<String>), Vec<String>> {
+        match import(&Text::new("tprt.conf", text)) {
+            Ok(imported) => {
+                let password =
+                    imported.files.iter().find(|file| file.private).map(|file| file.content.clone());
+                let config = imported.files.last().unwrap();
+                assert_eq!(config.name, CONFIG);
+                let lines = config.content.lines().skip(1).filter(|line| !line.is_empty());
+                let config: Vec<&str> = lines.collect();
+                let about = imported.differences.into_iter().map(|difference| difference.about).collect();
+                Ok((config.join("\n"), about, password))
+            }
+            Err(faults) => Err(faults.iter().map(|fault| fault.of("f")).collect()),
+        }
+    }
+
+    #[test]
+    fn defaults_are_those_of_tprt() {
+        let (config, about, password) = run("{}").unwrap();
+        assert_eq!(
+            config,
+            "[[policy]]\nlisten = [\"unix:/var/run/tprt/socket\"]\nsocket_mode = \"0660\"\n[greylist]\nenabled = true\n\
+             ipv6_prefix = 48\nauto_whitelist = 0\nhash = true\nwhitelist = [\"/var/db/tprt/whitelist\"]"
+        );
+        assert_eq!(password, None);
+        let want =
+            ["server.socket_path", "requests", "service.grey_db", "service.hash_grey_db", "the null sender"];
+        assert_eq!(about, want);
+    }
+
+    #[test]
+    fn all_options_are_converted_or_reported() {
+        let text = r#"{"log": {"log_type": "syslog", "log_level": 3, "x": 1}, "more": {},
+            "server": {"socket_type": "tcp", "socket_listen_host": "::1", "socket_listen_port": 10024,
+                "daemonize": true, "pid_file_path": "/x"},
+            "service": {"grey_hostname": "mx.example.com", "grey_delay": 55, "ipv4_mask": 20, "ipv6_mask": 64,
+                "grey_action": "DEFER", "grey_text": "Wait {wait}", "grey_max_age": 3024000, "maintenance_interval": 9,
+                "hash_grey_db": false, "grey_retry_window": 172800, "grey_smtp_header": "X-G: {delay}",
+                "grey_db": "redis-tcp://u:p@192.0.2.9:6380/?db=2", "awl_client_count": 7, "awl_db": "gdbm:///x",
+                "wl_sources": ["file:///w", "redis-tcp://:q@h/"], "allow_wl_regex": true}}"#;
+        let (config, about, password) = run(text).unwrap();
+        assert_eq!(
+            config,
+            "[[policy]]\nlisten = [\"inet:[::1]:10024\"]\n[[database]]\nname = \"greylist\"\nkind = \"redis\"\nhosts = \
+             [\"192.0.2.9:6380\"]\nuser = \"u\"\npassword_file = \"database.password\"\ndatabase = \"2\"\n[greylist]\n\
+             enabled = true\nstore = \"database:greylist\"\ndelay = \"55s\"\nretry_window = \"2d\"\nmax_age = \"5w\"\n\
+             ipv4_prefix = 20\nipv6_prefix = 64\naction = \"DEFER\"\nhostname = \"mx.example.com\"\nheader = \
+             \"X-G: {delay}\"\ntext = \"Wait {wait}\"\nauto_whitelist = 7\nhash = false\nwhitelist = [\"/w\"]\n\
+             allow_regex = true"
+        );
+        assert_eq!(password.as_deref(), Some("p\n"));
+        let mut want = vec![
+            "log.log_type",
+            "log.log_level",
+            "log.x",
+            "more",
+            "server.daemonize",
+            "server.pid_file_path",
+            "service.maintenance_interval",
+            "service.awl_db",
+            "requests",
+            "the password of Redis",
+            "service.grey_db",
+            "service.awl_client_count",
+            "service.wl_sources",
+            "service.allow_wl_regex",
+            "the null sender",
+        ];
+        let mut about: Vec<&str> = about.iter().map(String::as_str).collect();
+        want.sort_unstable();
+        about.sort_unstable();
+        assert_eq!(about, want);
+    }
+
+    #[test]
+    fn urls_of_redis_are_read() {
+        for (url, want) in [
+            ("redis-tcp://localhost:6379/?db=2", "localhost:6379   2"),
+            ("redis-tcp://:p@localhost/3", "localhost  p 3"),
+            ("redis-tcp://localhost", "localhost   "),
+            ("redis-unix://user:password@/var/db/redis", "unix:/var/db/redis user password "),
+            ("redis-unix:///var/db/redis?db=1", "unix:/var/db/redis   1"),
+        ] {
+            let Redis { host, user, password, number } = Redis::parse(url).unwrap();
+            let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+            assert_eq!(format!("{host} {} {} {}", text(user), text(password), text(number)), want, "{url}");
+        }
+        assert!(Redis::parse("gdbm:///x").is_none());
+        assert_eq!(without_login("redis-tcp://:p@h/"), "redis-tcp://h/");
+    }
+
+    #[test]
+    fn errors_are_collected() {
+        for (text, want) in [
+            (
+                "{",
+                &[
+                    "f:1:1: error: this is not JSON: EOF while parsing an object (fix it there or just before; TPRT \
+                     ignored such a file, with a message)",
+                ][..],
+            ),
+            ("[]", &["f: error: this is no object (write {\"service\": {…}})"]),
+            (
+                r#"{"log": 1, "server": {"socket_type": "x", "socket_mode": 1},
+                    "service": {"grey_delay": "5", "grey_text": 1, "wl_sources": ["x"], "hash_grey_db": 1,
+                    "allow_wl_regex": "x"}}"#,
+                &[
+                    "f: log: error: is no object (write {…})",
+                    "f: server.socket_type: error: is \"x\" (write \"unix\" or \"inet\")",
+                    "f: service.grey_delay: error: is no number from 0 (write a whole number without quotes)",
+                    "f: service.grey_text: error: is no string (write it in quotes)",
+                    "f: service.hash_grey_db: error: is no boolean (write true or false)",
+                    "f: service.wl_sources: error: has an entry that is no URL of a file or Redis (write file:///PATH)",
+                    "f: service.allow_wl_regex: error: is no boolean (write true or false)",
+                ],
+            ),
+        ] {
+            assert_eq!(run(text).unwrap_err(), want, "{text}");
+        }
     }
 }
