@@ -121,7 +121,11 @@ const PURE: &[&str] = &[
     "server/milter/dsn.rs",
     "server/milter/guessing.rs",
     "server/milter/reply.rs",
-    "import/",
+    "import/greylist/",
+    "import/mod.rs",
+    "import/postfix/",
+    "import/sockmapd/",
+    "import/trualias.rs",
     "wiring/",
 ];
 const IMPURE: &[&str] = &[

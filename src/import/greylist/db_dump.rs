@@ -12,8 +12,8 @@ pub struct Pairs {
     in_data: bool,
     ended: bool,
     printable: bool,
-    has_keys: bool,
-    key: Option<Option<Vec<u8>>>,
+    /// The key of which the value follows; an error, if it cannot be read.
+    key: Option<Result<Vec<u8>, ()>>,
 }
 
 impl Pairs {
@@ -23,7 +23,7 @@ impl Pairs {
             match line.trim() {
                 "format=print" => self.printable = true,
                 "format=bytevalue" => self.printable = false,
-                "HEADER=END" => (self.in_data, self.has_keys) = (true, true),
+                "HEADER=END" => self.in_data = true,
                 _ => (),
             }
             return None;
@@ -45,10 +45,10 @@ impl Pairs {
         let item = if self.printable { printable(item) } else { hexadecimal(item) };
         let item = item.filter(|item| item.len() <= MAX_ITEM);
         let Some(key) = self.key.take() else {
-            self.key = Some(item);
+            self.key = Some(item.ok_or(()));
             return None;
         };
-        let (Some(key), Some(value)) = (key, item) else {
+        let (Ok(key), Some(value)) = (key, item) else {
             out.skip("the key or its value is not written as in a dump, or too long", line);
             return None;
         };

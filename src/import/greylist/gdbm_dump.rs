@@ -13,7 +13,8 @@ const MAX_ITEM: usize = 6144;
 pub struct Pairs {
     /// The length of the item that is being read, and its Base64.
     item: Option<(usize, String)>,
-    key: Option<Option<Vec<u8>>>,
+    /// The key of which the value follows; an error, if it cannot be read.
+    key: Option<Result<Vec<u8>, ()>>,
     ended: bool,
 }
 
@@ -48,10 +49,10 @@ impl Pairs {
         let octets =
             STANDARD.decode(&text).ok().filter(|octets| octets.len() == len && text.len() <= MAX_ITEM);
         let Some(key) = self.key.take() else {
-            self.key = Some(octets);
+            self.key = Some(octets.ok_or(()));
             return None;
         };
-        let (Some(key), Some(value)) = (key, octets) else {
+        let (Ok(key), Some(value)) = (key, octets) else {
             out.skip("the key or its value is not written as in a dump, or too long", &text);
             return None;
         };

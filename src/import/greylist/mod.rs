@@ -138,7 +138,7 @@ impl fmt::Display for Error {
                 let names: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
                 write!(
                     f,
-                    "the format is unknown (known are {}; rcptd-greylist(5) shows how to write such files)",
+                    "the format is unknown (known are {}; rcptd.policy(5) shows how to write such files)",
                     names.join(", ")
                 )
             }

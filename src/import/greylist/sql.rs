@@ -60,16 +60,12 @@ impl Iterator for Insert<'_> {
         if rest.is_empty() || rest.starts_with(';') {
             return None;
         }
-        match row(rest, self.has_escapes) {
-            Some((values, rest)) => {
-                self.rest = rest;
-                Some(Ok(values))
-            }
-            None => {
-                self.rest = "";
-                Some(Err(()))
-            }
-        }
+        let Some((values, rest)) = row(rest, self.has_escapes) else {
+            self.rest = "";
+            return Some(Err(()));
+        };
+        self.rest = rest;
+        Some(Ok(values))
     }
 }
 
@@ -92,14 +88,13 @@ fn row(text: &str, has_escapes: bool) -> Option<(Vec<String>, &str)> {
     let mut values = Vec::new();
     loop {
         rest = rest.trim_start();
-        let (value, after) = match rest.strip_prefix('\'') {
-            Some(begin) => string(begin, has_escapes)?,
-            None => {
-                let end = rest.find([',', ')'])?;
-                let word = rest[..end].trim();
-                let word = if word.eq_ignore_ascii_case("null") { "" } else { word };
-                (word.to_owned(), &rest[end..])
-            }
+        let (value, after) = if let Some(begin) = rest.strip_prefix('\'') {
+            string(begin, has_escapes)?
+        } else {
+            let end = rest.find([',', ')'])?;
+            let word = rest[..end].trim();
+            let word = if word.eq_ignore_ascii_case("null") { "" } else { word };
+            (word.to_owned(), &rest[end..])
         };
         values.push(value);
         // PostgreSQL may add a type.

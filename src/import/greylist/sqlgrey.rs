@@ -12,8 +12,8 @@ use super::{Out, names};
 use crate::greylist::entry::{Client, Triplet};
 use crate::greylist::record::Record;
 
-/// The databases, and for each the command that writes a table as text; `TABLE` and `COLUMNS` have to be replaced by one of
-/// [`SELECTS`]. Times are written as seconds since 1970, since the zone of the texts depends on the server.
+/// The databases, and for each the command that writes the tables as text. Times are written as seconds since 1970, since
+/// the zone of the texts depends on the server.
 pub const COMMANDS: [(&str, &str); 3] = [
     (
         "MySQL and MariaDB",
@@ -108,15 +108,15 @@ impl Tables {
                 let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
                 row(*table, &columns, &values, line, out);
             }
-            None if sql::is_statement(line)
-                || line.ends_with([';', ',', '('])
-                || line.starts_with(['-', ' ', ')']) =>
-            {
-                ()
-            }
+            // Other statements of a dump, which may have several lines.
+            None if is_of_dump(line) => (),
             None => out.skip("no line with the names of the columns is before it", line),
         }
     }
+}
+
+fn is_of_dump(line: &str) -> bool {
+    sql::is_statement(line) || line.ends_with([';', ',', '(']) || line.starts_with(['-', ' ', ')'])
 }
 
 fn inserted(insert: Insert<'_>, line: &str, out: &mut Out<'_>) {

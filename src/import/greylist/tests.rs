@@ -254,7 +254,7 @@ fn databases_and_unknown_files_have_a_remedy() {
         (
             b"hello\n",
             "the format is unknown (known are records, postgrey, sqlgrey, milter-greylist, tprt-gdbm, tprt-redis; \
-             rcptd-greylist(5) shows how to write such files)",
+             rcptd.policy(5) shows how to write such files)",
         ),
     ] {
         assert_eq!(import(None, bytes).unwrap_err().to_string(), want);
