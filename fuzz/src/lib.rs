@@ -27,6 +27,9 @@ use rcptd::account::known::{KnownAccount, file as known};
 use rcptd::account::{Lookup, LookupFuture, Reason, Source, Verification, aliases_have, ask_over};
 use rcptd::config;
 use rcptd::daemon::policy as policy_of;
+use rcptd::greylist::entry::Times;
+use rcptd::greylist::record::Record;
+use rcptd::import::greylist as grey;
 use rcptd::map::list::List;
 use rcptd::map::search::{Context, SearchStrategy};
 use rcptd::map::source::SourceSpec;
@@ -50,10 +53,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 pub type Target = fn(&[u8]);
 
 /// All targets by name, which is also the name of their folders.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("aliases", aliases),
     ("config", config),
     ("dovecot", dovecot),
+    ("greylist_import", greylist_import),
     ("known_accounts", known_accounts),
     ("map", map),
     ("plugin", plugin),
@@ -568,5 +572,23 @@ pub fn map(data: &[u8]) {
                 }
             }
         }
+    }
+}
+
+/// Entries of other greylisters, in each format and in the one that the content shows; then the configuration of TPRT. Each
+/// record survives a line of JSON and an entry of the store.
+pub fn greylist_import(data: &[u8]) {
+    let times = Times { delay: 300, window: 172_800, max_age: 3_024_000 };
+    let settings = grey::Settings { times, ipv4_prefix: 24, ipv6_prefix: 64, enough: 5 };
+    for kind in grey::Kind::ALL.map(Some).into_iter().chain([None]) {
+        let _ = grey::read(kind, data, settings, &mut |record| {
+            assert_eq!(Record::parse(&record.to_string()).as_ref(), Ok(&record));
+            let (key, text) = record.entry(true);
+            assert_eq!(Record::from_entry(&key, &text).as_ref(), Some(&record));
+            record.state().ttl(1_764_550_000, &times);
+        });
+    }
+    if let Ok(text) = str::from_utf8(data) {
+        let _ = grey::tprt::import(&Text::new("tprt.conf", text));
     }
 }

@@ -4,14 +4,17 @@
 //! | module | program |
 //! | --- | --- |
 //! | [`trualias`] | the servers of trualias, with their rules |
+//! | [`greylist`] | the entries of other greylisters, and the configuration of TPRT |
 //! | [`sockmapd`] | sockmapd, which serves tables of MariaDB and MySQL |
 //! | [`postfix`] | the clients of Postfix for MariaDB, MySQL, PostgreSQL, SQLite and LDAP |
 //!
-//! The importers only convert texts; `cli` reads and writes the files. Settings without a counterpart are
-//! differences.
+//! The importers only convert texts; `cli` reads and writes the files. [`source`] reads the entries of other greylisters,
+//! since such files can have any size. Settings without a counterpart are differences.
 
+pub mod greylist;
 pub mod postfix;
 pub mod sockmapd;
+pub mod source;
 pub mod trualias;
 
 use alias_rules::Difference;

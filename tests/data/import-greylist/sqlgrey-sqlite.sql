@@ -1,0 +1,13 @@
+PRAGMA foreign_keys=OFF;
+BEGIN TRANSACTION;
+CREATE TABLE connect (sender_name varchar(64) NOT NULL, sender_domain varchar(255) NOT NULL, src varchar(39) NOT NULL, rcpt varchar(255) NOT NULL, first_seen timestamp NOT NULL);
+INSERT INTO connect VALUES('bob','example.org','192.0.2','foo@example.test','2025-12-01 00:46:40');
+INSERT INTO connect VALUES('-undef-','-undef-','198.51.100.7','foo@example.test','2025-12-01 00:46:41');
+INSERT INTO connect VALUES('o''hara','example.net','2001:db8:1:2','bar@example.test','2025-12-01 00:46:42');
+CREATE TABLE from_awl (sender_name varchar(64) NOT NULL, sender_domain varchar(255) NOT NULL, src varchar(39) NOT NULL, first_seen timestamp NOT NULL, last_seen timestamp NOT NULL, PRIMARY KEY (src, sender_domain, sender_name));
+INSERT INTO from_awl VALUES('bob','example.org','203.0.113','2025-11-01 00:00:00','2025-12-01 00:46:40');
+CREATE TABLE domain_awl (sender_domain varchar(255) NOT NULL, src varchar(39) NOT NULL, first_seen timestamp NOT NULL, last_seen timestamp NOT NULL, PRIMARY KEY (src, sender_domain));
+INSERT INTO domain_awl VALUES('example.org','203.0.114','2025-11-01 00:00:00','2025-12-01 00:46:40');
+CREATE TABLE config (parameter varchar(255) NOT NULL, value varchar(255), PRIMARY KEY (parameter));
+INSERT INTO config VALUES('version','3');
+COMMIT;
