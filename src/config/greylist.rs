@@ -58,7 +58,7 @@ pub(super) const HEADER: &str = "X-Greylist: delayed {delay} seconds at {hostnam
 /// Bounds of `greylist.delay`: senders whose mail waits for a day warn their users.
 pub(super) const DELAYS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
 /// Bounds of `greylist.retry_window`.
-pub(super) const WINDOWS: RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(30 * 24);
+pub(super) const WINDOWS: RangeInclusive<Duration> = Duration::from_mins(10)..=Duration::from_hours(30 * 24);
 /// Bounds of `greylist.max_age`.
 pub(super) const AGES: RangeInclusive<Duration> =
     Duration::from_hours(1)..=Duration::from_hours(10 * 366 * 24);
@@ -104,8 +104,8 @@ pub(super) fn on_store_failure() -> DefaultValue {
 /// Where the state of greylisting is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreSettings {
-    /// A file, and the most entries in it.
-    File(PathBuf, u64),
+    /// A file.
+    File(PathBuf),
     /// The database of this name.
     Database(String),
 }
@@ -115,6 +115,8 @@ pub enum StoreSettings {
 pub struct GreylistSettings {
     /// The store.
     pub store: StoreSettings,
+    /// Most entries in a file.
+    pub max_entries: u64,
     /// The decision.
     pub settings: Settings,
     /// Maps that are whitelists.
@@ -192,6 +194,7 @@ impl Check<'_> {
         };
         let checked = GreylistSettings {
             store: self.greylist_store(raw, rest, enabled),
+            max_entries: self.number(&raw.max_entries, MAX_ENTRIES, &ENTRY_COUNTS),
             spf: settings.whitelist.needs_spf() || settings.identification.by.contains(&By::Spf),
             settings,
             maps,
@@ -230,7 +233,6 @@ impl Check<'_> {
     }
 
     fn greylist_store(&mut self, raw: &keys::Greylist, rest: Rest<'_>, enabled: bool) -> StoreSettings {
-        let most = self.number(&raw.max_entries, MAX_ENTRIES, &ENTRY_COUNTS);
         let value = text(&raw.store);
         let written = value.map_or(STORE, |given| given.value.as_str());
         let Some(name) = written.strip_prefix("database:") else {
@@ -245,7 +247,7 @@ impl Check<'_> {
                     self.error(&place, message, help);
                 }
             }
-            return StoreSettings::File(path, most);
+            return StoreSettings::File(path);
         };
         if let Some(given) = value {
             self.redis_database(

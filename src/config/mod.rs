@@ -207,17 +207,14 @@ fn unreadable(path: &Path, (why, help): (String, String)) -> Problem {
     Problem::error(&text, 0..0, format!("the configuration cannot be read: {why}")).help(help)
 }
 
-/// Where greylisting keeps its state; a store that was not open at the start can be opened.
-fn store_of(config: &Config) -> Option<&StoreSettings> {
-    config.greylist.as_ref().map(|greylist| &greylist.store)
-}
-
 /// Returns the keys whose values differ from `running`, the configuration at the start, and that a reload
 /// cannot apply: sockets are open, threads run, the log is set up.
 pub fn needs_restart(running: &Config, new: &Config) -> Vec<&'static str> {
     let (a, b) = (&running.milter, &new.milter);
     // A reload applies the other settings to open connections, too: the maps and their contents.
     let (old, s, t) = (running, &running.tables, &new.tables);
+    // A store that was not open at the start can be opened.
+    let greylists = old.greylist.as_ref().zip(new.greylist.as_ref());
     [
         ("workers", old.workers != new.workers),
         ("account.cache.file", old.known_file != new.known_file),
@@ -229,7 +226,8 @@ pub fn needs_restart(running: &Config, new: &Config) -> Vec<&'static str> {
         ("tcp_table", s.tcp_tables != t.tcp_tables),
         ("socketmap", s.socketmaps != t.socketmaps),
         ("policy", old.policies != new.policies),
-        ("greylist.store", store_of(old) != store_of(new)),
+        ("greylist.store", greylists.is_some_and(|(a, b)| a.store != b.store)),
+        ("greylist.max_entries", greylists.is_some_and(|(a, b)| a.max_entries != b.max_entries)),
         ("statistics.enabled", old.statistics.enabled != new.statistics.enabled),
         ("statistics.log_interval", old.statistics.log_interval != new.statistics.log_interval),
         ("metrics.listen", old.metrics != new.metrics),

@@ -3,7 +3,7 @@
 use super::clock::today;
 use crate::account::settings::{Settings as AccountSettings, SourceSettings};
 use crate::account::{AccountSource, Sources};
-use crate::config::{Config, MapSettings};
+use crate::config::{Config, MapSettings, StoreSettings};
 use crate::map::build::{BuildContext, build as build_table};
 use crate::map::database::{self, Database};
 use crate::map::fixed::Always;
@@ -29,6 +29,8 @@ pub struct Live {
     pub maps: Vec<Arc<Map>>,
     /// The account sources that both use.
     pub accounts: Sources,
+    /// The database in which greylisting keeps its state, if it is one.
+    pub greylist_store: Option<Arc<dyn Store>>,
 }
 
 /// Builds everything. The error lists all problems, as sentences with the remedy.
@@ -45,6 +47,10 @@ pub async fn rebuild(
     running: Option<&Arc<Plugin>>,
 ) -> Result<Live, Vec<String>> {
     let (sources, builder) = accounts(config, metrics, before).await?;
+    let greylist_store = match config.greylist.as_ref().map(|greylist| &greylist.store) {
+        Some(StoreSettings::Database(name)) => Some(builder.store("greylist.store", name)?),
+        Some(StoreSettings::File(_)) | None => None,
+    };
     let resolver = Arc::new(resolver(config, sources.composed.clone(), running));
     let asked = resolver.clone();
     // Reads certificates and LMDB files, from a disk that may hang.
@@ -53,7 +59,7 @@ pub async fn rebuild(
     let policy = Arc::new(policy(config));
     let deadline = config.milter.deadline;
     let service = Service { resolver, policy, deadline, guessing: config.guessing.clone() };
-    Ok(Live { service, maps, accounts: sources })
+    Ok(Live { service, maps, accounts: sources, greylist_store })
 }
 
 /// The account sources, and the maps that do not ask the resolver: a source may be one of these.
@@ -67,7 +73,12 @@ pub async fn accounts(
     let builder = tokio::task::spawn_blocking(move || MapBuilder::new(all, counters)).await;
     let builder = builder.map_err(|e| vec![format!("a defect in rcptd: {e}")])??;
     let cases = config.cases.clone();
-    let store = settings.cache.shared.as_deref().map(|name| builder.store(name)).transpose()?;
+    let store = settings
+        .cache
+        .shared
+        .as_deref()
+        .map(|name| builder.store("account.cache.shared", name))
+        .transpose()?;
     let sources = Sources::rebuild(&settings, cases, &builder.made, store, metrics, before).await?;
     Ok((sources, builder))
 }
@@ -159,9 +170,9 @@ impl MapBuilder {
     }
 
     /// The store in a database.
-    fn store(&self, name: &str) -> Result<Arc<dyn Store>, Vec<String>> {
+    fn store(&self, key: &str, name: &str) -> Result<Arc<dyn Store>, Vec<String>> {
         let store = self.databases.get(name).and_then(|database| database.store());
-        store.ok_or_else(|| vec![format!("account.cache.shared: the database {name} cannot store accounts")])
+        store.ok_or_else(|| vec![format!("{key}: the database {name} cannot store texts")])
     }
 
     /// Builds the other maps over this resolver; returns all.

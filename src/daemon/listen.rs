@@ -1,10 +1,11 @@
 //! Opens the sockets of a configuration, and serves them.
 
+use super::greylist::Kept;
 use super::status::Status;
 use super::{Failure, answer, cache};
 use crate::account::Sources;
 use crate::account::known::file::KnownFile;
-use crate::config::{Config, Served, SocketmapSettings, TcpTableSettings};
+use crate::config::{Config, PolicySettings, Served, SocketmapSettings, TcpTableSettings};
 use crate::observe::meter::Meter;
 use crate::observe::{self, Metrics};
 use crate::server::control::{self, Control};
@@ -12,6 +13,7 @@ use crate::server::endpoint::Endpoint;
 use crate::server::listen::{Inherited, Listener, SocketFile, bind};
 use crate::server::maps::Maps;
 use crate::server::milter::adapter::{Limits, Milter};
+use crate::server::policy::{Policies, Policy};
 use crate::server::socketmap::Socketmap;
 use crate::server::tcp_table::TcpTable;
 use crate::server::trace::TraceBus;
@@ -30,7 +32,8 @@ use tokio::time::sleep;
 pub(super) fn longest_answer(config: &Config) -> Duration {
     let tables = &config.tables;
     let of_tcp = tables.tcp_tables.iter().map(|table| table.served.deadline);
-    let all = of_tcp.chain(tables.socketmaps.iter().map(|table| table.served.deadline));
+    let of_socketmaps = tables.socketmaps.iter().map(|table| table.served.deadline);
+    let all = of_tcp.chain(of_socketmaps).chain(config.policies.iter().map(|policy| policy.served.deadline));
     // Add the time of the transfer.
     all.max().map_or(Duration::ZERO, |deadline| deadline + Duration::from_secs(1))
 }
@@ -47,6 +50,10 @@ pub(super) struct Shared {
     pub known: Option<Arc<KnownFile>>,
     /// The maps that the open listeners name, which may differ from the current configuration.
     pub served: BTreeSet<Arc<str>>,
+    /// What the policy protocol decides with.
+    pub policies: Arc<Policies>,
+    /// What it keeps across a reload.
+    pub kept: Arc<Kept>,
 }
 
 /// Returns the maps that listeners name.
@@ -112,6 +119,16 @@ pub(super) async fn listen(
         };
         serve_maps(&mut tasks, listener, service, table.served, shared.metrics.clone(), meter, end);
     }
+    for (settings, listener) in sockets.policies {
+        let meter = shared.metrics.listener("policy", listener.name());
+        let service = Policy {
+            policies: shared.policies.clone(),
+            purpose: settings.purpose,
+            on_trouble: settings.on_trouble.clone(),
+            deadline: settings.served.deadline,
+        };
+        serve_maps(&mut tasks, listener, service, settings.served, shared.metrics.clone(), meter, end);
+    }
     for listener in sockets.metrics {
         observe::listening(listener.name());
         tasks.spawn(metrics::serve(listener, shared.metrics.clone(), raised(end)));
@@ -142,6 +159,7 @@ struct Sockets<'c> {
     milter: Vec<Listener>,
     tcp_tables: Vec<(&'c TcpTableSettings, Listener)>,
     socketmaps: Vec<(&'c SocketmapSettings, Listener)>,
+    policies: Vec<(&'c PolicySettings, Listener)>,
     metrics: Vec<Listener>,
     control: Vec<Listener>,
 }
@@ -153,6 +171,7 @@ async fn open(config: &Config) -> Result<Sockets<'_>, Failure> {
         milter: binder.bind(&milter.listen, milter.socket_mode, milter.socket_group.as_ref()).await,
         tcp_tables: Vec::new(),
         socketmaps: Vec::new(),
+        policies: Vec::new(),
         metrics: binder.bind(&config.metrics, milter.socket_mode, None).await,
         control: Vec::new(),
     };
@@ -163,6 +182,10 @@ async fn open(config: &Config) -> Result<Sockets<'_>, Failure> {
     for table in &config.tables.socketmaps {
         let listeners = binder.bind(&table.listen, table.socket_mode, table.socket_group.as_ref()).await;
         sockets.socketmaps.extend(listeners.into_iter().map(|listener| (table, listener)));
+    }
+    for policy in &config.policies {
+        let listeners = binder.bind(&policy.listen, policy.socket_mode, policy.socket_group.as_ref()).await;
+        sockets.policies.extend(listeners.into_iter().map(|listener| (policy, listener)));
     }
     if let Some(path) = &control.path {
         let place = [Endpoint::Unix(path.clone())];

@@ -9,6 +9,7 @@ mod build;
 mod cache;
 mod clock;
 mod control;
+mod greylist;
 mod listen;
 mod reload;
 mod shrink;
@@ -27,9 +28,11 @@ use crate::config::Config;
 use crate::observe::{self, Metrics};
 use crate::server::maps::Maps;
 use crate::server::milter::adapter::Milter;
+use crate::server::policy::Policies;
 use crate::server::trace::TraceBus;
 use arc_swap::ArcSwap;
 use diagnostics::Problem;
+use greylist::Kept;
 use listen::{Shared, listen, longest_answer, names_served};
 use reload::{Running, finished};
 use sd_notify::NotifyState;
@@ -72,6 +75,9 @@ pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
     };
     let longest = longest_answer(&config);
     let trace = Arc::new(TraceBus::default());
+    let kept = Arc::new(Kept::default());
+    let deciding = kept.deciding(&config, &live, &metrics).await.map_err(Failure::Sources)?;
+    let policies = Policies::new(deciding, metrics.clone(), trace.clone());
     let maps = Maps::new(live.maps, metrics.clone(), trace.clone());
     let milter = Milter::new(live.service, metrics.clone(), trace.clone());
     let status = Status::new(&config, metrics.clone(), maps.clone());
@@ -87,6 +93,8 @@ pub async fn run(config: Config, mut control: Control) -> Result<(), Failure> {
         accounts,
         known: known.clone(),
         served,
+        policies,
+        kept,
     };
     let (stop, end) = (flag::Sender::new(false), flag::Sender::new(false));
     let mut tasks = listen(&config, &shared, &stop, &end).await?;

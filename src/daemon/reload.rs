@@ -183,9 +183,12 @@ async fn reload(
     match timeout(RELOAD, rebuild(&config, &shared.metrics, Some(&accounts), running)).await {
         Ok(live) => {
             let live = live.map_err(Failure::Sources)?;
+            let deciding = shared.kept.deciding(&config, &live, &shared.metrics);
+            let deciding = deciding.await.map_err(Failure::Sources)?;
             // Nothing fails from here.
             live.accounts.take_over(&accounts).await;
             shared.milter.replace(live.service);
+            shared.policies.replace(deciding);
             shared.maps.replace(live.maps);
             shared.accounts.store(Arc::new(live.accounts));
             Ok(config)

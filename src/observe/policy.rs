@@ -177,6 +177,11 @@ pub fn policy_trouble(
     warn!("connection={connection} listener={listener} no decision: recipient={what} detail={why}{others}");
 }
 
+/// A file of greylisting was damaged, and moved aside.
+pub fn store_moved(what: &str) {
+    warn!("greylist.store: detail={}; greylisting begins anew", text(&what));
+}
+
 /// An address was stored to which an account has written.
 pub fn learned_correspondent(metrics: &Metrics) {
     metrics.greylist.learned.fetch_add(1, Relaxed);

@@ -3,6 +3,7 @@
 //! A database that several hosts share is a [`Store`], too: see `map::redis`.
 
 pub mod embedded;
+pub mod prefixed;
 #[cfg(test)]
 pub(crate) mod testing;
 

@@ -62,7 +62,14 @@ fn every_default_is_that_of_the_program() {
                     .unwrap_or_else(|p| panic!("{}: {p:?}", key.name));
                 assert_eq!(
                     meaning(set),
-                    meaning(load(&without(key.name)).unwrap()),
+                    meaning(
+                        load(&if key.section == "greylist" {
+                            SMALLEST.to_owned()
+                        } else {
+                            without(key.name)
+                        })
+                        .unwrap()
+                    ),
                     "{}.{}",
                     key.section,
                     key.name
@@ -97,7 +104,7 @@ fn with_entry(list: &str, key: &str, line: &str) -> Option<String> {
         "map" => vec!["name = \"m\"", "source = \"static:x\""],
         "database" => vec!["name = \"d\"", "kind = \"postgresql\"", "hosts = \"h\""],
         "tcp_table" => vec!["listen = \"inet:127.0.0.1:1\"", "map = \"m\""],
-        "socketmap" => vec!["listen = \"inet:127.0.0.1:1\""],
+        "socketmap" | "policy" => vec!["listen = \"inet:127.0.0.1:1\""],
         "account.source" => return None,
         _ => panic!("{list}: which keys does an entry need?"),
     };
@@ -290,6 +297,36 @@ pub const CHANGES: &[(&str, &str, &str)] = &[
         "[{ listen = \"inet:127.0.0.1:3048\", map = \"list\" }]\nmap = [{ name = \"list\", source = \"static:x\" }]",
     ),
     ("", "socketmap", "[{ listen = \"inet:127.0.0.1:2224\" }]"),
+    ("", "policy", "[{ listen = \"inet:127.0.0.1:10023\" }]"),
+    ("greylist", "enabled", "true\nstore = \"/tmp/greylist.redb\""),
+    ("greylist", "store", "\"/tmp/other.redb\""),
+    ("greylist", "delay", "\"10m\""),
+    ("greylist", "retry_window", "\"1d\""),
+    ("greylist", "max_age", "\"60d\""),
+    ("greylist", "client_key", "[]"),
+    ("greylist", "ipv4_prefix", "32"),
+    ("greylist", "ipv6_prefix", "48"),
+    ("greylist", "auto_whitelist", "0"),
+    ("greylist", "correspondents", "false"),
+    ("greylist", "null_sender", "\"pass\""),
+    ("greylist", "domains", "\"example.org\""),
+    ("greylist", "dry_run", "\"example.com\""),
+    ("greylist", "opt_out", "\"recipients\""),
+    ("greylist", "opt_in", "\"recipients\""),
+    ("greylist", "whitelist", "\"entries\""),
+    ("greylist", "whitelist_clients", "\"clients\""),
+    ("greylist", "whitelist_recipients", "\"recipients\""),
+    ("greylist", "allow_regex", "true\nwhitelist_clients = \"regexes\""),
+    ("greylist", "dns_deadline", "\"1s\""),
+    ("greylist", "dnswl", "\"list.dnswl.org\""),
+    ("greylist", "hash", "false"),
+    ("greylist", "max_entries", "5000"),
+    ("greylist", "max_new", "0"),
+    ("greylist", "on_store_failure", "\"defer\""),
+    ("greylist", "action", "\"450\""),
+    ("greylist", "text", "\"4.7.1 later\""),
+    ("greylist", "header", "\"\""),
+    ("greylist", "hostname", "\"mx.example.com\""),
     ("milter", "listen", "[\"unix:/run/rcptd/milter.sock\", \"inet6:[::1]:3047\"]"),
     ("milter", "socket_mode", "\"0600\""),
     ("milter", "socket_group", "\"postfix\""),
@@ -357,7 +394,18 @@ fn every_key_counts() {
             refused(section, key, value, "build it with --features sql-sqlite");
             continue;
         }
-        let new = load(&with(section, key, value)).unwrap_or_else(|problems| panic!("{key}: {problems:?}"));
+        // Greylisting counts only if it is on.
+        let on = [("enabled", "true"), ("store", "\"/tmp/greylist.redb\"")];
+        let on = on.iter().filter(|(other, _)| section == "greylist" && key != "enabled" && *other != key);
+        let on: String = on.map(|(key, value)| format!("\n{key} = {value}")).collect();
+        let small = if on.is_empty() {
+            SMALLEST.into()
+        } else {
+            with("greylist", "enabled", "true\nstore = \"/tmp/greylist.redb\"")
+        };
+        let old = load(&small).unwrap();
+        let value = format!("{value}{on}");
+        let new = load(&with(section, key, &value)).unwrap_or_else(|problems| panic!("{key}: {problems:?}"));
         let name = format!("{section}.{key}");
         let described =
             all_keys().into_iter().find(|known| (known.section, known.name) == (section, key)).unwrap();
@@ -389,6 +437,15 @@ fn bounds() {
         ("guessing", "window", vec!["1", "\"1d\""], vec!["0", "\"25h\""]),
         ("guessing", "ipv4_prefix", vec!["8", "32"], vec!["7", "33", "256"]),
         ("guessing", "ipv6_prefix", vec!["16", "128"], vec!["15", "129"]),
+        ("greylist", "delay", vec!["1", "\"1d\""], vec!["0", "\"25h\""]),
+        ("greylist", "retry_window", vec!["\"10m\"", "\"30d\""], vec!["\"9m\"", "\"31d\""]),
+        ("greylist", "max_age", vec!["\"1h\"", "\"3660d\""], vec!["\"59m\"", "\"3661d\""]),
+        ("greylist", "ipv4_prefix", vec!["8", "32"], vec!["7", "33"]),
+        ("greylist", "ipv6_prefix", vec!["16", "128"], vec!["15", "129"]),
+        ("greylist", "auto_whitelist", vec!["0", "1000"], vec!["1001"]),
+        ("greylist", "dns_deadline", vec!["\"100ms\"", "10"], vec!["0", "11"]),
+        ("greylist", "max_entries", vec!["1000", "1000000000"], vec!["999", "1000000001"]),
+        ("greylist", "max_new", vec!["0", "10000000"], vec!["10000001"]),
         ("statistics", "log_interval", vec!["0", "\"1d\""], vec!["\"25h\""]),
         ("account", "deadline", vec!["\"10ms\"", "\"1m\""], vec!["\"9ms\"", "61"]),
         ("account", "concurrency", vec!["1", "10000"], vec!["0", "10001"]),

@@ -13,7 +13,8 @@ use mail_address::{CaseSensitivity, LocalPartPolicy};
 use proptest::prelude::*;
 use rcptd::account::settings::{Settings, Witness};
 use rcptd::config::{
-    self, Config, Control, Log, MapSettings, Milter, SocketmapSettings, Statistics, Tables, TcpTableSettings,
+    self, Config, Control, Log, MapSettings, Milter, PolicySettings, SocketmapSettings, Statistics, Tables,
+    TcpTableSettings,
 };
 use rcptd::map::settings::DatabaseSettings;
 use rcptd::server::endpoint::Endpoint;
@@ -51,6 +52,14 @@ fn load(content: &str) -> Result<Config, Vec<Problem>> {
     fs::write(folder.path().join("aliases.rules"), "").unwrap();
     fs::write(folder.path().join("script.rhai"), "fn preprocess(alias, domain) { alias }").unwrap();
     write_private(&folder.path().join("secrets"), "correct horse battery staple\n");
+    for (name, line) in [
+        ("recipients", "info@example.com"),
+        ("clients", "192.0.2.1"),
+        ("entries", "client=192.0.2.1"),
+        ("regexes", "/^mx[0-9]\\.example\\.org$/"),
+    ] {
+        fs::write(folder.path().join(name), line).unwrap();
+    }
     let path = folder.path().join("rcptd.conf");
     fs::write(&path, content).unwrap();
     config::load(&path)
@@ -67,7 +76,8 @@ fn without(key: &str) -> String {
 
 /// [`SMALLEST`] with `key = value` in `section`.
 fn with(section: &str, key: &str, value: &str) -> String {
-    let mut text = without(key);
+    // The keys of greylisting are none of those in the smallest configuration, also if they have the same name.
+    let mut text = if section == "greylist" { SMALLEST.to_owned() } else { without(key) };
     let line = format!("{key} = {value}\n");
     let heading = format!("[{section}]\n");
     match text.find(&heading) {
@@ -139,6 +149,7 @@ type Meaning = (
     (Milter, guessing::Settings, Settings, Log),
     (Vec<MapSettings>, Vec<DatabaseSettings>, Vec<TcpTableSettings>, Vec<SocketmapSettings>),
     (Statistics, Vec<Endpoint>, Control, Option<PathBuf>),
+    (Vec<PolicySettings>, String),
 );
 
 fn meaning(config: Config) -> Meaning {
@@ -163,6 +174,9 @@ fn meaning(config: Config) -> Meaning {
         account,
         known_file,
         tables: Tables { maps, databases, lists: _, tcp_tables, socketmaps },
+        policies,
+        greylist,
+        policy_replies,
         statistics,
         metrics,
         control,
@@ -179,6 +193,8 @@ fn meaning(config: Config) -> Meaning {
         (milter, guessing, account, log),
         (maps, databases, tcp_tables, socketmaps),
         (statistics, metrics, control, known_file),
+        // Whitelists cannot be compared.
+        (policies, format!("{greylist:?} {policy_replies:?}")),
     )
 }
 

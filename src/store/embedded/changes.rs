@@ -20,6 +20,8 @@ pub(super) struct Changes {
     commits: u64,
     urgent: bool,
     closed: bool,
+    /// Why the last commit failed.
+    failure: Option<String>,
 }
 
 impl Changes {
@@ -35,7 +37,8 @@ impl Changes {
         if self.closed {
             return Err("the store is closed".into());
         }
-        if self.new.len() >= MAX_CHANGES && !self.new.contains_key(key) {
+        let waiting = self.new.len() + self.committing.as_ref().map_or(0, |batch| batch.len());
+        if waiting >= MAX_CHANGES && !self.new.contains_key(key) {
             return Err(format!("{MAX_CHANGES} changes could not be written to the disk"));
         }
         self.new.insert(key.into(), text.map(|(text, expires)| (text.into(), expires)));
@@ -77,6 +80,7 @@ impl Changes {
 
     /// The changes of [`Changes::take`] are in the file.
     pub fn committed(&mut self) {
+        self.failure = None;
         if self.committing.take().is_some() {
             self.commits += 1;
         }
@@ -84,11 +88,17 @@ impl Changes {
     }
 
     /// The changes of [`Changes::take`] could not be committed: they are new again, unless there are newer ones.
-    pub fn failed(&mut self) {
+    pub fn failed(&mut self, why: &str) {
+        self.failure = Some(why.to_owned());
         let Some(batch) = self.committing.take() else { return };
-        for (key, change) in batch.iter() {
-            self.new.entry(key.clone()).or_insert_with(|| change.clone());
-        }
+        let newer = std::mem::take(&mut self.new);
+        self.new = Arc::unwrap_or_clone(batch);
+        self.new.extend(newer);
+    }
+
+    /// Why the last commit failed, if it did.
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
     }
 
     /// Asks for a commit as soon as possible.

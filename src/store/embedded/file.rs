@@ -14,6 +14,7 @@ use std::hash::BuildHasher;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Key to expiry (4 octets, seconds since 1970, big-endian) and text.
@@ -24,15 +25,21 @@ const CACHE: usize = 32 << 20;
 const ROUND: u64 = 3600;
 /// Fewest and most entries that are searched after a commit, so that it stays short.
 const SLICE: (u64, u64) = (500, 20_000);
+/// Most kinds of entries; each is looked for when one has to go.
+const MAX_KINDS: usize = 8;
 /// Number of neighbours that are looked at when one has to go.
 const OF_EACH: usize = 8;
+/// Most entries that are evicted with one commit, so that it stays short after the limit was lowered. More than are
+/// written with one commit.
+const MAX_EVICTED: usize = 50_000;
 /// Places without an entry to evict after which any entry goes. So an eviction takes a bounded time.
 const TRIES: usize = 200;
 
 /// The file.
 pub(super) struct File {
     path: PathBuf,
-    database: Database,
+    /// `None` after a failure, until it is opened again: after an error of the disk, redb does nothing any more.
+    database: RwLock<Option<Database>>,
 }
 
 /// A view of the file at one time.
@@ -51,10 +58,14 @@ pub(super) struct Cleaner {
 impl File {
     /// Opens the file, or creates it. A file that cannot be used is moved aside; its new name is returned, too.
     pub fn open(path: &Path) -> Result<(Self, Option<String>), String> {
+        let (database, moved) = File::open_or_move(path)?;
+        Ok((File { path: path.to_owned(), database: RwLock::new(Some(database)) }, moved))
+    }
+
+    fn open_or_move(path: &Path) -> Result<(Database, Option<String>), String> {
         let name = path.display();
-        let opened = |database| File { path: path.to_owned(), database };
         let why = match File::try_open(path)? {
-            Ok(database) => return Ok((opened(database), None)),
+            Ok(database) => return Ok((database, None)),
             Err(DatabaseError::DatabaseAlreadyOpen) => {
                 return Err(format!("{name} is in use by another process: give each rcptd its own file"));
             }
@@ -68,9 +79,7 @@ impl File {
         fs::rename(path, &aside)
             .map_err(|error| format!("{name} is damaged ({why}), and cannot be renamed: {error}"))?;
         match File::try_open(path)? {
-            Ok(database) => {
-                Ok((opened(database), Some(format!("{name} is damaged ({why}): moved to {aside}"))))
-            }
+            Ok(database) => Ok((database, Some(format!("{name} is damaged ({why}): moved to {aside}")))),
             Err(error) => Err(format!("{name} cannot be created: {error}")),
         }
     }
@@ -93,7 +102,9 @@ impl File {
 
     /// A view of the file as it is now.
     pub fn view(&self) -> Result<View, String> {
-        let read = self.database.begin_read().map_err(|error| self.failed(&error))?;
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let database = database.as_ref().ok_or_else(|| self.failed(&"it is closed after an error"))?;
+        let read = database.begin_read().map_err(|error| self.failed(&error))?;
         match read.open_table(ENTRIES) {
             Ok(table) => Ok(View { table: Some(table) }),
             Err(TableError::TableDoesNotExist(_)) => Ok(View { table: None }),
@@ -115,53 +126,80 @@ impl File {
         now: u64,
         max_entries: u64,
     ) -> Result<(), String> {
+        self.open_again()?;
+        let done = self.clean_and_write(batch, cleaner, now, max_entries);
+        if done.is_err() {
+            *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        done
+    }
+
+    /// Opens the file again after an error. A file that is damaged is moved aside.
+    fn open_again(&self) -> Result<(), String> {
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        if database.is_none() {
+            *database = Some(File::open_or_move(&self.path)?.0);
+        }
+        Ok(())
+    }
+
+    fn clean_and_write(
+        &self,
+        batch: Option<&Batch>,
+        cleaner: &mut Cleaner,
+        now: u64,
+        max_entries: u64,
+    ) -> Result<(), String> {
         let expired = cleaner.expired(&self.view()?, now).map_err(|error| self.failed(&error))?;
         if batch.is_none() && expired.is_empty() {
             return Ok(());
         }
-        self.write(batch, &expired, cleaner, max_entries).map_err(|error| self.failed(&error))
-    }
-
-    fn write(
-        &self,
-        batch: Option<&Batch>,
-        expired: &[Vec<u8>],
-        cleaner: &mut Cleaner,
-        max_entries: u64,
-    ) -> Result<(), redb::Error> {
-        let mut write = self.database.begin_write()?;
-        write.set_durability(Durability::Immediate)?;
-        // After a crash the file opens at once, whatever its size.
-        write.set_quick_repair(true);
-        {
-            let mut table = write.open_table(ENTRIES)?;
-            for key in expired {
-                table.remove(key.as_slice())?;
-            }
-            if let Some(batch) = batch {
-                // In the order of the file, neighbours are in one page.
-                let mut changes: Vec<(&Box<str>, &Change)> = batch.iter().collect();
-                changes.sort_unstable_by_key(|(key, _)| *key);
-                for (key, change) in changes {
-                    match change {
-                        Some((text, expires)) => {
-                            table.insert(key.as_bytes(), value(text, *expires).as_slice())?;
-                        }
-                        None => {
-                            table.remove(key.as_bytes())?;
-                        }
-                    }
-                }
-            }
-            cleaner.evict(&mut table, max_entries)?;
-        }
-        write.commit()?;
-        Ok(())
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let database = database.as_ref().ok_or_else(|| self.failed(&"it is closed after an error"))?;
+        write(database, batch, &expired, cleaner, max_entries).map_err(|error| self.failed(&error))
     }
 
     fn failed(&self, error: &dyn fmt::Display) -> String {
         format!("{}: {error}", self.path.display())
     }
+}
+
+/// Writes changes in one transaction.
+fn write(
+    database: &Database,
+    batch: Option<&Batch>,
+    expired: &[Vec<u8>],
+    cleaner: &mut Cleaner,
+    max_entries: u64,
+) -> Result<(), redb::Error> {
+    let mut write = database.begin_write()?;
+    write.set_durability(Durability::Immediate)?;
+    // After a crash the file opens at once, whatever its size.
+    write.set_quick_repair(true);
+    {
+        let mut table = write.open_table(ENTRIES)?;
+        for key in expired {
+            table.remove(key.as_slice())?;
+        }
+        if let Some(batch) = batch {
+            // In the order of the file, neighbours are in one page.
+            let mut changes: Vec<(&Box<str>, &Change)> = batch.iter().collect();
+            changes.sort_unstable_by_key(|(key, _)| *key);
+            for (key, change) in changes {
+                match change {
+                    Some((text, expires)) => {
+                        table.insert(key.as_bytes(), value(text, *expires).as_slice())?;
+                    }
+                    None => {
+                        table.remove(key.as_bytes())?;
+                    }
+                }
+            }
+        }
+        cleaner.evict(&mut table, max_entries)?;
+    }
+    write.commit()?;
+    Ok(())
 }
 
 /// Whether the contents of a file are wrong, and not the disk.
@@ -235,8 +273,8 @@ impl Cleaner {
     /// what was seen. So entries that passed stay while there are others, which expire far earlier. After [`TRIES`]
     /// places without such entries, any go.
     fn evict(&mut self, table: &mut Table<'_, &[u8], &[u8]>, max_entries: u64) -> Result<(), redb::Error> {
-        let (mut nearest, mut farthest, mut tries) = (u64::MAX, 0, 0);
-        while table.len()? > max_entries {
+        let (mut nearest, mut farthest, mut tries, mut evicted) = (u64::MAX, 0, 0, 0);
+        while table.len()? > max_entries && evicted < MAX_EVICTED {
             let mut found = Vec::new();
             for entry in table.range(self.place(table)?.as_slice()..)?.take(OF_EACH) {
                 let (key, value) = entry?;
@@ -251,7 +289,7 @@ impl Cleaner {
             let above = usize::try_from(table.len()? - max_entries).unwrap_or(usize::MAX);
             for (_, key) in near.take(above) {
                 table.remove(key.as_slice())?;
-                tries = 0;
+                (tries, evicted) = (0, evicted + 1);
             }
         }
         Ok(())
@@ -261,13 +299,20 @@ impl Cleaner {
     fn place(&mut self, table: &Table<'_, &[u8], &[u8]>) -> Result<Vec<u8>, StorageError> {
         self.count += 1;
         let random = self.random.hash_one(self.count);
-        let byte = |key: Option<u8>| u64::from(key.unwrap_or(0));
-        let first = table.first()?.map_or(0, |(key, _)| byte(key.value().first().copied()));
-        let last = table.last()?.map_or(0, |(key, _)| byte(key.value().first().copied()));
         // The first octet is the kind of the entry, the others are a digest in base 64: letters from - to z.
-        let kind = first + (random >> 56) % (last - first + 1);
+        let mut kinds = Vec::new();
+        let mut next = vec![0];
+        while let Some(entry) = table.range(next.as_slice()..)?.next() {
+            let Some(kind) = entry?.0.value().first().copied() else { break };
+            kinds.push(kind);
+            match kind.checked_add(1).filter(|_| kinds.len() < MAX_KINDS) {
+                Some(kind) => next = vec![kind],
+                None => break,
+            }
+        }
+        let at = usize::try_from(random >> 56).unwrap_or(0) % kinds.len().max(1);
         let digit = |at: u32| b'-' + u8::try_from((random >> (8 * at)) & 0xff).unwrap_or(0) % 78;
-        Ok(vec![u8::try_from(kind).unwrap_or(0), digit(0), digit(1), digit(2)])
+        Ok(vec![kinds.get(at).copied().unwrap_or(0), digit(0), digit(1), digit(2)])
     }
 }
 

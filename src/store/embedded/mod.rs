@@ -224,11 +224,17 @@ impl Store for Embedded {
     fn flush(&self) -> LookupFuture<'_, Result<(), String>> {
         Box::pin(async move {
             loop {
-                self.shared.changes().hurry();
-                self.shared.wake.notify_one();
-                if self.shared.changes().is_empty() {
-                    return Ok(());
+                {
+                    let mut changes = self.shared.changes();
+                    if let Some(why) = changes.failure() {
+                        return Err(why.to_owned());
+                    }
+                    if changes.is_empty() {
+                        return Ok(());
+                    }
+                    changes.hurry();
                 }
+                self.shared.wake.notify_one();
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         })
@@ -244,9 +250,11 @@ impl Shared {
     /// Reads for all who wait, until nobody can ask any more.
     fn serve(&self, waiting: &Receiver<Read>) {
         while let Ok(first) = waiting.recv() {
+            // The view comes after the requests: they must see what was committed before they were sent.
+            let reads: Vec<Read> = std::iter::once(first).chain(waiting.try_iter().take(BATCH)).collect();
             let view = self.file.view();
             let now = (self.settings.clock)();
-            for read in std::iter::once(first).chain(waiting.try_iter().take(BATCH)) {
+            for read in reads {
                 // The receiver may have given up.
                 match read {
                     Read::Texts(keys, reply) => {
@@ -271,10 +279,11 @@ impl Shared {
         let mut pause = Duration::ZERO;
         let mut cleaner = file::Cleaner::default();
         loop {
-            let closed = self.wait(pause.max(FLUSH));
+            let closed = self.wait(pause);
             let now = (self.settings.clock)();
             let batch = self.changes().take();
             let committed = self.file.commit(batch.as_deref(), &mut cleaner, now, self.settings.max_entries);
+            drop(batch);
             match committed {
                 Ok(()) => {
                     self.changes().committed();
@@ -282,7 +291,7 @@ impl Shared {
                     pause = Duration::ZERO;
                 }
                 Err(why) => {
-                    self.changes().failed();
+                    self.changes().failed(&why);
                     self.outage.fails(&Reason::new(why));
                     pause = (pause * 2).clamp(BACK_OFF.0, BACK_OFF.1);
                 }
@@ -293,13 +302,13 @@ impl Shared {
         }
     }
 
-    /// Waits for the time of the next commit. Returns whether the store is closed.
-    fn wait(&self, time: Duration) -> bool {
-        let until = Instant::now() + time;
+    /// Waits for the time of the next commit, at least for `pause`. Returns whether the store is closed.
+    fn wait(&self, pause: Duration) -> bool {
+        let until = Instant::now() + pause.max(FLUSH);
         let mut changes = self.changes();
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            if changes.is_closed() || changes.is_urgent() || left.is_zero() {
+            if changes.is_closed() || (changes.is_urgent() && pause.is_zero()) || left.is_zero() {
                 return changes.is_closed();
             }
             let waited = self.wake.wait_timeout(changes, left);

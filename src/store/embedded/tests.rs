@@ -171,15 +171,24 @@ fn changes_are_bounded() {
     }
     assert!(changes.put("one more", None).unwrap_err().contains("could not be written"));
     changes.put("0", None).unwrap();
+    // Those that are being committed count.
+    let batch = changes.take().unwrap();
+    assert!(changes.put("one more", None).is_err());
+    drop(batch);
+    changes.failed("disk full");
+    assert_eq!(changes.failure(), Some("disk full"));
+    changes.committed();
     // A commit that fails loses nothing, and newer changes count.
+    let mut changes = Changes::default();
+    for key in ["0", "1", "2"] {
+        changes.put(key, Some(("x", 9))).unwrap();
+    }
     let batch = changes.take().unwrap();
     changes.put("1", Some(("newer", 9))).unwrap();
-    changes.failed();
-    assert_eq!(
-        (changes.get("1", 0), changes.get("2", 0), changes.get("0", 0)),
-        (Some(Some("newer")), Some(Some("x")), Some(None))
-    );
-    assert_eq!(batch.len(), MAX_CHANGES);
+    drop(batch);
+    changes.failed("disk full");
+    let texts = ["0", "1", "2"].map(|key| changes.get(key, 0).unwrap().unwrap().to_owned());
+    assert_eq!(texts, ["x", "newer", "x"]);
 }
 
 /// A step of the model test.
