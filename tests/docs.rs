@@ -660,7 +660,7 @@ fn the_manual_pages_are_mdoc() {
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|section| section == "5" || section == "8"))
         .collect();
-    assert_eq!(pages.len(), 4);
+    assert_eq!(pages.len(), 5);
     let lint = Command::new("mandoc").args(["-T", "lint", "-W", "warning"]).args(&pages).output();
     let lint = lint.expect("mandoc, which tests/run installs");
     assert!(lint.status.success(), "{}", String::from_utf8_lossy(&lint.stdout));

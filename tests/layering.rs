@@ -95,11 +95,24 @@ const CRATES: &[(&str, &[&str])] = &[
             "map/wal.rs",
         ],
     ),
-    ("tokio", &["net/", "account/", "plugin/", "lookup/", "watch/", "map/", "server/", "daemon/", "cli/"]),
+    (
+        "tokio",
+        &["net/", "account/", "plugin/", "lookup/", "watch/", "store/", "map/", "server/", "daemon/", "cli/"],
+    ),
 ];
 
 /// Pure: no I/O, no clock, no runtime.
 const PURE: &[&str] = &[
+    "greylist/client.rs",
+    "greylist/decide.rs",
+    "greylist/entry.rs",
+    "greylist/key.rs",
+    "greylist/sender.rs",
+    "greylist/text.rs",
+    "greylist/throttle.rs",
+    "greylist/whitelist/",
+    "server/policy/request.rs",
+    "server/policy/instances.rs",
     "account/dovecot/protocol.rs",
     "plugin/protocol.rs",
     "observe/stats/",

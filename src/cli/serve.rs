@@ -39,7 +39,7 @@ pub fn run(args: &args::Serve) -> u8 {
     let result = runtime.block_on(async {
         let control = daemon::signals()
             .map_err(|e| Failure::Unavailable(vec![format!("cannot catch signals: {e}")]))?;
-        daemon::run(config, control).await
+        Box::pin(daemon::run(config, control)).await
     });
     // Do not wait for pending lookups, such as those of a name service that hangs.
     runtime.shutdown_background();

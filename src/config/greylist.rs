@@ -213,11 +213,11 @@ impl Check<'_> {
         let delay = self.time(&raw.delay, DELAY, &DELAYS);
         let window = self.time(&raw.retry_window, RETRY_WINDOW, &WINDOWS);
         let max_age = self.time(&raw.max_age, MAX_AGE, &AGES);
-        if window <= delay {
-            if let Some(place) = raw.retry_window.place().or_else(|| raw.delay.place()) {
-                let help = "make retry_window longer than delay";
-                self.error(&place, format!("{}: no second attempt could pass", place.key), help);
-            }
+        if window <= delay
+            && let Some(place) = raw.retry_window.place().or_else(|| raw.delay.place())
+        {
+            let help = "make retry_window longer than delay";
+            self.error(&place, format!("{}: no second attempt could pass", place.key), help);
         }
         Times { delay: delay.as_secs().max(1), window: window.as_secs(), max_age: max_age.as_secs() }
     }
@@ -400,7 +400,7 @@ impl Check<'_> {
             match parse_domain(&given.value) {
                 Ok(name) if name.len() <= MAX_WORD => return name.into(),
                 Ok(_) => {
-                    self.error(given, format!("{} is too long", given.key), "write the name of this host")
+                    self.error(given, format!("{} is too long", given.key), "write the name of this host");
                 }
                 Err(help) => self.error(given, format!("{} cannot be used", given.key), help),
             }

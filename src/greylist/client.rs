@@ -125,8 +125,8 @@ fn has_address(host: &str, client: IpAddr) -> bool {
     match client {
         IpAddr::V4(address) => {
             let octets = address.octets();
-            let hex: String = octets.iter().map(|octet| format!("{octet:02x}")).collect();
-            let padded: String = octets.iter().map(|octet| format!("{octet:03}")).collect();
+            let [a, b, c, d] = octets;
+            let (hex, padded) = (format!("{:08x}", address.to_bits()), format!("{a:03}{b:03}{c:03}{d:03}"));
             if host.contains(&hex) || host.contains(&padded) {
                 return true;
             }

@@ -205,6 +205,7 @@ mod tests {
     const TIMES: Times = Times { delay: 300, window: 172_800, max_age: 3_024_000 };
     const T: u64 = 1_764_550_000;
 
+    #[allow(clippy::unnecessary_wraps, reason = "what the table holds")]
     fn waiting(first: u64) -> Option<Triplet> {
         Some(Triplet::Waiting { first })
     }

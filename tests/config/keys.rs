@@ -15,9 +15,13 @@ use std::fs;
 #[test]
 fn sample_and_manual_are_generated() {
     let mut stale = Vec::new();
-    for name in
-        ["milter.conf.sample", "fuzz/seeds/config/sample", "install/rcptd.conf.5", "install/rcptd.maps.5"]
-    {
+    for name in [
+        "milter.conf.sample",
+        "fuzz/seeds/config/sample",
+        "install/rcptd.conf.5",
+        "install/rcptd.maps.5",
+        "install/rcptd.policy.5",
+    ] {
         let there = fs::read_to_string(root(name)).unwrap();
         let want = if name.ends_with("sample") { sample::sample() } else { manual::manual(&there) };
         if bless() {

@@ -97,8 +97,9 @@ impl Page {
             Some(entry) if entry.name == "normalise" => (Some(entry), None),
             other => (None, other),
         };
-        if let (Some(_), Some(Block::Paragraph(text))) = (elsewhere, blocks.first_mut()) {
-            text.push_str(" rcptd.maps(5) describes the keys of an entry.");
+        if let (Some(entry), Some(Block::Paragraph(text))) = (elsewhere, blocks.first_mut()) {
+            let page = if entry.name == "policy" { "rcptd.policy" } else { "rcptd.maps" };
+            text.push_str(&format!(" {page}(5) describes the keys of an entry."));
         }
         self.blocks(&blocks);
         if let Some(entry) = &here {

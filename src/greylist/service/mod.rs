@@ -59,6 +59,7 @@ pub struct Scope {
 
 /// The operator's settings.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "they are keys of the configuration")]
 pub struct Settings {
     /// The times.
     pub times: Times,

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::greylist::client::By;
+use crate::greylist::whitelist::Format::{Entries, Recipients};
 use crate::lookup::Source;
 use crate::lookup::testing::Double;
 use crate::observe::Metrics;
@@ -213,7 +214,6 @@ async fn scopes_and_lists_come_first() {
         assert_eq!(list.add(&Text::new("list", content), format, false), []);
         list
     };
-    use crate::greylist::whitelist::Format::{Entries, Recipients};
     let mut settings = settings();
     settings.scope.domains = Some(["example.test", "example.net"].map(Box::from).into());
     settings.scope.opt_out = list("out@example.test", Recipients);

@@ -110,7 +110,7 @@ impl MailboxPattern {
         }
         let domain = |text: &str| {
             mail_address::parse_domain(text)
-                .map(|domain| domain.into())
+                .map(std::convert::Into::into)
                 .map_err(|help| format!("the domain: {help}"))
         };
         match text.rsplit_once('@') {

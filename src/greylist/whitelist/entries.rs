@@ -96,8 +96,9 @@ fn value(text: &str) -> Result<(String, &str), Fault> {
 
 fn condition(reader: &Reader<'_>, word: &str, value: &str) -> Result<Condition, Fault> {
     let fault = |remedy: String| (format!("{word}={} cannot be used", escape(value)), remedy);
-    let name =
-        |value: &str| parse_domain(value).map(|name| name.into()).map_err(|help| fault(help.to_owned()));
+    let name = |value: &str| {
+        parse_domain(value).map(std::convert::Into::into).map_err(|help| fault(help.to_owned()))
+    };
     let pattern = value.strip_prefix('/').and_then(|rest| rest.strip_suffix('/'));
     Ok(match (word, pattern) {
         ("name", Some(pattern)) => Condition::NameMatches(reader.regex(pattern)?),

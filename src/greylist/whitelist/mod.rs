@@ -148,7 +148,7 @@ impl Whitelist {
         match anchor {
             Some(Condition::Sender(pattern)) => self.by_sender.entry(pattern.key()).or_default().push(at),
             Some(Condition::Recipient(pattern)) => {
-                self.by_recipient.entry(pattern.key()).or_default().push(at)
+                self.by_recipient.entry(pattern.key()).or_default().push(at);
             }
             Some(Condition::Client(network)) => {
                 let prefixes = &mut self.prefixes[usize::from(!network.is_ipv4())];

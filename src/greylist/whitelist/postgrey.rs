@@ -40,7 +40,7 @@ fn each(
 }
 
 /// The regular expression of a line that begins with a slash.
-fn regex_of<'l>(word: &'l str) -> Option<Result<&'l str, Fault>> {
+fn regex_of(word: &str) -> Option<Result<&str, Fault>> {
     let rest = word.strip_prefix('/')?;
     // Flags are not known to postgrey either.
     Some(rest.rsplit_once('/').map(|(pattern, after)| (pattern, after.trim())).map_or_else(

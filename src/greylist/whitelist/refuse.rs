@@ -59,7 +59,6 @@ fn unselective(condition: &Condition) -> Option<(String, &'static str)> {
         Condition::Name(name) | Condition::Helo(name) if is_suffix(name) => {
             Some((format!("anyone can have a name below {name}"), "write the domain of an organisation"))
         }
-        Condition::Name(_) => None,
         Condition::Helo(_) => {
             Some(("a client can choose its HELO name".into(), "add a condition such as client= or name="))
         }
@@ -76,11 +75,13 @@ fn unselective(condition: &Condition) -> Option<(String, &'static str)> {
         {
             Some((format!("{domain} is not the domain of an organisation"), "write a whole domain"))
         }
-        Condition::Recipient(_) => None,
         Condition::NameMatches(pattern) | Condition::RecipientMatches(pattern) if matches_any(pattern) => {
             Some(("the regular expression matches almost any text".into(), "write a stricter one"))
         }
-        Condition::NameMatches(_) | Condition::RecipientMatches(_) => None,
+        Condition::Name(_)
+        | Condition::Recipient(_)
+        | Condition::NameMatches(_)
+        | Condition::RecipientMatches(_) => None,
         Condition::Spf(_) => Some((
             "a sender can publish any SPF record for its domain".into(),
             "add a condition such as sender=",

@@ -186,9 +186,8 @@ impl Deciding {
         }
         let Some(sender) = request.sender() else { return ALONE };
         let owner = self.resolver.resolve(&Question { recipient: sender, mta_route: None }).await;
-        let account = match (owner.outcome, owner.account) {
-            (Outcome::Keep | Outcome::Rewrite(_), Some(account)) => account,
-            _ => return ALONE,
+        let (Outcome::Keep | Outcome::Rewrite(_), Some(account)) = (owner.outcome, owner.account) else {
+            return ALONE;
         };
         if greylist.learn(to, &account, now).await { Decided::Learned } else { ALONE }
     }

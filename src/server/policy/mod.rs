@@ -119,7 +119,7 @@ impl Service for Policy {
         let deciding_it = deciding.decide(&request, self.purpose, now);
         let decided = within(self.deadline, deciding_it).await;
         let decided = decided.unwrap_or_else(|| Decided::Trouble("no answer within the deadline".into()));
-        self.reply(client, &request, &deciding, decided, now, began, out)
+        self.reply(client, &request, &deciding, &decided, now, began, out)
     }
 
     fn broken(&self, _: ProtocolError, _: &mut Vec<u8>) {}
@@ -132,12 +132,12 @@ impl Policy {
         client: &Client,
         request: &Request<'_>,
         deciding: &Deciding,
-        decided: Decided,
+        decided: &Decided,
         now: u64,
         began: Instant,
         out: &mut Vec<u8>,
     ) -> Answered {
-        let (action, counted, verdict) = match &decided {
+        let (action, counted, verdict) = match decided {
             Decided::LeftAlone(why) => {
                 observe::policy::policy_left_alone(
                     &client.listener,

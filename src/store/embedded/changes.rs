@@ -10,6 +10,17 @@ pub(super) type Change = Option<(Box<str>, u64)>;
 /// Changes by key.
 pub(super) type Batch = HashMap<Box<str>, Change>;
 
+/// What the changes say of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Held<'c> {
+    /// It has this text.
+    Text(&'c str),
+    /// It has none: it was removed, or its text has expired.
+    Nothing,
+    /// It has not changed: the file knows.
+    Unchanged,
+}
+
 /// The changes.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
@@ -25,11 +36,14 @@ pub(super) struct Changes {
 }
 
 impl Changes {
-    /// What the changes say of a key: nothing, or its text if it has one.
-    pub fn get(&self, key: &str, now: u64) -> Option<Option<&str>> {
-        let change =
-            self.new.get(key).or_else(|| self.committing.as_ref().and_then(|batch| batch.get(key)))?;
-        Some(change.as_ref().filter(|(_, expires)| now < *expires).map(|(text, _)| &**text))
+    /// What the changes say of a key.
+    pub fn get(&self, key: &str, now: u64) -> Held<'_> {
+        let committing = || self.committing.as_ref().and_then(|batch| batch.get(key));
+        match self.new.get(key).or_else(committing) {
+            Some(Some((text, expires))) if now < *expires => Held::Text(text),
+            Some(_) => Held::Nothing,
+            None => Held::Unchanged,
+        }
     }
 
     /// Changes a key. Returns whether there are so many changes that they have to be committed.
@@ -56,9 +70,9 @@ impl Changes {
         commits: u64,
     ) -> Result<Option<bool>, String> {
         match self.get(key, now) {
-            Some(Some(_)) => Ok(Some(false)),
-            None if self.commits != commits => Ok(None),
-            Some(None) | None => self.put(key, Some(text)).map(|_| Some(true)),
+            Held::Text(_) => Ok(Some(false)),
+            Held::Unchanged if self.commits != commits => Ok(None),
+            Held::Nothing | Held::Unchanged => self.put(key, Some(text)).map(|_| Some(true)),
         }
     }
 

@@ -183,12 +183,13 @@ fn write(
         }
         if let Some(batch) = batch {
             // In the order of the file, neighbours are in one page.
-            let mut changes: Vec<(&Box<str>, &Change)> = batch.iter().collect();
+            let mut changes: Vec<(&str, &Change)> =
+                batch.iter().map(|(key, change)| (&**key, change)).collect();
             changes.sort_unstable_by_key(|(key, _)| *key);
             for (key, change) in changes {
                 match change {
-                    Some((text, expires)) => {
-                        table.insert(key.as_bytes(), value(text, *expires).as_slice())?;
+                    Some((text, expiry)) => {
+                        table.insert(key.as_bytes(), value(text, *expiry).as_slice())?;
                     }
                     None => {
                         table.remove(key.as_bytes())?;
@@ -216,11 +217,11 @@ impl View {
     /// The texts of keys that have not expired.
     pub fn texts(&self, keys: &[Box<str>], now: u64) -> Result<Vec<Option<String>>, String> {
         let Some(table) = &self.table else { return Ok(vec![None; keys.len()]) };
-        let text = |key: &Box<str>| {
+        let read = |key: &str| {
             let found = table.get(key.as_bytes()).map_err(|error| error.to_string())?;
             Ok(found.and_then(|found| text(found.value(), now).map(str::to_owned)))
         };
-        keys.iter().map(text).collect()
+        keys.iter().map(|key| read(key)).collect()
     }
 
     /// The keys with `prefix` that follow `after`.

@@ -14,7 +14,7 @@ mod file;
 #[cfg(test)]
 mod tests;
 
-use self::changes::Changes;
+use self::changes::{Changes, Held};
 use self::file::File;
 use super::{Page, Store};
 use crate::lookup::{Lookup, LookupFuture, Reason};
@@ -126,8 +126,9 @@ impl Embedded {
             let changes = self.shared.changes();
             for (at, key) in keys.iter().enumerate() {
                 match changes.get(key, now) {
-                    Some(text) => texts[at] = text.map(str::to_owned),
-                    None => {
+                    Held::Text(text) => texts[at] = Some(text.to_owned()),
+                    Held::Nothing => (),
+                    Held::Unchanged => {
                         rest.push(Box::from(*key));
                         places.push(at);
                     }
