@@ -1,4 +1,4 @@
-//! Tests with dumps that the programs wrote, and with broken ones.
+//! Tests with dumps of postgrey and of sqlite3, with texts in the formats of the other programs, and with broken ones.
 
 use super::*;
 use proptest::prelude::*;
@@ -32,7 +32,7 @@ fn skipped(report: &Report) -> String {
 }
 
 #[test]
-fn dumps_of_real_programs_are_imported() {
+fn dumps_are_imported() {
     let sqlgrey = [
         "192.0.2.0/24 bob@example.org foo@example.test: w 1764550000",
         "198.51.100.0/24 <> foo@example.test: w 1764550001",
