@@ -99,7 +99,7 @@ impl Page {
         };
         if let (Some(entry), Some(Block::Paragraph(text))) = (elsewhere, blocks.first_mut()) {
             let page = if entry.name == "policy" { "rcptd.policy" } else { "rcptd.maps" };
-            text.push_str(&format!(" {page}(5) describes the keys of an entry."));
+            write!(text, " {page}(5) describes the keys of an entry.").unwrap();
         }
         self.blocks(&blocks);
         if let Some(entry) = &here {
