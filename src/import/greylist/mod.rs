@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | [`Kind::Records`] | an export of rcptd: JSON lines |
 //! | [`Kind::Postgrey`] | `db5.3_dump` of `postgrey.db` or `postgrey_clients.db`, with or without `-p` |
-//! | [`Kind::Sqlgrey`] | the tables `connect`, `from_awl` and `domain_awl`: see [`sqlgrey`] |
+//! | [`Kind::Sqlgrey`] | the tables `connect`, `from_awl` and `domain_awl`: see the module `sqlgrey` |
 //! | [`Kind::MilterGreylist`] | its dump, `greylist.db` |
 //! | [`Kind::TprtGdbm`] | `gdbm_dump` of its databases |
 //! | [`Kind::TprtRedis`] | keys and values of its Redis, see [`tprt`] |
