@@ -1,4 +1,5 @@
-//! rcptd resolves computed mail aliases for Postfix and Sendmail: a milter, tcp_table(5), socketmap_table(5).
+//! rcptd resolves computed mail aliases for Postfix and Sendmail: a milter, tcp_table(5), socketmap_table(5), and
+//! the policy server, which greylists.
 //!
 //! This library exists so that the program, its tests, benchmarks and fuzz targets share one code base. Its
 //! interface may change at any time, except [`account::AccountSource`], the interface of account sources (see

@@ -1,9 +1,9 @@
 //! Servers for the protocols in which a mail server sends requests; each has a pure part and a thin
 //! adapter.
 //!
-//! [`milter`] has its own session handling. The request-response protocols, [`tcp_table`] and
-//! [`socketmap`], share one accept loop, [`accept`], the course of a connection, [`conversation`], and the
-//! maps in service, [`maps`]. [`metrics`] serves
+//! [`milter`] has its own session handling. The request-response protocols, [`tcp_table`], [`socketmap`] and
+//! [`policy`], share one accept loop, [`accept`], and the course of a connection, [`conversation`]; the first two
+//! serve maps, [`maps`]. [`metrics`] serves
 //! monitoring systems, and [`control`] the commands of the operator; [`trace`] is the live view of
 //! requests.
 
