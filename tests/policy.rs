@@ -169,6 +169,29 @@ fn without_a_decision_the_connection_ends() {
     }
 }
 
+/// In a dry run everything is decided and logged, and all mail passes.
+#[test]
+fn a_dry_run_changes_nothing() {
+    for (source, want) in [("", "action=would_reject, reason=account not found"), ("fail:", "no decision: ")]
+    {
+        let site = site("");
+        site.configure("domains =", "dry_run = true\ndomains =");
+        if !source.is_empty() {
+            site.configure("source = \"file:", &format!("source = \"{source}\" #"));
+        }
+        let daemon = Daemon::start(site);
+        let mut postfix = Postfix::connect(&daemon);
+        for recipient in ["foo@example.test", "bogus@example.test"] {
+            assert_eq!(
+                postfix.ask("192.0.2.1", "bob@example.org", recipient, &[]),
+                "DUNNO",
+                "{source} {recipient}"
+            );
+        }
+        assert!(daemon.log.text().contains(want), "{}", daemon.log.text());
+    }
+}
+
 /// What has passed passes after a restart, and a reload changes the rules for open connections.
 #[test]
 fn restart_and_reload() {

@@ -107,7 +107,7 @@ sections! {
 
         /// Dry run: decide and log, but change nothing. rcptd resolves and verifies recipients and logs the
         /// result, and the mail passes as if rcptd were not there. Use it for the first days with a running
-        /// mail system. It applies to the milter only: maps are still served.
+        /// mail system. It applies to the milter and to the policy server: maps are still served.
         dry_run: bool = false, "true | false", Reload;
 
         /// Whether rcptd reloads the configuration and the rules as soon as they change. If it is `false`,

@@ -223,7 +223,8 @@ mod tests {
             line.contains("action=would_greylist") && line.contains(", delay=320, client_name="),
             "{line}"
         );
-        assert!(line.ends_with("detail=\"name=.example.org\""), "{line}");
+        // Nor can a field within a text.
+        assert!(line.ends_with("detail=\"name\\x3d.example.org\""), "{line}");
     }
 
     #[test]

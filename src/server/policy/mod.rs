@@ -149,6 +149,11 @@ impl Policy {
             }
             Decided::Trouble(why) => {
                 self.trace(client, request, "trouble", why, began);
+                if deciding.dry_run {
+                    self.log_trouble(client, why, request.recipient);
+                    policy::write_reply(out, "DUNNO");
+                    return Answered::Reply(Counted::TempFail);
+                }
                 return self.trouble(client, why, request.recipient, Counted::TempFail, out);
             }
             Decided::Learned => {
@@ -186,6 +191,11 @@ impl Policy {
         Answered::Reply(counted)
     }
 
+    fn log_trouble(&self, client: &Client, why: &dyn Display, recipient: &[u8]) {
+        let rate_limit = &self.policies.trouble;
+        observe::policy::policy_trouble(rate_limit, &client.listener, client.connection, why, recipient);
+    }
+
     fn trouble(
         &self,
         client: &Client,
@@ -194,8 +204,7 @@ impl Policy {
         counted: Counted,
         out: &mut Vec<u8>,
     ) -> Answered {
-        let rate_limit = &self.policies.trouble;
-        observe::policy::policy_trouble(rate_limit, &client.listener, client.connection, why, recipient);
+        self.log_trouble(client, why, recipient);
         match &self.on_trouble {
             Some(action) => {
                 policy::write_reply(out, action);
