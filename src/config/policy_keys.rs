@@ -70,8 +70,8 @@ sections! {
         /// this sender, but spammers use it, too.
         null_sender: String = greylist::null_sender(), "\"greylist\" | \"pass\"", Reload;
 
-        /// The domains whose recipients are greylisted. By default those of the global key `domains`, or all if
-        /// there are none.
+        /// The domains whose recipients are greylisted. By default those of the global key `domains`; if that key is absent,
+        /// all domains.
         domains: List<String> = empty_list(), "[domain, ...]", Reload;
 
         /// Domains for which rcptd decides and logs, but lets all mail pass. Use it for the first days.

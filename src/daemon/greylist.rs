@@ -37,7 +37,7 @@ pub(super) struct Kept {
     list: Mutex<Option<(String, Arc<Dnswl>)>>,
 }
 
-/// The value, or a new one if there is none, or another is wanted.
+/// The value that is kept, if it is the right one; otherwise a new one, which is kept from now on.
 fn kept<T: Clone>(
     place: &Mutex<Option<T>>,
     is_right: impl FnOnce(&T) -> bool,

@@ -221,7 +221,7 @@ mod tests {
             ("x.2001-db8-1234-5678-9abc-def0-1234-5678.example.net", V6, ""),
             ("h12345678.example.net", V6, ""),
             ("8.7.6.5.4.3.2.1.example.net", V6, ""),
-            // No names that somebody has registered.
+            // Names without a registered domain.
             ("localhost", "192.0.2.1", ""),
             ("co.uk", "192.0.2.1", ""),
             ("mx.invalid-top-level", "192.0.2.1", ""),

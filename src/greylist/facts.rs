@@ -11,7 +11,7 @@ pub struct Facts<'a> {
     pub client: IpAddr,
     /// The name of the client in canonical spelling, if the name leads back to the address.
     pub client_name: Option<&'a str>,
-    /// The name that the address of the client has, which whoever owns the address may choose.
+    /// The name that the address of the client has, which the owner of the address may choose.
     pub reverse_name: Option<&'a str>,
     /// The argument of HELO or EHLO.
     pub helo: &'a str,

@@ -27,7 +27,7 @@ pub const MAX_NAME: usize = 1024;
 /// Longest line that is read, in octets: three names in which each octet is escaped, and the fields.
 pub const MAX_LINE: usize = 24 * 1024;
 
-/// Errors of one file that are kept with their text. More of them help nobody: they have the same cause.
+/// Errors of one file that are kept with their text. Further ones are only counted, since they usually have the same cause.
 pub const MAX_ERRORS: usize = 20;
 
 /// Octets of a key, see [`key`].

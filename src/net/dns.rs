@@ -66,7 +66,7 @@ pub(crate) trait Records: fmt::Debug + Send + Sync {
     fn exchangers<'a>(&'a self, domain: &'a str) -> Found<'a, Place>;
     /// The texts of a name. The parts of a text are joined; what is not UTF-8 is replaced.
     fn texts<'a>(&'a self, name: &'a str) -> Found<'a, String>;
-    /// The names of an address, which whoever owns the address may choose.
+    /// The names of an address, which the owner of the address may choose.
     fn names(&self, address: IpAddr) -> Found<'_, String>;
 }
 

@@ -195,7 +195,7 @@ impl Greylist {
         });
     }
 
-    /// The entry of a map that lists the client or the recipient. A map that fails lists nobody.
+    /// The entry of a map that lists the client or the recipient. A map that fails has no entry.
     async fn in_maps(&self, facts: &Facts<'_>) -> Option<Box<str>> {
         if self.sources.maps.is_empty() {
             return None;

@@ -281,7 +281,9 @@ impl Reader<'_> {
     fn finish(mut self) -> Vec<Problem> {
         if self.suppressed > 0 {
             let what = format!("{} more errors are not shown", self.suppressed);
-            self.problems.push(Problem::error(self.text, 0..0, what).help("mend the others first"));
+            self.problems.push(
+                Problem::error(self.text, 0..0, what).help("mend those that are shown, and check again"),
+            );
         }
         self.problems
     }

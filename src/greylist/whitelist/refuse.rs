@@ -48,7 +48,7 @@ pub(super) fn reason(entry: &Entry) -> Option<(String, String)> {
     first.map(|(what, remedy)| (format!("{what}: this would disable greylisting"), remedy.to_owned()))
 }
 
-/// Why a condition holds for mail that nobody means.
+/// Why a condition also holds for mail of unrelated senders; `None` if it does not.
 fn unselective(condition: &Condition) -> Option<(String, &'static str)> {
     const NARROW: &str = "write a smaller network";
     match condition {

@@ -106,7 +106,7 @@ impl Embedded {
         self.shared.file.len()
     }
 
-    /// Whether there are none.
+    /// Whether the file has no entries.
     pub fn is_empty(&self) -> Result<bool, String> {
         self.len().map(|len| len == 0)
     }
